@@ -1,0 +1,72 @@
+"""Everything that can go wrong, on one page. The first branch says who must act.
+
+    StreamerError
+    ├── RefusedError            the producer: this record will never be accepted (dead letter, never a retry)
+    ├── DefinitionError         the author of a definition: file, line, column, what was expected, what was found
+    ├── SettingsError           the operator: a setting is wrong; nothing was started
+    ├── StoreError              the store
+    │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
+    │   ├── StoreUnavailableError   nobody at first: retry without advancing
+    │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
+    └── HaltError               the operator: going on would be wrong (a hole in the log, a bad release); the shard stops
+"""
+
+from __future__ import annotations
+
+
+class StreamerError(Exception):
+    """Base of all errors of this package."""
+
+
+class RefusedError(StreamerError):
+    """A record is not an event we accept; the worker's answer is a dead letter.
+
+    ``reason`` is a code of ``events.admission.REASONS``, ``path`` the JSON path of the fault
+    (``$`` for the whole record), ``detail`` a sentence without customers' data.
+    """
+
+    def __init__(self, reason: str, *, path: str = "$", detail: str = "") -> None:
+        super().__init__(f"{reason} at {path}: {detail}" if detail else f"{reason} at {path}")
+        self.reason = reason
+        self.path = path
+        self.detail = detail
+
+
+class DefinitionError(StreamerError):
+    """A definition cannot be used.
+
+    ``line`` and ``column`` count from 1 in ``file``; 0 where no place is known.
+    """
+
+    def __init__(self, message: str, *, file: str = "", line: int = 0, column: int = 0, hint: str = "") -> None:
+        where = ":".join(str(part) for part in (file, line or "", column or "") if part)
+        super().__init__(f"{where}: {message}{f' ({hint})' if hint else ''}" if where else message)
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+        self.hint = hint
+
+
+class SettingsError(StreamerError):
+    """A setting is missing or wrong. Nothing was started."""
+
+
+class StoreError(StreamerError):
+    """Base of what a store can answer instead of doing its work."""
+
+
+class FencedError(StoreError):
+    """The shard has a newer owner, or its position is not the one expected. Nothing was written."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store did not take the call (refused, not reachable, out of memory). Nothing was written."""
+
+
+class CommitUnknownError(StoreError):
+    """The reply to a commit was lost: it was applied whole or not at all. Read the checkpoint to know which."""
+
+
+class HaltError(StreamerError):
+    """The shard must not go on before a person has looked. The message says what was found and how to mend it."""

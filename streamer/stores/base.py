@@ -1,0 +1,113 @@
+"""What a store of customers' state promises. The segmenter knows nothing else of Redis.
+
+A store keeps, for each shard: a checkpoint, one blob per customer, a wake-up index, and an outbox. They change only
+together, by ``commit``, all or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+class Position(NamedTuple):
+    """How far a shard is: the offset of the next record to apply, and how many slices of it are already committed."""
+
+    offset: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a shard's owner needs to go on.
+
+    ``epoch`` rises by one at each ``acquire``; 0 means the shard was never acquired. ``head`` is the running digest over the
+    outputs so far (empty before the first commit). ``body`` belongs to the segmenter; the store does not look into it.
+    """
+
+    epoch: int
+    position: Position
+    head: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One all-or-nothing change of a shard.
+
+    ``expected`` must equal the stored checkpoint in epoch, position and head, or nothing is written. ``position`` is above
+    ``expected.position``. In ``states`` and ``wakes`` a value of None removes. ``wakes`` are UTC milliseconds. ``outbox`` is one opaque
+    entry, kept under ``position`` until it is trimmed; None when there is nothing to say.
+    """
+
+    expected: Checkpoint
+    position: Position
+    head: bytes
+    body: bytes
+    states: Mapping[str, bytes | None] = field(default_factory=dict[str, bytes | None])
+    wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
+    outbox: bytes | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that holds once this commit went through."""
+        return Checkpoint(self.expected.epoch, self.position, self.head, self.body)
+
+
+class Fetched(NamedTuple):
+    """States in the order asked for (None: not known) and the wake-ups that are due, as (due_ms, customer), ascending."""
+
+    states: list[bytes | None]
+    due: list[tuple[int, str]]
+
+
+class Store(Protocol):
+    """Keeps the shards. ``tests/contract`` holds every implementation to these promises.
+
+    Errors: ``StoreUnavailableError`` (nothing was written, try again), ``FencedError`` and ``CommitUnknownError`` only from ``commit``.
+    No call retries by itself. No key ever expires.
+    """
+
+    async def acquire(self, shard: int) -> Checkpoint:
+        """Raise the epoch by one and return the checkpoint under it. From then on commits of older epochs are fenced."""
+        ...
+
+    async def checkpoint(self, shard: int) -> Checkpoint:
+        """The checkpoint as it stands, changing nothing (epoch 0, position (0, 0), head and body empty if there is none)."""
+        ...
+
+    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+        """States of ``customers``, and at most ``limit`` wake-ups at or before ``until_ms``, in one round trip.
+
+        Wake-ups come ordered by (due_ms, customer), customers compared by code point.
+        """
+        ...
+
+    async def customers(self, shard: int) -> list[str]:
+        """All customers with a state, ascending by code point."""
+        ...
+
+    async def commit(self, shard: int, commit: Commit) -> None:
+        """Apply ``commit`` whole, or raise and write nothing (``CommitUnknownError``: one of the two)."""
+        ...
+
+    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+        """At most ``limit`` outbox entries above ``after``, oldest first."""
+        ...
+
+    async def trim(self, shard: int, *, upto: Position) -> None:
+        """Forget the outbox entries at or below ``upto``. Harmless when repeated, also by a former owner."""
+        ...
+
+    async def put_document(self, name: str, content: bytes) -> bytes:
+        """Keep ``content`` under ``name`` unless something is there already; return what is kept now."""
+        ...
+
+    async def get_document(self, name: str) -> bytes | None:
+        """What ``put_document`` kept, or None."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
