@@ -1,0 +1,452 @@
+"""The least that answers exactly: one small structure for each question a rule can ask about the past.
+
+A memory is a kind (a spec here), and per customer a bit of plain data (None: nothing yet) that the state carries. ``update`` takes the old data and
+one more event and returns the new data; it may change the old in place. Times are UTC milliseconds, event times never after ``now``, and events
+may come in any order within the allowed lateness: each structure ends the same whatever the order was.
+
+Exact means: answers equal those over all events ever accepted. Where that would need unbounded memory there is a cap with a name; what a cap
+costs is marked in the data and reported with every answer that it touches.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..values import Json, key_of
+
+Data = Any  # what a state carries for one memory
+Update = Callable[[Data, Json, int, int], Data]  # (old data, value of the event, event time, now) -> new data
+
+PAIRS_MAX: Final = 1_024  # times with values in a window: 8 KiB; a shopper has tens
+BUCKETS: Final = 256  # a full window is folded into so many stretches: the error is below half a percent of the window
+VALUES_MAX: Final = 1_024  # different values counted for ever
+STEPS_MAX: Final = 256  # events held for a sequence until nothing late can touch them
+RUNS_MAX: Final = 64  # assertions of one trait held until nothing late can come between them
+ASIDE: Final = -(1 << 52)  # before every moment
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The ``keep`` newest times: did, never, last, idle, and counts in a window compared with ``keep`` at most.
+
+    Data: the time itself when ``keep`` is 1, else times ascending.
+    """
+
+    keep: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        return _newest if self.keep == 1 else _newest_of(self.keep)
+
+
+def _newest(old: Data, _value: Json, t: int, _now: int) -> Data:
+    return t if old is None or t > old else old
+
+
+def _newest_of(keep: int) -> Update:
+    def update(old: Data, _value: Json, t: int, _now: int) -> Data:
+        if old is None:
+            return [t]
+        if t >= old[-1]:
+            old.append(t)
+        else:
+            insort(old, t)
+        if len(old) > keep:
+            del old[0]
+        return old
+
+    return update
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """The oldest time. Data: the time."""
+
+    def update(self) -> Update:
+        """The fitting function."""
+        return lambda old, _value, t, _now: t if old is None or t < old else old
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many, ever. Data: the number."""
+
+    def update(self) -> Update:
+        """The fitting function."""
+        return lambda old, _value, _t, _now: 1 if old is None else old + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sum and number of values, ever. The value is an integer. Data: ``[sum, number]``."""
+
+    def update(self) -> Update:
+        """The fitting function."""
+
+        def update(old: Data, value: Json, _t: int, _now: int) -> Data:
+            return [value, 1] if old is None else [old[0] + value, old[1] + 1]
+
+        return update
+
+
+@dataclass(frozen=True, slots=True)
+class Bests:
+    """The largest (``sign`` 1) or smallest (-1) value, ever. Data: the value."""
+
+    sign: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        choose = max if self.sign > 0 else min
+        return lambda old, value, _t, _now: value if old is None else choose(old, value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Every (time, integer) of the last ``span_ms``: sums, averages, counts between two ages, activity in periods.
+
+    Data: ``[lost_ms, t, total, number, t, total, number, …]`` ascending in t. A triple stands for one event until there are more than
+    ``PAIRS_MAX``; then triples of one stretch of ``span_ms / BUCKETS`` become one at their newest time. ``lost_ms`` stays 0.
+    """
+
+    span_ms: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        span_ms, stretch_ms = self.span_ms, max(1, self.span_ms // BUCKETS)
+
+        def update(old: Data, value: Json, t: int, now: int) -> Data:
+            if t <= now - span_ms:
+                return old
+            data = [0] if old is None else old
+            _expire(data, now - span_ms, width=3)
+            at = len(data)
+            while at > 1 and data[at - 3] > t:
+                at -= 3
+            data[at:at] = (t, value, 1)
+            if len(data) > 3 * PAIRS_MAX:
+                _fold_numbers(data, stretch_ms)
+            return data
+
+        return update
+
+
+def _expire(data: list[Any], horizon_ms: int, *, width: int) -> None:
+    """Drop the entries at or before ``horizon_ms`` from the front (behind the head)."""
+    end = 1
+    while end < len(data) and data[end] <= horizon_ms:
+        end += width
+    if end > 1:
+        del data[1:end]
+
+
+def _fold_numbers(data: list[Any], stretch_ms: int) -> None:
+    folded: list[Any] = [data[0]]
+    for at in range(1, len(data), 3):
+        t, total, number = data[at : at + 3]
+        if len(folded) > 1 and folded[-3] // stretch_ms == t // stretch_ms:
+            folded[-3:] = (t, folded[-2] + total, folded[-1] + number)
+        else:
+            folded += (t, total, number)
+    data[:] = folded
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The (time, value) pairs of the last ``span_ms`` that are or can become the largest (``sign`` 1) or smallest (-1).
+
+    A pair is dropped once a pair at least as new is at least as extreme: it can never be the answer again. Data as ``[lost_ms, t, value, …]``,
+    ascending in t, each value less extreme than the one before. Over the cap the oldest step is merged into the next, which keeps its value a while too long:
+    ``lost_ms`` is until when.
+    """
+
+    span_ms: int
+    sign: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        span_ms, sign = self.span_ms, self.sign
+
+        def update(old: Data, value: Json, t: int, now: int) -> Data:
+            if t <= now - span_ms:
+                return old
+            data = [0] if old is None else old
+            _expire(data, now - span_ms, width=2)
+            at = len(data)
+            while at > 1 and data[at - 2] > t:
+                at -= 2
+            if at < len(data) and sign * data[at + 1] >= sign * value:
+                return data
+            start = at
+            while start > 1 and sign * data[start - 1] <= sign * value:
+                start -= 2
+            data[start:at] = (t, value)
+            if len(data) > 2 * PAIRS_MAX:
+                data[0] = data[3]
+                data[1:5] = (data[3], data[2])
+            return data
+
+        return update
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The ``keep`` newest different values with their newest times. The value is a list of JSON texts. Data: ``{text: t}``."""
+
+    keep: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        keep = self.keep
+
+        def update(old: Data, value: Json, t: int, _now: int) -> Data:
+            data: dict[str, int] = {} if old is None else old
+            for text in value:
+                if t > data.get(text, ASIDE):
+                    data[text] = t
+            while len(data) > keep:
+                del data[min(data, key=lambda text: (data[text], text))]
+            return data
+
+        return update
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Every (time, JSON text) of the last ``span_ms``: the top value, distinct values between two ages. The value is a list of JSON texts.
+
+    Data: ``[lost_ms, t, text, number, …]`` ascending in t. Folded like ``Pairs``, by text; should there be more than ``PAIRS_MAX`` still, the oldest are
+    dropped, and ``lost_ms`` is the newest of those.
+    """
+
+    span_ms: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        span_ms, stretch_ms = self.span_ms, max(1, self.span_ms // BUCKETS)
+
+        def update(old: Data, value: Json, t: int, now: int) -> Data:
+            if t <= now - span_ms:
+                return old
+            data = [0] if old is None else old
+            _expire(data, now - span_ms, width=3)
+            at = len(data)
+            while at > 1 and data[at - 3] > t:
+                at -= 3
+            data[at:at] = [part for text in value for part in (t, text, 1)]
+            if len(data) > 3 * PAIRS_MAX:
+                _fold_labels(data, stretch_ms)
+            return data
+
+        return update
+
+
+def _fold_labels(data: list[Any], stretch_ms: int) -> None:
+    found: dict[tuple[int, str], tuple[int, int]] = {}
+    for at in range(1, len(data), 3):
+        t, text, number = data[at : at + 3]
+        key = (t // stretch_ms, text)
+        found[key] = (t, found.get(key, (0, 0))[1] + number)
+    entries = sorted((t, text, number) for (_, text), (t, number) in found.items())
+    dropped = len(entries) - PAIRS_MAX
+    if dropped > 0:
+        data[0] = max(data[0], entries[dropped - 1][0])
+        entries = entries[dropped:]
+    data[1:] = [part for entry in entries for part in entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Frequencies:
+    """How often each value came, ever. The value is a list of JSON texts. Data: ``[lost, {text: [number, newest t]}]``.
+
+    Over the cap the rarest (then oldest) value is dropped and ``lost`` is the largest number so dropped: an answer is exact while it is larger.
+    """
+
+    def update(self) -> Update:
+        """The fitting function."""
+
+        def update(old: Data, value: Json, t: int, _now: int) -> Data:
+            data = [0, {}] if old is None else old
+            counts: dict[str, list[int]] = data[1]
+            for text in value:
+                entry = counts.get(text)
+                counts[text] = [1, t] if entry is None else [entry[0] + 1, max(entry[1], t)]
+            while len(counts) > VALUES_MAX:
+                rarest = min(counts, key=lambda text: (*counts[text], text))
+                data[0] = max(data[0], counts.pop(rarest)[0])
+            return data
+
+        return update
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The newest value (``newest``), or the oldest, with its time. Data: ``[t, value]``."""
+
+    newest: bool = True
+
+    def update(self) -> Update:
+        """The fitting function."""
+        if self.newest:
+            return lambda old, value, t, _now: [t, value] if old is None or t >= old[0] else old
+        return lambda old, value, t, _now: [t, value] if old is None or t < old[0] else old
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """The newest value and since when it has been the same. Data: ``[t, value, t, value, …]`` ascending: assertions, the first of them the
+    beginning of the run that nothing late can break any more.
+
+    ``lateness_ms``: how late an event may come. Over the cap assertions inside a run are forgotten first.
+    """
+
+    lateness_ms: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        lateness_ms = self.lateness_ms
+
+        def update(old: Data, value: Json, t: int, now: int) -> Data:
+            data: list[Any] = [] if old is None else old
+            at = len(data)
+            while at > 0 and data[at - 2] > t:
+                at -= 2
+            data[at:at] = (t, value)
+            _settle_runs(data, now - lateness_ms)
+            return data
+
+        return update
+
+
+def _settle_runs(data: list[Any], horizon_ms: int) -> None:
+    """Replace everything at or before ``horizon_ms`` by the beginning of the run it ends in."""
+    settled = 0
+    while settled + 2 < len(data) and data[settled + 2] <= horizon_ms:
+        settled += 2
+    start = settled
+    while start > 0 and _same(data[start - 1], data[settled + 1]):
+        start -= 2
+    data[: settled + 2] = data[start : start + 2]
+    while len(data) > 2 * RUNS_MAX:
+        surplus = _least_missed(data)
+        del data[surplus : surplus + 2]
+
+
+def _least_missed(data: list[Any]) -> int:
+    for at in range(2, len(data), 2):
+        if _same(data[at - 1], data[at + 1]):
+            return at
+    return 0
+
+
+def _same(left: Json, right: Json) -> bool:
+    return key_of(left) == key_of(right)
+
+
+def run_start(data: Data) -> int:
+    """When the current value's unbroken run began."""
+    at = len(data) - 2
+    while at > 0 and _same(data[at - 1], data[-1]):
+        at -= 2
+    return data[at]
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """The newest known time zone over traits and context. The value is ``[rank, name]`` (rank 1: trait). Data: ``[t, rank, name]``."""
+
+    def update(self) -> Update:
+        """The fitting function."""
+
+        def update(old: Data, value: Json, t: int, _now: int) -> Data:
+            return [t, *value] if old is None or t >= old[0] else old
+
+        return update
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Events that can still be part of a sequence, and what they amount to. The value is a bit set: bit i for step i, bit ``steps`` for what must not follow.
+
+    Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``. ``completions`` are the times, ascending, of last steps of matches that nothing forbids
+    as far as is known; ``final`` the newest of those that no late event can forbid any more (``ASIDE``: none). Events are held until nothing
+    late can combine with them: ``lateness_ms + within_ms + wait_ms``.
+    """
+
+    steps: int
+    within_ms: int
+    wait_ms: int
+    lateness_ms: int
+
+    def update(self) -> Update:
+        """The fitting function."""
+        settle_ms = self.lateness_ms + self.wait_ms
+        hold_ms = settle_ms + self.within_ms
+
+        def update(old: Data, value: Json, t: int, now: int) -> Data:
+            data: list[Any] = [0, ASIDE, []] if old is None else old
+            for completion in data[2]:  # ascending; settled before this event came, so it cannot change them
+                if completion <= now - settle_ms:
+                    data[1] = max(data[1], completion)
+            _insert_step(data, t, value)
+            _hold(data, now - hold_ms)
+            data[2] = self._completions(data)
+            if not self.wait_ms and data[2]:
+                data[1], data[2] = max(data[1], data[2][-1]), []
+            return data
+
+        return update
+
+    def _completions(self, data: list[Any]) -> list[int]:
+        """Times of the last steps of all matches among the held events that no held event forbids.
+
+        ``best[i]`` is the latest beginning among chains of the first i + 1 steps: for a limit on the whole length the latest is as good as any.
+        """
+        best, found, last = [ASIDE] * self.steps, list[int](), self.steps - 1
+        for t, bits in _moments(data):
+            if self.wait_ms and bits >> self.steps:
+                found = [completion for completion in found if t > completion + self.wait_ms]
+            reached = best[:]
+            for step in range(self.steps):
+                if bits >> step & 1:
+                    reached[step] = max(reached[step], best[step - 1] if step else t)
+            start = best[last - 1] if last else t
+            if bits >> last & 1 and t - start <= self.within_ms:
+                found.append(t)
+            best = reached
+        return found
+
+
+def _moments(data: list[Any]) -> Iterator[tuple[int, int]]:
+    """The held events, those of one millisecond as one: steps follow each other strictly."""
+    at, end = 3, len(data)
+    while at < end:
+        t, bits = data[at], 0
+        while at < end and data[at] == t:
+            bits |= data[at + 1]
+            at += 2
+        yield t, bits
+
+
+def _insert_step(data: list[Any], t: int, bits: int) -> None:
+    at = len(data)
+    while at > 3 and data[at - 2] > t:
+        at -= 2
+    data[at:at] = (t, bits)
+
+
+def _hold(data: list[Any], horizon_ms: int) -> None:
+    end = 3
+    while end < len(data) and data[end] <= horizon_ms:
+        end += 2
+    del data[3:end]
+    surplus = (len(data) - 3) // 2 - STEPS_MAX
+    if surplus > 0:
+        data[0] = data[3 + 2 * (surplus - 1)]
+        del data[3 : 3 + 2 * surplus]
+
+
+Spec = Newest | Oldest | Tally | Totals | Bests | Pairs | Ladder | Distinct | Labels | Frequencies | Known | Runs | Zone | Steps

@@ -1,0 +1,36 @@
+"""One customer as one compact value: what Redis keeps and the step works on.
+
+A state is a function of the log. It refers to memories and segments by their numbers in the plan of its ``generation``; the plan of the next
+generation renumbers it. Encoding is MessagePack without names.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+NEVER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a Redis score
+
+
+class State(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of one customer.
+
+    ``armed_ms`` is at or before every moment at which time alone could change something, and equals the score in the wake-up index
+    (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` by segment number ``[changes so far, moment of the newest]``,
+    odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` is the oldest timestamp that memory can vouch for.
+    ``retired`` keeps the count of changes of segments that are no longer defined.
+    """
+
+    generation: int
+    armed_ms: int = NEVER
+    slots: dict[int, Any] = {}
+    members: dict[int, list[int]] = {}
+    seen: bytes = b""
+    floor_ms: int = 0
+    retired: dict[str, int] = {}
+
+
+_encoder = msgspec.msgpack.Encoder()
+encode_state = _encoder.encode
+decode_state = msgspec.msgpack.Decoder(State).decode

@@ -1,0 +1,94 @@
+"""From the outbox to the output topics, in order, each output once as far as a reader is concerned.
+
+What a shard commits is in its outbox until the broker has acknowledged it. A relay that starts reads how far the output partitions are and goes on
+behind that; should a former owner still publish, readers drop what is not above the highest position they have seen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from ..stores.base import Position, Store
+from ..wire import CHANGES, DEAD_LETTERS, Output, decode_outputs
+
+ENTRIES_AT_ONCE: Final = 100
+BACKLOG_MAX: Final = 10_000  # outputs waiting for the broker; beyond it the shard stops fetching
+
+
+class Place(NamedTuple):
+    """Where an output stands within its shard; compares in the order of the story."""
+
+    offset: int
+    ordinal: int
+
+
+class Sink(Protocol):
+    """Where outputs go. ``tests/contract`` holds implementations to this."""
+
+    async def tail(self, topic: str, shard: int) -> Place | None:
+        """The highest place among the last outputs of a topic's partition; None if there is none."""
+        ...
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        """Publish in order and return when all are acknowledged; on an error any first part of them may have been published."""
+        ...
+
+
+class Relay:
+    """Publishes the outbox of one shard."""
+
+    def __init__(self, shard: int, store: Store, sink: Sink) -> None:
+        self.shard = shard
+        self.published = 0
+        self._store = store
+        self._sink = sink
+        self._tails: dict[str, Place] = {}
+        self._queue: deque[tuple[Position, Sequence[Output]]] = deque()
+        self._queued = Position(0, 0)
+        self.backlog = 0
+
+    async def start(self) -> None:
+        """Find out what is published already, and take up what the former owner left."""
+        for topic in (CHANGES, DEAD_LETTERS):
+            tail = await self._sink.tail(topic, self.shard)
+            if tail is not None:
+                self._tails[topic] = tail
+        while True:
+            entries = await self._store.outbox(self.shard, after=self._queued, limit=ENTRIES_AT_ONCE)
+            self.add([(position, decode_outputs(blob)) for position, blob in entries])
+            if len(entries) < ENTRIES_AT_ONCE:
+                return
+
+    def add(self, entries: Sequence[tuple[Position, Sequence[Output]]]) -> None:
+        """Queue what was just committed."""
+        for position, outputs in entries:
+            self._queue.append((position, outputs))
+            self._queued = position
+            self.backlog += len(outputs)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the shard should wait for the broker."""
+        return self.backlog > BACKLOG_MAX
+
+    async def turn(self) -> bool:
+        """Publish what is queued, then trim it; False if there was nothing. After an error the same is tried again by the next call."""
+        if not self._queue:
+            return False
+        batch = [self._queue[index] for index in range(min(len(self._queue), ENTRIES_AT_ONCE))]
+        outputs = [output for _, entry in batch for output in entry if self._is_new(output)]
+        if outputs:
+            await self._sink.send(outputs)
+        for output in outputs:
+            self._tails[output.topic] = Place(output.offset, output.ordinal)
+        self.published += len(outputs)
+        await self._store.trim(self.shard, upto=batch[-1][0])
+        for _ in batch:
+            self.backlog -= len(self._queue.popleft()[1])
+        return True
+
+    def _is_new(self, output: Output) -> bool:
+        tail = self._tails.get(output.topic)
+        return tail is None or (output.offset, output.ordinal) > tail

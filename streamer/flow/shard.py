@@ -1,0 +1,325 @@
+"""The owner of one shard: reads states, lets the pure step decide, commits, and hands the outputs to the relay.
+
+It waits and never decides. What a commit covers is a slice: at most so many records, states and wake-ups, and a record that touches more is
+committed in several. Where the slices are cut changes nothing that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from ..errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreUnavailableError
+from ..events.codec import decode
+from ..events.event import Event
+from ..segments.definitions import Definitions, content_digest, parse_definitions
+from ..segments.plan import Plan
+from ..stores.base import Checkpoint, Commit, Position, Store
+from ..wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack_definitions
+from .step import Body, Rules, Slice, Step, decode_body
+
+Result = TypeVar("Result")
+Pause = Callable[[float], Awaitable[None]]
+Item = tuple[LogRecord, Event | Control | RefusedError]
+
+TRIES_MAX: Final = 8  # of a call that the store refuses, about a quarter of a minute; then the worker gives the shard up
+RETRY_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one commit may cover. None of these changes what is said."""
+
+    records: int = 1_000  # about 20 ms of work: the heartbeats share the loop
+    states: int = 500
+    wakes: int = 500
+    bytes: int = 1_000_000
+
+
+class Plans:
+    """Plans by the digest of their definitions, compiled once for all shards of a worker."""
+
+    def __init__(self, store: Store, rules: Rules) -> None:
+        self._store = store
+        self._rules = rules
+        self._plans: dict[str, Plan] = {"": self._compile(Definitions(()))}
+
+    async def get(self, digest: str) -> Plan:
+        """The plan of definitions that the store keeps; HaltError when it does not."""
+        if digest not in self._plans:
+            content = await self._store.get_document(f"definitions:{digest}")
+            if content is None:
+                raise HaltError(f"definitions {digest} are not in the store; publish them again with `streamer segments publish`")
+            self._plans[digest] = self._compile(parse_definitions(content))
+        return self._plans[digest]
+
+    async def keep(self, control: Control) -> Plan:
+        """Take in what a ``definitions`` record carries. Raises RefusedError when it is damaged or wrong."""
+        if control.digest in self._plans:
+            return self._plans[control.digest]
+        content = unpack_definitions(control)
+        if content_digest(content) != control.digest:
+            raise RefusedError("bad_control", path="$.digest", detail="the digest does not fit the content")
+        try:
+            plan = self._compile(parse_definitions(content))
+        except DefinitionError as error:
+            raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
+        await self._store.put_document(f"definitions:{control.digest}", content)
+        self._plans[control.digest] = plan
+        return plan
+
+    def _compile(self, definitions: Definitions) -> Plan:
+        return Plan(definitions, lateness_ms=self._rules.lateness_ms)
+
+
+class Shard:
+    """One shard under one epoch. After any error but a refused call it must be dropped and acquired anew."""
+
+    def __init__(self, shard: int, store: Store, plans: Plans, rules: Rules, limits: Limits, checkpoint: Checkpoint, step: Step, pause: Pause) -> None:
+        self.shard = shard
+        self.checkpoint = checkpoint
+        self.step = step
+        self._store = store
+        self._plans = plans
+        self._rules = rules
+        self._limits = limits
+        self._pause = pause
+        self._outputs: list[tuple[Position, list[Output]]] = []
+        self._span_records = limits.records
+
+    @classmethod
+    async def acquire(cls, shard: int, store: Store, plans: Plans, rules: Rules, *, limits: Limits = Limits(), pause: Pause) -> Shard:
+        """Become the owner: from here on whoever owned the shard before is fenced."""
+        checkpoint = await _patiently(lambda: store.acquire(shard), pause)
+        body = decode_body(checkpoint.body) if checkpoint.body else Body()
+        plan = await plans.get(body.digest)
+        previous = await plans.get(body.previous) if body.cursor else None
+        return cls(shard, store, plans, rules, limits, checkpoint, Step(shard, rules, body, checkpoint.head, plan, previous), pause)
+
+    @property
+    def position(self) -> Position:
+        """The next record to hand to ``process``."""
+        return self.checkpoint.position
+
+    async def process(self, records: Sequence[LogRecord]) -> list[tuple[Position, list[Output]]]:
+        """Apply records, the first of which lies at ``position``; return what was committed to the outbox, in order.
+
+        Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back).
+        """
+        self._check_dense(records)
+        items = [(record, self._read(record)) for record in records]
+        at = 0
+        while at < len(items):
+            record, what = items[at]
+            if isinstance(what, Control) and what.control == "definitions":
+                await self._switch(record, what)
+                at += 1
+            else:
+                at = await self._span(items, at)
+        return self.drain()
+
+    def drain(self) -> list[tuple[Position, list[Output]]]:
+        """What was committed since the last call."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    async def probe(self) -> None:
+        """Compare with the store: a quiet shard must notice too that it was fenced, or that the store came back older. Raises FencedError."""
+        stored = await self._store.checkpoint(self.shard)
+        mine = self.checkpoint
+        if (stored.epoch, stored.position, stored.head) != (mine.epoch, mine.position, mine.head):
+            raise FencedError(f"shard {self.shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, found {stored.epoch} at {tuple(stored.position)}")
+
+    def _check_dense(self, records: Sequence[LogRecord]) -> None:
+        for expected, record in enumerate(records, self.position.offset):
+            if record.offset != expected:
+                raise HaltError(
+                    f"shard {self.shard}: expected offset {expected}, found {record.offset}; "
+                    "the topic was compacted, truncated or recreated, and what is missing cannot be guessed"
+                )
+
+    def _read(self, record: LogRecord) -> Event | Control | RefusedError:
+        try:
+            return decode_control(record.value) if record.control else decode(record.value)
+        except RefusedError as error:
+            return error
+
+    # a stretch of records
+
+    async def _span(self, items: Sequence[Item], at: int) -> int:
+        """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
+        end, customers = self._extent(items, at)
+        log_time_ms = self.step.body.log_time_ms
+        until_ms = max(log_time_ms, *(record.arrival_ms for record, _ in items[at:end]))
+        wanted = sorted(customers)
+        fetched = await _patiently(lambda: self._store.fetch(self.shard, wanted, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause)
+        due, bound = fetched.due, None
+        if len(due) > self._limits.wakes:
+            due, bound = due[:-1], due[-1]
+            end = self._before(items, at, end, bound[0], log_time_ms)
+        states = dict(zip(wanted, fetched.states, strict=True))
+        await self._add_states(states, [customer for _, customer in due if customer not in states])
+        self.step.load(states, due)
+        if end == at:
+            self._fire_wave(items[at][0], bound)
+            await self._commit(Position(self.position.offset, self.position.step + 1))
+            return at
+        for record, what in items[at:end]:
+            self._apply(record, what)
+        await self._commit(Position(items[end - 1][0].offset + 1, 0))
+        return end
+
+    def _extent(self, items: Sequence[Item], at: int) -> tuple[int, set[str]]:
+        customers: set[str] = set()
+        for end in range(at, min(len(items), at + self._span_records)):
+            what = items[end][1]
+            if isinstance(what, Event):
+                customers.add(what.customer)
+            elif isinstance(what, Control):
+                if what.control == "definitions":
+                    return end, customers
+                if what.customer:
+                    customers.add(what.customer)
+            if len(customers) >= self._limits.states:
+                return end + 1, customers
+        return min(len(items), at + self._span_records), customers
+
+    @staticmethod
+    def _before(items: Sequence[Item], at: int, end: int, bound_ms: int, log_time_ms: int) -> int:
+        """How far log time stays below the first wake-up that was not loaded."""
+        for index in range(at, end):
+            log_time_ms = max(log_time_ms, items[index][0].arrival_ms)
+            if log_time_ms >= bound_ms:
+                return index
+        return end
+
+    async def _add_states(self, states: dict[str, bytes | None], customers: list[str]) -> None:
+        if customers:
+            fetched = await _patiently(lambda: self._store.fetch(self.shard, customers, until_ms=0, limit=0), self._pause)
+            states.update(zip(customers, fetched.states, strict=True))
+
+    def _open(self, record: LogRecord) -> int:
+        """Log time at a record; its outputs are counted from 0 unless part of it is committed already."""
+        if self.position.step and record.offset == self.position.offset:
+            return max(self.step.body.log_time_ms, record.arrival_ms)
+        return self.step.begin(record)
+
+    def _fire_wave(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
+        self.step.fire(record.offset, self._open(record), bound)
+
+    def _apply(self, record: LogRecord, what: Event | Control | RefusedError) -> None:
+        now = self._open(record)
+        self.step.fire(record.offset, now)
+        self.step.pass_time(now)
+        if isinstance(what, Event):
+            self.step.apply_event(what, record)
+        elif isinstance(what, RefusedError):
+            self.step.refuse(what, record)
+        elif what.control == "erase":
+            self.step.erase(what.customer, record)
+
+    # new definitions
+
+    async def _switch(self, record: LogRecord, control: Control) -> None:
+        """Timers first; then every customer is judged under the new definitions in the order of their ids, in slices."""
+        if self.step.previous is None:
+            now = await self._fire_all(record)
+            self.step.load({}, [])
+            self.step.pass_time(now)
+            if not await self._begin_switch(record, control):
+                await self._commit(Position(record.offset + 1, 0))
+                return
+        cursor = self.step.body.cursor
+        todo = [customer for customer in await _patiently(lambda: self._store.customers(self.shard), self._pause) if customer > cursor]
+        for start in range(0, len(todo), self._limits.states):
+            await self._rejudge(todo[start : start + self._limits.states], record)
+            if start + self._limits.states < len(todo):
+                await self._commit(Position(record.offset, self.position.step + 1))
+        self.step.finish_switch()
+        await self._commit(Position(record.offset + 1, 0))
+
+    async def _fire_all(self, record: LogRecord) -> int:
+        """Fire every timer up to the record's log time, a wave at a time; return that time."""
+        while True:
+            now = self._open(record)
+            fetched = await _patiently(lambda: self._store.fetch(self.shard, [], until_ms=now, limit=self._limits.wakes + 1), self._pause)
+            if not fetched.due:
+                return now
+            due, bound = fetched.due, None
+            if len(due) > self._limits.wakes:
+                due, bound = due[:-1], due[-1]
+            states: dict[str, bytes | None] = {}
+            await self._add_states(states, [customer for _, customer in due])
+            self.step.load(states, due)
+            self.step.fire(record.offset, now, bound)
+            await self._commit(Position(record.offset, self.position.step + 1))
+
+    async def _begin_switch(self, record: LogRecord, control: Control) -> bool:
+        """Whether there is something to switch to: a damaged record is a dead letter, a repeated one is nothing."""
+        try:
+            plan = await self._plans.keep(control)
+        except RefusedError as error:
+            self.step.refuse(error, record)
+            return False
+        if plan.digest == self.step.body.digest:
+            return False
+        self.step.switch(plan, control.version)
+        return True
+
+    async def _rejudge(self, customers: Sequence[str], record: LogRecord) -> None:
+        states: dict[str, bytes | None] = {}
+        await self._add_states(states, list(customers))
+        self.step.load(states, [])
+        for customer in customers:
+            self.step.rejudge(customer, record.offset)
+
+    # commit
+
+    async def _commit(self, position: Position) -> None:
+        found = self.step.take()
+        outbox = encode_outputs(found.outputs) if found.outputs else None
+        commit = Commit(self.checkpoint, position, found.head, found.body, found.states, found.wakes, outbox)
+        await self._commit_surely(commit)
+        self.checkpoint = commit.checkpoint
+        self._adapt(found)
+        if found.outputs:
+            self._outputs.append((position, list(found.outputs)))
+
+    async def _commit_surely(self, commit: Commit) -> None:
+        """Commit once. A refused commit is tried again as it is; of one whose reply was lost the head tells whether it went through."""
+        for attempt in range(TRIES_MAX):
+            try:
+                await self._store.commit(self.shard, commit)
+                return
+            except StoreUnavailableError:
+                if attempt == TRIES_MAX - 1:
+                    raise
+            except CommitUnknownError:
+                stored = await _patiently(lambda: self._store.checkpoint(self.shard), self._pause)
+                if stored == commit.checkpoint:
+                    return
+                if stored != commit.expected:
+                    raise FencedError(f"shard {self.shard}: after a lost reply found epoch {stored.epoch} at {tuple(stored.position)}") from None
+            await self._pause(RETRY_SECONDS * 2**attempt)
+        raise StoreUnavailableError(f"shard {self.shard}: no commit went through in {TRIES_MAX} tries")
+
+    def _adapt(self, found: Slice) -> None:
+        """Heavy states make shorter slices."""
+        size = sum(len(state) for state in found.states.values() if state is not None)
+        if size > self._limits.bytes:
+            self._span_records = max(1, self._span_records // 2)
+        elif self._span_records < self._limits.records:
+            self._span_records += 1
+
+
+async def _patiently(call: Callable[[], Awaitable[Result]], pause: Pause) -> Result:
+    """Try a read again while the store refuses it."""
+    for attempt in range(TRIES_MAX):
+        try:
+            return await call()
+        except StoreUnavailableError:
+            if attempt == TRIES_MAX - 1:
+                raise
+        await pause(RETRY_SECONDS * 2**attempt)
+    raise AssertionError("unreachable")

@@ -1,0 +1,454 @@
+"""The pure step: one record of the log at a time, from remembered states to new states, wake-ups and outputs.
+
+Nothing here waits, reads a clock or draws a number: the same records give the same bytes, however they are cut into batches. The order within a
+record is the promise of ``segments/LANGUAGE.md`` section 3: due timers, then the record, then what it changes.
+
+A ``Step`` is loaded with the states that a batch may touch, applies records, and hands out a ``Slice`` to be committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
+
+import msgspec
+
+from ..customers.ids import digest, is_remembered, remember
+from ..customers.state import NEVER, State, decode_state, encode_state
+from ..errors import HaltError, RefusedError
+from ..events.event import Event
+from ..segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
+from ..segments.plan import Plan, Rule, Touch, warming_leaves
+from ..values import MISSING, Json, time_text
+from ..wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Output, encode_dead_letter, raw_text, shard_of
+
+HEAD_BYTES: Final = 16
+REFUSALS_WINDOW: Final = 1_000
+_TIMELY: Final = ("future", "late")  # refusals that say nothing about a bad release
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of the settings is part of the story: two runs agree only if these do."""
+
+    shards: int = 12
+    lateness_ms: int = 86_400_000
+    skew_ms: int = 300_000
+    source: str = "/streamer"
+    refused_ratio_max: float = 0.05  # operators may raise it to go on after a halt; it changes no answer
+
+
+class Body(msgspec.Struct, array_like=True):
+    """What a shard remembers beside its customers: the body of its checkpoint.
+
+    ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``, ``previous``
+    those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began. ``sizes`` counts members by segment.
+    """
+
+    log_time_ms: int = 0
+    ordinal: int = 0
+    cursor: str = ""
+    generation: int = 0
+    version: int = 0
+    digest: str = ""
+    previous: str = ""
+    since_ms: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    sizes: list[int] = []
+    window: tuple[int, int] = (0, 0)
+
+
+_body_encoder = msgspec.msgpack.Encoder()
+encode_body: Final = _body_encoder.encode
+decode_body: Final = msgspec.msgpack.Decoder(Body).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What a stretch of the log amounts to: everything one commit writes."""
+
+    head: bytes
+    body: bytes
+    states: Mapping[str, bytes | None]
+    wakes: Mapping[str, int | None]
+    outputs: Sequence[Output]
+
+
+class Step:
+    """The state machine of one shard."""
+
+    def __init__(self, shard: int, rules: Rules, body: Body, head: bytes, plan: Plan, previous: Plan | None = None) -> None:
+        self.shard = shard
+        self.rules = rules
+        self.body = body
+        self.head = head
+        self.plan = plan
+        self.previous = previous
+        self.changes: dict[tuple[str, str], int] = {}  # (segment, type) -> how many since the last slice, for metrics
+        self._warming: frozenset[str] = frozenset()
+        self._warming_until_ms = 0
+        self._resize()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+        self._states: dict[str, State] = {}
+        self._touched: set[str] = set()
+        self._gone: set[str] = set()
+        self._wakes: dict[str, int | None] = {}
+        self._heap: list[tuple[int, str]] = []
+        self._outputs: list[Output] = []
+        self.changes = {}
+
+    # loading and handing out
+
+    def load(self, states: Mapping[str, bytes | None], due: Sequence[tuple[int, str]]) -> None:
+        """Everything the coming records may touch: states by customer (None: not known) and wake-ups."""
+        self._clear()
+        self._blobs = {customer: blob for customer, blob in states.items() if blob is not None}
+        self._heap = list(due)  # ascending is a heap
+
+    def take(self) -> Slice:
+        """What has happened since ``load``."""
+        states: dict[str, bytes | None] = {customer: encode_state(self._states[customer]) for customer in self._touched}
+        for customer in self._gone:
+            if customer not in states:
+                states[customer] = None
+        return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs)
+
+    def _state(self, customer: str) -> State | None:
+        state = self._states.get(customer)
+        if state is None:
+            blob = self._blobs.get(customer)
+            if blob is None or customer in self._gone:
+                return None
+            state = self._states[customer] = decode_state(blob)
+            if state.generation != self.body.generation and not self._is_switching:
+                raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {self.body.generation}")
+        return state
+
+    @property
+    def _is_switching(self) -> bool:
+        return self.previous is not None
+
+    # time
+
+    def begin(self, record: LogRecord) -> int:
+        """Log time at a record; opens its count of outputs. Call once per record, before ``fire``."""
+        self.body.ordinal = 0
+        return max(self.body.log_time_ms, record.arrival_ms)
+
+    def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None) -> None:
+        """Judge every customer at every moment up to ``until_ms`` at which time alone changes something, in the order of (moment, customer).
+
+        Only wake-ups below ``bound`` are certain to have been loaded; the rest waits for the next slice.
+        """
+        heap = self._heap
+        while heap and heap[0][0] <= until_ms and (bound is None or heap[0] < bound):
+            armed_ms, customer = heappop(heap)
+            state = self._state(customer)
+            if state is None:
+                self._wakes[customer] = None
+            elif state.armed_ms == armed_ms:
+                self._wake(customer, state, offset)
+
+    def _wake(self, customer: str, state: State, offset: int) -> None:
+        due_ms, segments = self.plan.next_due(state, state.armed_ms - 1)
+        if due_ms > state.armed_ms:  # the wake-up was early: events have moved the moment since
+            self._arm(customer, state, due_ms)
+            return
+        self._judge(customer, state, due_ms, segments, Cause("timer", due=time_text(due_ms)), offset)
+        self._arm(customer, state, self.plan.next_due(state, due_ms)[0])
+
+    def _arm(self, customer: str, state: State, due_ms: int) -> None:
+        state.armed_ms = due_ms
+        self._touched.add(customer)
+        self._wakes[customer] = due_ms if due_ms < NEVER else None
+        if due_ms < NEVER:
+            heappush(self._heap, (due_ms, customer))
+
+    def pass_time(self, now: int) -> None:
+        """Log time is now; every timer up to it has fired."""
+        self.body.log_time_ms = now
+
+    # events
+
+    def apply_event(self, event: Event, record: LogRecord) -> None:
+        """Admit, remember, judge. ``pass_time`` was called with the record's log time."""
+        now = self.body.log_time_ms
+        timestamp_ms, customer = event.timestamp_ms, event.customer
+        horizon_ms = now - self.rules.lateness_ms
+        if timestamp_ms > now + self.rules.skew_ms:
+            self._refuse_time("future", record)
+            return
+        state = self._state(customer)
+        if state is None and shard_of(customer, self.rules.shards) != self.shard:
+            self._forward(customer, record)
+            return
+        if timestamp_ms <= horizon_ms or (state is not None and timestamp_ms <= state.floor_ms):
+            self._refuse_time("late", record)
+            return
+        key = digest(event.message_id)
+        if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms):
+            self._count("duplicate")
+            return
+        self._count("accepted")
+        is_new = state is None
+        if state is None:
+            state = self._born(customer)
+        self._touched.add(customer)
+        state.seen, lost_ms = remember(state.seen, key, timestamp_ms=timestamp_ms, horizon_ms=horizon_ms)
+        if lost_ms > state.floor_ms:
+            state.floor_ms = lost_ms
+        armed_ms = state.armed_ms
+        dirty = self._remember(state, event, timestamp_ms if timestamp_ms < now else now, now)
+        if is_new:
+            dirty |= self.plan.newborn
+        if dirty:
+            self._judge(customer, state, now, dirty, Cause("event", id=event.message_id), record.offset)
+        if is_new:
+            self._arm(customer, state, self.plan.next_due(state, now)[0])
+        elif state.armed_ms < armed_ms:
+            self._arm(customer, state, state.armed_ms)
+
+    def _born(self, customer: str) -> State:
+        self._gone.discard(customer)
+        state = self._states[customer] = State(generation=self.body.generation, slots={}, members={}, retired={})
+        return state
+
+    def _remember(self, state: State, event: Event, t: int, now: int) -> set[int]:
+        """Feed the memories that listen; return the segments over leaves that changed. Brings the wake-up forward where needed."""
+        dirty: set[int] = set()
+        always, indexed = self.plan.dispatch(event)
+        for slot, update, read, touches in always:
+            if read is None:
+                self._feed(state, slot, update, touches, None, t, now, dirty)
+            else:
+                value = read(event)
+                if value is not None:
+                    self._feed(state, slot, update, touches, value, t, now, dirty)
+        for find, by_value in indexed:
+            found = find(event)
+            for text in dict.fromkeys(found) if type(found) is list else (found,):
+                for slot, update, read, touches in by_value.get(text, ()) if type(text) is str else ():
+                    value = None if read is None else read(event)
+                    if read is None or value is not None:
+                        self._feed(state, slot, update, touches, value, t, now, dirty)
+        if event.traits:
+            self._feed_known(state, self.plan.on_traits, event.traits, t, now, dirty)
+        if event.context:
+            self._feed_known(state, self.plan.on_context, event.context, t, now, dirty)
+        return dirty
+
+    def _feed_known(self, state: State, listeners: Any, source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
+        for slot, update, find, touches in listeners:
+            value = find(source)
+            if value is not MISSING:
+                self._feed(state, slot, update, touches, value, t, now, dirty)
+
+    @staticmethod
+    def _feed(state: State, slot: int, update: Any, touches: tuple[Touch, ...], value: Json, t: int, now: int, dirty: set[int]) -> None:
+        slots = state.slots
+        old = slots.get(slot)
+        before = [truth(old, now, state) for truth, _, _ in touches]  # before the update, which may change the old data in place
+        new = slots[slot] = update(old, value, t, now)
+        for (truth, due, segments), was in zip(touches, before, strict=True):
+            if truth(new, now, state) != was:
+                dirty |= segments
+            due_ms = due(new, now, state)
+            if due_ms < state.armed_ms:
+                state.armed_ms = due_ms
+
+    # judging
+
+    def _judge(self, customer: str, state: State, now: int, dirty: set[int] | frozenset[int], cause: Cause, offset: int) -> None:
+        """Let segments be entered and left at ``now``; put out the changes in the order of segment names."""
+        changed = self._turns(state, now, dirty)
+        if changed:
+            self._touched.add(customer)
+            changed.sort(key=lambda rule: rule.name)
+            for rule in changed:
+                self._say(customer, state, rule, now, cause, offset)
+
+    def _turns(self, state: State, now: int, dirty: set[int] | frozenset[int]) -> list[Rule]:
+        """Judge segments and whatever refers to one that changed, those referred to first."""
+        todo = list(dirty)
+        heapify(todo)
+        changed: list[Rule] = []
+        last = -1
+        while todo:
+            number = heappop(todo)
+            if number == last:
+                continue
+            last = number
+            rule = self.plan.rules[number]
+            if self._turn(rule, state, now):
+                changed.append(rule)
+                for dependent in rule.dependents:
+                    heappush(todo, dependent)
+        return changed
+
+    def _turn(self, rule: Rule, state: State, now: int) -> bool:
+        """Whether the customer enters or leaves one segment now. Arms the end of a stay or cool-down that stands in the way."""
+        entry = state.members.get(rule.number)
+        if entry is not None and entry[0] % 2:
+            if not (rule.exit(state, now) if rule.exit is not None else not rule.when(state, now)):
+                return False
+            rest_ms = rule.stay_ms
+        else:
+            if not rule.when(state, now) or (rule.exit is not None and rule.exit(state, now)):
+                return False
+            rest_ms = rule.cooldown_ms if entry is not None else 0
+        if entry is not None and now < entry[1] + rest_ms:
+            state.armed_ms = min(state.armed_ms, entry[1] + rest_ms)
+            return False
+        changes = entry[0] if entry is not None else state.retired.pop(rule.name, 0)
+        state.members[rule.number] = [changes + 1, now]
+        self.body.sizes[rule.number] += 1 if changes % 2 == 0 else -1
+        self._arm_after(rule, state, now)
+        return True
+
+    def _arm_after(self, rule: Rule, state: State, now: int) -> None:
+        for leaf in self.plan.leaves_by_segment.get(rule.number, ()):
+            state.armed_ms = min(state.armed_ms, leaf.due(leaf.data(state), now, state))
+        rest_ms = rule.stay_ms if state.members[rule.number][0] % 2 else rule.cooldown_ms
+        if rest_ms:
+            state.armed_ms = min(state.armed_ms, now + rest_ms)
+
+    def _say(self, customer: str, state: State, rule: Rule, now: int, cause: Cause, offset: int) -> None:
+        sequence = state.members[rule.number][0]
+        decided = rule.segment.exit if rule.segment.exit is not None and sequence % 2 == 0 else rule.segment.when
+        clauses = because(self.plan, decided, state, now, self._warming_at(now))
+        self._put_change(customer, rule.name, sequence, now, cause, clauses, offset)
+
+    def _put_change(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], offset: int) -> None:
+        ordinal, at = self.body.ordinal, time_text(now)
+        kind = ENTERED if sequence % 2 else EXITED
+        position = ChangePosition(self.shard, offset, ordinal)
+        change = Change(
+            f"{self.shard}-{offset}-{ordinal}",
+            self.rules.source,
+            kind,
+            customer,
+            at,
+            ChangeData(segment, self.body.version, at, sequence, cause, clauses, position),
+        )
+        self._put(CHANGES, self.shard, offset, customer.encode(), encode_change(change))
+        self.changes[segment, kind] = self.changes.get((segment, kind), 0) + 1
+
+    def _put(self, topic: str, partition: int, offset: int, key: bytes, value: bytes) -> None:
+        """One output; the head is the digest of the head before it and of the output, so it names the whole story so far."""
+        self._outputs.append(Output(topic, partition, offset, self.body.ordinal, key, value))
+        place = b"%d-%d" % (offset, self.body.ordinal)
+        self.head = blake2b(self.head + topic.encode() + place + value, digest_size=HEAD_BYTES).digest()
+        self.body.ordinal += 1
+
+    def _warming_at(self, now: int) -> frozenset[str]:
+        """Leaves that look further back than their memories do, looked up again each minute while there are any."""
+        if not self.body.since_ms:
+            return self._warming
+        if now >= self._warming_until_ms:
+            self._warming = frozenset(warming_leaves(self.plan, self.body.since_ms, now))
+            self._warming_until_ms = now - now % 60_000 + 60_000
+        return self._warming
+
+    # refusals
+
+    def _count(self, what: str) -> None:
+        self.body.counts[what] = self.body.counts.get(what, 0) + 1
+
+    def refuse(self, error: RefusedError, record: LogRecord) -> None:
+        """A dead letter. Too many of them are a bad release rather than bad data, and stop the shard."""
+        self._count(error.reason)
+        origin = {"topic": EVENTS, "partition": self.shard, "offset": record.offset}
+        letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), time_text(self.body.log_time_ms))
+        self._put(DEAD_LETTERS, self.shard, record.offset, b"", encode_dead_letter(letter))
+        if error.reason not in _TIMELY:
+            self._watch_refusals(error, record)
+
+    def _watch_refusals(self, error: RefusedError, record: LogRecord) -> None:
+        window, refused = self.body.window
+        refused = refused + 1 if window == record.offset // REFUSALS_WINDOW else 1
+        self.body.window = (record.offset // REFUSALS_WINDOW, refused)
+        if refused > REFUSALS_WINDOW * self.rules.refused_ratio_max:
+            raise HaltError(
+                f"shard {self.shard}: {refused} of {REFUSALS_WINDOW} records around offset {record.offset} were refused, the last as {error.reason!r}; "
+                "look at the dead letters, then raise refused_ratio_max to go on"
+            )
+
+    def _refuse_time(self, reason: str, record: LogRecord) -> None:
+        self.refuse(RefusedError(reason, path="$.timestamp"), record)
+
+    def _forward(self, customer: str, record: LogRecord) -> None:
+        """The record lies in the wrong shard: its producer chose another partitioner. Send it on; the right shard knows duplicates by their ids."""
+        self._count("wrong_shard")
+        self._put(EVENTS, shard_of(customer, self.rules.shards), record.offset, customer.encode(), record.value)
+
+    # control
+
+    def erase(self, customer: str, record: LogRecord) -> None:
+        """Leave every segment and forget the customer."""
+        state = self._state(customer)
+        if state is None:
+            return
+        now = self.body.log_time_ms
+        for number in sorted((number for number, entry in state.members.items() if entry[0] % 2), key=lambda n: self.plan.names[n]):
+            state.members[number] = [state.members[number][0] + 1, now]
+            self.body.sizes[number] -= 1
+            self._put_change(customer, self.plan.names[number], state.members[number][0], now, Cause("erase"), [], record.offset)
+        self._states.pop(customer)
+        self._blobs.pop(customer, None)
+        self._touched.discard(customer)
+        self._gone.add(customer)
+        self._wakes[customer] = None
+        self._count("erased")
+
+    def switch(self, plan: Plan, version: int) -> None:
+        """From here on other definitions hold. Every customer must be passed to ``rejudge`` before the next record."""
+        now, keys = self.body.log_time_ms, set(self.plan.slots)
+        is_first = not self.body.counts.get("accepted")  # nobody has been seen yet: nothing was missed
+        since_ms = {key: ms for key, ms in self.body.since_ms.items() if key in plan.slots}
+        for memory in plan.memories:
+            grown = memory.key in keys and self.plan.memories[self.plan.slots[memory.key]].spec != memory.spec
+            if not is_first and (memory.key not in keys or grown):
+                since_ms[memory.key] = now
+        sizes = [self.body.sizes[self.plan.numbers[name]] if name in self.plan.numbers else 0 for name in plan.names]
+        self.previous, self.plan = self.plan, plan
+        self.body.previous, self.body.digest = self.body.digest, plan.digest
+        self.body.since_ms, self.body.sizes = since_ms, sizes
+        self.body.version, self.body.generation = version, self.body.generation + 1
+        self._warming_until_ms, self._warming = 0, frozenset()
+
+    def rejudge(self, customer: str, offset: int) -> None:
+        """Bring one customer under the new definitions and judge them."""
+        state = self._state(customer)
+        if state is None or state.generation == self.body.generation:
+            return
+        assert self.previous is not None, "rejudge comes after switch"
+        now, cause = self.body.log_time_ms, Cause("definitions", version=self.body.version)
+        gone = self.plan.carry(state, self.previous)
+        state.generation = self.body.generation
+        self._touched.add(customer)
+        changed: dict[str, Rule | None] = {rule.name: rule for rule in self._turns(state, now, self.plan.concerned(state))}
+        changed |= dict.fromkeys(gone)
+        for name in sorted(changed):
+            rule = changed[name]
+            if rule is not None:
+                self._say(customer, state, rule, now, cause, offset)
+            else:
+                state.retired[name] += 1
+                self._put_change(customer, name, state.retired[name], now, cause, [], offset)
+        self._arm(customer, state, self.plan.next_due(state, now)[0])
+        self.body.cursor = customer
+
+    def finish_switch(self) -> None:
+        """Every customer is under the new definitions."""
+        self.previous, self.body.previous, self.body.cursor = None, "", ""
+
+    def _resize(self) -> None:
+        missing = len(self.plan.rules) - len(self.body.sizes)
+        if missing > 0:
+            self.body.sizes = self.body.sizes + [0] * missing

@@ -1,0 +1,127 @@
+"""What goes out when a customer enters or leaves a segment: a CloudEvent that says why.
+
+The shape is ``schemas/segment-change.v1.json``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ..customers.state import State
+from ..values import Json
+from . import tree
+from .plan import Plan
+from .tree import Condition
+
+ENTERED: Final = "segment.entered"
+EXITED: Final = "segment.exited"
+
+
+class Clause(msgspec.Struct, omit_defaults=True):
+    """One atom of the condition that decided, with its value at that moment.
+
+    ``warming``: it looks further back than what has been seen since it was defined. ``approximate``: the answer was folded; how many events it may be off.
+    """
+
+    clause: str
+    holds: bool
+    value: Json
+    warming: bool = False
+    approximate: float | None = None
+
+
+class Cause(msgspec.Struct, omit_defaults=True):
+    """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure, a merge."""
+
+    kind: Literal["event", "timer", "definitions", "erase", "merge"]
+    id: str | None = None
+    due: str | None = None
+    version: int | None = None
+
+
+class ChangePosition(msgspec.Struct):
+    """Where in the story: a reader skips what is not above the highest it has seen in the shard."""
+
+    shard: int
+    offset: int
+    ordinal: int
+
+
+class ChangeData(msgspec.Struct):
+    """The body of a change."""
+
+    segment: str
+    definitions: int
+    at: str
+    sequence: int
+    cause: Cause
+    because: list[Clause]
+    position: ChangePosition
+
+
+class Change(msgspec.Struct):
+    """A CloudEvent 1.0 in structured JSON."""
+
+    id: str
+    source: str
+    type: Literal["segment.entered", "segment.exited"]
+    subject: str
+    time: str
+    data: ChangeData
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+
+
+encode_change: Final = msgspec.json.Encoder().encode
+decode_change: Final = msgspec.json.Decoder(Change).decode
+
+
+def because(plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str] = frozenset()) -> list[Clause]:
+    """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on."""
+    found: dict[str, Clause] = {}
+    _support(plan, condition, state, now, warming, found)
+    return list(found.values())
+
+
+def holds(plan: Plan, condition: Condition, state: State, now: int) -> bool:
+    """Whether a condition is true at ``now``."""
+    match condition:
+        case tree.And(of=of):
+            return all(holds(plan, part, state, now) for part in of)
+        case tree.Or(of=of):
+            return any(holds(plan, part, state, now) for part in of)
+        case tree.Not(of=of):
+            return not holds(plan, of, state, now)
+        case _:
+            return plan.leaf(condition).holds(state, now)
+
+
+def _support(plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str], found: dict[str, Clause]) -> None:
+    match condition:
+        case tree.And(of=of) | tree.Or(of=of):
+            truths = [holds(plan, part, state, now) for part in of]
+            whole = all(truths) if isinstance(condition, tree.And) else any(truths)
+            for part, truth in zip(of, truths, strict=True):
+                if truth == whole:
+                    _support(plan, part, state, now, warming, found)
+        case tree.Not(of=of):
+            _support(plan, of, state, now, warming, found)
+        case _:
+            leaf = plan.leaf(condition)
+            data = leaf.data(state)
+            found[leaf.text] = Clause(
+                leaf.text,
+                leaf.truth(data, now, state),
+                _plain(leaf.value(data, now, state)),
+                leaf.text in warming,
+                leaf.approximate(data, now, state),
+            )
+
+
+def _plain(value: Any) -> Json:
+    """A value short enough for a message."""
+    if isinstance(value, str) and len(value) > 100:
+        return value[:99] + "…"
+    return value[:10] if isinstance(value, list) else value

@@ -1,0 +1,305 @@
+"""Segment definitions as a shop writes them: YAML files, or the same as JSON in a ``definitions`` record.
+
+What is loaded here is checked whole: every expression parsed, every reference resolved, every cycle refused with its path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import msgspec
+import yaml
+
+from ..errors import DefinitionError
+from . import tree
+from .calendar import find_zone
+from .durations import parse_duration
+from .parse import WINDOW_MS_MAX, is_segment_name, parse
+from .tree import Condition
+
+SEGMENTS_MAX: Final = 20_000
+FILE_BYTES_MAX: Final = 8_000_000
+_KEYS: Final = ("for", "when", "exit", "stay", "cooldown")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One definition, parsed. ``stay_ms`` and ``cooldown_ms`` are 0 when not given; ``file`` and ``line`` say where it was written."""
+
+    name: str
+    purpose: str
+    when: Condition
+    exit: Condition | None = None
+    stay_ms: int = 0
+    cooldown_ms: int = 0
+    file: str = ""
+    line: int = 0
+    source: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def conditions(self) -> Iterator[Condition]:
+        """``when``, and ``exit`` if given."""
+        yield self.when
+        if self.exit is not None:
+            yield self.exit
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """All segments of a shop, those that others refer to first, and the shop's time zone."""
+
+    segments: tuple[Segment, ...]
+    zone: str = "UTC"
+
+    def content(self) -> bytes:
+        """The canonical JSON: what a ``definitions`` record carries and ``digest`` is taken of."""
+        return msgspec.json.encode(
+            {"zone": self.zone, "segments": {segment.name: dict(segment.source) for segment in sorted(self.segments, key=lambda s: s.name)}},
+            order="sorted",
+        )
+
+    @property
+    def digest(self) -> str:
+        """Names the content: 32 hexadecimal digits."""
+        return content_digest(self.content())
+
+
+def content_digest(content: bytes) -> str:
+    """The name under which a definitions' content is kept."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def load_definitions(*paths: Path) -> Definitions:
+    """Read files, and folders of ``*.yaml`` (and ``*.yml``) files in the order of their names.
+
+    Raises DefinitionError with file, line and column.
+    """
+    reader = _Reader()
+    for path in paths:
+        for file in _files(path):
+            reader.read_yaml(_text(file), file=str(file))
+    return reader.finish()
+
+
+def parse_definitions(content: bytes | str | Mapping[str, Any], *, file: str = "definitions") -> Definitions:
+    """Definitions from the canonical JSON, from YAML text, or from a decoded mapping."""
+    reader = _Reader()
+    if isinstance(content, Mapping):
+        content = msgspec.json.encode(content)
+    reader.read_yaml(content.decode() if isinstance(content, bytes) else content, file=file)
+    return reader.finish()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml"))
+        if not found:
+            raise DefinitionError("expected *.yaml files in the folder, found none", file=str(path))
+        return found
+    if not path.is_file():
+        raise DefinitionError("expected a file or a folder of definitions, found nothing there", file=str(path))
+    return [path]
+
+
+def _text(file: Path) -> str:
+    if file.stat().st_size > FILE_BYTES_MAX:
+        raise DefinitionError(f"expected at most {FILE_BYTES_MAX} bytes, found {file.stat().st_size}", file=str(file))
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"expected UTF-8 text, found a byte that is not at {error.start}", file=str(file)) from None
+
+
+class _Reader:
+    """Collects segments over several files."""
+
+    def __init__(self) -> None:
+        self._segments: dict[str, Segment] = {}
+        self._zone: str | None = None
+
+    def read_yaml(self, text: str, *, file: str) -> None:
+        for key, value in _entries(_compose(text, file), file, what="a mapping with 'segments'"):
+            if key.value == "segments":
+                for name, body in _entries(value, file, what="a mapping of segment names"):
+                    self._add(name, body, file)
+            elif key.value == "zone":
+                self._set_zone(value, file)
+            else:
+                _fail(key, file, f"found the unknown key {key.value!r}", "expected 'segments' and 'zone'")
+
+    def _set_zone(self, node: yaml.Node, file: str) -> None:
+        zone = _scalar(node, file)
+        if find_zone(zone) is None:
+            _fail(node, file, f"expected an IANA time zone such as Europe/Berlin, found {zone!r:.60}")
+        if self._zone not in (None, zone):
+            _fail(node, file, f"found a second zone; it was {self._zone} before")
+        self._zone = zone
+
+    def _add(self, key: yaml.ScalarNode, body: yaml.Node, file: str) -> None:
+        name = key.value
+        if not is_segment_name(name):
+            _fail(key, file, f"expected a segment name of a-z, 0-9 and _, found {name!r:.80}")
+        if name in self._segments:
+            earlier = self._segments[name]
+            _fail(key, file, f"found the segment {name!r} a second time; it was defined at {earlier.file}:{earlier.line}")
+        if len(self._segments) >= SEGMENTS_MAX:
+            _fail(key, file, f"expected at most {SEGMENTS_MAX} segments")
+        self._segments[name] = _segment(name, key, dict((k.value, (k, v)) for k, v in _entries(body, file, what="a mapping with 'for' and 'when'")), file)
+
+    def finish(self) -> Definitions:
+        return Definitions(_in_order(self._segments), self._zone or "UTC")
+
+
+def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode, yaml.Node]], file: str) -> Segment:
+    for key, (node, _) in body.items():
+        if key not in _KEYS:
+            close = difflib.get_close_matches(key, _KEYS, n=1)
+            _fail(node, file, f"found the unknown key {key!r} in the segment {name!r}", f"did you mean {close[0]}?" if close else f"known are {', '.join(_KEYS)}")
+    for key in ("for", "when"):
+        if key not in body:
+            _fail(at, file, f"expected {key!r} in the segment {name!r}, found none")
+    source = {key: _scalar(node, file) for key, (_, node) in body.items()}
+    if not source["for"].strip():
+        _fail(body["for"][1], file, "expected a sentence that says what the segment is for, found nothing")
+    return Segment(
+        name,
+        source["for"],
+        _condition(body["when"][1], file),
+        _condition(body["exit"][1], file) if "exit" in body else None,
+        _duration(body["stay"][1], file) if "stay" in body else 0,
+        _duration(body["cooldown"][1], file) if "cooldown" in body else 0,
+        file,
+        at.start_mark.line + 1,
+        source,
+    )
+
+
+def _compose(text: str, file: str) -> yaml.Node:
+    try:
+        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise DefinitionError(f"expected YAML, found: {problem}", file=file, line=mark.line + 1 if mark else 0, column=mark.column + 1 if mark else 0) from None
+    except RecursionError:
+        raise DefinitionError("expected YAML, found it nested too deeply", file=file) from None
+    if node is None:
+        raise DefinitionError("expected a mapping with 'segments', found an empty file", file=file)
+    return node
+
+
+def _entries(node: yaml.Node, file: str, *, what: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    if not isinstance(node, yaml.MappingNode):
+        _fail(node, file, f"expected {what}, found {_yaml_kind(node)}")
+    seen: set[str] = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            _fail(key, file, "expected a name as key")
+        if key.value in seen:
+            _fail(key, file, f"found the key {key.value!r:.80} twice")
+        seen.add(key.value)
+        yield key, value
+
+
+def _scalar(node: yaml.Node, file: str) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        _fail(node, file, f"expected a text, found {_yaml_kind(node)}")
+    return node.value
+
+
+def _condition(node: yaml.Node, file: str) -> Condition:
+    text = _scalar(node, file)
+    mark = node.start_mark
+    line, column = mark.line + 1, mark.column + 1
+    style = getattr(node, "style", None)
+    if style in ("|", ">"):  # the text begins on the next line, indented
+        return parse(text.strip(), file=file, line=line + 1, column=1)
+    return parse(text, file=file, line=line, column=column + (1 if style else 0))
+
+
+def _duration(node: yaml.Node, file: str) -> int:
+    try:
+        ms = parse_duration(_scalar(node, file))
+    except ValueError as error:
+        _fail(node, file, str(error))
+    if ms > WINDOW_MS_MAX:
+        _fail(node, file, "expected at most 400d")
+    return ms
+
+
+def _yaml_kind(node: yaml.Node) -> str:
+    return {"ScalarNode": "a text", "SequenceNode": "a list", "MappingNode": "a mapping"}.get(type(node).__name__, "something else")
+
+
+def _fail(node: yaml.Node, file: str, message: str, hint: str = "") -> NoReturn:
+    raise DefinitionError(message, file=file, line=node.start_mark.line + 1, column=node.start_mark.column + 1, hint=hint)
+
+
+# references -----------------------------------------------------------------------------------------------------------
+
+
+def nodes(root: Any) -> Iterator[Any]:
+    """Every node of a tree, ``root`` first."""
+    yield root
+    for name in getattr(root, "__struct_fields__", ()):
+        value = getattr(root, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, (tree.Node, tree.Events)):
+                yield from nodes(item)
+
+
+def references(conditions: Iterable[Condition]) -> list[str]:
+    """Names of the segments that conditions refer to, each once, in order."""
+    found = (node.segment for root in conditions for node in nodes(root) if isinstance(node, (tree.InSegment, tree.Entered, tree.Left)))
+    return list(dict.fromkeys(found))
+
+
+def _in_order(segments: Mapping[str, Segment]) -> tuple[Segment, ...]:
+    """Those referred to first, else by name. Raises DefinitionError for unknown names and cycles."""
+    order: dict[str, Segment] = {}
+    for name in sorted(segments):
+        _visit(name, segments, order)
+    return tuple(order.values())
+
+
+def _visit(start: str, segments: Mapping[str, Segment], order: dict[str, Segment]) -> None:
+    """Depth first without recursion: a chain of thousands of segments is legal."""
+    path: dict[str, Iterator[str]] = {}
+    todo = [start]
+    while todo:
+        name = todo[-1]
+        if name in order:
+            todo.pop()
+            continue
+        if name not in path:
+            path[name] = iter(sorted(_known_references(segments[name], segments)))
+        for other in path[name]:
+            if other in path and other not in order:
+                cycle = [*list(path)[list(path).index(other) :], other]
+                raise DefinitionError(f"found a cycle of segments: {' -> '.join(cycle)}", file=segments[name].file, line=segments[name].line)
+            if other not in order:
+                todo.append(other)
+                break
+        else:
+            order[name] = segments[name]
+            del path[name]
+            todo.pop()
+
+
+def _known_references(segment: Segment, segments: Mapping[str, Segment]) -> list[str]:
+    found = references(segment.conditions)
+    for name in found:
+        if name not in segments:
+            close = difflib.get_close_matches(name, segments, n=1)
+            raise DefinitionError(
+                f"the segment {segment.name!r} refers to the unknown segment {name!r}",
+                file=segment.file,
+                line=segment.line,
+                hint=f"did you mean {close[0]}?" if close else "",
+            )
+    return found

@@ -1,0 +1,37 @@
+"""Lengths of time as people write them: ``30m``, ``1h30m``, ``7d``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+UNITS_MS: Final = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_PARTS = re.compile(r"(\d{1,12})(ms|w|d|h|m|s)")
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds, 0 or more; ValueError for anything that is not a list of number and unit.
+
+    >>> parse_duration("1h30m")
+    5400000
+    """
+    found = _PARTS.findall(text)
+    if not found or "".join(number + unit for number, unit in found) != text:
+        raise ValueError(f"expected a duration such as '30m', '1h30m' or '7d' (units ms s m h d w), found {text!r}")
+    return sum(int(number) * UNITS_MS[unit] for number, unit in found)
+
+
+def format_duration(ms: int) -> str:
+    """The exact text in days and smaller units, largest first.
+
+    >>> format_duration(5_400_000), format_duration(0), format_duration(-1500)
+    ('1h30m', '0ms', '-1s500ms')
+    """
+    if ms < 0:
+        return "-" + format_duration(-ms)
+    parts: list[str] = []
+    for unit, size in UNITS_MS.items():
+        if unit != "w" and ms >= size:
+            parts.append(f"{ms // size}{unit}")
+            ms %= size
+    return "".join(parts) or "0ms"

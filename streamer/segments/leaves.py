@@ -1,0 +1,646 @@
+"""From an atom of a condition to functions: does it hold, when could time alone change that, what is its value.
+
+All three take ``(data, now, state)``: the data of the one memory the leaf reads (None: nothing remembered), the moment in UTC milliseconds, and the
+whole state for the few leaves that read more than one memory. ``due`` answers the first moment after ``now`` at which the truth may
+change if nothing happens, never later than it does; ``NEVER`` if it cannot.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import nsmallest
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from .. import values
+from ..customers import memories
+from ..customers.memories import ASIDE, Data
+from ..customers.state import NEVER, State
+from ..values import SCALE, Json, time_text
+from . import calendar, tree
+from .durations import format_duration
+from .matching import one_of, value_of
+from .tree import Window
+
+Truth = Callable[[Data, int, State], bool]
+Due = Callable[[Data, int, State], int]
+ValueOf = Callable[[Data, int, State], Json]
+
+LOOK_AHEAD: Final = 8  # moments looked through for the one that flips; then the customer is rather woken for nothing
+SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+
+
+def never_due(_data: Data, _now: int, _state: State) -> int:
+    """For leaves that only events can change."""
+    return NEVER
+
+
+def exact(_data: Data, _now: int, _state: State) -> Json:
+    """For leaves whose answers are never approximate."""
+    return None
+
+
+@dataclass(slots=True)
+class Leaf:
+    """One atom, compiled. ``slots`` are the memories it reads; with exactly one, its data is handed in.
+
+    ``segments`` (numbers) are those in whose conditions it stands; ``sees`` those it refers to. ``span_ms`` is how far back it looks (0: for ever,
+    None: not at all). ``clock`` leaves can change for customers of whom nothing is remembered.
+    """
+
+    text: str
+    truth: Truth
+    due: Due = never_due
+    value: ValueOf = lambda data, now, state: None
+    approximate: ValueOf = exact
+    slots: tuple[int, ...] = ()
+    sees: tuple[int, ...] = ()
+    clock: bool = False
+    zoned: bool = False
+    span_ms: int | None = None
+    segments: set[int] = field(default_factory=set[int])
+
+    def data(self, state: State) -> Data:
+        """What is handed to the functions."""
+        return state.slots.get(self.slots[0]) if len(self.slots) == 1 else None
+
+    def holds(self, state: State, now: int) -> bool:
+        """Whether the atom is true at ``now``."""
+        return self.truth(self.data(state), now, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A number, value, moment or duration read from a memory; the raw material of leaves."""
+
+    read: ValueOf
+    slots: tuple[int, ...] = ()
+    changes: Callable[[Data, int, State], Iterator[int]] | None = None  # moments after now at which the reading itself may change
+    approximate: ValueOf = exact
+    sees: tuple[int, ...] = ()
+    zoned: bool = False
+    span_ms: int | None = None
+    partial: bool = False  # ``changes`` tells the first moments only
+    show: Callable[[Json], Json] = lambda value: value
+
+
+ZoneOf = Callable[[State], ZoneInfo]
+
+
+# counts of newest times -----------------------------------------------------------------------------------------------
+
+
+def nth_newest(keep: int, n: int) -> Callable[[Data], int | None]:
+    """The n-th newest time of a ``Newest`` memory; None if there are fewer."""
+    if keep == 1:
+        return lambda data: data
+    return lambda data: data[-n] if data is not None and len(data) >= n else None
+
+
+def at_least(keep: int, n: int, within_ms: int) -> tuple[Truth, Due]:
+    """``count >= n`` in a window that ends now (0: ever): true until the n-th newest time is ``within_ms`` old."""
+    if keep == 1:
+        if not within_ms:
+            return (lambda data, now, state: data is not None), never_due
+        return (
+            lambda data, now, state: data is not None and data > now - within_ms,
+            lambda data, now, state: data + within_ms if data is not None and data > now - within_ms else NEVER,
+        )
+    if not within_ms:
+        return (lambda data, now, state: data is not None and len(data) >= n), never_due
+    return (
+        lambda data, now, state: data is not None and len(data) >= n and data[-n] > now - within_ms,
+        lambda data, now, state: data[-n] + within_ms if data is not None and len(data) >= n and data[-n] > now - within_ms else NEVER,
+    )
+
+
+def newest_after(keep: int) -> Callable[[Data, int], int]:
+    """How many of the kept times are after a moment."""
+    if keep == 1:
+        return lambda data, moment: 1 if data is not None and data > moment else 0
+    return lambda data, moment: len(data) - bisect_right(data, moment) if data is not None else 0
+
+
+def count_in(keep: int, within_ms: int) -> Reading:
+    """How many times lie in the window, up to ``keep``."""
+    after = newest_after(keep)
+
+    def expiries(data: Data, now: int, _state: State) -> Iterator[int]:
+        for t in (data,) if keep == 1 else data or ():
+            if t is not None and t + within_ms > now:
+                yield t + within_ms
+
+    return Reading(lambda data, now, state: after(data, now - within_ms), changes=expiries, span_ms=within_ms)
+
+
+def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> Reading:
+    """How many times lie in the current calendar period, up to ``keep``."""
+    after = newest_after(keep)
+
+    def read(data: Data, now: int, state: State) -> Json:
+        return after(data, calendar.current_period(now, zone_of(state), period)[0] - 1)
+
+    def ends(data: Data, now: int, state: State) -> Iterator[int]:
+        if data is not None and read(data, now, state):
+            yield calendar.current_period(now, zone_of(state), period)[1]
+
+    return Reading(read, changes=ends, zoned=True, span_ms=calendar.PERIOD_MS_MAX[period])
+
+
+# windows over pairs ---------------------------------------------------------------------------------------------------
+
+
+def bounds(window: Window, zone_of: ZoneOf) -> Callable[[int, State], tuple[int, int]]:
+    """``(after, until]`` of a window at a moment."""
+    if window.this is not None:
+        period = window.this
+        return lambda now, state: (calendar.current_period(now, zone_of(state), period)[0] - 1, now)
+    within_ms, before_ms = window.within_ms, window.before_ms
+    return lambda now, _state: (now - within_ms, now - before_ms)
+
+
+def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data, int, State], Iterator[int]]:
+    """Moments at which entries of a memory enter or leave the window."""
+    if window.this is not None:
+        period = window.this
+
+        def ends(data: Data, now: int, state: State) -> Iterator[int]:
+            start, end = calendar.current_period(now, zone_of(state), period)
+            if data is not None and len(data) > 1 and data[-width] >= start:
+                yield end
+
+        return ends
+
+    within_ms, before_ms = window.within_ms, window.before_ms
+
+    def moves(data: Data, now: int, _state: State) -> Iterator[int]:
+        for at in range(1, len(data) if data is not None else 0, width):
+            for moment in (data[at] + before_ms, data[at] + within_ms):
+                if moment > now:
+                    yield moment
+
+    return moves
+
+
+def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
+    """How many events the oldest stretch in a folded window may count too many; None when nothing was folded there."""
+    edges = bounds(window, zone_of)
+
+    def approximate(data: Data, now: int, state: State) -> Json:
+        after, _ = edges(now, state)
+        for at in range(1, len(data) if data is not None else 0, 3):
+            if data[at] > after:
+                return data[at + 2] - 1 or None
+        return None
+
+    return approximate
+
+
+def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
+    """1 when something in the window was dropped over a cap."""
+    edges = bounds(window, zone_of)
+    return lambda data, now, state: 1 if data is not None and data[0] > edges(now, state)[0] else None
+
+
+def pairs_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
+    """``count``, ``sum``, ``avg``, ``min``, ``max`` over a ``Pairs`` memory."""
+    edges = bounds(window, zone_of)
+
+    def read(data: Data, now: int, state: State) -> Json:
+        after, until = edges(now, state)
+        total = number = 0
+        extremes: list[int] = []
+        for at in range(1, len(data) if data is not None else 0, 3):
+            if after < data[at] <= until:
+                total += data[at + 1]
+                number += data[at + 2]
+                extremes.append(data[at + 1] if data[at + 2] == 1 else data[at + 1] // data[at + 2])
+        match name:
+            case "count":
+                return number
+            case "sum":
+                return total
+            case "avg":
+                return (total, number) if number else None
+            case "min":
+                return min(extremes, default=None)
+            case _:
+                return max(extremes, default=None)
+
+    return Reading(
+        read,
+        changes=entry_changes(window, zone_of, 3),
+        approximate=folded_error(window, zone_of),
+        zoned=window.this is not None,
+        span_ms=span_of(window),
+        show=_show_count if name == "count" else show_scaled,
+    )
+
+
+def span_of(window: Window) -> int:
+    """How far back a window can reach, in milliseconds; 0 for ever."""
+    return calendar.PERIOD_MS_MAX[window.this] if window.this is not None else window.within_ms
+
+
+def _show_count(value: Json) -> Json:
+    return value
+
+
+def show_scaled(value: Json) -> Json:
+    """Ten-thousandths as a number again; an average from its sum and number."""
+    if isinstance(value, tuple):
+        total, number = value
+        return round(total / number / SCALE, 4)
+    if value is None:
+        return None
+    return value // SCALE if value % SCALE == 0 else value / SCALE
+
+
+def ladder_reading(window: Window, zone_of: ZoneOf) -> Reading:
+    """The most extreme value in the window of a ``Ladder``."""
+    edges = bounds(window, zone_of)
+
+    def read(data: Data, now: int, state: State) -> Json:
+        after, _ = edges(now, state)
+        for at in range(1, len(data) if data is not None else 0, 2):
+            if data[at] > after:
+                return data[at + 1]
+        return None
+
+    return Reading(
+        read,
+        changes=entry_changes(window, zone_of, 2),
+        approximate=lost_error(window, zone_of),
+        zoned=window.this is not None,
+        span_ms=span_of(window),
+        show=show_scaled,
+    )
+
+
+def distinct_reading(window: Window, zone_of: ZoneOf) -> Reading:
+    """How many values of a ``Distinct`` memory are newest inside the window."""
+    if window.ever:
+        return Reading(lambda data, now, state: len(data) if data is not None else 0, span_ms=0)
+    edges = bounds(window, zone_of)
+
+    def read(data: Data, now: int, state: State) -> Json:
+        after, _ = edges(now, state)
+        return sum(1 for t in data.values() if t > after) if data is not None else 0
+
+    def changes(data: Data, now: int, state: State) -> Iterator[int]:
+        if window.this is not None:
+            if read(data, now, state):
+                yield calendar.current_period(now, zone_of(state), window.this)[1]
+            return
+        for t in data.values() if data is not None else ():
+            if t + window.within_ms > now:
+                yield t + window.within_ms
+
+    return Reading(read, changes=changes, zoned=window.this is not None, span_ms=span_of(window))
+
+
+def labels_in(data: Data, after: int, until: int) -> dict[str, tuple[int, int]]:
+    """Number and newest time of each text in a stretch of a ``Labels`` memory."""
+    found: dict[str, tuple[int, int]] = {}
+    for at in range(1, len(data) if data is not None else 0, 3):
+        t, text, number = data[at], data[at + 1], data[at + 2]
+        if after < t <= until:
+            found[text] = (found.get(text, (0, 0))[0] + number, t)
+    return found
+
+
+def _first_of(found: dict[str, tuple[int, int]]) -> Json:
+    """Most events, then newest, then smallest text; as the value itself."""
+    if not found:
+        return None
+    most = max(found.values())
+    return values.value_of_key(min(text for text, entry in found.items() if entry == most))
+
+
+def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
+    """``top`` or ``distinct`` over a ``Labels`` memory."""
+    edges = bounds(window, zone_of)
+
+    def read(data: Data, now: int, state: State) -> Json:
+        found = labels_in(data, *edges(now, state))
+        return _first_of(found) if name == "top" else len(found)
+
+    return Reading(
+        read,
+        changes=entry_changes(window, zone_of, 3),
+        approximate=lost_error(window, zone_of),
+        zoned=window.this is not None,
+        span_ms=span_of(window),
+    )
+
+
+def frequencies_reading() -> Reading:
+    """``top`` over all time."""
+
+    def read(data: Data, _now: int, _state: State) -> Json:
+        return _first_of({text: (entry[0], entry[1]) for text, entry in data[1].items()}) if data is not None else None
+
+    return Reading(read, approximate=lambda data, now, state: data[0] or None if data is not None else None, span_ms=0)
+
+
+def active_reading(each_ms: int, periods: int) -> Reading:
+    """In how many periods there is an event, over a ``Pairs`` memory."""
+
+    def read(data: Data, now: int, _state: State) -> Json:
+        found = {(now - data[at]) // each_ms for at in range(1, len(data) if data is not None else 0, 3)}
+        return sum(1 for period in found if 0 <= period < periods)
+
+    def changes(data: Data, now: int, _state: State) -> Iterator[int]:
+        for at in range(1, len(data) if data is not None else 0, 3):
+            passed = (now - data[at]) // each_ms + 1
+            if passed <= periods:
+                yield data[at] + passed * each_ms
+
+    window = Window(within_ms=each_ms * periods)
+    return Reading(read, changes=changes, approximate=folded_error(window, _no_zone), span_ms=each_ms * periods, partial=True)
+
+
+def _no_zone(_state: State) -> ZoneInfo:
+    raise AssertionError("a rolling window has no zone")
+
+
+# known values ---------------------------------------------------------------------------------------------------------
+
+
+def known(kind: memories.Spec, node: Any) -> Reading:
+    """A trait, context value, or property of the newest or oldest event; with number() and lower() around it."""
+    turn = value_of(node)
+    if isinstance(kind, memories.Runs):
+        return Reading(lambda data, now, state: turn(data[-1]) if data is not None else None, span_ms=0)
+    return Reading(lambda data, now, state: turn(data[1]) if data is not None else None, span_ms=0)
+
+
+# leaves from readings -------------------------------------------------------------------------------------------------
+
+
+def first_change(reading: Reading) -> Due:
+    """The first moment at which a reading may change."""
+    changes = reading.changes
+    if changes is None:
+        return never_due
+    return lambda data, now, state: min(changes(data, now, state), default=NEVER)
+
+
+def flipping(reading: Reading, truth: Truth) -> Due:
+    """The first moment at which the truth over a reading really changes, among those at which the reading may.
+
+    Waking a customer for nothing costs more than looking through a few moments here.
+    """
+    changes = reading.changes
+    if changes is None:
+        return never_due
+
+    def due(data: Data, now: int, state: State) -> int:
+        moments = nsmallest(LOOK_AHEAD + 1, set(changes(data, now, state)))
+        if not moments:
+            return NEVER
+        before = truth(data, now, state)
+        for moment in moments[:LOOK_AHEAD]:
+            if truth(data, moment, state) != before:
+                return moment
+        return moments[-1] if len(moments) > LOOK_AHEAD or reading.partial else NEVER
+
+    return due
+
+
+def compare_leaf(text: str, reading: Reading, op: str, right: Json) -> Leaf:
+    """A general value against a constant, by the rules of JSON values."""
+    compare = values.COMPARE[op]
+    return _leaf(text, reading, lambda data, now, state: compare(reading.read(data, now, state), right))
+
+
+def count_leaf(text: str, reading: Reading, op: str, right: int) -> Leaf:
+    """A count, which is never missing, against a constant."""
+    sign = SIGNS[op]
+    return _leaf(text, reading, lambda data, now, state: sign(reading.read(data, now, state), right))
+
+
+def scaled_leaf(text: str, reading: Reading, op: str, right: float) -> Leaf:
+    """A sum, average or extreme in ten-thousandths against a constant; missing is false, and so true for ``!=``."""
+    sign, limit, missing = SIGNS[op], round(right * SCALE), op == "!="
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        found = reading.read(data, now, state)
+        if isinstance(found, tuple):
+            return sign(found[0], limit * found[1])
+        return missing if found is None else sign(found, limit)
+
+    return _leaf(text, reading, truth)
+
+
+def one_of_leaf(text: str, reading: Reading, items: tuple[tree.Scalar, ...]) -> Leaf:
+    """A value in a list."""
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        found = reading.read(data, now, state)
+        shown = reading.show(found) if isinstance(found, (int, tuple)) else found
+        return one_of(shown, items)
+
+    return _leaf(text, reading, truth)
+
+
+def predicate_leaf(text: str, reading: Reading, holds: Callable[[Json], bool]) -> Leaf:
+    """Any condition on a value."""
+    return _leaf(text, reading, lambda data, now, state: holds(reading.read(data, now, state)))
+
+
+def _leaf(text: str, reading: Reading, truth: Truth) -> Leaf:
+    return Leaf(
+        text,
+        truth,
+        flipping(reading, truth),
+        lambda data, now, state: reading.show(reading.read(data, now, state)),
+        reading.approximate,
+        reading.slots,
+        reading.sees,
+        zoned=reading.zoned,
+        span_ms=reading.span_ms,
+    )
+
+
+# moments and durations ------------------------------------------------------------------------------------------------
+
+
+def since_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
+    """``now - t`` against a length."""
+    sign, read = SIGNS[op], moment.read
+    flip_ms = limit_ms if op in (">=", "<") else limit_ms + 1
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        t = read(data, now, state)
+        return t is not None and t <= now and sign(now - t, limit_ms)
+
+    def due(data: Data, now: int, state: State) -> int:
+        t = read(data, now, state)
+        if t is None:
+            return NEVER
+        if t > now:
+            return t
+        return t + flip_ms if t + flip_ms > now else NEVER
+
+    def value(data: Data, now: int, state: State) -> Json:
+        t = read(data, now, state)
+        return None if t is None or t > now else format_duration(now - t)
+
+    return Leaf(text, truth, due, value, moment.approximate, moment.slots, moment.sees, zoned=moment.zoned, span_ms=moment.span_ms)
+
+
+def until_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
+    """``t - now`` against a length."""
+    sign, read = SIGNS[op], moment.read
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        t = read(data, now, state)
+        return t is not None and t > now and sign(t - now, limit_ms)
+
+    def due(data: Data, now: int, state: State) -> int:
+        t = read(data, now, state)
+        if t is None or t <= now:
+            return NEVER
+        return min(m for m in (t - limit_ms, t - limit_ms + 1, t) if m > now)
+
+    def value(data: Data, now: int, state: State) -> Json:
+        t = read(data, now, state)
+        return None if t is None or t <= now else format_duration(t - now)
+
+    return Leaf(text, truth, due, value, moment.approximate, moment.slots, moment.sees, zoned=moment.zoned, span_ms=moment.span_ms)
+
+
+def time_leaf(text: str, left: Reading, op: str, right: Reading | int) -> Leaf:
+    """Two moments, or one and a constant; only events change the answer."""
+    sign = SIGNS[op]
+    slots = left.slots if isinstance(right, int) else tuple(dict.fromkeys((*left.slots, *right.slots)))
+
+    def read(reading: Reading, now: int, state: State) -> int | None:
+        data = state.slots.get(reading.slots[0]) if reading.slots else None
+        return reading.read(data, now, state)
+
+    def truth(_data: Data, now: int, state: State) -> bool:
+        first = read(left, now, state)
+        if isinstance(right, int):
+            return first is not None and sign(first, right)
+        second = read(right, now, state)
+        if first is None and second is None:
+            return False
+        return sign(ASIDE if first is None else first, ASIDE if second is None else second)
+
+    def value(_data: Data, now: int, state: State) -> Json:
+        first = read(left, now, state)
+        return None if first is None else time_text(first)
+
+    sees = left.sees if isinstance(right, int) else (*left.sees, *right.sees)
+    return Leaf(text, truth, never_due, value, slots=slots, sees=sees, span_ms=0)
+
+
+# sequences ------------------------------------------------------------------------------------------------------------
+
+
+def sequence_leaf(text: str, slot: int, wait_ms: int, over_ms: int, span_ms: int) -> Leaf:
+    """A completed match, and nothing that forbids it; data as ``memories.Steps`` keeps it."""
+
+    def newest(data: Data, now: int) -> int:
+        best = data[1] if data is not None else ASIDE
+        for completion in data[2] if data is not None else ():
+            if completion + wait_ms <= now and completion > best:
+                best = completion
+        return best
+
+    def truth(data: Data, now: int, _state: State) -> bool:
+        best = newest(data, now)
+        return best != ASIDE and (not over_ms or best + wait_ms > now - over_ms)
+
+    def due(data: Data, now: int, _state: State) -> int:
+        if data is None:
+            return NEVER
+        moments = [completion + wait_ms for completion in data[2] if completion + wait_ms > now]
+        best = newest(data, now)
+        if over_ms and best != ASIDE and best + wait_ms + over_ms > now:
+            moments.append(best + wait_ms + over_ms)
+        return min(moments, default=NEVER)
+
+    def value(data: Data, now: int, _state: State) -> Json:
+        best = newest(data, now)
+        return None if best == ASIDE else time_text(best)
+
+    return Leaf(text, truth, due, value, lambda data, now, state: 1 if data is not None and data[0] else None, (slot,), span_ms=span_ms)
+
+
+# calendar -------------------------------------------------------------------------------------------------------------
+
+
+def clock_leaf(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], zone_of: ZoneOf) -> Leaf:
+    """A reading of the calendar; remembered per zone until it next changes, since all customers of a zone share it."""
+    known_until: dict[str, tuple[int, int, bool]] = {}
+
+    def at(now: int, state: State) -> tuple[int, int, bool]:
+        zone = zone_of(state)
+        found = known_until.get(zone.key or "")
+        if found is None or not found[0] <= now < found[1]:
+            end = calendar.next_flip(now, zone, unit, holds)
+            found = (now, NEVER if end is None else end, holds(calendar.reading(now, zone, unit)))
+            known_until[zone.key or ""] = found
+        return found
+
+    return Leaf(
+        text,
+        lambda data, now, state: at(now, state)[2],
+        lambda data, now, state: at(now, state)[1],
+        lambda data, now, state: calendar.reading(now, zone_of(state), unit),
+        clock=True,
+        zoned=True,
+    )
+
+
+def age_reading(of: Reading, zone_of: ZoneOf) -> Reading:
+    """Whole years since a date."""
+
+    def born(data: Data, now: int, state: State) -> Any:
+        return calendar.calendar_date(of.read(data, now, state), zone_of(state))
+
+    def read(data: Data, now: int, state: State) -> Json:
+        date = born(data, now, state)
+        return None if date is None else calendar.age_years(date, now, zone_of(state))
+
+    def changes(data: Data, now: int, state: State) -> Iterator[int]:
+        date = born(data, now, state)
+        if date is not None:
+            yield calendar.next_birthday_ms(date, now, zone_of(state))
+
+    return Reading(read, of.slots, changes, zoned=True, span_ms=0)
+
+
+def age_leaf(text: str, reading: Reading, op: str, right: Json) -> Leaf:
+    """An age against a number. Wakes at each birthday: once a year is not worth a cleverer answer."""
+    compare = values.COMPARE[op]
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        return compare(reading.read(data, now, state), right)
+
+    return Leaf(text, truth, first_change(reading), reading.read, slots=reading.slots, zoned=True, span_ms=0)
+
+
+def birthday_leaf(text: str, of: Reading, zone_of: ZoneOf) -> Leaf:
+    """Today is the day."""
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        date = calendar.calendar_date(of.read(data, now, state), zone_of(state))
+        return date is not None and calendar.is_birthday(date, now, zone_of(state))
+
+    def due(data: Data, now: int, state: State) -> int:
+        zone = zone_of(state)
+        date = calendar.calendar_date(of.read(data, now, state), zone)
+        if date is None:
+            return NEVER
+        if truth(data, now, state):
+            return calendar.current_period(now, zone, "day")[1]
+        return calendar.next_anniversary_ms(date, now, zone)
+
+    return Leaf(text, truth, due, of.read, slots=of.slots, zoned=True, span_ms=0)

@@ -1,0 +1,114 @@
+"""From a condition on one event to a function that answers it. Closures over typed nodes; nothing of a user's text is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from .. import values
+from ..events.event import Event
+from ..values import Json
+from . import tree
+from .tree import Condition, Value
+
+Predicate = Callable[[Event], bool]
+Reader = Callable[[Event], Json]
+
+ACTIVITY: Final = ("track", "page", "screen")  # what "*" matches: things a person does, not what a server says about them
+_NOTHING: Final[dict[str, Any]] = {}
+
+
+def compile_where(condition: Condition) -> Predicate:
+    """Whether an event satisfies the condition of a ``where=``."""
+    match condition:
+        case tree.And(of=of):
+            parts = [compile_where(part) for part in of]
+            return lambda event: all(part(event) for part in parts)
+        case tree.Or(of=of):
+            parts = [compile_where(part) for part in of]
+            return lambda event: any(part(event) for part in parts)
+        case tree.Not(of=of):
+            inner = compile_where(of)
+            return lambda event: not inner(event)
+        case tree.Compare(left=left, op=op, right=right):
+            read, compare = compile_reader(left), values.COMPARE[op]
+            return lambda event: compare(read(event), right)
+        case tree.OneOf(left=left, items=items):
+            read = compile_reader(left)
+            return lambda event: one_of(read(event), items)
+        case tree.Exists(of=of):
+            read = compile_reader(of)
+            return lambda event: read(event) is not None
+        case tree.Contains(of=of, part=part):
+            read = compile_reader(of)
+            return lambda event: values.contains(read(event), part)
+        case tree.StartsWith(of=of, prefix=prefix):
+            read = compile_reader(of)
+            return lambda event: values.starts_with(read(event), prefix)
+        case _:
+            raise AssertionError(f"the parser lets no {type(condition).__name__} into where=")
+
+
+def one_of(value: Json, items: tuple[tree.Scalar, ...]) -> bool:
+    """Whether a value (or an element of it) equals one of the items."""
+    return any(values.equal(value, item) for item in items)
+
+
+def compile_reader(node: Any) -> Reader:
+    """What an event says for a value of ``where=``; None when missing."""
+    match node:
+        case tree.Prop(path=path):
+            return read_properties(path)
+        case tree.EventContext(path=path):
+            find = values.lookup(path)
+            return lambda event: find(event.context or _NOTHING)
+        case tree.Number(of=of):
+            read = compile_reader(of)
+            return lambda event: values.as_number(read(event))
+        case tree.Lower(of=of):
+            read = compile_reader(of)
+            return lambda event: values.lower(read(event))
+        case _:
+            raise AssertionError(f"the parser lets no {type(node).__name__} into where=")
+
+
+def read_properties(path: tuple[str, ...]) -> Reader:
+    """What lies at a path of the properties."""
+    find = values.lookup(path)
+    return lambda event: find(event.properties or _NOTHING)
+
+
+def selector(condition: Condition | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """A path of the properties and the texts one of which it must equal for the condition to hold, if there is such a part.
+
+    It lets an event find the rules that name its value without asking the others.
+    """
+    for part in condition.of if isinstance(condition, tree.And) else (condition,):
+        match part:
+            case tree.Compare(left=tree.Prop(path=path), op="==", right=str() as text):
+                return path, (text,)
+            case tree.OneOf(left=tree.Prop(path=path), items=items) if all(isinstance(item, str) for item in items):
+                return path, tuple(str(item) for item in items)
+            case _:
+                pass
+    return None
+
+
+def is_only_selector(condition: Condition | None) -> bool:
+    """Whether the selector of the condition says all of it."""
+    return not isinstance(condition, tree.And)
+
+
+def value_of(node: Value) -> Callable[[Json], Json]:
+    """The part of a value expression that works on an already known value (number(), lower())."""
+    match node:
+        case tree.Number(of=of):
+            inner = value_of(of)
+            return lambda value: values.as_number(inner(value))
+        case tree.Lower(of=of):
+            inner = value_of(of)
+            return lambda value: values.lower(inner(value))
+        case tree.Language():
+            return values.language_of
+        case _:
+            return lambda value: value

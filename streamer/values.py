@@ -1,0 +1,248 @@
+"""What JSON values mean in rules: paths, comparisons, dates, money. One meaning for the whole package.
+
+The rules are those of ``segments/LANGUAGE.md`` section 4. Nothing here raises on a strange value: a comparison of different types is no match.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import msgspec
+
+Json = Any  # a decoded JSON value; missing is None
+Compare = Callable[[Json, Json], bool]
+
+SCALE: Final = 10_000  # aggregated numbers are kept in ten-thousandths: every currency has at most 4 decimals, and integers add in any order
+NUMBER_MAX: Final = 1e12  # larger ones are not money; 2^63 / SCALE leaves room for 900 of them in a sum
+TEXT_KEPT: Final = 513  # one more than the longest text a rule can name, so a longer one equals none of them
+LIST_ITEMS_MAX: Final = 64  # of a list in an event no more are looked at: a rule needs a few, an attacker sends thousands
+
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_decode_datetime = msgspec.json.Decoder(datetime).decode
+_to_json = msgspec.json.Encoder(order="sorted").encode
+
+
+def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
+    """A function from an object to what lies at ``path``; None when missing, a list when the path runs through one."""
+    if len(path) == 1:
+        return _lookup_one(path[0])
+    head, rest = path[0], lookup(path[1:])
+
+    def nested(source: dict[str, Json]) -> Json:
+        inner = source.get(head)
+        if type(inner) is dict:
+            return rest(inner)
+        if type(inner) is list:
+            return _flat([rest(item) for item in inner[:LIST_ITEMS_MAX] if type(item) is dict])
+        return None
+
+    return nested
+
+
+def _lookup_one(key: str) -> Callable[[dict[str, Json]], Json]:
+    def single(source: dict[str, Json]) -> Json:
+        found = source.get(key)
+        return _flat(found) if type(found) is list else found
+
+    return single
+
+
+def _flat(found: list[Json]) -> Json:
+    """Nested lists flattened, nulls dropped, cut to the cap; None when nothing is left."""
+    flat: list[Json] = []
+    for item in found:
+        if type(item) is list:
+            flat.extend(_flat(item) or ())
+        elif item is not None:
+            flat.append(item)
+        if len(flat) >= LIST_ITEMS_MAX:
+            break
+    return flat[:LIST_ITEMS_MAX] or None
+
+
+class _Missing:
+    """Tells an explicit ``null`` from nothing at all."""
+
+
+MISSING: Final = _Missing()
+
+
+def lookup_present(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
+    """Like ``lookup``, but ``MISSING`` where there is nothing and None where an explicit ``null`` stands."""
+    find, parents, last = lookup(path), path[:-1], path[-1]
+
+    def present(source: dict[str, Json]) -> Json:
+        found = find(source)
+        if found is not None:
+            return found
+        inner: Json = source
+        for key in parents:
+            inner = inner.get(key) if type(inner) is dict else None
+        return None if type(inner) is dict and last in inner and inner[last] is None else MISSING
+
+    return present
+
+
+def kept(value: Json) -> Json:
+    """The part of a value worth keeping for later comparison: texts cut to 513 characters, objects emptied (they exist, no more)."""
+    if type(value) is str:
+        return value[:TEXT_KEPT]
+    if type(value) is dict:
+        return {}
+    if type(value) is list:
+        return [kept(item) for item in value if type(item) is not dict] or {}
+    return value
+
+
+def is_number(value: Json) -> bool:
+    """Numbers, without booleans."""
+    return type(value) is int or type(value) is float
+
+
+def equal(left: Json, right: Json) -> bool:
+    """Same type and same value; a list on the left matches by any element. Missing equals nothing."""
+    if type(left) is list:
+        return any(equal(item, right) for item in left)
+    if left is None or type(left) is dict:
+        return False
+    if is_number(left):
+        return is_number(right) and left == right
+    return type(left) is type(right) and left == right
+
+
+def _ordered(holds: Compare) -> Compare:
+    def compare(left: Json, right: Json) -> bool:
+        if type(left) is list:
+            return any(compare(item, right) for item in left)
+        if is_number(left):
+            return is_number(right) and holds(left, right)
+        return type(left) is str and type(right) is str and holds(left, right)
+
+    return compare
+
+
+COMPARE: Final[dict[str, Compare]] = {
+    "==": equal,
+    "!=": lambda left, right: not equal(left, right),
+    "<": _ordered(lambda left, right: left < right),
+    "<=": _ordered(lambda left, right: left <= right),
+    ">": _ordered(lambda left, right: left > right),
+    ">=": _ordered(lambda left, right: left >= right),
+}
+
+
+def contains(value: Json, part: Json) -> bool:
+    """A text has ``part`` in it; a list has an element equal to it."""
+    if type(value) is str:
+        return type(part) is str and part in value
+    return type(value) is list and equal(value, part)
+
+
+def starts_with(value: Json, prefix: str) -> bool:
+    """A text (or an element of a list) begins with ``prefix``."""
+    if type(value) is list:
+        return any(starts_with(item, prefix) for item in value)
+    return type(value) is str and value.startswith(prefix)
+
+
+def as_number(value: Json) -> Json:
+    """Decimal texts as numbers, numbers unchanged, anything else missing; of a list each element."""
+    if type(value) is list:
+        return _flat([as_number(item) for item in value])
+    if is_number(value):
+        return value
+    if type(value) is not str or not _DECIMAL.fullmatch(value):
+        return None
+    return _whole(float(value))
+
+
+def lower(value: Json) -> Json:
+    """Texts in lower case, other values unchanged; of a list each element."""
+    if type(value) is list:
+        return [lower(item) for item in value]
+    return value.lower() if type(value) is str else value
+
+
+def language_of(locale: Json) -> Json:
+    """``de-AT`` and ``de_AT`` as ``de``; not a text: missing."""
+    if type(locale) is not str:
+        return None
+    return locale.replace("_", "-").split("-", 1)[0].lower() or None
+
+
+def scaled(value: Json) -> int | None:
+    """A number in ten-thousandths, or None for what cannot be added."""
+    if not is_number(value) or not -NUMBER_MAX <= value <= NUMBER_MAX:
+        return None
+    return round(value * SCALE)
+
+
+def scalars(value: Json) -> list[Json]:
+    """The texts, numbers and booleans in a value, without repetition, in order; objects count for nothing."""
+    if type(value) is not list:
+        return [] if value is None or type(value) is dict else [_whole(value)]
+    found: dict[str, Json] = {}
+    for item in value:
+        if item is not None and type(item) is not dict:
+            found.setdefault(key_of(_whole(item)), _whole(item))
+    return list(found.values())
+
+
+def _whole(value: Json) -> Json:
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < 1e15 else value
+
+
+def key_of(value: Json) -> str:
+    """The JSON text of a scalar: tells ``1`` from ``"1"`` and ``true``, and orders values the same everywhere."""
+    return _to_json(_whole(value)).decode()
+
+
+def value_of_key(text: str) -> Json:
+    """The value a ``key_of`` text stands for."""
+    return msgspec.json.decode(text)
+
+
+def datetime_to_ms(moment: datetime) -> int:
+    """UTC milliseconds, rounded down, by integers alone."""
+    delta = moment - _EPOCH
+    return delta.days * 86_400_000 + delta.seconds * 1_000 + delta.microseconds // 1_000
+
+
+def parse_time_ms(value: Json) -> int | None:
+    """RFC 3339 text, ``YYYY-MM-DD`` (midnight UTC), or integer milliseconds; None for anything else."""
+    if type(value) is int:
+        return value if abs(value) <= 253_402_300_799_999 else None
+    if type(value) is not str:
+        return None
+    if len(value) == 10:
+        day = parse_date(value)
+        return None if day is None else datetime_to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    try:
+        moment = _decode_datetime(b'"' + value.encode() + b'"')
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return None if moment.tzinfo is None else datetime_to_ms(moment)
+
+
+def parse_date(value: Json) -> date | None:
+    """The calendar date a text begins with, as written; None if it does not."""
+    if type(value) is not str or len(value) < 10 or (len(value) > 10 and value[10] not in "Tt "):
+        return None
+    try:
+        return date.fromisoformat(value[:10])
+    except ValueError:
+        return None
+
+
+def time_text(ms: int) -> str:
+    """``2026-01-31T09:12:03.250Z``; total over the years 1 to 9999.
+
+    >>> time_text(0)
+    '1970-01-01T00:00:00.000Z'
+    """
+    seconds, part = divmod(ms, 1_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{part:03d}Z" if seconds >= -62_135_596_800 else str(ms)

@@ -1,0 +1,154 @@
+"""The names and shapes that everyone on the wire agrees on: topics, shards, control records, positions.
+
+Changing anything here changes what a running deployment reads and writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from .errors import RefusedError
+
+EVENTS: Final = "events"  # topic suffixes, behind the prefix of the deployment
+CHANGES: Final = "segment-changes"
+DEAD_LETTERS: Final = "dead-letters"
+COMMANDS: Final = "commands"
+TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS)
+
+CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it
+POSITION_HEADER: Final = "streamer-position"  # "offset-ordinal" of an output, so that a relay finds where it stopped
+CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
+
+CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record
+DEFINITIONS_BYTES_MAX: Final = 16_000_000  # unpacked; a small record must not become all of memory
+
+
+class LogRecord(NamedTuple):
+    """One record of a shard as the log hands it over. ``arrival_ms`` is the broker's time; ``control`` whether it carries our header."""
+
+    offset: int
+    arrival_ms: int
+    value: bytes
+    control: bool = False
+
+
+class Output(NamedTuple):
+    """One thing to say, and where in the story: outputs are ordered by (offset, ordinal) within a shard.
+
+    ``topic`` is a suffix; ``partition`` the shard, but for forwarded records, which go to another shard of the events.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    ordinal: int
+    key: bytes
+    value: bytes
+
+
+_outputs_decoder = msgspec.msgpack.Decoder(list[Output])
+encode_outputs: Final = msgspec.msgpack.Encoder().encode
+decode_outputs: Final = _outputs_decoder.decode
+
+
+class Control(msgspec.Struct, omit_defaults=True):
+    """A record of ours in the log.
+
+    ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in base64 and
+    ``digest`` its name. ``erase``: forget ``customer``. A repeated one is harmless.
+    """
+
+    control: Literal["tick", "definitions", "erase"]
+    version: int = 0
+    digest: str = ""
+    packed: str = ""
+    customer: str = ""
+
+
+encode_control: Final = msgspec.json.Encoder().encode
+_control_decoder = msgspec.json.Decoder(Control)
+TICK: Final = encode_control(Control("tick"))
+
+
+def decode_control(raw: bytes) -> Control:
+    """A control record, or RefusedError."""
+    if len(raw) > CONTROL_BYTES_MAX:
+        raise RefusedError("too_large", detail=f"{len(raw)} bytes, at most {CONTROL_BYTES_MAX}")
+    try:
+        return _control_decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError("bad_control", detail=f"{error}"[:200]) from None
+
+
+def definitions_control(content: bytes, digest: str, version: int) -> bytes:
+    """The record that switches a shard to these definitions."""
+    packed = base64.b64encode(zlib.compress(content, 9)).decode()
+    raw = encode_control(Control("definitions", version=version, digest=digest, packed=packed))
+    if len(raw) > CONTROL_BYTES_MAX:
+        raise RefusedError("too_large", detail=f"definitions of {len(raw)} bytes packed, at most {CONTROL_BYTES_MAX}")
+    return raw
+
+
+def unpack_definitions(control: Control) -> bytes:
+    """The canonical JSON inside a ``definitions`` record; RefusedError when it is damaged or would grow too large."""
+    try:
+        unpacker = zlib.decompressobj()
+        content = unpacker.decompress(base64.b64decode(control.packed, validate=True), DEFINITIONS_BYTES_MAX)
+    except (zlib.error, binascii.Error) as error:
+        raise RefusedError("bad_control", path="$.packed", detail=str(error)) from None
+    if unpacker.unconsumed_tail:
+        raise RefusedError("too_large", path="$.packed", detail=f"more than {DEFINITIONS_BYTES_MAX} bytes unpacked")
+    return content
+
+
+def murmur2(data: bytes) -> int:
+    """The hash by which Java's producer and aiokafka choose a partition, as a positive 31-bit number.
+
+    From Kafka's ``Utils.murmur2``; the figures below are of its own tests.
+
+    >>> murmur2(b"21") - ((-973932308) & 0x7fffffff), murmur2(b"foobar") - ((-790332482) & 0x7fffffff)
+    (0, 0)
+    """
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    length = len(data)
+    h = 0x9747B28C ^ length
+    whole = length & ~3
+    for at in range(0, whole, 4):
+        k = int.from_bytes(data[at : at + 4], "little") * m & mask
+        k = (k ^ (k >> 24)) * m & mask
+        h = (h * m & mask) ^ k
+    rest = data[whole:]
+    if rest:
+        h = (h ^ int.from_bytes(rest, "little")) * m & mask
+    h = (h ^ (h >> 13)) * m & mask
+    return (h ^ (h >> 15)) & 0x7FFFFFFF
+
+
+def shard_of(customer: str, shards: int) -> int:
+    """The shard in which a customer's events belong."""
+    return murmur2(customer.encode()) % shards
+
+
+class DeadLetter(msgspec.Struct):
+    """A record that was refused: why, where the fault is, where it lay, and its bytes in base64 (the first 600,000)."""
+
+    reason: str
+    path: str
+    detail: str
+    origin: dict[str, Any]
+    raw: str
+    at: str
+
+
+DEAD_RAW_MAX: Final = 600_000  # in base64 still below one Kafka record
+encode_dead_letter: Final = msgspec.json.Encoder().encode
+
+
+def raw_text(raw: bytes) -> str:
+    """Bytes as a dead letter carries them."""
+    return base64.b64encode(raw[:DEAD_RAW_MAX]).decode()
