@@ -8,6 +8,7 @@ A ``Step`` is loaded with the states that a batch may touch, applies records, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -87,7 +88,7 @@ class Step:
         self.head = head
         self.plan = plan
         self.previous = previous
-        self.changes: dict[tuple[str, str], int] = {}  # (segment, type) -> how many since the last slice, for metrics
+        self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many, for metrics; whoever shows them clears it
         self._warming: frozenset[str] = frozenset()
         self._warming_until_ms = 0
         self._resize()
@@ -101,7 +102,6 @@ class Step:
         self._wakes: dict[str, int | None] = {}
         self._heap: list[tuple[int, str]] = []
         self._outputs: list[Output] = []
-        self.changes = {}
 
     # loading and handing out
 
@@ -337,7 +337,7 @@ class Step:
             ChangeData(segment, self.body.version, at, sequence, cause, clauses, position),
         )
         self._put(CHANGES, self.shard, offset, customer.encode(), encode_change(change))
-        self.changes[segment, kind] = self.changes.get((segment, kind), 0) + 1
+        self.said[segment, kind] += 1
 
     def _put(self, topic: str, partition: int, offset: int, key: bytes, value: bytes) -> None:
         """One output; the head is the digest of the head before it and of the output, so it names the whole story so far."""

@@ -1,0 +1,125 @@
+"""Every setting, in one place: from the environment (``STREAMER_…``), then from a TOML file, then the defaults here.
+
+``streamer config`` prints what is in force, with secrets hidden.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from .errors import SettingsError
+from .flow.step import Rules
+from .segments.durations import format_duration, parse_duration
+
+FILE_VARIABLE: Final = "STREAMER_CONFIG"
+
+
+def _to_ms(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) and not value.isdigit() else value
+
+
+DurationMs = Annotated[int, BeforeValidator(_to_ms), Field(ge=0)]
+
+
+class Settings(BaseSettings):
+    """What an operator can set. Durations are texts such as ``24h`` or whole milliseconds."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMER_", extra="forbid", frozen=True)
+
+    kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, separated by commas")
+    kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    kafka_sasl_mechanism: str = Field("PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_username: str | None = Field(None, description="SASL user")
+    kafka_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_ca_file: str | None = Field(None, description="CA certificates for TLS")
+    topic_prefix: str = Field("streamer", pattern=r"[a-zA-Z0-9._-]+", description="topics are PREFIX.events, PREFIX.segment-changes, …")
+    group: str = Field("streamer", description="consumer group of the workers")
+    shards: int = Field(12, ge=1, le=1_000, description="partitions of the events topic; fixed for the life of the topic")
+    replication: int = Field(1, ge=1, le=10, description="replication factor of topics that are created")
+
+    redis: SecretStr = Field(SecretStr("redis://localhost:6379/0"), description="redis:// or unix:// address; may hold a password")
+    namespace: str = Field("streamer", pattern=r"[a-zA-Z0-9._-]+", description="prefix of every Redis key")
+
+    lateness: DurationMs = Field(86_400_000, description="how old an event may be; also how long message ids are remembered. Part of the story")
+    skew: DurationMs = Field(300_000, description="how far ahead a producer's clock may be. Part of the story")
+    source: str = Field("/streamer", description="CloudEvents source of the changes. Part of the story")
+    refused_ratio_max: float = Field(0.05, gt=0, le=1, description="of 1,000 records so many may be refused before a shard halts; 1 never halts")
+
+    segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
+    web_host: str = Field("127.0.0.1", description="where the worker's web port listens")
+    web_port: int = Field(6066, ge=0, le=65_535, description="/metrics /livez /readyz")
+    tick: DurationMs = Field(1_000, description="how often time passes on a quiet shard")
+    probe: DurationMs = Field(2_000, description="how often a shard compares itself with Redis")
+    session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
+    batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")
+    log_level: str = Field("info", description="debug, info, warning or error")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the names are pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file."""
+        file = os.environ.get(FILE_VARIABLE)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file) if file else None)
+
+    def topic(self, suffix: str) -> str:
+        """The full name of a topic."""
+        return f"{self.topic_prefix}.{suffix}"
+
+    @property
+    def rules(self) -> Rules:
+        """What of the settings is part of the story."""
+        return Rules(self.shards, self.lateness, self.skew, self.source, self.refused_ratio_max)
+
+    def shown(self) -> dict[str, Any]:
+        """Names and values fit to print: secrets are stars."""
+        found: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name == "redis":
+                found[name] = without_password(value.get_secret_value())
+            elif isinstance(value, SecretStr):
+                found[name] = "********"
+            elif name in _DURATIONS:
+                found[name] = format_duration(value)
+            else:
+                found[name] = str(value) if isinstance(value, Path) else value
+        return found
+
+
+_DURATIONS: Final = ("lateness", "skew", "tick", "probe", "session_timeout")
+
+
+def without_password(url: str) -> str:
+    """An address with stars for its password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.hostname or ""
+    place = f"{parts.username or ''}:********@{host}{f':{parts.port}' if parts.port else ''}"
+    return urlunsplit(parts._replace(netloc=place))
+
+
+def load_settings(**given: Any) -> Settings:
+    """Settings from all sources; SettingsError names each wrong one, where it came from is in its name."""
+    file = os.environ.get(FILE_VARIABLE)
+    if file and not Path(file).is_file():
+        raise SettingsError(f"{FILE_VARIABLE}: expected a TOML file, found nothing at {file}")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = [f"STREAMER_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors(include_input=False)]
+        raise SettingsError("; ".join(problems)) from None
+    except ValueError as error:  # the TOML file itself
+        raise SettingsError(f"{FILE_VARIABLE}: {error}") from None

@@ -1,0 +1,63 @@
+"""What an operator can see: Prometheus metrics, updated once per batch, never with a customer in a label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from .. import __version__
+
+LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
+
+
+class Metrics:
+    """All metrics of one worker, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.events = Counter("segmenter_events_total", "Records by what became of them", ["outcome"], registry=registry)
+        self.refused = Counter("segmenter_events_refused_total", "Refused records by reason", ["reason"], registry=registry)
+        self.changes = Counter("segmenter_changes_total", "Segment changes", ["segment", "change"], registry=registry)
+        self.published = Counter("segmenter_outputs_published_total", "Outputs acknowledged by the broker", registry=registry)
+        self.members = Gauge("segmenter_segment_members", "Customers inside a segment, over this worker's shards", ["segment"], registry=registry)
+        self.lag = Gauge("segmenter_lag_records", "Records behind the end of the log", ["shard"], registry=registry)
+        self.lag_seconds = Gauge("segmenter_lag_seconds", "How far log time is behind the clock", ["shard"], registry=registry)
+        self.log_time = Gauge("segmenter_log_time_timestamp_seconds", "Log time of a shard", ["shard"], registry=registry)
+        self.outbox = Gauge("segmenter_outbox_outputs", "Outputs waiting for the broker", ["shard"], registry=registry)
+        self.shard_state = Gauge("segmenter_shard_state", "1 for the state a shard of this worker is in", ["shard", "state"], registry=registry)
+        self.batch = Histogram("segmenter_batch_seconds", "Time from records in hand to the commit", ["stage"], registry=registry, buckets=LATENCY_SECONDS)
+        self.latency = Histogram(
+            "segmenter_change_latency_seconds", "From the broker's time of a record to its published changes", registry=registry, buckets=LATENCY_SECONDS
+        )
+        self.fenced = Counter("segmenter_fenced_total", "Commits or probes that found another owner or an older store", registry=registry)
+        self.store_errors = Counter("segmenter_store_errors_total", "Calls that the store did not take", registry=registry)
+        self.rebalances = Counter("segmenter_rebalances_total", "Times the shards were dealt out anew", registry=registry)
+        self.loop_lag = Gauge("segmenter_loop_lag_seconds", "How late the event loop ran its last second's timer", registry=registry)
+        self.definitions = Gauge("segmenter_definitions_info", "1 for the definitions in force", ["shard", "version", "digest"], registry=registry)
+        Gauge("segmenter_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add what became of records: accepted, duplicate, wrong_shard, or a reason code."""
+        for outcome, number in counts.items():
+            if outcome in ("accepted", "duplicate", "wrong_shard", "erased"):
+                self.events.labels(outcome).inc(number)
+            else:
+                self.events.labels("refused").inc(number)
+                self.refused.labels(outcome).inc(number)
+
+    def show_state(self, shard: int, state: str) -> None:
+        """A shard is now ``owned``, ``waiting`` or ``halted``; ``released`` forgets it."""
+        for name in ("owned", "waiting", "halted"):
+            self.shard_state.labels(shard, name).set(1 if name == state else 0)
+
+    def show_members(self, sizes: Mapping[str, int]) -> None:
+        """Sizes of the segments over all shards of this worker."""
+        for name in sorted(sizes)[:SEGMENT_LABELS_MAX]:
+            self.members.labels(name).set(sizes[name])
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)

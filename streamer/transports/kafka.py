@@ -1,0 +1,189 @@
+"""Kafka at its edges: topics, the producer behind the relay, ticks, and reading changes back.
+
+Topics have one partition per shard and are always written to a named partition. The input is created with ``LogAppendTime``, not compacted and
+not transactional, so its offsets are dense and its times are the broker's.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from ..errors import HaltError, SettingsError
+from ..flow.relay import Place
+from ..segments.change import Change, decode_change
+from ..settings import Settings
+from ..wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
+
+TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
+RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
+CONTROL: Final = [(CONTROL_HEADER, b"1")]
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """What every client needs to reach the cluster."""
+    found: dict[str, Any] = {"bootstrap_servers": settings.kafka, "security_protocol": settings.kafka_security_protocol}
+    if "SSL" in settings.kafka_security_protocol:
+        found["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
+    if settings.kafka_username is not None:
+        password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+        found |= {"sasl_mechanism": settings.kafka_sasl_mechanism, "sasl_plain_username": settings.kafka_username, "sasl_plain_password": password}
+    return found
+
+
+def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
+    """A producer that waits for all replicas and repeats nothing within a session."""
+    return AIOKafkaProducer(**connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more)
+
+
+def topic_configs(suffix: str) -> dict[str, str]:
+    """How a topic is created."""
+    base = {"cleanup.policy": "delete", "retention.ms": RETENTION}
+    return {**base, "message.timestamp.type": "LogAppendTime"} if suffix == EVENTS else base
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create what is missing; SettingsError when a topic has another number of partitions than there are shards."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        for suffix in TOPICS:
+            topic = NewTopic(settings.topic(suffix), settings.shards, settings.replication, topic_configs=topic_configs(suffix))
+            with suppress(TopicAlreadyExistsError):
+                await admin.create_topics([topic])
+    finally:
+        await admin.close()
+
+
+async def check_topics(settings: Settings, client: AIOKafkaProducer) -> None:
+    """SettingsError unless every topic has one partition per shard."""
+    for suffix in TOPICS:
+        name = settings.topic(suffix)
+        found = await client.partitions_for(name)
+        if len(found) != settings.shards:
+            raise SettingsError(
+                f"topic {name}: expected {settings.shards} partitions (STREAMER_SHARDS), found {len(found)}; "
+                "the number of shards is fixed for the life of the log"
+            )
+
+
+class KafkaSink:
+    """Publishes outputs: ``flow.relay.Sink`` on Kafka."""
+
+    def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
+        self._settings = settings
+        self._producer = client
+
+    async def tail(self, topic: str, shard: int) -> Place | None:
+        """The highest place among the newest ``TAIL_RECORDS`` of a partition."""
+        places = [place async for place in self._last_places(topic, shard)]
+        return max(places, default=None)
+
+    async def _last_places(self, topic: str, shard: int) -> AsyncIterator[Place]:
+        consumer = AIOKafkaConsumer(**connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            partition = TopicPartition(self._settings.topic(topic), shard)
+            consumer.assign([partition])
+            end = (await consumer.end_offsets([partition]))[partition]
+            begin = (await consumer.beginning_offsets([partition]))[partition]
+            if end == begin:
+                return
+            consumer.seek(partition, max(begin, end - TAIL_RECORDS))
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                    for record in records:
+                        place = _place(record.headers)
+                        if place is not None:
+                            yield place
+        finally:
+            await consumer.stop()
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        """Publish in order; whole batches, each acknowledged before the call returns."""
+        waiting = [await self._producer.send_batch(batch, name, partition=partition) for name, partition, batch in self._batches(outputs)]
+        for acknowledged in waiting:
+            await acknowledged
+
+    def _batches(self, outputs: Sequence[Output]) -> Iterable[tuple[str, int, Any]]:
+        """Consecutive batches per partition; an output that does not fit begins the next."""
+        by_place: dict[tuple[str, int], list[Output]] = {}
+        for output in outputs:
+            by_place.setdefault((self._settings.topic(output.topic), output.partition), []).append(output)
+        for (name, partition), found in by_place.items():
+            batch = self._producer.create_batch()
+            for output in found:
+                if not _append(batch, output):
+                    yield name, partition, batch
+                    batch = self._producer.create_batch()
+                    if not _append(batch, output):
+                        raise HaltError(f"an output of {len(output.value)} bytes does not fit into a batch for {name}")
+            yield name, partition, batch
+
+
+def _append(batch: Any, output: Output) -> bool:
+    headers = [(POSITION_HEADER, b"%d-%d" % (output.offset, output.ordinal))]
+    if output.topic == CHANGES:
+        headers.append(CONTENT_TYPE)
+    return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
+
+
+def _place(headers: Iterable[tuple[str, bytes]]) -> Place | None:
+    for name, value in headers:
+        if name == POSITION_HEADER:
+            offset, _, ordinal = value.partition(b"-")
+            return Place(int(offset), int(ordinal))
+    return None
+
+
+def log_record(record: Any) -> LogRecord:
+    """A consumer's record as the shard reads it."""
+    headers = record.headers
+    control = bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)
+    return LogRecord(record.offset, record.timestamp, record.value or b"", control)
+
+
+async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) -> Any:
+    """Let time pass in a shard; returns the future of the acknowledgement."""
+    return await client.send(settings.topic(EVENTS), TICK, partition=shard, headers=CONTROL)
+
+
+async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes, shards: Iterable[int]) -> None:
+    """Write a control record into shards and wait for the acknowledgements."""
+    for waiting in [await client.send(settings.topic(EVENTS), raw, partition=shard, headers=CONTROL) for shard in shards]:
+        await waiting
+
+
+async def read_changes(settings: Settings, *, group: str | None = None, from_start: bool = True) -> AsyncIterator[Change]:
+    """Segment changes as a downstream service should read them: each once, in order per shard.
+
+    A repeated position (a relay that crashed between publishing and trimming, a former owner) is dropped: ``skip what is not above the highest
+    position seen in this shard``. With a ``group`` offsets are committed as changes are handed out, and a restart may repeat the last few: then
+    keep ``(shard, offset, ordinal)`` beside your own result and drop likewise.
+    """
+    consumer = AIOKafkaConsumer(
+        settings.topic(CHANGES),
+        **connection(settings),
+        group_id=group,
+        auto_offset_reset="earliest" if from_start else "latest",
+    )
+    highest: dict[int, tuple[int, int]] = {}
+    await consumer.start()
+    try:
+        async for record in consumer:
+            change = decode_change(record.value)
+            position = change.data.position
+            if (position.offset, position.ordinal) > highest.get(position.shard, (-1, -1)):
+                highest[position.shard] = (position.offset, position.ordinal)
+                yield change
+    finally:
+        await consumer.stop()
+
+
+__all__ = ["KafkaError", "KafkaSink", "check_topics", "connection", "ensure_topics", "log_record", "producer", "read_changes", "send_control", "send_tick"]

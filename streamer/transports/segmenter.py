@@ -1,0 +1,364 @@
+"""The worker's loop over Kafka: fetch whole batches, let shards process them, publish what they say.
+
+It owns the consumer and decides which shards run; what a record means is decided in ``flow``. A shard starts at the position its store has, never at the
+consumer group's offset, which is committed only so that dashboards can show lag.
+
+A shard is ``owned``, or ``waiting`` (it was fenced or its store is away; it is acquired anew in a while), or ``halted`` (a person must look; the others go on).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import time
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import ConsumerStoppedError, KafkaError
+from mode import Service
+
+from ..errors import FencedError, HaltError, StoreError, StoreUnavailableError
+from ..flow.relay import Relay, Sink
+from ..flow.shard import Limits, Plans, Shard
+from ..settings import Settings
+from ..stores.base import Store
+from ..telemetry.metrics import Metrics
+from ..wire import EVENTS, LogRecord
+from .kafka import connection, log_record, send_tick
+
+log: Any = structlog.get_logger("streamer.segmenter")
+
+POLL_MS: Final = 50
+MAINTAIN_SECONDS: Final = 0.25
+GROUP_COMMIT_SECONDS: Final = 5.0
+WAIT_FENCED_SECONDS: Final = 5.0  # a zombie learns within two heartbeats that its shards are somebody else's
+WAIT_STORE_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 8.0  # SIGTERM to exit is promised within ten
+
+
+@dataclass(slots=True)
+class Owned:
+    """One assigned shard."""
+
+    partition: TopicPartition
+    state: str = "waiting"
+    again_at: float = 0.0
+    why: str = ""
+    shard: Shard | None = None
+    relay: Relay | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    last_tick: float = 0.0
+    last_probe: float = 0.0
+    counted: Counter[str] = field(default_factory=Counter[str])
+    arrivals: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # (offset, arrival) of records with outputs still to publish
+
+
+class Segmenter(Service):
+    """The segmenter as a service of the worker."""
+
+    def __init__(self, settings: Settings, store: Store, producer: AIOKafkaProducer, sink: Sink, metrics: Metrics, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+        self.metrics = metrics
+        self.owned: dict[TopicPartition, Owned] = {}
+        self._store = store
+        self._producer = producer
+        self._sink = sink
+        self._plans = Plans(store, settings.rules)
+        self._idle = asyncio.Event()
+        self._wake_relay = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._last_group_commit = 0.0
+        self._stopping = False
+
+    # life
+
+    async def on_start(self) -> None:
+        """Join the group."""
+        self._consumer = AIOKafkaConsumer(
+            **connection(self.settings),
+            group_id=f"{self.settings.group}-segmenter",
+            enable_auto_commit=False,
+            # A position that the log does not have shows as a gap, and a gap halts the shard: nothing is skipped in silence.
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=1 << 20,
+            fetch_max_wait_ms=20,
+            session_timeout_ms=self.settings.session_timeout,
+            heartbeat_interval_ms=max(100, min(3_000, self.settings.session_timeout // 10)),
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+        )
+        self._consumer.subscribe([self.settings.topic(EVENTS)], listener=_Listener(self))
+        await self._consumer.start()
+
+    async def on_stop(self) -> None:
+        """Finish the batch in hand, publish what it said, leave the group."""
+        self._stopping = True
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), STOP_SECONDS / 2)
+        with suppress(asyncio.TimeoutError, KafkaError, StoreError):
+            await asyncio.wait_for(self._relay_all(), STOP_SECONDS / 4)
+        if self._consumer is not None:
+            with suppress(asyncio.TimeoutError, KafkaError):
+                await asyncio.wait_for(self._consumer.stop(), STOP_SECONDS / 4)
+
+    # fetching
+
+    @Service.task
+    async def _run(self) -> None:
+        assert self._consumer is not None
+        try:
+            while not self.should_stop and not self._stopping:
+                self._balance_fetch()
+                batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=2 * self.settings.batch_records)
+                for partition, records in batches.items():
+                    await self._process(partition, [log_record(record) for record in records])
+        except ConsumerStoppedError:
+            pass
+        finally:
+            self._idle.set()
+
+    def _balance_fetch(self) -> None:
+        """Fetch only for shards that can take more."""
+        assert self._consumer is not None
+        paused = self._consumer.paused()
+        for partition in self._consumer.assignment():
+            owned = self.owned.get(partition)
+            ready = owned is not None and owned.state == "owned" and owned.relay is not None and not owned.relay.is_full
+            if ready and partition in paused:
+                self._consumer.resume(partition)
+            elif not ready and partition not in paused:
+                self._consumer.pause(partition)
+
+    async def _process(self, partition: TopicPartition, records: Sequence[LogRecord]) -> None:
+        owned = self.owned.get(partition)
+        if owned is None or owned.shard is None:
+            return
+        async with owned.lock:
+            shard = owned.shard
+            if owned.state != "owned" or shard is None:
+                return
+            fresh = [record for record in records if record.offset >= shard.position.offset]
+            if not fresh:
+                return
+            await self._guarded(owned, lambda: self._process_fresh(owned, shard, fresh))
+
+    async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
+        assert owned.relay is not None
+        with self.metrics.batch.labels("process").time():
+            try:
+                await shard.process(records)
+            finally:
+                outputs = shard.drain()
+        if outputs:
+            said = {output.offset for _, entry in outputs for output in entry}
+            owned.arrivals += [(record.offset, record.arrival_ms) for record in records if record.offset in said]
+            owned.relay.add(outputs)
+            self._wake_relay.set()
+        self._show(owned, shard)
+
+    async def _guarded(self, owned: Owned, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something with a shard; on any error let go of it, in the way that the error asks for."""
+        try:
+            await work()
+        except FencedError as error:
+            self.metrics.fenced.inc()
+            self._let_go(owned, "waiting", str(error), WAIT_FENCED_SECONDS)
+        except HaltError as error:
+            log.error("shard halted", action="halt", shard=owned.partition.partition, why=str(error))
+            self._let_go(owned, "halted", str(error), 0)
+        except StoreUnavailableError as error:
+            self.metrics.store_errors.inc()
+            self._let_go(owned, "waiting", str(error), WAIT_STORE_SECONDS)
+        except (StoreError, KafkaError) as error:
+            self._let_go(owned, "waiting", f"{type(error).__name__}: {error}", WAIT_STORE_SECONDS)
+
+    def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:
+        """Drop everything held of a shard; its truth is in the store."""
+        if state == "waiting":
+            log.warning("shard let go", action="let_go", shard=owned.partition.partition, why=why)
+        owned.state, owned.why, owned.again_at = state, why, time() + seconds
+        owned.shard = owned.relay = None
+        owned.arrivals.clear()
+        self.metrics.show_state(owned.partition.partition, state)
+        if self._consumer is not None and owned.partition in self._consumer.assignment():
+            self._consumer.pause(owned.partition)
+
+    # owning
+
+    async def _acquire(self, owned: Owned) -> None:
+        """Become the owner of an assigned shard and go to its position."""
+        assert self._consumer is not None
+        number = owned.partition.partition
+        shard = await Shard.acquire(number, self._store, self._plans, self.settings.rules, limits=self._limits, pause=asyncio.sleep)
+        relay = Relay(number, self._store, self._sink)
+        await relay.start()
+        if self.owned.get(owned.partition) is not owned or owned.partition not in self._consumer.assignment():
+            return
+        self._consumer.seek(owned.partition, shard.position.offset)
+        owned.shard, owned.relay, owned.state, owned.why = shard, relay, "owned", ""
+        owned.counted = Counter(shard.step.body.counts)
+        owned.last_probe = time()
+        self._wake_relay.set()
+        self._consumer.resume(owned.partition)
+        self.metrics.show_state(number, "owned")
+        log.info("shard acquired", action="acquire", shard=number, epoch=shard.checkpoint.epoch, offset=shard.position.offset)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(records=self.settings.batch_records)
+
+    def pause_now(self, partitions: Sequence[TopicPartition]) -> None:
+        """Stop delivery of partitions at once."""
+        assert self._consumer is not None
+        self._consumer.pause(*partitions)
+
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Own the shards dealt to this worker."""
+        self.metrics.rebalances.inc()
+        for partition in partitions:
+            owned = self.owned[partition] = Owned(partition)
+            async with owned.lock:
+                await self._guarded(owned, lambda owned=owned: self._acquire(owned))
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Let the batch in hand finish, publish what it said, and forget the shards."""
+        for partition in partitions:
+            owned = self.owned.pop(partition, None)
+            if owned is None:
+                continue
+            async with owned.lock:
+                if owned.relay is not None:
+                    with suppress(KafkaError, StoreError, asyncio.TimeoutError):
+                        await asyncio.wait_for(_relay_until_empty(owned.relay), 2)
+                owned.shard = owned.relay = None
+                owned.state = "released"
+                self.metrics.show_state(partition.partition, "released")
+
+    # publishing
+
+    @Service.task
+    async def _relay(self) -> None:
+        while not self.should_stop:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake_relay.wait(), 0.5)
+            self._wake_relay.clear()
+            await self._relay_all()
+
+    async def _relay_all(self) -> None:
+        await asyncio.gather(*(self._relay_one(owned) for owned in list(self.owned.values()) if owned.relay is not None))
+
+    async def _relay_one(self, owned: Owned) -> None:
+        relay = owned.relay
+        try:
+            while relay is not None and relay is owned.relay:
+                before = relay.published
+                if not await relay.turn():
+                    return
+                self.metrics.published.inc(relay.published - before)
+                self._observe_latency(owned)
+        except (KafkaError, StoreError) as error:
+            log.warning("outputs not published yet", action="relay", shard=owned.partition.partition, why=type(error).__name__)
+            await asyncio.sleep(0.2)
+            self._wake_relay.set()
+
+    def _observe_latency(self, owned: Owned) -> None:
+        now_ms = time() * 1_000
+        if owned.relay is not None and owned.relay.backlog == 0:
+            for _, arrival_ms in owned.arrivals:
+                self.metrics.latency.observe(max(0.0, (now_ms - arrival_ms) / 1_000))
+            owned.arrivals.clear()
+
+    # once in a while
+
+    @Service.task
+    async def _maintain(self) -> None:
+        while not self.should_stop:
+            began = time()
+            await asyncio.sleep(MAINTAIN_SECONDS)
+            self.metrics.loop_lag.set(max(0.0, time() - began - MAINTAIN_SECONDS))
+            for owned in list(self.owned.values()):
+                await self._maintain_one(owned)
+            await self._commit_group()
+
+    async def _maintain_one(self, owned: Owned) -> None:
+        now = time()
+        if owned.state == "waiting" and now >= owned.again_at:
+            async with owned.lock:
+                await self._guarded(owned, lambda: self._acquire(owned))
+        elif owned.state == "owned" and owned.shard is not None:
+            if now - owned.last_tick >= self.settings.tick / 1_000:
+                owned.last_tick = now
+                with suppress(KafkaError):
+                    await send_tick(self._producer, self.settings, owned.partition.partition)
+            if now - owned.last_probe >= self.settings.probe / 1_000:
+                owned.last_probe = now
+                async with owned.lock:
+                    if owned.shard is not None:
+                        await self._guarded(owned, owned.shard.probe)
+
+    async def _commit_group(self) -> None:
+        """Tell the group where the shards are: for dashboards only."""
+        assert self._consumer is not None
+        if time() - self._last_group_commit < GROUP_COMMIT_SECONDS:
+            return
+        self._last_group_commit = time()
+        offsets = {owned.partition: owned.shard.position.offset for owned in self.owned.values() if owned.shard is not None}
+        with suppress(KafkaError, ValueError):
+            if offsets:
+                await self._consumer.commit(offsets)
+
+    # showing
+
+    def _show(self, owned: Owned, shard: Shard) -> None:
+        body, number = shard.step.body, owned.partition.partition
+        counts = Counter(body.counts)
+        self.metrics.count(counts - owned.counted)
+        owned.counted = counts
+        for (segment, change), times in shard.step.said.items():
+            self.metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
+        shard.step.said.clear()
+        self.metrics.log_time.labels(number).set(body.log_time_ms / 1_000)
+        self.metrics.lag_seconds.labels(number).set(max(0.0, time() - body.log_time_ms / 1_000))
+        highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None
+        self.metrics.lag.labels(number).set(max(0, (highwater or shard.position.offset) - shard.position.offset))
+        if owned.relay is not None:
+            self.metrics.outbox.labels(number).set(owned.relay.backlog)
+
+    def sizes(self) -> Counter[str]:
+        """Members by segment over the shards of this worker."""
+        found: Counter[str] = Counter()
+        for owned in self.owned.values():
+            if owned.shard is not None:
+                found.update(dict(zip(owned.shard.step.plan.names, owned.shard.step.body.sizes, strict=False)))
+        return found
+
+    def problems(self) -> list[str]:
+        """Why this worker is not ready; nothing when it is."""
+        if self._consumer is None:
+            return ["not started"]
+        return [f"shard {owned.partition.partition} is {owned.state}: {owned.why or 'not acquired yet'}" for owned in self.owned.values() if owned.state != "owned"]
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Called by the consumer around a rebalance."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        # Before anything is awaited: else records from the group's offset would slip in first.
+        self._segmenter.pause_now(assigned)
+        await self._segmenter.assigned(sorted(assigned))
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        await self._segmenter.revoked(sorted(revoked))
+
+
+async def _relay_until_empty(relay: Relay) -> None:
+    while await relay.turn():
+        pass
