@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +22,7 @@ from ..customers.state import NEVER, State, decode_state, encode_state
 from ..errors import HaltError, RefusedError
 from ..events.event import Event
 from ..segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
+from ..segments.judge import judge
 from ..segments.plan import Plan, Rule, Touch, warming_leaves
 from ..values import MISSING, Json, time_text
 from ..wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Output, encode_dead_letter, raw_text, shard_of
@@ -264,62 +265,18 @@ class Step:
 
     # judging
 
-    def _judge(self, customer: str, state: State, now: int, dirty: set[int] | frozenset[int], cause: Cause, offset: int) -> None:
+    def _judge(self, customer: str, state: State, now: int, dirty: set[int], cause: Cause, offset: int) -> None:
         """Let segments be entered and left at ``now``; put out the changes in the order of segment names."""
-        changed = self._turns(state, now, dirty)
+        changed = judge(self.plan, state, now, dirty)
         if changed:
             self._touched.add(customer)
             changed.sort(key=lambda rule: rule.name)
             for rule in changed:
                 self._say(customer, state, rule, now, cause, offset)
 
-    def _turns(self, state: State, now: int, dirty: set[int] | frozenset[int]) -> list[Rule]:
-        """Judge segments and whatever refers to one that changed, those referred to first."""
-        todo = list(dirty)
-        heapify(todo)
-        changed: list[Rule] = []
-        last = -1
-        while todo:
-            number = heappop(todo)
-            if number == last:
-                continue
-            last = number
-            rule = self.plan.rules[number]
-            if self._turn(rule, state, now):
-                changed.append(rule)
-                for dependent in rule.dependents:
-                    heappush(todo, dependent)
-        return changed
-
-    def _turn(self, rule: Rule, state: State, now: int) -> bool:
-        """Whether the customer enters or leaves one segment now. Arms the end of a stay or cool-down that stands in the way."""
-        entry = state.members.get(rule.number)
-        if entry is not None and entry[0] % 2:
-            if not (rule.exit(state, now) if rule.exit is not None else not rule.when(state, now)):
-                return False
-            rest_ms = rule.stay_ms
-        else:
-            if not rule.when(state, now) or (rule.exit is not None and rule.exit(state, now)):
-                return False
-            rest_ms = rule.cooldown_ms if entry is not None else 0
-        if entry is not None and now < entry[1] + rest_ms:
-            state.armed_ms = min(state.armed_ms, entry[1] + rest_ms)
-            return False
-        changes = entry[0] if entry is not None else state.retired.pop(rule.name, 0)
-        state.members[rule.number] = [changes + 1, now]
-        self.body.sizes[rule.number] += 1 if changes % 2 == 0 else -1
-        self._arm_after(rule, state, now)
-        return True
-
-    def _arm_after(self, rule: Rule, state: State, now: int) -> None:
-        for leaf in self.plan.leaves_by_segment.get(rule.number, ()):
-            state.armed_ms = min(state.armed_ms, leaf.due(leaf.data(state), now, state))
-        rest_ms = rule.stay_ms if state.members[rule.number][0] % 2 else rule.cooldown_ms
-        if rest_ms:
-            state.armed_ms = min(state.armed_ms, now + rest_ms)
-
     def _say(self, customer: str, state: State, rule: Rule, now: int, cause: Cause, offset: int) -> None:
         sequence = state.members[rule.number][0]
+        self.body.sizes[rule.number] += 1 if sequence % 2 else -1
         decided = rule.segment.exit if rule.segment.exit is not None and sequence % 2 == 0 else rule.segment.when
         clauses = because(self.plan, decided, state, now, self._warming_at(now))
         self._put_change(customer, rule.name, sequence, now, cause, clauses, offset)
@@ -432,7 +389,7 @@ class Step:
         gone = self.plan.carry(state, self.previous)
         state.generation = self.body.generation
         self._touched.add(customer)
-        changed: dict[str, Rule | None] = {rule.name: rule for rule in self._turns(state, now, self.plan.concerned(state))}
+        changed: dict[str, Rule | None] = {rule.name: rule for rule in judge(self.plan, state, now, self.plan.concerned(state))}
         changed |= dict.fromkeys(gone)
         for name in sorted(changed):
             rule = changed[name]

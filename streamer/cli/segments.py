@@ -1,0 +1,63 @@
+"""``streamer segments check`` and ``streamer segments publish``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ..errors import DefinitionError
+from ..segments.definitions import load_definitions
+from ..segments.lint import lint
+from ..settings import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Check definitions, publish them to the workers.", no_args_is_help=True)
+    group.command("check")(check)
+    group.command("publish")(publish)
+    app.add_typer(group, name="segments")
+
+
+def check(
+    paths: Annotated[list[Path], typer.Argument(help="files or folders of definitions", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
+) -> None:
+    """Say what is wrong with definitions, and what is suspicious. Exit code 1 when something is wrong."""
+    try:
+        definitions = load_definitions(*paths)
+    except DefinitionError as error:
+        _print("error", error.file, error.line, error.column, error.message, error.hint, as_json=as_json)
+        raise typer.Exit(1) from None
+    findings = lint(definitions)
+    for finding in findings:
+        _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)
+    if not as_json:
+        typer.echo(f"{len(definitions.segments)} segments, {len(findings)} suspicious")
+
+
+def _print(level: str, file: str, line: int, column: int, message: str, hint: str, *, as_json: bool) -> None:
+    if as_json:
+        found = {"level": level, "file": file, "line": line, "column": column, "message": message, "hint": hint}
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    place = ":".join(str(part) for part in (file, line or "", column or "") if part)
+    typer.echo(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
+
+
+def publish(paths: Annotated[list[Path], typer.Argument(help="files or folders of definitions", show_default=False)]) -> None:
+    """Switch all shards to these definitions, each at one position of its log. They replace all that hold now."""
+    typer.echo(asyncio.run(_publish(paths)))
+
+
+async def _publish(paths: list[Path]) -> str:
+    from ..app import publish_definitions, starting
+
+    settings = load_settings()
+    async with starting(settings) as (client, store):
+        digest, version = await publish_definitions(settings, client, store, *paths)
+    return f"published version {version} ({digest}) to {settings.shards} shards"

@@ -1,0 +1,225 @@
+"""Rows of a file to events, as a mapping says.
+
+Decided here is what a row means: an event, a part of one, nothing on purpose, or nothing we can read. No file is opened here and no clock
+is read; the same rows give the same events, ids included. A row that cannot be used is a value, not an exception: a file goes on.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Any, Final, cast
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from streamer.errors import RefusedError
+from streamer.events.adapters import cells
+from streamer.events.adapters.digest import content_id
+from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, read_mapping
+from streamer.events.codec import encode, from_fields, read_object
+from streamer.events.sound import check_values, json_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from streamer.events.event import Event
+
+Row = dict[str, Any]  # column -> cell
+Numbered = tuple[int, Row | bytes]  # a line's number and its row; bytes are a line of NDJSON, or a line that did not split into a row
+
+LINE_MAX: Final = 1 << 20  # bytes of one line; it may hold the whole history of a customer
+GROUP_MAX: Final = 10_000  # rows of one group
+CASTS: Final[dict[str, cells.Cast]] = {"text": cells.text, "number": cells.number, "as_is": cells.as_is}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A row that became no event: its number (of a group: the first's), why, where in the row, and the row itself.
+
+    The reason ``skipped`` is no fault: the mapping wants such rows passed over.
+    """
+
+    line: int
+    reason: str
+    path: str
+    detail: str
+    row: Row | bytes
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A row with its place: ``part`` counts the items of an exploded row."""
+
+    number: int
+    part: int
+    row: Row
+
+    def refusal(self, error: RefusedError) -> Refusal:
+        return Refusal(self.number, error.reason, error.path, error.detail, self.row)
+
+
+def load_mapping(path_or_name: str | Path) -> Mapping:
+    """The mapping in a YAML file, or the shipped one of that name (``rees46``, ``otto``, ``online_retail``); else ``DefinitionError``."""
+    return Mapping(read_mapping(path_or_name))
+
+
+class Mapping:
+    """Turns rows into events. ``format`` and ``columns`` are for whoever reads the file."""
+
+    def __init__(self, file: MappingFile) -> None:
+        self.format: Format = file.format
+        self.columns = tuple(file.columns)
+        self._file = file
+        formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format
+        self._moment = cells.moment(formats, ZoneInfo(file.timestamp.zone))
+        self._sections = {name: _reader(getattr(file, name)) for name in ("properties", "traits", "context")}
+        self._item = _reader(file.collect.item if file.collect else {})
+
+    def events(self, rows: Iterable[Row]) -> Iterator[Event | Refusal]:
+        """An event or a refusal for each row, or for each group of rows, in their order. Rows are counted from 1."""
+        return self.numbered(enumerate(rows, 1))
+
+    def numbered(self, rows: Iterable[Numbered]) -> Iterator[Event | Refusal]:
+        """The same for rows that bring their line numbers, as ``transports.files`` reads them."""
+        for found in self._groups(self._lines(rows)):
+            yield found if isinstance(found, Refusal) else self._event(found)
+
+    def _lines(self, rows: Iterable[Numbered]) -> Iterator[_Line | Refusal]:
+        for number, raw in rows:
+            try:
+                lines = self._exploded(number, self._row(raw))
+            except RefusedError as error:
+                yield Refusal(number, error.reason, error.path, error.detail, raw)
+                continue
+            for line in lines:
+                empty = next((column for column in self._file.skip_if_empty if cells.is_empty(line.row.get(column))), None)
+                yield line if empty is None else line.refusal(RefusedError("skipped", path=f"$.{empty}"))
+
+    def _row(self, raw: Row | bytes) -> Row:
+        if not isinstance(raw, bytes):
+            return raw
+        if self.format != "ndjson":
+            raise RefusedError("not_a_row")
+        if len(raw) > LINE_MAX:
+            raise RefusedError("too_large", detail=f"a line of more than {LINE_MAX} bytes")
+        return read_object(raw)
+
+    def _exploded(self, number: int, row: Row) -> list[_Line]:
+        key = self._file.explode
+        if key is None:
+            return [_Line(number, 0, row)]
+        items: Any = row.get(key)
+        if not isinstance(items, list):
+            raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected an array, found {json_type(items)}")
+        lines: list[_Line] = []
+        rest = {column: cell for column, cell in row.items() if column != key}
+        for part, item in enumerate(cast("list[Any]", items)):
+            if not isinstance(item, dict):
+                raise RefusedError("wrong_type", path=f"$.{key}[{part}]", detail=f"expected an object, found {json_type(item)}")
+            lines.append(_Line(number, part, {**rest, **cast("Row", item)}))
+        return lines
+
+    def _groups(self, lines: Iterable[_Line | Refusal]) -> Iterator[list[_Line] | Refusal]:
+        """Lines that follow each other and agree in ``group_by``, refused ones not counted; without it, each for itself."""
+        columns = self._file.group_by
+        group: list[_Line] = []
+        for line in lines:
+            if isinstance(line, Refusal):
+                yield line
+                continue
+            if group and not (columns and all(group[0].row.get(column) == line.row.get(column) for column in columns)):
+                yield group
+                group = []
+            if len(group) <= GROUP_MAX:  # one more than allowed, by which _event knows
+                group.append(line)
+        if group:
+            yield group
+
+    def _event(self, group: list[_Line]) -> Event | Refusal:
+        first = group[0]
+        try:
+            if len(group) > GROUP_MAX:
+                raise RefusedError("too_large", detail=f"more than {GROUP_MAX} rows in one group")
+            properties = self._sections["properties"](first.row)
+            event = from_fields(
+                {
+                    "type": "track",
+                    "event": _event_name(self._file.event, first.row),
+                    "messageId": self._message_id(group),
+                    "userId": cells.text(first.row.get(self._file.customer), self._file.customer),
+                    "timestamp": self._moment(first.row.get(self._file.timestamp.column), self._file.timestamp.column),
+                    "properties": {**properties, **self._collected(group), **self._totals(group)} or None,
+                    "traits": self._sections["traits"](first.row) or None,
+                    "context": self._sections["context"](first.row) or None,
+                }
+            )
+            encode(event)  # it must fit into the log
+        except RefusedError as error:
+            return first.refusal(error)
+        return event
+
+    def _message_id(self, group: list[_Line]) -> str | None:
+        wanted = self._file.message_id
+        first = group[0]
+        try:
+            if wanted == "content":
+                return content_id([line.row for line in group])
+            if wanted == "row":
+                return content_id([(line.number, line.part, line.row) for line in group])
+            if isinstance(wanted, list):
+                return content_id([first.row.get(column) for column in wanted])
+        except UnicodeEncodeError:
+            for line in group:
+                check_values(line.row)
+            raise
+        return cells.text(first.row.get(wanted), wanted)
+
+    def _collected(self, group: list[_Line]) -> Row:
+        collect = self._file.collect
+        if collect is None:
+            return {}
+        found: Row = {collect.property: [self._item(line.row) for line in group[: collect.max]]}
+        if len(group) > collect.max:
+            found[f"{collect.property}_omitted"] = len(group) - collect.max
+        return found
+
+    def _totals(self, group: list[_Line]) -> Row:
+        """Exact until the end, then rounded once, half to even: some shops price a screw at 0.001."""
+        total = self._file.total
+        if total is None:
+            return {}
+        exact = sum(
+            (
+                cells.exact(line.row.get(total.price), total.price) * cells.exact(line.row.get(total.quantity), total.quantity)
+                for line in group
+            ),
+            Decimal(0),
+        )
+        cents = int((exact * 100).to_integral_value(ROUND_HALF_EVEN))
+        return {total.property: cents / 100, f"{total.property}_cents": cents}
+
+
+def _reader(wanted: dict[str, str | Cell]) -> Callable[[Row], Row]:
+    """A function from a row to the named values in it; empty cells are left out."""
+    plan = [(name, cell_of(cell).column, CASTS[cell_of(cell).type]) for name, cell in wanted.items()]
+
+    def read(row: Row) -> Row:
+        found = ((name, cast_to(row.get(column), column)) for name, column, cast_to in plan)
+        return {name: value for name, value in found if value is not None}
+
+    return read
+
+
+def _event_name(wanted: Name, row: Row) -> str | None:
+    said = cells.text(row.get(wanted.column), wanted.column)
+    if said is None:
+        return wanted.otherwise
+    if said in wanted.names:
+        return wanted.names[said]
+    for prefix, name in wanted.prefixes.items():
+        if said.startswith(prefix):
+            return name
+    if wanted.otherwise is not None:
+        return wanted.otherwise
+    if not wanted.names and not wanted.prefixes:
+        return said
+    raise RefusedError("missing_event_name", path=f"$.{wanted.column}", detail="the mapping has no name for it")

@@ -1,0 +1,346 @@
+"""A real Apache Kafka broker for tests and demos: one child process on loopback, broker and controller in one (KRaft).
+
+The jars come from Maven Central through Maven's own client, once, into ``$XDG_CACHE_HOME/streamer/kafka-<version>``
+(``~/.cache`` where that is unset; about 45 MB). Java 17 or newer runs them. Rebalance, retention, restart and recovery are
+Kafka's own: what the mock cluster (``mock_kafka``) cannot show.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamer.errors import SettingsError
+from streamer.local import admin
+from streamer.local.children import LOOPBACK, Child, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+ADDRESS_VARIABLE = "STREAMER_KAFKA"
+KAFKA_VERSION = "4.4.0"
+LOG4J_VERSION = "2.25.5"  # the one that Kafka's own pom names; without the slf4j binding the broker would fail in silence
+JAVA_MIN = 17  # what a broker of Kafka 4 needs
+FETCH_S = 420.0
+FORMAT_S = 60.0
+READY_S = 60.0
+PORT_TRIES = 3
+QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")  # for a process of seconds
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>streamer</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{kafka}</version></dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId><version>{log4j}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+LOG4J = """status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %p %m (%c{1})%n%ex{8}
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+"""
+
+# One small broker: replication 1 everywhere, few threads, small buffers, no waiting for further members of a group.
+# Topics are made by us and never by accident. After a kill the controller holds the dead broker's session: keep it short.
+BROKER = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "group.initial.rebalance.delay.ms": "0",
+    "offsets.topic.num.partitions": "4",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "background.threads": "2",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+}
+
+
+class ApacheKafka:
+    """A Kafka broker on 127.0.0.1 with random ports; use it as a context manager.
+
+    ``heap_mb`` bounds Java's heap (the process takes about 150 MB more). ``options`` are further lines of server.properties.
+    The data lies in a temporary directory that ``stop()`` removes, unless the caller names a ``directory``. As after a loss of the
+    process and not of the machine, ``kill()`` and ``restart()`` lose no acknowledged record.
+    """
+
+    real = True
+
+    def __init__(
+        self,
+        *,
+        version: str = KAFKA_VERSION,
+        heap_mb: int = 512,
+        directory: Path | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.version = version
+        self._heap_mb = heap_mb
+        self._options = dict(options or {})
+        self._given_directory = directory
+        self._directory: Path | None = None
+        self._ports = (0, 0)
+        self._child: Child | None = None
+
+    def start(self) -> Self:
+        """Fetch the jars where they are missing, start the broker and wait until it answers; a running one is left alone.
+
+        Raises SettingsError where Java or the jars are not to be had, or the broker is not ready in time.
+        """
+        if self._child is not None and self._child.alive:
+            return self
+        java, jars = find_java(), fetch_jars(self.version)
+        if self._directory is None:
+            self._directory = self._given_directory or Path(tempfile.mkdtemp(prefix="streamer-kafka-"))
+            self._directory.mkdir(parents=True, exist_ok=True)
+        if self._ports == (0, 0):
+            self._run_on_free_ports(java, jars)
+        else:
+            self._run(java, jars)
+        return self
+
+    def stop(self) -> None:
+        """Shut it down in order and remove its temporary directory; a second call does nothing."""
+        if self._child is not None:
+            self._child.stop()
+        self._child, self._ports = None, (0, 0)
+        if self._directory is not None and self._given_directory is None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory = None
+
+    def kill(self) -> None:
+        """SIGKILL by process id; the data directory and the ports are kept for ``restart()``."""
+        if self._child is not None:
+            self._child.kill()
+
+    def restart(self) -> None:
+        """Start it again (after ``kill()``, or stopping it first) on the same ports and data."""
+        if self._child is None:
+            raise SettingsError("a broker that was not started cannot be restarted")
+        self._child.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP): connections stay open and nobody answers."""
+        if self._child is not None:
+            self._child.pause()
+
+    def resume(self) -> None:
+        """Let a paused broker go on."""
+        if self._child is not None:
+            self._child.resume()
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        """Make a topic and wait until each partition has a leader; one that is there already is an error."""
+        admin.create_topic(self.bootstrap, name, partitions, config)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def bootstrap(self) -> str:
+        """Its address, ``127.0.0.1:port``; the same after a restart."""
+        if self._ports == (0, 0):
+            raise SettingsError("the broker was not started")
+        return f"{LOOPBACK}:{self._ports[0]}"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        if self._child is None:
+            raise SettingsError("the broker was not started")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._child is not None and self._child.alive
+
+    @property
+    def directory(self) -> Path:
+        """Where its data lies."""
+        if self._directory is None:
+            raise SettingsError("the broker was not started")
+        return self._directory
+
+    @property
+    def description(self) -> str:
+        """One line for a report."""
+        return f"Apache Kafka {self.version} (one KRaft broker in a process of its own)"
+
+    def _run_on_free_ports(self, java: str, jars: Path) -> None:
+        """A port may be taken between the look and the start, so look again; any other fault is the same on each try."""
+        for tries_left in reversed(range(PORT_TRIES)):
+            self._ports = (free_port(), free_port())
+            try:
+                self._run(java, jars)
+            except SettingsError as error:
+                self._ports = (0, 0)
+                if not tries_left or "Address already in use" not in str(error):
+                    raise
+            else:
+                return
+
+    def _run(self, java: str, jars: Path) -> None:
+        settings, logging = self.directory / "server.properties", self.directory / "log4j2.properties"
+        settings.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
+        logging.write_text(LOG4J)
+        java_command = (java, "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={logging}", *QUICK_JVM)
+        if not (self.directory / "data" / "meta.properties").exists():
+            _format_storage(java_command, settings)
+        memory = ("-Xms64m", f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError")
+        self._child = Child([*java_command, *memory, "kafka.Kafka", str(settings)], log=self.directory / "broker.log", cwd=self.directory)
+        self._child.wait_until(lambda: admin.answers(self.bootstrap), name=f"Kafka {self.version}", deadline_s=READY_S)
+
+    def _settings(self) -> dict[str, str]:
+        port, controller = self._ports
+        places = {
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+            "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
+            "log.dirs": str(self.directory / "data"),
+        }
+        return {**BROKER, **places, **self._options}
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalKafka:
+    """A broker that somebody else runs, named by an address; entering and leaving do nothing."""
+
+    bootstrap: str
+
+    real = True
+
+    @property
+    def description(self) -> str:
+        """One line for a report."""
+        return f"the Kafka at {self.bootstrap} ({ADDRESS_VARIABLE})"
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        """Make a topic and wait until each partition has a leader; one that is there already is an error."""
+        admin.create_topic(self.bootstrap, name, partitions, config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+
+def find_kafka() -> ExternalKafka | ApacheKafka | None:
+    """A real broker: the one that ``STREAMER_KAFKA`` names, else one of our own where that can be had, else None.
+
+    Nothing is started or fetched here. A broker of our own can be had with Java and either the jars in the cache or Maven.
+    """
+    if address := os.environ.get(ADDRESS_VARIABLE):
+        return ExternalKafka(address)
+    try:
+        find_java()
+    except SettingsError:
+        return None
+    return ApacheKafka() if jars_folder(KAFKA_VERSION).is_dir() or shutil.which("mvn") else None
+
+
+def find_java() -> str:
+    """The program: ``$JAVA_HOME/bin/java``, else the one on the path; SettingsError where it is missing or too old."""
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
+    found = found or shutil.which("java")
+    how = f"Kafka 4 needs Java {JAVA_MIN} or newer; type:\n  sudo apt-get install -y default-jre-headless"
+    if found is None:
+        raise SettingsError(f"no java on the path. {how}")
+    said = _call([found, "-version"], timeout_s=30.0).output
+    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    if version is None or int(version[1]) < JAVA_MIN:
+        raise SettingsError(f"{found} is not new enough ({said.splitlines()[0] if said else 'it says nothing'}). {how}")
+    return found
+
+
+def jars_folder(version: str) -> Path:
+    """Where the jars of this Kafka version are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "streamer" / f"kafka-{version}"
+
+
+def fetch_jars(version: str) -> Path:
+    """The folder of the jars, fetched by Maven where it is not there; Maven checks each file's checksum.
+
+    The folder appears whole or not at all, so a fetch that was broken off is repeated, and two at once do no harm.
+    """
+    folder = jars_folder(version)
+    if folder.is_dir():
+        return folder
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise SettingsError(
+            f"Kafka's jars are not in {folder} and Maven, which fetches them, is missing; type:\n  sudo apt-get install -y maven"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as temporary:
+        pom, jars = Path(temporary) / "pom.xml", Path(temporary) / "jars"
+        pom.write_text(POM.format(kafka=version, log4j=LOG4J_VERSION))
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
+        result = _call([maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(pom), *goal], timeout_s=FETCH_S)
+        if result.status or not list(jars.glob("kafka_*.jar")):
+            raise SettingsError(f"Maven could not fetch Kafka {version}:\n{_tail(result.output)}")
+        if not folder.is_dir():
+            jars.rename(folder)
+    return folder
+
+
+def _format_storage(java_command: Sequence[str], settings: Path) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    command = [*java_command, "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(settings)]
+    result = _call(command, timeout_s=FORMAT_S)
+    if result.status:
+        raise SettingsError(f"Kafka could not format its storage:\n{_tail(result.output)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    status: int
+    output: str
+
+
+def _call(command: Sequence[str], *, timeout_s: float) -> _Result:
+    try:
+        done = subprocess.run(  # noqa: S603 - the command is ours
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return _Result(-1, f"no answer within {timeout_s:g} s")
+    return _Result(done.returncode, done.stdout)
+
+
+def _tail(text: str, lines: int = 12) -> str:
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,65 @@
+"""Why a customer is in a segment, or not and what is missing; and when that turns if nothing happens."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..customers.state import State
+from ..values import time_text
+from .change import Clause, because
+from .judge import next_flips
+from .plan import Plan, Rule
+
+
+class Explanation(msgspec.Struct, omit_defaults=True):
+    """One customer and one segment.
+
+    ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn. ``since``: of the newest change.
+    """
+
+    segment: str
+    purpose: str
+    inside: bool
+    because: list[Clause]
+    since: str | None = None
+    flips_at: str | None = None
+    note: str | None = None
+
+
+def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset()) -> list[Explanation]:
+    """All segments by name, as things stand at ``now`` (not before the state's last event)."""
+    flips = next_flips(plan, state, now)
+    found: list[Explanation] = []
+    for rule in sorted(plan.rules, key=lambda rule: rule.name):
+        entry = state.members.get(rule.number)
+        inside = entry is not None and entry[0] % 2 == 1
+        flip = flips.get(rule.name)
+        found.append(
+            Explanation(
+                rule.name,
+                rule.segment.purpose,
+                inside,
+                _deciding(plan, rule, state, now, inside, warming),
+                time_text(entry[1]) if entry is not None else None,
+                time_text(flip.at_ms) if flip is not None else None,
+                _note(rule, state, now),
+            )
+        )
+    return found
+
+
+def _deciding(plan: Plan, rule: Rule, state: State, now: int, inside: bool, warming: frozenset[str]) -> list[Clause]:
+    condition = rule.segment.exit if inside and rule.segment.exit is not None else rule.segment.when
+    return because(plan, condition, state, now, warming)
+
+
+def _note(rule: Rule, state: State, now: int) -> str | None:
+    """What besides the conditions holds a customer in or out."""
+    entry = state.members.get(rule.number)
+    if entry is None:
+        return None
+    if entry[0] % 2 and now < entry[1] + rule.stay_ms:
+        return f"stays at least until {time_text(entry[1] + rule.stay_ms)}"
+    if not entry[0] % 2 and now < entry[1] + rule.cooldown_ms:
+        return f"cannot enter again before {time_text(entry[1] + rule.cooldown_ms)}"
+    return None

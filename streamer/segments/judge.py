@@ -1,0 +1,88 @@
+"""Entering and leaving: what becomes of a customer's memberships at one moment, and at all later ones if nothing happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from typing import Final, NamedTuple
+
+from ..customers.state import NEVER, State, decode_state, encode_state
+from .plan import Plan, Rule
+
+STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the day turns twice a day, so this is years
+
+
+def judge(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule]:
+    """Judge the segments numbered in ``dirty``, and whatever refers to one that changes, those referred to first.
+
+    Changes ``members``, brings ``armed_ms`` forward to what the changes make due, and returns the rules that were entered or left, in no
+    particular order.
+    """
+    todo = list(dirty)
+    heapify(todo)
+    changed: list[Rule] = []
+    last = -1
+    while todo:
+        number = heappop(todo)
+        if number == last:
+            continue
+        last = number
+        rule = plan.rules[number]
+        if _turn(plan, rule, state, now):
+            changed.append(rule)
+            for dependent in rule.dependents:
+                heappush(todo, dependent)
+    return changed
+
+
+def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
+    """Whether the customer enters or leaves one segment now. Arms the end of a stay or cool-down that stands in the way."""
+    entry = state.members.get(rule.number)
+    if entry is not None and entry[0] % 2:
+        if not (rule.exit(state, now) if rule.exit is not None else not rule.when(state, now)):
+            return False
+        rest_ms = rule.stay_ms
+    else:
+        if not rule.when(state, now) or (rule.exit is not None and rule.exit(state, now)):
+            return False
+        rest_ms = rule.cooldown_ms
+    # A segment that was never left has no cool-down; what was retired has been left.
+    if entry is not None and now < entry[1] + rest_ms:
+        state.armed_ms = min(state.armed_ms, entry[1] + rest_ms)
+        return False
+    changes = entry[0] if entry is not None else state.retired.pop(rule.name, 0)
+    state.members[rule.number] = [changes + 1, now]
+    _arm_after(plan, rule, state, now)
+    return True
+
+
+def _arm_after(plan: Plan, rule: Rule, state: State, now: int) -> None:
+    for leaf in plan.leaves_by_segment.get(rule.number, ()):
+        state.armed_ms = min(state.armed_ms, leaf.due(leaf.data(state), now, state))
+    rest_ms = rule.stay_ms if state.members[rule.number][0] % 2 else rule.cooldown_ms
+    if rest_ms:
+        state.armed_ms = min(state.armed_ms, now + rest_ms)
+
+
+class Flip(NamedTuple):
+    """When a membership turns if nothing happens, and which way."""
+
+    at_ms: int
+    enters: bool
+
+
+def next_flips(plan: Plan, state: State, after_ms: int) -> dict[str, Flip]:
+    """The next flip of every segment that has one after ``after_ms``, if nothing happens. ``state`` is not changed.
+
+    Exact, since it is the same judgement run ahead; looks ``STEPS_MAX`` moments far.
+    """
+    ahead = decode_state(encode_state(state))
+    found: dict[str, Flip] = {}
+    moment = after_ms
+    for _ in range(STEPS_MAX):
+        moment, segments = plan.next_due(ahead, moment)
+        if moment >= NEVER:
+            break
+        for rule in judge(plan, ahead, moment, segments):
+            found.setdefault(rule.name, Flip(moment, ahead.members[rule.number][0] % 2 == 1))
+    return found

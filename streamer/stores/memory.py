@@ -1,0 +1,108 @@
+"""The store in memory: for replays and tests. It keeps bytes only, so whoever uses it pays for encoding like everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from ..errors import FencedError
+from .base import Checkpoint, Commit, Fetched, Position
+
+EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
+
+
+@dataclass(slots=True)
+class _Shard:
+    checkpoint: Checkpoint = EMPTY
+    states: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    wakes: dict[str, int] = field(default_factory=dict[str, int])
+    heap: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])  # may hold entries that ``wakes`` no longer has
+    outbox: list[tuple[Position, bytes]] = field(default_factory=list[tuple[Position, bytes]])
+
+    def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
+        found: list[tuple[int, str]] = []
+        while self.heap and self.heap[0][0] <= until_ms and len(found) < limit:
+            entry = heappop(self.heap)
+            if self.wakes.get(entry[1]) == entry[0] and (not found or found[-1] != entry):
+                found.append(entry)
+        for entry in found:
+            heappush(self.heap, entry)
+        return found
+
+    def set_wake(self, customer: str, due_ms: int | None) -> None:
+        if due_ms is None:
+            self.wakes.pop(customer, None)
+        else:
+            self.wakes[customer] = due_ms
+            heappush(self.heap, (due_ms, customer))
+
+
+class MemoryStore:
+    """Keeps the promises of ``stores.base.Store`` within one process."""
+
+    def __init__(self) -> None:
+        self._shards: dict[int, _Shard] = {}
+        self._documents: dict[str, bytes] = {}
+
+    def _shard(self, shard: int) -> _Shard:
+        return self._shards.setdefault(shard, _Shard())
+
+    async def acquire(self, shard: int) -> Checkpoint:
+        """See ``Store``."""
+        kept = self._shard(shard)
+        old = kept.checkpoint
+        kept.checkpoint = Checkpoint(old.epoch + 1, old.position, old.head, old.body)
+        return kept.checkpoint
+
+    async def checkpoint(self, shard: int) -> Checkpoint:
+        """See ``Store``."""
+        return self._shard(shard).checkpoint
+
+    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+        """See ``Store``."""
+        kept = self._shard(shard)
+        return Fetched([kept.states.get(customer) for customer in customers], kept.due(until_ms, limit))
+
+    async def customers(self, shard: int) -> list[str]:
+        """See ``Store``."""
+        return sorted(self._shard(shard).states)
+
+    async def commit(self, shard: int, commit: Commit) -> None:
+        """See ``Store``."""
+        kept, expected = self._shard(shard), commit.expected
+        found = kept.checkpoint
+        if (found.epoch, found.position, found.head) != (expected.epoch, expected.position, expected.head):
+            raise FencedError(
+                f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.position)}"
+            )
+        for customer, state in commit.states.items():
+            if state is None:
+                kept.states.pop(customer, None)
+            else:
+                kept.states[customer] = bytes(state)
+        for customer, due_ms in commit.wakes.items():
+            kept.set_wake(customer, due_ms)
+        if commit.outbox is not None:
+            kept.outbox.append((commit.position, bytes(commit.outbox)))
+        kept.checkpoint = commit.checkpoint
+
+    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+        """See ``Store``."""
+        return [entry for entry in self._shard(shard).outbox if entry[0] > after][:limit]
+
+    async def trim(self, shard: int, *, upto: Position) -> None:
+        """See ``Store``."""
+        kept = self._shard(shard)
+        kept.outbox = [entry for entry in kept.outbox if entry[0] > upto]
+
+    async def put_document(self, name: str, content: bytes) -> bytes:
+        """See ``Store``."""
+        return self._documents.setdefault(name, content)
+
+    async def get_document(self, name: str) -> bytes | None:
+        """See ``Store``."""
+        return self._documents.get(name)
+
+    async def close(self) -> None:
+        """See ``Store``."""

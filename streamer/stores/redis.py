@@ -1,0 +1,339 @@
+"""The store in Redis (6.2 or newer) or Valkey: a fast checkpoint of the log, replaceable.
+
+All keys of a shard share a hash tag, so on a cluster a commit is one slot::
+
+    {streamer:7}:checkpoint  STRING  epoch, position, head, body
+    {streamer:7}:customers   HASH    customer -> state   one HMGET and one HSET a batch, 1-2 µs a customer; cheaper in memory than a key
+                                                          each, and it is the list of customers that a change of definitions walks
+    {streamer:7}:wakes       ZSET    customer -> due_ms
+    {streamer:7}:outbox      STREAM  offset-step -> outputs   trimmed by position, so a former owner cannot trim what it has not published
+
+A commit is ``WATCH`` and ``GET`` in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no scripting right. redis-py retries by itself, up to
+ten times even on a time-out; here that is off: a commit whose reply was lost may have gone through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+import msgspec
+from redis.asyncio import Connection, ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from ..errors import CommitUnknownError, FencedError, HaltError, StoreUnavailableError
+from .base import Checkpoint, Commit, Fetched, Position
+
+SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
+ACQUIRE_TRIES: Final = 20
+ARGUMENTS_MAX: Final = 20_000
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    epoch: int = 0
+    offset: int = 0
+    step: int = 0
+    head: bytes = b""
+    body: bytes = b""
+
+
+_encode_kept = msgspec.msgpack.Encoder().encode
+_decode_kept = msgspec.msgpack.Decoder(_Kept).decode
+
+
+def connect(url: str, *, namespace: str = "streamer") -> RedisStore:
+    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address. Connects on first use."""
+    pool: Any = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py's keyword arguments
+        url,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        max_connections=64,
+    )
+    return RedisStore(Redis(connection_pool=pool), namespace=namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a store's server is like."""
+
+    version: str
+    policy: str
+    used_bytes: int
+    max_bytes: int
+    role: str
+    appendonly: bool
+
+    def problems(self) -> list[str]:
+        """What is wrong, and how to mend it."""
+        found: list[str] = []
+        if self.policy != "noeviction":
+            found.append(f"maxmemory-policy is {self.policy}: Redis may drop customers and positions; run CONFIG SET maxmemory-policy noeviction")
+        if tuple(int(part) for part in self.version.split(".")[:2]) < (6, 2):
+            found.append(f"version {self.version} is older than 6.2")
+        if self.max_bytes and self.used_bytes > 0.75 * self.max_bytes:
+            found.append(f"{self.used_bytes:,} of {self.max_bytes:,} bytes are used; raise maxmemory")
+        if self.role != "master":
+            found.append(f"role is {self.role}: commits need the primary")
+        return found
+
+    def advice(self) -> list[str]:
+        """What is allowed but worth a thought."""
+        return [] if self.appendonly else ["appendonly is off: after a crash of Redis the shards replay from its last snapshot"]
+
+
+class RedisStore:
+    """Keeps the promises of ``stores.base.Store``."""
+
+    def __init__(self, client: Redis, *, namespace: str = "streamer") -> None:
+        self._client = client
+        self._namespace = namespace
+
+    def _key(self, shard: int, name: str) -> str:
+        return f"{{{self._namespace}:{shard}}}:{name}"
+
+    async def _call(self, *command: Any) -> Any:
+        try:
+            return await self._client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
+        except (RedisError, OSError) as error:
+            _refused(error)
+
+    # ownership
+
+    async def acquire(self, shard: int) -> Checkpoint:
+        """See ``Store``."""
+        key = self._key(shard, "checkpoint")
+        for _ in range(ACQUIRE_TRIES):
+            async with self._transaction() as transaction:
+                old = _kept(await transaction.watch_and_get(key))
+                new = _Kept(old.epoch + 1, old.offset, old.step, old.head, old.body)
+                if await transaction.execute([("SET", key, _encode_kept(new))]):
+                    return _checkpoint(new)
+        raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
+
+    async def checkpoint(self, shard: int) -> Checkpoint:
+        """See ``Store``."""
+        return _checkpoint(_kept(await self._call("GET", self._key(shard, "checkpoint"))))
+
+    # reading
+
+    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+        """See ``Store``."""
+        states: list[bytes | None] = []
+        if limit <= 0:
+            if customers:
+                states = await self._call("HMGET", self._key(shard, "customers"), *customers)
+            return Fetched(states, [])
+        due = ("ZRANGEBYSCORE", self._key(shard, "wakes"), "-inf", until_ms, "WITHSCORES", "LIMIT", 0, limit)
+        if not customers:
+            return Fetched([], _wakes(await self._call(*due)))
+        async with self._transaction() as transaction:
+            states, raw = await transaction.together([("HMGET", self._key(shard, "customers"), *customers), due])
+        return Fetched(states, _wakes(raw))
+
+    async def customers(self, shard: int) -> list[str]:
+        """See ``Store``. By ``HSCAN``: ``HKEYS`` of a million customers would stop the server for everyone."""
+        found: set[str] = set()
+        cursor = b"0"
+        while True:
+            cursor, flat = await self._call("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)
+            found.update(name.decode() for name in (flat if isinstance(flat, dict) else flat[::2]))
+            if int(cursor) == 0:
+                return sorted(found)
+
+    # the commit
+
+    async def commit(self, shard: int, commit: Commit) -> None:
+        """See ``Store``."""
+        key, expected = self._key(shard, "checkpoint"), commit.expected
+        assert commit.position > expected.position, f"{commit.position} is not above {expected.position}"
+        commands = self._commands(shard, commit)
+        async with self._transaction() as transaction:
+            found = _kept(await transaction.watch_and_get(key))
+            if (found.epoch, (found.offset, found.step), found.head) != (expected.epoch, tuple(expected.position), expected.head):
+                _fenced(shard, expected, found)
+            if not await transaction.execute(commands):
+                _fenced(shard, expected, _kept(await self._call("GET", key)))
+
+    def _commands(self, shard: int, commit: Commit) -> list[tuple[Any, ...]]:
+        """Everything one commit writes; the checkpoint last."""
+        commands: list[tuple[Any, ...]] = []
+        kept = [part for customer, state in commit.states.items() if state is not None for part in (customer, state)]
+        gone = [customer for customer, state in commit.states.items() if state is None]
+        armed = [part for customer, due_ms in commit.wakes.items() if due_ms is not None for part in (due_ms, customer)]
+        asleep = [customer for customer, due_ms in commit.wakes.items() if due_ms is None]
+        for name, key, arguments in (("HSET", "customers", kept), ("HDEL", "customers", gone), ("ZADD", "wakes", armed), ("ZREM", "wakes", asleep)):
+            for start in range(0, len(arguments), ARGUMENTS_MAX):
+                commands.append((name, self._key(shard, key), *arguments[start : start + ARGUMENTS_MAX]))
+        if commit.outbox is not None:
+            commands.append(("XADD", self._key(shard, "outbox"), f"{commit.position.offset}-{commit.position.step}", "o", commit.outbox))
+        new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body)
+        commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
+        return commands
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._client.connection_pool)
+
+    # the outbox
+
+    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+        """See ``Store``."""
+        entries = await self._call("XRANGE", self._key(shard, "outbox"), f"({after.offset}-{after.step}", "+", "COUNT", limit)
+        found: list[tuple[Position, bytes]] = []
+        for name, fields in entries or ():
+            offset, _, step = name.partition(b"-")
+            values = list(fields.values()) if isinstance(fields, dict) else fields[1::2]
+            found.append((Position(int(offset), int(step)), values[0]))
+        return found
+
+    async def trim(self, shard: int, *, upto: Position) -> None:
+        """See ``Store``."""
+        await self._call("XTRIM", self._key(shard, "outbox"), "MINID", f"{upto.offset}-{upto.step + 1}")
+
+    # documents
+
+    async def put_document(self, name: str, content: bytes) -> bytes:
+        """See ``Store``."""
+        key = f"{self._namespace}:document:{name}"
+        await self._call("SET", key, content, "NX")
+        return await self._call("GET", key)
+
+    async def get_document(self, name: str) -> bytes | None:
+        """See ``Store``."""
+        return await self._call("GET", f"{self._namespace}:document:{name}")
+
+    # operation
+
+    async def health(self) -> Health:
+        """What the server says of itself."""
+        info = await self._call("INFO")
+        if not isinstance(info, dict):
+            info = _parse_info(info)
+        return Health(
+            str(info.get("redis_version", "0")),
+            str(info.get("maxmemory_policy", "unknown")),
+            int(info.get("used_memory", 0)),
+            int(info.get("maxmemory", 0)),
+            str(info.get("role", "unknown")),
+            str(info.get("aof_enabled", "0")) == "1",
+        )
+
+    async def memory_bytes(self, shards: int) -> int:
+        """Bytes that customers and wake-ups take, as the server reckons them."""
+        total = 0
+        for shard in range(shards):
+            for name in ("customers", "wakes"):
+                total += await self._call("MEMORY", "USAGE", self._key(shard, name), "SAMPLES", 0) or 0
+        return total
+
+    async def close(self) -> None:
+        """See ``Store``."""
+        await self._client.aclose()
+
+
+class _Transaction:
+    """One connection held over WATCH and EXEC; after anything but success it is closed, so that nothing half-done is reused."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._connection: Connection | None = None
+        self._clean = False
+
+    async def __aenter__(self) -> _Transaction:
+        try:
+            self._connection = await self._pool.get_connection()
+        except (RedisError, OSError) as error:
+            _refused(error)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        connection = self._connection
+        assert connection is not None
+        if not self._clean:
+            await connection.disconnect(nowait=True)
+        await self._pool.release(connection)
+
+    @property
+    def _open(self) -> Any:
+        assert self._connection is not None
+        return self._connection
+
+    async def together(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Commands in one round trip."""
+        try:
+            await self._open.send_packed_command(self._open.pack_commands(commands), check_health=False)
+            replies = [await self._open.read_response() for _ in commands]
+        except (RedisError, OSError) as error:
+            _refused(error)
+        self._clean = True
+        return replies
+
+    async def watch_and_get(self, key: str) -> bytes | None:
+        """Begin: the value, watched."""
+        replies = await self.together([("WATCH", key), ("GET", key)])
+        self._clean = False
+        return replies[1]
+
+    async def execute(self, commands: Sequence[tuple[Any, ...]]) -> bool:
+        """Run all of the commands or none; False when the watched key has changed meanwhile."""
+        packed = self._open.pack_commands([("MULTI",), *commands, ("EXEC",)])
+        try:
+            await self._open.send_packed_command(packed, check_health=False)
+        except (RedisError, OSError) as error:
+            raise CommitUnknownError(f"the connection was lost while sending ({type(error).__name__})") from None
+        refused: ResponseError | None = None
+        try:
+            for _ in range(len(commands) + 1):  # MULTI and what it queues
+                try:
+                    await self._open.read_response()
+                except ResponseError as error:
+                    refused = refused or error
+            result = await self._open.read_response()
+        except ResponseError as error:  # EXECABORT: something could not be queued, so nothing was written
+            _refused(refused or error)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise CommitUnknownError(f"the reply was lost ({type(error).__name__})") from None
+        failed = [item for item in result or () if isinstance(item, Exception)]
+        if failed:
+            raise HaltError(f"a key has another type than ours; part of a commit was written: {failed[0]}")
+        self._clean = True
+        return result is not None
+
+
+def _kept(raw: bytes | None) -> _Kept:
+    return _decode_kept(raw) if raw else _Kept()
+
+
+def _checkpoint(kept: _Kept) -> Checkpoint:
+    return Checkpoint(kept.epoch, Position(kept.offset, kept.step), kept.head, kept.body)
+
+
+def _wakes(raw: list[Any]) -> list[tuple[int, str]]:
+    if raw and isinstance(raw[0], (list, tuple)):
+        return [(int(score), name.decode()) for name, score in raw]
+    return [(int(float(raw[at + 1])), raw[at].decode()) for at in range(0, len(raw), 2)]
+
+
+def _parse_info(raw: bytes | str) -> dict[str, str]:
+    text = raw.decode() if isinstance(raw, bytes) else raw
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def _fenced(shard: int, expected: Checkpoint, found: _Kept) -> NoReturn:
+    raise FencedError(
+        f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {(found.offset, found.step)}"
+    )
+
+
+def _refused(error: Exception) -> NoReturn:
+    """Everything but a wrong type can pass: out of memory, loading, failing over, not reachable."""
+    text = str(error)
+    if isinstance(error, ResponseError) and text.startswith("WRONGTYPE"):
+        raise HaltError("a key of ours holds another type: something else writes under this namespace") from None
+    raise StoreUnavailableError(f"{type(error).__name__}: {text[:120]}") from None

@@ -1,0 +1,266 @@
+"""What bytes are an event, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from event_strategies import nearly_right, right
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from streamer.errors import RefusedError
+from streamer.events.admission import REASONS, SIZE_MAX
+from streamer.events.codec import decode, encode, from_fields, read_object
+from streamer.events.event import Event
+
+RIGHT: dict[str, Any] = {"event": "Cart Viewed", "messageId": "m-1", "userId": "c-17", "timestamp": 1_000}
+ABSENT = object()
+
+
+def raw(**changes: Any) -> bytes:
+    """The bytes of a right event with these fields changed, or taken away."""
+    return json.dumps({key: value for key, value in {**RIGHT, **changes}.items() if value is not ABSENT}).encode()
+
+
+def refusal(record: bytes) -> tuple[str, str]:
+    """Reason and place for which ``record`` is refused."""
+    with pytest.raises(RefusedError) as caught:
+        decode(record)
+    return caught.value.reason, caught.value.path
+
+
+def outcome(record: bytes) -> Event | str:
+    """The event, or the reason why there is none."""
+    try:
+        return decode(record)
+    except RefusedError as error:
+        return error.reason
+
+
+# what an event says
+
+
+def test_an_event_without_a_type_is_a_track_event() -> None:
+    """The one kind of event that every shop sends should need the fewest words."""
+    event = decode(raw())
+    assert (event.type, event.name) == ("track", "Cart Viewed")
+
+
+def test_an_event_of_another_type_is_named_by_its_type() -> None:
+    """Rules speak of "page" or "identify"; a page event that also carries an event name is no event of that name."""
+    assert decode(raw(type="page", event="Cart Viewed")).name == "page"
+
+
+def test_the_customer_is_the_user_and_else_the_anonymous_visitor() -> None:
+    """Once somebody has logged in, their history belongs to the account and not to the browser."""
+    assert decode(raw(anonymousId="a-9")).customer == "c-17"
+    assert decode(raw(userId=ABSENT, anonymousId="a-9")).customer == "a-9"
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_an_empty_id_is_no_id(empty: str | None) -> None:
+    """SDKs send an empty userId for visitors who are not logged in; they must not all become one customer."""
+    event = decode(raw(userId=empty, anonymousId="a-9"))
+    assert (event.user_id, event.customer) == (None, "a-9")
+
+
+def test_null_is_the_same_as_nothing() -> None:
+    """The language says so of properties; for whole sections it would be strange to say otherwise."""
+    assert decode(raw()) == decode(raw(properties=None, traits=None, context=None, anonymousId=None))
+
+
+def test_fields_we_do_not_know_are_ignored() -> None:
+    """A producer may be a version ahead of us, and Segment's messages carry more than we read."""
+    assert decode(raw()) == decode(raw(sentAt="whenever", integrations={"All": True}, version=2))
+
+
+def test_of_a_key_written_twice_the_last_counts() -> None:
+    """JSON leaves it open; the two ways of reading must at least agree, in every place."""
+    twice = b'{"userId":"a","userId":"c-17","event":"E","messageId":"m","timestamp":1,"properties":{"x":1,"x":2}}'
+    assert (decode(twice).customer, decode(twice).properties) == ("c-17", {"x": 2})
+    assert decode(twice) == from_fields(read_object(twice))
+
+
+# time
+
+
+@pytest.mark.parametrize(
+    ("written", "expected_ms"),
+    [
+        (0, 0),
+        (1_771_885_735_387, 1_771_885_735_387),
+        (1_771_885_735_387.0, 1_771_885_735_387),
+        ("1970-01-01T00:00:00Z", 0),
+        ("2026-02-23T22:28:55.387Z", 1_771_885_735_387),
+        ("2026-02-24T03:58:55.387+05:30", 1_771_885_735_387),
+        ("2026-02-23T22:28:55.387999Z", 1_771_885_735_387),
+        ("2026-02-23t22:28:55z", 1_771_885_735_000),
+        ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+    ],
+)
+def test_a_timestamp_becomes_whole_milliseconds(written: object, expected_ms: int) -> None:
+    """Windows are exact to the millisecond, so the conversion must be too: integers all the way, rounding down."""
+    assert expected_ms == decode(raw(timestamp=written)).timestamp_ms
+
+
+NO_INSTANTS: list[object] = [
+    *("2026-02-23T22:28:55", "2026-02-23T22:28Z", "2026-02-23", "2026-02-30T00:00:00Z", "2026-02-23T24:00:00Z", "2016-12-31T23:59:60Z"),
+    *("1969-12-31T23:59:59.999Z", "1970-01-01T00:30:00+01:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"),
+    *("NOW", "", "1771885735387", 1.5, True, -1, 253_402_300_800_000, 2**63 - 1, [], {}, None, ABSENT),
+]
+
+
+@pytest.mark.parametrize("written", NO_INSTANTS)
+def test_a_timestamp_that_is_not_an_instant_is_refused(written: object) -> None:
+    """A time without a zone is anybody's guess, and a guess puts a purchase into the wrong window."""
+    assert refusal(raw(timestamp=written)) == ("bad_timestamp", "$.timestamp")
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (raw(type="Track"), ("unknown_type", "$.type")),
+        (raw(type=None), ("wrong_type", "$.type")),
+        (raw(messageId=ABSENT), ("missing_message_id", "$.messageId")),
+        (raw(messageId=""), ("missing_message_id", "$.messageId")),
+        (raw(messageId=7), ("wrong_type", "$.messageId")),
+        (raw(userId=ABSENT), ("missing_id", "$.userId")),
+        (raw(userId="", anonymousId=""), ("missing_id", "$.userId")),
+        (raw(anonymousId=7), ("wrong_type", "$.anonymousId")),
+        (raw(event=ABSENT), ("missing_event_name", "$.event")),
+        (raw(event=""), ("missing_event_name", "$.event")),
+        (raw(properties=[]), ("wrong_type", "$.properties")),
+        (raw(context="x"), ("wrong_type", "$.context")),
+        (raw(userId="c" * 257), ("bad_text", "$.userId")),
+        (raw(event="a\r\nb"), ("bad_text", "$.event")),
+        (raw(messageId="\u2028"), ("bad_text", "$.messageId")),
+        (raw(anonymousId="\x9b2J"), ("bad_text", "$.anonymousId")),
+        (raw(properties={"price": float("nan")}), ("not_finite", "$.properties.price")),
+        (raw(properties={"products": [{}, {"price": -(2**70)}]}), ("not_finite", "$.properties.products[1].price")),
+    ],
+)
+def test_a_refusal_names_the_reason_and_the_place(record: bytes, expected: tuple[str, str]) -> None:
+    """Somebody has to mend the producer, and has only the dead letter to go by."""
+    assert expected == refusal(record)
+
+
+@pytest.mark.parametrize("name", ["Bestellung abgeschlossen", "購入完了", "a\u00a0b", "👍🏽", "x" * 256])
+def test_a_name_may_be_in_any_language(name: str) -> None:
+    """Only control characters forge lines; the quick check for them also stumbles over harmless spaces and emoji."""
+    assert name == decode(raw(event=name)).name
+
+
+@pytest.mark.parametrize(
+    ("record", "first"),
+    [
+        (b"\xff" * (SIZE_MAX + 1), "too_large"),
+        (b'{"a": \xff NaN', "bad_utf8"),
+        (b"[" * 40 + b"}", "not_json"),
+        (b"[" * 40 + b"NaN" + b"]" * 40, "not_an_object"),
+        (b'{"a":' * 40 + b"NaN" + b"}" * 40, "too_deep"),
+        (b'{"a": 1e999, "userId": 7}', "not_finite"),
+        (b'{"userId": 7}', "missing_message_id"),
+    ],
+)
+def test_of_several_faults_the_first_in_the_order_of_checks_is_named(record: bytes, first: str) -> None:
+    """The same bytes must be refused for the same reason on every run, and counters must not depend on the order of fields."""
+    assert first == outcome(record)
+
+
+def test_a_refusal_repeats_nothing_of_the_customer() -> None:
+    """Dead letters' reasons go to logs and dashboards, where personal data has no place; keys can be personal data too."""
+    canary = "jane.doe@example.com"
+    records = [
+        raw(userId=[canary]),
+        raw(type=canary),
+        raw(timestamp=canary),
+        raw(userId=f"{canary}\n"),
+        raw(event=canary * 20),
+        raw(properties={canary: float("nan")}),
+        raw(properties={canary: {canary: [2**70]}}),
+        raw(messageId=ABSENT, userId=canary),
+        f'{{"{canary}": "{canary}'.encode(),
+        f'["{canary}"]'.encode(),
+        raw(userId=canary, properties={canary: "\ud800"}),
+    ]
+    for record in records:
+        with pytest.raises(RefusedError) as caught:
+            decode(record)
+        assert canary not in str(caught.value)
+
+
+def test_a_path_cannot_forge_a_log_line() -> None:
+    """Paths are logged, and the keys in them were written by a stranger."""
+    with pytest.raises(RefusedError) as caught:
+        decode(raw(properties={"a\r\nERROR": {"b": float("inf")}, "c": 1}))
+    assert caught.value.path == "$.properties[...].b"
+
+
+# encoding
+
+
+def test_the_encoded_form_is_the_same_whatever_the_order_of_fields() -> None:
+    """Digests over events must not depend on who wrote them."""
+    shuffled = json.dumps(dict(reversed(json.loads(raw(anonymousId="a")).items()))).encode()
+    expected = b'{"type":"track","event":"Cart Viewed","messageId":"m-1","userId":"c-17","anonymousId":"a","timestamp":1000}'
+    assert expected == encode(decode(shuffled)) == encode(decode(raw(anonymousId="a")))
+
+
+@given(right)
+def test_an_event_survives_the_log(fields: dict[str, Any]) -> None:
+    """What is written must be what is read, or a replay would tell another story."""
+    record = json.dumps(fields).encode()
+    assume(outcome(record) != "bad_timestamp")  # the 31st of a shorter month, or an hour before 1970
+    event = decode(record)
+    assert event == decode(encode(event))
+    assert encode(event) == encode(decode(encode(event)))
+
+
+def test_what_could_not_be_read_again_is_not_written() -> None:
+    """Escapes grow: a record that fits on the way in may not fit on the way out."""
+    event = decode(raw(properties={"text": "x" * (SIZE_MAX - 200)}))
+    larger = msgspec.structs.replace(event, traits={"text": "x" * 300})
+    with pytest.raises(RefusedError, match="too_large"):
+        encode(larger)
+
+
+# laws
+
+
+@given(nearly_right())
+@example({**RIGHT, "properties": {"deep": [[[[[[[1]]]]]]]}})
+@example({**RIGHT, "type": "page", "event": ""})
+def test_both_ways_of_reading_say_the_same(fields: dict[str, Any]) -> None:
+    """Which way is taken depends on details like nesting; what is accepted, and why not, must not."""
+    record = json.dumps(fields).encode()
+    try:
+        careful: Event | str = from_fields(read_object(record))
+    except RefusedError as error:
+        careful = error.reason
+    assert careful == outcome(record)
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+@example(b"")
+@example(b"{}")
+@example(b"null")
+def test_any_bytes_are_an_event_or_refused_for_a_known_reason(record: bytes) -> None:
+    """An exception that is not a refusal would stop the shard, and again after every restart: any stranger could do it."""
+    found = outcome(record)
+    assert isinstance(found, Event) or found in REASONS
+
+
+@given(nearly_right(), st.data())
+def test_a_damaged_event_is_an_event_or_refused_for_a_known_reason(fields: dict[str, Any], data: st.DataObject) -> None:
+    """Random bytes rarely get far; bytes that were an event a moment ago do."""
+    record = bytearray(json.dumps(fields, ensure_ascii=False).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        record[data.draw(st.integers(0, len(record) - 1))] = data.draw(st.integers(0, 255))
+    found = outcome(bytes(record))
+    assert isinstance(found, Event) or found in REASONS

@@ -1,0 +1,135 @@
+"""The schemas of ``schemas/`` and the code say the same."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+from event_strategies import nearly_right
+from hypothesis import assume, example, given, settings
+
+from streamer.errors import RefusedError
+from streamer.events import admission
+from streamer.events.codec import decode
+from streamer.segments.change import decode_change
+from streamer.wire import DeadLetter, decode_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCHEMAS = Path(__file__).parents[3] / "schemas"
+NAMES = ("event.v1", "segment-change.v1", "dead-letter.v1", "control.v1")
+READERS: dict[str, Callable[[bytes], object]] = {
+    "event.v1": decode,
+    "segment-change.v1": decode_change,
+    "dead-letter.v1": msgspec.json.Decoder(DeadLetter).decode,
+    "control.v1": decode_control,
+}
+AHEAD_OF_THE_CODE = {"control.v1/good/merge.json"}  # the schema has it, the wire does not yet
+
+
+def schema(name: str) -> dict[str, Any]:
+    """A schema as written."""
+    return json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+EVENT = schema("event.v1")
+is_event = jsonschema_rs.Draft202012Validator(EVENT).is_valid
+
+
+def examples(kind: str, *names: str) -> list[Any]:
+    """(name of the schema, file) for its good or bad examples."""
+    found = [(name, file) for name in names or NAMES for file in sorted((SCHEMAS / "examples" / name / kind).glob("*.json"))]
+    return [pytest.param(name, file, id=f"{name}/{file.stem}") for name, file in found]
+
+
+def outcome(record: bytes) -> str:
+    """What the code makes of a record: accepted, or the reason why not."""
+    try:
+        decode(record)
+    except RefusedError as error:
+        return error.reason
+    return "accepted"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_schema_is_one_and_has_examples_of_both_kinds(name: str) -> None:
+    """A schema that is itself wrong accepts everything, and a folder without examples passes every test."""
+    assert jsonschema_rs.meta.is_valid(schema(name))
+    assert examples("good", name)
+    assert examples("bad", name)
+
+
+@pytest.mark.parametrize(("name", "file"), examples("good"))
+def test_a_good_example_is_accepted_by_schema_and_code(name: str, file: Path) -> None:
+    """A producer in another language has only the schema to go by."""
+    jsonschema_rs.Draft202012Validator(schema(name)).validate(json.loads(file.read_bytes()))
+    if f"{name}/good/{file.name}" not in AHEAD_OF_THE_CODE:
+        READERS[name](file.read_bytes())
+
+
+@pytest.mark.parametrize(("name", "file"), examples("bad"))
+def test_a_bad_example_is_refused_by_the_schema(name: str, file: Path) -> None:
+    """An example of a fault that is none teaches the wrong thing."""
+    assert not jsonschema_rs.Draft202012Validator(schema(name)).is_valid(json.loads(file.read_bytes()))
+
+
+@pytest.mark.parametrize(("name", "file"), examples("bad", "event.v1"))
+def test_a_bad_event_is_refused_by_the_code_for_the_reason_in_its_name(name: str, file: Path) -> None:
+    """The examples are the documentation of the reasons."""
+    assert outcome(file.read_bytes()) == file.stem.split(".")[0]
+
+
+def test_every_reason_that_a_schema_can_see_has_a_bad_example() -> None:
+    """Somebody who meets a reason in a dead letter should find a record that earns it."""
+    shown = {file.stem.split(".")[0] for file in (SCHEMAS / "examples" / "event.v1" / "bad").glob("*.json")}
+    of_bytes = {"too_large", "bad_utf8", "not_json", "too_deep", "not_finite"}
+    of_the_log = {"future", "late", "wrong_shard", "bad_control", "unknown_format", "not_a_row", "skipped"}
+    assert shown == set(admission.REASONS) - of_bytes - of_the_log
+
+
+def test_the_numbers_in_the_schema_are_those_of_the_code() -> None:
+    """They are written twice, so something must compare them."""
+    assert EVENT["$defs"]["text"]["maxLength"] == admission.TEXT_MAX
+    assert EVENT["properties"]["timestamp"]["anyOf"][0]["maximum"] == admission.TIMESTAMP_MS_MAX
+    assert f"{admission.SIZE_MAX:,} bytes" in EVENT["description"]
+    assert f"{admission.DEPTH_MAX} containers" in EVENT["description"]
+
+
+def test_the_reasons_in_the_schema_of_dead_letters_are_those_of_the_code() -> None:
+    """A reason that the schema does not know would make the dead letter itself a bad record."""
+    assert schema("dead-letter.v1")["properties"]["reason"]["enum"] == [code for code in admission.REASONS if code != "skipped"]
+
+
+# What JSON Schema cannot say: exceptions to the law below, each refused by the code alone and for this reason. Size, broken bytes, nesting
+# and numbers that cannot be held are not generated; ``test_event_poison`` has them.
+ONLY_BY_THE_CODE = {"bad_timestamp": "days that the calendar lacks, and instants that an offset or rounding moves out of 1970 to 9999"}
+
+
+@settings(max_examples=500)
+@given(nearly_right())
+@example({"event": "E", "messageId": "m", "userId": "c", "timestamp": "2026-01-01T00:00:00Z\n"})
+@example({"event": "E", "messageId": "m", "userId": "c\n", "timestamp": 1})
+@example({"type": "page", "event": "x" * 257, "messageId": "m", "userId": "c", "timestamp": 1})
+@example({"type": "page", "event": 5, "messageId": "m", "userId": "c", "timestamp": 1})
+def test_schema_and_code_accept_the_same_events(event: dict[str, Any]) -> None:
+    """Otherwise a producer that checks its events before sending would still fill our dead letters, or be held back for nothing."""
+    by_code, by_schema = outcome(json.dumps(event).encode()), is_event(event)
+    assume(not (by_schema and by_code in ONLY_BY_THE_CODE and not _is_an_instant(event["timestamp"])))
+    assert (by_code == "accepted") == by_schema, by_code
+
+
+def _is_an_instant(written: object) -> bool:
+    """Whether a timestamp that looks right is on the calendar and inside 1970 to 9999; by Python's own reading, not by ours."""
+    if not isinstance(written, str):
+        return True
+    offset = "+00:00" if written[-1] in "Zz" else written[max(written.rfind("+"), written.rfind("-")) :]
+    try:
+        return datetime.fromisoformat(f"{written[:10]} {written[11:19]}{offset}").astimezone(UTC).year >= 1970
+    except (ValueError, OverflowError):
+        return False
