@@ -33,6 +33,7 @@ from .wire import COMMANDS, Control, definitions_control, encode_control, shard_
 
 log: Any = structlog.get_logger("streamer.app")
 
+STOP_SECONDS: Final = 9.5  # SIGTERM to exit is promised within ten
 VERSION_KEY: Final = "definitions-version"
 
 
@@ -152,15 +153,10 @@ def make_app(parts: Parts) -> faust.App:
         web_router_enabled=False,
         broker_session_timeout=30.0,
     )
-    app.service(_as_service(parts.segmenter))
+    app.service(parts.segmenter)  # type: ignore[arg-type] - Faust takes a ready service too, its annotation says a class
     _add_commands(app, parts)
     _add_pages(app, parts)
     return app
-
-
-def _as_service(segmenter: Segmenter) -> Any:
-    """Faust makes its services itself; this hands it the one that was made already."""
-    return lambda **_given: segmenter
 
 
 def _add_commands(app: faust.App, parts: Parts) -> None:
@@ -219,6 +215,7 @@ def configure_logging(level: str) -> None:
     """One JSON line per event of ours, warnings of libraries in between; silent when all is well."""
     logging.basicConfig(level=logging.WARNING, format='{"level": "%(levelname)s", "logger": "%(name)s", "event": %(message)r}')
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
+    logging.getLogger("faust.agents.actor").setLevel(logging.CRITICAL)  # it reports its own cancellation at every stop as an error
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -230,6 +227,18 @@ def configure_logging(level: str) -> None:
     )
 
 
+class _Worker(faust.Worker):
+    """A Faust worker that says when it has stopped altogether: ``start`` returns when it begins to."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.finished = asyncio.Event()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        self.finished.set()
+
+
 async def run_worker(settings: Settings) -> None:
     """Run until a signal; raises what stopped it otherwise."""
     async with starting(settings) as (client, store):
@@ -237,8 +246,12 @@ async def run_worker(settings: Settings) -> None:
         metrics = Metrics()
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics)
         app = make_app(Parts(settings, store, client, metrics, segmenter))
-        worker = app.Worker(loglevel="WARN", override_logging=False, redirect_stdouts=False, loop=asyncio.get_running_loop())
+        worker = _Worker(app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True, loop=asyncio.get_running_loop())
         await worker.start()
+        await worker.stop()  # after a crash; a signal has begun it already
+        await asyncio.wait_for(worker.finished.wait(), STOP_SECONDS)
+        if worker.crash_reason is not None:
+            raise worker.crash_reason
 
 
 __all__ = ["check_manifest", "configure_logging", "erase", "make_app", "publish_definitions", "run_command", "run_worker", "starting"]

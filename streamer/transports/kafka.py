@@ -19,7 +19,7 @@ from ..errors import HaltError, SettingsError
 from ..flow.relay import Place
 from ..segments.change import Change, decode_change
 from ..settings import Settings
-from ..wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
+from ..wire import CHANGES, COMMANDS, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
@@ -53,8 +53,9 @@ async def ensure_topics(settings: Settings) -> None:
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
-        for suffix in TOPICS:
-            topic = NewTopic(settings.topic(suffix), settings.shards, settings.replication, topic_configs=topic_configs(suffix))
+        for suffix in (*TOPICS, COMMANDS):
+            partitions = 1 if suffix == COMMANDS else settings.shards
+            topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
             with suppress(TopicAlreadyExistsError):
                 await admin.create_topics([topic])
     finally:

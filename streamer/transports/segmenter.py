@@ -46,7 +46,7 @@ class Owned:
     """One assigned shard."""
 
     partition: TopicPartition
-    state: str = "waiting"
+    state: str = "acquiring"
     again_at: float = 0.0
     why: str = ""
     shard: Shard | None = None
@@ -102,6 +102,7 @@ class Segmenter(Service):
             await asyncio.wait_for(self._idle.wait(), STOP_SECONDS / 2)
         with suppress(asyncio.TimeoutError, KafkaError, StoreError):
             await asyncio.wait_for(self._relay_all(), STOP_SECONDS / 4)
+        log.info("segmenter stopped", action="stop", shards=len(self.owned))
         if self._consumer is not None:
             with suppress(asyncio.TimeoutError, KafkaError):
                 await asyncio.wait_for(self._consumer.stop(), STOP_SECONDS / 4)

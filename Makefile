@@ -1,0 +1,59 @@
+# Needs Python 3.11 or newer, make and PyPI. Everything is installed into .venv from two locks with exact versions and hashes:
+# requirements.lock (to run) and tests/requirements.lock (to test and lint, on top of it).
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
+PYTHON_IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint format install lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.run ## a shop, live, on this machine alone (SECONDS=60 ends it after a minute)
+	@$(BIN)/streamer demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: lint ## lint and all tests; a real Kafka is used where Java 17 and Maven are there (ARGS='-k outbox' passes on to pytest)
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/.dev ## how fast it is here
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+lint: .venv/.dev ## ruff and pyright
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/pyright
+
+format: .venv/.dev ## put the code into shape
+	@$(BIN)/ruff check --quiet --fix-only
+	@$(BIN)/ruff format --quiet
+
+install: .venv/.run ## make .venv with what `streamer` needs to run
+	@:
+
+lock: ## make both locks anew from pyproject.toml, keeping pins that still fit (UPGRADE=1 takes the newest)
+	@$(PYTHON) -m venv .cache/lock
+	@.cache/lock/bin/python -m pip --quiet --disable-pip-version-check install uv
+	@echo "hatchling editables" | tr ' ' '\n' | $(COMPILE) $(if $(UPGRADE),--upgrade) --extra local -o requirements.lock pyproject.toml -
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev -c requirements.lock -o tests/requirements.lock
+
+clean: ## remove everything that was made here
+	@rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis dist
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+.venv/.run: requirements.lock pyproject.toml
+	@$(PYTHON) -c '$(PYTHON_IS_NEW_ENOUGH)' || { echo "streamer needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(BIN)/python -c '$(PYTHON_IS_NEW_ENOUGH); import pip' 2>/dev/null || { echo "making .venv (once, about a minute)"; \
+	  $(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "this Python cannot make a virtualenv; type: sudo apt-get install -y python3-venv" >&2; exit 1; }; }
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run tests/requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r tests/requirements.lock
+	@touch $@

@@ -1,0 +1,202 @@
+"""Files of events, as they really lie around: gzipped, cut off, without a header, from another system."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import io
+import sys
+import tracemalloc
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from streamer.errors import HaltError, SettingsError
+from streamer.events.adapters.columns import Refusal, load_mapping
+from streamer.events.event import Event
+from streamer.transports.files import LINE_MAX, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = ("who", "what", "price")
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Any:
+    """Writes bytes under a name and returns the path."""
+
+    def write(name: str, content: bytes) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+# NDJSON
+
+
+def test_lines_come_numbered_and_without_their_ends(written: Any) -> None:
+    """The number is where somebody will look, so blank lines count although they say nothing."""
+    path = written("events.ndjson", b'{"a":1}\n\n  \r\n{"a":2}\r\n[')
+    assert list(read(path)) == [(1, b'{"a":1}'), (4, b'{"a":2}'), (5, b"[")]
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "events.ndjson.gz", "events.2026-11.json"])
+def test_the_format_is_known_by_the_suffix(written: Any, name: str) -> None:
+    """Exports are gzipped more often than not."""
+    content = b'{"a":1}\n'
+    assert list(read(written(name, gzip.compress(content) if name.endswith(".gz") else content))) == [(1, b'{"a":1}')]
+
+
+def test_standard_input_is_read_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a replay may stand at the end of a pipe; it is not ours to close."""
+    stdin = io.BytesIO(b'{"a":1}\n{"a":2}\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stdin))
+    assert [number for number, _ in read("-")] == [1, 2]
+    assert not stdin.closed
+
+
+def test_a_line_without_end_is_cut_and_the_next_one_is_whole(written: Any) -> None:
+    """A file that is no NDJSON at all must not be read into memory in one piece; cut, it is refused for its size."""
+    path = written("events.ndjson", b"x" * (5 * LINE_MAX) + b"\n{}\n")
+    (first, cut), second = read(path)
+    assert (first, len(cut), second) == (1, LINE_MAX, (2, b"{}"))
+
+
+def test_memory_does_not_grow_with_the_file(written: Any) -> None:
+    """A year of events does not fit into memory, and need not."""
+    path = written("rows.csv", b"who,what,price\n" + b"c-17,view,1\n" * 100_000)
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read(path)) == 100_000
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# CSV
+
+
+def test_rows_come_under_the_names_of_the_header(written: Any) -> None:
+    """With the number of the line in the file, header included."""
+    path = written("rows.csv", b'who,what\r\nc-17,"a ""b"", c"\r\n\r\nc-18,d\r\n')
+    assert list(read(path)) == [(2, {"who": "c-17", "what": 'a "b", c'}), (4, {"who": "c-18", "what": "d"})]
+
+
+def test_a_row_over_several_lines_has_the_number_of_its_first(written: Any) -> None:
+    """A description may hold a line end; the numbers after it must still be right."""
+    path = written("rows.csv", b'who,what\nc-17,"a\nb"\nc-18,d\n')
+    assert list(read(path)) == [(2, {"who": "c-17", "what": "a\nb"}), (4, {"who": "c-18", "what": "d"})]
+
+
+@pytest.mark.parametrize("header", [b"who,what,price\n", b"price,who,what\n", b"\xef\xbb\xbfwho,what,price\n", b""])
+def test_a_file_that_may_lack_its_header_is_read_either_way(written: Any, header: bytes) -> None:
+    """Of one data set, October has a header and November has none; the first row must not be taken for it, nor be lost."""
+    row = b"1,c-17,view\n" if header.startswith(b"price") else b"c-17,view,1\n"
+    [(_, found)] = read(written("rows.csv", header + row), columns=COLUMNS)
+    assert found == {"who": "c-17", "what": "view", "price": "1"}
+
+
+def test_a_header_with_fewer_columns_is_still_one(written: Any) -> None:
+    """Somebody has dropped the session from a copy of the file."""
+    assert list(read(written("rows.csv", b"what,who\nview,c-17\n"), columns=COLUMNS)) == [(2, {"what": "view", "who": "c-17"})]
+
+
+def test_a_line_that_does_not_split_into_the_columns_comes_as_it_lies(written: Any) -> None:
+    """Too few cells or too many: to guess which is missing would put a price into the name."""
+    path = written("rows.csv", b"who,what\nc-17\nc-18,a,b\nc-19,c\n")
+    assert list(read(path)) == [(2, b"c-17\n"), (3, b"c-18,a,b\n"), (4, {"who": "c-19", "what": "c"})]
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_file(written: Any) -> None:
+    """It takes a piece with it, which is refused with the line where it began; the rows behind it are read."""
+    path = written("rows.csv", b'who,what\nc-17,"oops\n' + b"c-18,d\n" * 50_000)
+    found = list(read(path))
+    assert found[0][0] == 2
+    assert isinstance(found[0][1], bytes)
+    assert found[-1] == (50_002, {"who": "c-18", "what": "d"})
+
+
+def test_bytes_that_are_not_utf8_refuse_their_row_and_no_other(written: Any) -> None:
+    """An old export in Latin-1 should say where, not end the replay."""
+    row = b"2021-01-14 22:09:05 UTC,view,1,2,,%s,1.5,9,s\n"
+    mapping = load_mapping("rees46")
+    path = written("rows.csv", row % b"acme" + row % b"caf\xe9" + row % "café".encode())
+    first, second, third = mapping.numbered(read(path, columns=mapping.columns))
+    assert isinstance(second, Refusal)
+    assert (second.line, second.reason) == (2, "bad_utf8")
+    assert [item.properties and item.properties["brand"] for item in (first, third) if isinstance(item, Event)] == ["acme", "café"]
+
+
+def test_a_column_that_stands_twice_is_a_setting_gone_wrong(written: Any) -> None:
+    """One of the two would quietly win."""
+    with pytest.raises(SettingsError, match="twice"):
+        list(read(written("rows.csv", b"who,who\n1,2\n")))
+
+
+# Parquet
+
+
+def test_parquet_rows_come_with_their_types(tmp_path: Path) -> None:
+    """Numbers stay numbers and moments moments; those of nanoseconds, as pandas writes them, are cut and not a crash."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    moments = pyarrow.array([1_500, None], pyarrow.timestamp("ns", tz="UTC"))
+    table = pyarrow.table({"who": [17, 18], "price": [1.5, None], "when": moments, "tags": [["a"], []]})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    moment = datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+    assert list(read(tmp_path / "rows.parquet")) == [
+        (1, {"who": 17, "price": 1.5, "when": moment, "tags": ["a"]}),
+        (2, {"who": 18, "price": None, "when": None, "tags": []}),
+    ]
+
+
+def test_without_pyarrow_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is optional: it is larger than everything else together."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SettingsError, match=r"streamer\[parquet\]"):
+        list(read("rows.parquet"))
+
+
+@pytest.mark.parametrize("path", ["-", "rows.parquet.gz"])
+def test_parquet_that_cannot_be_read_from_its_end_is_refused(path: str) -> None:
+    """Its table of contents stands last."""
+    with pytest.raises(SettingsError, match="from its end"):
+        list(read(path, file_format="parquet"))
+
+
+# files that are not there, or not whole
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.csv.gz", "absent.ndjson", "absent.parquet"])
+def test_a_file_that_is_not_there_is_a_setting_gone_wrong(tmp_path: Path, name: str) -> None:
+    """The operator mistyped it; nothing was started."""
+    with pytest.raises(SettingsError, match="No such file"):
+        list(read(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["events", "events.xml", "events.gz", "events.csv.zip"])
+def test_a_file_of_unknown_format_is_asked_about(name: str) -> None:
+    """To guess by the content would be wrong on the one file that matters."""
+    with pytest.raises(SettingsError, match="what format"):
+        read(name)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
+@pytest.mark.parametrize("name", ["events.ndjson.gz", "rows.csv.gz"])
+def test_a_damaged_archive_stops_the_replay_and_says_where(written: Any, name: str, damage: str) -> None:
+    """A download that broke off looks like a short file; taken for the whole story, everybody after it never bought."""
+    packed = bytearray(gzip.compress(b"".join(b"c-%d,%d\n" % (n, n * n) for n in range(50_000))))
+    path = written(name, bytes(packed[: len(packed) // 2] if damage == "cut" else packed[:-8] + bytes(8)))
+    with pytest.raises(HaltError, match=r"damaged after line \d+"):
+        list(read(path))
+
+
+def test_a_text_file_named_gz_is_damaged_from_the_start(written: Any) -> None:
+    """Some tools unpack and keep the name."""
+    with pytest.raises(HaltError, match="damaged after line 0"):
+        list(read(written("events.ndjson.gz", b'{"a":1}\n')))
