@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -245,4 +246,11 @@ def time_text(ms: int) -> str:
     '1970-01-01T00:00:00.000Z'
     """
     seconds, part = divmod(ms, 1_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{part:03d}Z" if seconds >= -62_135_596_800 else str(ms)
+    return f"{_second_text(seconds)}.{part:03d}Z"
+
+
+@lru_cache(maxsize=8_192)
+def _second_text(seconds: int) -> str:
+    if not -62_135_596_800 <= seconds <= 253_402_300_799:
+        return f"{seconds}s"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")

@@ -194,7 +194,7 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """The ``keep`` newest different values with their newest times. The value is a list of JSON texts. Data: ``{text: t}``."""
+    """The ``keep`` newest different values with their newest times. The value is a list of JSON texts. Data: ``{text: t}`` ascending in t."""
 
     keep: int
 
@@ -204,11 +204,17 @@ class Distinct:
 
         def update(old: Data, value: Json, t: int, _now: int) -> Data:
             data: dict[str, int] = {} if old is None else old
+            newest = next(reversed(data.values()), ASIDE)
             for text in value:
                 if t > data.get(text, ASIDE):
+                    data.pop(text, None)
                     data[text] = t
+            if t < newest:
+                ordered = sorted(data.items(), key=lambda item: (item[1], item[0]))
+                data.clear()
+                data.update(ordered)
             while len(data) > keep:
-                del data[min(data, key=lambda text: (data[text], text))]
+                del data[next(iter(data))]
             return data
 
         return update

@@ -1,0 +1,1 @@
+"""What arrived: the one event shape, how bytes become it, and why they may not."""

@@ -40,7 +40,7 @@ def decode(raw: bytes) -> Event:
     1000
     """
     if len(raw) > SIZE_MAX:
-        raise RefusedError("too_large", detail=f"{len(raw)} bytes, at most {SIZE_MAX}")
+        check_size(raw)
     try:
         event = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -54,9 +54,14 @@ def encode(event: Event) -> bytes:
     ``decode(encode(event)) == event``. An event that would come out too large to be read again is refused.
     """
     raw = _encoder.encode(event)
+    check_size(raw)
+    return raw
+
+
+def check_size(raw: bytes) -> None:
+    """Refuse a record that is larger than an event may be."""
     if len(raw) > SIZE_MAX:
         raise RefusedError("too_large", detail=f"{len(raw)} bytes, at most {SIZE_MAX}")
-    return raw
 
 
 def read_object(raw: bytes) -> dict[str, Any]:

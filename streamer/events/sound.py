@@ -16,9 +16,12 @@ from streamer.events.admission import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    Place = tuple[()] | tuple["Place", object]  # the place of what it lies in, and its key or index there
+
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]{0,63}")
 PATH_MAX: Final = 256  # characters; a path is for reading
+ORDER: Final = ("bad_utf8", "too_deep", "not_finite", "wrong_type")
 NO_JSON: Final = object()  # stands for a key that is no text
 
 
@@ -29,13 +32,16 @@ def check_values(fields: dict[str, Any]) -> None:
     """
     if _is_sound(fields, 1):
         return
-    found = list(_walk(fields, "$", 1))
-    for reason in ("bad_utf8", "too_deep", "not_finite", "wrong_type"):
-        for path, depth, value in found:
-            fault = _fault(value, depth)
-            if fault is not None and fault[0] == reason:
-                raise RefusedError(reason, path=path[:PATH_MAX], detail=fault[1])
-    raise AssertionError("unsound, and yet no fault was found")
+    found: dict[str, tuple[Place, str]] = {}
+    for place, depth, value in _walk(fields, (), 1):
+        fault = _fault(value, depth)
+        if fault is not None:
+            found.setdefault(fault[0], (place, fault[1]))
+    for reason in ORDER:
+        if reason in found:
+            place, detail = found[reason]
+            raise RefusedError(reason, path=_path(place), detail=detail)
+    raise AssertionError(f"unsound, and yet no fault among {ORDER}")
 
 
 def json_type(value: object) -> str:
@@ -97,21 +103,27 @@ def _fault(value: Any, depth: int) -> tuple[str, str] | None:
     return "wrong_type", "nothing JSON knows"
 
 
-def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, int, Any]]:
-    """``value`` and everything in it, keys too, as (path, depth, value). It stops one step below the deepest place allowed."""
-    yield path, depth, value
+def _walk(value: Any, place: Place, depth: int) -> Iterator[tuple[Place, int, Any]]:
+    """``value`` and everything in it, keys too, as (place, depth, value). It stops one step below the deepest place allowed."""
+    yield place, depth, value
     if depth > DEPTH_MAX:
         return
     if isinstance(value, dict):
         for key, inner in cast("dict[Any, Any]", value).items():
-            below = _path(path, key)
-            yield below, depth, key if isinstance(key, str) else NO_JSON
-            yield from _walk(inner, below, depth + 1)
+            yield (place, key), depth, key if isinstance(key, str) else NO_JSON
+            yield from _walk(inner, (place, key), depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(cast("list[Any]", value)):
-            yield from _walk(item, f"{path}[{index}]", depth + 1)
+            yield from _walk(item, (place, index), depth + 1)
 
 
-def _path(path: str, key: object) -> str:
-    """``path`` and one key more. Keys that do not look like names may be customers' data, or forge a log line: they are not repeated."""
-    return f"{path}.{key}" if isinstance(key, str) and PLAIN_KEY.fullmatch(key) else f"{path}[...]"
+def _path(place: Place) -> str:
+    """A place as JSON path, for reading. Keys that do not look like names may be customers' data, or forge a log line: not repeated."""
+    steps: list[str] = []
+    while place:
+        place, key = place
+        if isinstance(key, int):
+            steps.append(f"[{key}]")
+        else:
+            steps.append(f".{key}" if isinstance(key, str) and PLAIN_KEY.fullmatch(key) else "[...]")
+    return "".join(("$", *reversed(steps)))[:PATH_MAX]

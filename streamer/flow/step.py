@@ -18,12 +18,13 @@ from typing import Any, Final
 import msgspec
 
 from ..customers.ids import digest, is_remembered, remember
+from ..customers.memories import Update
 from ..customers.state import NEVER, State, decode_state, encode_state
 from ..errors import HaltError, RefusedError
 from ..events.event import Event
 from ..segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from ..segments.judge import judge
-from ..segments.plan import Plan, Rule, Touch, warming_leaves
+from ..segments.plan import Plan, Rule, Touches, warming_leaves
 from ..values import MISSING, Json, time_text
 from ..wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Output, encode_dead_letter, raw_text, shard_of
 
@@ -162,6 +163,7 @@ class Step:
             self._arm(customer, state, due_ms)
             return
         self._judge(customer, state, due_ms, segments, Cause("timer", due=time_text(due_ms)), offset)
+        self.plan.settle(state, due_ms)
         self._arm(customer, state, self.plan.next_due(state, due_ms)[0])
 
     def _arm(self, customer: str, state: State, due_ms: int) -> None:
@@ -217,7 +219,7 @@ class Step:
 
     def _born(self, customer: str) -> State:
         self._gone.discard(customer)
-        state = self._states[customer] = State(generation=self.body.generation, slots={}, members={}, retired={})
+        state = self._states[customer] = State(generation=self.body.generation, slots={}, members={}, retired={}, truths={})
         return state
 
     def _remember(self, state: State, event: Event, t: int, now: int) -> set[int]:
@@ -251,17 +253,34 @@ class Step:
                 self._feed(state, slot, update, touches, value, t, now, dirty)
 
     @staticmethod
-    def _feed(state: State, slot: int, update: Any, touches: tuple[Touch, ...], value: Json, t: int, now: int, dirty: set[int]) -> None:
+    def _feed(state: State, slot: int, update: Update, touches: Touches, value: Json, t: int, now: int, dirty: set[int]) -> None:
         slots = state.slots
         old = slots.get(slot)
-        before = [truth(old, now, state) for truth, _, _ in touches]  # before the update, which may change the old data in place
+        plain, wide, known = touches
+        if wide:  # before the update, which may change the old data in place
+            before = [truth(old, now, state) for truth, _, _ in wide]
         new = slots[slot] = update(old, value, t, now)
-        for (truth, due, segments), was in zip(touches, before, strict=True):
-            if truth(new, now, state) != was:
-                dirty |= segments
-            due_ms = due(new, now, state)
-            if due_ms < state.armed_ms:
-                state.armed_ms = due_ms
+        mask, bit, armed_ms = 0, 1, state.armed_ms
+        for look, _ in plain:
+            holds, due_ms = look(new, now, state)
+            if holds:
+                mask |= bit
+            if due_ms < armed_ms:
+                armed_ms = due_ms
+            bit <<= 1
+        state.armed_ms = armed_ms
+        was = state.truths.get(slot, known)
+        if mask != was:
+            state.truths[slot] = mask
+            turned = mask ^ was
+            for index, (_, segments) in enumerate(plain):
+                if turned >> index & 1:
+                    dirty |= segments
+        if wide:
+            for (truth, due, segments), was_so in zip(wide, before, strict=True):
+                if truth(new, now, state) != was_so:
+                    dirty |= segments
+                state.armed_ms = min(state.armed_ms, due(new, now, state))
 
     # judging
 
@@ -387,6 +406,7 @@ class Step:
         assert self.previous is not None, "rejudge comes after switch"
         now, cause = self.body.log_time_ms, Cause("definitions", version=self.body.version)
         gone = self.plan.carry(state, self.previous)
+        self.plan.settle(state, now)
         state.generation = self.body.generation
         self._touched.add(customer)
         changed: dict[str, Rule | None] = {rule.name: rule for rule in judge(self.plan, state, now, self.plan.concerned(state))}

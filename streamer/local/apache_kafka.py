@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from streamer.errors import SettingsError
 from streamer.local import admin
-from streamer.local.children import LOOPBACK, Child, free_port
+from streamer.local.children import LOOPBACK, Child, TemporaryFolder, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,6 +106,7 @@ class ApacheKafka:
         self._options = dict(options or {})
         self._given_directory = directory
         self._directory: Path | None = None
+        self._temporary: TemporaryFolder | None = None
         self._ports = (0, 0)
         self._child: Child | None = None
 
@@ -118,8 +119,7 @@ class ApacheKafka:
             return self
         java, jars = find_java(), fetch_jars(self.version)
         if self._directory is None:
-            self._directory = self._given_directory or Path(tempfile.mkdtemp(prefix="streamer-kafka-"))
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory = self._make_directory()
         if self._ports == (0, 0):
             self._run_on_free_ports(java, jars)
         else:
@@ -131,9 +131,9 @@ class ApacheKafka:
         if self._child is not None:
             self._child.stop()
         self._child, self._ports = None, (0, 0)
-        if self._directory is not None and self._given_directory is None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory = None
+        if self._temporary is not None:
+            self._temporary.remove()
+        self._directory = self._temporary = None
 
     def kill(self) -> None:
         """SIGKILL by process id; the data directory and the ports are kept for ``restart()``."""
@@ -198,6 +198,13 @@ class ApacheKafka:
         """One line for a report."""
         return f"Apache Kafka {self.version} (one KRaft broker in a process of its own)"
 
+    def _make_directory(self) -> Path:
+        if self._given_directory is not None:
+            self._given_directory.mkdir(parents=True, exist_ok=True)
+            return self._given_directory
+        self._temporary = TemporaryFolder("kafka")
+        return self._temporary.path
+
     def _run_on_free_ports(self, java: str, jars: Path) -> None:
         """A port may be taken between the look and the start, so look again; any other fault is the same on each try."""
         for tries_left in reversed(range(PORT_TRIES)):
@@ -207,6 +214,7 @@ class ApacheKafka:
             except SettingsError as error:
                 self._ports = (0, 0)
                 if not tries_left or "Address already in use" not in str(error):
+                    self.stop()
                     raise
             else:
                 return

@@ -11,18 +11,23 @@ Three things go wrong with the obvious ``Popen``, and are dealt with here:
   A child gets a process group of its own.
 * A port from the kernel's ephemeral range may be taken, while a server is down between two starts, by any outgoing connection:
   even by the client that keeps trying to reach it, which then talks to itself. ``free_port`` stays out of that range.
+* A parent that is killed also leaves its temporary directories. Each is locked by its owner, and the kernel lets the lock go with
+  the process, so the next one to make a directory can tell which are abandoned, and removes those.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import queue
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -38,6 +43,9 @@ LOOPBACK = "127.0.0.1"
 POLL_S = 0.02
 FIRST_PORT, LAST_PORT = 15_000, 32_000  # above the well-known ports, below Linux's usual ephemeral range
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+FOLDER_PREFIX = "streamer-local-"
+LOCK = "owner.lock"
+YOUNG_S = 60
 
 # The command is started by a tiny Python that makes the request to the kernel and then becomes the command (same process id).
 # A `preexec_fn` would run Python between fork and exec of a process with threads, which may deadlock.
@@ -49,6 +57,35 @@ if sys.platform == "linux":
         sys.exit("the parent ended before its child began")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
+
+
+class TemporaryFolder:
+    """A temporary directory for one server, removed by ``remove()``; else, after we were killed, by the next to make one.
+
+    The directory may be emptied meanwhile: the lock lies beside it.
+    """
+
+    def __init__(self, purpose: str) -> None:
+        _remove_abandoned()
+        self._outer = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        self._lock = (self._outer / LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path = self._outer / purpose
+        self.path.mkdir()
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        shutil.rmtree(self._outer, ignore_errors=True)
+        self._lock.close()
+
+
+def _remove_abandoned() -> None:
+    """Remove the directories of processes that were killed. A young one may be about to be locked, so it is left alone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError), (folder / LOCK).open("r+") as lock:
+            if time.time() - folder.stat().st_mtime > YOUNG_S:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: its owner lives
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Child:
@@ -158,7 +195,7 @@ def process_exists(pid: int) -> bool:
 
 def free_port() -> int:
     """A loopback port that nobody listens on, outside the range that the kernel gives to outgoing connections."""
-    first, last = _ephemeral_range()
+    first, last = ephemeral_range()
     candidates = [port for port in range(FIRST_PORT, LAST_PORT) if not first <= port <= last]
     for port in random.sample(candidates, k=min(len(candidates), 200)):
         with socket.socket() as probe, suppress(OSError):
@@ -169,7 +206,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _ephemeral_range() -> tuple[int, int]:
+def ephemeral_range() -> tuple[int, int]:
+    """The first and last port that the kernel gives to outgoing connections."""
     with suppress(OSError, ValueError):
         first, last = EPHEMERAL_RANGE.read_text().split()
         return int(first), int(last)

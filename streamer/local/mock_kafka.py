@@ -22,14 +22,13 @@ import importlib.util
 import json
 import queue
 import sys
-import tempfile
 import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.errors import SettingsError
-from streamer.local.children import Child
+from streamer.local.children import Child, TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +120,7 @@ class MockKafkaProcess:
     def __init__(self, topics: Mapping[str, int] | None = None) -> None:
         self._topics = dict(topics or {})
         self._child: Child | None = None
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: TemporaryFolder | None = None
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.bootstrap = ""
 
@@ -129,10 +128,10 @@ class MockKafkaProcess:
         """Start it and wait for its address; a second call on a running one does nothing."""
         if self._child is not None:
             return self
-        self._directory = tempfile.TemporaryDirectory(prefix="streamer-mock-kafka-")
+        self._directory = TemporaryFolder("mock")
         topics = [part for name, partitions in self._topics.items() for part in ("--topic", f"{name}:{partitions}")]
         command = [sys.executable, "-m", "streamer.local.mock_kafka", *topics]
-        self._child = Child(command, log=Path(self._directory.name) / "mock.log", keep_stdin=True)
+        self._child = Child(command, log=self._directory.path / "mock.log", keep_stdin=True)
         threading.Thread(target=self._listen, args=(self._child,), name="streamer-mock-kafka", daemon=True).start()
         self.bootstrap = self._next_answer()["bootstrap"]
         return self
@@ -142,7 +141,7 @@ class MockKafkaProcess:
         if self._child is not None:
             self._child.stop()
         if self._directory is not None:
-            self._directory.cleanup()
+            self._directory.remove()
         self._child = self._directory = None
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
@@ -191,7 +190,7 @@ class MockKafkaProcess:
 @cache
 def _library() -> Any:
     """The librdkafka inside the confluent-kafka wheel, with the types of the functions used here (pointers have 64 bits)."""
-    found = _library_path()
+    found = library_path()
     library = ctypes.CDLL(str(found))
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     signatures: dict[str, tuple[Any, list[Any]]] = {
@@ -212,7 +211,8 @@ def _library() -> Any:
     return library
 
 
-def _library_path() -> Path:
+def library_path() -> Path:
+    """Where the wheel keeps its librdkafka; SettingsError where there is none."""
     package = importlib.util.find_spec("confluent_kafka")
     if package is None or package.origin is None:
         raise SettingsError("the mock cluster needs confluent-kafka; type:\n  pip install 'streamer[local]'")

@@ -11,13 +11,12 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.errors import SettingsError
-from streamer.local.children import LOOPBACK, Child, free_port
+from streamer.local.children import LOOPBACK, Child, TemporaryFolder, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +77,7 @@ class RedisServer:
         }
         self._given_directory = directory
         self._directory: Path | None = None
+        self._temporary: TemporaryFolder | None = None
         self._port = 0
         self._child: Child | None = None
 
@@ -86,8 +86,7 @@ class RedisServer:
         if self._child is not None and self._child.alive:
             return self
         if self._directory is None:
-            self._directory = self._given_directory or Path(tempfile.mkdtemp(prefix="streamer-redis-"))
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory = self._make_directory()
         if self._port:
             self._run()
         else:
@@ -99,9 +98,9 @@ class RedisServer:
         if self._child is not None:
             self._child.stop()
         self._child, self._port = None, 0
-        if self._directory is not None and self._given_directory is None:
-            shutil.rmtree(self._directory, ignore_errors=True)
-        self._directory = None
+        if self._temporary is not None:
+            self._temporary.remove()
+        self._directory = self._temporary = None
 
     def kill(self) -> None:
         """SIGKILL by process id; the data directory and the port are kept for ``restart()``."""
@@ -182,6 +181,13 @@ class RedisServer:
         path = self.directory / "redis.sock"
         return path if len(str(path).encode()) <= SOCKET_PATH_MAX else None
 
+    def _make_directory(self) -> Path:
+        if self._given_directory is not None:
+            self._given_directory.mkdir(parents=True, exist_ok=True)
+            return self._given_directory
+        self._temporary = TemporaryFolder("redis")
+        return self._temporary.path
+
     def _run_on_a_free_port(self) -> None:
         """A port may be taken between the look and the start, so look again; any other fault is the same on each try."""
         for tries_left in reversed(range(PORT_TRIES)):
@@ -191,6 +197,7 @@ class RedisServer:
             except SettingsError as error:
                 self._port = 0
                 if not tries_left or "bind" not in str(error).lower():
+                    self.stop()
                     raise
             else:
                 return

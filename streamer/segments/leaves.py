@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import nsmallest
+from itertools import islice
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ from .tree import Window
 Truth = Callable[[Data, int, State], bool]
 Due = Callable[[Data, int, State], int]
 ValueOf = Callable[[Data, int, State], Json]
+Look = Callable[[Data, int, State], tuple[bool, int]]
 
 LOOK_AHEAD: Final = 8  # moments looked through for the one that flips; then the customer is rather woken for nothing
 SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
@@ -62,6 +64,19 @@ class Leaf:
     zoned: bool = False
     span_ms: int | None = None
     segments: set[int] = field(default_factory=set[int])
+    quick: Look | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether one memory alone decides it."""
+        return len(self.slots) == 1 and not self.zoned and not self.sees
+
+    def look(self) -> Look:
+        """Truth and due in one call, for the hot path."""
+        if self.quick is not None:
+            return self.quick
+        truth, due = self.truth, self.due
+        return lambda data, now, state: (truth(data, now, state), due(data, now, state))
 
     def data(self, state: State) -> Data:
         """What is handed to the functions."""
@@ -85,6 +100,39 @@ class Reading:
     span_ms: int | None = None
     partial: bool = False  # ``changes`` tells the first moments only
     show: Callable[[Json], Json] = lambda value: value
+
+
+def look_at_least(keep: int, n: int, within_ms: int, *, negated: bool) -> Look | None:
+    """Truth and due of ``at_least`` in one call; None where there is nothing to gain."""
+    if not within_ms:
+        return None
+    outside, newest = (negated, NEVER), n == 1 and keep > 1
+
+    def one(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        end = data + within_ms if data is not None else 0
+        return (not negated, end) if end > now else outside
+
+    def several(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None or len(data) < n:
+            return outside
+        end = data[-n] + within_ms
+        return (not negated, end) if end > now else outside
+
+    return one if keep == 1 and not newest else several
+
+
+def look_since(limit_ms: int, op: str) -> Look:
+    """Truth and due of ``since(t)`` where the data is the time itself, never after now."""
+    flip_ms = limit_ms if op in (">=", "<") else limit_ms + 1
+    before = op in ("<", "<=")
+
+    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None:
+            return False, NEVER
+        flip = data + flip_ms
+        return (before, flip) if flip > now else (not before, NEVER)
+
+    return look
 
 
 ZoneOf = Callable[[State], ZoneInfo]
@@ -280,6 +328,21 @@ def ladder_reading(window: Window, zone_of: ZoneOf) -> Reading:
     )
 
 
+def distinct_at_least(n: int, within_ms: int) -> tuple[Truth, Due]:
+    """``distinct >= n`` in a window that ends now: true until the n-th newest value is ``within_ms`` old."""
+
+    def nth(data: Data) -> int:
+        if data is None or len(data) < n:
+            return ASIDE
+        return next(islice(reversed(data.values()), n - 1, None))
+
+    def due(data: Data, now: int, _state: State) -> int:
+        moment = nth(data) + within_ms
+        return moment if moment > now else NEVER
+
+    return (lambda data, now, state: nth(data) > now - within_ms), due
+
+
 def distinct_reading(window: Window, zone_of: ZoneOf) -> Reading:
     """How many values of a ``Distinct`` memory are newest inside the window."""
     if window.ever:
@@ -335,6 +398,34 @@ def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
         zoned=window.this is not None,
         span_ms=span_of(window),
     )
+
+
+def top_leaf(text: str, reading: Reading, window: Window, holds: Callable[[Json], bool]) -> Leaf:
+    """A condition on the top value of a window that ends now.
+
+    Only the leader's own events leaving the window can bring another value to the top, and only once so many have left as it is ahead: that is
+    when the customer has to be looked at again, not at every expiry.
+    """
+    within_ms = window.within_ms
+
+    def due(data: Data, now: int, _state: State) -> int:
+        found = labels_in(data, now - within_ms, now)
+        if not found:
+            return NEVER
+        leader = max(found, key=lambda text: found[text][0])
+        ahead = found[leader][0] - max((entry[0] for text, entry in found.items() if text != leader), default=0)
+        if ahead == 0:
+            return next(data[at] for at in range(1, len(data), 3) if data[at] > now - within_ms) + within_ms
+        for at in range(1, len(data), 3):
+            if data[at + 1] == leader and data[at] > now - within_ms:
+                ahead -= data[at + 2]
+                if ahead <= 0:
+                    return data[at] + within_ms
+        return NEVER
+
+    leaf = predicate_leaf(text, reading, holds)
+    leaf.due = due
+    return leaf
 
 
 def frequencies_reading() -> Reading:

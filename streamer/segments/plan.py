@@ -20,13 +20,15 @@ from ..events.event import Event
 from ..values import MISSING, Json, scaled
 from . import calendar, leaves, tree
 from .definitions import Definitions, Segment, nodes
-from .leaves import Due, Leaf, Reading, Truth
+from .leaves import Due, Leaf, Look, Reading, Truth
 from .matching import ACTIVITY, Predicate, Reader, compile_where, is_only_selector, read_properties, selector
 from .tree import Condition, Events, Window
 
 Holds = Callable[[State, int], bool]
-Touch = tuple[Truth, Due, frozenset[int]]
-Entry = tuple[int, Update, Reader | None, tuple[Touch, ...]]  # memory number, update, what of the event it takes, leaves over it
+Plain = tuple[Look, frozenset[int]]  # a leaf that one memory decides, and the segments it stands in
+Wide = tuple[Truth, Due, frozenset[int]]  # a leaf that needs more: other memories, the zone, memberships
+Touches = tuple[tuple[Plain, ...], tuple[Wide, ...], int]  # the leaves over one memory, and the truths of the plain ones when there is nothing
+Entry = tuple[int, Update, Reader | None, Touches]  # memory number, update, what of the event it takes, leaves over it
 
 TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
 
@@ -123,6 +125,14 @@ class Plan:
             for slot in {*leaf.slots, *((self.zone_slot,) if leaf.zoned and self.zone_slot is not None else ())}:
                 by_slot[slot].append(leaf)
         self.leaves_by_slot: list[tuple[Leaf, ...]] = [tuple(found) for found in by_slot]
+        self.plain_by_slot: list[tuple[Plain, ...]] = [
+            tuple((leaf.look(), frozenset(leaf.segments)) for leaf in found if leaf.plain) for found in by_slot
+        ]
+        self.wide_by_slot: list[tuple[Leaf, ...]] = [tuple(leaf for leaf in found if not leaf.plain) for found in by_slot]
+        blank = State(generation=0)
+        self.blank_truths: list[int] = [
+            sum(1 << bit for bit, (look, _) in enumerate(found) if look(None, 0, blank)[0]) for found in self.plain_by_slot
+        ]
         self.clock_leaves: tuple[Leaf, ...] = tuple(leaf for leaf in self.leaves if leaf.clock)
         by_segment: dict[int, list[Leaf]] = {}
         for leaf in self.leaves:
@@ -136,8 +146,8 @@ class Plan:
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
         self._by_prefix: dict[str, Touched] = {}
-        self.on_traits: list[tuple[int, Update, Callable[[dict[str, Json]], Json], tuple[Touch, ...]]] = []
-        self.on_context: list[tuple[int, Update, Callable[[dict[str, Json]], Json], tuple[Touch, ...]]] = []
+        self.on_traits: list[tuple[int, Update, Callable[[dict[str, Json]], Json], Touches]] = []
+        self.on_context: list[tuple[int, Update, Callable[[dict[str, Json]], Json], Touches]] = []
         for slot, memory in enumerate(self.memories):
             match memory.source.take:
                 case "trait":
@@ -150,15 +160,14 @@ class Plan:
                 case _:
                     self._index_feed(slot, memory)
 
-    def _touches(self, slot: int) -> tuple[Touch, ...]:
-        """Leaves over a memory as plain tuples; those that read one memory come with it alone."""
-        found: list[Touch] = []
-        for leaf in self.leaves_by_slot[slot]:
-            if leaf.slots == (slot,):
-                found.append((leaf.truth, leaf.due, frozenset(leaf.segments)))
-            else:
-                found.append((_by_state(leaf, leaf.truth), _by_state(leaf, leaf.due), frozenset(leaf.segments)))
-        return tuple(found)
+    def _touches(self, slot: int) -> Touches:
+        """Leaves over a memory as plain tuples."""
+        wide = [leaf for leaf in self.leaves_by_slot[slot] if not leaf.plain]
+        return (
+            self.plain_by_slot[slot],
+            tuple((_by_state(leaf, leaf.truth), _by_state(leaf, leaf.due), frozenset(leaf.segments)) for leaf in wide),
+            self.blank_truths[slot],
+        )
 
     def _index_feed(self, slot: int, memory: Memory) -> None:
         feed, touches = memory.source, self._touches(slot)
@@ -243,8 +252,12 @@ class Plan:
             elif due == best and due != NEVER:
                 users.update(segments)
 
-        for slot in state.slots:
-            for leaf in self.leaves_by_slot[slot]:
+        for slot, data in state.slots.items():
+            for look, segments in self.plain_by_slot[slot]:
+                due = look(data, after_ms, state)[1]
+                if due <= best:
+                    offer(due, segments)
+            for leaf in self.wide_by_slot[slot]:
                 offer(leaf.due(leaf.data(state), after_ms, state), leaf.segments)
         for leaf in self.clock_leaves:
             offer(leaf.due(None, after_ms, state), leaf.segments)
@@ -256,6 +269,15 @@ class Plan:
             if rest_ms and at_ms + rest_ms > after_ms:
                 offer(at_ms + rest_ms, (number,))
         return best, users
+
+    def settle(self, state: State, now: int) -> None:
+        """Note which plain leaves hold at ``now``: after time has changed some, or the definitions did."""
+        truths: dict[int, int] = {}
+        for slot, data in state.slots.items():
+            mask = sum(1 << bit for bit, (look, _) in enumerate(self.plain_by_slot[slot]) if look(data, now, state)[0])
+            if mask != self.blank_truths[slot]:
+                truths[slot] = mask
+        state.truths = truths
 
     def carry(self, state: State, old: Plan) -> list[str]:
         """Renumber a state of the plan before this one; return the names of segments it was inside and that are gone, by name."""
@@ -425,7 +447,7 @@ class _Builder:
             case tree.OneOf(left=tree.Count() as count):
                 yield self._count_memory(count, max(int(item) for item in node.items) + 1)
             case tree.Compare(left=tree.Aggregate(name="distinct") as distinct, right=int() as right):
-                yield self._distinct_memory(distinct, right + 1)
+                yield self._distinct_memory(distinct, right + 1 if node.op not in (">=", "<") else right)
             case tree.OneOf(left=tree.Aggregate(name="distinct") as distinct):
                 yield self._distinct_memory(distinct, max(int(item) for item in node.items) + 1)
             case tree.Did(events=events, window=window):
@@ -541,11 +563,13 @@ class _Builder:
             case tree.CompareDuration(left=tree.Until(time=time), op=op, right_ms=right_ms):
                 return leaves.until_leaf(text, self._moment(time), op, right_ms)
             case tree.CompareDuration(left=left, op=op, right_ms=right_ms):
-                return leaves.since_leaf(text, self._moment(left), op, right_ms)
+                return self._since(text, left, op, right_ms)
             case tree.CompareTime(left=left, op=op, right=right):
                 return leaves.time_leaf(text, self._moment(left), op, right if isinstance(right, int) else self._moment(right))
             case tree.OneOf(left=tree.Clock(unit=unit), items=items):
                 return leaves.clock_leaf(text, unit, lambda value: leaves.one_of(value, items), self._zone_of)
+            case tree.OneOf(left=tree.Top(window=window) as left, items=items) if window.within_ms and not window.before_ms:
+                return leaves.top_leaf(text, self._reading(left), window, lambda value: leaves.one_of(value, items))
             case tree.OneOf(left=left, items=items):
                 return leaves.one_of_leaf(text, self._reading(left, items=items), items)
             case tree.Exists(of=of):
@@ -565,6 +589,17 @@ class _Builder:
             case _:
                 raise AssertionError(f"no leaf for {type(node).__name__}")
 
+    def _since(self, text: str, node: Any, op: str, limit_ms: int) -> Leaf:
+        leaf = leaves.since_leaf(text, self._moment(node), op, limit_ms)
+        match node:
+            case tree.Since(time=tree.First()):
+                leaf.quick = leaves.look_since(limit_ms, op)
+            case tree.Since(time=tree.Last(events=events)) if self._newest_slot(events)[1] == 1:
+                leaf.quick = leaves.look_since(limit_ms, op)
+            case _:
+                pass
+        return leaf
+
     def _exists(self, text: str, of: Any) -> Leaf:
         if isinstance(of, (tree.Last, tree.First, tree.Date, tree.Entered, tree.Left)):
             return leaves.predicate_leaf(text, self._moment(of), lambda value: value is not None)
@@ -574,6 +609,11 @@ class _Builder:
         match left:
             case tree.Count(events=events, window=window) if not window.ever and not window.before_ms and not window.this:
                 return self._count(text, events, window.within_ms, op, right)
+            case tree.Aggregate(name="distinct", window=window) if window.within_ms and not window.before_ms:
+                return self._distinct(text, left, op, right)
+            case tree.Top(window=window) if window.within_ms and not window.before_ms:
+                compare = values.COMPARE[op]
+                return leaves.top_leaf(text, self._reading(left), window, lambda value: compare(value, right))
             case tree.Count() | tree.Active() | tree.Aggregate(name="distinct"):
                 return leaves.count_leaf(text, self._reading(left, items=(right,)), op, right)
             case tree.Aggregate():
@@ -590,12 +630,16 @@ class _Builder:
         """``>=`` and its kin fall exactly when the k-th newest time leaves the window; others look at each expiry."""
         slot, keep = self._newest_slot(events)
         reading = replace(leaves.count_in(keep, within_ms), slots=(slot,), show=lambda found: found if found < keep else f"{found} or more")
-        least = {">=": right, "<": right, ">": right + 1, "<=": right + 1}.get(op, 0)
         leaf = leaves.count_leaf(text, reading, op, right)
-        if least:
-            truth, leaf.due = leaves.at_least(keep, least, within_ms)
-            leaf.truth = truth if op in (">=", ">") else _negated(truth)
+        leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
+        if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
+            leaf.quick = leaves.look_at_least(keep, least, within_ms, negated=op in ("<", "<="))
         return leaf
+
+    def _distinct(self, text: str, node: tree.Aggregate, op: str, right: int) -> Leaf:
+        """The same over the newest different values."""
+        leaf = leaves.count_leaf(text, self._reading(node), op, right)
+        return _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, node.window.within_ms))
 
     def _did(self, text: str, events: Events, window: Window) -> Leaf:
         if window.before_ms:
@@ -607,7 +651,9 @@ class _Builder:
         if window.this is not None:
             return leaves.count_leaf(text, replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,)), ">=", 1)
         truth, due = leaves.at_least(keep, 1, window.within_ms)
-        return Leaf(text, truth, due, lambda data, now, state: _time_or_none(newest(data)), slots=(slot,), span_ms=window.within_ms)
+        leaf = Leaf(text, truth, due, lambda data, now, state: _time_or_none(newest(data)), slots=(slot,), span_ms=window.within_ms)
+        leaf.quick = leaves.look_at_least(keep, 1, window.within_ms, negated=False)
+        return leaf
 
     def _newest_slot(self, events: Events) -> tuple[int, int]:
         slot = self.slots[self._newest_memory(events, 1).key]
@@ -699,6 +745,15 @@ class _Builder:
                 return _moment_of_membership(self._numbers[name], inside=False)
             case _:
                 raise AssertionError(f"no moment for {type(node).__name__}")
+
+
+def _by_threshold(leaf: Leaf, op: str, right: int, at_least: Callable[[int], tuple[Truth, Due]]) -> Leaf:
+    """Replace the general functions of a count by those of one threshold, where the comparison is one."""
+    least = {">=": right, "<": right, ">": right + 1, "<=": right + 1}.get(op, 0)
+    if least:
+        truth, leaf.due = at_least(least)
+        leaf.truth = truth if op in (">=", ">") else _negated(truth)
+    return leaf
 
 
 def _unwrapped(data: Data, _now: int, _state: State) -> Json:

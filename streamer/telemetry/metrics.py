@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from .. import __version__
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "erased", "refused")
+SHARD_STATES: Final = ("owned", "waiting", "halted")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
 
 
@@ -37,24 +39,32 @@ class Metrics:
         self.rebalances = Counter("segmenter_rebalances_total", "Times the shards were dealt out anew", registry=registry)
         self.loop_lag = Gauge("segmenter_loop_lag_seconds", "How late the event loop ran its last second's timer", registry=registry)
         self.definitions = Gauge("segmenter_definitions_info", "1 for the definitions in force", ["shard", "version", "digest"], registry=registry)
+        for outcome in OUTCOMES:  # from 0 on: a counter that appears with its first event hides that event from rate()
+            self.events.labels(outcome)
         Gauge("segmenter_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add what became of records: accepted, duplicate, wrong_shard, or a reason code."""
         for outcome, number in counts.items():
-            if outcome in ("accepted", "duplicate", "wrong_shard", "erased"):
+            if outcome in OUTCOMES:
                 self.events.labels(outcome).inc(number)
             else:
                 self.events.labels("refused").inc(number)
                 self.refused.labels(outcome).inc(number)
 
     def show_state(self, shard: int, state: str) -> None:
-        """A shard is now ``owned``, ``waiting`` or ``halted``; ``released`` forgets it."""
-        for name in ("owned", "waiting", "halted"):
-            self.shard_state.labels(shard, name).set(1 if name == state else 0)
+        """A shard is now ``owned``, ``waiting`` or ``halted``; ``released`` forgets it: its numbers are another worker's from now on."""
+        if state in SHARD_STATES:
+            for name in SHARD_STATES:
+                self.shard_state.labels(shard, name).set(1 if name == state else 0)
+            return
+        gone = str(shard)
+        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.shard_state, self.definitions):
+            gauge.remove_by_labels({"shard": gone})
 
     def show_members(self, sizes: Mapping[str, int]) -> None:
-        """Sizes of the segments over all shards of this worker."""
+        """Sizes of the segments over all shards of this worker; those no longer defined are forgotten."""
+        self.members.clear()
         for name in sorted(sizes)[:SEGMENT_LABELS_MAX]:
             self.members.labels(name).set(sizes[name])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,12 +31,25 @@ if TYPE_CHECKING:
 PARTITIONS = 4
 
 
-def test_a_redis_serves_over_tcp_and_its_socket() -> None:
+def test_a_redis_serves_over_tcp_and_its_socket(redis_server: RedisServer, fresh_name: str) -> None:
     """The demo uses the socket, other machines' tools the port."""
-    with RedisServer() as server, _client(server) as over_tcp, Redis.from_url(server.socket_url) as over_socket:
-        over_tcp.set("a", "1")
-        assert over_socket.get("a") == b"1"
-        assert server.socket_url.startswith("unix://")
+    with _client(redis_server) as over_tcp, Redis.from_url(redis_server.socket_url) as over_socket:
+        over_tcp.set(fresh_name, "1")
+        assert over_socket.get(fresh_name) == b"1"
+        assert redis_server.socket_url.startswith("unix://")
+
+
+def test_a_redis_of_the_distribution_serves_as_well() -> None:
+    """Debian's is two major versions behind the one in the wheel, and knows fewer options."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("no redis-server on the path (apt-get install redis-server)")
+    with RedisServer(program=program) as server, _client(server) as client:
+        client.set("a", "1")
+        server.kill()
+        server.restart()
+        assert client.get("a") == b"1"
+        assert server.version.startswith(("Redis ", "Valkey "))
 
 
 def test_a_killed_redis_comes_back_on_its_port_with_all_that_it_acknowledged() -> None:
@@ -91,6 +105,16 @@ def test_a_stopped_redis_leaves_no_process_and_no_directory() -> None:
         server.pause()  # even one that does not listen
     assert not process_exists(pid)
     assert not directory.exists()
+
+
+def test_a_redis_that_cannot_start_says_why_and_leaves_nothing() -> None:
+    """The server's own words are the useful ones, and they are in a directory that is about to go."""
+    server = RedisServer(options={"no-such-option": "1"})
+    with pytest.raises(SettingsError, match=r"ended with status 1(.|\n)*no-such-option"):
+        server.start()
+    assert not server.running
+    with pytest.raises(SettingsError, match="not started"):
+        _ = server.directory
 
 
 def test_a_redis_started_in_a_thread_outlives_the_thread() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from streamer.errors import RefusedError
 from streamer.events.adapters.segment import from_segment
-from streamer.events.codec import from_fields, read_object
+from streamer.events.codec import check_size, from_fields, read_object
 
 if TYPE_CHECKING:
     from streamer.events.event import Event
@@ -38,8 +38,9 @@ ADAPTERS: Final[dict[str, Adapter]] = {
 
 
 def adapt(raw: bytes, *, format_name: str, received_ms: int | None) -> Event:
-    """The event in ``raw``, which is a message of the named format; ``RefusedError`` if there is none."""
+    """The event in ``raw``, which is a message of the named format; ``RefusedError`` if there is none, as from ``decode``."""
     adapter = ADAPTERS.get(format_name)
     if adapter is None:
         raise RefusedError("unknown_format", detail=f"one of {', '.join(sorted(ADAPTERS))}")
+    check_size(raw)
     return adapter(read_object(raw), received_ms=received_ms)

@@ -243,3 +243,10 @@ def test_a_format_nobody_knows_is_refused() -> None:
     """The name comes from a header, which comes from outside."""
     with pytest.raises(RefusedError, match="unknown_format"):
         adapt(b"{}", format_name="ga4", received_ms=None)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_every_adapter_looks_at_the_size_first(name: str) -> None:
+    """A door that reads before it measures can be kept busy with one large letter."""
+    with pytest.raises(RefusedError, match="too_large"):
+        adapt(b"[" * 5_000_000, format_name=name, received_ms=None)
