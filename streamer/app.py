@@ -1,7 +1,7 @@
 """Put the parts together: a Faust worker that carries the segmenter as a service.
 
-Faust gives the process its life: supervision, signals, the web port, and an agent on the low-rate command topic. The log's hot path goes past its
-streams: they cost 70 to 100 microseconds an event, and drop events whose handler raised.
+Faust gives the process its life: supervision, signals, the web port, and an agent on the low-rate command topic. The log's hot path goes
+past its streams: they cost 70 to 100 microseconds an event, and drop events whose handler raised.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,6 @@ log: Any = structlog.get_logger("streamer.app")
 
 STOP_SECONDS: Final = 9.5  # SIGTERM to exit is promised within ten
 VERSION_KEY: Final = "definitions-version"
-
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -89,7 +88,7 @@ async def _next_version(store: Store, digest: str) -> int:
 
 
 @asynccontextmanager
-async def starting(settings: Settings) -> AsyncIterator[tuple[AIOKafkaProducer, RedisStore]]:
+async def starting(settings: Settings) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
     """A producer and a store that fit the settings, closed at the end. Raises SettingsError."""
     store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
     client = producer(settings)

@@ -1,14 +1,14 @@
 """Everything that can go wrong, on one page. The first branch says who must act.
 
-    StreamerError
-    ├── RefusedError            the producer: this record will never be accepted (dead letter, never a retry)
-    ├── DefinitionError         the author of a definition: file, line, column, what was expected, what was found
-    ├── SettingsError           the operator: a setting is wrong; nothing was started
-    ├── StoreError              the store
-    │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
-    │   ├── StoreUnavailableError   nobody at first: retry without advancing
-    │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
-    └── HaltError               the operator: going on would be wrong (a hole in the log, a bad release); the shard stops
+StreamerError
+├── RefusedError            the producer: this record will never be accepted (dead letter, never a retry)
+├── DefinitionError         the author of a definition: file, line, column, what was expected, what was found
+├── SettingsError           the operator: a setting is wrong; nothing was started
+├── StoreError              the store
+│   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
+│   ├── StoreUnavailableError   nobody at first: retry without advancing
+│   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
+└── HaltError               the operator: going on would be wrong (a hole in the log, a bad release); the shard stops
 """
 
 from __future__ import annotations

@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from .errors import SettingsError
 from .flow.step import Rules
 from .segments.durations import format_duration, parse_duration
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 FILE_VARIABLE: Final = "STREAMER_CONFIG"
 
@@ -27,29 +31,46 @@ def _to_ms(value: Any) -> Any:
 DurationMs = Annotated[int, BeforeValidator(_to_ms), Field(ge=0)]
 
 
+def _checked_address(value: SecretStr) -> SecretStr:
+    scheme, _, rest = value.get_secret_value().partition("://")
+    if scheme not in ("redis", "rediss", "unix") or not rest:
+        raise ValueError("expected an address that begins with redis://, rediss:// or unix://")
+    return value
+
+
 class Settings(BaseSettings):
     """What an operator can set. Durations are texts such as ``24h`` or whole milliseconds."""
 
     model_config = SettingsConfigDict(env_prefix="STREAMER_", extra="forbid", frozen=True)
 
     kafka: str = Field("localhost:9092", description="Kafka bootstrap servers, separated by commas")
-    kafka_security_protocol: str = Field("PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
-    kafka_sasl_mechanism: str = Field("PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
     kafka_username: str | None = Field(None, description="SASL user")
     kafka_password: SecretStr | None = Field(None, description="SASL password")
     kafka_ca_file: str | None = Field(None, description="CA certificates for TLS")
-    topic_prefix: str = Field("streamer", pattern=r"[a-zA-Z0-9._-]+", description="topics are PREFIX.events, PREFIX.segment-changes, …")
+    topic_prefix: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="topics are PREFIX.events, PREFIX.segment-changes, …")
     group: str = Field("streamer", description="consumer group of the workers")
     shards: int = Field(12, ge=1, le=1_000, description="partitions of the events topic; fixed for the life of the topic")
     replication: int = Field(1, ge=1, le=10, description="replication factor of topics that are created")
 
-    redis: SecretStr = Field(SecretStr("redis://localhost:6379/0"), description="redis:// or unix:// address; may hold a password")
-    namespace: str = Field("streamer", pattern=r"[a-zA-Z0-9._-]+", description="prefix of every Redis key")
+    redis: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
+        SecretStr("redis://localhost:6379/0"), description="redis:// or unix:// address; may hold a password"
+    )
+    namespace: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="prefix of every Redis key")
 
-    lateness: DurationMs = Field(86_400_000, description="how old an event may be; also how long message ids are remembered. Part of the story")
+    lateness: DurationMs = Field(
+        86_400_000, description="how old an event may be; also how long message ids are remembered. Part of the story"
+    )
     skew: DurationMs = Field(300_000, description="how far ahead a producer's clock may be. Part of the story")
     source: str = Field("/streamer", description="CloudEvents source of the changes. Part of the story")
-    refused_ratio_max: float = Field(0.05, gt=0, le=1, description="of 1,000 records so many may be refused before a shard halts; 1 never halts")
+    refused_ratio_max: float = Field(
+        0.05, gt=0, le=1, description="of 1,000 records so many may be refused before a shard halts; 1 never halts"
+    )
 
     segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
     web_host: str = Field("127.0.0.1", description="where the worker's web port listens")
@@ -58,7 +79,7 @@ class Settings(BaseSettings):
     probe: DurationMs = Field(2_000, description="how often a shard compares itself with Redis")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
     batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")
-    log_level: str = Field("info", description="debug, info, warning or error")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
 
     @classmethod
     def settings_customise_sources(
@@ -101,14 +122,18 @@ class Settings(BaseSettings):
 _DURATIONS: Final = ("lateness", "skew", "tick", "probe", "session_timeout")
 
 
+_OTHERS: Final = ("STREAMER_FAUST_", "STREAMER_REQUIRE_REAL", "STREAMER_REDIS_SERVER", "STREAMER_TEST")  # read elsewhere
+
+
 def without_password(url: str) -> str:
     """An address with stars for its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
+    # By hand: a password with / ? or # in it, or a port that is no number, leads urlsplit astray, and then it would show.
+    url = re.sub(r"(?i)([?&]password=)[^&]*", r"\1********", url)
+    scheme, separator, rest = url.partition("://")
+    user, at, host = rest.rpartition("@")
+    if not at or ":" not in user:
         return url
-    host = parts.hostname or ""
-    place = f"{parts.username or ''}:********@{host}{f':{parts.port}' if parts.port else ''}"
-    return urlunsplit(parts._replace(netloc=place))
+    return f"{scheme}{separator}{user.partition(':')[0]}:********@{host}"
 
 
 def load_settings(**given: Any) -> Settings:
@@ -119,7 +144,28 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        problems = [f"STREAMER_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors(include_input=False)]
-        raise SettingsError("; ".join(problems)) from None
-    except ValueError as error:  # the TOML file itself
+        raise SettingsError("; ".join(_problem(item) for item in error.errors(include_input=False, include_url=False))) from None
+    except (ValueError, OSError) as error:  # the TOML file itself
         raise SettingsError(f"{FILE_VARIABLE}: {error}") from None
+
+
+def _problem(item: ErrorDetails) -> str:
+    """One wrong setting by the name of its variable, never with what was given: it may be a secret."""
+    name = "_".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return f"STREAMER_{name.upper()}: there is no such setting{similar_setting(name)}"
+    return f"STREAMER_{name.upper()}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def similar_setting(name: str) -> str:
+    """`` (did you mean …?)`` for a name that is nearly one; empty otherwise."""
+    close = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
+    return f" (did you mean STREAMER_{close[0].upper()}?)" if close else ""
+
+
+def unknown_variables() -> list[str]:
+    """Variables of the environment that look like settings and are none: nobody reads them."""
+    known = {FILE_VARIABLE, *(f"STREAMER_{name.upper()}" for name in Settings.model_fields)}
+    return sorted(
+        name for name in os.environ if name.startswith("STREAMER_") and name.upper() not in known and not name.startswith(_OTHERS)
+    )

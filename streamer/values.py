@@ -1,6 +1,7 @@
 """What JSON values mean in rules: paths, comparisons, dates, money. One meaning for the whole package.
 
-The rules are those of ``segments/LANGUAGE.md`` section 4. Nothing here raises on a strange value: a comparison of different types is no match.
+The rules are those of ``segments/LANGUAGE.md`` section 4. Nothing here raises on a strange value: a comparison of different types is no
+match.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import msgspec
 Json = Any  # a decoded JSON value; missing is None
 Compare = Callable[[Json, Json], bool]
 
-SCALE: Final = 10_000  # aggregated numbers are kept in ten-thousandths: every currency has at most 4 decimals, and integers add in any order
+SCALE: Final = (
+    10_000  # aggregated numbers are kept in ten-thousandths: every currency has at most 4 decimals, and integers add in any order
+)
 NUMBER_MAX: Final = 1e12  # larger ones are not money; 2^63 / SCALE leaves room for 900 of them in a sum
 TEXT_KEPT: Final = 513  # one more than the longest text a rule can name, so a longer one equals none of them
 LIST_ITEMS_MAX: Final = 64  # of a list in an event no more are looked at: a rule needs a few, an attacker sends thousands

@@ -59,7 +59,8 @@ decode_outputs: Final = _outputs_decoder.decode
 class Control(msgspec.Struct, omit_defaults=True):
     """A record of ours in the log.
 
-    ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in base64 and
+    ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
+    base64 and
     ``digest`` its name. ``erase``: forget ``customer``. A repeated one is harmless.
     """
 

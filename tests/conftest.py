@@ -51,6 +51,8 @@ def real_kafka_or_why_not(pytestconfig: pytest.Config) -> Iterator[ApacheKafka |
             pytestconfig.stash[SERVERS_USED]["Kafka"] = found.description
             yield found
     except SettingsError as error:
+        if isinstance(found, ExternalKafka):
+            raise  # somebody named it, so its absence is a mistake and not a lack
         yield str(error)
 
 

@@ -1,6 +1,7 @@
 """The command line. Each command is a file; exit codes are here.
 
-0 done · 1 the answer is no (definitions wrong, doctor found something) · 2 wrong use · 3 settings or connection · 4 halted, a person must look
+0 done · 1 the answer is no (definitions wrong, doctor found something) · 2 wrong use · 3 settings or connection · 4 halted, a person must
+look
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from ..errors import DefinitionError, HaltError, SettingsError, StoreError, StreamerError
+from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StreamerError
 
 EXIT_NO: Final = 1
 EXIT_SETTINGS: Final = 3

@@ -10,21 +10,22 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ..customers.state import State, decode_state
-from ..errors import SettingsError
-from ..flow.replay import Replay
-from ..flow.shard import Plans
-from ..flow.step import Rules, decode_body
-from ..segments.change import Clause
-from ..segments.definitions import load_definitions
-from ..segments.explain import Explanation, explain
-from ..segments.library import library_path
-from ..segments.plan import Plan, warming_leaves
-from ..settings import Settings, load_settings
-from ..stores.memory import MemoryStore
-from ..stores.redis import connect
-from ..values import time_text
-from ..wire import shard_of
+from streamer.customers.state import State, decode_state
+from streamer.errors import SettingsError
+from streamer.flow.replay import Replay
+from streamer.flow.shard import Plans
+from streamer.flow.step import Rules, decode_body
+from streamer.segments.change import Clause
+from streamer.segments.definitions import load_definitions
+from streamer.segments.explain import Explanation, explain
+from streamer.segments.library import library_path
+from streamer.segments.plan import Plan, warming_leaves
+from streamer.settings import Settings, load_settings
+from streamer.stores.memory import MemoryStore
+from streamer.stores.redis import connect
+from streamer.values import time_text
+from streamer.wire import shard_of
+
 from .files import arrivals_of
 
 
@@ -70,7 +71,9 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
         plan = await Plans(store, settings.rules).get(body.digest)
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
-        return _explained(plan, None if blob is None else decode_state(blob), now, frozenset(warming_leaves(plan, body.since_ms, now)), customer), now
+        return _explained(
+            plan, None if blob is None else decode_state(blob), now, frozenset(warming_leaves(plan, body.since_ms, now)), customer
+        ), now
     finally:
         await store.close()
 
@@ -117,8 +120,8 @@ def erase(customer: Annotated[str, typer.Argument(help="the customer's id", show
 
 
 async def _erase(customer: str) -> None:
-    from ..app import erase as write_erasure
-    from ..app import starting
+    from streamer.app import erase as write_erasure
+    from streamer.app import starting
 
     settings = load_settings()
     async with starting(settings) as (client, _):

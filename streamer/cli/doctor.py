@@ -1,9 +1,475 @@
-"""``streamer doctor``."""
+"""``streamer doctor``: what is wrong with an installation, and how to mend it.
+
+It looks and changes nothing: no topic is created, nothing is written, no shard is acquired. It may be run beside workers, and a shard
+that moves on while it looks is no fault.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
+
+import msgspec
 import typer
+
+from streamer.errors import SettingsError, StoreError
+from streamer.flow.step import Body, decode_body
+from streamer.segments.durations import format_duration
+from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
+from streamer.stores.base import Checkpoint, Position
+from streamer.stores.redis import connect
+from streamer.values import time_text
+from streamer.wire import EVENTS, TOPICS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from streamer.settings import Settings
+    from streamer.stores.base import Store
+    from streamer.stores.redis import RedisStore
+
+EXIT_NO: Final = 1
+EXIT_SETTINGS: Final = 3
+KAFKA_SECONDS: Final = 15.0
+STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without is no owner, or one that hangs
+LAG_RECORDS: Final = 10_000
+OUTBOX_ENTRIES: Final = 10  # entries are read whole and may be a megabyte: enough to say that there are some
+VERSIONS_MAX: Final = 100_000
+NAMES_SHOWN: Final = 5
+
+Verdict = Literal["ok", "warning", "wrong"]
+State = Literal["absent", "there", "unknown"]
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at: what was found, and how to mend it unless it is ``ok``."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    mend: str = ""
+
+
+class Ends(NamedTuple):
+    """The first offset of a partition and the one behind its last."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What the store knows of one shard; ``body`` is None when nobody has run it yet."""
+
+    number: int
+    checkpoint: Checkpoint
+    body: Body | None
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a check")] = False) -> None:
+    """Look at settings, Kafka, Redis, definitions and shards; say what is wrong and how to mend it.
+
+    Changes nothing. Exit code 1 if something is wrong, 3 if the settings are unusable; warnings alone are 0.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it has to say becomes a check
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        mend = f"correct the variable, or its line in the file named by {FILE_VARIABLE}; `streamer config` lists all"
+        _print([Check("settings", "wrong", str(error), mend)], as_json=as_json)
+        raise typer.Exit(EXIT_SETTINGS) from None
+    checks = asyncio.run(examine(settings))
+    _print(checks, as_json=as_json)
+    if any(check.verdict == "wrong" for check in checks):
+        raise typer.Exit(EXIT_NO)
+
+
+def _print(checks: Sequence[Check], *, as_json: bool) -> None:
+    for check in checks:
+        if as_json:
+            typer.echo(msgspec.json.encode(check).decode())
+            continue
+        typer.echo(f"{check.verdict:<8} {check.name}: {check.found}")
+        if check.mend:
+            typer.echo(f"{'':<8} -> {check.mend}")
+    if not as_json:
+        counts = {verdict: sum(check.verdict == verdict for check in checks) for verdict in ("ok", "warning", "wrong")}
+        typer.echo(f"\n{counts['ok']} ok, {counts['warning']} warnings, {counts['wrong']} wrong")
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which one would mend them."""
+    try:
+        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    except ValueError:  # its text may hold the address
+        return [
+            Check(
+                "settings",
+                "wrong",
+                f"STREAMER_REDIS: {settings.shown()['redis']} is no usable address",
+                "redis://user:password@host:6379/0",
+            )
+        ]
+    try:
+        redis = await _redis(settings, store)
+        shards = await _shards(settings, store) if redis[0].verdict == "ok" else None
+        topics, ends = await _kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
+        found = [*_settings(settings), *topics, *redis]
+        if shards is not None:
+            found += [
+                await _manifest(settings, store),
+                *await _definitions(store, shards),
+                *_progress(shards, ends, int(time() * 1_000)),
+                await _outbox(store, shards),
+            ]
+    finally:
+        await store.close()
+    return found
+
+
+# settings -------------------------------------------------------------------------------------------------------------
+
+
+def _settings(settings: Settings) -> list[Check]:
+    found = [Check("settings", "ok", f"{settings.shards} shards of {settings.topic(EVENTS)}, state under {settings.namespace!r}")]
+    for name in unknown_variables():
+        hint = similar_setting(name.removeprefix("STREAMER_"))
+        found.append(
+            Check(
+                "settings", "warning", f"{name} is no setting{hint}: nobody reads it", "correct its name, or take it out of the environment"
+            )
+        )
+    password, protocol = settings.kafka_password, settings.kafka_security_protocol
+    if settings.kafka_username is not None and protocol in {"PLAINTEXT", "SSL"}:
+        mend = "set STREAMER_KAFKA_SECURITY_PROTOCOL to SASL_SSL"
+        found.append(Check("settings", "warning", f"a Kafka user is set, and {protocol} does not log in", mend))
+    if password is not None and protocol == "SASL_PLAINTEXT":
+        found.append(
+            Check("settings", "warning", "the Kafka password travels unencrypted", "set STREAMER_KAFKA_SECURITY_PROTOCOL to SASL_SSL")
+        )
+    return found
+
+
+# Kafka ----------------------------------------------------------------------------------------------------------------
+
+
+async def _kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends]]:
+    """Checks of broker and topics, and the ends of the log by shard as far as they can be read."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        return await asyncio.wait_for(_look_at_kafka(settings, begun=begun), KAFKA_SECONDS)
+    except (TimeoutError, KafkaError, OSError, ValueError) as error:
+        why = f"no answer in {KAFKA_SECONDS:g} s" if isinstance(error, asyncio.TimeoutError) else _reason(error)
+        mend = "see whether it runs and STREAMER_KAFKA, STREAMER_KAFKA_SECURITY_PROTOCOL and the credentials are those of its listener"
+        return [Check("kafka", "wrong", f"no broker at {settings.kafka}: {why}", mend)], {}
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the texts of libraries in which credentials may stand."""
+    if isinstance(error, FileNotFoundError):
+        return "the file of STREAMER_KAFKA_CA_FILE is not there"
+    return type(error).__name__
+
+
+async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends]]:
+    from aiokafka import AIOKafkaConsumer
+
+    from streamer.transports.kafka import connection
+
+    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, request_timeout_ms=5_000)
+    try:
+        await consumer.start()
+        # All topics at once: asking for one by name would make it on a broker that creates topics by itself.
+        existing = await consumer.topics()
+        found = [Check("kafka", "ok", f"a broker answers at {settings.kafka}, {len(existing)} topics")]
+        partitions = {
+            suffix: consumer.partitions_for_topic(settings.topic(suffix)) or set()
+            for suffix in TOPICS
+            if settings.topic(suffix) in existing
+        }
+        found += [_topic(settings, suffix, partitions.get(suffix), begun=begun) for suffix in TOPICS]
+        if EVENTS not in partitions:
+            return found, {}
+        found += await _topic_settings(settings)
+        return found, await _ends(consumer, settings.topic(EVENTS), sorted(partitions[EVENTS]))
+    finally:
+        await consumer.stop()
+
+
+def _topic(settings: Settings, suffix: str, partitions: set[int] | None, *, begun: bool) -> Check:
+    name, place = settings.topic(suffix), f"topic {settings.topic(suffix)}"
+    if partitions is None:
+        if begun:
+            mend = (
+                "the log that the shards read is gone: see whether STREAMER_KAFKA and STREAMER_TOPIC_PREFIX are the right ones, "
+                "or begin anew under another namespace"
+            )
+            return Check(place, "wrong", "not there, although shards have read from it", mend)
+        return Check(place, "warning", "not there yet", "`streamer segments publish` and `streamer worker` create it")
+    if len(partitions) != settings.shards:
+        mend = (
+            f"set STREAMER_SHARDS to {len(partitions)} if {name} is the right topic; "
+            "partitions cannot be added or taken away under a running log"
+        )
+        return Check(place, "wrong", f"{len(partitions)} partitions, STREAMER_SHARDS is {settings.shards}", mend)
+    return Check(place, "ok", f"{len(partitions)} partitions")
+
+
+async def _ends(consumer: Any, topic: str, numbers: Sequence[int]) -> dict[int, Ends]:
+    from aiokafka import TopicPartition
+
+    partitions = [TopicPartition(topic, number) for number in numbers]
+    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    return {partition.partition: Ends(begins[partition], ends[partition]) for partition in partitions}
+
+
+async def _topic_settings(settings: Settings) -> list[Check]:
+    """How the events topic is set up: the promises of time and of completeness stand on it."""
+    name = settings.topic(EVENTS)
+    found = await _described(settings, name)
+    place = f"settings of topic {name}"
+    if found is None:
+        mend = "nothing to do for the embedded broker; elsewhere give this user DescribeConfigs on the topic"
+        return [Check(place, "warning", "cannot tell: the broker does not describe its topics to us", mend)]
+    checks: list[Check] = []
+    for key, wanted, why in (
+        ("message.timestamp.type", "LogAppendTime", "producers' clocks would decide what time it is"),
+        ("cleanup.policy", "delete", "compaction takes records out of the story, and a shard halts at the hole"),
+    ):
+        value = found.get(key, "unknown")
+        if value != wanted:
+            checks.append(Check(place, "wrong", f"{key} is {value}: {why}", _alter(settings, f"{key}={wanted}")))
+    if found.get("retention.ms", "-1") != "-1" or found.get("retention.bytes", "-1") != "-1":
+        limit = _retention(found)
+        checks.append(
+            Check(
+                place,
+                "warning",
+                f"records vanish after {limit}: a shard that is further behind halts, and an empty Redis cannot be filled again",
+                _alter(settings, "retention.ms=-1,retention.bytes=-1") + ", or keep backups of Redis",
+            )
+        )
+    return checks or [Check(place, "ok", "LogAppendTime, not compacted, kept for ever")]
+
+
+def _retention(found: Mapping[str, str]) -> str:
+    ms, size = found.get("retention.ms", "-1"), found.get("retention.bytes", "-1")
+    limits = [format_duration(int(ms)) if ms.isdigit() else "", f"{int(size):,} bytes" if size.isdigit() else ""]
+    return " or ".join(limit for limit in limits if limit)
+
+
+def _alter(settings: Settings, configs: str) -> str:
+    topic = settings.topic(EVENTS)
+    return f"kafka-configs.sh --bootstrap-server {settings.kafka} --alter --entity-type topics --entity-name {topic} --add-config {configs}"
+
+
+async def _described(settings: Settings, topic: str) -> dict[str, str] | None:
+    """The topic's settings; None when the broker does not say."""
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+    from aiokafka.errors import KafkaError
+
+    from streamer.transports.kafka import connection
+
+    names = ("message.timestamp.type", "cleanup.policy", "retention.ms", "retention.bytes")
+    admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=5_000)
+    try:
+        await admin.start()
+        answers: Any = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))])
+        return _entries(answers)
+    except (KafkaError, AttributeError, NotImplementedError):
+        return None
+    finally:
+        await admin.close()
+
+
+def _entries(answers: Any) -> dict[str, str] | None:
+    for answer in answers:
+        for error_code, _, _, _, entries in answer.resources:
+            return None if error_code else {entry[0]: entry[1] for entry in entries}
+    return None
+
+
+# Redis ----------------------------------------------------------------------------------------------------------------
+
+
+async def _redis(settings: Settings, store: RedisStore) -> list[Check]:
+    """The first of them says whether Redis can be asked further."""
+    address = settings.shown()["redis"]
+    try:
+        health = await store.health()
+    except StoreError as error:
+        mend = "see whether it runs, and whether STREAMER_REDIS has its address, user and password"
+        return [Check("redis", "wrong", f"no Redis at {address}: {str(error).split(':', 1)[0]}", mend)]
+    limit = f"of {health.max_bytes:,}" if health.max_bytes else "and no limit"
+    found = [
+        Check("redis", "ok", f"version {health.version} answers at {address}, {health.used_bytes:,} bytes used {limit}, {health.policy}")
+    ]
+    for problem in health.problems():
+        what, _, mend = problem.partition("; ")
+        found.append(Check("redis", "wrong", what, mend or "use a Redis or Valkey that is: 6.2 or newer, and the primary"))
+    mend = "CONFIG SET appendonly yes, and in the file of the server"
+    return [*found, *(Check("redis", "warning", advice, mend) for advice in health.advice())]
+
+
+async def _shards(settings: Settings, store: Store) -> list[Shard]:
+    found: list[Shard] = []
+    for number in range(settings.shards):
+        checkpoint = await store.checkpoint(number)
+        found.append(Shard(number, checkpoint, decode_body(checkpoint.body) if checkpoint.body else None))
+    return found
+
+
+# what the store holds -------------------------------------------------------------------------------------------------
+
+
+async def _manifest(settings: Settings, store: Store) -> Check:
+    from streamer.app import Manifest
+
+    raw = await store.get_document("manifest")
+    if raw is None:
+        return Check(
+            "manifest",
+            "warning",
+            "none yet: no worker has begun",
+            "`streamer worker` writes it once; from then on shards, lateness and skew are fixed",
+        )
+    kept, rules = msgspec.json.decode(raw, type=Manifest), settings.rules
+    mine = Manifest(settings.topic(EVENTS), rules.shards, rules.lateness_ms, rules.skew_ms)
+    differing = [
+        f"{name} was {getattr(kept, name)}, is {getattr(mine, name)}"
+        for name in Manifest.__struct_fields__
+        if getattr(kept, name) != getattr(mine, name)
+    ]
+    if differing:
+        mend = "set them back; to begin another log, use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX"
+        return Check("manifest", "wrong", f"the log was begun with other settings: {'; '.join(differing)}", mend)
+    return Check(
+        "manifest",
+        "ok",
+        f"fits the settings: {kept.shards} shards, lateness {format_duration(kept.lateness_ms)}, skew {format_duration(kept.skew_ms)}",
+    )
+
+
+async def _definitions(store: Store, shards: Sequence[Shard]) -> list[Check]:
+    """Which versions were published, and which hold where."""
+    published = await _published(store)
+    if not published:
+        return [Check("definitions", "warning", "none were published: nobody enters a segment", "streamer segments publish PATH")]
+    by_version: dict[int, list[int]] = {}
+    for shard in shards:
+        by_version.setdefault(shard.body.version if shard.body is not None else 0, []).append(shard.number)
+    shown = "; ".join(
+        f"{f'version {version}' if version else 'none'} in {_numbers(numbers)}" for version, numbers in sorted(by_version.items())
+    )
+    lost = [
+        body.digest
+        for body in (shard.body for shard in shards)
+        if body is not None and body.digest and await store.get_document(f"definitions:{body.digest}") is None
+    ]
+    if lost:
+        return [
+            Check(
+                "definitions",
+                "wrong",
+                f"{', '.join(dict.fromkeys(lost))} hold in shards and are not in Redis",
+                "publish the same files again: streamer segments publish PATH",
+            )
+        ]
+    if len(by_version) > 1 or 0 in by_version:
+        mend = "a publication reaches a shard when its worker reads it: start workers; if they run and it stays so, publish again"
+        return [Check("definitions", "warning", f"{len(published)} versions published; {shown}", mend)]
+    return [Check("definitions", "ok", f"{len(published)} versions published; {shown}")]
+
+
+async def _published(store: Store) -> list[str]:
+    from streamer.app import VERSION_KEY
+
+    found: list[str] = []
+    while len(found) < VERSIONS_MAX and (digest := await store.get_document(f"{VERSION_KEY}:{len(found) + 1}")) is not None:
+        found.append(digest.decode())
+    return found
+
+
+def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) -> list[Check]:
+    """Where the shards stand against the log, and whether time passes in them."""
+    begun = [shard for shard in shards if shard.body is not None]
+    if not begun:
+        return [Check("shards", "warning", "no shard has a checkpoint yet", "streamer worker")]
+    found: list[Check] = []
+    idle = [shard.number for shard in shards if shard.body is None]
+    if idle:
+        found.append(
+            Check("shards", "warning", f"no checkpoint yet in {_numbers(idle)}", "start a worker, and see whether it owns them: /readyz")
+        )
+    beyond = [shard.number for shard in begun if shard.number in ends and shard.checkpoint.position.offset > ends[shard.number].end]
+    if beyond:
+        mend = (
+            "the topic was made anew, or Kafka lost its end: use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX, or restore the topic"
+        )
+        found.append(Check("shards", "wrong", f"the log ends before the position of {_numbers(beyond)}", mend))
+    before = [shard.number for shard in begun if shard.number in ends and shard.checkpoint.position.offset < ends[shard.number].begin]
+    if before:
+        mend = "restore a newer Redis, or begin another log under another STREAMER_NAMESPACE; then set retention.ms to -1"
+        found.append(Check("shards", "wrong", f"records that {_numbers(before)} have not read are gone from the log", mend))
+    found.append(_lag(begun, ends))
+    log_time_ms = min(shard.body.log_time_ms for shard in begun if shard.body is not None)
+    if now_ms - log_time_ms > STILL_SECONDS * 1_000:
+        still = [shard.number for shard in begun if shard.body is not None and now_ms - shard.body.log_time_ms > STILL_SECONDS * 1_000]
+        mend = "start a worker; if one runs, its /readyz and log say why these shards stand still"
+        found.append(Check("log time", "warning", f"stands still in {_numbers(still)} since {time_text(log_time_ms)}", mend))
+    else:
+        found.append(Check("log time", "ok", f"passes in all shards, the slowest is at {time_text(log_time_ms)}"))
+    return found
+
+
+def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:
+    epochs = [shard.checkpoint.epoch for shard in begun]
+    taken = f"taken over {min(epochs)} to {max(epochs)} times"
+    if not ends:
+        return Check("shards", "warning", f"{len(begun)} have checkpoints, {taken}; the end of the log is not known", "mend Kafka first")
+    lags = {shard.number: max(0, ends[shard.number].end - shard.checkpoint.position.offset) for shard in begun if shard.number in ends}
+    worst = max(lags, key=lambda number: lags[number], default=0)
+    found = f"{len(begun)} have checkpoints, {taken}; {sum(lags.values()):,} records behind the end of the log"
+    if lags and lags[worst] > LAG_RECORDS:
+        return Check(
+            "shards",
+            "warning",
+            f"{found}, {lags[worst]:,} of them in shard {worst}",
+            "start more workers, up to one a shard; see the batch times in /metrics",
+        )
+    return Check("shards", "ok", found)
+
+
+async def _outbox(store: Store, shards: Sequence[Shard]) -> Check:
+    waiting: dict[int, int] = {}
+    for shard in shards:
+        entries = await store.outbox(shard.number, after=Position(0, 0), limit=OUTBOX_ENTRIES)
+        if entries:
+            waiting[shard.number] = len(entries)
+    if not waiting:
+        return Check("outbox", "ok", "empty: everything that was committed is published")
+    most = max(waiting.values())
+    counted = f"{most} or more" if most == OUTBOX_ENTRIES else f"up to {most}"
+    mend = (
+        "a running worker publishes them within a second; if they stay, start one, or see whether Kafka accepts writes to the output topics"
+    )
+    return Check("outbox", "warning", f"{counted} commits wait to be published in {_numbers(sorted(waiting))}", mend)
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """``shard 3``, ``shards 1, 2, 3``, ``12 shards (0, 1, 2, 3, 4, …)``."""
+    if len(numbers) == 1:
+        return f"shard {numbers[0]}"
+    if len(numbers) <= NAMES_SHOWN:
+        return f"shards {', '.join(map(str, numbers))}"
+    return f"{len(numbers)} shards ({', '.join(map(str, numbers[:NAMES_SHOWN]))}, …)"

@@ -14,21 +14,21 @@ from typing import IO, Annotated, Any, Final
 import msgspec
 import typer
 
-from ..customers.state import State
-from ..errors import RefusedError, SettingsError
-from ..events.adapters import ADAPTERS, adapt
-from ..events.adapters.columns import Refusal, load_mapping
-from ..events.codec import decode, encode
-from ..events.event import Event
-from ..flow.replay import Arrival, Replay, Said
-from ..flow.step import Rules
-from ..segments.definitions import Definitions, load_definitions
-from ..segments.durations import parse_duration
-from ..segments.library import library_path
-from ..stores.memory import MemoryStore
-from ..transports.files import STDIN, read
-from ..values import parse_time_ms, time_text
-from ..wire import CHANGES, DeadLetter
+from streamer.customers.state import State
+from streamer.errors import RefusedError, SettingsError
+from streamer.events.adapters import ADAPTERS, adapt
+from streamer.events.adapters.columns import Refusal, load_mapping
+from streamer.events.codec import decode, encode
+from streamer.events.event import Event
+from streamer.flow.replay import Arrival, Replay, Said
+from streamer.flow.step import Rules
+from streamer.segments.definitions import Definitions, load_definitions
+from streamer.segments.durations import parse_duration
+from streamer.segments.library import library_path
+from streamer.stores.memory import MemoryStore
+from streamer.transports.files import STDIN, read
+from streamer.values import parse_time_ms, time_text
+from streamer.wire import CHANGES, DeadLetter
 
 MAX_MS: Final = 253_402_300_799_999
 _dead_letter = msgspec.json.Decoder(DeadLetter).decode
@@ -60,8 +60,12 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    events: Annotated[list[str], typer.Argument(help="files of events: .ndjson, .csv, .parquet, each also .gz; - for standard input", show_default=False)],
-    segments: Annotated[list[Path] | None, typer.Option(help="definitions: a file or folder; left out, the library that comes with streamer")] = None,
+    events: Annotated[
+        list[str], typer.Argument(help="files of events: .ndjson, .csv, .parquet, each also .gz; - for standard input", show_default=False)
+    ],
+    segments: Annotated[
+        list[Path] | None, typer.Option(help="definitions: a file or folder; left out, the library that comes with streamer")
+    ] = None,
     mapping: Annotated[str | None, typer.Option(help="columns to events: a YAML file, or rees46, otto, online_retail")] = None,
     input_format: Annotated[str, typer.Option("--format", help=f"what NDJSON lines are: {', '.join(ADAPTERS)}")] = "streamer",
     until: Annotated[str | None, typer.Option(help="time goes on after the last event: a date, or a length such as 30d")] = None,
@@ -78,7 +82,11 @@ def replay(
     The same input gives the same bytes, whatever --batch is. Time is taken from each line's receivedAt, else from its timestamp.
     """
     definitions = load_definitions(*(segments or [library_path()]))
-    asyncio.run(_replay(_Task(events, definitions, mapping, input_format, until, batch, changes, rejects, members, _length(lateness), as_json, quiet)))
+    asyncio.run(
+        _replay(
+            _Task(events, definitions, mapping, input_format, until, batch, changes, rejects, members, _length(lateness), as_json, quiet)
+        )
+    )
 
 
 def _length(text: str) -> int:
@@ -141,13 +149,20 @@ class _Tally:
                 self._write_change(said.output.value)
             return
         letter = _dead_letter(said.output.value)
-        self._reject(Rejected(said.line, letter.reason, letter.path, letter.detail, base64.b64decode(letter.raw).decode("utf-8", "replace")), counted=False)
+        self._reject(
+            Rejected(said.line, letter.reason, letter.path, letter.detail, base64.b64decode(letter.raw).decode("utf-8", "replace")),
+            counted=False,
+        )
 
     def refuse(self, line: int, error: RefusedError, raw: bytes) -> None:
         self._reject(Rejected(line, error.reason, error.path, error.detail, raw.decode("utf-8", "replace")), counted=True)
 
     def skip(self, refusal: Refusal) -> None:
-        raw = refusal.row.decode("utf-8", "replace") if isinstance(refusal.row, bytes) else msgspec.json.encode(refusal.row, enc_hook=str).decode()
+        raw = (
+            refusal.row.decode("utf-8", "replace")
+            if isinstance(refusal.row, bytes)
+            else msgspec.json.encode(refusal.row, enc_hook=str).decode()
+        )
         self._reject(Rejected(refusal.line, refusal.reason, refusal.path, refusal.detail, raw), counted=True)
 
     def _reject(self, found: Rejected, *, counted: bool) -> None:
@@ -217,7 +232,7 @@ def _writer(stack: ExitStack, path: str | None) -> Callable[[bytes], None] | Non
         out: IO[bytes] = sys.stdout.buffer
     else:
         try:
-            out = stack.enter_context(Path(path).open("wb"))
+            out = stack.enter_context(Path(path).open("wb"))  # noqa: SIM115 - the stack closes it
         except OSError as error:
             raise SettingsError(f"{path}: {error.strerror}") from None
 
@@ -254,7 +269,9 @@ async def _print_members(run: Replay) -> None:
 
 def _inside(run: Replay, state: State) -> dict[str, str]:
     names = run.plan.names
-    return {name: time_text(at) for name, at in sorted((names[number], entry[1]) for number, entry in state.members.items() if entry[0] % 2)}
+    return {
+        name: time_text(at) for name, at in sorted((names[number], entry[1]) for number, entry in state.members.items() if entry[0] % 2)
+    }
 
 
 def _summary(task: _Task, run: Replay, tally: _Tally) -> None:

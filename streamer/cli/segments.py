@@ -9,10 +9,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ..errors import DefinitionError
-from ..segments.definitions import load_definitions
-from ..segments.lint import lint
-from ..settings import load_settings
+from streamer.errors import DefinitionError
+from streamer.segments.definitions import load_definitions
+from streamer.segments.lint import lint
+from streamer.settings import load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +55,7 @@ def publish(paths: Annotated[list[Path], typer.Argument(help="files or folders o
 
 
 async def _publish(paths: list[Path]) -> str:
-    from ..app import publish_definitions, starting
+    from streamer.app import publish_definitions, starting
 
     settings = load_settings()
     async with starting(settings) as (client, store):

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from ..settings import Settings, load_settings
+from streamer.settings import Settings, load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def worker(
     web_port: Annotated[int | None, typer.Option(help="port of /metrics, /livez and /readyz; one for each worker")] = None,
 ) -> None:
     """Run a worker. Any number of them share the shards; SIGTERM ends one within ten seconds, with exit code 0."""
-    from ..app import configure_logging, run_worker
+    from streamer.app import configure_logging, run_worker
 
     given = {name: value for name, value in (("segments", segments), ("web_port", web_port)) if value is not None}
     settings = load_settings(**given)

@@ -1,7 +1,8 @@
 """Which message ids a customer has sent lately, so that the same event counts once.
 
 An id is remembered while the timestamp it came with could still be accepted (to the second), so a repeated event is either found here or
-refused as late: a duplicate that nobody can detect is never applied. Twelve bytes an id: eight of BLAKE2b, four of the timestamp in seconds.
+refused as late: a duplicate that nobody can detect is never applied. Twelve bytes an id: eight of BLAKE2b, four of the timestamp in
+seconds.
 """
 
 from __future__ import annotations

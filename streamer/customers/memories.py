@@ -1,11 +1,11 @@
 """The least that answers exactly: one small structure for each question a rule can ask about the past.
 
-A memory is a kind (a spec here), and per customer a bit of plain data (None: nothing yet) that the state carries. ``update`` takes the old data and
-one more event and returns the new data; it may change the old in place. Times are UTC milliseconds, event times never after ``now``, and events
-may come in any order within the allowed lateness: each structure ends the same whatever the order was.
+A memory is a kind (a spec here), and per customer a bit of plain data (None: nothing yet) that the state carries. ``update`` takes the old
+data and one more event and returns the new data; it may change the old in place. Times are UTC milliseconds, event times never after
+``now``, and events may come in any order within the allowed lateness: each structure ends the same whatever the order was.
 
-Exact means: answers equal those over all events ever accepted. Where that would need unbounded memory there is a cap with a name; what a cap
-costs is marked in the data and reported with every answer that it touches.
+Exact means: answers equal those over all events ever accepted. Where that would need unbounded memory there is a cap with a name; what a
+cap costs is marked in the data and reported with every answer that it touches.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..values import Json, key_of
+from streamer.values import Json, key_of
 
 Data = Any  # what a state carries for one memory
 Update = Callable[[Data, Json, int, int], Data]  # (old data, value of the event, event time, now) -> new data
@@ -158,8 +158,9 @@ def _fold_numbers(data: list[Any], stretch_ms: int) -> None:
 class Ladder:
     """The (time, value) pairs of the last ``span_ms`` that are or can become the largest (``sign`` 1) or smallest (-1).
 
-    A pair is dropped once a pair at least as new is at least as extreme: it can never be the answer again. Data as ``[lost_ms, t, value, …]``,
-    ascending in t, each value less extreme than the one before. Over the cap the oldest step is merged into the next, which keeps its value a while too long:
+    A pair is dropped once a pair at least as new is at least as extreme: it can never be the answer again. Data as ``[lost_ms, t, value,
+    …]``, ascending in t, each value less extreme than the one before. Over the cap the oldest step is merged into the next, which keeps its
+    value a while too long:
     ``lost_ms`` is until when.
     """
 
@@ -194,7 +195,8 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """The ``keep`` newest different values with their newest times. The value is a list of JSON texts. Data: ``{text: t}`` ascending in t."""
+    """The ``keep`` newest different values with their newest times. The value is a list of JSON texts. Data: ``{text: t}`` ascending in
+    t."""
 
     keep: int
 
@@ -224,8 +226,8 @@ class Distinct:
 class Labels:
     """Every (time, JSON text) of the last ``span_ms``: the top value, distinct values between two ages. The value is a list of JSON texts.
 
-    Data: ``[lost_ms, t, text, number, …]`` ascending in t. Folded like ``Pairs``, by text; should there be more than ``PAIRS_MAX`` still, the oldest are
-    dropped, and ``lost_ms`` is the newest of those.
+    Data: ``[lost_ms, t, text, number, …]`` ascending in t. Folded like ``Pairs``, by text; should there be more than ``PAIRS_MAX`` still,
+    the oldest are dropped, and ``lost_ms`` is the newest of those.
     """
 
     span_ms: int
@@ -268,14 +270,15 @@ def _fold_labels(data: list[Any], stretch_ms: int) -> None:
 class Frequencies:
     """How often each value came, ever. The value is a list of JSON texts. Data: ``[lost, {text: [number, newest t]}]``.
 
-    Over the cap the rarest (then oldest) value is dropped and ``lost`` is the largest number so dropped: an answer is exact while it is larger.
+    Over the cap the rarest (then oldest) value is dropped and ``lost`` is the largest number so dropped: an answer is exact while it is
+    larger.
     """
 
     def update(self) -> Update:
         """The fitting function."""
 
         def update(old: Data, value: Json, t: int, _now: int) -> Data:
-            data = [0, {}] if old is None else old
+            data: Data = [0, {}] if old is None else old
             counts: dict[str, list[int]] = data[1]
             for text in value:
                 entry = counts.get(text)
@@ -375,11 +378,12 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Events that can still be part of a sequence, and what they amount to. The value is a bit set: bit i for step i, bit ``steps`` for what must not follow.
+    """Events that can still be part of a sequence, and what they amount to. The value is a bit set: bit i for step i, bit ``steps`` for
+    what must not follow.
 
-    Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``. ``completions`` are the times, ascending, of last steps of matches that nothing forbids
-    as far as is known; ``final`` the newest of those that no late event can forbid any more (``ASIDE``: none). Events are held until nothing
-    late can combine with them: ``lateness_ms + within_ms + wait_ms``.
+    Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``. ``completions`` are the times, ascending, of last steps of matches that
+    nothing forbids as far as is known; ``final`` the newest of those that no late event can forbid any more (``ASIDE``: none). Events are
+    held until nothing late can combine with them: ``lateness_ms + within_ms + wait_ms``.
     """
 
     steps: int
@@ -409,7 +413,8 @@ class Steps:
     def _completions(self, data: list[Any]) -> list[int]:
         """Times of the last steps of all matches among the held events that no held event forbids.
 
-        ``best[i]`` is the latest beginning among chains of the first i + 1 steps: for a limit on the whole length the latest is as good as any.
+        ``best[i]`` is the latest beginning among chains of the first i + 1 steps: for a limit on the whole length the latest is as good as
+        any.
         """
         best, found, last = [ASIDE] * self.steps, list[int](), self.steps - 1
         for t, bits in _moments(data):

@@ -1,7 +1,7 @@
 """One customer as one compact value: what Redis keeps and the step works on.
 
-A state is a function of the log. It refers to memories and segments by their numbers in the plan of its ``generation``; the plan of the next
-generation renumbers it. Encoding is MessagePack without names.
+A state is a function of the log. It refers to memories and segments by their numbers in the plan of its ``generation``; the plan of the
+next generation renumbers it. Encoding is MessagePack without names.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ class State(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one customer.
 
     ``armed_ms`` is at or before every moment at which time alone could change something, and equals the score in the wake-up index
-    (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` by segment number ``[changes so far, moment of the newest]``,
-    odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` is the oldest timestamp that memory can vouch for.
+    (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` by segment number ``[changes so far, moment of the
+    newest]``, odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` is the oldest timestamp that memory can
+    vouch for.
     ``retired`` keeps the count of changes of segments that are no longer defined. ``truths`` has, by memory, a bit for each leaf that only
     that memory decides: whether it held when last looked at (absent: as of nothing remembered). It spares asking twice at each event.
     """

@@ -121,7 +121,7 @@ def _path(place: Place) -> str:
     """A place as JSON path, for reading. Keys that do not look like names may be customers' data, or forge a log line: not repeated."""
     steps: list[str] = []
     while place:
-        place, key = place
+        place, key = place  # pyright: ignore[reportAssignmentType] - a chain of pairs that ends in an empty one
         if isinstance(key, int):
             steps.append(f"[{key}]")
         else:

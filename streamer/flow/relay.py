@@ -1,7 +1,7 @@
 """From the outbox to the output topics, in order, each output once as far as a reader is concerned.
 
-What a shard commits is in its outbox until the broker has acknowledged it. A relay that starts reads how far the output partitions are and goes on
-behind that; should a former owner still publish, readers drop what is not above the highest position they have seen.
+What a shard commits is in its outbox until the broker has acknowledged it. A relay that starts reads how far the output partitions are and
+goes on behind that; should a former owner still publish, readers drop what is not above the highest position they have seen.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from ..stores.base import Position, Store
-from ..wire import CHANGES, DEAD_LETTERS, Output, decode_outputs
+from streamer.stores.base import Position, Store
+from streamer.wire import CHANGES, DEAD_LETTERS, Output, decode_outputs
 
 ENTRIES_AT_ONCE: Final = 100
 BACKLOG_MAX: Final = 10_000  # outputs waiting for the broker; beyond it the shard stops fetching

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from ..customers.state import State, decode_state
-from ..errors import StoreUnavailableError
-from ..segments.definitions import Definitions
-from ..segments.plan import Plan
-from ..stores.base import Store
-from ..wire import TICK, LogRecord, Output, definitions_control
+from streamer.customers.state import State, decode_state
+from streamer.errors import StoreUnavailableError
+from streamer.segments.definitions import Definitions
+from streamer.segments.plan import Plan
+from streamer.stores.base import Store
+from streamer.wire import TICK, LogRecord, Output, definitions_control
+
 from .shard import Limits, Plans, Shard
 from .step import Body, Rules
 

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ..errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreUnavailableError
-from ..events.codec import decode
-from ..events.event import Event
-from ..segments.definitions import Definitions, content_digest, parse_definitions
-from ..segments.plan import Plan
-from ..stores.base import Checkpoint, Commit, Position, Store
-from ..wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack_definitions
+from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreUnavailableError
+from streamer.events.codec import decode
+from streamer.events.event import Event
+from streamer.segments.definitions import Definitions, content_digest, parse_definitions
+from streamer.segments.plan import Plan
+from streamer.stores.base import Checkpoint, Commit, Position, Store
+from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack_definitions
+
 from .step import Body, Rules, Slice, Step, decode_body
 
 Result = TypeVar("Result")
@@ -76,7 +77,9 @@ class Plans:
 class Shard:
     """One shard under one epoch. After any error but a refused call it must be dropped and acquired anew."""
 
-    def __init__(self, shard: int, store: Store, plans: Plans, rules: Rules, limits: Limits, checkpoint: Checkpoint, step: Step, pause: Pause) -> None:
+    def __init__(
+        self, shard: int, store: Store, plans: Plans, rules: Rules, limits: Limits, checkpoint: Checkpoint, step: Step, pause: Pause
+    ) -> None:
         self.shard = shard
         self.checkpoint = checkpoint
         self.step = step
@@ -125,11 +128,15 @@ class Shard:
         return outputs
 
     async def probe(self) -> None:
-        """Compare with the store: a quiet shard must notice too that it was fenced, or that the store came back older. Raises FencedError."""
+        """Compare with the store: a quiet shard must notice too that it was fenced, or that the store came back older. Raises
+        FencedError."""
         stored = await self._store.checkpoint(self.shard)
         mine = self.checkpoint
         if (stored.epoch, stored.position, stored.head) != (mine.epoch, mine.position, mine.head):
-            raise FencedError(f"shard {self.shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, found {stored.epoch} at {tuple(stored.position)}")
+            raise FencedError(
+                f"shard {self.shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, "
+                f"found {stored.epoch} at {tuple(stored.position)}"
+            )
 
     def _check_dense(self, records: Sequence[LogRecord]) -> None:
         for expected, record in enumerate(records, self.position.offset):
@@ -153,7 +160,9 @@ class Shard:
         log_time_ms = self.step.body.log_time_ms
         until_ms = max(log_time_ms, *(record.arrival_ms for record, _ in items[at:end]))
         wanted = sorted(customers)
-        fetched = await _patiently(lambda: self._store.fetch(self.shard, wanted, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause)
+        fetched = await _patiently(
+            lambda: self._store.fetch(self.shard, wanted, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause
+        )
         due, bound = fetched.due, None
         if len(due) > self._limits.wakes:
             due, bound = due[:-1], due[-1]
@@ -243,7 +252,9 @@ class Shard:
         """Fire every timer up to the record's log time, a wave at a time; return that time."""
         while True:
             now = self._open(record)
-            fetched = await _patiently(lambda: self._store.fetch(self.shard, [], until_ms=now, limit=self._limits.wakes + 1), self._pause)
+            fetched = await _patiently(
+                lambda now=now: self._store.fetch(self.shard, [], until_ms=now, limit=self._limits.wakes + 1), self._pause
+            )
             if not fetched.due:
                 return now
             due, bound = fetched.due, None
@@ -300,7 +311,9 @@ class Shard:
                 if stored == commit.checkpoint:
                     return
                 if stored != commit.expected:
-                    raise FencedError(f"shard {self.shard}: after a lost reply found epoch {stored.epoch} at {tuple(stored.position)}") from None
+                    raise FencedError(
+                        f"shard {self.shard}: after a lost reply found epoch {stored.epoch} at {tuple(stored.position)}"
+                    ) from None
             await self._pause(RETRY_SECONDS * 2**attempt)
         raise StoreUnavailableError(f"shard {self.shard}: no commit went through in {TRIES_MAX} tries")
 

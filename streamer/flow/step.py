@@ -1,7 +1,7 @@
 """The pure step: one record of the log at a time, from remembered states to new states, wake-ups and outputs.
 
-Nothing here waits, reads a clock or draws a number: the same records give the same bytes, however they are cut into batches. The order within a
-record is the promise of ``segments/LANGUAGE.md`` section 3: due timers, then the record, then what it changes.
+Nothing here waits, reads a clock or draws a number: the same records give the same bytes, however they are cut into batches. The order
+within a record is the promise of ``segments/LANGUAGE.md`` section 3: due timers, then the record, then what it changes.
 
 A ``Step`` is loaded with the states that a batch may touch, applies records, and hands out a ``Slice`` to be committed.
 """
@@ -17,16 +17,16 @@ from typing import Any, Final
 
 import msgspec
 
-from ..customers.ids import digest, is_remembered, remember
-from ..customers.memories import Update
-from ..customers.state import NEVER, State, decode_state, encode_state
-from ..errors import HaltError, RefusedError
-from ..events.event import Event
-from ..segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
-from ..segments.judge import judge
-from ..segments.plan import Plan, Rule, Touches, warming_leaves
-from ..values import MISSING, Json, time_text
-from ..wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Output, encode_dead_letter, raw_text, shard_of
+from streamer.customers.ids import digest, is_remembered, remember
+from streamer.customers.memories import Update
+from streamer.customers.state import NEVER, State, decode_state, encode_state
+from streamer.errors import HaltError, RefusedError
+from streamer.events.event import Event
+from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
+from streamer.segments.judge import judge
+from streamer.segments.plan import Plan, Rule, Touches, warming_leaves
+from streamer.values import MISSING, Json, time_text
+from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Output, encode_dead_letter, raw_text, shard_of
 
 HEAD_BYTES: Final = 16
 REFUSALS_WINDOW: Final = 1_000
@@ -47,8 +47,9 @@ class Rules:
 class Body(msgspec.Struct, array_like=True):
     """What a shard remembers beside its customers: the body of its checkpoint.
 
-    ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``, ``previous``
-    those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began. ``sizes`` counts members by segment.
+    ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
+    ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
+    ``sizes`` counts members by segment.
     """
 
     log_time_ms: int = 0
@@ -144,7 +145,8 @@ class Step:
         return max(self.body.log_time_ms, record.arrival_ms)
 
     def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None) -> None:
-        """Judge every customer at every moment up to ``until_ms`` at which time alone changes something, in the order of (moment, customer).
+        """Judge every customer at every moment up to ``until_ms`` at which time alone changes something, in the order of (moment,
+        customer).
 
         Only wake-ups below ``bound`` are certain to have been loaded; the rest waits for the next slice.
         """
@@ -207,7 +209,7 @@ class Step:
         if lost_ms > state.floor_ms:
             state.floor_ms = lost_ms
         armed_ms = state.armed_ms
-        dirty = self._remember(state, event, timestamp_ms if timestamp_ms < now else now, now)
+        dirty = self._remember(state, event, min(now, timestamp_ms), now)
         if is_new:
             dirty |= self.plan.newborn
         if dirty:
@@ -257,6 +259,7 @@ class Step:
         slots = state.slots
         old = slots.get(slot)
         plain, wide, known = touches
+        before: list[bool] = []
         if wide:  # before the update, which may change the old data in place
             before = [truth(old, now, state) for truth, _, _ in wide]
         new = slots[slot] = update(old, value, t, now)
@@ -351,7 +354,8 @@ class Step:
         self.body.window = (record.offset // REFUSALS_WINDOW, refused)
         if refused > REFUSALS_WINDOW * self.rules.refused_ratio_max:
             raise HaltError(
-                f"shard {self.shard}: {refused} of {REFUSALS_WINDOW} records around offset {record.offset} were refused, the last as {error.reason!r}; "
+                f"shard {self.shard}: {refused} of {REFUSALS_WINDOW} records around offset {record.offset} were refused, "
+                f"the last as {error.reason!r}; "
                 "look at the dead letters, then raise refused_ratio_max to go on"
             )
 
@@ -359,7 +363,8 @@ class Step:
         self.refuse(RefusedError(reason, path="$.timestamp"), record)
 
     def _forward(self, customer: str, record: LogRecord) -> None:
-        """The record lies in the wrong shard: its producer chose another partitioner. Send it on; the right shard knows duplicates by their ids."""
+        """The record lies in the wrong shard: its producer chose another partitioner. Send it on; the right shard knows duplicates by
+        their ids."""
         self._count("wrong_shard")
         self._put(EVENTS, shard_of(customer, self.rules.shards), record.offset, customer.encode(), record.value)
 

@@ -26,10 +26,10 @@ POLL_S = 0.05
 
 
 def answers(bootstrap: str, *, deadline_s: float = 5.0) -> bool:
-    """Whether a metadata request gets an answer that names a broker."""
-    host, _, port = bootstrap.rpartition(":")
+    """Whether a metadata request gets an answer that names a broker. ``bootstrap`` may hold several addresses, with commas."""
     try:
-        socket.create_connection((host, int(port)), timeout=deadline_s).close()  # cheap, and quiet while nobody listens
+        if not any(_listens(address, deadline_s) for address in bootstrap.split(",")):  # aiokafka would log each refusal
+            return False
         return _run(_names_a_broker(bootstrap), deadline_s)
     except (OSError, KafkaError):
         return False
@@ -41,6 +41,15 @@ def create_topic(bootstrap: str, name: str, partitions: int, config: Mapping[str
         _run(_create(bootstrap, name, partitions, dict(config or {})), DEADLINE_S)
     except (OSError, KafkaError) as error:
         raise SettingsError(f"topic {name} could not be made at {bootstrap}: {error!r}") from error
+
+
+def _listens(address: str, deadline_s: float) -> bool:
+    host, _, port = address.strip().rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=deadline_s).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 async def _names_a_broker(bootstrap: str) -> bool:

@@ -243,7 +243,7 @@ class ApacheKafka:
 
 @dataclass(frozen=True, slots=True)
 class ExternalKafka:
-    """A broker that somebody else runs, named by an address; entering and leaving do nothing."""
+    """A broker that somebody else runs, without TLS or a password, named by an address. Entering asks whether it is there."""
 
     bootstrap: str
 
@@ -259,6 +259,8 @@ class ExternalKafka:
         admin.create_topic(self.bootstrap, name, partitions, config)
 
     def __enter__(self) -> Self:
+        if not admin.answers(self.bootstrap):
+            raise SettingsError(f"{ADDRESS_VARIABLE}={self.bootstrap}: no Kafka answers there")
         return self
 
     def __exit__(self, *_: object) -> None:

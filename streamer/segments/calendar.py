@@ -11,14 +11,20 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ..values import Json, datetime_to_ms, is_number, parse_date, parse_time_ms
+from streamer.values import Json, datetime_to_ms, is_number, parse_date, parse_time_ms
+
 from .tree import ClockUnit, Period
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 QUARTER_MS: Final = 900_000  # offsets of zones since 1972 are multiples of a quarter of an hour
 _DAY = timedelta(days=1)
 # The longest span a current period can have, an hour of summer time included: what a memory for it has to hold.
-PERIOD_MS_MAX: Final[dict[Period, int]] = {"day": 26 * 3_600_000, "week": 170 * 3_600_000, "month": 746 * 3_600_000, "year": 8_786 * 3_600_000}
+PERIOD_MS_MAX: Final[dict[Period, int]] = {
+    "day": 26 * 3_600_000,
+    "week": 170 * 3_600_000,
+    "month": 746 * 3_600_000,
+    "year": 8_786 * 3_600_000,
+}
 
 
 @lru_cache(maxsize=2_048)

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from ..customers.state import State
-from ..values import Json
+from streamer.customers.state import State
+from streamer.values import Json
+
 from . import tree
 from .plan import Plan
 from .tree import Condition
@@ -22,7 +23,8 @@ EXITED: Final = "segment.exited"
 class Clause(msgspec.Struct, omit_defaults=True):
     """One atom of the condition that decided, with its value at that moment.
 
-    ``warming``: it looks further back than what has been seen since it was defined. ``approximate``: the answer was folded; how many events it may be off.
+    ``warming``: it looks further back than what has been seen since it was defined. ``approximate``: the answer was folded; how many
+    events it may be off.
     """
 
     clause: str

@@ -15,7 +15,8 @@ from typing import Any, Final, NoReturn
 import msgspec
 import yaml
 
-from ..errors import DefinitionError
+from streamer.errors import DefinitionError
+
 from . import tree
 from .calendar import find_zone
 from .durations import parse_duration
@@ -59,7 +60,10 @@ class Definitions:
     def content(self) -> bytes:
         """The canonical JSON: what a ``definitions`` record carries and ``digest`` is taken of."""
         return msgspec.json.encode(
-            {"zone": self.zone, "segments": {segment.name: dict(segment.source) for segment in sorted(self.segments, key=lambda s: s.name)}},
+            {
+                "zone": self.zone,
+                "segments": {segment.name: dict(segment.source) for segment in sorted(self.segments, key=lambda s: s.name)},
+            },
             order="sorted",
         )
 
@@ -149,7 +153,9 @@ class _Reader:
             _fail(key, file, f"found the segment {name!r} a second time; it was defined at {earlier.file}:{earlier.line}")
         if len(self._segments) >= SEGMENTS_MAX:
             _fail(key, file, f"expected at most {SEGMENTS_MAX} segments")
-        self._segments[name] = _segment(name, key, dict((k.value, (k, v)) for k, v in _entries(body, file, what="a mapping with 'for' and 'when'")), file)
+        self._segments[name] = _segment(
+            name, key, {k.value: (k, v) for k, v in _entries(body, file, what="a mapping with 'for' and 'when'")}, file
+        )
 
     def finish(self) -> Definitions:
         return Definitions(_in_order(self._segments), self._zone or "UTC")
@@ -159,7 +165,12 @@ def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode,
     for key, (node, _) in body.items():
         if key not in _KEYS:
             close = difflib.get_close_matches(key, _KEYS, n=1)
-            _fail(node, file, f"found the unknown key {key!r} in the segment {name!r}", f"did you mean {close[0]}?" if close else f"known are {', '.join(_KEYS)}")
+            _fail(
+                node,
+                file,
+                f"found the unknown key {key!r} in the segment {name!r}",
+                f"did you mean {close[0]}?" if close else f"known are {', '.join(_KEYS)}",
+            )
     for key in ("for", "when"):
         if key not in body:
             _fail(at, file, f"expected {key!r} in the segment {name!r}, found none")
@@ -185,7 +196,9 @@ def _compose(text: str, file: str) -> yaml.Node:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
-        raise DefinitionError(f"expected YAML, found: {problem}", file=file, line=mark.line + 1 if mark else 0, column=mark.column + 1 if mark else 0) from None
+        raise DefinitionError(
+            f"expected YAML, found: {problem}", file=file, line=mark.line + 1 if mark else 0, column=mark.column + 1 if mark else 0
+        ) from None
     except RecursionError:
         raise DefinitionError("expected YAML, found it nested too deeply", file=file) from None
     if node is None:
@@ -281,7 +294,9 @@ def _visit(start: str, segments: Mapping[str, Segment], order: dict[str, Segment
         for other in path[name]:
             if other in path and other not in order:
                 cycle = [*list(path)[list(path).index(other) :], other]
-                raise DefinitionError(f"found a cycle of segments: {' -> '.join(cycle)}", file=segments[name].file, line=segments[name].line)
+                raise DefinitionError(
+                    f"found a cycle of segments: {' -> '.join(cycle)}", file=segments[name].file, line=segments[name].line
+                )
             if other not in order:
                 todo.append(other)
                 break

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ..customers.state import State
-from ..values import time_text
+from streamer.customers.state import State
+from streamer.values import time_text
+
 from .change import Clause, because
 from .judge import next_flips
 from .plan import Plan, Rule

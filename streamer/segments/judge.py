@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
-from ..customers.state import NEVER, State, decode_state, encode_state
+from streamer.customers.state import NEVER, State, decode_state, encode_state
+
 from .plan import Plan, Rule
 
 STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the day turns twice a day, so this is years

@@ -1,8 +1,8 @@
 """From an atom of a condition to functions: does it hold, when could time alone change that, what is its value.
 
-All three take ``(data, now, state)``: the data of the one memory the leaf reads (None: nothing remembered), the moment in UTC milliseconds, and the
-whole state for the few leaves that read more than one memory. ``due`` answers the first moment after ``now`` at which the truth may
-change if nothing happens, never later than it does; ``NEVER`` if it cannot.
+All three take ``(data, now, state)``: the data of the one memory the leaf reads (None: nothing remembered), the moment in UTC
+milliseconds, and the whole state for the few leaves that read more than one memory. ``due`` answers the first moment after ``now`` at
+which the truth may change if nothing happens, never later than it does; ``NEVER`` if it cannot.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from .. import values
-from ..customers import memories
-from ..customers.memories import ASIDE, Data
-from ..customers.state import NEVER, State
-from ..values import SCALE, Json, time_text
+from streamer import values
+from streamer.customers import memories
+from streamer.customers.memories import ASIDE, Data
+from streamer.customers.state import NEVER, State
+from streamer.values import SCALE, Json, time_text
+
 from . import calendar, tree
 from .durations import format_duration
 from .matching import one_of, value_of
@@ -49,8 +50,8 @@ def exact(_data: Data, _now: int, _state: State) -> Json:
 class Leaf:
     """One atom, compiled. ``slots`` are the memories it reads; with exactly one, its data is handed in.
 
-    ``segments`` (numbers) are those in whose conditions it stands; ``sees`` those it refers to. ``span_ms`` is how far back it looks (0: for ever,
-    None: not at all). ``clock`` leaves can change for customers of whom nothing is remembered.
+    ``segments`` (numbers) are those in whose conditions it stands; ``sees`` those it refers to. ``span_ms`` is how far back it looks (0:
+    for ever, None: not at all). ``clock`` leaves can change for customers of whom nothing is remembered.
     """
 
     text: str
@@ -201,6 +202,11 @@ def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> Reading:
 # windows over pairs ---------------------------------------------------------------------------------------------------
 
 
+def places(data: Data, width: int) -> range:
+    """Where the entries of a memory begin, behind its head."""
+    return range(1, 0 if data is None else len(data), width)
+
+
 def bounds(window: Window, zone_of: ZoneOf) -> Callable[[int, State], tuple[int, int]]:
     """``(after, until]`` of a window at a moment."""
     if window.this is not None:
@@ -225,7 +231,7 @@ def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data
     within_ms, before_ms = window.within_ms, window.before_ms
 
     def moves(data: Data, now: int, _state: State) -> Iterator[int]:
-        for at in range(1, len(data) if data is not None else 0, width):
+        for at in places(data, width):
             for moment in (data[at] + before_ms, data[at] + within_ms):
                 if moment > now:
                     yield moment
@@ -239,7 +245,7 @@ def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
 
     def approximate(data: Data, now: int, state: State) -> Json:
         after, _ = edges(now, state)
-        for at in range(1, len(data) if data is not None else 0, 3):
+        for at in places(data, 3):
             if data[at] > after:
                 return data[at + 2] - 1 or None
         return None
@@ -261,7 +267,7 @@ def pairs_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
         after, until = edges(now, state)
         total = number = 0
         extremes: list[int] = []
-        for at in range(1, len(data) if data is not None else 0, 3):
+        for at in places(data, 3):
             if after < data[at] <= until:
                 total += data[at + 1]
                 number += data[at + 2]
@@ -313,7 +319,7 @@ def ladder_reading(window: Window, zone_of: ZoneOf) -> Reading:
 
     def read(data: Data, now: int, state: State) -> Json:
         after, _ = edges(now, state)
-        for at in range(1, len(data) if data is not None else 0, 2):
+        for at in places(data, 2):
             if data[at] > after:
                 return data[at + 1]
         return None
@@ -368,7 +374,7 @@ def distinct_reading(window: Window, zone_of: ZoneOf) -> Reading:
 def labels_in(data: Data, after: int, until: int) -> dict[str, tuple[int, int]]:
     """Number and newest time of each text in a stretch of a ``Labels`` memory."""
     found: dict[str, tuple[int, int]] = {}
-    for at in range(1, len(data) if data is not None else 0, 3):
+    for at in places(data, 3):
         t, text, number = data[at], data[at + 1], data[at + 2]
         if after < t <= until:
             found[text] = (found.get(text, (0, 0))[0] + number, t)
@@ -403,8 +409,8 @@ def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
 def top_leaf(text: str, reading: Reading, window: Window, holds: Callable[[Json], bool]) -> Leaf:
     """A condition on the top value of a window that ends now.
 
-    Only the leader's own events leaving the window can bring another value to the top, and only once so many have left as it is ahead: that is
-    when the customer has to be looked at again, not at every expiry.
+    Only the leader's own events leaving the window can bring another value to the top, and only once so many have left as it is ahead:
+    that is when the customer has to be looked at again, not at every expiry.
     """
     within_ms = window.within_ms
 
@@ -441,11 +447,11 @@ def active_reading(each_ms: int, periods: int) -> Reading:
     """In how many periods there is an event, over a ``Pairs`` memory."""
 
     def read(data: Data, now: int, _state: State) -> Json:
-        found = {(now - data[at]) // each_ms for at in range(1, len(data) if data is not None else 0, 3)}
+        found = {(now - data[at]) // each_ms for at in places(data, 3)}
         return sum(1 for period in found if 0 <= period < periods)
 
     def changes(data: Data, now: int, _state: State) -> Iterator[int]:
-        for at in range(1, len(data) if data is not None else 0, 3):
+        for at in places(data, 3):
             passed = (now - data[at]) // each_ms + 1
             if passed <= periods:
                 yield data[at] + passed * each_ms

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from .. import values
-from ..events.event import Event
-from ..values import Json
+from streamer import values
+from streamer.events.event import Event
+from streamer.values import Json
+
 from . import tree
 from .tree import Condition, Value
 

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, get_args
 
-from ..errors import DefinitionError
-from ..values import parse_time_ms
+from streamer.errors import DefinitionError
+from streamer.values import parse_time_ms
+
 from . import tree
 from .durations import parse_duration
 from .tree import Condition, Events, Scalar, Value, Window
@@ -113,7 +114,11 @@ class _Parser:
     def _condition(self, node: ast.expr) -> Condition:
         found = self._any(node)
         if not isinstance(found, _ATOMS):
-            self._fail(node, f"expected a condition that is true or false, found a value: {_show(found)}", _CONDITION_HINT.get(type(found), "compare it, for example >= 3"))
+            self._fail(
+                node,
+                f"expected a condition that is true or false, found a value: {_show(found)}",
+                _CONDITION_HINT.get(type(found), "compare it, for example >= 3"),
+            )
         return found
 
     def _any(self, node: ast.expr) -> Any:
@@ -131,11 +136,18 @@ class _Parser:
             case ast.Call():
                 self._fail(node, "expected a function of the language, found a call of something else")
             case ast.Name(id=name):
-                self._fail(node, f"expected a function call, found the bare name {name!r}", _similar(name, [*_FUNCTIONS, *_EVENT_FUNCTIONS]) or "texts need quotes")
+                self._fail(
+                    node,
+                    f"expected a function call, found the bare name {name!r}",
+                    _similar(name, [*_FUNCTIONS, *_EVENT_FUNCTIONS]) or "texts need quotes",
+                )
             case ast.Constant(value=value):
                 self._fail(node, f"expected a condition or a function call, found the constant {value!r:.40}")
             case _:
-                self._fail(node, f"expected a condition, found {_KIND.get(type(node), type(node).__name__)}, which the language does not have")
+                self._fail(
+                    node, f"expected a condition, found {_KIND.get(type(node), type(node).__name__)}, which the language does not have"
+                )
+        return None
 
     def _joined(self, kind: type[tree.And] | type[tree.Or], values: list[ast.expr]) -> Condition:
         flat: list[Condition] = []
@@ -164,7 +176,9 @@ class _Parser:
         if isinstance(found, _TIMES):
             return self._compare_time(found, sign, right, left)
         if not isinstance(found, (*_VALUES, *_NUMERICS)):
-            self._fail(left, f"expected a value to compare, found a condition: {_show(found)}", "conditions are used alone, without == True")
+            self._fail(
+                left, f"expected a value to compare, found a condition: {_show(found)}", "conditions are used alone, without == True"
+            )
         return tree.Compare(found, sign, self._constant_for(found, sign, right))
 
     def _one_of(self, left: ast.expr, right: ast.expr) -> Condition:
@@ -216,6 +230,7 @@ class _Parser:
                 return name == "true"
             case _:
                 self._fail(node, f"expected a constant (text, number, true or false), found {_KIND.get(type(node), 'something else')}")
+        return None
 
     def _bounded(self, node: ast.expr, value: Scalar) -> Scalar:
         if isinstance(value, str) and (len(value) > TEXT_CHARS_MAX or not value.isprintable()):
@@ -254,7 +269,7 @@ class _Parser:
     def _duration_of(self, node: ast.expr, *, what: str, least_ms: int = 0) -> int:
         value = node.value if isinstance(node, ast.Constant) else None
         if not isinstance(value, str):
-            self._fail(node, f"expected {what} such as \"30m\" or \"7d\", found {_KIND.get(type(node), 'something else')}")
+            self._fail(node, f'expected {what} such as "30m" or "7d", found {_KIND.get(type(node), "something else")}')
         try:
             ms = parse_duration(value)
         except ValueError as error:
@@ -279,9 +294,15 @@ class _Parser:
 
     def _unknown(self, name: str, node: ast.Call) -> NoReturn:
         if self._in_event and name in _FUNCTIONS:
-            self._fail(node, f"expected a condition on the event itself, found {name}(), which looks at the customer", 'inside where= use prop("…") and eventcontext("…")')
+            self._fail(
+                node,
+                f"expected a condition on the event itself, found {name}(), which looks at the customer",
+                'inside where= use prop("…") and eventcontext("…")',
+            )
         if name in _EVENT_FUNCTIONS:
-            self._fail(node, f"expected a condition on the customer, found {name}(), which looks at one event", f"{name}() belongs inside where=")
+            self._fail(
+                node, f"expected a condition on the customer, found {name}(), which looks at one event", f"{name}() belongs inside where="
+            )
         if name in _PLANNED:
             self._fail(node, f"found {name}(), but no model is configured")
         self._fail(node, f"found the unknown function {name}()", _similar(name, list(_EVENT_FUNCTIONS if self._in_event else _FUNCTIONS)))
@@ -294,9 +315,11 @@ class _Parser:
             self._fail(node, f"expected {wanted} argument{'s' if wanted != '1' else ''} in {name}(), found {len(node.args)}")
         found: dict[str, ast.expr] = {}
         for keyword in node.keywords:
-            if keyword.arg not in named:
+            if keyword.arg is None or keyword.arg not in named:
                 allowed = f"it takes {', '.join(named)}" if named else "it takes none"
-                self._fail(keyword.value, f"found the unknown argument {keyword.arg}= in {name}()", _similar(keyword.arg or "", named) or allowed)
+                self._fail(
+                    keyword.value, f"found the unknown argument {keyword.arg}= in {name}()", _similar(keyword.arg or "", named) or allowed
+                )
             found[keyword.arg] = keyword.value
         return found
 
@@ -309,7 +332,7 @@ class _Parser:
     def value(self, node: ast.expr) -> Value:
         found = self._any(node)
         if not isinstance(found, _VALUES):
-            self._fail(node, f"expected a value such as trait(\"plan\"), found {_show(found)}")
+            self._fail(node, f'expected a value such as trait("plan"), found {_show(found)}')
         return found
 
     def events(self, node: ast.expr, where: ast.expr | None) -> Events:
@@ -339,7 +362,7 @@ class _Parser:
             return self.events(node.args[0], named.get("where"))
         return self.events(node, None)
 
-    def window(self, node: ast.Call, named: dict[str, ast.expr]) -> Window:
+    def window(self, named: dict[str, ast.expr]) -> Window:
         if "this" in named:
             if "within" in named or "before" in named:
                 self._fail(named["this"], "expected either this= or within=, found both")
@@ -364,7 +387,7 @@ class _Parser:
     def time(self, node: ast.expr) -> Any:
         found = self._any(node)
         if not isinstance(found, _TIMES):
-            self._fail(node, f"expected a time such as last(\"…\") or date(trait(\"…\")), found {_show(found)}")
+            self._fail(node, f'expected a time such as last("…") or date(trait("…")), found {_show(found)}')
         return found
 
     def segment_name(self, node: ast.expr) -> str:
@@ -427,7 +450,7 @@ def _on_events(make: Callable[[Events], Any]) -> Builder:
 def _on_window(make: Callable[[Events, Window], Any]) -> Builder:
     def build(parser: _Parser, node: ast.Call) -> Any:
         named = parser.arguments(node, least=1, most=1, named=_WINDOW)
-        return make(parser.events(node.args[0], named.get("where")), parser.window(node, named))
+        return make(parser.events(node.args[0], named.get("where")), parser.window(named))
 
     return build
 
@@ -435,7 +458,7 @@ def _on_window(make: Callable[[Events, Window], Any]) -> Builder:
 def _on_property(make: Callable[[Events, tree.Path, Window], Any], named_arguments: tuple[str, ...] = _WINDOW) -> Builder:
     def build(parser: _Parser, node: ast.Call) -> Any:
         named = parser.arguments(node, least=2, most=2, named=named_arguments)
-        return make(parser.events(node.args[0], named.get("where")), parser.path(node.args[1]), parser.window(node, named))
+        return make(parser.events(node.args[0], named.get("where")), parser.path(node.args[1]), parser.window(named))
 
     return build
 
@@ -466,7 +489,7 @@ def _plain(make: Callable[[], Any]) -> Builder:
 
 def _exists(parser: _Parser, node: ast.Call) -> Any:
     parser.arguments(node, least=1, most=1)
-    found = parser._any(node.args[0])  # noqa: SLF001 - the builders are the parser's own second half
+    found = parser._any(node.args[0])  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the builders are the parser's own second half
     if not isinstance(found, (*_VALUES, *_TIMES)):
         parser.fail(node.args[0], f"expected a value or a time, found {_show(found)}")
     return tree.Exists(found)
@@ -489,7 +512,7 @@ def _unchanged(parser: _Parser, node: ast.Call) -> Any:
     parser.arguments(node, least=1, most=1)
     found = parser.value(node.args[0])
     if not isinstance(found, (tree.Trait, tree.Context)):
-        parser.fail(node.args[0], f"expected trait(\"…\") or context(\"…\"), found {_show(found)}")
+        parser.fail(node.args[0], f'expected trait("…") or context("…"), found {_show(found)}')
     return tree.Unchanged(found)
 
 

@@ -1,8 +1,8 @@
 """From definitions to a plan: which memories are kept, which leaves read them, which events touch what.
 
-The plan makes cost follow what an event touches, not how many segments there are. Memories are shared by all leaves that can be answered from
-them; an event finds its memories by name, and those with ``where=prop("x") == "…"`` by that value; only segments with a leaf whose truth
-changed are judged.
+The plan makes cost follow what an event touches, not how many segments there are. Memories are shared by all leaves that can be answered
+from them; an event finds its memories by name, and those with ``where=prop("x") == "…"`` by that value; only segments with a leaf whose
+truth changed are judged.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from .. import values
-from ..customers import memories
-from ..customers.memories import Data, Spec, Update
-from ..customers.state import NEVER, State
-from ..events.event import Event
-from ..values import MISSING, Json, scaled
+from streamer import values
+from streamer.customers import memories
+from streamer.customers.memories import Data, Spec, Update
+from streamer.customers.state import NEVER, State
+from streamer.events.event import Event
+from streamer.values import MISSING, Json, scaled
+
 from . import calendar, leaves, tree
 from .definitions import Definitions, Segment, nodes
 from .leaves import Due, Leaf, Look, Reading, Truth
@@ -27,7 +28,9 @@ from .tree import Condition, Events, Window
 Holds = Callable[[State, int], bool]
 Plain = tuple[Look, frozenset[int]]  # a leaf that one memory decides, and the segments it stands in
 Wide = tuple[Truth, Due, frozenset[int]]  # a leaf that needs more: other memories, the zone, memberships
-Touches = tuple[tuple[Plain, ...], tuple[Wide, ...], int]  # the leaves over one memory, and the truths of the plain ones when there is nothing
+Touches = tuple[
+    tuple[Plain, ...], tuple[Wide, ...], int
+]  # the leaves over one memory, and the truths of the plain ones when there is nothing
 Entry = tuple[int, Update, Reader | None, Touches]  # memory number, update, what of the event it takes, leaves over it
 
 TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
@@ -387,7 +390,10 @@ def _all_steps(feed: Feed) -> tuple[Events, ...]:
 
 
 def _step_bits(feed: Feed) -> Reader:
-    parts = [(bit, _names_match(events.names), compile_where(events.where) if events.where is not None else None) for bit, events in enumerate(_all_steps(feed))]
+    parts = [
+        (bit, _names_match(events.names), compile_where(events.where) if events.where is not None else None)
+        for bit, events in enumerate(_all_steps(feed))
+    ]
 
     def bits(event: Event) -> Json:
         found = 0
@@ -403,7 +409,9 @@ def _names_match(names: tuple[str, ...]) -> Predicate:
     exact = frozenset(name for name in names if not name.endswith("*"))
     prefixes = tuple(name[:-1] for name in names if name.endswith("*") and name != "*")
     activity = "*" in names
-    return lambda event: event.name in exact or (activity and event.type in ACTIVITY) or (bool(prefixes) and event.name.startswith(prefixes))
+    return lambda event: (
+        event.name in exact or (activity and event.type in ACTIVITY) or (bool(prefixes) and event.name.startswith(prefixes))
+    )
 
 
 # building -------------------------------------------------------------------------------------------------------------

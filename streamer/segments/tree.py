@@ -310,9 +310,7 @@ class InSegment(Node, frozen=True):
     segment: str
 
 
-Atom = (
-    Compare | CompareDuration | CompareTime | OneOf | Exists | Contains | StartsWith | Birthday | Did | Sequence | InSegment
-)
+Atom = Compare | CompareDuration | CompareTime | OneOf | Exists | Contains | StartsWith | Birthday | Did | Sequence | InSegment
 Condition = And | Or | Not | Atom
 
 

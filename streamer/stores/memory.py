@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from ..errors import FencedError
+from streamer.errors import FencedError
+
 from .base import Checkpoint, Commit, Fetched, Position
 
 EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
@@ -74,7 +75,8 @@ class MemoryStore:
         found = kept.checkpoint
         if (found.epoch, found.position, found.head) != (expected.epoch, expected.position, expected.head):
             raise FencedError(
-                f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.position)}"
+                f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, "
+                f"found {found.epoch} at {tuple(found.position)}"
             )
         for customer, state in commit.states.items():
             if state is None:

@@ -8,8 +8,8 @@ All keys of a shard share a hash tag, so on a cluster a commit is one slot::
     {streamer:7}:wakes       ZSET    customer -> due_ms
     {streamer:7}:outbox      STREAM  offset-step -> outputs   trimmed by position, so a former owner cannot trim what it has not published
 
-A commit is ``WATCH`` and ``GET`` in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no scripting right. redis-py retries by itself, up to
-ten times even on a time-out; here that is off: a commit whose reply was lost may have gone through.
+A commit is ``WATCH`` and ``GET`` in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no scripting right. redis-py retries by
+itself, up to ten times even on a time-out; here that is off: a commit whose reply was lost may have gone through.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from ..errors import CommitUnknownError, FencedError, HaltError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, FencedError, HaltError, StoreUnavailableError
+
 from .base import Checkpoint, Commit, Fetched, Position
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
@@ -74,7 +75,9 @@ class Health:
         """What is wrong, and how to mend it."""
         found: list[str] = []
         if self.policy != "noeviction":
-            found.append(f"maxmemory-policy is {self.policy}: Redis may drop customers and positions; run CONFIG SET maxmemory-policy noeviction")
+            found.append(
+                f"maxmemory-policy is {self.policy}: Redis may drop customers and positions; run CONFIG SET maxmemory-policy noeviction"
+            )
         if tuple(int(part) for part in self.version.split(".")[:2]) < (6, 2):
             found.append(f"version {self.version} is older than 6.2")
         if self.max_bytes and self.used_bytes > 0.75 * self.max_bytes:
@@ -168,9 +171,14 @@ class RedisStore:
         gone = [customer for customer, state in commit.states.items() if state is None]
         armed = [part for customer, due_ms in commit.wakes.items() if due_ms is not None for part in (due_ms, customer)]
         asleep = [customer for customer, due_ms in commit.wakes.items() if due_ms is None]
-        for name, key, arguments in (("HSET", "customers", kept), ("HDEL", "customers", gone), ("ZADD", "wakes", armed), ("ZREM", "wakes", asleep)):
+        for name, key, arguments in (
+            ("HSET", "customers", kept),
+            ("HDEL", "customers", gone),
+            ("ZADD", "wakes", armed),
+            ("ZREM", "wakes", asleep),
+        ):
             for start in range(0, len(arguments), ARGUMENTS_MAX):
-                commands.append((name, self._key(shard, key), *arguments[start : start + ARGUMENTS_MAX]))
+                commands.append((name, self._key(shard, key), *arguments[start : start + ARGUMENTS_MAX]))  # noqa: PERF401
         if commit.outbox is not None:
             commands.append(("XADD", self._key(shard, "outbox"), f"{commit.position.offset}-{commit.position.step}", "o", commit.outbox))
         new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from .. import __version__
+from streamer import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "erased", "refused")
@@ -24,21 +27,33 @@ class Metrics:
         self.refused = Counter("segmenter_events_refused_total", "Refused records by reason", ["reason"], registry=registry)
         self.changes = Counter("segmenter_changes_total", "Segment changes", ["segment", "change"], registry=registry)
         self.published = Counter("segmenter_outputs_published_total", "Outputs acknowledged by the broker", registry=registry)
-        self.members = Gauge("segmenter_segment_members", "Customers inside a segment, over this worker's shards", ["segment"], registry=registry)
+        self.members = Gauge(
+            "segmenter_segment_members", "Customers inside a segment, over this worker's shards", ["segment"], registry=registry
+        )
         self.lag = Gauge("segmenter_lag_records", "Records behind the end of the log", ["shard"], registry=registry)
         self.lag_seconds = Gauge("segmenter_lag_seconds", "How far log time is behind the clock", ["shard"], registry=registry)
         self.log_time = Gauge("segmenter_log_time_timestamp_seconds", "Log time of a shard", ["shard"], registry=registry)
         self.outbox = Gauge("segmenter_outbox_outputs", "Outputs waiting for the broker", ["shard"], registry=registry)
-        self.shard_state = Gauge("segmenter_shard_state", "1 for the state a shard of this worker is in", ["shard", "state"], registry=registry)
-        self.batch = Histogram("segmenter_batch_seconds", "Time from records in hand to the commit", ["stage"], registry=registry, buckets=LATENCY_SECONDS)
+        self.shard_state = Gauge(
+            "segmenter_shard_state", "1 for the state a shard of this worker is in", ["shard", "state"], registry=registry
+        )
+        self.batch = Histogram(
+            "segmenter_batch_seconds", "Time from records in hand to the commit", ["stage"], registry=registry, buckets=LATENCY_SECONDS
+        )
         self.latency = Histogram(
-            "segmenter_change_latency_seconds", "From the broker's time of a record to its published changes", registry=registry, buckets=LATENCY_SECONDS
+            "segmenter_change_latency_seconds",
+            "From the broker's time of a record to its published changes",
+            registry=registry,
+            buckets=LATENCY_SECONDS,
         )
         self.fenced = Counter("segmenter_fenced_total", "Commits or probes that found another owner or an older store", registry=registry)
         self.store_errors = Counter("segmenter_store_errors_total", "Calls that the store did not take", registry=registry)
         self.rebalances = Counter("segmenter_rebalances_total", "Times the shards were dealt out anew", registry=registry)
         self.loop_lag = Gauge("segmenter_loop_lag_seconds", "How late the event loop ran its last second's timer", registry=registry)
-        self.definitions = Gauge("segmenter_definitions_info", "1 for the definitions in force", ["shard", "version", "digest"], registry=registry)
+        self.definitions = Gauge(
+            "segmenter_definitions_info", "1 for the definitions in force", ["shard", "version", "digest"], registry=registry
+        )
+        self._defined: dict[int, tuple[int, str]] = {}
         for outcome in OUTCOMES:  # from 0 on: a counter that appears with its first event hides that event from rate()
             self.events.labels(outcome)
         Gauge("segmenter_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
@@ -58,9 +73,20 @@ class Metrics:
             for name in SHARD_STATES:
                 self.shard_state.labels(shard, name).set(1 if name == state else 0)
             return
-        gone = str(shard)
-        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.shard_state, self.definitions):
-            gauge.remove_by_labels({"shard": gone})
+        for name in SHARD_STATES:
+            _forget(self.shard_state, shard, name)
+        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox):
+            _forget(gauge, shard)
+        self.show_definitions(shard, None)
+
+    def show_definitions(self, shard: int, named: tuple[int, str] | None) -> None:
+        """Version and digest of the definitions in force in a shard; None forgets it."""
+        before = self._defined.pop(shard, None)
+        if before not in (None, named):
+            _forget(self.definitions, shard, *before)
+        if named is not None:
+            self._defined[shard] = named
+            self.definitions.labels(shard, *named).set(1)
 
     def show_members(self, sizes: Mapping[str, int]) -> None:
         """Sizes of the segments over all shards of this worker; those no longer defined are forgotten."""
@@ -71,3 +97,8 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+
+def _forget(gauge: Gauge, *labels: object) -> None:
+    with suppress(KeyError):  # older clients mind a series that is not there
+        gauge.remove(*labels)

@@ -1,7 +1,7 @@
 """Kafka at its edges: topics, the producer behind the relay, ticks, and reading changes back.
 
-Topics have one partition per shard and are always written to a named partition. The input is created with ``LogAppendTime``, not compacted and
-not transactional, so its offsets are dense and its times are the broker's.
+Topics have one partition per shard and are always written to a named partition. The input is created with ``LogAppendTime``, not compacted
+and not transactional, so its offsets are dense and its times are the broker's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from ..errors import HaltError, SettingsError
-from ..flow.relay import Place
-from ..segments.change import Change, decode_change
-from ..settings import Settings
-from ..wire import CHANGES, COMMANDS, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
+from streamer.errors import HaltError, SettingsError
+from streamer.flow.relay import Place
+from streamer.segments.change import Change, decode_change
+from streamer.settings import Settings
+from streamer.wire import CHANGES, COMMANDS, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
@@ -33,13 +33,19 @@ def connection(settings: Settings) -> dict[str, Any]:
         found["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
     if settings.kafka_username is not None:
         password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
-        found |= {"sasl_mechanism": settings.kafka_sasl_mechanism, "sasl_plain_username": settings.kafka_username, "sasl_plain_password": password}
+        found |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": password,
+        }
     return found
 
 
 def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
     """A producer that waits for all replicas and repeats nothing within a session."""
-    return AIOKafkaProducer(**connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more)
+    return AIOKafkaProducer(
+        **connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more
+    )
 
 
 def topic_configs(suffix: str) -> dict[str, str]:
@@ -164,9 +170,9 @@ async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes,
 async def read_changes(settings: Settings, *, group: str | None = None, from_start: bool = True) -> AsyncIterator[Change]:
     """Segment changes as a downstream service should read them: each once, in order per shard.
 
-    A repeated position (a relay that crashed between publishing and trimming, a former owner) is dropped: ``skip what is not above the highest
-    position seen in this shard``. With a ``group`` offsets are committed as changes are handed out, and a restart may repeat the last few: then
-    keep ``(shard, offset, ordinal)`` beside your own result and drop likewise.
+    A repeated position (a relay that crashed between publishing and trimming, a former owner) is dropped: ``skip what is not above the
+    highest position seen in this shard``. With a ``group`` offsets are committed as changes are handed out, and a restart may repeat the
+    last few: then keep ``(shard, offset, ordinal)`` beside your own result and drop likewise.
     """
     consumer = AIOKafkaConsumer(
         settings.topic(CHANGES),
@@ -178,7 +184,7 @@ async def read_changes(settings: Settings, *, group: str | None = None, from_sta
     await consumer.start()
     try:
         async for record in consumer:
-            change = decode_change(record.value)
+            change = decode_change(record.value or b"")
             position = change.data.position
             if (position.offset, position.ordinal) > highest.get(position.shard, (-1, -1)):
                 highest[position.shard] = (position.offset, position.ordinal)
@@ -187,4 +193,15 @@ async def read_changes(settings: Settings, *, group: str | None = None, from_sta
         await consumer.stop()
 
 
-__all__ = ["KafkaError", "KafkaSink", "check_topics", "connection", "ensure_topics", "log_record", "producer", "read_changes", "send_control", "send_tick"]
+__all__ = [
+    "KafkaError",
+    "KafkaSink",
+    "check_topics",
+    "connection",
+    "ensure_topics",
+    "log_record",
+    "producer",
+    "read_changes",
+    "send_control",
+    "send_tick",
+]

@@ -1,16 +1,17 @@
 """The worker's loop over Kafka: fetch whole batches, let shards process them, publish what they say.
 
-It owns the consumer and decides which shards run; what a record means is decided in ``flow``. A shard starts at the position its store has, never at the
-consumer group's offset, which is committed only so that dashboards can show lag.
+It owns the consumer and decides which shards run; what a record means is decided in ``flow``. A shard starts at the position its store
+has, never at the consumer group's offset, which is committed only so that dashboards can show lag.
 
-A shard is ``owned``, or ``waiting`` (it was fenced or its store is away; it is acquired anew in a while), or ``halted`` (a person must look; the others go on).
+A shard is ``owned``, or ``waiting`` (it was fenced or its store is away; it is acquired anew in a while), or ``halted`` (a person must
+look; the others go on).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import time
@@ -22,13 +23,14 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from mode import Service
 
-from ..errors import FencedError, HaltError, StoreError, StoreUnavailableError
-from ..flow.relay import Relay, Sink
-from ..flow.shard import Limits, Plans, Shard
-from ..settings import Settings
-from ..stores.base import Store
-from ..telemetry.metrics import Metrics
-from ..wire import EVENTS, LogRecord
+from streamer.errors import FencedError, HaltError, StoreError, StoreUnavailableError
+from streamer.flow.relay import Relay, Sink
+from streamer.flow.shard import Limits, Plans, Shard
+from streamer.settings import Settings
+from streamer.stores.base import Store
+from streamer.telemetry.metrics import Metrics
+from streamer.wire import EVENTS, LogRecord
+
 from .kafka import connection, log_record, send_tick
 
 log: Any = structlog.get_logger("streamer.segmenter")
@@ -55,7 +57,9 @@ class Owned:
     last_tick: float = 0.0
     last_probe: float = 0.0
     counted: Counter[str] = field(default_factory=Counter[str])
-    arrivals: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # (offset, arrival) of records with outputs still to publish
+    arrivals: list[tuple[int, int]] = field(
+        default_factory=list[tuple[int, int]]
+    )  # (offset, arrival) of records with outputs still to publish
 
 
 class Segmenter(Service):
@@ -141,7 +145,7 @@ class Segmenter(Service):
             return
         async with owned.lock:
             shard = owned.shard
-            if owned.state != "owned" or shard is None:
+            if owned.state != "owned" or shard is None:  # pyright: ignore[reportUnnecessaryComparison] - it may have gone while we waited
                 return
             fresh = [record for record in records if record.offset >= shard.position.offset]
             if not fresh:
@@ -213,7 +217,7 @@ class Segmenter(Service):
     def _limits(self) -> Limits:
         return Limits(records=self.settings.batch_records)
 
-    def pause_now(self, partitions: Sequence[TopicPartition]) -> None:
+    def pause_now(self, partitions: Collection[TopicPartition]) -> None:
         """Stop delivery of partitions at once."""
         assert self._consumer is not None
         self._consumer.pause(*partitions)
@@ -299,7 +303,7 @@ class Segmenter(Service):
             if now - owned.last_probe >= self.settings.probe / 1_000:
                 owned.last_probe = now
                 async with owned.lock:
-                    if owned.shard is not None:
+                    if owned.shard is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may have gone while we waited
                         await self._guarded(owned, owned.shard.probe)
 
     async def _commit_group(self) -> None:
@@ -342,7 +346,11 @@ class Segmenter(Service):
         """Why this worker is not ready; nothing when it is."""
         if self._consumer is None:
             return ["not started"]
-        return [f"shard {owned.partition.partition} is {owned.state}: {owned.why or 'not acquired yet'}" for owned in self.owned.values() if owned.state != "owned"]
+        return [
+            f"shard {owned.partition.partition} is {owned.state}: {owned.why or 'not acquired yet'}"
+            for owned in self.owned.values()
+            if owned.state != "owned"
+        ]
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -351,12 +359,12 @@ class _Listener(ConsumerRebalanceListener):
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
 
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         # Before anything is awaited: else records from the group's offset would slip in first.
         self._segmenter.pause_now(assigned)
         await self._segmenter.assigned(sorted(assigned))
 
-    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         await self._segmenter.revoked(sorted(revoked))
 
 

@@ -10,6 +10,7 @@ import pytest
 from streamer.errors import SettingsError
 from streamer.local import apache_kafka, mock_kafka
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, fetch_jars, find_java, find_kafka, jars_folder
+from streamer.local.children import free_port
 from streamer.local.redis import RedisServer, find_redis_server
 
 if TYPE_CHECKING:
@@ -104,6 +105,14 @@ def test_a_broker_that_is_named_is_taken_before_all_others(machine: Machine, mon
     machine.has("mvn")
     monkeypatch.setenv("STREAMER_KAFKA", "kafka.example:9092")
     assert find_kafka() == ExternalKafka("kafka.example:9092")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "127.0.0.1:{port},127.0.0.1:{port}", "nonsense", "host:port"])
+def test_a_named_broker_that_does_not_answer_is_an_error_at_once(address: str) -> None:
+    """Else the first test to use it would time out."""
+    address = address.format(port=free_port())
+    with pytest.raises(SettingsError, match=f"STREAMER_KAFKA={address}: no Kafka answers there"), ExternalKafka(address):
+        pass
 
 
 def test_a_broker_of_our_own_needs_java_and_the_jars_or_maven(machine: Machine) -> None:

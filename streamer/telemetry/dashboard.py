@@ -1,0 +1,286 @@
+"""The Grafana dashboard as data: ``python -m streamer.telemetry.dashboard`` writes it anew to ``grafana/dashboards/dashboard.json``.
+
+A panel is a title, what to make of it, a unit and queries; where it stands follows from the order. There are no thresholds on purpose:
+what needs a person is an alert, the dashboard is for finding out why.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+FILE: Final = Path(__file__).parent / "grafana" / "dashboards" / "dashboard.json"
+SOURCE: Final = {"type": "prometheus", "uid": "prometheus"}
+EVENTS: Final = "segmenter_events_total"
+PANEL_HEIGHT: Final = 8
+COLUMNS: Final = 24  # Grafana's grid
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One graph. ``queries`` maps what a line is called to its expression; ``kind`` is Grafana's name of the panel's type."""
+
+    title: str
+    description: str
+    queries: dict[str, str]
+    unit: str = "short"
+    kind: str = "timeseries"
+    width: int = 8
+    stacked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A heading and the panels below it."""
+
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def _quantile(q: str, name: str, by: str = "le") -> str:
+    return f"histogram_quantile({q}, sum by ({by}) (rate({name}_bucket[$__rate_interval])))"
+
+
+ROWS: Final = (
+    Row(
+        "Is it well?",
+        (
+            Panel(
+                "Shards owned",
+                "All shards should be owned by someone.",
+                {"owned": 'sum(segmenter_shard_state{state="owned"})'},
+                kind="stat",
+                width=4,
+            ),
+            Panel(
+                "Shards waiting or halted",
+                "Waiting mends itself, halted needs a person.",
+                {"waiting": 'sum(segmenter_shard_state{state="waiting"})', "halted": 'sum(segmenter_shard_state{state="halted"})'},
+                kind="stat",
+                width=4,
+            ),
+            Panel(
+                "Records a second",
+                "Over all workers.",
+                {"records": "sum(rate(segmenter_events_total[$__rate_interval]))"},
+                kind="stat",
+                width=4,
+            ),
+            Panel(
+                "Furthest behind",
+                "How far log time of the slowest shard is behind the clock.",
+                {"behind": "max(time() - segmenter_log_time_timestamp_seconds)"},
+                unit="s",
+                kind="stat",
+                width=4,
+            ),
+            Panel(
+                "Refused",
+                "Share of the records that became dead letters.",
+                {"refused": f'sum(rate({EVENTS}{{outcome="refused"}}[$__rate_interval])) / sum(rate({EVENTS}[$__rate_interval]))'},
+                unit="percentunit",
+                kind="stat",
+                width=4,
+            ),
+            Panel(
+                "Change latency p99",
+                "From the broker's time of a record to its published changes.",
+                {"p99": _quantile("0.99", "segmenter_change_latency_seconds")},
+                unit="s",
+                kind="stat",
+                width=4,
+            ),
+        ),
+    ),
+    Row(
+        "What comes in",
+        (
+            Panel(
+                "Throughput by outcome",
+                "Records a second by what became of them.",
+                {"{{outcome}}": "sum by (outcome) (rate(segmenter_events_total[$__rate_interval]))"},
+                unit="reqps",
+                stacked=True,
+            ),
+            Panel(
+                "Refused by reason",
+                "The reason is a code of events/admission.py; the dead letters say where.",
+                {"{{reason}}": "sum by (reason) (rate(segmenter_events_refused_total[$__rate_interval]))"},
+                unit="reqps",
+                stacked=True,
+            ),
+            Panel("Lag in records", "Behind the end of the log, by shard.", {"shard {{shard}}": "max by (shard) (segmenter_lag_records)"}),
+            Panel(
+                "Lag in seconds",
+                "How far log time was behind the clock at the last batch, by shard. About one second on a quiet shard, which ticks.",
+                {"shard {{shard}}": "max by (shard) (segmenter_lag_seconds)"},
+                unit="s",
+            ),
+            Panel(
+                "Batch time",
+                "From records in hand to the commit. Above 50 ms it delays heartbeats.",
+                {
+                    "p50 {{stage}}": _quantile("0.5", "segmenter_batch_seconds", "le, stage"),
+                    "p99 {{stage}}": _quantile("0.99", "segmenter_batch_seconds", "le, stage"),
+                },
+                unit="s",
+            ),
+            Panel(
+                "Event loop lag",
+                "How late the loop ran a timer. The consumer's heartbeats wait as long.",
+                {"{{instance}}": "max by (instance) (segmenter_loop_lag_seconds)"},
+                unit="s",
+            ),
+        ),
+    ),
+    Row(
+        "What comes out",
+        (
+            Panel(
+                "Change latency",
+                "From the broker's time of a record to its published changes.",
+                {f"p{q[2:]}": _quantile(q, "segmenter_change_latency_seconds") for q in ("0.50", "0.99")},
+                unit="s",
+            ),
+            Panel(
+                "Changes by segment",
+                "Entered and left a second; the ten busiest.",
+                {"{{segment}} {{change}}": "topk(10, sum by (segment, change) (rate(segmenter_changes_total[$__rate_interval])))"},
+                unit="reqps",
+            ),
+            Panel(
+                "Segment sizes",
+                "Customers inside, over all workers; the twenty largest.",
+                {"{{segment}}": "topk(20, sum by (segment) (segmenter_segment_members))"},
+            ),
+            Panel(
+                "Outputs published",
+                "Acknowledged by the broker.",
+                {"published": "sum(rate(segmenter_outputs_published_total[$__rate_interval]))"},
+                unit="reqps",
+            ),
+            Panel(
+                "Outbox",
+                "Outputs waiting for the broker, by shard. At 10,000 a shard stops reading.",
+                {"shard {{shard}}": "max by (shard) (segmenter_outbox_outputs)"},
+            ),
+            Panel(
+                "Definitions in force",
+                "One line a version: during a publication two, otherwise one.",
+                {"version {{version}} ({{digest}})": "count by (version, digest) (segmenter_definitions_info)"},
+            ),
+        ),
+    ),
+    Row(
+        "Who does it",
+        (
+            Panel(
+                "Shards by state",
+                "Owned, waiting and halted shards.",
+                {"{{state}}": "sum by (state) (segmenter_shard_state)"},
+                stacked=True,
+            ),
+            Panel(
+                "Shards by worker",
+                "How they are dealt out.",
+                {"{{instance}}": 'sum by (instance) (segmenter_shard_state{state="owned"})'},
+                stacked=True,
+            ),
+            Panel(
+                "Rebalances, fences, store errors",
+                "In the last five minutes. Fences belong to rebalances; alone they are a paused worker or an older Redis.",
+                {
+                    "rebalances": "sum(increase(segmenter_rebalances_total[5m]))",
+                    "fences": "sum(increase(segmenter_fenced_total[5m]))",
+                    "store errors": "sum(increase(segmenter_store_errors_total[5m]))",
+                },
+            ),
+        ),
+    ),
+)
+
+
+def dashboard() -> dict[str, Any]:
+    """The whole dashboard as Grafana reads it."""
+    return {
+        "uid": "streamer",
+        "title": "streamer",
+        "tags": ["streamer"],
+        "schemaVersion": 39,
+        "editable": False,
+        "graphTooltip": 1,  # one crosshair over all graphs
+        "refresh": "5s",
+        "time": {"from": "now-30m", "to": "now"},
+        "timezone": "browser",
+        "annotations": {"list": []},
+        "templating": {"list": []},
+        "panels": _panels(),
+    }
+
+
+def _panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    top = 0
+    for row in ROWS:
+        found.append(
+            {
+                "id": len(found) + 1,
+                "type": "row",
+                "title": row.title,
+                "collapsed": False,
+                "panels": [],
+                "gridPos": _place(0, top, COLUMNS, 1),
+            }
+        )
+        top += 1
+        left = 0
+        for panel in row.panels:
+            height = PANEL_HEIGHT if panel.kind == "timeseries" else PANEL_HEIGHT // 2
+            if left + panel.width > COLUMNS:
+                left, top = 0, top + height
+            found.append(_panel(panel, len(found) + 1, _place(left, top, panel.width, height)))
+            left += panel.width
+        top += PANEL_HEIGHT
+    return found
+
+
+def _place(x: int, y: int, w: int, h: int) -> dict[str, int]:
+    return {"x": x, "y": y, "w": w, "h": h}
+
+
+def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
+    targets = [
+        {"refId": chr(ord("A") + at), "datasource": SOURCE, "expr": expression, "legendFormat": name}
+        for at, (name, expression) in enumerate(panel.queries.items())
+    ]
+    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
+    if panel.kind == "timeseries":
+        defaults["custom"] = {
+            "fillOpacity": 25 if panel.stacked else 5,
+            "showPoints": "never",
+            "stacking": {"mode": "normal" if panel.stacked else "none"},
+        }
+    return {
+        "id": number,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": SOURCE,
+        "gridPos": place,
+        "targets": targets,
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "options": {"tooltip": {"mode": "multi", "sort": "desc"}, "legend": {"displayMode": "list", "placement": "bottom"}}
+        if panel.kind == "timeseries"
+        else {"reduceOptions": {"calcs": ["lastNotNull"]}},
+    }
+
+
+def text() -> str:
+    """What stands in the file."""
+    return json.dumps(dashboard(), indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
