@@ -155,10 +155,7 @@ class Segmenter(Service):
     async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
         assert owned.relay is not None
         with self.metrics.batch.labels("process").time():
-            try:
-                await shard.process(records)
-            finally:
-                outputs = shard.drain()
+            outputs = await shard.process(records)  # after an error the next owner finds what was committed in the outbox
         if outputs:
             said = {output.offset for _, entry in outputs for output in entry}
             owned.arrivals += [(record.offset, record.arrival_ms) for record in records if record.offset in said]
