@@ -31,7 +31,7 @@ _to_json = msgspec.json.Encoder(order="sorted").encode
 
 
 def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
-    """A function from an object to what lies at ``path``; None when missing, a list when the path runs through one."""
+    """A function from an object to what lies at ``path``; None when missing, a list when the path runs through one and finds something."""
     if len(path) == 1:
         return _lookup_one(path[0])
     head, rest = path[0], lookup(path[1:])
@@ -50,7 +50,7 @@ def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
 def _lookup_one(key: str) -> Callable[[dict[str, Json]], Json]:
     def single(source: dict[str, Json]) -> Json:
         found = source.get(key)
-        return _flat(found) if type(found) is list else found
+        return (_flat(found) or []) if type(found) is list else found  # emptied, a list replaces what it held
 
     return single
 
