@@ -1,0 +1,30 @@
+"""What the learner says, and all that it says: a new scorer, or that something changed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from streamer.learning.base import Card
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Version ``version`` of a model is fit to serve. Versions of a model rise by one. ``scorer`` is what ``decode_scorer`` reads."""
+
+    model: str
+    version: int
+    scorer: bytes
+    card: Card
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """Something that a person should know. ``subject`` is a model or a segment; ``before`` and ``after`` the figure that moved.
+
+    ``kind`` is one word for machines (``drift``, ``refused``, ``promoted``, ``surge`` …), ``text`` a sentence for people.
+    """
+
+    kind: str
+    subject: str
+    at_ms: int
+    before: float
+    after: float
+    text: str
