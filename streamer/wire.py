@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import zlib
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -25,7 +26,12 @@ POSITION_HEADER: Final = "streamer-position"  # "offset-ordinal" of an output, s
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record
+CUSTOMER_CHARS_MAX: Final = 256
 DEFINITIONS_BYTES_MAX: Final = 16_000_000  # unpacked; a small record must not become all of memory
+
+
+Instant = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$")]
+"""A moment as every output writes it: UTC, with milliseconds."""
 
 
 class LogRecord(NamedTuple):
@@ -73,6 +79,8 @@ class Control(msgspec.Struct, omit_defaults=True):
 
 encode_control: Final = msgspec.json.Encoder().encode
 _control_decoder = msgspec.json.Decoder(Control)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name is written into logs
 TICK: Final = encode_control(Control("tick"))
 
 
@@ -81,9 +89,26 @@ def decode_control(raw: bytes) -> Control:
     if len(raw) > CONTROL_BYTES_MAX:
         raise RefusedError("too_large", detail=f"{len(raw)} bytes, at most {CONTROL_BYTES_MAX}")
     try:
-        return _control_decoder.decode(raw)
+        control = _control_decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError("bad_control", detail=f"{error}"[:200]) from None
+    for key, says in _needed(control):
+        if not says:
+            raise RefusedError("bad_control", path=f"$.{key}", detail=f"{control.control} needs it, and it says nothing usable")
+    return control
+
+
+def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
+    """What a record of its kind must say, and whether it does."""
+    match control.control:
+        case "definitions":
+            packed = bool(control.packed) and _BASE64.fullmatch(control.packed) is not None
+            return ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
+        case "erase":
+            name = control.customer
+            return (("customer", 0 < len(name) <= CUSTOMER_CHARS_MAX and _CONTROL_CHARACTERS.search(name) is None),)
+        case _:
+            return ()
 
 
 def definitions_control(content: bytes, digest: str, version: int) -> bytes:
@@ -135,15 +160,26 @@ def shard_of(customer: str, shards: int) -> int:
     return murmur2(customer.encode()) % shards
 
 
+class Origin(msgspec.Struct):
+    """Where a refused record lay. ``topic`` is a suffix."""
+
+    topic: Annotated[str, msgspec.Meta(min_length=1)]
+    partition: Annotated[int, msgspec.Meta(ge=0)]
+    offset: Annotated[int, msgspec.Meta(ge=0)]
+
+
 class DeadLetter(msgspec.Struct):
-    """A record that was refused: why, where the fault is, where it lay, and its bytes in base64 (the first 600,000)."""
+    """A record that was refused: why, where the fault is, where it lay, and its bytes in base64 (the first 600,000).
+
+    ``reason`` is a code of ``events.admission.REASONS``.
+    """
 
     reason: str
-    path: str
+    path: Annotated[str, msgspec.Meta(pattern=r"^\$", max_length=256)]
     detail: str
-    origin: dict[str, Any]
-    raw: str
-    at: str
+    origin: Origin
+    raw: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
+    at: Instant
 
 
 DEAD_RAW_MAX: Final = 600_000  # in base64 still below one Kafka record

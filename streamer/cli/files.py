@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from streamer.errors import RefusedError, SettingsError
 from streamer.events.adapters import ADAPTERS, adapt
 from streamer.events.adapters.columns import Refusal, load_mapping
 from streamer.events.codec import decode, encode
+from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.events.event import Event
 from streamer.flow.replay import Arrival, Replay, Said
 from streamer.flow.step import Rules
@@ -28,10 +28,9 @@ from streamer.segments.library import library_path
 from streamer.stores.memory import MemoryStore
 from streamer.transports.files import STDIN, read
 from streamer.values import parse_time_ms, time_text
-from streamer.wire import CHANGES, DeadLetter
+from streamer.wire import CHANGES
 
 MAX_MS: Final = 253_402_300_799_999
-_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 
 
 class _ReceivedAt(msgspec.Struct):
@@ -148,9 +147,9 @@ class _Tally:
             if self._write_change is not None:
                 self._write_change(said.output.value)
             return
-        letter = _dead_letter(said.output.value)
+        letter = read_dead_letter(said.output.value)
         self._reject(
-            Rejected(said.line, letter.reason, letter.path, letter.detail, base64.b64decode(letter.raw).decode("utf-8", "replace")),
+            Rejected(said.line, letter.reason, letter.path, letter.detail, raw_of(letter).decode("utf-8", "replace")),
             counted=False,
         )
 

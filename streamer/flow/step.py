@@ -26,7 +26,7 @@ from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData,
 from streamer.segments.judge import judge
 from streamer.segments.plan import Plan, Rule, Touches, warming_leaves
 from streamer.values import MISSING, Json, time_text
-from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Output, encode_dead_letter, raw_text, shard_of
+from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Origin, Output, encode_dead_letter, raw_text, shard_of
 
 HEAD_BYTES: Final = 16
 REFUSALS_WINDOW: Final = 1_000
@@ -314,6 +314,7 @@ class Step:
             customer,
             at,
             ChangeData(segment, self.body.version, at, sequence, cause, clauses, position),
+            "1.0",
         )
         self._put(CHANGES, self.shard, offset, customer.encode(), encode_change(change))
         self.said[segment, kind] += 1
@@ -342,7 +343,7 @@ class Step:
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
         """A dead letter. Too many of them are a bad release rather than bad data, and stop the shard."""
         self._count(error.reason)
-        origin = {"topic": EVENTS, "partition": self.shard, "offset": record.offset}
+        origin = Origin(EVENTS, self.shard, record.offset)
         letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), time_text(self.body.log_time_ms))
         self._put(DEAD_LETTERS, self.shard, record.offset, b"", encode_dead_letter(letter))
         if error.reason not in _TIMELY:

@@ -5,12 +5,13 @@ The shape is ``schemas/segment-change.v1.json``.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from streamer.customers.state import State
 from streamer.values import Json
+from streamer.wire import Instant
 
 from . import tree
 from .plan import Plan
@@ -18,6 +19,9 @@ from .tree import Condition
 
 ENTERED: Final = "segment.entered"
 EXITED: Final = "segment.exited"
+
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Clause(msgspec.Struct, omit_defaults=True):
@@ -39,25 +43,25 @@ class Cause(msgspec.Struct, omit_defaults=True):
 
     kind: Literal["event", "timer", "definitions", "erase", "merge"]
     id: str | None = None
-    due: str | None = None
+    due: Instant | None = None
     version: int | None = None
 
 
 class ChangePosition(msgspec.Struct):
     """Where in the story: a reader skips what is not above the highest it has seen in the shard."""
 
-    shard: int
-    offset: int
-    ordinal: int
+    shard: Count
+    offset: Count
+    ordinal: Count
 
 
 class ChangeData(msgspec.Struct):
     """The body of a change."""
 
-    segment: str
-    definitions: int
-    at: str
-    sequence: int
+    segment: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    definitions: Count
+    at: Instant
+    sequence: Annotated[int, msgspec.Meta(ge=1)]
     cause: Cause
     because: list[Clause]
     position: ChangePosition
@@ -66,18 +70,26 @@ class ChangeData(msgspec.Struct):
 class Change(msgspec.Struct):
     """A CloudEvent 1.0 in structured JSON."""
 
-    id: str
-    source: str
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+-[0-9]+-[0-9]+$")]
+    source: Annotated[str, msgspec.Meta(min_length=1)]
     type: Literal["segment.entered", "segment.exited"]
-    subject: str
-    time: str
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    time: Instant
     data: ChangeData
-    specversion: str = "1.0"
-    datacontenttype: str = "application/json"
+    specversion: Literal["1.0"]  # no default: what lacks it is no CloudEvent
+    datacontenttype: Literal["application/json"] = "application/json"
 
 
 encode_change: Final = msgspec.json.Encoder().encode
-decode_change: Final = msgspec.json.Decoder(Change).decode
+_decoder: Final = msgspec.json.Decoder(Change)
+
+
+def decode_change(raw: bytes) -> Change:
+    """A change as its schema has it; ``msgspec.DecodeError`` for anything else."""
+    change = _decoder.decode(raw)
+    if (change.data.sequence % 2 == 1) != (change.type == ENTERED):
+        raise msgspec.ValidationError(f"a change of sequence {change.data.sequence} is no {change.type}")
+    return change
 
 
 def because(plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str] = frozenset()) -> list[Clause]:

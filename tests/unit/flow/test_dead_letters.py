@@ -1,0 +1,188 @@
+"""A record that is refused is put aside whole, with the reason and the place, and the shard goes on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from streamer.errors import HaltError, StoreUnavailableError
+from streamer.events.admission import REASONS
+from streamer.events.dead_letter import raw_of, read_dead_letter
+from streamer.flow.shard import Plans, Shard
+from streamer.flow.step import Rules
+from streamer.segments.definitions import Definitions
+from streamer.stores.memory import MemoryStore
+from streamer.wire import DEAD_LETTERS, DEAD_RAW_MAX, DeadLetter, LogRecord, Output, definitions_control
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "dead-letter.v1.json").read_text(encoding="utf-8"))
+conforms = jsonschema_rs.Draft202012Validator(SCHEMA).validate
+
+NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+SKEW_MS, LATENESS_MS = Rules().skew_ms, Rules().lateness_ms
+ACCEPTED, DUPLICATE = "accepted", "duplicate"
+
+
+def event(**fields: Any) -> bytes:
+    """A right event, but for ``fields``; None takes a field out."""
+    right = {"event": "Cart Viewed", "messageId": "m-1", "userId": "c-17", "timestamp": NOW_MS}
+    return json.dumps({key: value for key, value in {**right, **fields}.items() if value is not None}).encode()
+
+
+def about(properties: bytes) -> bytes:
+    """A right event with these properties, which need not be JSON."""
+    return event()[:-1] + b', "properties": ' + properties + b"}"
+
+
+RECORDS: dict[str, tuple[bytes, str, str]] = {
+    "nothing": (b"", "not_json", "$"),
+    "null": (b"null", "not_an_object", "$"),
+    "a list": (b"[1]", "not_an_object", "$"),
+    "a number": (b"17", "not_an_object", "$"),
+    "half a record": (event()[:-9], "not_json", "$"),
+    "bytes that are no text": (b"\x80\xff\x00\x01", "bad_utf8", "$"),
+    "a text that is not UTF-8": (about(b'{"name": "M\xfcller"}'), "bad_utf8", "$"),
+    "half of a surrogate pair": (about(b'{"name": "\\ud83d"}'), "bad_utf8", "$.properties.name"),
+    "65,537 bytes": (event(event="E" * 65_500)[:65_500].ljust(65_537), "too_large", "$"),
+    "a megabyte": (b"x" * 1_000_000, "too_large", "$"),
+    "33 deep": (about(b'{"a": ' + b"[" * 31 + b"]" * 31 + b"}"), "too_deep", "$.properties.a" + "[0]" * 30),
+    "100,000 deep": (b"[" * 50_000, "too_deep", "$"),
+    "NaN": (about(b'{"price": NaN}'), "not_finite", "$.properties.price"),
+    "Infinity": (about(b'{"price": -Infinity}'), "not_finite", "$.properties.price"),
+    "1e999": (about(b'{"price": 1e999}'), "not_finite", "$.properties.price"),
+    "2^70": (about(b'{"price": 1180591620717411303424}'), "not_finite", "$.properties.price"),
+    "no messageId": (event(messageId=None), "missing_message_id", "$.messageId"),
+    "an empty messageId": (event(messageId=""), "missing_message_id", "$.messageId"),
+    "no id": (event(userId=None), "missing_id", "$.userId"),
+    "empty ids": (event(userId="", anonymousId=""), "missing_id", "$.userId"),
+    "an id that is a number": (event(userId=17), "wrong_type", "$.userId"),
+    "an id of 257 characters": (event(userId="c" * 257), "bad_text", "$.userId"),
+    "an id that forges a line of a log": (event(userId="c\nERROR"), "bad_text", "$.userId"),
+    "no name": (event(event=None), "missing_event_name", "$.event"),
+    "a name that is an object": (event(event={"a": 1}), "wrong_type", "$.event"),
+    "properties that are a list": (event(properties=[1]), "wrong_type", "$.properties"),
+    "a type that we do not know": (event(type="purchase"), "unknown_type", "$.type"),
+    "no timestamp": (event(timestamp=None), "bad_timestamp", "$.timestamp"),
+    "a timestamp that cannot be read": (event(timestamp="yesterday"), "bad_timestamp", "$.timestamp"),
+    "a timestamp without a zone": (event(timestamp="2026-01-01T00:00:00"), "bad_timestamp", "$.timestamp"),
+    "from the future": (event(timestamp=NOW_MS + SKEW_MS + 1), "future", "$.timestamp"),
+    "too late": (event(timestamp=NOW_MS - LATENESS_MS), "late", "$.timestamp"),
+    "a clock that runs ahead": (event(timestamp=NOW_MS + SKEW_MS), ACCEPTED, ""),
+    "just in time": (event(timestamp=NOW_MS - LATENESS_MS + 1), ACCEPTED, ""),
+    "a key written twice": (about(b'{"price": 1, "price": 2}'), ACCEPTED, ""),
+    "foreign fields": (event(receivedAt="whenever", version=7), ACCEPTED, ""),
+}
+CONTROLS: dict[str, tuple[bytes, str, str]] = {
+    "no control record": (b"{}", "bad_control", "$"),
+    "an unknown control": (b'{"control": "stop"}', "bad_control", "$"),
+    "an erasure of nobody": (b'{"control": "erase"}', "bad_control", "$.customer"),
+    "definitions that are not packed": (
+        b'{"control": "definitions", "version": 1, "digest": "d", "packed": "AAAA"}',
+        "bad_control",
+        "$.packed",
+    ),
+    "definitions under another name": (
+        definitions_control(Definitions(()).content(), "0" * 32, 1),
+        "bad_control",
+        "$.digest",
+    ),
+    "two megabytes": (b" " * 2_000_000, "too_large", "$"),
+}
+
+
+async def new_shard(*, refused_ratio_max: float = 1.0) -> Shard:
+    """A shard at NOW_MS, without segments, that does not halt."""
+    given = Rules(shards=1, refused_ratio_max=refused_ratio_max)
+    store = MemoryStore()
+    shard = await Shard.acquire(0, store, Plans(store, given), given, pause=_never)
+    await shard.process([LogRecord(0, NOW_MS, b'{"control":"tick"}', control=True)])
+    return shard
+
+
+async def _never(_seconds: float) -> None:
+    raise StoreUnavailableError("a store in memory does not come and go")
+
+
+async def outputs_of(shard: Shard, *values: bytes, control: bool = False) -> list[Output]:
+    """What the shard puts out for these records."""
+    at = shard.position.offset
+    records = [LogRecord(at + index, NOW_MS, value, control=control) for index, value in enumerate(values)]
+    return [output for _, outputs in await shard.process(records) for output in outputs]
+
+
+def letter_in(outputs: list[Output]) -> DeadLetter:
+    """The one dead letter, checked against its schema."""
+    [output] = outputs
+    assert output.topic == DEAD_LETTERS
+    conforms(json.loads(output.value))
+    return read_dead_letter(output.value)
+
+
+@pytest.mark.parametrize("name", RECORDS)
+async def test_a_record_is_accepted_or_put_aside_whole(name: str) -> None:
+    """Whoever mends the producer needs the reason, the place and every byte; the next record has done nothing wrong."""
+    raw, reason, path = RECORDS[name]
+    shard = await new_shard()
+    outputs = await outputs_of(shard, raw)
+    if reason == ACCEPTED:
+        assert outputs == []
+    else:
+        letter = letter_in(outputs)
+        assert (letter.reason, letter.path) == (reason, path)
+        assert raw_of(letter) == raw[:DEAD_RAW_MAX]
+        assert (letter.origin.topic, letter.origin.partition, letter.origin.offset) == ("events", 0, 1)
+        assert letter.at == "2026-01-01T00:00:00.000Z"
+    assert shard.step.body.counts == {reason: 1}
+    assert await outputs_of(shard, event(messageId="the next one")) == []
+    assert shard.step.body.counts[ACCEPTED] == 1 + (reason == ACCEPTED)
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+async def test_a_damaged_control_record_is_put_aside_too(name: str) -> None:
+    """It can only come from us or from an attacker: in both cases somebody must see it, and the shop goes on."""
+    raw, reason, path = CONTROLS[name]
+    shard = await new_shard()
+    letter = letter_in(await outputs_of(shard, raw, control=True))
+    assert (letter.reason, letter.path) == (reason, path)
+    assert raw_of(letter) == raw[:DEAD_RAW_MAX]
+    assert await outputs_of(shard, event()) == []
+
+
+async def test_accepted_duplicates_and_refused_are_all_that_was_received() -> None:
+    """Nothing disappears."""
+    shard = await new_shard()
+    raws = [raw.replace(b'"m-1"', f'"m-{number}"'.encode()) for number, (raw, _, _) in enumerate(RECORDS.values())]
+    outputs = await outputs_of(shard, *raws, *raws)
+    wanted = Counter(reason for _, reason, _ in RECORDS.values())
+    again = Counter({DUPLICATE if reason == ACCEPTED else reason: number for reason, number in wanted.items()})
+    assert shard.step.body.counts == wanted + again
+    assert sum(shard.step.body.counts.values()) == len(raws) * 2
+    assert len(outputs) == 2 * (len(raws) - wanted[ACCEPTED])
+    assert [output.ordinal for output in outputs] == [0] * len(outputs)
+
+
+def test_every_reason_of_bytes_and_fields_is_tried_here() -> None:
+    """A reason that no record earns is a promise nobody has looked at."""
+    elsewhere = {"wrong_shard", "unknown_format", "not_a_row", "skipped"}  # forwarded; files and adapters
+    tried = {reason for _, reason, _ in (*RECORDS.values(), *CONTROLS.values())}
+    assert tried - {ACCEPTED} == set(REASONS) - elsewhere
+
+
+async def test_a_bad_release_halts_the_shard() -> None:
+    """When more than one in twenty of a thousand cannot be read, the readers of dead letters cannot keep up: a person must look."""
+    shard = await new_shard(refused_ratio_max=0.05)
+    await outputs_of(shard, *[b"{}"] * 50)
+    with pytest.raises(HaltError, match="51 of 1000"):
+        await outputs_of(shard, b"{}")
+
+
+async def test_late_events_are_no_bad_release() -> None:
+    """A phone that was offline for a week sends them all at once."""
+    shard = await new_shard(refused_ratio_max=0.05)
+    late = [event(messageId=f"m-{number}", timestamp=NOW_MS - LATENESS_MS) for number in range(200)]
+    assert len(await outputs_of(shard, *late)) == 200
+    assert shard.step.body.counts == {"late": 200}
