@@ -13,18 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
-from typing import Any, Final
+from operator import attrgetter
+from typing import Final
 
 import msgspec
 
 from streamer.customers.ids import digest, is_remembered, remember
-from streamer.customers.memories import Update
 from streamer.customers.state import NEVER, State, decode_state, encode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
-from streamer.segments.judge import judge
-from streamer.segments.plan import Plan, Rule, Touches, warming_leaves
+from streamer.segments.judge import judge, wake
+from streamer.segments.plan import Listener, Plan, Rule, warming_leaves
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Origin, Output, encode_dead_letter, raw_text, shard_of
 
@@ -160,13 +160,11 @@ class Step:
                 self._wake(customer, state, offset)
 
     def _wake(self, customer: str, state: State, offset: int) -> None:
-        due_ms, segments = self.plan.next_due(state, state.armed_ms - 1)
-        if due_ms > state.armed_ms:  # the wake-up was early: events have moved the moment since
-            self._arm(customer, state, due_ms)
-            return
-        self._judge(customer, state, due_ms, segments, Cause("timer", due=time_text(due_ms)), offset)
-        self.plan.settle(state, due_ms)
-        self._arm(customer, state, self.plan.next_due(state, due_ms)[0])
+        now = state.armed_ms
+        changed = wake(self.plan, state, now)
+        if changed:
+            self._say_all(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
+        self._arm(customer, state, state.armed_ms)
 
     def _arm(self, customer: str, state: State, due_ms: int) -> None:
         state.armed_ms = due_ms
@@ -215,7 +213,7 @@ class Step:
         if dirty:
             self._judge(customer, state, now, dirty, Cause("event", id=event.message_id), record.offset)
         if is_new:
-            self._arm(customer, state, self.plan.next_due(state, now)[0])
+            self._arm(customer, state, self.plan.next_due(state, now))
         elif state.armed_ms < armed_ms:
             self._arm(customer, state, state.armed_ms)
 
@@ -228,62 +226,30 @@ class Step:
         """Feed the memories that listen; return the segments over leaves that changed. Brings the wake-up forward where needed."""
         dirty: set[int] = set()
         always, indexed = self.plan.dispatch(event)
-        for slot, update, read, touches in always:
+        for _, feed, read in always:
             if read is None:
-                self._feed(state, slot, update, touches, None, t, now, dirty)
-            else:
-                value = read(event)
-                if value is not None:
-                    self._feed(state, slot, update, touches, value, t, now, dirty)
+                feed(state, None, t, now, dirty)
+            elif (value := read(event)) is not None:
+                feed(state, value, t, now, dirty)
         for find, by_value in indexed:
             found = find(event)
             for text in dict.fromkeys(found) if type(found) is list else (found,):
-                for slot, update, read, touches in by_value.get(text, ()) if type(text) is str else ():
+                for _, feed, read in by_value.get(text, ()) if type(text) is str else ():
                     value = None if read is None else read(event)
                     if read is None or value is not None:
-                        self._feed(state, slot, update, touches, value, t, now, dirty)
+                        feed(state, value, t, now, dirty)
         if event.traits:
             self._feed_known(state, self.plan.on_traits, event.traits, t, now, dirty)
         if event.context:
             self._feed_known(state, self.plan.on_context, event.context, t, now, dirty)
         return dirty
 
-    def _feed_known(self, state: State, listeners: Any, source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
-        for slot, update, find, touches in listeners:
+    @staticmethod
+    def _feed_known(state: State, listeners: Sequence[Listener], source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
+        for feed, find in listeners:
             value = find(source)
             if value is not MISSING:
-                self._feed(state, slot, update, touches, value, t, now, dirty)
-
-    @staticmethod
-    def _feed(state: State, slot: int, update: Update, touches: Touches, value: Json, t: int, now: int, dirty: set[int]) -> None:
-        slots = state.slots
-        old = slots.get(slot)
-        plain, wide, known = touches
-        before: list[bool] = []
-        if wide:  # before the update, which may change the old data in place
-            before = [truth(old, now, state) for truth, _, _ in wide]
-        new = slots[slot] = update(old, value, t, now)
-        mask, bit, armed_ms = 0, 1, state.armed_ms
-        for look, _ in plain:
-            holds, due_ms = look(new, now, state)
-            if holds:
-                mask |= bit
-            if due_ms < armed_ms:
-                armed_ms = due_ms
-            bit <<= 1
-        state.armed_ms = armed_ms
-        was = state.truths.get(slot, known)
-        if mask != was:
-            state.truths[slot] = mask
-            turned = mask ^ was
-            for index, (_, segments) in enumerate(plain):
-                if turned >> index & 1:
-                    dirty |= segments
-        if wide:
-            for (truth, due, segments), was_so in zip(wide, before, strict=True):
-                if truth(new, now, state) != was_so:
-                    dirty |= segments
-                state.armed_ms = min(state.armed_ms, due(new, now, state))
+                feed(state, value, t, now, dirty)
 
     # judging
 
@@ -291,10 +257,14 @@ class Step:
         """Let segments be entered and left at ``now``; put out the changes in the order of segment names."""
         changed = judge(self.plan, state, now, dirty)
         if changed:
-            self._touched.add(customer)
-            changed.sort(key=lambda rule: rule.name)
-            for rule in changed:
-                self._say(customer, state, rule, now, cause, offset)
+            self._say_all(customer, state, changed, now, cause, offset)
+
+    def _say_all(self, customer: str, state: State, changed: list[Rule], now: int, cause: Cause, offset: int) -> None:
+        self._touched.add(customer)
+        if len(changed) > 1:
+            changed.sort(key=attrgetter("name"))
+        for rule in changed:
+            self._say(customer, state, rule, now, cause, offset)
 
     def _say(self, customer: str, state: State, rule: Rule, now: int, cause: Cause, offset: int) -> None:
         sequence = state.members[rule.number][0]
@@ -424,7 +394,7 @@ class Step:
             else:
                 state.retired[name] += 1
                 self._put_change(customer, name, state.retired[name], now, cause, [], offset)
-        self._arm(customer, state, self.plan.next_due(state, now)[0])
+        self._arm(customer, state, self.plan.next_due(state, now))
         self.body.cursor = customer
 
     def finish_switch(self) -> None:

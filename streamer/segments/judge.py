@@ -58,11 +58,25 @@ def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
 
 
 def _arm_after(plan: Plan, rule: Rule, state: State, now: int) -> None:
+    if rule.number not in plan.followed:
+        return
     for leaf in plan.leaves_by_segment.get(rule.number, ()):
         state.armed_ms = min(state.armed_ms, leaf.due(leaf.data(state), now, state))
     rest_ms = rule.stay_ms if state.members[rule.number][0] % 2 else rule.cooldown_ms
     if rest_ms:
         state.armed_ms = min(state.armed_ms, now + rest_ms)
+
+
+def wake(plan: Plan, state: State, now: int) -> list[Rule]:
+    """Let time pass up to ``now``, the moment at which the customer is to be looked at: note what it has turned, and judge.
+
+    Arms the next moment, and returns the rules that were entered or left; none when the wake-up was early, since events may have moved
+    what it was for.
+    """
+    dirty, due_ms = plan.pass_time(state, now)
+    changed = judge(plan, state, now, dirty) if dirty else []
+    state.armed_ms = min(due_ms, plan.due_besides(state, now))
+    return changed
 
 
 class Flip(NamedTuple):
@@ -79,11 +93,12 @@ def next_flips(plan: Plan, state: State, after_ms: int) -> dict[str, Flip]:
     """
     ahead = decode_state(encode_state(state))
     found: dict[str, Flip] = {}
-    moment = after_ms
+    plan.settle(ahead, after_ms)
+    moment = plan.next_due(ahead, after_ms)
     for _ in range(STEPS_MAX):
-        moment, segments = plan.next_due(ahead, moment)
         if moment >= NEVER:
             break
-        for rule in judge(plan, ahead, moment, segments):
+        for rule in wake(plan, ahead, moment):
             found.setdefault(rule.name, Flip(moment, ahead.members[rule.number][0] % 2 == 1))
+        moment = ahead.armed_ms
     return found

@@ -19,19 +19,16 @@ from streamer.customers.state import NEVER, State
 from streamer.events.event import Event
 from streamer.values import MISSING, Json, scaled
 
-from . import calendar, leaves, tree
+from . import calendar, leaves, tree, watch
 from .definitions import Definitions, Segment, nodes
-from .leaves import Due, Leaf, Look, Reading, Truth
+from .leaves import Age, Leaf, Reading
+from .looks import Due, Truth, look_distinct, look_pairs
 from .matching import ACTIVITY, Predicate, Reader, compile_where, is_only_selector, read_properties, selector
 from .tree import Condition, Events, Window
 
-Holds = Callable[[State, int], bool]
-Plain = tuple[Look, frozenset[int]]  # a leaf that one memory decides, and the segments it stands in
-Wide = tuple[Truth, Due, frozenset[int]]  # a leaf that needs more: other memories, the zone, memberships
-Touches = tuple[
-    tuple[Plain, ...], tuple[Wide, ...], int
-]  # the leaves over one memory, and the truths of the plain ones when there is nothing
-Entry = tuple[int, Update, Reader | None, Touches]  # memory number, update, what of the event it takes, leaves over it
+Holds = Callable[[State, int], bool]  # at a moment at which the customer is judged, see ``watch``
+Entry = tuple[int, watch.Feed, Reader | None]  # memory number, what feeds it, what of the event it takes
+Listener = tuple[watch.Feed, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
 
 TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
 
@@ -99,11 +96,15 @@ class Plan:
         self.memories: list[Memory] = builder.memories
         self.slots: dict[str, int] = builder.slots
         self.leaves: list[Leaf] = builder.leaves
-        self.rules: list[Rule] = builder.rules
         self.leaf_of: dict[str, Leaf] = builder.leaf_of
         self._leaf_by_atom: dict[int, tuple[tree.Condition, Leaf]] = {}  # atoms live as long as the plan's definitions do
         self.zone_slot: int | None = builder.slots.get(_ZONE_KEY)
         self._index()
+        self.rules: list[Rule] = [builder.rule(number, segment) for number, segment in enumerate(definitions.segments)]
+        for rule in self.rules:
+            rule.dependents = frozenset(user for leaf in self.leaves_by_segment.get(rule.number, ()) for user in leaf.segments)
+        # Segments whose members time may have to look at: they rest after a change, or others refer to them.
+        self.followed = frozenset(rule.number for rule in self.rules if rule.stay_ms or rule.cooldown_ms or rule.dependents)
         self._known: dict[tuple[str, str], Dispatch] = {}
         self.newborn: frozenset[int] = self._newborn()
 
@@ -127,69 +128,56 @@ class Plan:
         for leaf in self.leaves:
             for slot in {*leaf.slots, *((self.zone_slot,) if leaf.zoned and self.zone_slot is not None else ())}:
                 by_slot[slot].append(leaf)
-        self.leaves_by_slot: list[tuple[Leaf, ...]] = [tuple(found) for found in by_slot]
-        self.plain_by_slot: list[tuple[Plain, ...]] = [
-            tuple((leaf.look(), frozenset(leaf.segments)) for leaf in found if leaf.plain) for found in by_slot
-        ]
-        self.wide_by_slot: list[tuple[Leaf, ...]] = [tuple(leaf for leaf in found if not leaf.plain) for found in by_slot]
-        blank = State(generation=0)
-        self.blank_truths: list[int] = [
-            sum(1 << bit for bit, (look, _) in enumerate(found) if look(None, 0, blank)[0]) for found in self.plain_by_slot
-        ]
+        for key, leaf in enumerate((leaf for leaf in self.leaves if leaf.joint), len(self.memories)):
+            leaf.place = (key, 1, 0)
+        self.watches = [watch.Watch(slot, memory.spec, by_slot[slot]) for slot, memory in enumerate(self.memories)]
         self.clock_leaves: tuple[Leaf, ...] = tuple(leaf for leaf in self.leaves if leaf.clock)
+        self._has_others = any(not leaf.plain and not leaf.joint for leaf in self.leaves)
         by_segment: dict[int, list[Leaf]] = {}
         for leaf in self.leaves:
             for number in leaf.sees:
                 by_segment.setdefault(number, []).append(leaf)
         self.leaves_by_segment: dict[int, tuple[Leaf, ...]] = {number: tuple(found) for number, found in by_segment.items()}
-        for rule in self.rules:
-            rule.dependents = frozenset(user for leaf in by_segment.get(rule.number, ()) for user in leaf.segments)
         self._index_events()
 
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
         self._by_prefix: dict[str, Touched] = {}
-        self.on_traits: list[tuple[int, Update, Callable[[dict[str, Json]], Json], Touches]] = []
-        self.on_context: list[tuple[int, Update, Callable[[dict[str, Json]], Json], Touches]] = []
+        self.on_traits: list[Listener] = []
+        self.on_context: list[Listener] = []
         for slot, memory in enumerate(self.memories):
             match memory.source.take:
                 case "trait":
-                    self.on_traits.append((slot, memory.spec.update(), values.lookup_present(memory.source.path), self._touches(slot)))
+                    self.on_traits.append((self._feed(slot, memory), values.lookup_present(memory.source.path)))
                 case "context":
-                    self.on_context.append((slot, memory.spec.update(), values.lookup_present(memory.source.path), self._touches(slot)))
+                    self.on_context.append((self._feed(slot, memory), values.lookup_present(memory.source.path)))
                 case "zone":
-                    self.on_traits.append((slot, memory.spec.update(), _zone_name(1), self._touches(slot)))
-                    self.on_context.append((slot, memory.spec.update(), _zone_name(0), self._touches(slot)))
+                    self.on_traits.append((self._feed(slot, memory), _zone_name(1)))
+                    self.on_context.append((self._feed(slot, memory), _zone_name(0)))
                 case _:
                     self._index_feed(slot, memory)
 
-    def _touches(self, slot: int) -> Touches:
-        """Leaves over a memory as plain tuples."""
-        wide = [leaf for leaf in self.leaves_by_slot[slot] if not leaf.plain]
-        return (
-            self.plain_by_slot[slot],
-            tuple((_by_state(leaf, leaf.truth), _by_state(leaf, leaf.due), frozenset(leaf.segments)) for leaf in wide),
-            self.blank_truths[slot],
-        )
+    def _feed(self, slot: int, memory: Memory) -> watch.Feed:
+        update = memory.spec.update()
+        return self.watches[slot].feed(_each(update) if memory.source.take == "number" else update)
 
     def _index_feed(self, slot: int, memory: Memory) -> None:
-        feed, touches = memory.source, self._touches(slot)
-        update = _each(memory.spec.update()) if feed.take == "number" else memory.spec.update()
+        feed, give = memory.source, self._feed(slot, memory)
         if feed.take == "step":
             read = _step_bits(feed)
             for name in sorted({name for events in _all_steps(feed) for name in events.names}):
-                self._touched(name).always.append((slot, update, read, touches))
+                self._touched(name).always.append((slot, give, read))
             return
         assert feed.events is not None
         where = feed.events.where
         found = selector(where)
         if found is None:
-            entry: Entry = (slot, update, _reader(feed, compile_where(where) if where is not None else None), touches)
+            entry: Entry = (slot, give, _reader(feed, compile_where(where) if where is not None else None))
             for name in feed.events.names:
                 self._touched(name).always.append(entry)
             return
         path, texts = found
-        entry = (slot, update, _reader(feed, None if is_only_selector(where) or where is None else compile_where(where)), touches)
+        entry = (slot, give, _reader(feed, None if is_only_selector(where) or where is None else compile_where(where)))
         for name in feed.events.names:
             for text in texts:
                 self._touched(name).by_value.setdefault(path, {}).setdefault(text, []).append(entry)
@@ -240,46 +228,76 @@ class Plan:
         """Every segment a customer may be in or may have to leave: what anyone may be in, what is remembered, and where they are."""
         found = {*self.newborn, *state.members}
         for slot in state.slots:
-            for leaf in self.leaves_by_slot[slot]:
+            for leaf in self.watches[slot].leaves:
                 found |= leaf.segments
         return found
 
-    def next_due(self, state: State, after_ms: int) -> tuple[int, set[int]]:
-        """The first moment after ``after_ms`` at which time alone may change something for a customer, and the segments to judge then."""
-        best, users = NEVER, set[int]()
-
-        def offer(due: int, segments: Iterable[int]) -> None:
-            nonlocal best, users
-            if due < best:
-                best, users = due, set(segments)
-            elif due == best and due != NEVER:
-                users.update(segments)
-
+    def pass_time(self, state: State, now: int) -> tuple[set[int], int]:
+        """Note what time has turned up to ``now``, when the customer's earliest moment has come; return the segments to judge, and the next
+        moment after ``now`` as far as memories alone tell it."""
+        dirty, best = set[int](), NEVER
+        truths, watches = state.truths, self.watches
         for slot, data in state.slots.items():
-            for look, segments in self.plain_by_slot[slot]:
-                due = look(data, after_ms, state)[1]
-                if due <= best:
-                    offer(due, segments)
-            for leaf in self.wide_by_slot[slot]:
-                offer(leaf.due(leaf.data(state), after_ms, state), leaf.segments)
-        for leaf in self.clock_leaves:
-            offer(leaf.due(None, after_ms, state), leaf.segments)
-        for number, (changes, at_ms) in state.members.items():
-            for leaf in self.leaves_by_segment.get(number, ()):
-                offer(leaf.due(leaf.data(state), after_ms, state), leaf.segments)
-            rule = self.rules[number]
-            rest_ms = rule.stay_ms if changes % 2 else rule.cooldown_ms
-            if rest_ms and at_ms + rest_ms > after_ms:
-                offer(at_ms + rest_ms, (number,))
-        return best, users
+            over = watches[slot]
+            if over.timed is not None:
+                mask, due_ms = over.timed(data, now, state)
+                if due_ms < best:
+                    best = due_ms
+                was = truths.get(slot, over.blank)
+                turned = (was ^ mask) & over.timed_bits
+                if turned:
+                    watch.keep(truths, slot, was ^ turned, over.blank)
+                    dirty |= over.turned(turned)
+        for leaf in self._others_of(state):
+            if leaf.due(leaf.data(state), now - 1, state) <= now:
+                dirty |= leaf.segments
+        for number in self.followed.intersection(state.members) if self.followed else ():
+            if self._rest_end_ms(state, number) == now:
+                dirty.add(number)
+        return dirty, best
+
+    def due_besides(self, state: State, now: int) -> int:
+        """The next moment after ``now`` that calendar, zone, and memberships may bring."""
+        best = NEVER
+        for leaf in self._others_of(state):
+            best = min(best, leaf.due(leaf.data(state), now, state))
+        for number in self.followed.intersection(state.members) if self.followed else ():
+            end_ms = self._rest_end_ms(state, number)
+            if now < end_ms < best:
+                best = end_ms
+        return best
+
+    def _rest_end_ms(self, state: State, number: int) -> int:
+        """When a stay or cool-down ends; the moment of the change itself where there is none."""
+        changes, at_ms = state.members[number]
+        return at_ms + (self.rules[number].stay_ms if changes % 2 else self.rules[number].cooldown_ms)
+
+    def _others_of(self, state: State) -> Iterable[Leaf]:
+        """The leaves that no memory alone decides and that time can turn for this customer; some may come twice."""
+        if not self._has_others:
+            return ()
+        found = [leaf for slot in state.slots for leaf in self.watches[slot].others]
+        found += self.clock_leaves
+        return found + [leaf for number in self.followed.intersection(state.members) for leaf in self.leaves_by_segment.get(number, ())]
+
+    def next_due(self, state: State, now: int) -> int:
+        """The first moment after ``now`` at which time alone may change something for a customer."""
+        best = self.due_besides(state, now)
+        for slot, data in state.slots.items():
+            timed = self.watches[slot].timed
+            if timed is not None:
+                best = min(best, timed(data, now, state)[1])
+        return best
 
     def settle(self, state: State, now: int) -> None:
-        """Note which plain leaves hold at ``now``: after time has changed some, or the definitions did."""
+        """Find out anew what holds at ``now``: the definitions have changed, or a copy is looked at ahead of its time."""
         truths: dict[int, int] = {}
         for slot, data in state.slots.items():
-            mask = sum(1 << bit for bit, (look, _) in enumerate(self.plain_by_slot[slot]) if look(data, now, state)[0])
-            if mask != self.blank_truths[slot]:
-                truths[slot] = mask
+            over = self.watches[slot]
+            watch.keep(truths, slot, over.look(data, now, state)[0], over.blank)
+            for leaf in over.joint:
+                if leaf.place is not None:
+                    watch.keep(truths, leaf.place[0], int(leaf.holds(state, now)), 0)
         state.truths = truths
 
     def carry(self, state: State, old: Plan) -> list[str]:
@@ -302,10 +320,6 @@ class Plan:
                     gone.append(name)
         state.slots, state.members = slots, members
         return sorted(gone)
-
-
-def _by_state(leaf: Leaf, function: Callable[[Data, int, State], Any]) -> Callable[[Data, int, State], Any]:
-    return lambda _data, now, state: function(leaf.data(state), now, state)
 
 
 def _zone_name(rank: int) -> Callable[[dict[str, Json]], Json]:
@@ -438,7 +452,9 @@ class _Builder:
         self.slots = {memory.key: slot for slot, memory in enumerate(self.memories)}
         self.leaf_of: dict[str, Leaf] = {}
         self.leaves: list[Leaf] = []
-        self.rules = [self._rule(number, segment) for number, segment in enumerate(plan.definitions.segments)]
+        for number, segment in enumerate(plan.definitions.segments):
+            for condition in segment.conditions:
+                self._make_leaves(condition, number)
 
     # first pass
 
@@ -535,26 +551,35 @@ class _Builder:
 
     # second pass
 
-    def _rule(self, number: int, segment: Segment) -> Rule:
-        when = self._condition(segment.when, number)
-        leave = None if segment.exit is None else self._condition(segment.exit, number)
+    def _make_leaves(self, node: Condition, user: int) -> None:
+        match node:
+            case tree.And(of=of) | tree.Or(of=of):
+                for part in of:
+                    self._make_leaves(part, user)
+            case tree.Not(of=of):
+                self._make_leaves(of, user)
+            case _:
+                self._leaf(node).segments.add(user)
+
+    # third pass, when leaves have their places
+
+    def rule(self, number: int, segment: Segment) -> Rule:
+        """One segment, compiled."""
+        when = self._condition(segment.when)
+        leave = None if segment.exit is None else self._condition(segment.exit)
         return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment)
 
-    def _condition(self, node: Condition, user: int) -> Holds:
+    def _condition(self, node: Condition) -> Holds:
         match node:
             case tree.And(of=of):
-                parts = [self._condition(part, user) for part in of]
-                return lambda state, now: all(part(state, now) for part in parts)
+                return _all_hold([self._condition(part) for part in of])
             case tree.Or(of=of):
-                parts = [self._condition(part, user) for part in of]
-                return lambda state, now: any(part(state, now) for part in parts)
+                return _any_holds([self._condition(part) for part in of])
             case tree.Not(of=of):
-                inner = self._condition(of, user)
+                inner = self._condition(of)
                 return lambda state, now: not inner(state, now)
             case _:
-                leaf = self._leaf(node)
-                leaf.segments.add(user)
-                return leaf.holds
+                return _noted(self._leaf(node))
 
     def _leaf(self, node: Any) -> Leaf:
         text = tree.text(node)
@@ -600,10 +625,8 @@ class _Builder:
     def _since(self, text: str, node: Any, op: str, limit_ms: int) -> Leaf:
         leaf = leaves.since_leaf(text, self._moment(node), op, limit_ms)
         match node:
-            case tree.Since(time=tree.First()):
-                leaf.quick = leaves.look_since(limit_ms, op)
-            case tree.Since(time=tree.Last(events=events)) if self._newest_slot(events)[1] == 1:
-                leaf.quick = leaves.look_since(limit_ms, op)
+            case tree.Since(time=tree.First() | tree.Last()):
+                leaf.age = Age(1, limit_ms if op in (">=", "<") else limit_ms + 1, young=op in ("<", "<="))
             case _:
                 pass
         return leaf
@@ -625,7 +648,7 @@ class _Builder:
             case tree.Count() | tree.Active() | tree.Aggregate(name="distinct"):
                 return leaves.count_leaf(text, self._reading(left, items=(right,)), op, right)
             case tree.Aggregate():
-                return leaves.scaled_leaf(text, self._reading(left), op, right)
+                return self._scaled(text, left, op, right)
             case tree.Clock(unit=unit):
                 compare = values.COMPARE[op]
                 return leaves.clock_leaf(text, unit, lambda value: compare(value, right), self._zone_of)
@@ -641,13 +664,23 @@ class _Builder:
         leaf = leaves.count_leaf(text, reading, op, right)
         leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
-            leaf.quick = leaves.look_at_least(keep, least, within_ms, negated=op in ("<", "<="))
+            leaf.age = Age(least, within_ms, young=op in (">=", ">"))
+        return leaf
+
+    def _scaled(self, text: str, node: tree.Aggregate, op: str, right: float) -> Leaf:
+        """A sum, average or extreme."""
+        leaf, window = leaves.scaled_leaf(text, self._reading(node), op, right), node.window
+        if node.name in ("sum", "avg") and window.within_ms and not window.before_ms:
+            leaf.look = look_pairs(node.name, window.within_ms, op, round(right * values.SCALE))
         return leaf
 
     def _distinct(self, text: str, node: tree.Aggregate, op: str, right: int) -> Leaf:
         """The same over the newest different values."""
-        leaf = leaves.count_leaf(text, self._reading(node), op, right)
-        return _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, node.window.within_ms))
+        leaf, within_ms = leaves.count_leaf(text, self._reading(node), op, right), node.window.within_ms
+        leaf = _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, within_ms))
+        if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
+            leaf.look = look_distinct(least, within_ms, negated=op in ("<", "<="))
+        return leaf
 
     def _did(self, text: str, events: Events, window: Window) -> Leaf:
         if window.before_ms:
@@ -660,7 +693,7 @@ class _Builder:
             return leaves.count_leaf(text, replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,)), ">=", 1)
         truth, due = leaves.at_least(keep, 1, window.within_ms)
         leaf = Leaf(text, truth, due, lambda data, now, state: _time_or_none(newest(data)), slots=(slot,), span_ms=window.within_ms)
-        leaf.quick = leaves.look_at_least(keep, 1, window.within_ms, negated=False)
+        leaf.age = Age(1, window.within_ms or NEVER, young=True)
         return leaf
 
     def _newest_slot(self, events: Events) -> tuple[int, int]:
@@ -753,6 +786,28 @@ class _Builder:
                 return _moment_of_membership(self._numbers[name], inside=False)
             case _:
                 raise AssertionError(f"no moment for {type(node).__name__}")
+
+
+def _noted(leaf: Leaf) -> Holds:
+    """Whether a leaf holds, by what the state has noted of it."""
+    if leaf.place is None:
+        return leaf.holds
+    key, bit, blank = leaf.place
+    return lambda state, now: state.truths.get(key, blank) & bit != 0
+
+
+def _all_hold(parts: list[Holds]) -> Holds:
+    if len(parts) == 2:
+        first, second = parts
+        return lambda state, now: first(state, now) and second(state, now)
+    return lambda state, now: all(part(state, now) for part in parts)
+
+
+def _any_holds(parts: list[Holds]) -> Holds:
+    if len(parts) == 2:
+        first, second = parts
+        return lambda state, now: first(state, now) or second(state, now)
+    return lambda state, now: any(part(state, now) for part in parts)
 
 
 def _by_threshold(leaf: Leaf, op: str, right: int, at_least: Callable[[int], tuple[Truth, Due]]) -> Leaf:

@@ -1,0 +1,142 @@
+"""Truth and due of one leaf in one pass over its memory, where a pass costs something.
+
+A leaf is asked after each event that feeds its memory and whenever its customer is woken, so this is where a worker spends its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Final
+
+from streamer.customers.memories import ASIDE, Data
+from streamer.customers.state import NEVER, State
+from streamer.values import Json
+
+Truth = Callable[[Data, int, State], bool]
+Due = Callable[[Data, int, State], int]
+LookOne = Callable[[Data, int, State], tuple[bool, int]]  # truth and due
+
+LOOK_AHEAD: Final = 8  # moments looked through for the one that flips; then the customer is rather woken for nothing
+SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
+
+
+def never_due(_data: Data, _now: int, _state: State) -> int:
+    """For leaves that only events can change."""
+    return NEVER
+
+
+def places(data: Data, width: int) -> range:
+    """Where the entries of a memory begin, behind its head."""
+    return range(1, 0 if data is None else len(data), width)
+
+
+def labels_in(data: Data, after: int, until: int) -> dict[str, tuple[int, int]]:
+    """Number and newest time of each text in a stretch of a ``Labels`` memory."""
+    found: dict[str, tuple[int, int]] = {}
+    for at in places(data, 3):
+        t, text, number = data[at], data[at + 1], data[at + 2]
+        if after < t <= until:
+            found[text] = (found.get(text, (0, 0))[0] + number, t)
+    return found
+
+
+def look_distinct(least: int, within_ms: int, *, negated: bool) -> LookOne:
+    """``distinct >= least`` in a window that ends now."""
+
+    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None or len(data) < least:
+            return negated, NEVER
+        end_ms = next(islice(reversed(data.values()), least - 1, None)) + within_ms
+        return (not negated, end_ms) if end_ms > now else (negated, NEVER)
+
+    return look
+
+
+def look_pairs(name: str, within_ms: int, op: str, limit: int) -> LookOne:
+    """``count``, ``sum`` or ``avg`` over a ``Pairs`` memory in a window that ends now, against a limit in the memory's units.
+
+    What is in the window is added up, then taken away again from the oldest on until the answer turns.
+    """
+    sign, is_average, missing = SIGNS[op], name == "avg", op == "!="
+    field = 2 if name == "count" else 1
+
+    def holds(total: int, number: int) -> bool:
+        if is_average:
+            return sign(total, limit * number) if number else missing
+        return sign(total, limit)
+
+    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None:
+            return holds(0, 0), NEVER
+        start, end = 1, len(data)
+        while start < end and data[start] + within_ms <= now:
+            start += 3
+        total, number = sum(data[start + field : end : 3]), sum(data[start + 2 : end : 3])
+        before = holds(total, number)
+        for _ in range(LOOK_AHEAD):
+            if start >= end:
+                return before, NEVER
+            t = data[start]
+            while start < end and data[start] == t:
+                total -= data[start + field]
+                number -= data[start + 2]
+                start += 3
+            if holds(total, number) != before:
+                return before, t + within_ms
+        return before, data[start] + within_ms if start < end else NEVER
+
+    return look
+
+
+def look_top(within_ms: int, holds: Callable[[Json], bool], first_of: Callable[[dict[str, tuple[int, int]]], Json]) -> LookOne:
+    """A condition on the top value of a window that ends now.
+
+    Only the leader's own events leaving the window can bring another value to the top, and only once so many have left as it is ahead:
+    that is when the customer has to be looked at again, not at every expiry.
+    """
+
+    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        after = now - within_ms
+        found = labels_in(data, after, now)
+        if not found:
+            return holds(None), NEVER
+        truth = holds(first_of(found))
+        if len(found) == 1:
+            return truth, data[-3] + within_ms
+        leader = max(found, key=lambda text: found[text][0])
+        ahead = found[leader][0] - max(entry[0] for text, entry in found.items() if text != leader)
+        if ahead == 0:
+            return truth, next(data[at] for at in range(1, len(data), 3) if data[at] > after) + within_ms
+        for at in range(1, len(data), 3):
+            if data[at + 1] == leader and data[at] > after:
+                ahead -= data[at + 2]
+                if ahead <= 0:
+                    return truth, data[at] + within_ms
+        return truth, NEVER
+
+    return look
+
+
+def look_sequence(wait_ms: int, over_ms: int) -> LookOne:
+    """A completed match, and nothing that forbids it; data as ``memories.Steps`` keeps it."""
+
+    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None:
+            return False, NEVER
+        best, due_ms = data[1], NEVER
+        for completion in data[2]:  # ascending
+            if completion + wait_ms > now:
+                due_ms = completion + wait_ms
+                break
+            if completion > best:
+                best = completion
+        if best == ASIDE:
+            return False, due_ms
+        if not over_ms:
+            return True, due_ms
+        end_ms = best + wait_ms + over_ms
+        return (True, min(due_ms, end_ms)) if end_ms > now else (False, due_ms)
+
+    return look

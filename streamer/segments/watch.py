@@ -1,0 +1,275 @@
+"""What stands over one memory: which leaves hold, when time alone may first turn one, and which segments are to be judged when one turns.
+
+An event feeds a handful of memories, and leaves of many segments stand over each. Asking them one by one was half of an event's cost; most
+need no call of their own. Leaves over a single time differ only in the age at which they turn, so one binary search answers them all.
+Leaves over a known value change only with it, so their answers are remembered by value.
+
+What holds is kept in the state, a bit for each leaf (``State.truths``, by the number of the memory). It is right at every moment at which
+the customer is judged: an event asks anew about the memories it feeds, and a timer fires at every moment at which time turns a leaf.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from streamer.customers import memories
+from streamer.customers.memories import Data, Spec, Update
+from streamer.customers.state import NEVER, State
+from streamer.values import Json
+
+from .leaves import Leaf
+from .looks import Due, LookOne, Truth, never_due
+
+Look = Callable[[Data, int, State], tuple[int, int]]  # (data, now, state) -> (bits of what holds, the first moment one may turn)
+Placed = Sequence[tuple[int, Leaf]]  # leaves with their bits
+Feed = Callable[[State, Json, int, int, set[int]], None]  # (state, value, event time, now, segments to judge)
+
+REMEMBERED_MAX: Final = 4_096  # answers remembered by value, and sets of segments by what turned: values are producers' texts
+
+
+class Watch:
+    """The leaves over the memory numbered ``slot``.
+
+    ``plain`` ones are decided by it alone and have bits here; ``joint`` ones are decided by several memories and have a key of their own;
+    all ``others`` (of calendar, zone and segments) are asked before and after.
+    """
+
+    def __init__(self, slot: int, spec: Spec, leaves: Sequence[Leaf]) -> None:
+        self.slot = slot
+        self.leaves = tuple(leaves)
+        self.plain = [leaf for leaf in leaves if leaf.plain]
+        self.joint = [leaf for leaf in leaves if leaf.joint]
+        self.others = tuple(leaf for leaf in leaves if not leaf.plain and not leaf.joint)
+        placed = [(1 << bit, leaf) for bit, leaf in enumerate(self.plain)]
+        timed = [(bit, leaf) for bit, leaf in placed if leaf.due is not never_due]
+        self.blank = blank_bits(placed)
+        self.look = look_over(spec, placed)
+        self.timed = look_over(spec, timed) if timed else None
+        self.timed_bits = sum(bit for bit, _ in timed)
+        self._spec, self._placed = spec, placed
+        self._turned: dict[int, frozenset[int]] = {}
+        for bit, leaf in placed:
+            leaf.place = (slot, bit, self.blank)
+
+    def turned(self, bits: int) -> frozenset[int]:
+        """The segments in which any of the leaves with these bits stands."""
+        found = self._turned.get(bits)
+        if found is None:
+            found = frozenset(number for bit, leaf in self._placed if bit & bits for number in leaf.segments)
+            if len(self._turned) < REMEMBERED_MAX:
+                self._turned[bits] = found
+        return found
+
+    def feed(self, update: Update) -> Feed:
+        """Feed the memory, bring the wake-up forward where needed, and note the segments over leaves that turned."""
+        single = _holds_one_time(self._spec) and self.plain and all(leaf.age is not None for leaf in self.plain)
+        feed = self._feed_time() if single else self._feed_any(update)
+        if self.joint:
+            feed = _then_joint(feed, self.joint)
+        return _around_others(feed, self.others) if self.others else feed
+
+    def _feed_any(self, update: Update) -> Feed:
+        slot, look, blank, turned = self.slot, self.look, self.blank, self.turned
+
+        def feed(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+            slots, truths = state.slots, state.truths
+            new = slots[slot] = update(slots.get(slot), value, t, now)
+            mask, due_ms = look(new, now, state)
+            if due_ms < state.armed_ms:
+                state.armed_ms = due_ms
+            was = truths.get(slot, blank)
+            if mask != was:
+                keep(truths, slot, mask, blank)
+                dirty |= turned(mask ^ was)
+
+        return feed
+
+    def _feed_time(self) -> Feed:
+        """The most frequent of all: one time, and leaves that turn at an age. An event that does not move the time changes nothing."""
+        slot, blank, turned = self.slot, self.blank, self.turned
+        flips, masks = _age_table(self._placed)
+        is_newest = isinstance(self._spec, memories.Newest)
+
+        def feed(state: State, _value: Json, t: int, now: int, dirty: set[int]) -> None:
+            slots, truths = state.slots, state.truths
+            old = slots.get(slot)
+            if old is not None and (old >= t if is_newest else old <= t):
+                return
+            slots[slot] = t
+            at = bisect_right(flips, now - t)
+            mask, due_ms = masks[at], t + flips[at]
+            if due_ms < state.armed_ms:
+                state.armed_ms = due_ms
+            was = truths.get(slot, blank)
+            if mask != was:
+                keep(truths, slot, mask, blank)
+                dirty |= turned(mask ^ was)
+
+        return feed
+
+
+def keep(truths: dict[int, int], key: int, mask: int, blank: int) -> None:
+    """Note what holds; what holds of nobody in particular takes no room."""
+    if mask == blank:
+        truths.pop(key, None)
+    else:
+        truths[key] = mask
+
+
+def _then_joint(feed: Feed, joint: Sequence[Leaf]) -> Feed:
+    parts = [(leaf.place[0], leaf.truth, frozenset(leaf.segments)) for leaf in joint if leaf.place is not None]
+
+    def feed_joint(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        feed(state, value, t, now, dirty)
+        truths = state.truths
+        for key, truth, segments in parts:
+            holds = truth(None, now, state)
+            if holds != (key in truths):
+                keep(truths, key, int(holds), 0)
+                dirty |= segments
+
+    return feed_joint
+
+
+def _around_others(feed: Feed, others: Sequence[Leaf]) -> Feed:
+    parts = [(leaf, frozenset(leaf.segments)) for leaf in others]
+
+    def feed_others(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        before = [leaf.holds(state, now) for leaf, _ in parts]  # now: the update may change the old data in place
+        feed(state, value, t, now, dirty)
+        for (leaf, segments), was_so in zip(parts, before, strict=True):
+            data = leaf.data(state)
+            if leaf.truth(data, now, state) != was_so:
+                dirty |= segments
+            due_ms = leaf.due(data, now, state)
+            if due_ms < state.armed_ms:
+                state.armed_ms = due_ms
+
+    return feed_others
+
+
+# one question for many leaves -------------------------------------------------------------------------------------------
+
+
+def blank_bits(placed: Placed) -> int:
+    """What holds of a customer of whom nothing is remembered."""
+    return sum(bit for bit, leaf in placed if leaf.truth(None, 0, State(generation=0)))
+
+
+def look_over(spec: Spec, placed: Placed) -> Look:
+    """The one question that stands for all of these leaves over a memory."""
+    aged = [(bit, leaf) for bit, leaf in placed if leaf.age is not None]
+    others = [(bit, leaf) for bit, leaf in placed if leaf.age is None]
+    looks: list[Look] = []
+    if aged:
+        looks.append(_by_age_of_one(aged) if _holds_one_time(spec) else _by_age(aged))
+    if others and isinstance(spec, memories.Known) and all(leaf.due is never_due for _, leaf in others):
+        looks.append(_by_value(others))
+    elif others:
+        looks.append(_each(others))
+    return looks[0] if len(looks) == 1 else _all_of(looks)
+
+
+def _holds_one_time(spec: Spec) -> bool:
+    return isinstance(spec, memories.Oldest) or (isinstance(spec, memories.Newest) and spec.keep == 1)
+
+
+def _all_of(looks: Sequence[Look]) -> Look:
+    def look(data: Data, now: int, state: State) -> tuple[int, int]:
+        mask, due_ms = 0, NEVER
+        for ask in looks:
+            bits, end_ms = ask(data, now, state)
+            mask |= bits
+            if end_ms < due_ms:
+                due_ms = end_ms
+        return mask, due_ms
+
+    return look
+
+
+def _age_table(placed: Placed) -> tuple[list[int], list[int]]:
+    """Ages at which a leaf over one time turns, ascending, ``NEVER`` last; and what holds up to each of them."""
+    ages = [(bit, leaf.age) for bit, leaf in placed if leaf.age is not None]
+    flips = sorted({age.flip_ms for _, age in ages} | {NEVER})
+    return flips, [sum(bit for bit, age in ages if (flip <= age.flip_ms) == age.young) for flip in flips]
+
+
+def _by_age_of_one(placed: Placed) -> Look:
+    blank = blank_bits(placed)
+    flips, masks = _age_table(placed)
+
+    def look(data: Data, now: int, _state: State) -> tuple[int, int]:
+        if data is None:
+            return blank, NEVER
+        at = bisect_right(flips, now - data)
+        return masks[at], data + flips[at]
+
+    return look
+
+
+def _by_age(placed: Placed) -> Look:
+    """Over times ascending: each leaf has its rank among the newest."""
+    blank = blank_bits(placed)
+    ages = [(bit, leaf.age) for bit, leaf in placed if leaf.age is not None]
+    parts = [(age.rank, age.flip_ms, bit) for bit, age in ages]
+    past = sum(bit for bit, age in ages if not age.young)
+
+    def look(data: Data, now: int, _state: State) -> tuple[int, int]:
+        if data is None:
+            return blank, NEVER
+        mask, due_ms, size = past, NEVER, len(data)
+        for rank, flip_ms, bit in parts:
+            if rank <= size:
+                end_ms = data[-rank] + flip_ms
+                if end_ms > now:
+                    mask ^= bit
+                    if end_ms < due_ms:
+                        due_ms = end_ms
+        return mask, due_ms
+
+    return look
+
+
+def _by_value(placed: Placed) -> Look:
+    """Over the newest or oldest value, where time turns none of the leaves."""
+    known: dict[str, int] = {}
+
+    def ask(data: Data, now: int, state: State) -> int:
+        return sum(bit for bit, leaf in placed if leaf.truth(data, now, state))
+
+    def look(data: Data, now: int, state: State) -> tuple[int, int]:
+        value: Json = data[1] if data is not None else None
+        if type(value) is not str:
+            return ask(data, now, state), NEVER
+        mask = known.get(value)
+        if mask is None:
+            mask = ask(data, now, state)
+            if len(known) < REMEMBERED_MAX:
+                known[value] = mask
+        return mask, NEVER
+
+    return look
+
+
+def _each(placed: Placed) -> Look:
+    parts = [(bit, leaf.look or _look_of(leaf.truth, leaf.due)) for bit, leaf in placed]
+
+    def look(data: Data, now: int, state: State) -> tuple[int, int]:
+        mask, due_ms = 0, NEVER
+        for bit, ask in parts:
+            holds, end_ms = ask(data, now, state)
+            if holds:
+                mask |= bit
+            if end_ms < due_ms:
+                due_ms = end_ms
+        return mask, due_ms
+
+    return look
+
+
+def _look_of(truth: Truth, due: Due) -> LookOne:
+    if due is never_due:
+        return lambda data, now, state: (truth(data, now, state), NEVER)
+    return lambda data, now, state: (truth(data, now, state), due(data, now, state))
