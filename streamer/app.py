@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import faust
 import msgspec
@@ -33,7 +35,7 @@ from .wire import COMMANDS, Control, definitions_control, encode_control, shard_
 
 log: Any = structlog.get_logger("streamer.app")
 
-STOP_SECONDS: Final = 9.5  # SIGTERM to exit is promised within ten
+STOP_SECONDS: Final = 8.5  # SIGTERM to exit is promised within ten; the segmenter takes six at most
 VERSION_KEY: Final = "definitions-version"
 
 
@@ -130,14 +132,34 @@ async def _first_definitions(settings: Settings, client: AIOKafkaProducer, store
         log.info("definitions published", action="publish", digest=digest, version=version)
 
 
-def make_app(parts: Parts) -> faust.App:
-    """The Faust application around the segmenter."""
+class _App(faust.App):
+    """A Faust application that starts the segmenter beside its own consumer, and stops it first.
+
+    As an ordinary service it would wait until Faust has joined the group of the command topic, which takes a session timeout when a worker
+    died while joining it: a minute without segments for the sake of a topic on which nothing may come all year.
+    """
+
+    def __init__(self, segmenter: Segmenter, *args: Any, **kwargs: Any) -> None:
+        self.segmenter = segmenter
+        super().__init__(*args, **kwargs)
+
+    def on_init_dependencies(self) -> Iterable[Any]:
+        return [self.segmenter, *super().on_init_dependencies()]
+
+    async def on_stop(self) -> None:
+        await self.segmenter.stop()
+        await super().on_stop()
+
+
+def make_app(parts: Parts, folder: str) -> faust.App:
+    """The Faust application around the segmenter. ``folder`` is where Faust may keep files; it keeps none of ours."""
     settings = parts.settings
-    app = faust.App(
+    app = _App(
+        parts.segmenter,
         f"{settings.group}-control",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
         env_prefix="STREAMER_FAUST_",  # Faust reads the environment over everything else: keep strangers' variables out
-        datadir=tempfile.mkdtemp(prefix="streamer-"),
+        datadir=folder,
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
@@ -150,9 +172,9 @@ def make_app(parts: Parts) -> faust.App:
         web_port=settings.web_port,
         web_tables_enabled=False,
         web_router_enabled=False,
-        broker_session_timeout=30.0,
+        broker_session_timeout=settings.session_timeout / 1_000,
+        broker_heartbeat_interval=settings.session_timeout / 10_000,
     )
-    app.service(parts.segmenter)  # type: ignore[arg-type] - Faust takes a ready service too, its annotation says a class
     _add_commands(app, parts)
     _add_pages(app, parts)
     return app
@@ -232,6 +254,7 @@ class _Worker(faust.Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.finished = asyncio.Event()
+        self.spinner = None  # it writes escape codes even where there is no terminal
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
@@ -242,15 +265,28 @@ async def run_worker(settings: Settings) -> None:
     """Run until a signal; raises what stopped it otherwise."""
     async with starting(settings) as (client, store):
         await _first_definitions(settings, client, store)
+        folder = tempfile.TemporaryDirectory(prefix="streamer-")
         metrics = Metrics()
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics)
-        app = make_app(Parts(settings, store, client, metrics, segmenter))
+        app = make_app(Parts(settings, store, client, metrics, segmenter), folder.name)
         worker = _Worker(app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True, loop=asyncio.get_running_loop())
         await worker.start()
         await worker.stop()  # after a crash; a signal has begun it already
-        await asyncio.wait_for(worker.finished.wait(), STOP_SECONDS)
+        try:
+            await asyncio.wait_for(worker.finished.wait(), STOP_SECONDS)
+        except TimeoutError:
+            folder.cleanup()
+            _leave(segmenter)
+        folder.cleanup()
         if worker.crash_reason is not None:
             raise worker.crash_reason
+
+
+def _leave(segmenter: Segmenter) -> NoReturn:
+    """End the process although Faust's own consumer hangs: it cannot be stopped while it joins its group, and it holds nothing of ours."""
+    log.warning("left without waiting for the command topic's consumer", action="stop", segmenter=segmenter.state)
+    sys.stdout.flush()
+    os._exit(0 if segmenter.finished.is_set() else 1)
 
 
 __all__ = ["check_manifest", "configure_logging", "erase", "make_app", "publish_definitions", "run_command", "run_worker", "starting"]

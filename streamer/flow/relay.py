@@ -6,6 +6,7 @@ goes on behind that; should a former owner still publish, readers drop what is n
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
@@ -47,6 +48,7 @@ class Relay:
         self._tails: dict[str, Place] = {}
         self._queue: deque[tuple[Position, Sequence[Output]]] = deque()
         self._queued = Position(0, 0)
+        self._turning = asyncio.Lock()  # a revocation may want the rest published while the worker's own loop publishes
         self.backlog = 0
 
     async def start(self) -> None:
@@ -74,7 +76,14 @@ class Relay:
         return self.backlog > BACKLOG_MAX
 
     async def turn(self) -> bool:
-        """Publish what is queued, then trim it; False if there was nothing. After an error the same is tried again by the next call."""
+        """Publish what is queued, then trim it; False if there was nothing. After an error the same is tried again by the next call.
+
+        Calls at the same time take turns.
+        """
+        async with self._turning:
+            return await self._turn()
+
+    async def _turn(self) -> bool:
         if not self._queue:
             return False
         batch = [self._queue[index] for index in range(min(len(self._queue), ENTRIES_AT_ONCE))]

@@ -243,6 +243,7 @@ class RedisStore:
     async def close(self) -> None:
         """See ``Store``."""
         await self._client.aclose()
+        await self._client.connection_pool.disconnect()  # given to the client, so the client leaves it open
 
 
 class _Transaction:

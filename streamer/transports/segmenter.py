@@ -40,7 +40,7 @@ MAINTAIN_SECONDS: Final = 0.25
 GROUP_COMMIT_SECONDS: Final = 5.0
 WAIT_FENCED_SECONDS: Final = 5.0  # a zombie learns within two heartbeats that its shards are somebody else's
 WAIT_STORE_SECONDS: Final = 1.0
-STOP_SECONDS: Final = 8.0  # SIGTERM to exit is promised within ten
+STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
 
 
 @dataclass(slots=True)
@@ -74,6 +74,7 @@ class Segmenter(Service):
         self._producer = producer
         self._sink = sink
         self._plans = Plans(store, settings.rules)
+        self.finished = asyncio.Event()  # stopped, with nothing left in hand
         self._idle = asyncio.Event()
         self._wake_relay = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
@@ -110,6 +111,7 @@ class Segmenter(Service):
         if self._consumer is not None:
             with suppress(asyncio.TimeoutError, KafkaError):
                 await asyncio.wait_for(self._consumer.stop(), STOP_SECONDS / 4)
+        self.finished.set()
 
     # fetching
 
@@ -155,7 +157,7 @@ class Segmenter(Service):
     async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
         assert owned.relay is not None
         with self.metrics.batch.labels("process").time():
-            outputs = await shard.process(records)  # after an error the next owner finds what was committed in the outbox
+            outputs = await shard.process(records)  # what was committed before an error, the next owner's relay finds in the outbox
         if outputs:
             said = {output.offset for _, entry in outputs for output in entry}
             owned.arrivals += [(record.offset, record.arrival_ms) for record in records if record.offset in said]

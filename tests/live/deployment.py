@@ -1,0 +1,267 @@
+"""A shop in miniature on real servers: workers as processes, a load, and the reckoning afterwards.
+
+The reckoning reads the whole log back from Kafka and tells its story anew in memory, undisturbed. What the workers left in Redis and what
+a reader of the output topic sees must equal it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from itertools import zip_longest
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streamer.app import check_manifest
+from streamer.customers.state import decode_state
+from streamer.flow.shard import Plans, Shard
+from streamer.local.children import Child, free_port
+from streamer.segments.change import Change, decode_change
+from streamer.segments.definitions import parse_definitions
+from streamer.settings import Settings
+from streamer.stores.base import Checkpoint
+from streamer.stores.memory import MemoryStore
+from streamer.stores.redis import RedisStore, connect
+from streamer.transports.kafka import connection, ensure_topics, log_record, producer, send_control
+from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
+
+SHARDS = 3
+SESSION_TIMEOUT_MS = 6_000  # the least that a broker allows by default
+DEFINITIONS = """
+segments:
+  cart_left:
+    for: left a cart a moment ago
+    when: since(last("Product Added")) >= "700ms" and last("Product Added") > last("Order Completed")
+    exit: since(last("Product Added")) >= "2s" or did("Order Completed", within="1s")
+  busy: {for: many views at once, when: 'count("Product Viewed", within="3s") >= 4'}
+  buyer: {for: bought lately, when: 'did("Order Completed", within="5s")', cooldown: 1s}
+  spender: {for: spends, when: 'sum("Order Completed", "total", within="10s") >= 100'}
+  quiet: {for: nothing for a while, when: 'idle("*") >= "2s"'}
+  back: {for: came back after a silence, when: 'since(left("quiet")) < "1s"'}
+"""
+
+
+class Deployment:
+    """Topics, keys and workers of one test."""
+
+    def __init__(self, bootstrap: str, redis_url: str, name: str, folder: Path) -> None:
+        self.settings = Settings(
+            kafka=bootstrap,
+            redis=redis_url,  # type: ignore[arg-type] - pydantic makes the secret
+            topic_prefix=name,
+            namespace=name,
+            group=name,
+            shards=SHARDS,
+            session_timeout=SESSION_TIMEOUT_MS,
+            tick=200,
+            probe=300,
+        )
+        self.workers: list[Child] = []
+        self.sent = 0
+        self._folder = folder
+        self._random = random.Random(name)
+
+    async def prepare(self) -> None:
+        """Topics, manifest and definitions."""
+        await ensure_topics(self.settings)
+        definitions = parse_definitions(DEFINITIONS)
+        async with self._store() as store, self._producer() as client:
+            await check_manifest(self.settings, store)
+            await store.put_document(f"definitions:{definitions.digest}", definitions.content())
+            await send_control(client, self.settings, definitions_control(definitions.content(), definitions.digest, 1), range(SHARDS))
+
+    def start_worker(self) -> Child:
+        """One more worker process."""
+        environment = {
+            **os.environ,
+            "STREAMER_KAFKA": self.settings.kafka,
+            "STREAMER_REDIS": self.settings.redis.get_secret_value(),
+            "STREAMER_TOPIC_PREFIX": self.settings.topic_prefix,
+            "STREAMER_NAMESPACE": self.settings.namespace,
+            "STREAMER_GROUP": self.settings.group,
+            "STREAMER_SHARDS": str(SHARDS),
+            "STREAMER_SESSION_TIMEOUT": str(SESSION_TIMEOUT_MS),
+            "STREAMER_TICK": "200",
+            "STREAMER_PROBE": "300",
+            "STREAMER_WEB_PORT": str(free_port()),
+            "STREAMER_BATCH_RECORDS": "50",
+        }
+        log = self._folder / f"worker-{len(self.workers)}.log"
+        child = Child([sys.executable, "-m", "streamer", "worker"], log=log, env=environment)
+        self.workers.append(child)
+        return child
+
+    def logs(self) -> str:
+        """What the workers wrote, for a failure."""
+        return "\n\n".join(f"worker {number}:\n{child.log_tail(30)}" for number, child in enumerate(self.workers))
+
+    @asynccontextmanager
+    async def _store(self) -> AsyncGenerator[RedisStore]:
+        store = connect(self.settings.redis.get_secret_value(), namespace=self.settings.namespace)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    @asynccontextmanager
+    async def _producer(self) -> AsyncGenerator[AIOKafkaProducer]:
+        client = producer(self.settings)
+        await client.start()
+        try:
+            yield client
+        finally:
+            await client.stop()
+
+    # load
+
+    async def load(self, seconds: float, *, rate: float = 150) -> None:
+        """Customers' events for a while, one in ten sent twice. Goes on over a broker that is away."""
+        async with self._producer() as client:
+            end = monotonic() + seconds
+            while monotonic() < end:
+                customer, raw = self._event()
+                for _ in range(2 if self._random.random() < 0.1 else 1):
+                    try:
+                        await client.send(self.settings.topic(EVENTS), raw, key=customer.encode(), partition=shard_of(customer, SHARDS))
+                        self.sent += 1
+                    except KafkaError:
+                        await asyncio.sleep(0.2)
+                await asyncio.sleep(1 / rate)
+
+    def _event(self) -> tuple[str, bytes]:
+        draw = self._random
+        customer = f"customer-{draw.randrange(40)}"
+        name = draw.choice(["Product Viewed"] * 5 + ["Product Added"] * 2 + ["Order Completed"])
+        event = {
+            "event": name,
+            "messageId": f"{draw.getrandbits(64):016x}",
+            "userId": customer,
+            "timestamp": int(time() * 1_000) - draw.choice([0, 0, 0, 900]),
+            "properties": {"total": draw.randrange(5, 60)},
+        }
+        return customer, msgspec.json.encode(event)
+
+    # waiting
+
+    async def checkpoints(self) -> list[Checkpoint]:
+        """What Redis has of each shard."""
+        async with self._store() as store:
+            return [await store.checkpoint(shard) for shard in range(SHARDS)]
+
+    async def until_caught_up(self, *, deadline_s: float = 60) -> None:
+        """Wait until every shard has reached the end that its log has now."""
+        ends = await self._ends(EVENTS)
+        await self.until(lambda found: all(c.position.offset >= end for c, end in zip(found, ends, strict=True)), deadline_s=deadline_s)
+
+    async def until(self, holds: Callable[[list[Checkpoint]], bool], *, deadline_s: float = 60) -> None:
+        """Wait for something to hold of the checkpoints."""
+        deadline = monotonic() + deadline_s
+        while not holds(found := await self.checkpoints()):
+            if monotonic() > deadline:
+                raise AssertionError(f"not within {deadline_s} s; checkpoints {[(c.epoch, c.position) for c in found]}\n{self.logs()}")
+            await asyncio.sleep(0.1)
+
+    async def _ends(self, suffix: str) -> list[int]:
+        async with self._reader() as consumer:
+            partitions = [TopicPartition(self.settings.topic(suffix), shard) for shard in range(SHARDS)]
+            ends = await consumer.end_offsets(partitions)
+            return [ends[partition] for partition in partitions]
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncGenerator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(**connection(self.settings), enable_auto_commit=False, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    async def read(self, suffix: str, shard: int) -> list[Any]:
+        """Every record of a partition."""
+        async with self._reader() as consumer:
+            partition = TopicPartition(self.settings.topic(suffix), shard)
+            consumer.assign([partition])
+            end = (await consumer.end_offsets([partition]))[partition]
+            found: list[Any] = []
+            await consumer.seek_to_beginning(partition)
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    found += records
+            return found
+
+    # reckoning
+
+    async def stop_all(self) -> list[int | None]:
+        """SIGTERM to every worker that still runs; their exit codes."""
+        for child in self.workers:
+            child.resume()
+        running = [child for child in self.workers if child.alive]
+        for child in running:
+            child.process.terminate()
+        deadline = monotonic() + 10
+        while any(child.alive for child in running) and monotonic() < deadline:  # noqa: ASYNC110 - processes have no event
+            await asyncio.sleep(0.05)
+        return [child.process.returncode for child in running]
+
+    async def reckon(self) -> Reckoning:
+        """Tell the story of the log anew and compare it with what the workers left. Call with all workers stopped."""
+        changes = repeats = 0
+        async with self._store() as store:
+            for shard in range(SHARDS):
+                checkpoint = await store.checkpoint(shard)
+                records = [log_record(record) for record in await self.read(EVENTS, shard)]
+                expected, twin, memory = await self._told(shard, records[: checkpoint.position.offset])
+                seen, again = _by_the_rule([decode_change(record.value) for record in await self.read(CHANGES, shard)])
+                assert not (wrong := _difference(seen, expected)), f"shard {shard}: another story: {wrong}\n{self.logs()}"
+                assert seen == expected
+                assert checkpoint.head == twin.checkpoint.head
+                customers = await memory.customers(shard)
+                assert customers == await store.customers(shard)
+                mine = (await store.fetch(shard, customers, until_ms=0, limit=0)).states
+                theirs = (await memory.fetch(shard, customers, until_ms=0, limit=0)).states
+                assert [decode_state(blob or b"") for blob in mine] == [decode_state(blob or b"") for blob in theirs]
+                changes += len(seen)
+                repeats += again
+        return Reckoning(changes, repeats)
+
+    async def _told(self, shard: int, records: list[LogRecord]) -> tuple[list[Change], Shard, MemoryStore]:
+        memory = MemoryStore()
+        twin = await Shard.acquire(shard, memory, Plans(memory, self.settings.rules), self.settings.rules, pause=asyncio.sleep)
+        outputs = [output for _, entry in await twin.process(records) for output in entry]
+        return [decode_change(output.value) for output in outputs if output.topic == CHANGES], twin, memory
+
+
+class Reckoning(NamedTuple):
+    """How many changes a reader saw, and how many repeats it had to skip."""
+
+    changes: int
+    repeats: int
+
+
+def _difference(seen: list[Change], expected: list[Change]) -> str:
+    """The first place at which two stories part."""
+    for at, (mine, theirs) in enumerate(zip_longest(seen, expected)):
+        if mine != theirs:
+            return f"change {at} of {len(seen)}, {len(expected)} expected:\n  seen     {mine}\n  expected {theirs}"
+    return ""
+
+
+def _by_the_rule(changes: list[Change]) -> tuple[list[Change], int]:
+    """What a reader keeps that skips every position not above the highest it has seen."""
+    kept: list[Change] = []
+    highest = (-1, -1)
+    for change in changes:
+        position = (change.data.position.offset, change.data.position.ordinal)
+        if position > highest:
+            kept.append(change)
+            highest = position
+    return kept, len(changes) - len(kept)
