@@ -1,52 +1,97 @@
-"""The command line. Each command is a file; exit codes are here.
+"""The command line. Each command is a file; what they share is here: exit codes, and how errors become one line.
 
-0 done · 1 the answer is no (definitions wrong, doctor found something) · 2 wrong use · 3 settings or connection · 4 halted, a person must
-look
+0 done · 1 the answer is no (definitions wrong, nothing accepted, doctor found something) · 2 wrong use · 3 settings, files or connection ·
+4 halted, a person must look
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Final, NoReturn
+from importlib.metadata import version
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+import typer.core
 
 from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StreamerError
 
 EXIT_NO: Final = 1
 EXIT_SETTINGS: Final = 3
 EXIT_HALTED: Final = 4
+EXIT_INTERRUPTED: Final = 130  # as a shell has it for Ctrl-C
 
-app = typer.Typer(
-    name="streamer",
-    help="A real-time customer segmenter: exact in time, one story whatever crashes, a reason for each change.",
-    epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 settings or connection, 4 halted.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+EXIT_CODES: Final = (
+    "Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 a setting, a file or a connection; 4 halted, a person must look."
 )
 
 
-def main() -> NoReturn:
-    """Run the command line; known errors become one line and an exit code."""
-    from . import customer, demo, doctor, files, segments, worker
+class Commands(typer.core.TyperGroup):
+    """Known errors become one line on standard error and an exit code; whoever stops reading our output is no error."""
 
-    for module in (worker, files, segments, customer, doctor, demo):
+    def invoke(self, ctx: Any) -> Any:  # click's context, which Typer has as its own class or not, by version
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
+            raise typer.Exit(0) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except StreamerError as error:
+            typer.echo(f"{_KIND.get(type(error), '')}{error}", err=True)
+            raise typer.Exit(_code(error)) from None
+
+
+_KIND: Final[dict[type[StreamerError], str]] = {DefinitionError: "definitions: ", HaltError: "halted: "}
+
+
+def _code(error: StreamerError) -> int:
+    if isinstance(error, (SettingsError, StoreError)):
+        return EXIT_SETTINGS
+    return EXIT_HALTED if isinstance(error, HaltError) else EXIT_NO
+
+
+def command_line() -> typer.Typer:
+    """All commands, in the order in which a newcomer meets them."""
+    from . import customer, demo, doctor, replay, segments, worker
+
+    app = typer.Typer(
+        name="streamer",
+        cls=Commands,
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_streamer)
+    for module in (demo, replay, customer, segments, worker, doctor):
         module.register(app)
-    try:
-        app()
-    except DefinitionError as error:
-        _stop(f"definitions: {error}", EXIT_NO)
-    except (SettingsError, StoreError) as error:
-        _stop(f"settings: {error}", EXIT_SETTINGS)
-    except HaltError as error:
-        _stop(f"halted: {error}", EXIT_HALTED)
-    except StreamerError as error:
-        _stop(str(error), EXIT_NO)
+    return app
+
+
+def _streamer(
+    show_version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
+) -> None:
+    """Put customers into segments the moment an event, or nothing but time, makes it so; and say why.
+
+    Segments are rules over what customers did ("left a cart half an hour ago and has not bought since"), written in YAML files. To begin,
+    without any server:
+
+    \b
+      streamer segments check my_segments.yaml
+      streamer replay events.ndjson --segments my_segments.yaml --members
+      streamer explain CUSTOMER --events events.ndjson --segments my_segments.yaml
+
+    Live, from Kafka, with Redis: `streamer config` shows the settings, `streamer doctor` what is amiss, `streamer worker` runs.
+    """
+    if show_version:
+        typer.echo(version("streamer"))
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    command_line()()
     sys.exit(0)
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from pathlib import Path
 from time import time
 from typing import Annotated
@@ -16,7 +17,7 @@ from streamer.flow.replay import Replay
 from streamer.flow.shard import Plans
 from streamer.flow.step import Rules, decode_body
 from streamer.segments.change import Clause
-from streamer.segments.definitions import load_definitions
+from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
 from streamer.segments.plan import Plan, warming_leaves
@@ -26,32 +27,69 @@ from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import shard_of
 
-from .files import arrivals_of
+from . import EXIT_CODES
+from .arrivals import (
+    OWN,
+    FormatName,
+    Lateness,
+    MappingName,
+    Rejected,
+    Segments,
+    Sorted,
+    Source,
+    Until,
+    end_ms,
+    in_order,
+    length_ms,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("explain")(explain_customer)
-    app.command("erase")(erase)
+    app.command("explain", epilog=EXIT_CODES, short_help="Say why a customer is in a segment or not, and until when.")(explain_customer)
+    app.command("erase", epilog=EXIT_CODES, short_help="Forget a customer.")(erase)
 
 
 def explain_customer(
-    customer: Annotated[str, typer.Argument(help="the customer's id", show_default=False)],
-    events: Annotated[list[str] | None, typer.Option(help="explain from a replay of these files, not from Redis")] = None,
-    segments: Annotated[list[Path] | None, typer.Option(help="definitions for the replay; left out, the library")] = None,
-    mapping: Annotated[str | None, typer.Option(help="mapping of the files")] = None,
-    segment: Annotated[str | None, typer.Option(help="only this segment")] = None,
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")],
+    segment: Annotated[str | None, typer.Option(metavar="NAME", help="only this segment")] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="explain from a replay of this file, not from Redis; may be repeated, - is standard input"),
+    ] = None,
+    segments: Segments = None,
+    mapping: MappingName = None,
+    format_name: FormatName = OWN,
+    sort: Sorted = False,
+    until: Until = None,
+    lateness: Lateness = "24h",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment")] = False,
 ) -> None:
-    """Why a customer is in a segment, or what is missing, and when that turns if nothing happens."""
+    """Why a customer is in a segment, or what is missing, and when that turns if nothing happens.
+
+    Asks Redis, where workers keep what they know (see `streamer config`); with --events it replays files instead and needs no server. The
+    options below --events are those of `streamer replay` and mean something only with it.
+
+    \b
+      streamer explain c-17
+      streamer explain c-17 --segment cart_left --events events.ndjson --segments my_segments.yaml
+    """
     if events:
-        found, now = asyncio.run(_from_files(customer, events, segments, mapping))
+        source, rules = Source(events, mapping, format_name, sort), Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"))
+        definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
+        found, now = asyncio.run(_from_files(customer, source, definitions, rules, until))
     else:
+        if segments or mapping or sort or until or format_name != OWN:
+            raise typer.BadParameter(
+                "without --events the answer comes from Redis, and these say nothing", param_hint="options of a replay"
+            )
         found, now = asyncio.run(_from_store(customer, load_settings()))
     if segment is not None:
+        known = [item.segment for item in found]
         found = [item for item in found if item.segment == segment]
         if not found:
-            raise SettingsError(f"there is no segment {segment!r}")
+            near = difflib.get_close_matches(segment, known, n=1)
+            raise SettingsError(f"there is no segment {segment!r}{f', did you mean {near[0]!r}?' if near else ''}")
     if as_json:
         for item in found:
             typer.echo(msgspec.json.encode(item).decode())
@@ -78,11 +116,20 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
         await store.close()
 
 
-async def _from_files(customer: str, events: list[str], segments: list[Path] | None, mapping: str | None) -> tuple[list[Explanation], int]:
-    definitions = load_definitions(*(segments or [library_path()]))
-    run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1), batch=1_000)
-    async for _ in run.feed(arrivals_of(events, mapping), batch=1_000):
+async def _from_files(
+    customer: str, source: Source, definitions: Definitions, rules: Rules, until: str | None
+) -> tuple[list[Explanation], int]:
+    run = await Replay.begin(definitions, MemoryStore(), rules, batch=1_000)
+    refused: list[Rejected] = []
+    arrivals = source.arrivals(lambda found: refused.append(found) if not refused else None)
+    async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
         pass
+    if until is not None:
+        async for _ in run.until(end_ms(until, run.body.log_time_ms)):
+            pass
+    if refused:
+        found = refused[0]
+        typer.echo(f"hint: lines were refused, the first is {found.file}:{found.line}, {found.reason} at {found.path}", err=True)
     now = run.body.log_time_ms
     return _explained(run.plan, await run.state(customer), now, frozenset(), customer), now
 
@@ -113,8 +160,12 @@ def _clause(clause: Clause) -> str:
     return f"{'yes' if clause.holds else 'no ':<3} {clause.clause}: {value}{marks}"
 
 
-def erase(customer: Annotated[str, typer.Argument(help="the customer's id", show_default=False)]) -> None:
-    """Make the customer leave every segment and forget them. Their events stay in the log until its retention ends."""
+def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")]) -> None:
+    """Make the customer leave every segment, and forget them.
+
+    The wish is written into the log, where the shard's worker finds it: run this while workers run, or start one. The customer's events
+    stay in the log until its retention ends, and a replay of it comes to the same erasure.
+    """
     asyncio.run(_erase(customer))
     typer.echo(f"erasure of {customer} is in the log")
 

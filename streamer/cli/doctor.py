@@ -24,6 +24,8 @@ from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import EVENTS, TOPICS
 
+from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from streamer.stores.base import Store
     from streamer.stores.redis import RedisStore
 
-EXIT_NO: Final = 1
-EXIT_SETTINGS: Final = 3
 KAFKA_SECONDS: Final = 15.0
 STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without is no owner, or one that hangs
 LAG_RECORDS: Final = 10_000
@@ -71,7 +71,7 @@ class Shard:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog=EXIT_CODES, short_help="Say what is amiss with Kafka, Redis and the settings, and how to mend it.")(doctor)
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a check")] = False) -> None:

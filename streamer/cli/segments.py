@@ -14,25 +14,36 @@ from streamer.segments.definitions import load_definitions
 from streamer.segments.lint import lint
 from streamer.settings import load_settings
 
+from . import EXIT_CODES, EXIT_NO
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Check definitions, publish them to the workers.", no_args_is_help=True)
-    group.command("check")(check)
-    group.command("publish")(publish)
+    group = typer.Typer(
+        help="Check segment definitions, and publish them to the workers.", no_args_is_help=True, epilog=EXIT_CODES, rich_markup_mode=None
+    )
+    group.command("check", epilog=EXIT_CODES, short_help="Say what is wrong with definitions, and what is suspicious.")(check)
+    group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
     app.add_typer(group, name="segments")
 
 
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="YAML files of definitions, or folders of them")]
+
+
 def check(
-    paths: Annotated[list[Path], typer.Argument(help="files or folders of definitions", show_default=False)],
+    paths: Paths,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
 ) -> None:
-    """Say what is wrong with definitions, and what is suspicious. Exit code 1 when something is wrong."""
+    """Say what is wrong with definitions, and what is suspicious.
+
+    Wrong is what cannot be loaded: the place (file, line, column), what was expected, what was found. Suspicious is what loads and hardly
+    means what it says: never true, always true, never left. Exit code 1 when something is wrong; suspicions alone are 0.
+    """
     try:
         definitions = load_definitions(*paths)
     except DefinitionError as error:
         _print("error", error.file, error.line, error.column, error.message, error.hint, as_json=as_json)
-        raise typer.Exit(1) from None
+        raise typer.Exit(EXIT_NO) from None
     findings = lint(definitions)
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)
@@ -49,8 +60,12 @@ def _print(level: str, file: str, line: int, column: int, message: str, hint: st
     typer.echo(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
 
 
-def publish(paths: Annotated[list[Path], typer.Argument(help="files or folders of definitions", show_default=False)]) -> None:
-    """Switch all shards to these definitions, each at one position of its log. They replace all that hold now."""
+def publish(paths: Paths) -> None:
+    """Make the workers use these definitions. They replace all that hold now.
+
+    Each shard switches at one position of its log. Who no longer qualifies leaves, with that cause; a clause that looks further back than
+    what is remembered is marked as warming until its window has been seen.
+    """
     typer.echo(asyncio.run(_publish(paths)))
 
 

@@ -11,18 +11,29 @@ import typer
 
 from streamer.settings import Settings, load_settings
 
+from . import EXIT_CODES
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("worker")(worker)
-    app.command("config")(config)
+    app.command("worker", epilog=EXIT_CODES, short_help="Run a worker: events from Kafka in, segment changes out.")(worker)
+    app.command("config", epilog=EXIT_CODES, short_help="Print the settings in force, secrets hidden.")(config)
 
 
 def worker(
-    segments: Annotated[Path | None, typer.Option(help="definitions to publish at the start if the log has none")] = None,
-    web_port: Annotated[int | None, typer.Option(help="port of /metrics, /livez and /readyz; one for each worker")] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="definitions (a YAML file or a folder) to publish at the start if there are none yet"),
+    ] = None,
+    web_port: Annotated[
+        int | None, typer.Option(metavar="PORT", help="where /metrics, /livez and /readyz are; workers on one machine need one each")
+    ] = None,
 ) -> None:
-    """Run a worker. Any number of them share the shards; SIGTERM ends one within ten seconds, with exit code 0."""
+    """Run a worker: read events from Kafka, keep what is known of customers in Redis, write segment changes to Kafka.
+
+    Any number of workers share the work, up to one per shard. Ctrl-C or SIGTERM ends one within ten seconds, with exit code 0; the others
+    take over. Settings come from the environment, see `streamer config`; `streamer doctor` says what is amiss with Kafka and Redis.
+    """
     from streamer.app import configure_logging, run_worker
 
     given = {name: value for name, value in (("segments", segments), ("web_port", web_port)) if value is not None}
@@ -32,7 +43,11 @@ def worker(
 
 
 def config(as_json: Annotated[bool, typer.Option("--json", help="as one JSON object")] = False) -> None:
-    """Print the settings in force, secrets hidden. They come from STREAMER_… variables, then the TOML file named by STREAMER_CONFIG."""
+    """Print the settings in force, secrets hidden.
+
+    A setting comes from its STREAMER_… variable in the environment, else from the TOML file that STREAMER_CONFIG names, else it has its
+    default.
+    """
     shown = load_settings().shown()
     if as_json:
         typer.echo(msgspec.json.encode(shown).decode())

@@ -22,11 +22,12 @@ from .step import Body, Rules
 
 
 class Arrival(NamedTuple):
-    """A record of the input: the line it stood in, when it arrived (UTC milliseconds), and the event's bytes."""
+    """A record of the input: the line it stood in, when it arrived (UTC milliseconds), the event's bytes, and the file of the line."""
 
     line: int
     arrival_ms: int
     value: bytes
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Said:
 
     line: int
     output: Output
+    file: str = ""
 
 
 class Replay:
@@ -73,10 +75,11 @@ class Replay:
         source = iter(arrivals)
         while chunk := list(islice(source, batch)):
             start = self._shard.position.offset
-            lines = {start + index: arrival.line for index, arrival in enumerate(chunk)}
+            places = {start + index: (arrival.line, arrival.file) for index, arrival in enumerate(chunk)}
             records = [LogRecord(start + index, arrival.arrival_ms, arrival.value) for index, arrival in enumerate(chunk)]
             async for output in self._process(records):
-                yield Said(lines.get(output.offset, 0), output)
+                line, file = places[output.offset]
+                yield Said(line, output, file)
 
     async def until(self, time_ms: int) -> AsyncIterator[Said]:
         """Let time pass without events."""

@@ -63,11 +63,12 @@ def load_mapping(path_or_name: str | Path) -> Mapping:
 
 
 class Mapping:
-    """Turns rows into events. ``format`` and ``columns`` are for whoever reads the file."""
+    """Turns rows into events. ``format``, ``columns`` and ``sort`` are for whoever reads the file."""
 
     def __init__(self, file: MappingFile) -> None:
         self.format: Format = file.format
         self.columns = tuple(file.columns)
+        self.sort = file.sort
         self._file = file
         formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format
         self._moment = cells.moment(formats, ZoneInfo(file.timestamp.zone))
@@ -80,8 +81,12 @@ class Mapping:
 
     def numbered(self, rows: Iterable[Numbered]) -> Iterator[Event | Refusal]:
         """The same for rows that bring their line numbers, as ``transports.files`` reads them."""
+        return (found for _, found in self.placed(rows))
+
+    def placed(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, Event | Refusal]]:
+        """The same, each with the number of its line; of a group that of its first."""
         for found in self._groups(self._lines(rows)):
-            yield found if isinstance(found, Refusal) else self._event(found)
+            yield (found.line, found) if isinstance(found, Refusal) else (found[0].number, self._event(found))
 
     def _lines(self, rows: Iterable[Numbered]) -> Iterator[_Line | Refusal]:
         for number, raw in rows:

@@ -9,6 +9,7 @@
     properties: {product_id: product_id, price: {column: price, type: number}}
     traits: {country: Country}          # and context, likewise
     skip_if_empty: [user_id]            # such rows are no events, and no faults either
+    sort: true                          # the rows are not in the order of time: a replay reads all of them before the first counts
     explode: events                     # a row holds a list of objects; each, laid over its row, is a row of its own
     group_by: [order_id]                # rows that follow each other and agree here are one event, told by the first of them
     collect: {property: products, item: {product_id: sku}, max: 250}    # of a group: a list with an object per row
@@ -93,6 +94,7 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     context: dict[Named, Named | Cell] = {}
     skip_if_empty: list[Named] = []
     explode: Named | None = None
+    sort: bool = False
     group_by: list[Named] = []
     collect: Collect | None = None
     total: Total | None = None

@@ -1,0 +1,207 @@
+"""Files as a log: what a replay reads, in which order, and what it cannot read.
+
+Memory is bounded, also where events must first be sorted: what does not fit is sorted on disk, in a file that has no name.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import IO, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from streamer.errors import RefusedError, SettingsError
+from streamer.events.adapters import ADAPTERS, adapt
+from streamer.events.adapters.columns import Mapping, Refusal, load_mapping
+from streamer.events.adapters.mapping import SHIPPED
+from streamer.events.codec import decode, encode
+from streamer.events.event import Event
+from streamer.flow.replay import Arrival
+from streamer.segments.durations import parse_duration
+from streamer.transports.files import Meter, read
+from streamer.values import parse_time_ms
+
+OWN: Final = "streamer"
+SORTED_AT_ONCE: Final = 200_000  # records, at 300 bytes each 60 MB
+MAX_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+PASSED_OVER: Final = "skipped"  # on purpose: the mapping says so
+
+_arrival_ms = attrgetter("arrival_ms")
+_to_bytes = msgspec.msgpack.Encoder().encode
+_from_bytes = msgspec.msgpack.Decoder(list[Arrival]).decode
+
+
+def shipped_mappings() -> str:
+    """Their names, for messages."""
+    return ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+
+
+Files = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE", help=".ndjson, .jsonl, .json, .csv, .parquet; all but the last also .gz; - is standard input"),
+]
+Segments = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATH", help="definitions: a YAML file or a folder of them, may be repeated; left out, those that ship with us"),
+]
+MappingName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE", help=f"what columns mean; CSV and Parquet need one: a YAML file, or one of ours ({shipped_mappings()})"
+    ),
+]
+FormatName = Annotated[
+    str, typer.Option("--format", metavar="NAME", help=f"what each line of NDJSON without a mapping is: {', '.join(ADAPTERS)}")
+]
+Lateness = Annotated[str, typer.Option(metavar="LENGTH", help="how old an event may be when it arrives; older ones are refused")]
+Sorted = Annotated[bool, typer.Option("--sort", help="the files are not in the order of time: sort all events first")]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="let time pass after the last event, so that windows end: a date, or a length such as 30d"),
+]
+
+
+class _ReceivedAt(msgspec.Struct):
+    """The one field of a line that is not the event's."""
+
+    received_at: Any = msgspec.field(name="receivedAt", default=None)
+
+
+_received_at = msgspec.json.Decoder(_ReceivedAt).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line that became no event, or an event that came too late or too early."""
+
+    file: str
+    line: int
+    reason: str
+    path: str
+    detail: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a command was told to read."""
+
+    files: list[str]
+    mapping_name: str | None = None
+    format_name: str = OWN
+    sort: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format_name not in ADAPTERS:
+            raise typer.BadParameter(f"expected one of {', '.join(ADAPTERS)}, found {self.format_name!r}", param_hint="--format")
+        if self.mapping_name is not None and self.format_name != OWN:
+            raise typer.BadParameter("a mapping says what lines are; leave --format out", param_hint="--format")
+
+    @cached_property
+    def mapping(self) -> Mapping | None:
+        """The mapping, loaded; ``DefinitionError`` if it cannot be used."""
+        return None if self.mapping_name is None else load_mapping(self.mapping_name)
+
+    @property
+    def is_sorted_first(self) -> bool:
+        """Whether everything is read before the first event counts."""
+        return self.sort or (self.mapping is not None and self.mapping.sort)
+
+    def arrivals(self, reject: Callable[[Rejected], None], meter: Meter | None = None) -> Iterator[Arrival]:
+        """The events of all files in their order; what is none goes to ``reject``."""
+        for file in self.files:
+            yield from self._of_mapping(file, self.mapping, reject, meter) if self.mapping else self._of_lines(file, reject, meter)
+            if meter is not None:
+                meter.next_file()
+
+    def _of_mapping(self, file: str, mapping: Mapping, reject: Callable[[Rejected], None], meter: Meter | None) -> Iterator[Arrival]:
+        rows = read(file, file_format=mapping.format, columns=mapping.columns, meter=meter)
+        for line, item in mapping.placed(rows):
+            if isinstance(item, Refusal):
+                reject(Rejected(file, line, item.reason, item.path, item.detail, _row_bytes(item.row)))
+            else:
+                yield Arrival(line, item.timestamp_ms, encode(item), file)
+
+    def _of_lines(self, file: str, reject: Callable[[Rejected], None], meter: Meter | None) -> Iterator[Arrival]:
+        for line, raw in read(file, meter=meter):
+            if not isinstance(raw, bytes):
+                raise SettingsError(
+                    f"{file}: rows of a table need --mapping, which says what its columns mean: {shipped_mappings()}, or a file"
+                )
+            try:
+                if self.format_name == OWN:
+                    yield Arrival(line, _moment_ms(decode(raw), raw), raw, file)
+                else:
+                    event = adapt(raw, format_name=self.format_name, received_ms=None)
+                    yield Arrival(line, _moment_ms(event, raw), encode(event), file)
+            except RefusedError as error:
+                reject(Rejected(file, line, error.reason, error.path, error.detail, raw))
+
+
+def _row_bytes(row: dict[str, Any] | bytes) -> bytes:
+    """A row as JSON; bytes of a CSV file that were not UTF-8 are in it as they lay there."""
+    return row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
+
+
+def _moment_ms(event: Event, raw: bytes) -> int:
+    """When it arrived, as far as its line says so."""
+    if b'"receivedAt"' in raw:
+        received_ms = parse_time_ms(_received_at(raw).received_at)
+        if received_ms is not None and received_ms >= 0:
+            return received_ms
+    return event.timestamp_ms
+
+
+def in_order(arrivals: Iterable[Arrival], *, at_once: int = SORTED_AT_ONCE) -> Iterator[Arrival]:
+    """The same by time; of equal times in the order of the files."""
+    runs: list[Iterable[Arrival]] = []
+    held: list[Arrival] = []
+    for arrival in arrivals:
+        held.append(arrival)
+        if len(held) == at_once:
+            runs.append(_Run(sorted(held, key=_arrival_ms)))
+            held = []
+    yield from heapq.merge(*runs, sorted(held, key=_arrival_ms), key=_arrival_ms)
+
+
+class _Run:
+    """A stretch that was sorted and put aside, to be read once from its beginning."""
+
+    def __init__(self, arrivals: list[Arrival]) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed, and gone, when it is read or forgotten
+        for start in range(0, len(arrivals), 1_000):
+            block = _to_bytes(arrivals[start : start + 1_000])
+            self._file.write(len(block).to_bytes(4, "big") + block)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        with self._file as file:
+            file.seek(0)
+            while head := file.read(4):
+                yield from _from_bytes(file.read(int.from_bytes(head, "big")))
+
+
+def length_ms(text: str, *, option: str) -> int:
+    """A length of time that was given for an option."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def end_ms(until: str, last_ms: int) -> int:
+    """The moment that ``--until`` means, after ``last_ms``."""
+    moment = parse_time_ms(until)
+    if moment is None:
+        try:
+            moment = last_ms + parse_duration(until)
+        except ValueError:
+            message = f"expected a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a length such as 30d, found {until!r}"
+            raise typer.BadParameter(message, param_hint="--until") from None
+    return min(moment, MAX_MS)

@@ -1,0 +1,312 @@
+"""``streamer replay``: the same step over files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+import typer
+
+from streamer.customers.state import State
+from streamer.errors import SettingsError
+from streamer.events.dead_letter import raw_of, read_dead_letter
+from streamer.flow.replay import Arrival, Replay, Said
+from streamer.flow.step import Rules
+from streamer.segments.definitions import Definitions, load_definitions
+from streamer.segments.durations import format_duration
+from streamer.segments.library import library_path
+from streamer.stores.memory import MemoryStore
+from streamer.transports.files import STDIN, Meter
+from streamer.values import time_text
+from streamer.wire import CHANGES
+
+from . import EXIT_CODES, EXIT_NO
+from .arrivals import (
+    OWN,
+    Files,
+    FormatName,
+    Lateness,
+    MappingName,
+    Rejected,
+    Segments,
+    Sorted,
+    Source,
+    Until,
+    end_ms,
+    in_order,
+    length_ms,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+SHOWN_EVERY: Final = 1_000  # events
+ACCEPTED: Final = "accepted"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("replay", epilog=EXIT_CODES, short_help="Try segments on files of events; needs no server.")(replay)
+
+
+def replay(
+    files: Files,
+    segments: Segments = None,
+    mapping: MappingName = None,
+    format_name: FormatName = OWN,
+    sort: Sorted = False,
+    until: Until = None,
+    changes: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write each segment change here, one CloudEvent a line; - for standard output")
+    ] = None,
+    rejects: Annotated[
+        str | None, typer.Option(metavar="FILE", help="write each refused line here with its reason, as JSON; - for standard output")
+    ] = None,
+    members: Annotated[
+        bool, typer.Option("--members", help="print at the end who is in which segments since when, a customer a line")
+    ] = False,
+    lateness: Lateness = "24h",
+    batch: Annotated[int, typer.Option(metavar="N", min=1, help="events per slice of work; changes nothing in the output")] = 1_000,
+    as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object, on standard output where that is free")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no summary, no hints")] = False,
+) -> None:
+    """Let files of events go through segment definitions, without Kafka and Redis, and say what came of it.
+
+    It is the step that workers run, so it gives the same changes. The same input gives the same bytes, whatever --batch is. Time is taken
+    from each line's receivedAt, else from its timestamp. Each line is accepted, a duplicate, or refused for a reason that the summary
+    counts. Exit code 1: there were lines, and none was accepted.
+
+    \b
+      streamer replay events.ndjson.gz --until 30d --changes changes.ndjson
+      streamer replay orders.csv --mapping my_columns.yaml --members --rejects refused.ndjson
+      cat messages.ndjson | streamer replay - --format segment --changes - --quiet
+    """
+    source = Source(files, mapping, format_name, sort)
+    definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
+    for out in (changes, rejects):
+        if out not in (None, STDIN) and any(file != STDIN and Path(file).resolve() == Path(out).resolve() for file in files):
+            raise typer.BadParameter(f"{out} is also read", param_hint="--changes and --rejects")
+    rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"))
+    task = _Task(source, definitions, rules, until, batch, changes, rejects, members, as_json, quiet)
+    if not asyncio.run(_replay(task)):
+        raise typer.Exit(EXIT_NO)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    source: Source
+    definitions: Definitions
+    rules: Rules
+    until: str | None
+    batch: int
+    changes: str | None
+    rejects: str | None
+    members: bool
+    as_json: bool
+    quiet: bool
+
+    @property
+    def is_stdout_taken(self) -> bool:
+        """Whether something is written there that a summary would break."""
+        return self.members or STDIN in (self.changes, self.rejects)
+
+
+async def _replay(task: _Task) -> bool:
+    """Whether anything was accepted, or there was nothing to accept."""
+    run = await Replay.begin(task.definitions, MemoryStore(), task.rules, batch=task.batch)
+    with ExitStack() as stack:
+        tally = _Tally(_writer(stack, task.changes), _writer(stack, task.rejects))
+        async for said in run.feed(_with_progress(stack, task, tally), batch=task.batch):
+            tally.take(said)
+        last_ms = run.body.log_time_ms
+        if task.until is not None:
+            async for said in run.until(end_ms(task.until, last_ms)):
+                tally.take(said)
+        if task.members:
+            await _print_members(run)
+    accepted = run.body.counts.get(ACCEPTED, 0)
+    if not task.quiet:
+        _summary(task, run, tally)
+        for hint in _hints(task, run, tally, last_ms):
+            typer.echo(f"hint: {hint}", err=True)
+    return accepted > 0 or not tally.received
+
+
+class _Tally:
+    """Counts and writes what comes out."""
+
+    def __init__(self, write_change: Callable[[bytes], None] | None, write_reject: Callable[[bytes], None] | None) -> None:
+        self.changes = 0
+        self.fed = 0
+        self.reasons: Counter[str] = Counter()  # of lines that never became events; those of the step are among its own counts
+        self._write_change = write_change
+        self._write_reject = write_reject
+
+    @property
+    def received(self) -> int:
+        """Everything that was there."""
+        return self.fed + self.reasons.total()
+
+    def take(self, said: Said) -> None:
+        """One output of the step."""
+        if said.output.topic == CHANGES:
+            self.changes += 1
+            if self._write_change is not None:
+                self._write_change(said.output.value)
+            return
+        letter = read_dead_letter(said.output.value)
+        self._write(Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter)))
+
+    def refuse(self, found: Rejected) -> None:
+        """A line that became no event."""
+        self.reasons[found.reason] += 1
+        self._write(found)
+
+    def _write(self, found: Rejected) -> None:
+        if self._write_reject is None:
+            return
+        shown: dict[str, Any] = {name: getattr(found, name) for name in ("file", "line", "reason", "path", "detail")}
+        try:
+            shown["raw"] = found.raw.decode()
+        except UnicodeDecodeError:
+            shown["raw_base64"] = base64.b64encode(found.raw).decode()
+        self._write_reject(msgspec.json.encode(shown))
+
+
+def _writer(stack: ExitStack, path: str | None) -> Callable[[bytes], None] | None:
+    """A function that writes a line; everything is written when the stack ends."""
+    if path is None:
+        return None
+    with _told(path):
+        out: IO[bytes] = sys.stdout.buffer if path == STDIN else Path(path).open("wb")  # noqa: SIM115 - the stack closes it
+
+    def write(line: bytes) -> None:
+        with _told(path):
+            out.write(line + b"\n")
+
+    def finish() -> None:
+        with _told(path):
+            out.flush() if path == STDIN else out.close()
+
+    stack.callback(finish)
+    return write
+
+
+@contextmanager
+def _told(path: str) -> Generator[None]:
+    """An output that fails is told by its name; a reader that has gone is none of that."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+# progress
+
+
+def _with_progress(stack: ExitStack, task: _Task, tally: _Tally) -> Iterator[Arrival]:
+    """The events in the order in which they count, with a bar on a terminal."""
+    meter = Meter(task.source.files)
+    progress = None if task.quiet or not sys.stderr.isatty() else stack.enter_context(_bar())
+    arrivals = task.source.arrivals(tally.refuse, meter)
+    if progress is not None:
+        arrivals = _shown(progress, "reading" if task.source.is_sorted_first else "replaying", arrivals, meter)
+    if task.source.is_sorted_first:
+        arrivals = in_order(arrivals)
+        if progress is not None:
+            arrivals = _shown(progress, "replaying", arrivals, None)
+    return _counted(tally, arrivals)
+
+
+def _counted(tally: _Tally, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+    for arrival in arrivals:
+        tally.fed += 1
+        yield arrival
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[events]:,} events, {task.fields[moment]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _shown(progress: Progress, what: str, arrivals: Iterator[Arrival], meter: Meter | None) -> Iterator[Arrival]:
+    """Show how far it is: by bytes read where their number is known."""
+    bar = progress.add_task(what, total=None if meter is None else meter.total, events=0, moment="")
+    count = 0
+    for count, arrival in enumerate(arrivals, 1):
+        if count % SHOWN_EVERY == 0:
+            progress.update(bar, completed=0 if meter is None else meter.read, events=count, moment=time_text(arrival.arrival_ms))
+        yield arrival
+    progress.update(bar, completed=1, total=1, events=count)
+
+
+# what is said at the end
+
+
+async def _print_members(run: Replay) -> None:
+    out = sys.stdout.buffer
+    async for customer, state in run.states():
+        out.write(msgspec.json.encode({"customer": customer, "segments": _inside(run, state)}) + b"\n")
+    out.flush()
+
+
+def _inside(run: Replay, state: State) -> dict[str, str]:
+    names = run.plan.names
+    return {
+        name: time_text(at) for name, at in sorted((names[number], entry[1]) for number, entry in state.members.items() if entry[0] % 2)
+    }
+
+
+def _summary(task: _Task, run: Replay, tally: _Tally) -> None:
+    counts = tally.reasons + Counter(run.body.counts)
+    sizes = {name: size for name, size in zip(run.plan.names, run.body.sizes, strict=True) if size}
+    if task.as_json:
+        summary = {
+            "received": tally.received,
+            "outcomes": dict(sorted(counts.items())),
+            "changes": tally.changes,
+            "log_time": time_text(run.body.log_time_ms),
+            "story": run.head.hex(),
+            "members": dict(sorted(sizes.items())),
+        }
+        typer.echo(msgspec.json.encode(summary).decode(), err=task.is_stdout_taken)
+        return
+    outcomes = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items())) or "nothing to do"
+    lines = [f"{tally.received:,} received: {outcomes}"]
+    if tally.fed:
+        lines.append(f"{tally.changes:,} changes up to {time_text(run.body.log_time_ms)}, story {run.head.hex()}")
+    lines += [f"  {size:>8,}  {name}" for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
+    typer.echo("\n".join(lines), err=True)
+
+
+def _hints(task: _Task, run: Replay, tally: _Tally, last_ms: int) -> Iterator[str]:
+    """What a newcomer would want to know about these counts."""
+    late = run.body.counts.get("late", 0)
+    if late and not task.source.is_sorted_first:
+        yield (
+            f"{late:,} events came more than {format_duration(task.rules.lateness_ms)} after a newer one; "
+            "if the files are not in the order of time, use --sort"
+        )
+    if tally.received and not run.body.counts.get(ACCEPTED):
+        yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
+    if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
+        yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"
