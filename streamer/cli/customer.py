@@ -106,7 +106,7 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
             raise SettingsError(f"shard {shard} has no checkpoint at {settings.shown()['redis']}; has a worker run?")
         body = decode_body(checkpoint.body)
         blob = (await store.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
-        plan = await Plans(store, settings.rules).get(body.digest)
+        plan = await Plans(store, settings.rules).get(body.digest, shard)
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
         return _explained(

@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from streamer.errors import SettingsError, StoreError
+from streamer.flow.shard import document_name
 from streamer.flow.step import Body, decode_body
 from streamer.segments.durations import format_duration
 from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
@@ -373,8 +374,8 @@ async def _definitions(store: Store, shards: Sequence[Shard]) -> list[Check]:
     )
     lost = [
         body.digest
-        for body in (shard.body for shard in shards)
-        if body is not None and body.digest and await store.get_document(f"definitions:{body.digest}") is None
+        for number, body in ((shard.number, shard.body) for shard in shards)
+        if body is not None and body.digest and await store.get_document(document_name(body.digest), shard=number) is None
     ]
     if lost:
         return [

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreError, StoreUnavailableError
 from streamer.events.codec import decode
 from streamer.events.event import Event
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
@@ -18,7 +18,7 @@ from streamer.segments.plan import Plan
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack_definitions
 
-from .step import Body, Rules, Slice, Step, decode_body
+from .step import Body, Rules, Step, decode_body
 
 Result = TypeVar("Result")
 Pause = Callable[[float], Awaitable[None]]
@@ -30,12 +30,20 @@ RETRY_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one commit may cover. None of these changes what is said."""
+    """How much one commit may cover, each at least 1. None of these changes what is said.
+
+    ``bytes`` is of states and outputs. What one event, or one moment of one customer, does is never divided: a commit may be larger by it.
+    """
 
     records: int = 1_000  # about 20 ms of work: the heartbeats share the loop
     states: int = 500
     wakes: int = 500
     bytes: int = 1_000_000
+
+
+def document_name(digest: str) -> str:
+    """Where the store keeps the content of definitions."""
+    return f"definitions:{digest}"
 
 
 class Plans:
@@ -46,29 +54,26 @@ class Plans:
         self._rules = rules
         self._plans: dict[str, Plan] = {"": self._compile(Definitions(()))}
 
-    async def get(self, digest: str) -> Plan:
-        """The plan of definitions that the store keeps; HaltError when it does not."""
+    async def get(self, digest: str, shard: int) -> Plan:
+        """The plan of definitions that a shard is under; HaltError when the store does not have them."""
         if digest not in self._plans:
-            content = await self._store.get_document(f"definitions:{digest}")
+            content = await self._store.get_document(document_name(digest), shard=shard)
             if content is None:
                 raise HaltError(f"definitions {digest} are not in the store; publish them again with `streamer segments publish`")
             self._plans[digest] = self._compile(parse_definitions(content))
         return self._plans[digest]
 
-    async def keep(self, control: Control) -> Plan:
-        """Take in what a ``definitions`` record carries. Raises RefusedError when it is damaged or wrong."""
-        if control.digest in self._plans:
-            return self._plans[control.digest]
+    def read(self, control: Control) -> tuple[Plan, bytes]:
+        """What a ``definitions`` record carries, compiled and as it is. Raises RefusedError when it is damaged or wrong."""
         content = unpack_definitions(control)
         if content_digest(content) != control.digest:
             raise RefusedError("bad_control", path="$.digest", detail="the digest does not fit the content")
-        try:
-            plan = self._compile(parse_definitions(content))
-        except DefinitionError as error:
-            raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
-        await self._store.put_document(f"definitions:{control.digest}", content)
-        self._plans[control.digest] = plan
-        return plan
+        if control.digest not in self._plans:
+            try:
+                self._plans[control.digest] = self._compile(parse_definitions(content))
+            except DefinitionError as error:
+                raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
+        return self._plans[control.digest], content
 
     def _compile(self, definitions: Definitions) -> Plan:
         return Plan(definitions, lateness_ms=self._rules.lateness_ms)
@@ -90,14 +95,19 @@ class Shard:
         self._pause = pause
         self._outputs: list[tuple[Position, list[Output]]] = []
         self._span_records = limits.records
+        self._document: tuple[str, bytes] | None = None
 
     @classmethod
     async def acquire(cls, shard: int, store: Store, plans: Plans, rules: Rules, *, limits: Limits = Limits(), pause: Pause) -> Shard:
         """Become the owner: from here on whoever owned the shard before is fenced."""
         checkpoint = await _patiently(lambda: store.acquire(shard), pause)
         body = decode_body(checkpoint.body) if checkpoint.body else Body()
-        plan = await plans.get(body.digest)
-        previous = await plans.get(body.previous) if body.cursor else None
+        try:
+            plan = await plans.get(body.digest, shard)
+            previous = await plans.get(body.previous, shard) if body.cursor else None
+        except HaltError:
+            await _check_unchanged(store, shard, checkpoint)
+            raise
         return cls(shard, store, plans, rules, limits, checkpoint, Step(shard, rules, body, checkpoint.head, plan, previous), pause)
 
     @property
@@ -108,35 +118,25 @@ class Shard:
     async def process(self, records: Sequence[LogRecord]) -> list[tuple[Position, list[Output]]]:
         """Apply records, the first of which lies at ``position``; return what was committed to the outbox, in order.
 
+        After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
         Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back).
         """
         self._check_dense(records)
         items = [(record, self._read(record)) for record in records]
-        at = 0
-        while at < len(items):
-            record, what = items[at]
-            if isinstance(what, Control) and what.control == "definitions":
-                await self._switch(record, what)
-                at += 1
-            else:
-                at = await self._span(items, at)
-        return self.drain()
-
-    def drain(self) -> list[tuple[Position, list[Output]]]:
-        """What was committed since the last call."""
+        try:
+            await self._process(items)
+        except StoreError:
+            raise
+        except Exception:
+            await self.probe()  # it may come of reading what another owner wrote, or a store that came back older
+            raise
         outputs, self._outputs = self._outputs, []
         return outputs
 
     async def probe(self) -> None:
         """Compare with the store: a quiet shard must notice too that it was fenced, or that the store came back older. Raises
         FencedError."""
-        stored = await self._store.checkpoint(self.shard)
-        mine = self.checkpoint
-        if (stored.epoch, stored.position, stored.head) != (mine.epoch, mine.position, mine.head):
-            raise FencedError(
-                f"shard {self.shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, "
-                f"found {stored.epoch} at {tuple(stored.position)}"
-            )
+        await _check_unchanged(self._store, self.shard, self.checkpoint)
 
     def _check_dense(self, records: Sequence[LogRecord]) -> None:
         for expected, record in enumerate(records, self.position.offset):
@@ -152,30 +152,35 @@ class Shard:
         except RefusedError as error:
             return error
 
+    async def _process(self, items: Sequence[Item]) -> None:
+        at = 0
+        while at < len(items):
+            record, what = items[at]
+            if isinstance(what, Control) and what.control == "definitions":
+                await self._switch(record, what)
+                at += 1
+            else:
+                at = await self._span(items, at)
+
     # a stretch of records
 
     async def _span(self, items: Sequence[Item], at: int) -> int:
         """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
         end, customers = self._extent(items, at)
-        log_time_ms = self.step.body.log_time_ms
-        until_ms = max(log_time_ms, *(record.arrival_ms for record, _ in items[at:end]))
-        wanted = sorted(customers)
-        fetched = await _patiently(
-            lambda: self._store.fetch(self.shard, wanted, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause
-        )
-        due, bound = fetched.due, None
-        if len(due) > self._limits.wakes:
-            due, bound = due[:-1], due[-1]
-            end = self._before(items, at, end, bound[0], log_time_ms)
-        states = dict(zip(wanted, fetched.states, strict=True))
-        await self._add_states(states, [customer for _, customer in due if customer not in states])
-        self.step.load(states, due)
-        if end == at:
-            self._fire_wave(items[at][0], bound)
-            await self._commit(Position(self.position.offset, self.position.step + 1))
-            return at
-        for record, what in items[at:end]:
-            self._apply(record, what)
+        until_ms = max(self.step.body.log_time_ms, *(record.arrival_ms for record, _ in items[at:end]))
+        _, bound = await self._load(sorted(customers), until_ms)
+        for index in range(at, end):
+            record, what = items[index]
+            if not self._apply(record, what, bound):
+                await self._commit(self._within(record))
+                self._adapt(index - at, end - at)
+                return index
+            if self._is_full():
+                self._adapt(index + 1 - at, end - at)
+                end = index + 1
+                break
+        else:
+            self._adapt(end - at, end - at)
         await self._commit(Position(items[end - 1][0].offset + 1, 0))
         return end
 
@@ -194,14 +199,30 @@ class Shard:
                 return end + 1, customers
         return min(len(items), at + self._span_records), customers
 
-    @staticmethod
-    def _before(items: Sequence[Item], at: int, end: int, bound_ms: int, log_time_ms: int) -> int:
-        """How far log time stays below the first wake-up that was not loaded."""
-        for index in range(at, end):
-            log_time_ms = max(log_time_ms, items[index][0].arrival_ms)
-            if log_time_ms >= bound_ms:
-                return index
-        return end
+    async def _load(self, customers: Sequence[str], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
+        """Give the step the states of ``customers``, and the first wake-ups up to ``until_ms`` with theirs.
+
+        Returns whether there are wake-ups, and the first that was left out.
+        """
+        fetched = await _patiently(
+            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause
+        )
+        due, bound = fetched.due, None
+        if len(due) > self._limits.wakes:
+            due, bound = due[:-1], due[-1]
+        states = dict(zip(customers, fetched.states, strict=True))
+        await self._add_states(states, [customer for _, customer in due if customer not in states])
+        self.step.load(states, due)
+        return bool(due), bound
+
+    def _is_full(self) -> bool:
+        """Whether the slice in hand is as large as a commit should be."""
+        step, limits = self.step, self._limits
+        return step.touched >= limits.states or step.fired >= limits.wakes or step.weight > limits.bytes
+
+    def _within(self, record: LogRecord) -> Position:
+        """The position after one more slice of a record that is not done."""
+        return Position(record.offset, self.position.step + 1 if record.offset == self.position.offset else 1)
 
     async def _add_states(self, states: dict[str, bytes | None], customers: list[str]) -> None:
         if customers:
@@ -214,12 +235,11 @@ class Shard:
             return max(self.step.body.log_time_ms, record.arrival_ms)
         return self.step.begin(record)
 
-    def _fire_wave(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
-        self.step.fire(record.offset, self._open(record), bound)
-
-    def _apply(self, record: LogRecord, what: Event | Control | RefusedError) -> None:
+    def _apply(self, record: LogRecord, what: Event | Control | RefusedError, bound: tuple[int, str] | None) -> bool:
+        """Apply a record; False if the slice ended among its timers, before the record itself."""
         now = self._open(record)
-        self.step.fire(record.offset, now)
+        if not self.step.fire(record.offset, now, bound, self._is_full):
+            return False
         self.step.pass_time(now)
         if isinstance(what, Event):
             self.step.apply_event(what, record)
@@ -227,6 +247,7 @@ class Shard:
             self.step.refuse(what, record)
         elif what.control == "erase":
             self.step.erase(what.customer, record)
+        return True
 
     # new definitions
 
@@ -236,15 +257,16 @@ class Shard:
             now = await self._fire_all(record)
             self.step.load({}, [])
             self.step.pass_time(now)
-            if not await self._begin_switch(record, control):
+            if not self._begin_switch(record, control):
                 await self._commit(Position(record.offset + 1, 0))
                 return
         cursor = self.step.body.cursor
         todo = [customer for customer in await _patiently(lambda: self._store.customers(self.shard), self._pause) if customer > cursor]
-        for start in range(0, len(todo), self._limits.states):
-            await self._rejudge(todo[start : start + self._limits.states], record)
-            if start + self._limits.states < len(todo):
-                await self._commit(Position(record.offset, self.position.step + 1))
+        while todo:
+            done = await self._rejudge(todo[: self._limits.states], record)
+            todo = todo[done:]
+            if todo:
+                await self._commit(self._within(record))
         self.step.finish_switch()
         await self._commit(Position(record.offset + 1, 0))
 
@@ -252,48 +274,44 @@ class Shard:
         """Fire every timer up to the record's log time, a wave at a time; return that time."""
         while True:
             now = self._open(record)
-            fetched = await _patiently(
-                lambda now=now: self._store.fetch(self.shard, [], until_ms=now, limit=self._limits.wakes + 1), self._pause
-            )
-            if not fetched.due:
+            is_due, bound = await self._load([], now)
+            if not is_due:
                 return now
-            due, bound = fetched.due, None
-            if len(due) > self._limits.wakes:
-                due, bound = due[:-1], due[-1]
-            states: dict[str, bytes | None] = {}
-            await self._add_states(states, [customer for _, customer in due])
-            self.step.load(states, due)
-            self.step.fire(record.offset, now, bound)
-            await self._commit(Position(record.offset, self.position.step + 1))
+            self.step.fire(record.offset, now, bound, self._is_full)
+            await self._commit(self._within(record))
 
-    async def _begin_switch(self, record: LogRecord, control: Control) -> bool:
+    def _begin_switch(self, record: LogRecord, control: Control) -> bool:
         """Whether there is something to switch to: a damaged record is a dead letter, a repeated one is nothing."""
         try:
-            plan = await self._plans.keep(control)
+            plan, content = self._plans.read(control)
         except RefusedError as error:
             self.step.refuse(error, record)
             return False
         if plan.digest == self.step.body.digest:
             return False
         self.step.switch(plan, control.version)
+        self._document = (document_name(plan.digest), content)
         return True
 
-    async def _rejudge(self, customers: Sequence[str], record: LogRecord) -> None:
+    async def _rejudge(self, customers: Sequence[str], record: LogRecord) -> int:
+        """Judge the first of ``customers`` under the new definitions; return how many fitted into a slice."""
         states: dict[str, bytes | None] = {}
         await self._add_states(states, list(customers))
         self.step.load(states, [])
-        for customer in customers:
+        for count, customer in enumerate(customers, 1):
             self.step.rejudge(customer, record.offset)
+            if self._is_full():
+                return count
+        return len(customers)
 
     # commit
 
     async def _commit(self, position: Position) -> None:
         found = self.step.take()
         outbox = encode_outputs(found.outputs) if found.outputs else None
-        commit = Commit(self.checkpoint, position, found.head, found.body, found.states, found.wakes, outbox)
+        commit = Commit(self.checkpoint, position, found.head, found.body, found.states, found.wakes, outbox, self._document)
         await self._commit_surely(commit)
-        self.checkpoint = commit.checkpoint
-        self._adapt(found)
+        self.checkpoint, self._document = commit.checkpoint, None
         if found.outputs:
             self._outputs.append((position, list(found.outputs)))
 
@@ -317,13 +335,17 @@ class Shard:
             await self._pause(RETRY_SECONDS * 2**attempt)
         raise StoreUnavailableError(f"shard {self.shard}: no commit went through in {TRIES_MAX} tries")
 
-    def _adapt(self, found: Slice) -> None:
-        """Heavy states make shorter slices."""
-        size = sum(len(state) for state in found.states.values() if state is not None)
-        if size > self._limits.bytes:
-            self._span_records = max(1, self._span_records // 2)
-        elif self._span_records < self._limits.records:
-            self._span_records += 1
+    def _adapt(self, covered: int, wanted: int) -> None:
+        """Do not read again and again what does not fit."""
+        self._span_records = max(1, covered) if covered < wanted else min(self._limits.records, 2 * self._span_records)
+
+
+async def _check_unchanged(store: Store, shard: int, mine: Checkpoint) -> None:
+    stored = await store.checkpoint(shard)
+    if (stored.epoch, stored.position, stored.head) != (mine.epoch, mine.position, mine.head):
+        raise FencedError(
+            f"shard {shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, found {stored.epoch} at {tuple(stored.position)}"
+        )
 
 
 async def _patiently(call: Callable[[], Awaitable[Result]], pause: Pause) -> Result:

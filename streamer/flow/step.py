@@ -9,7 +9,7 @@ A ``Step`` is loaded with the states that a batch may touch, applies records, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -30,7 +30,12 @@ from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, 
 
 HEAD_BYTES: Final = 16
 REFUSALS_WINDOW: Final = 1_000
+WARMING_MS: Final = 60_000  # how often it is looked up which leaves are still warming
 _TIMELY: Final = ("future", "late")  # refusals that say nothing about a bad release
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ class Step:
         self.previous = previous
         self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many, for metrics; whoever shows them clears it
         self._warming: frozenset[str] = frozenset()
-        self._warming_until_ms = 0
+        self._warming_at_ms = -1
         self._resize()
         self._clear()
 
@@ -105,6 +110,8 @@ class Step:
         self._wakes: dict[str, int | None] = {}
         self._heap: list[tuple[int, str]] = []
         self._outputs: list[Output] = []
+        self.fired = 0
+        self.weight = 0
 
     # loading and handing out
 
@@ -113,6 +120,11 @@ class Step:
         self._clear()
         self._blobs = {customer: blob for customer, blob in states.items() if blob is not None}
         self._heap = list(due)  # ascending is a heap
+
+    @property
+    def touched(self) -> int:
+        """States that a commit would write now; ``fired`` counts the wake-ups behind it, ``weight`` its bytes, roughly."""
+        return len(self._touched) + len(self._gone)
 
     def take(self) -> Slice:
         """What has happened since ``load``."""
@@ -129,6 +141,7 @@ class Step:
             if blob is None or customer in self._gone:
                 return None
             state = self._states[customer] = decode_state(blob)
+            self.weight += len(blob)
             if state.generation != self.body.generation and not self._is_switching:
                 raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {self.body.generation}")
         return state
@@ -144,22 +157,26 @@ class Step:
         self.body.ordinal = 0
         return max(self.body.log_time_ms, record.arrival_ms)
 
-    def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None) -> None:
+    def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None, is_full: Callable[[], bool] = _never) -> bool:
         """Judge every customer at every moment up to ``until_ms`` at which time alone changes something, in the order of (moment,
-        customer).
+        customer); whether that was all.
 
-        Only wake-ups below ``bound`` are certain to have been loaded; the rest waits for the next slice.
+        Only wake-ups below ``bound`` are certain to have been loaded, and a slice may become full; the rest waits for the next one.
         """
         heap = self._heap
-        while heap and heap[0][0] <= until_ms and (bound is None or heap[0] < bound):
+        while heap and heap[0][0] <= until_ms:
+            if (bound is not None and heap[0] >= bound) or is_full():
+                return False
             armed_ms, customer = heappop(heap)
             state = self._state(customer)
             if state is None:
                 self._wakes[customer] = None
             elif state.armed_ms == armed_ms:
                 self._wake(customer, state, offset)
+        return bound is None or bound[0] > until_ms
 
     def _wake(self, customer: str, state: State, offset: int) -> None:
+        self.fired += 1
         now = state.armed_ms
         changed = wake(self.plan, state, now)
         if changed:
@@ -203,6 +220,7 @@ class Step:
         if state is None:
             state = self._born(customer)
         self._touched.add(customer)
+        self.weight += len(record.value)  # a state grows by no more than that, give or take a few numbers
         state.seen, lost_ms = remember(state.seen, key, timestamp_ms=timestamp_ms, horizon_ms=horizon_ms)
         if lost_ms > state.floor_ms:
             state.floor_ms = lost_ms
@@ -295,14 +313,16 @@ class Step:
         place = b"%d-%d" % (offset, self.body.ordinal)
         self.head = blake2b(self.head + topic.encode() + place + value, digest_size=HEAD_BYTES).digest()
         self.body.ordinal += 1
+        self.weight += len(value)
 
     def _warming_at(self, now: int) -> frozenset[str]:
-        """Leaves that look further back than their memories do, looked up again each minute while there are any."""
+        """Leaves that look further back than their memories do, as of the last full minute: whoever takes the shard over says the same."""
         if not self.body.since_ms:
             return self._warming
-        if now >= self._warming_until_ms:
-            self._warming = frozenset(warming_leaves(self.plan, self.body.since_ms, now))
-            self._warming_until_ms = now - now % 60_000 + 60_000
+        at_ms = now - now % WARMING_MS
+        if at_ms != self._warming_at_ms:
+            self._warming = frozenset(warming_leaves(self.plan, self.body.since_ms, at_ms))
+            self._warming_at_ms = at_ms
         return self._warming
 
     # refusals
@@ -372,7 +392,7 @@ class Step:
         self.body.previous, self.body.digest = self.body.digest, plan.digest
         self.body.since_ms, self.body.sizes = since_ms, sizes
         self.body.version, self.body.generation = version, self.body.generation + 1
-        self._warming_until_ms, self._warming = 0, frozenset()
+        self._warming_at_ms, self._warming = -1, frozenset()
 
     def rejudge(self, customer: str, offset: int) -> None:
         """Bring one customer under the new definitions and judge them."""

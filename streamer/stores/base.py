@@ -38,7 +38,8 @@ class Commit:
 
     ``expected`` must equal the stored checkpoint in epoch, position and head, or nothing is written. ``position`` is above
     ``expected.position``. In ``states`` and ``wakes`` a value of None removes. ``wakes`` are UTC milliseconds. ``outbox`` is one opaque
-    entry, kept under ``position`` until it is trimmed; None when there is nothing to say.
+    entry, kept under ``position`` until it is trimmed; None when there is nothing to say. ``document`` is a name and a content without
+    which the states cannot be read; see ``get_document``.
     """
 
     expected: Checkpoint
@@ -48,6 +49,7 @@ class Commit:
     states: Mapping[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     outbox: bytes | None = None
+    document: tuple[str, bytes] | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -70,7 +72,10 @@ class Store(Protocol):
     """
 
     async def acquire(self, shard: int) -> Checkpoint:
-        """Raise the epoch by one and return the checkpoint under it. From then on commits of older epochs are fenced."""
+        """Raise the epoch by one and return the checkpoint under it. From then on commits of older epochs are fenced.
+
+        After an error it may have risen all the same.
+        """
         ...
 
     async def checkpoint(self, shard: int) -> Checkpoint:
@@ -104,8 +109,8 @@ class Store(Protocol):
         """Keep ``content`` under ``name`` unless something is there already; return what is kept now."""
         ...
 
-    async def get_document(self, name: str) -> bytes | None:
-        """What ``put_document`` kept, or None."""
+    async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
+        """What ``put_document`` kept, or None. With a ``shard`` what its commits kept comes first: it cannot be lost without them."""
         ...
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ class _Shard:
     wakes: dict[str, int] = field(default_factory=dict[str, int])
     heap: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])  # may hold entries that ``wakes`` no longer has
     outbox: list[tuple[Position, bytes]] = field(default_factory=list[tuple[Position, bytes]])
+    documents: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -45,6 +46,16 @@ class MemoryStore:
     def __init__(self) -> None:
         self._shards: dict[int, _Shard] = {}
         self._documents: dict[str, bytes] = {}
+
+    def copy(self) -> MemoryStore:
+        """The store as it stands: what a snapshot, or a replica that lags behind, would come back with."""
+        copied = MemoryStore()
+        copied._documents = dict(self._documents)
+        copied._shards = {
+            number: _Shard(kept.checkpoint, dict(kept.states), dict(kept.wakes), list(kept.heap), list(kept.outbox), dict(kept.documents))
+            for number, kept in self._shards.items()
+        }
+        return copied
 
     def _shard(self, shard: int) -> _Shard:
         return self._shards.setdefault(shard, _Shard())
@@ -87,6 +98,8 @@ class MemoryStore:
             kept.set_wake(customer, due_ms)
         if commit.outbox is not None:
             kept.outbox.append((commit.position, bytes(commit.outbox)))
+        if commit.document is not None:
+            kept.documents[commit.document[0]] = commit.document[1]
         kept.checkpoint = commit.checkpoint
 
     async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
@@ -102,9 +115,10 @@ class MemoryStore:
         """See ``Store``."""
         return self._documents.setdefault(name, content)
 
-    async def get_document(self, name: str) -> bytes | None:
+    async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         """See ``Store``."""
-        return self._documents.get(name)
+        own = self._shard(shard).documents.get(name) if shard is not None else None
+        return self._documents.get(name) if own is None else own
 
     async def close(self) -> None:
         """See ``Store``."""

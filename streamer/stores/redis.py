@@ -7,9 +7,11 @@ All keys of a shard share a hash tag, so on a cluster a commit is one slot::
                                                           each, and it is the list of customers that a change of definitions walks
     {streamer:7}:wakes       ZSET    customer -> due_ms
     {streamer:7}:outbox      STREAM  offset-step -> outputs   trimmed by position, so a former owner cannot trim what it has not published
+    {streamer:7}:documents   HASH    name -> content     what the customers' states cannot be read without
 
-A commit is ``WATCH`` and ``GET`` in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no scripting right. redis-py retries by
-itself, up to ten times even on a time-out; here that is off: a commit whose reply was lost may have gone through.
+A commit is ``WATCH``, ``GET`` and a look at the types of the keys in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
+scripting right. redis-py retries by itself, up to ten times even on a time-out; here that is off: a commit whose reply was lost may have
+gone through.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from .base import Checkpoint, Commit, Fetched, Position
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 ACQUIRE_TRIES: Final = 20
 ARGUMENTS_MAX: Final = 20_000
+KEPT_AS: Final = {"customers": b"hash", "wakes": b"zset", "outbox": b"stream", "documents": b"hash"}
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -114,10 +117,19 @@ class RedisStore:
         key = self._key(shard, "checkpoint")
         for _ in range(ACQUIRE_TRIES):
             async with self._transaction() as transaction:
-                old = _kept(await transaction.watch_and_get(key))
+                raw, types = await self._watch(transaction, shard)
+                if raw is None and types != [b"none"] * len(KEPT_AS):
+                    raise HaltError(
+                        f"shard {shard}: its checkpoint is gone and its customers are not; a key was evicted or deleted. "
+                        "Restore the checkpoint, or delete the shard's other keys and it is computed anew from the log"
+                    )
+                old = _kept(raw)
                 new = _Kept(old.epoch + 1, old.offset, old.step, old.head, old.body)
-                if await transaction.execute([("SET", key, _encode_kept(new))]):
-                    return _checkpoint(new)
+                try:
+                    if await transaction.execute([("SET", key, _encode_kept(new))]):
+                        return _checkpoint(new)
+                except CommitUnknownError as error:  # to raise the epoch twice does no harm
+                    raise StoreUnavailableError(str(error)) from None
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
 
     async def checkpoint(self, shard: int) -> Checkpoint:
@@ -158,11 +170,24 @@ class RedisStore:
         assert commit.position > expected.position, f"{commit.position} is not above {expected.position}"
         commands = self._commands(shard, commit)
         async with self._transaction() as transaction:
-            found = _kept(await transaction.watch_and_get(key))
+            raw, _ = await self._watch(transaction, shard)
+            found = _kept(raw)
             if (found.epoch, (found.offset, found.step), found.head) != (expected.epoch, tuple(expected.position), expected.head):
                 _fenced(shard, expected, found)
             if not await transaction.execute(commands):
                 _fenced(shard, expected, _kept(await self._call("GET", key)))
+
+    async def _watch(self, transaction: _Transaction, shard: int) -> tuple[bytes | None, list[bytes]]:
+        """Watch the checkpoint; return it and the types of the shard's other keys, which must be ours.
+
+        A command on a key of another type fails inside EXEC, where what stands before and behind it is written all the same.
+        """
+        keys = [self._key(shard, name) for name in KEPT_AS]
+        raw, *types = await transaction.watch(self._key(shard, "checkpoint"), [("TYPE", key) for key in keys])
+        for key, found, expected in zip(keys, types, KEPT_AS.values(), strict=True):
+            if found not in (b"none", expected):
+                raise HaltError(f"{key}: expected a {expected.decode()}, found a {found.decode()}; something else writes under our names")
+        return raw, types
 
     def _commands(self, shard: int, commit: Commit) -> list[tuple[Any, ...]]:
         """Everything one commit writes; the checkpoint last."""
@@ -181,6 +206,8 @@ class RedisStore:
                 commands.append((name, self._key(shard, key), *arguments[start : start + ARGUMENTS_MAX]))  # noqa: PERF401
         if commit.outbox is not None:
             commands.append(("XADD", self._key(shard, "outbox"), f"{commit.position.offset}-{commit.position.step}", "o", commit.outbox))
+        if commit.document is not None:
+            commands.append(("HSET", self._key(shard, "documents"), *commit.document))
         new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body)
         commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
         return commands
@@ -212,8 +239,12 @@ class RedisStore:
         await self._call("SET", key, content, "NX")
         return await self._call("GET", key)
 
-    async def get_document(self, name: str) -> bytes | None:
+    async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         """See ``Store``."""
+        if shard is not None:
+            own = await self._call("HGET", self._key(shard, "documents"), name)
+            if own is not None:
+                return own
         return await self._call("GET", f"{self._namespace}:document:{name}")
 
     # operation
@@ -283,11 +314,11 @@ class _Transaction:
         self._clean = True
         return replies
 
-    async def watch_and_get(self, key: str) -> bytes | None:
-        """Begin: the value, watched."""
-        replies = await self.together([("WATCH", key), ("GET", key)])
+    async def watch(self, key: str, questions: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Begin: the value of the watched key, and the answers to ``questions``, in one round trip."""
+        replies = await self.together([("WATCH", key), ("GET", key), *questions])
         self._clean = False
-        return replies[1]
+        return replies[1:]
 
     async def execute(self, commands: Sequence[tuple[Any, ...]]) -> bool:
         """Run all of the commands or none; False when the watched key has changed meanwhile."""
