@@ -16,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streamer.errors import HaltError, SettingsError
+from streamer.flow.reader import Highest
 from streamer.flow.relay import Place
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
@@ -180,14 +181,13 @@ async def read_changes(settings: Settings, *, group: str | None = None, from_sta
         group_id=group,
         auto_offset_reset="earliest" if from_start else "latest",
     )
-    highest: dict[int, tuple[int, int]] = {}
+    highest = Highest()
     await consumer.start()
     try:
         async for record in consumer:
             change = decode_change(record.value or b"")
             position = change.data.position
-            if (position.offset, position.ordinal) > highest.get(position.shard, (-1, -1)):
-                highest[position.shard] = (position.offset, position.ordinal)
+            if highest.rises(position.shard, position.offset, position.ordinal):
                 yield change
     finally:
         await consumer.stop()

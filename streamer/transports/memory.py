@@ -1,0 +1,99 @@
+"""Kafka's twin in memory: topics of one partition per shard, and the sink that writes to them. For tests and simulations.
+
+It keeps bytes only, positions in the headers included, so whoever uses it pays for encoding like everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from streamer.flow.reader import Highest
+from streamer.flow.relay import Place
+from streamer.segments.change import Change, decode_change
+from streamer.wire import CHANGES, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
+
+CONTROL: Final = ((CONTROL_HEADER, b"1"),)
+Headers = tuple[tuple[str, bytes], ...]
+
+
+class MemoryRecord(NamedTuple):
+    """One record as a broker keeps it; its offset is its place in the partition. ``arrival_ms`` is the broker's time."""
+
+    arrival_ms: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class MemoryLog:
+    """Topics by their suffix. ``now`` is the broker's clock in UTC milliseconds."""
+
+    def __init__(self, shards: int, now: Callable[[], int]) -> None:
+        self.shards = shards
+        self._now = now
+        self._topics: dict[str, list[list[MemoryRecord]]] = {topic: [[] for _ in range(shards)] for topic in TOPICS}
+
+    def append(self, topic: str, partition: int, value: bytes, *, key: bytes = b"", headers: Headers = ()) -> int:
+        """Write a record; return its offset."""
+        records = self._topics[topic][partition]
+        records.append(MemoryRecord(self._now(), key, value, headers))
+        return len(records) - 1
+
+    def send_control(self, raw: bytes, shards: Sequence[int] | None = None) -> None:
+        """Write a control record into shards (all, if none are named)."""
+        for shard in range(self.shards) if shards is None else shards:
+            self.append(EVENTS, shard, raw, headers=CONTROL)
+
+    def send_tick(self, shard: int) -> None:
+        """Let time pass in a shard."""
+        self.send_control(TICK, [shard])
+
+    def end(self, topic: str, partition: int) -> int:
+        """The offset that the next record will have."""
+        return len(self._topics[topic][partition])
+
+    def records(self, topic: str, partition: int) -> Sequence[MemoryRecord]:
+        """Everything in a partition."""
+        return self._topics[topic][partition]
+
+    def fetch(self, shard: int, offset: int, limit: int) -> list[LogRecord]:
+        """At most ``limit`` records of the input from ``offset``, as a shard reads them."""
+        found = self._topics[EVENTS][shard][offset : offset + limit]
+        return [
+            LogRecord(place, record.arrival_ms, record.value, any(name == CONTROL_HEADER for name, _ in record.headers))
+            for place, record in enumerate(found, offset)
+        ]
+
+    def read_changes(self) -> Iterator[Change]:
+        """Segment changes as a downstream service should read them: each once, in order per shard."""
+        highest = Highest()
+        for partition in self._topics[CHANGES]:
+            for record in partition:
+                change = decode_change(record.value)
+                position = change.data.position
+                if highest.rises(position.shard, position.offset, position.ordinal):
+                    yield change
+
+
+class MemorySink:
+    """Publishes outputs: ``flow.relay.Sink`` on a ``MemoryLog``."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        self._log = log
+
+    async def tail(self, topic: str, shard: int) -> Place | None:
+        """See ``Sink``."""
+        return max(map(place_of, self._log.records(topic, shard)), default=None)
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        """See ``Sink``."""
+        for output in outputs:
+            headers = ((POSITION_HEADER, b"%d-%d" % (output.offset, output.ordinal)),)
+            self._log.append(output.topic, output.partition, output.value, key=output.key, headers=headers)
+
+
+def place_of(record: MemoryRecord) -> Place:
+    """Where an output stands in the story of its shard. Only for records that a sink has written."""
+    offset, _, ordinal = dict(record.headers)[POSITION_HEADER].partition(b"-")
+    return Place(int(offset), int(ordinal))

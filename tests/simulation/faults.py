@@ -1,0 +1,211 @@
+"""A Redis and a Kafka that fail in every way they can, at every await, as a seed decides."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import NamedTuple, TypeVar
+
+from streamer.errors import CommitUnknownError, FencedError, StoreUnavailableError
+from streamer.flow.relay import Place
+from streamer.stores.base import Checkpoint, Commit, Fetched, Position
+from streamer.stores.memory import MemoryStore
+from streamer.transports.memory import MemoryLog, MemorySink
+from streamer.wire import Output
+
+from .loop import Halt, Loop, now
+
+Result = TypeVar("Result")
+
+CALL_FAULTS = {  # how often at most, of the calls that can suffer it
+    "store refused": 0.03,
+    "reply lost, not applied": 0.05,
+    "reply lost, applied": 0.05,
+    "reply lost, applied late": 0.05,
+    "acquired, reply lost": 0.1,
+    "broker away": 0.05,
+    "sent in part": 0.1,
+    "acknowledgement lost": 0.1,
+}
+SNAPSHOTS = 60
+
+
+class BrokerAwayError(Exception):
+    """What a producer raises: some first part of what was sent may be published."""
+
+
+class Snapshot(NamedTuple):
+    """Redis as it was after some write."""
+
+    store: MemoryStore
+    commits: int
+
+
+class Faults:
+    """Which faults this seed has, and how often each has happened. ``heal`` ends them."""
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.happened: Counter[str] = Counter()
+        self.is_healed = False
+        self._rates = {kind: rate * random.random() for kind, rate in CALL_FAULTS.items() if random.random() < 0.6}
+
+    def hit(self, kind: str) -> bool:
+        """Whether a fault happens now."""
+        if self.is_healed or self.random.random() >= self._rates.get(kind, 0):
+            return False
+        self.happened[kind] += 1
+        return True
+
+
+class Redis:
+    """One server for all workers: what it holds, and what it held before."""
+
+    def __init__(self, faults: Faults, loop: Loop) -> None:
+        self.faults = faults
+        self.loop = loop
+        self.store = MemoryStore()
+        self.commits = 0
+        self._snapshots: deque[Snapshot] = deque(maxlen=SNAPSHOTS)
+
+    def written(self, *, commits: int = 0) -> None:
+        """Remember how it is now."""
+        self.commits += commits
+        self._snapshots.append(Snapshot(self.store.copy(), self.commits))
+
+    def fail_over(self, writes: int) -> None:
+        """A replica takes over that had not got the last so many writes."""
+        for _ in range(min(writes, len(self._snapshots) - 1)):
+            self._snapshots.pop()
+        if self._snapshots:
+            kept = self._snapshots[-1]
+            self.faults.happened["failover"] += 1
+            self.faults.happened["commits lost"] += self.commits - kept.commits
+            self.store, self.commits = kept.store.copy(), kept.commits
+
+    def checkpoint(self, shard: int) -> Checkpoint:
+        """As it stands, seen from outside the story."""
+        return now(self.store.checkpoint(shard))
+
+    def empty(self) -> None:
+        """Somebody typed FLUSHALL."""
+        self.faults.happened["emptied"] += 1
+        self.store, self.commits = MemoryStore(), 0
+        self._snapshots.clear()
+        self.written()
+
+
+class FaultyStore:
+    """``stores.base.Store`` over the simulated Redis. Every call stands still before and after."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._faults = redis.faults
+
+    async def _call(self, name: str, call: Callable[[MemoryStore], Awaitable[Result]], *, writes: bool = False) -> Result:
+        await Halt(f"{name} sent")
+        if self._faults.hit("store refused"):
+            raise StoreUnavailableError("refused")
+        result = await call(self._redis.store)
+        if writes:
+            self._redis.written()
+        await Halt(f"{name} done")
+        return result
+
+    async def acquire(self, shard: int) -> Checkpoint:
+        found = await self._call("acquire", lambda store: store.acquire(shard), writes=True)
+        if self._faults.hit("acquired, reply lost"):
+            raise StoreUnavailableError("the reply was lost")
+        return found
+
+    async def checkpoint(self, shard: int) -> Checkpoint:
+        return await self._call("checkpoint", lambda store: store.checkpoint(shard))
+
+    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+        return await self._call("fetch", lambda store: store.fetch(shard, customers, until_ms=until_ms, limit=limit))
+
+    async def customers(self, shard: int) -> list[str]:
+        return await self._call("customers", lambda store: store.customers(shard))
+
+    async def commit(self, shard: int, commit: Commit) -> None:
+        await Halt("commit sent")
+        if self._faults.hit("store refused"):
+            raise StoreUnavailableError("refused")
+        if self._faults.hit("reply lost, not applied"):
+            raise CommitUnknownError("no reply")
+        if self._faults.hit("reply lost, applied late"):
+            self._redis.loop.start(-1, "late commit", self._apply_late(shard, commit))
+            raise CommitUnknownError("no reply")
+        await self._apply(shard, commit)
+        await Halt("commit applied")
+        if self._faults.hit("reply lost, applied"):
+            raise CommitUnknownError("no reply")
+
+    async def _apply(self, shard: int, commit: Commit) -> None:
+        try:
+            await self._redis.store.commit(shard, commit)
+        except FencedError:
+            self._faults.happened["fenced"] += 1
+            raise
+        self._faults.happened["slice of a record"] += commit.position.step > 0
+        self._redis.written(commits=1)
+
+    async def _apply_late(self, shard: int, commit: Commit) -> None:
+        """The packet was only slow."""
+        for _ in range(self._faults.random.randrange(1, 5)):
+            await Halt("on the way", self._faults.random.random())
+        try:
+            await self._apply(shard, commit)
+        except FencedError:
+            self._faults.happened["late commit fenced"] += 1
+
+    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+        return await self._call("outbox", lambda store: store.outbox(shard, after=after, limit=limit))
+
+    async def trim(self, shard: int, *, upto: Position) -> None:
+        await self._call("trim", lambda store: store.trim(shard, upto=upto), writes=True)
+
+    async def put_document(self, name: str, content: bytes) -> bytes:
+        return await self._call("put", lambda store: store.put_document(name, content), writes=True)
+
+    async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
+        return await self._call("get", lambda store: store.get_document(name, shard=shard))
+
+    async def close(self) -> None:
+        return None
+
+
+class FaultySink:
+    """``flow.relay.Sink`` over the simulated Kafka, of one owner under one epoch."""
+
+    def __init__(self, redis: Redis, log: MemoryLog, shard: int, epoch: int) -> None:
+        self._redis = redis
+        self._faults = redis.faults
+        self._sink = MemorySink(log)
+        self._shard, self._epoch = shard, epoch
+
+    async def tail(self, topic: str, shard: int) -> Place | None:
+        await Halt("tail asked")
+        if self._faults.hit("broker away"):
+            raise BrokerAwayError
+        found = await self._sink.tail(topic, shard)
+        await Halt("tail read")
+        return found
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        await Halt("send")
+        if self._faults.hit("broker away"):
+            raise BrokerAwayError
+        end = self._faults.random.randrange(len(outputs)) if self._faults.hit("sent in part") else len(outputs)
+        for output in outputs[:end]:
+            if (await self._redis.store.checkpoint(self._shard)).epoch > self._epoch:
+                self._faults.happened["published by a zombie"] += 1
+            await self._sink.send([output])
+            if self._faults.random.random() < 0.2:
+                await Halt("sending")
+        if end < len(outputs):
+            raise BrokerAwayError
+        await Halt("acknowledged")
+        if self._faults.hit("acknowledgement lost"):
+            raise BrokerAwayError

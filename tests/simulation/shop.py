@@ -1,0 +1,111 @@
+"""What happens in the simulated shop: definitions that use time in every way, and a day of events, good, bad, late and twice."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+import msgspec
+
+from streamer.segments.definitions import parse_definitions
+from streamer.wire import Control, definitions_control, encode_control, shard_of
+
+SHARDS = 3
+START_MS = 1_700_000_000_000
+CUSTOMERS = [f"c{number}" for number in range(14)]
+
+_FIRST = {
+    "cart_left": {
+        "for": "a cart left for a quarter of an hour",
+        "when": 'since(last("Product Added")) >= "15m" and last("Product Added") > last("Order Completed")',
+        "exit": 'since(last("Product Added")) >= "3h" or did("Order Completed", within="1h")',
+    },
+    "busy": {"for": "three in ten minutes", "when": 'count("*", within="10m") >= 3', "stay": "2m"},
+    "buyer": {"for": "has bought", "when": 'did("Order Completed")'},
+    "quiet": {"for": "nothing for an hour", "when": 'idle("*") >= "1h"', "cooldown": "20m"},
+    "spender": {"for": "much in an hour", "when": 'sum("Order Completed", "total", within="1h") >= 100'},
+    "hot": {"for": "busy and has bought", "when": 'segment("busy") and segment("buyer")'},
+    "wide": {"for": "several products", "when": 'distinct("Product Added", "product_id", within="30m") >= 2'},
+    "stuck": {
+        "for": "added and did not buy",
+        "when": 'sequence("Product Added", then_not="Order Completed", wait="5m", over="1h")',
+    },
+    "gold": {"for": "by trait", "when": 'trait("plan") == "gold"'},
+}
+_SECOND = {
+    **{name: body for name, body in _FIRST.items() if name not in ("wide", "gold")},
+    "busy": {"for": "two in ten minutes", "when": 'count("*", within="10m") >= 2'},
+    "viewer": {"for": "looked lately", "when": 'did("Product Viewed", within="20m")'},
+    "asleep": {"for": "not active in two of three hours", "when": 'active("*", each="1h", of=3) <= 1'},
+}
+DEFINITIONS = [
+    parse_definitions({"segments": _FIRST}),
+    parse_definitions({"segments": _SECOND}),
+    parse_definitions({"segments": {**_FIRST, "hot": {"for": "busy buyers", "when": 'segment("busy") and not segment("quiet")'}}}),
+]
+
+
+class Entry(NamedTuple):
+    """One record that somebody writes, and when. ``shard`` None: a control record for all of them."""
+
+    at_ms: int
+    shard: int
+    value: bytes
+    is_control: bool
+    kind: str
+
+
+def script(random: Random, length: int) -> list[Entry]:
+    """What will be written, in order."""
+    at_ms = START_MS
+    found = _definitions(at_ms, 0)
+    changes = {random.randrange(length): number for number in random.sample((1, 2, 1), 2)} if random.random() < 0.7 else {}
+    sent: list[tuple[int, bytes]] = []
+    for number in range(length):
+        at_ms += _gap_ms(random)
+        if number in changes:
+            found += _definitions(at_ms, changes[number])
+        found.append(_entry(random, number, at_ms, sent))
+    return found
+
+
+def _gap_ms(random: Random) -> int:
+    return random.choice((0, 10, 500, 2_000, 20_000, 120_000)) if random.random() < 0.95 else random.choice((1_200_000, 9_000_000))
+
+
+def _definitions(at_ms: int, number: int) -> list[Entry]:
+    definitions = DEFINITIONS[number]
+    raw = definitions_control(definitions.content(), definitions.digest, number + 1)
+    return [Entry(at_ms, shard, raw, True, "definitions") for shard in range(SHARDS)]
+
+
+def _entry(random: Random, number: int, at_ms: int, sent: list[tuple[int, bytes]]) -> Entry:
+    customer = random.choice(CUSTOMERS)
+    shard = shard_of(customer, SHARDS)
+    what = random.random()
+    if what < 0.02:
+        return Entry(at_ms, shard, b'{"event": ' + str(number).encode(), False, "damaged")
+    if what < 0.05:
+        return Entry(at_ms, shard, encode_control(Control("erase", customer=customer)), True, "erase")
+    if what < 0.13 and sent:
+        return Entry(at_ms, *random.choice(sent), False, "duplicate")
+    late_ms = random.choice((60_000, 1_500_000, 90_000_000)) if what < 0.23 else random.randrange(2_000)
+    value = _event(random, number, customer, at_ms - late_ms)
+    sent.append((shard, value))
+    if what > 0.96:
+        return Entry(at_ms, (shard + 1) % SHARDS, value, False, "wrong shard")
+    return Entry(at_ms, shard, value, False, "late" if what < 0.23 else "event")
+
+
+def _event(random: Random, number: int, customer: str, timestamp_ms: int) -> bytes:
+    event: dict[str, object] = {"messageId": f"m{number}", "userId": customer, "timestamp": timestamp_ms}
+    what = random.random()
+    if what < 0.1:
+        event |= {"type": "identify", "traits": {"plan": random.choice(("gold", "free", None))}}
+    elif what < 0.3:
+        event |= {"event": "Order Completed", "properties": {"total": random.randrange(1, 120)}}
+    elif what < 0.7:
+        event |= {"event": "Product Added", "properties": {"product_id": f"p{random.randrange(4)}"}}
+    else:
+        event |= {"event": "Product Viewed"}
+    return msgspec.json.encode(event)

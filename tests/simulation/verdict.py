@@ -1,0 +1,107 @@
+"""Whether a history ended right: everything equals an undisturbed run over the same log, one record at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from streamer.flow.reader import Highest
+from streamer.flow.shard import Limits, Plans, Shard
+from streamer.stores.base import Position
+from streamer.stores.memory import MemoryStore
+from streamer.transports.memory import MemoryLog, place_of
+from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, Output
+
+from .shop import SHARDS
+from .world import RULES, ViolationError, World
+
+FAR_MS: Final = 1 << 52
+EVERYTHING: Final = 1_000_000
+
+
+@dataclass(slots=True)
+class Kept:
+    """What a store holds of a shard that is a function of the log."""
+
+    position: Position
+    head: bytes
+    body: bytes
+    states: dict[str, bytes | None]
+    wakes: list[tuple[int, str]]
+
+
+def play(seed: int) -> Counter[str]:
+    """One history and its verdict; what happened in it. Whatever goes wrong is a ViolationError that names the seed."""
+    world = World(seed)
+    try:
+        world.run()
+        judge(world)
+    except Exception as error:
+        raise ViolationError(f"seed {seed}: {type(error).__name__}: {error}") from error
+    finally:
+        world.close()
+    return world.faults.happened
+
+
+def judge(world: World) -> None:
+    """Raises ViolationError at the first difference."""
+    asyncio.run(_judge(world))
+
+
+async def _judge(world: World) -> None:
+    for shard in range(SHARDS):
+        undisturbed, outputs = await run_alone(world.log, shard)
+        _compare(shard, await kept(world.redis.store, shard), undisturbed)
+        for topic in (CHANGES, DEAD_LETTERS):
+            _compare_outputs(world.log, shard, topic, [output for output in outputs if output.topic == topic])
+        for output in outputs:
+            if output.topic == EVENTS and not any(output.value == record.value for record in world.log.records(EVENTS, output.partition)):
+                raise ViolationError(f"shard {shard}: the record at offset {output.offset} was never forwarded")
+
+
+async def run_alone(log: MemoryLog, shard: int) -> tuple[Kept, list[Output]]:
+    """The log of a shard through the step, one record a commit, with nobody in the way."""
+    store = MemoryStore()
+    alone = await Shard.acquire(shard, store, Plans(store, RULES), RULES, limits=Limits(records=1), pause=_no_pause)
+    outputs: list[Output] = []
+    for record in log.fetch(shard, 0, EVERYTHING):
+        for _, entry in await alone.process([record]):
+            outputs += entry
+    return await kept(store, shard), outputs
+
+
+async def kept(store: MemoryStore, shard: int) -> Kept:
+    """What the store holds."""
+    checkpoint = await store.checkpoint(shard)
+    customers = await store.customers(shard)
+    states, wakes = await store.fetch(shard, customers, until_ms=FAR_MS, limit=EVERYTHING)
+    return Kept(checkpoint.position, checkpoint.head, checkpoint.body, dict(zip(customers, states, strict=True)), wakes)
+
+
+def _compare(shard: int, found: Kept, expected: Kept) -> None:
+    for name in ("position", "states", "wakes", "head", "body"):
+        if getattr(found, name) != getattr(expected, name):
+            raise ViolationError(f"shard {shard}: {name} differs\nexpected {getattr(expected, name)}\nfound    {getattr(found, name)}")
+
+
+def _compare_outputs(log: MemoryLog, shard: int, topic: str, expected: list[Output]) -> None:
+    """The reader's view equals the undisturbed one; and whatever is repeated is repeated word for word."""
+    by_place = {(output.offset, output.ordinal): output for output in expected}
+    highest = Highest()
+    read: list[bytes] = []
+    for record in log.records(topic, shard):
+        place = place_of(record)
+        if place not in by_place or by_place[place].value != record.value:
+            raise ViolationError(
+                f"shard {shard}: {topic} has something else at {tuple(place)}\nfound {record.value!r}\nnot {by_place.get(place)}"
+            )
+        if highest.rises(shard, *place):
+            read.append(record.value)
+    if read != [output.value for output in expected]:
+        raise ViolationError(f"shard {shard}: a reader of {topic} sees {len(read)} outputs, expected {len(expected)}")
+
+
+async def _no_pause(_seconds: float) -> None:
+    raise AssertionError("nothing fails in an undisturbed run")
