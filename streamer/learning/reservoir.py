@@ -1,0 +1,57 @@
+"""A fair sample of everybody who came by, of a fixed size: each has the same chance to be in it, the last as the first."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from streamer.learning.dice import Dice
+from streamer.learning.packed import as_float32, pack, unpack_floats
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Reservoir:
+    """At most ``most`` rows of ``width`` numbers, kept in four bytes each (seven digits)."""
+
+    def __init__(self, most: int, width: int, dice: Dice) -> None:
+        self.seen = 0
+        self._most = most
+        self._width = width
+        self._dice = dice
+        self._numbers: array[float] = array("f")
+
+    def __len__(self) -> int:
+        return len(self._numbers) // self._width
+
+    def offer(self, row: Sequence[float]) -> None:
+        """Take the row in, in somebody's place once it is full, or let it go."""
+        self.seen += 1
+        if len(self) < self._most:
+            self._numbers.extend(map(as_float32, row))
+            return
+        place = self._dice.below(self.seen)
+        if place < self._most:
+            self._numbers[place * self._width : (place + 1) * self._width] = array("f", map(as_float32, row))
+
+    def rows(self) -> list[tuple[float, ...]]:
+        """The sample."""
+        return list(zip(*[iter(self._numbers)] * self._width, strict=True))
+
+    def clear(self) -> None:
+        """Begin a new sample."""
+        self.seen = 0
+        self._numbers = array("f")
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return {"seen": self.seen, "dice": self._dice.state, "most": self._most, "width": self._width, "rows": pack(self._numbers)}
+
+    @classmethod
+    def restore(cls, dumped: dict[str, Any]) -> Reservoir:
+        """The inverse of ``dump``."""
+        sample = cls(dumped["most"], dumped["width"], Dice(dumped["dice"]))
+        sample.seen = dumped["seen"]
+        sample._numbers = unpack_floats(dumped["rows"])
+        return sample

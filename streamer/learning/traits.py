@@ -1,0 +1,111 @@
+"""What sets a group apart from everybody, in words a marketer reads, and a short name made of it.
+
+Only the learner uses this: what it finds goes into the scorer as text. The noun is a feature's ``words``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import TYPE_CHECKING, Final
+
+from streamer.learning.space import HOUR_UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamer.examples import Feature, FeatureList
+    from streamer.learning.space import Space
+
+LEAST_STRENGTH: Final = 0.5  # standard deviations from everybody's average: less is nothing to speak of
+TRAITS_MAX: Final = 5
+COUNT_UNITS: Final = ("count", "times")
+_BANDS: Final = (("night", 0, 6), ("morning", 6, 12), ("afternoon", 12, 18), ("evening", 18, 24))
+_BAND_SHARE: Final = 0.15  # more of the group than of everybody: less is nothing to speak of
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """``short`` goes into names."""
+
+    strength: float
+    words: str
+    short: str
+
+
+def traits(
+    inside: Sequence[Sequence[float]],
+    everybody: Sequence[Sequence[float]],
+    middle: Sequence[float],
+    space: Space,
+    features: FeatureList,
+) -> list[Trait]:
+    """Of those ``inside`` against ``everybody`` (rows of features), strongest first; ``middle`` is the group's centre in ``space``."""
+    found: list[Trait] = []
+    for axis, off in zip(space.axes, middle, strict=False):
+        if abs(off) >= LEAST_STRENGTH:
+            found.append(_number(features.features[axis.at], _mean(inside, axis.at), _mean(everybody, axis.at), abs(off)))
+    for wheel in space.wheels:
+        feature = features.features[wheel.at]
+        own, all_values = [int(row[wheel.at]) for row in inside], [int(row[wheel.at]) for row in everybody]
+        found += _bands(feature, own, all_values) if feature.unit in HOUR_UNITS else _values(feature, own, all_values)
+    return sorted(found, key=lambda trait: (-trait.strength, trait.words))[:TRAITS_MAX]
+
+
+def name(found: Sequence[Trait], taken: Sequence[str]) -> str:
+    """The two strongest traits; a third, or a number, where that name is taken."""
+    if not found:
+        return _free("like everybody", taken)
+    longer = [", ".join(trait.short for trait in found[:count]) for count in (2, 3)]
+    return next((candidate for candidate in longer if candidate not in taken), _free(longer[0], taken))
+
+
+def _number(feature: Feature, own: float, average: float, strength: float) -> Trait:
+    noun = feature.words or feature.name
+    many = ("many", "few") if feature.unit in COUNT_UNITS else ("high", "low")
+    short = f"{many[0 if own >= average else 1]} {noun}"
+    if feature.low < 0 or average <= 0:
+        return Trait(strength, f"{noun} {own:.3g} {feature.unit} against {average:.3g}", short)
+    ratio = own / average
+    if ratio < 0.05:
+        return Trait(strength, f"hardly any {noun}", short)
+    return Trait(strength, f"{noun} {ratio:.1f} times the average" if ratio >= 1 else f"{noun} {100 * ratio:.0f} % of the average", short)
+
+
+def _bands(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
+    found: list[Trait] = []
+    for band, start, end in _BANDS:
+        here = sum(start <= hour < end for hour in own) / len(own)
+        there = sum(start <= hour < end for hour in everybody) / len(everybody)
+        if here - there >= _BAND_SHARE:
+            words = f"{feature.words or feature.name} at {band if band == 'night' else f'{band} hours'}, {_against(here, there)}"
+            found.append(Trait(_lift(here, there), words, band))
+    return found
+
+
+def _values(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
+    found: list[Trait] = []
+    for value in sorted(set(own)):
+        here, there = own.count(value) / len(own), everybody.count(value) / len(everybody)
+        if here - there >= _BAND_SHARE:
+            noun = f"{feature.words or feature.name} {value}"
+            found.append(Trait(_lift(here, there), f"{noun}, {_against(here, there)}", noun))
+    return found
+
+
+def _against(here: float, there: float) -> str:
+    return f"{100 * here:.0f} % against {100 * there:.0f} %"
+
+
+def _lift(here: float, there: float) -> float:
+    return (here - there) / sqrt(there * (1 - there)) if 0 < there < 1 else 0.0
+
+
+def _mean(rows: Sequence[Sequence[float]], at: int) -> float:
+    return sum(row[at] for row in rows) / len(rows)
+
+
+def _free(wanted: str, taken: Sequence[str]) -> str:
+    if wanted not in taken:
+        return wanted
+    return next(f"{wanted} {number}" for number in range(2, len(taken) + 3) if f"{wanted} {number}" not in taken)
