@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from tests.oracle import values
@@ -18,6 +19,7 @@ MINUS_INFINITY = float("-inf")
 PROFILE = ("trait", "context", "language", "unchanged")
 WINDOWED = ("did", "never", "count", "sum", "avg", "min", "max", "distinct", "top")
 EVER = ("active", "last", "first", "latest", "earliest", "idle", "sequence")
+CALENDAR = frozenset(("hour", "weekday", "day", "month", "age", "birthday"))
 LEAVES = frozenset((*PROFILE, *WINDOWED, *EVER))
 
 
@@ -48,7 +50,7 @@ class Standing:
 class Answer:
     """A value with its type, because a missing time compares otherwise than a missing value."""
 
-    kind: str  # bool, value, time, duration
+    kind: str  # bool, value, time, duration, money (an exact fraction)
     value: Any
     constant: bool = False
 
@@ -56,6 +58,14 @@ class Answer:
 def memory_of(call: ast.Call) -> str:
     """What a clause remembers, by its own text: the same text in new definitions goes on with what the old one knew."""
     return ast.unparse(call)
+
+
+def asks_the_calendar(tree: ast.AST) -> bool:
+    """Whether an expression needs to know in which zone the customer lives."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return any(isinstance(call.func, ast.Name) and call.func.id in CALENDAR for call in calls) or any(
+        word.arg == "this" for call in calls for word in call.keywords
+    )
 
 
 def parse(text: str) -> ast.expr:
@@ -69,15 +79,20 @@ def leaves(tree: ast.AST) -> list[ast.Call]:
     return [leaf for child in ast.iter_child_nodes(tree) for leaf in leaves(child)]
 
 
+def _money(value: Any) -> Any:
+    """A constant (or a list of them) in the ten thousandths of sums."""
+    return [_money(each) for each in value] if isinstance(value, list) else Fraction(round(value * 10_000))
+
+
 def zone_of(history: list[Accepted], shop_zone: str) -> str:
-    """The zone that the newest event to name one names, the trait before the context; the shop's if that is no zone."""
-    newest: Any = None
+    """The zone that the newest event to name a known one names, the trait before the context; else the shop's."""
+    newest = shop_zone
     for accepted in sorted(history, key=lambda each: (each.t, each.offset)):
         for part in ("context", "traits"):
             value = find(accepted.event.get(part) or {}, "timezone")
-            if value is not ABSENT:
+            if isinstance(value, str) and value in values.known_zones():
                 newest = value
-    return newest if isinstance(newest, str) and newest in values.known_zones() else shop_zone
+    return newest
 
 
 class Asked:
@@ -125,6 +140,8 @@ class Asked:
             a, b = (duration_ms(side.value) if side.kind == "value" else side.value for side in (left, right))
         if "time" in (left.kind, right.kind) and not left.constant and not right.constant and (a, b) != (None, None):
             a, b = (MINUS_INFINITY if side is None else side for side in (a, b))
+        if "money" in (left.kind, right.kind):
+            a, b = (_money(side.value) if side.kind == "value" else side.value for side in (left, right))
         if a is None or b is None:
             return False
         match op:
@@ -222,7 +239,7 @@ class Asked:
 
     def _language(self, call: ast.Call, _: Any) -> Answer:
         locale = self._newest(call, "context", "locale")
-        return Answer("value", locale.replace("_", "-").split("-")[0].lower() if isinstance(locale, str) else None)
+        return Answer("value", locale.replace("_", "-").split("-")[0].lower() or None if isinstance(locale, str) else None)
 
     def _unchanged(self, call: ast.Call, _: Any) -> Answer:
         inner: Any = call.args[0]
@@ -252,8 +269,7 @@ class Asked:
         return Answer("value", values.number(self._argument(call, subject).value))
 
     def _lower(self, call: ast.Call, subject: Any) -> Answer:
-        value = self._argument(call, subject).value
-        return Answer("value", value.lower() if isinstance(value, str) else value)
+        return Answer("value", values.lower(self._argument(call, subject).value))
 
     def _date(self, call: ast.Call, subject: Any) -> Answer:
         inner = self._argument(call, subject)
@@ -289,17 +305,19 @@ class Asked:
         return [round(x * 10_000) for x in numbers if abs(x) <= 10**12]
 
     def _sum(self, call: ast.Call, _: Any) -> Answer:
-        return Answer("value", sum(self._numbers(call)) / 10_000)
+        return Answer("money", Fraction(sum(self._numbers(call))))
 
     def _avg(self, call: ast.Call, _: Any) -> Answer:
         numbers = self._numbers(call)
-        return Answer("value", sum(numbers) / (10_000 * len(numbers)) if numbers else None)
+        return Answer("money", Fraction(sum(numbers), len(numbers)) if numbers else None)
 
     def _min(self, call: ast.Call, _: Any) -> Answer:
-        return Answer("value", min(self._numbers(call)) / 10_000 if self._numbers(call) else None)
+        numbers = self._numbers(call)
+        return Answer("money", Fraction(min(numbers)) if numbers else None)
 
     def _max(self, call: ast.Call, _: Any) -> Answer:
-        return Answer("value", max(self._numbers(call)) / 10_000 if self._numbers(call) else None)
+        numbers = self._numbers(call)
+        return Answer("money", Fraction(max(numbers)) if numbers else None)
 
     def _distinct(self, call: ast.Call, _: Any) -> Answer:
         return Answer("value", len({(values.kind(each), each) for _, found in self._at_path(call) for each in found}))
@@ -307,7 +325,7 @@ class Asked:
     def _top(self, call: ast.Call, _: Any) -> Answer:
         seen: dict[Any, list[int]] = {}
         for accepted, found in self._at_path(call):
-            for key in {(values.kind(each), each) for each in found}:
+            for key in {(values.kind(each), values.whole(each)) for each in found}:
                 seen.setdefault(key, []).append(accepted.t)
         ranked = sorted(seen, key=lambda key: (-len(seen[key]), -max(seen[key]), json.dumps(key[1], ensure_ascii=False)))
         return Answer("value", ranked[0][1] if ranked else None)

@@ -11,11 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.oracle.expressions import Accepted, Asked, Standing, leaves, memory_of, parse, zone_of
+from tests.oracle.expressions import Accepted, Asked, Standing, asks_the_calendar, leaves, memory_of, parse, zone_of
 from tests.oracle.moments import Clockwork
 from tests.oracle.values import duration_ms
 
 FOREVER_AGO = -1
+ZONE = "zone"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class Definitions:
         self.order.append(name)
 
     def memories(self) -> set[str]:
-        return {memory_of(leaf) for tree in self.trees for leaf in leaves(tree)}
+        """What these definitions need remembered; the customer's zone too, if any of them asks the calendar."""
+        zone = {ZONE} if any(asks_the_calendar(tree) for tree in self.trees) else set[str]()
+        return {memory_of(leaf) for tree in self.trees for leaf in leaves(tree)} | zone
 
 
 @dataclass
@@ -144,7 +147,8 @@ class Story:
         return {customer: names for customer, names in sorted(inside.items()) if names}
 
     def zone(self, customer: str) -> str:
-        return zone_of(self.customers[customer].history, self.definitions.zone)
+        known = [each for each in self.customers[customer].history if each.offset >= self.born.get(ZONE, 0)]
+        return zone_of(known, self.definitions.zone)
 
     # The three things a record can do
 
@@ -211,8 +215,10 @@ class Story:
         one.judged_ms = now
         drafts: list[dict[str, Any]] = []
         for name, standing in one.standings.items():
-            if standing.inside and name not in self.definitions.segments:
-                drafts.append(self._turn(customer, name, standing, now, cause))
+            if name not in self.definitions.segments:
+                if standing.inside:
+                    drafts.append(self._turn(customer, name, standing, now, cause))
+                one.standings[name] = Standing(sequence=standing.sequence)  # should it come back it counts on, and knows no more
         asked = Asked(now, self.zone(customer), one.history, one.standings, self.born)
         for name in self.definitions.order:
             standing = one.standings.setdefault(name, Standing())

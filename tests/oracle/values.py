@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 ABSENT: Final = object()
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 QUARTER_MS: Final = 900_000
+LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d|w))+")
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
@@ -44,7 +46,7 @@ def kind(value: Any) -> str:
     """The type a comparison sees; ``true`` is no number."""
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Fraction):
         return "number"
     return "text" if isinstance(value, str) else "other"
 
@@ -73,13 +75,27 @@ def same(left: Any, right: Any) -> bool:
     return kind(left) == kind(right) and left == right
 
 
+def whole(value: Any) -> Any:
+    """``5.0`` as ``5``: they are one number, so they have one JSON text."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def number(value: Any) -> Any:
-    """A text that is a decimal number as that number; numbers stay; anything else is missing."""
+    """A text that is a decimal number as that number; numbers stay; anything else is missing; of a list each element."""
+    if isinstance(value, list):
+        return [found for each in value if (found := number(each)) is not None] or None
     if kind(value) == "number":
         return value
     if kind(value) == "text" and _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
     return None
+
+
+def lower(value: Any) -> Any:
+    """A text in lower case; others stay; of a list each element."""
+    if isinstance(value, list):
+        return [lower(each) for each in value]
+    return value.lower() if isinstance(value, str) else value
 
 
 def duration_ms(text: Any) -> int | None:
@@ -102,7 +118,7 @@ def calendar_day(value: Any) -> date | None:
 def instant_ms(value: Any) -> int | None:
     """The instant that a text or a number of milliseconds names, or ``None``."""
     if kind(value) == "number":
-        return int(value)
+        return int(value) if value == int(value) and abs(value) <= LAST_MS else None
     if not isinstance(value, str):
         return None
     try:
