@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="end after so many seconds, with a summary; else Ctrl-C ends it", show_default=False),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=1, max=5_000, help="events a second, about")] = 200,
+    customers: Annotated[int, typer.Option(min=20, max=20_000, help="how many invented customers there are")] = 600,
+    seed: Annotated[int, typer.Option(help="another seed, other customers; the same seed, the same ones")] = 7,
+) -> None:
+    """Watch a simulated shop's customers enter and leave segments, live, on this machine alone.
+
+    Starts an embedded Kafka (in memory) and an embedded Redis, a worker, and a SIMULATED shop; shows events, lag, the size of segments,
+    and changes as they happen, each with its reason. Needs nothing but this package's `local` extra. Without a terminal it prints lines;
+    NO_COLOR is respected.
+
+    Ctrl-C stops everything and leaves nothing behind; that is exit code 0 too. Exit code 1: the worker ended by itself, or a run of 15
+    seconds and more did not show what it is there to show.
+    """
+    from rich.console import Console
+
+    from streamer.demo.run import Options, run
+
+    raise typer.Exit(run(Options(seconds=seconds, rate=rate, customers=customers, seed=seed), Console()))

@@ -168,18 +168,22 @@ async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes,
         await waiting
 
 
-async def read_changes(settings: Settings, *, group: str | None = None, from_start: bool = True) -> AsyncIterator[Change]:
+async def read_changes(
+    settings: Settings, *, group: str | None = None, from_start: bool = True, wait_ms: int = 500
+) -> AsyncIterator[Change]:
     """Segment changes as a downstream service should read them: each once, in order per shard.
 
     A repeated position (a relay that crashed between publishing and trimming, a former owner) is dropped: ``skip what is not above the
     highest position seen in this shard``. With a ``group`` offsets are committed as changes are handed out, and a restart may repeat the
-    last few: then keep ``(shard, offset, ordinal)`` beside your own result and drop likewise.
+    last few: then keep ``(shard, offset, ordinal)`` beside your own result and drop likewise. ``wait_ms`` is how long the broker may hold
+    a request while there is nothing new; the embedded one holds it so long whatever comes.
     """
     consumer = AIOKafkaConsumer(
         settings.topic(CHANGES),
         **connection(settings),
         group_id=group,
         auto_offset_reset="earliest" if from_start else "latest",
+        fetch_max_wait_ms=wait_ms,
     )
     highest = Highest()
     await consumer.start()

@@ -1,0 +1,69 @@
+"""The demo's last words: what was sent, what came back, and whether it did what it is there to show."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+from streamer.demo import words
+from streamer.demo.seen import CART_LEFT, Seen, quantile_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamer.demo.screen import Facts
+
+PROOF_SECONDS: Final = 15.0  # a run that was open so long must have shown the point of it all
+LIBRARY_SHOWN: Final = 8
+INDENT: Final = 13
+
+
+def problems(seen: Seen) -> list[str]:
+    """What the demo should have shown and did not, after the worker was given the time to read all that was sent."""
+    numbers, found = seen.numbers, list[str]()
+    if seen.sent and not seen.changes:
+        found.append("not one segment change came back")
+    if numbers.refused:
+        found.append(f"{numbers.refused} of the simulated events were refused")
+    if numbers.read != seen.sent:
+        found.append(f"{seen.sent} events were sent, the worker counts {numbers.accepted} accepted and {numbers.duplicates} duplicates")
+    if seen.seconds >= PROOF_SECONDS and seen.first_silence is None:
+        found.append(f"in {seen.seconds:.0f} s nobody was seen entering and leaving {CART_LEFT} with no event in between")
+    return found
+
+
+def summary(seen: Seen, facts: Facts) -> list[str]:
+    """The figures, line by line."""
+    numbers = seen.numbers
+    lines = [
+        f"The simulated shop was open for {seen.seconds:.0f} s.",
+        f"  events     {seen.sent:,} sent: {numbers.accepted:,} accepted, {numbers.duplicates:,} repeated, {numbers.refused:,} refused",
+        f"  changes    {seen.changes:,}: {seen.causes['event']:,} by an event, {seen.causes['timer']:,} because only time passed",
+        f"  latency    {_quantiles(seen.event_latencies_ms)} from an event to its change, as a reader of the topic sees it",
+        f"  timers     {_quantiles(seen.timer_delays_ms)} from the due moment to the change",
+    ]
+    if (first := seen.first_silence) is not None and first.left is not None:
+        entered, left = words.clock(first.entered.data.at), words.clock(first.left.data.at)
+        lines.append(
+            f"  time       {first.customer} entered {CART_LEFT} at {entered} and left it at {left}: {words.ONLY_TIME}; "
+            f"so did {seen.silences - 1:,} more"
+        )
+    lines.append(f"  members    {_members(seen, [name for name, _ in facts.segments])}")
+    largest = sorted(facts.library, key=lambda name: (-numbers.members.get(name, 0), name))[:LIBRARY_SHOWN]
+    lines.append(f"  library    {_members(seen, largest)}")
+    return lines
+
+
+def wrapped(lines: Iterable[str], width: int | None) -> list[str]:
+    """Lines cut at words so that they fit into ``width``, the rest under the text; None leaves them as they are."""
+    return [part for line in lines for part in (textwrap.wrap(line, width, subsequent_indent=" " * INDENT) if width else [line])]
+
+
+def _quantiles(values: Iterable[int]) -> str:
+    found = list(values)
+    p50, p99 = quantile_ms(found, 0.5), quantile_ms(found, 0.99)
+    return "none seen" if p50 is None else f"p50 {p50} ms, p99 {p99} ms"
+
+
+def _members(seen: Seen, names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {seen.numbers.members.get(name, 0):,}" for name in names)

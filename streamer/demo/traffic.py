@@ -1,0 +1,73 @@
+"""The demo's own share of the work: publish definitions, send what happens in the shop, read what comes back.
+
+Here is what takes long to import (Faust and aiokafka): imported while the worker starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Final
+
+from streamer.app import publish_definitions, starting
+from streamer.events.codec import encode
+from streamer.segments.definitions import load_definitions
+from streamer.segments.library import library_path
+from streamer.transports.kafka import read_changes
+from streamer.wire import EVENTS, shard_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from aiokafka import AIOKafkaProducer
+
+    from streamer.demo.seen import Seen
+    from streamer.demo.shop import Shop
+    from streamer.settings import Settings
+
+SEGMENTS: Final = Path(__file__).with_name("segments.yaml")
+STEP_S: Final = 0.02
+FETCH_WAIT_MS: Final = 20  # the embedded broker holds every request for the whole of its wait
+
+
+def our_segments() -> list[tuple[str, str]]:
+    """Names and purposes of the rules in seconds, in the order of their file."""
+    return [(one.name, one.purpose) for one in sorted(load_definitions(SEGMENTS).segments, key=lambda one: one.line)]
+
+
+def library_segments() -> list[str]:
+    """The names in the library."""
+    return [one.name for one in load_definitions(library_path()).segments]
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[AIOKafkaProducer]:
+    """A producer; the library and the rules in seconds are in the log."""
+    async with starting(settings) as (client, store):
+        await publish_definitions(settings, client, store, library_path(), SEGMENTS)
+        yield client
+
+
+async def keep_shop(shop: Shop, client: AIOKafkaProducer, settings: Settings, seen: Seen) -> None:
+    """Send what happens in the shop, each event into the shard of its customer; until cancelled."""
+    topic = settings.topic(EVENTS)
+    while True:
+        events = shop.advance(now_ms() - seen.opened_ms)
+        for event in events:
+            shard = shard_of(event.customer, settings.shards)
+            await client.send(topic, encode(event), key=event.customer.encode(), partition=shard)
+        seen.note_sent(events, now_ms())
+        await asyncio.sleep(STEP_S)
+
+
+async def read(settings: Settings, seen: Seen) -> None:
+    """Read the changes as a service of the shop would; until cancelled."""
+    async for change in read_changes(settings, wait_ms=FETCH_WAIT_MS):
+        seen.note_change(change, now_ms())
+
+
+def now_ms() -> int:
+    """UTC milliseconds, now: the demo's only clock."""
+    return int(time() * 1_000)
