@@ -1,0 +1,383 @@
+"""Whether any history at all could make a condition true.
+
+For the linter, which must not cry wolf: "no" is a proof, "yes" only means that no contradiction was found. A condition is taken apart into
+branches, each a set of atoms with whether they hold, and a branch is impossible
+
+- when no value satisfies all that is said of one reading (``hour() == 25``; ``count(…) >= 5 and count(…) < 3``). Of infinitely many values
+  it is enough to try one of each stretch between the constants. A trait or property may be a list, of which any element counts, so there
+  every comparison that holds may have a witness of its own;
+- when windows contradict each other: at least three within a week, and fewer than two within a month;
+- when a segment referred to contradicts what its definition says of those inside or outside.
+
+What a newly published clause has not seen yet ("warming") is not considered: the proofs are about whole histories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import ceil, floor, inf
+from operator import ge, gt, le, lt
+from typing import Any, Final, NamedTuple
+
+from streamer import values
+from streamer.values import Json
+
+from . import tree
+from .calendar import PERIOD_MS_MAX, WEEKDAYS
+from .definitions import Segment
+from .matching import one_of
+from .tree import Condition, Events, Window
+
+BRANCHES_MAX: Final = 400  # after so many the answer is "perhaps": a check of thousands of segments takes seconds, not minutes
+REFERENCES_MAX: Final = 30  # definitions of other segments looked into for one answer
+_ORDER: Final = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_SHORTER: Final = {"day": ("day",), "week": ("day", "week"), "month": ("day", "month"), "year": ("day", "month", "year")}
+_CLOCKS: Final[dict[str, tuple[Json, ...]]] = {
+    "hour": tuple(range(24)),
+    "day": tuple(range(1, 32)),
+    "month": tuple(range(1, 13)),
+    "weekday": WEEKDAYS,
+}
+_OBJECT: Final[dict[str, Json]] = {}  # stands for a value that exists and matches nothing
+
+Literal = tuple[Condition, bool]
+Holds = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the segments that a condition may refer to; ``never`` are those that nobody can enter."""
+
+    segments: Mapping[str, Segment] = field(default_factory=dict[str, Segment])
+    never: frozenset[str] = frozenset()
+
+
+def possible(wanted: Iterable[Literal], known: Known | None = None) -> bool:
+    """Whether all conditions can be as wanted at one moment for one customer. False is certain."""
+    return _Search(known or Known()).run(list(wanted))
+
+
+class _Search:
+    """Goes through the branches, depth first."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._references = 0
+
+    def run(self, wanted: list[Literal]) -> bool:
+        stack: list[tuple[list[Literal], list[Literal], dict[str, Literal]]] = [(wanted, [], {})]
+        for _ in range(BRANCHES_MAX):
+            if not stack:
+                return False
+            todo, choices, branch = stack.pop()
+            if not self._collect(todo, choices, branch) or not _consistent(branch.values()):
+                continue
+            if not choices:
+                return True
+            node, holds = choices.pop()
+            assert isinstance(node, (tree.And, tree.Or))
+            stack += [([(part, holds)], list(choices), dict(branch)) for part in node.of]
+        return True
+
+    def _collect(self, todo: list[Literal], choices: list[Literal], branch: dict[str, Literal]) -> bool:
+        """Move what is certain into the branch and what is open into ``choices``; False at a plain contradiction."""
+        while todo:
+            node, holds = todo.pop()
+            match node:
+                case tree.Not(of=of):
+                    todo.append((of, not holds))
+                case tree.And(of=of) | tree.Or(of=of):
+                    if holds == isinstance(node, tree.And):
+                        todo += [(part, holds) for part in of]
+                    else:
+                        choices.append((node, holds))
+                case tree.Compare(op="!="):
+                    todo.append((tree.Compare(node.left, "==", node.right), not holds))
+                case _:
+                    if not self._add(node, holds, todo, branch):
+                        return False
+        return True
+
+    def _add(self, atom: Condition, holds: bool, todo: list[Literal], branch: dict[str, Literal]) -> bool:
+        key = tree.text(atom)
+        if key in branch:
+            return branch[key][1] == holds
+        branch[key] = (atom, holds)
+        if isinstance(atom, tree.InSegment):
+            return self._refer(atom.segment, holds, todo)
+        if holds:
+            todo += _implied(atom)
+        return True
+
+    def _refer(self, name: str, inside: bool, todo: list[Literal]) -> bool:
+        """What being inside or outside says about the definition of a segment."""
+        if inside and name in self._known.never:
+            return False
+        segment = self._known.segments.get(name)
+        self._references += 1
+        if segment is None or self._references > REFERENCES_MAX:
+            return True
+        if inside and not segment.stay_ms:
+            todo.append((segment.when, True) if segment.exit is None else (segment.exit, False))
+        if not inside and not segment.cooldown_ms:
+            enters = segment.when if segment.exit is None else tree.And((segment.when, tree.Not(segment.exit)))
+            todo.append((enters, False))
+        return True
+
+
+def _implied(atom: Condition) -> list[Literal]:
+    """What else must hold when an atom does: what it reads is there."""
+    match atom:
+        case tree.Compare(left=left) | tree.OneOf(left=left):
+            return _present(left)
+        case tree.Contains(of=of) | tree.StartsWith(of=of) | tree.Birthday(of=of):
+            return [(tree.Exists(of), True)]
+        case tree.CompareDuration(left=tree.Since(time=time) | tree.Until(time=time)):
+            return [(tree.Exists(time), True)]
+        case tree.CompareDuration(left=tree.Unchanged(of=of)):
+            return [(tree.Exists(of), True)]
+        case tree.CompareTime(left=left, right=int()):
+            return [(tree.Exists(left), True)]
+        case tree.CompareTime(left=left, op=op, right=right) if not isinstance(right, int):
+            return [(tree.Exists(left if op in (">", ">=") else right), True)]
+        case tree.Exists(of=tree.Entered(segment=name)):
+            return [(tree.InSegment(name), True)]
+        case tree.Exists(of=tree.Left(segment=name)):
+            return [(tree.InSegment(name), False)]
+        case tree.Exists(of=tree.Number(of=of) | tree.Lower(of=of) | tree.Date(of=of)):
+            return [(tree.Exists(of), True)]
+        case _:
+            return []
+
+
+def _present(left: Any) -> list[Literal]:
+    if isinstance(left, tree.Age):
+        return [(tree.Exists(left.of), True)]
+    return [] if isinstance(left, (tree.Count, tree.Aggregate, tree.Active, tree.Clock)) else [(tree.Exists(left), True)]
+
+
+# one reading at a time ------------------------------------------------------------------------------------------------
+
+
+class Said(NamedTuple):
+    """What one literal says of a reading: a test, whether it must pass, and the constants at which it turns."""
+
+    test: Holds
+    holds: bool
+    constants: tuple[Any, ...]
+
+
+def _consistent(branch: Iterable[Literal]) -> bool:
+    readings: dict[str, tuple[Any, list[Said]]] = {}
+    facts: list[_Fact] = []
+    for atom, holds in branch:
+        for node, said in _sayings(atom, holds):
+            readings.setdefault(tree.text(node) if not isinstance(node, tuple) else repr(node), (node, []))[1].append(said)
+        if isinstance(atom, tree.Sequence) and holds:
+            facts += _sequence_facts(atom)
+    for node, sayings in readings.values():
+        left = _survivors(node, sayings)
+        if not left:
+            return False
+        facts += _facts(node, left, sayings)
+    return _windows_agree(facts)
+
+
+def _sayings(atom: Any, holds: bool) -> list[tuple[Any, Said]]:
+    match atom:
+        case tree.Compare(left=left, op=op, right=right):
+            compare = values.COMPARE[op]
+            return [(left, Said(lambda value: compare(value, right), holds, (right,)))]
+        case tree.OneOf(left=left, items=items):
+            return [(left, Said(lambda value: one_of(value, items), holds, items))]
+        case tree.Did(events=events, window=window):
+            return [(tree.Count(events, window), Said(lambda value: value >= 1, holds, (1,)))]
+        case tree.Exists(of=of):
+            return [(of, Said(lambda value: value is not None, holds, ()))]
+        case tree.CompareDuration(left=left, op=op, right_ms=ms):
+            return [_duration_said(left, _ORDER[op], ms, holds)]
+        case tree.CompareTime(left=left, op=op, right=int() as right):
+            return [(("at", tree.text(left)), Said(lambda value: value is not None and _ORDER[op](value, right), holds, (right,)))]
+        case tree.CompareTime(left=left, op=op, right=right) if not isinstance(right, int):
+            return [_times_said(left, op, right, holds)]
+        case tree.InSegment(segment=name):
+            return [(tree.Entered(name), Said(lambda value: value is not None, holds, ()))]
+        case _:
+            return []
+
+
+def _duration_said(left: tree.Duration, compare: Callable[[Any, Any], bool], ms: int, holds: bool) -> tuple[Any, Said]:
+    """A time is read as how long ago it was; ahead of now it is negative."""
+    match left:
+        case tree.Since(time=time):
+            return time, Said(lambda ago: ago is not None and ago >= 0 and compare(ago, ms), holds, (ms, 0))
+        case tree.Until(time=time):
+            return time, Said(lambda ago: ago is not None and ago < 0 and compare(-ago, ms), holds, (-ms, 0))
+        case tree.Unchanged():
+            return left, Said(lambda length: length is not None and compare(length, ms), holds, (ms,))
+
+
+def _times_said(left: tree.Time, op: str, right: tree.Time, holds: bool) -> tuple[Any, Said]:
+    """Two times are read as the sign of their difference; None when neither is there."""
+    one, other = tree.text(left), tree.text(right)
+    if one > other:
+        one, other, op = other, one, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]
+    key = ("same" if one == other else "times", one, other)
+    return key, Said(lambda sign: sign is not None and _ORDER[op](sign, 0), holds, ())
+
+
+def _survivors(node: Any, sayings: list[Said]) -> list[Any]:
+    """Values, one of each stretch, that agree with all that is said; of what may be a list, elements that could stand in it."""
+    candidates = _candidates(node, [constant for said in sayings for constant in said.constants])
+    if not _may_be_list(node):
+        return [value for value in candidates if all(said.test(value) == said.holds for said in sayings)]
+    if all(said.test(None) == said.holds for said in sayings):
+        return [None, _OBJECT]
+    allowed = [value for value in candidates if value is not None and not any(said.test(value) for said in sayings if not said.holds)]
+    return allowed if all(any(said.test(value) for value in allowed) for said in sayings if said.holds) else []
+
+
+def _may_be_list(node: Any) -> bool:
+    if isinstance(node, (tree.Number, tree.Lower)):
+        return _may_be_list(node.of)
+    return isinstance(node, (tree.Trait, tree.Context, tree.Prop, tree.EventContext, tree.Latest, tree.Earliest))
+
+
+def _candidates(node: Any, constants: list[Any]) -> list[Any]:
+    numbers = [constant for constant in constants if values.is_number(constant)]
+    texts = [constant for constant in constants if isinstance(constant, str)]
+    match node:
+        case tree.Count() | tree.Aggregate(name="distinct"):
+            return _whole(numbers, 0, None)
+        case tree.Active(periods=periods):
+            return _whole(numbers, 0, periods)
+        case tree.Clock(unit=unit):
+            return list(_CLOCKS[unit])
+        case tree.Age() | tree.Unchanged() | tree.Last() | tree.First() | tree.Entered() | tree.Left():
+            return [None, *_whole(numbers, 0, None)]
+        case tree.Aggregate(name="sum"):
+            return _reals([*numbers, 0])
+        case tree.Aggregate():
+            return [None, *_reals(numbers)]
+        case ("same", *_):
+            return [None, 0]
+        case ("times", *_):
+            return [None, -1, 0, 1]
+        case ("at", *_) | tree.Date():
+            return [None, *_whole(numbers, None, None)]
+        case tree.Language():
+            return [None, *_texts([text for text in texts if text], lambda text: text == values.language_of(text))]
+        case tree.Number():
+            return [None, *_reals(numbers)]
+        case tree.Lower():
+            return [None, *_reals(numbers), *_texts(texts, lambda text: text == text.lower()), True, False, _OBJECT]
+        case _:
+            return [None, *_reals(numbers), *_texts(texts, lambda text: True), True, False, _OBJECT]
+
+
+def _whole(constants: list[Any], least: int | None, most: int | None) -> list[int]:
+    found = {part + step for constant in (*constants, least or 0) for part in (floor(constant), ceil(constant)) for step in (-1, 0, 1)}
+    if most is not None:
+        found.add(most)
+    return sorted(value for value in found if (least is None or value >= least) and (most is None or value <= most))
+
+
+def _reals(constants: list[Any]) -> list[int | float]:
+    known = sorted({*constants, 0})
+    between = [(one + other) / 2 for one, other in pairwise(known)]
+    return [known[0] - 1, *known, *between, known[-1] + 1]
+
+
+def _texts(constants: list[str], can_be: Callable[[str], bool]) -> list[str]:
+    """Every constant that can be, and the text right after each: the first of the stretch up to the next."""
+    return ["", *(text for text in constants if can_be(text)), *(text + "\0" for text in constants)]
+
+
+# windows --------------------------------------------------------------------------------------------------------------
+
+
+class _Fact(NamedTuple):
+    """Of ``events`` with an age in ``[youngest, oldest)`` there are at least and at most so many."""
+
+    events: Events
+    youngest: float
+    oldest: float
+    period: str | None
+    least: float
+    most: float
+
+
+def _fact(events: Events, window: Window, least: float, most: float) -> _Fact:
+    if window.this is not None:
+        return _Fact(events, 0, PERIOD_MS_MAX[window.this], window.this, least, most)
+    return _Fact(events, window.before_ms, window.within_ms or inf, None, least, most)
+
+
+def _facts(node: Any, left: list[Any], sayings: list[Said]) -> list[_Fact]:
+    """What the values left for a reading say about how many events there are."""
+    match node:
+        case tree.Count(events=events, window=window):
+            top = max(ceil(constant) for said in sayings for constant in said.constants) + 1
+            return [_fact(events, window, min(left), inf if max(left) >= top else max(left))]
+        case tree.Active(events=events, each_ms=each_ms, periods=periods):
+            return [_Fact(events, 0, each_ms * periods, None, min(left), inf if max(left) else 0)]
+        case tree.Aggregate(name="distinct", events=events, window=window):
+            return [_fact(events, window, min([1, *left]), inf)]
+        case tree.Aggregate(name="sum", events=events, window=window):
+            return [] if 0 in left else [_fact(events, window, 1, inf)]
+        case tree.Aggregate(events=events, window=window) | tree.Top(events=events, window=window):
+            return [] if None in left else [_fact(events, window, 1, inf)]
+        case tree.Latest(events=events) | tree.Earliest(events=events):
+            return [] if None in left else [_fact(events, Window(), 1, inf)]
+        case tree.Last(events=events) | tree.First(events=events):
+            return _extreme_facts(node, events, left, sayings)
+        case _:
+            return []
+
+
+def _extreme_facts(node: Any, events: Events, left: list[Any], sayings: list[Said]) -> list[_Fact]:
+    """From the ages left for the newest or the oldest event."""
+    ages = [age for age in left if age is not None]
+    if not ages:
+        return [_fact(events, Window(), 0, 0)]
+    top = max((constant for said in sayings for constant in said.constants), default=0) + 1
+    youngest, oldest = min(ages), inf if max(ages) >= top else max(ages) + 1
+    there = 0 if None in left else 1
+    if isinstance(node, tree.Last):
+        found = [_Fact(events, 0, youngest, None, 0, 0)] if youngest else []
+        return [*found, _Fact(events, 0, oldest, None, there, inf)]
+    found = [_Fact(events, oldest, inf, None, 0, 0)] if oldest < inf else []
+    return [*found, _Fact(events, youngest, inf, None, there, inf)]
+
+
+def _sequence_facts(node: tree.Sequence) -> list[_Fact]:
+    last = _Fact(node.steps[-1], node.wait_ms, node.wait_ms + node.over_ms if node.over_ms else inf, None, 1, inf)
+    return [last, *(_fact(step, Window(), 1, inf) for step in node.steps)]
+
+
+def _windows_agree(facts: list[_Fact]) -> bool:
+    """No window has at least more events than one around it has at most; and there are none that no event can be."""
+    wanted = [fact for fact in facts if fact.least > 0]
+    limits = [fact for fact in facts if fact.most < inf]
+    return not any(want.least > limit.most and _within(want, limit) for want in wanted for limit in limits) and all(
+        want.events.where is None or possible([(want.events.where, True)]) for want in wanted
+    )
+
+
+def _within(inner: _Fact, outer: _Fact) -> bool:
+    if outer.period is not None:
+        spans = inner.period in _SHORTER[outer.period]
+    else:
+        spans = outer.youngest <= inner.youngest and inner.oldest <= outer.oldest
+    return spans and covers(outer.events, inner.events)
+
+
+def covers(outer: Events, inner: Events) -> bool:
+    """Whether every event of ``inner`` is one of ``outer``, as far as their texts tell."""
+    return (outer.where is None or outer.where == inner.where) and all(_covers_name(outer.names, name) for name in inner.names)
+
+
+def _covers_name(names: tuple[str, ...], name: str) -> bool:
+    return name in names or any(len(other) > 1 and other.endswith("*") and name.startswith(other[:-1]) for other in names)
