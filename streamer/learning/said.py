@@ -8,7 +8,7 @@ from streamer.learning.base import Card
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """Version ``version`` of a model is fit to serve. Versions of a model rise by one. ``scorer`` is what ``decode_scorer`` reads."""
+    """Version ``version`` of a model is fit to serve. Versions of a model rise. ``scorer`` is what ``decode_scorer`` reads."""
 
     model: str
     version: int

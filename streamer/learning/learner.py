@@ -1,0 +1,168 @@
+"""All models of a deployment, learning from one ordered stream of examples.
+
+The stream's order is that of ``merge_key``: by minute of log time. When the first example of a later minute comes, the minute before is
+complete, and that is the only moment at which anything is published: how examples were fetched cannot be told from what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from streamer.errors import HaltError
+from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
+from streamer.learning.base import Card, Student
+from streamer.learning.propensity import Limits, Propensity
+from streamer.learning.said import Alert, Publish
+from streamer.learning.snapshot import SCHEMA, decode_state, encode_state
+
+RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
+
+
+class Pin(msgspec.Struct):
+    """A model kept at a version by hand (0: to be let go at the next mark), and the newest scorer that was held back since."""
+
+    version: int
+    held: Publish | None = None
+
+
+HOMES: Final = {  # where each kind's student lives; read when a definitions file first asks for one
+    "purchase": ("propensity", "Propensity"),
+    "churn": ("propensity", "Propensity"),
+    "value": ("value", "Value"),
+    "groups": ("groups", "GroupsStudent"),
+    "lookalike": ("lookalike", "LookalikeStudent"),
+    "unusual": ("unusual", "UnusualStudent"),
+}
+
+
+class Learner:
+    """The students of all models of one definitions file, and the watch over sizes of segments.
+
+    ``zone`` is the shop's time zone: a surge is told from what is usual in an hour of its week.
+    """
+
+    def __init__(self, specs: Sequence[ModelSpec], features: FeatureList, limits: Limits | None = None, zone: str = "UTC") -> None:
+        self.features = features
+        self.limits = limits or Limits()
+        self.students: dict[str, Student] = {}
+        for spec in specs:
+            self.students[spec.name] = _home(spec.kind)(spec, features, **self._extra(spec))
+        self._surges = _surges()(zone)
+        self._zone = zone
+        self._minute = -1  # of log time, the newest begun
+        self._pins: dict[str, Pin] = {}
+
+    def _extra(self, spec: ModelSpec) -> dict[str, Any]:
+        return {"limits": self.limits} if spec.kind in ("purchase", "churn", "value") else {}
+
+    def take(self, example: Example) -> list[Publish | Alert]:
+        """One example, in the order of ``merge_key``. What is said is a function of the examples so far."""
+        said: list[Publish | Alert] = []
+        minute = example.at_ms // MARK_MS
+        if minute > self._minute:
+            if self._minute >= 0:
+                said = self._at_mark(minute * MARK_MS)
+            self._minute = minute
+        if example.kind == "mark":
+            said += self._surges.take(example)
+        elif example.kind == "profile":
+            for student in self.students.values():
+                said += student.take(example)
+        else:
+            student = self.students.get(example.model)
+            if student is not None:  # a model of definitions that are gone
+                said += student.take(example)
+        return said
+
+    def _at_mark(self, at_ms: int) -> list[Publish | Alert]:
+        said: list[Publish | Alert] = list(self._surges.at_mark(at_ms))
+        for name, student in self.students.items():
+            pin = self._pins.get(name)
+            for one in student.at_mark(at_ms):
+                if pin is not None and isinstance(one, Publish):
+                    pin.held = one
+                else:
+                    said.append(one)
+        for name, pin in sorted(self._pins.items()):
+            if pin.version == 0:
+                del self._pins[name]
+                said += [pin.held] if pin.held is not None else []
+        return said
+
+    def pin(self, model: str, version: int) -> None:
+        """Keep a model at a version: nothing is published for it until ``unpin``. Learning goes on. KeyError for an unknown model."""
+        held = self._pins[model].held if model in self._pins else None
+        self._pins[self.students[model].spec.name] = Pin(version, held)
+
+    def unpin(self, model: str) -> None:
+        """Publish again: at the next mark what was held back, then as usual."""
+        if model in self._pins:
+            self._pins[model].version = 0
+
+    def accept(self, model: str) -> None:
+        """The next scorer of this model need not be like the one before: somebody has looked at why it was refused."""
+        student = self.students[model]
+        if isinstance(student, Propensity):
+            student.accept()
+
+    @property
+    def pins(self) -> dict[str, int]:
+        """Versions at which models are kept by hand."""
+        return {name: pin.version for name, pin in self._pins.items() if pin.version}
+
+    def cards(self) -> dict[str, Card]:
+        """How good each model is, by name."""
+        return {name: student.card() for name, student in self.students.items()}
+
+    def dump(self) -> bytes:
+        """The whole learner, canonical JSON."""
+        return encode_state(
+            {
+                "schema": SCHEMA,
+                "river": RIVER,
+                "features": self.features.version,
+                "minute": self._minute,
+                "specs": [msgspec.to_builtins(student.spec) for student in self.students.values()],
+                "students": {name: student.dump() for name, student in self.students.items()},
+                "surges": self._surges.dump(),
+                "pins": {name: msgspec.to_builtins(pin) for name, pin in self._pins.items()},
+            }
+        )
+
+    @classmethod
+    def restore(
+        cls, specs: Sequence[ModelSpec], features: FeatureList, dumped: bytes, limits: Limits | None = None, zone: str = "UTC"
+    ) -> Learner:
+        """The inverse of ``dump``. A model whose definition changed, or all if the features did, begin anew; one that is gone is dropped.
+
+        HaltError if the snapshot cannot be read.
+        """
+        state = decode_state(dumped)
+        learner = cls(specs, features, limits, zone)
+        try:
+            known = {spec.name: spec for spec in msgspec.convert(state["specs"], list[ModelSpec])}
+            for spec in specs:
+                if state["features"] == features.version and known.get(spec.name) == spec:
+                    restore = _home(spec.kind).restore
+                    learner.students[spec.name] = restore(spec, features, state["students"][spec.name], **learner._extra(spec))
+            pins = msgspec.convert(state["pins"], dict[str, Pin])
+            learner._pins = {name: pin for name, pin in pins.items() if name in learner.students}
+            learner._surges = _surges().restore(state["surges"], zone)
+            learner._minute = int(state["minute"])
+        except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
+            raise HaltError(f"the learner's snapshot is damaged: {type(error).__name__}: {error}") from error
+        return learner
+
+
+def _home(kind: str) -> Any:
+    module, name = HOMES[kind]
+    return getattr(import_module(f"streamer.learning.{module}"), name)
+
+
+def _surges() -> Any:
+    return import_module("streamer.learning.surge").Surges

@@ -1,1 +1,0 @@
-"""The step against the oracle, and against itself: what must hold for every definition and every log."""
