@@ -22,7 +22,7 @@ from streamer.learning.reservoir import Reservoir
 from streamer.learning.said import Alert, Publish
 from streamer.learning.scorer_groups import Group, GroupsContent
 from streamer.learning.scoring import canonical
-from streamer.learning.space import Projector, Space, fit
+from streamer.learning.space import HOURS_OF, Projector, Space, fit
 
 if TYPE_CHECKING:
     from streamer.examples import Example, FeatureList, ModelSpec
@@ -47,6 +47,7 @@ class GroupsStudent:
     def __init__(self, spec: ModelSpec, features: FeatureList, seed: int = 0) -> None:
         self.spec = spec
         self._features = features
+        self._left_out = frozenset(spec.sensitive) | frozenset(_of_the_moment(features))
         self._dice = Dice(seed)
         self._sample = Reservoir(SAMPLE, len(features.features), Dice(seed + 1))
         self._space: Space | None = None
@@ -165,7 +166,7 @@ class GroupsStudent:
 
     def _seed(self, at_ms: int) -> list[Publish | Alert]:
         rows = self._sample.rows()
-        self._set_space(fit(rows, self._features, frozenset(self.spec.sensitive)))
+        self._set_space(fit(rows, self._features, self._left_out))
         points = [self._project(row) for row in rows]
         found = cluster(points, self.spec.groups or GROUPS_DEFAULT, self._dice)
         self._numbers = list(range(len(found.centres)))
@@ -179,7 +180,7 @@ class GroupsStudent:
         offs = [dist(point, self._origin[label]) for point, label in zip(points, old.labels, strict=True)]
         weights = [int(1_000 / (1 + off * off / self._cost_seeded)) + 1 for off in offs]
         names, numbers = list(self._names), list(self._numbers)
-        self._set_space(fit(rows, self._features, frozenset(self.spec.sensitive)))
+        self._set_space(fit(rows, self._features, self._left_out))
         points = [self._project(row) for row in rows]
         found = self._regroup(points, old.labels)
         matched = match(old.labels, found.labels, len(old.centres), len(found.centres), weights)
@@ -261,6 +262,14 @@ class GroupsStudent:
     def _set_space(self, space: Space | None) -> None:
         self._space = space
         self._project = Projector(space or Space((), ())).project
+
+
+def _of_the_moment(features: FeatureList) -> list[str]:
+    """What is read from the clock alone is no trait of anybody: groups by weekday would be other people every day.
+
+    The time of day stays, for whom one meets at night is somebody who is up at night.
+    """
+    return [feature.name for feature in features.features if not feature.reads and feature.unit not in HOURS_OF]
 
 
 def _both(old: Clusters, new: Clusters) -> tuple[tuple[list[int], int], tuple[list[int], int]]:

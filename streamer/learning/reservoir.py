@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 class Reservoir:
-    """At most ``most`` rows of ``width`` numbers, kept in four bytes each (seven digits)."""
+    """At most ``most`` rows of ``width`` numbers, kept in four bytes each (seven digits).
 
-    def __init__(self, most: int, width: int, dice: Dice) -> None:
+    With a ``horizon`` the past fades: after that many further rows about a third of those that are here now still are.
+    """
+
+    def __init__(self, most: int, width: int, dice: Dice, horizon: int = 0) -> None:
         self.seen = 0
+        self._horizon = horizon
         self._most = most
         self._width = width
         self._dice = dice
@@ -31,7 +35,7 @@ class Reservoir:
         if len(self) < self._most:
             self._numbers.extend(map(as_float32, row))
             return
-        place = self._dice.below(self.seen)
+        place = self._dice.below(min(self.seen, self._horizon) if self._horizon else self.seen)
         if place < self._most:
             self._numbers[place * self._width : (place + 1) * self._width] = array("f", map(as_float32, row))
 
@@ -46,12 +50,14 @@ class Reservoir:
 
     def dump(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {"seen": self.seen, "dice": self._dice.state, "most": self._most, "width": self._width, "rows": pack(self._numbers)}
+        limits = [self._most, self._width, self._horizon]
+        return {"seen": self.seen, "dice": self._dice.state, "limits": limits, "rows": pack(self._numbers)}
 
     @classmethod
     def restore(cls, dumped: dict[str, Any]) -> Reservoir:
         """The inverse of ``dump``."""
-        sample = cls(dumped["most"], dumped["width"], Dice(dumped["dice"]))
+        most, width, horizon = dumped["limits"]
+        sample = cls(most, width, Dice(dumped["dice"]), horizon)
         sample.seen = dumped["seen"]
         sample._numbers = unpack_floats(dumped["rows"])
         return sample

@@ -6,10 +6,10 @@ Only the learner uses this: what it finds goes into the scorer as text. The noun
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import expm1, sqrt
 from typing import TYPE_CHECKING, Final
 
-from streamer.learning.space import HOUR_UNITS
+from streamer.learning.space import HOURS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 LEAST_STRENGTH: Final = 0.5  # standard deviations from everybody's average: less is nothing to speak of
 TRAITS_MAX: Final = 5
-COUNT_UNITS: Final = ("count", "times")
+_LOGARITHM: Final = "log(1 + "  # how units of features that are logarithms begin; ratios are those of what is inside
+_MANY: Final = {"events": ("many", "few"), "count": ("many", "few"), "hours": ("long", "short"), "minutes": ("long", "short")}
+_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _BANDS: Final = (("night", 0, 6), ("morning", 6, 12), ("afternoon", 12, 18), ("evening", 18, 24))
 _BAND_SHARE: Final = 0.15  # more of the group than of everybody: less is nothing to speak of
 
@@ -44,11 +46,11 @@ def traits(
     found: list[Trait] = []
     for axis, off in zip(space.axes, middle, strict=False):
         if abs(off) >= LEAST_STRENGTH:
-            found.append(_number(features.features[axis.at], _mean(inside, axis.at), _mean(everybody, axis.at), abs(off)))
+            found.append(_number(features.features[axis.at], inside, everybody, axis.at, off))
     for wheel in space.wheels:
         feature = features.features[wheel.at]
         own, all_values = [int(row[wheel.at]) for row in inside], [int(row[wheel.at]) for row in everybody]
-        found += _bands(feature, own, all_values) if feature.unit in HOUR_UNITS else _values(feature, own, all_values)
+        found += _bands(feature, own, all_values) if feature.unit in HOURS_OF else _values(feature, own, all_values)
     return sorted(found, key=lambda trait: (-trait.strength, trait.words))[:TRAITS_MAX]
 
 
@@ -60,26 +62,35 @@ def name(found: Sequence[Trait], taken: Sequence[str]) -> str:
     return next((candidate for candidate in longer if candidate not in taken), _free(longer[0], taken))
 
 
-def _number(feature: Feature, own: float, average: float, strength: float) -> Trait:
+def _number(feature: Feature, inside: Sequence[Sequence[float]], everybody: Sequence[Sequence[float]], at: int, off: float) -> Trait:
     noun = feature.words or feature.name
-    many = ("many", "few") if feature.unit in COUNT_UNITS else ("high", "low")
-    short = f"{many[0 if own >= average else 1]} {noun}"
+    unit, own, average = feature.unit, _mean(inside, at), _mean(everybody, at)
+    if unit.startswith(_LOGARITHM):
+        unit = unit.removeprefix(_LOGARITHM).removesuffix(")")
+        own, average = (sum(expm1(row[at]) for row in rows) / len(rows) for rows in (inside, everybody))
+    short = f"{_MANY.get(unit, ('high', 'low'))[off < 0]} {_bare(noun)}"
     if feature.low < 0 or average <= 0:
-        return Trait(strength, f"{noun} {own:.3g} {feature.unit} against {average:.3g}", short)
+        return Trait(abs(off), f"{noun} {own:.3g} {unit} against {average:.3g}", short)
     ratio = own / average
     if ratio < 0.05:
-        return Trait(strength, f"hardly any {noun}", short)
-    return Trait(strength, f"{noun} {ratio:.1f} times the average" if ratio >= 1 else f"{noun} {100 * ratio:.0f} % of the average", short)
+        return Trait(abs(off), f"{noun} next to nothing", short)
+    return Trait(abs(off), f"{noun} {ratio:.1f} times the average" if ratio >= 1 else f"{noun} {100 * ratio:.0f} % of the average", short)
+
+
+def _bare(noun: str) -> str:
+    """Without what is in brackets: a name is short."""
+    return noun.split(" (", maxsplit=1)[0]
 
 
 def _bands(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
+    hours = HOURS_OF[feature.unit]
     found: list[Trait] = []
     for band, start, end in _BANDS:
-        here = sum(start <= hour < end for hour in own) / len(own)
-        there = sum(start <= hour < end for hour in everybody) / len(everybody)
+        here = sum(start <= value * hours < end for value in own) / len(own)
+        there = sum(start <= value * hours < end for value in everybody) / len(everybody)
         if here - there >= _BAND_SHARE:
-            words = f"{feature.words or feature.name} at {band if band == 'night' else f'{band} hours'}, {_against(here, there)}"
-            found.append(Trait(_lift(here, there), words, band))
+            when = "at night" if band == "night" else f"in the {band}"
+            found.append(Trait(_lift(here, there), f"active {when}, {_against(here, there)}", band))
     return found
 
 
@@ -88,9 +99,20 @@ def _values(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> l
     for value in sorted(set(own)):
         here, there = own.count(value) / len(own), everybody.count(value) / len(everybody)
         if here - there >= _BAND_SHARE:
-            noun = f"{feature.words or feature.name} {value}"
+            noun = _value(feature, value)
             found.append(Trait(_lift(here, there), f"{noun}, {_against(here, there)}", noun))
     return found
+
+
+def _value(feature: Feature, value: int) -> str:
+    """A value of a category by its own name, where the unit says what the numbers are called ("0 unknown, 1 mobile")."""
+    noun = feature.words or feature.name
+    if feature.unit == "0 or 1":
+        return noun if value else f"without {noun}"
+    if feature.unit == "0 Monday to 6 Sunday":
+        return _WEEKDAYS[value % 7]
+    called = dict(part.split(" ", maxsplit=1) for part in feature.unit.split(", ") if " " in part)
+    return f"{noun} {called.get(str(value), value)}"
 
 
 def _against(here: float, there: float) -> str:
