@@ -55,6 +55,9 @@ class FeatureList:
         return tuple(feature.name for feature in self.features)
 
 
+ModelKind = Literal["purchase", "churn", "value", "groups", "lookalike", "unusual"]
+
+
 class ModelSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """A model as a definitions file asks for it.
 
@@ -67,7 +70,7 @@ class ModelSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     name: str
-    kind: Literal["purchase", "churn", "value", "groups", "lookalike", "unusual"]
+    kind: ModelKind
     events: tuple[str, ...] = ()
     horizon_ms: int = 0
     window_ms: int = 0

@@ -18,8 +18,12 @@ from .errors import RefusedError
 EVENTS: Final = "events"  # topic suffixes, behind the prefix of the deployment
 CHANGES: Final = "segment-changes"
 DEAD_LETTERS: Final = "dead-letters"
+EXAMPLES: Final = "examples"  # what models learn from
+ALERTS: Final = "alerts"  # what the learner has to say to people; one partition
 COMMANDS: Final = "commands"
-TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS)
+TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES)  # one partition a shard
+SINGLE_TOPICS: Final = (ALERTS, COMMANDS)
+OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on in behind what stands there
 
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it
 POSITION_HEADER: Final = "streamer-position"  # "offset-ordinal" of an output, so that a relay finds where it stopped
@@ -66,20 +70,23 @@ class Control(msgspec.Struct, omit_defaults=True):
     """A record of ours in the log.
 
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
-    base64 and
-    ``digest`` its name. ``erase``: forget ``customer``. A repeated one is harmless.
+    base64 and ``digest`` its name. ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
+    are those of its scorer. ``erase``: forget ``customer``. A repeated one is harmless. ``pin`` and ``unpin`` are for the learner, among
+    the examples: the model stays at ``version`` whatever is learned.
     """
 
-    control: Literal["tick", "definitions", "erase"]
+    control: Literal["tick", "definitions", "model", "erase", "pin", "unpin"]
     version: int = 0
     digest: str = ""
     packed: str = ""
     customer: str = ""
+    model: str = ""
 
 
 encode_control: Final = msgspec.json.Encoder().encode
 _control_decoder = msgspec.json.Decoder(Control)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name is written into logs
 TICK: Final = encode_control(Control("tick"))
 
@@ -101,9 +108,12 @@ def decode_control(raw: bytes) -> Control:
 def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
     """What a record of its kind must say, and whether it does."""
     match control.control:
-        case "definitions":
+        case "definitions" | "model":
             packed = bool(control.packed) and _BASE64.fullmatch(control.packed) is not None
-            return ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
+            named = (("model", _MODEL_NAME.fullmatch(control.model) is not None),) if control.control == "model" else ()
+            return *named, ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
+        case "pin" | "unpin":
+            return ("model", _MODEL_NAME.fullmatch(control.model) is not None), ("version", control.version >= 0)
         case "erase":
             name = control.customer
             return (("customer", 0 < len(name) <= CUSTOMER_CHARS_MAX and _CONTROL_CHARACTERS.search(name) is None),)
@@ -113,15 +123,24 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
 
 def definitions_control(content: bytes, digest: str, version: int) -> bytes:
     """The record that switches a shard to these definitions."""
-    packed = base64.b64encode(zlib.compress(content, 9)).decode()
-    raw = encode_control(Control("definitions", version=version, digest=digest, packed=packed))
+    return _packed(Control("definitions", version=version, digest=digest), content)
+
+
+def model_control(model: str, content: bytes, digest: str, version: int) -> bytes:
+    """The record that switches a shard to this version of a model's scorer."""
+    return _packed(Control("model", version=version, digest=digest, model=model), content)
+
+
+def _packed(control: Control, content: bytes) -> bytes:
+    control.packed = base64.b64encode(zlib.compress(content, 9)).decode()
+    raw = encode_control(control)
     if len(raw) > CONTROL_BYTES_MAX:
-        raise RefusedError("too_large", detail=f"definitions of {len(raw)} bytes packed, at most {CONTROL_BYTES_MAX}")
+        raise RefusedError("too_large", detail=f"{control.control} of {len(raw)} bytes packed, at most {CONTROL_BYTES_MAX}")
     return raw
 
 
-def unpack_definitions(control: Control) -> bytes:
-    """The canonical JSON inside a ``definitions`` record; RefusedError when it is damaged or would grow too large."""
+def unpack(control: Control) -> bytes:
+    """The canonical JSON inside a ``definitions`` or ``model`` record; RefusedError when it is damaged or would grow too large."""
     try:
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(base64.b64decode(control.packed, validate=True), DEFINITIONS_BYTES_MAX)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from streamer.stores.base import Position, Store
-from streamer.wire import CHANGES, DEAD_LETTERS, Output, decode_outputs
+from streamer.wire import OUTPUTS, Output, decode_outputs
 
 ENTRIES_AT_ONCE: Final = 100
 BACKLOG_MAX: Final = 10_000  # outputs waiting for the broker; beyond it the shard stops fetching
@@ -53,7 +53,7 @@ class Relay:
 
     async def start(self) -> None:
         """Find out what is published already, and take up what the former owner left."""
-        for topic in (CHANGES, DEAD_LETTERS):
+        for topic in OUTPUTS:
             tail = await self._sink.tail(topic, self.shard)
             if tail is not None:
                 self._tails[topic] = tail

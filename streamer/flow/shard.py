@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from streamer.customers.features import FEATURES
 from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreError, StoreUnavailableError
 from streamer.events.codec import decode
 from streamer.events.event import Event
+from streamer.learning.scorer import Groups, Scorer, decode_scorer
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.plan import Plan
 from streamer.stores.base import Checkpoint, Commit, Position, Store
-from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack_definitions
+from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 
 from .step import Body, Rules, Step, decode_body
 
@@ -26,6 +28,7 @@ Item = tuple[LogRecord, Event | Control | RefusedError]
 
 TRIES_MAX: Final = 8  # of a call that the store refuses, about a quarter of a minute; then the worker gives the shard up
 RETRY_SECONDS: Final = 0.05
+SCORERS_MAX: Final = 64  # kept ready for all shards of a worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class Limits:
     bytes: int = 1_000_000
 
 
+def scorer_name(model: str) -> str:
+    """Where a shard keeps the scorer in force of a model."""
+    return f"scorer:{model}"
+
+
 def document_name(digest: str) -> str:
     """Where the store keeps the content of definitions."""
     return f"definitions:{digest}"
@@ -52,6 +60,7 @@ class Plans:
     def __init__(self, store: Store, rules: Rules) -> None:
         self._store = store
         self._rules = rules
+        self._scorers: dict[str, Scorer | Groups] = {}
         self._plans: dict[str, Plan] = {"": self._compile(Definitions(()))}
 
     async def get(self, digest: str, shard: int) -> Plan:
@@ -65,7 +74,7 @@ class Plans:
 
     def read(self, control: Control) -> tuple[Plan, bytes]:
         """What a ``definitions`` record carries, compiled and as it is. Raises RefusedError when it is damaged or wrong."""
-        content = unpack_definitions(control)
+        content = unpack(control)
         if content_digest(content) != control.digest:
             raise RefusedError("bad_control", path="$.digest", detail="the digest does not fit the content")
         if control.digest not in self._plans:
@@ -74,6 +83,35 @@ class Plans:
             except DefinitionError as error:
                 raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
         return self._plans[control.digest], content
+
+    async def scorers(self, body: Body, shard: int) -> dict[str, Scorer | Groups]:
+        """The scorers in force in a shard; HaltError when the store does not have one."""
+        found: dict[str, Scorer | Groups] = {}
+        for model, (version, digest) in body.models.items():
+            content = await self._store.get_document(scorer_name(model), shard=shard)
+            if content is None or content_digest(content) != digest:
+                raise HaltError(f"the scorer of version {version} of the model {model!r} is not in the store of shard {shard}")
+            found[model] = self._scorer(content, digest)
+        return found
+
+    def read_scorer(self, control: Control, plan: Plan) -> tuple[Scorer | Groups, bytes]:
+        """What a ``model`` record carries, ready to score, and as it is. Raises RefusedError when it is damaged or does not fit the
+        definitions."""
+        content = unpack(control)
+        if content_digest(content) != control.digest:
+            raise RefusedError("bad_control", path="$.digest", detail="the digest does not fit the content")
+        scorer = self._scorer(content, control.digest)
+        kinds = {spec.name: spec.kind for spec in plan.definitions.models}
+        if kinds.get(control.model) != scorer.kind or scorer.features != FEATURES.version:
+            raise RefusedError("bad_control", path="$.model", detail=f"a {scorer.kind} model that the definitions in force do not have")
+        return scorer, content
+
+    def _scorer(self, content: bytes, digest: str) -> Scorer | Groups:
+        if digest not in self._scorers:
+            if len(self._scorers) >= SCORERS_MAX:
+                self._scorers.pop(next(iter(self._scorers)))
+            self._scorers[digest] = decode_scorer(content)
+        return self._scorers[digest]
 
     def _compile(self, definitions: Definitions) -> Plan:
         return Plan(definitions, lateness_ms=self._rules.lateness_ms)
@@ -105,10 +143,12 @@ class Shard:
         try:
             plan = await plans.get(body.digest, shard)
             previous = await plans.get(body.previous, shard) if body.cursor else None
+            scorers = await plans.scorers(body, shard)
         except HaltError:
             await _check_unchanged(store, shard, checkpoint)
             raise
-        return cls(shard, store, plans, rules, limits, checkpoint, Step(shard, rules, body, checkpoint.head, plan, previous), pause)
+        step = Step(shard, rules, body, checkpoint.head, plan, previous, scorers)
+        return cls(shard, store, plans, rules, limits, checkpoint, step, pause)
 
     @property
     def position(self) -> Position:
@@ -159,6 +199,9 @@ class Shard:
             if isinstance(what, Control) and what.control == "definitions":
                 await self._switch(record, what)
                 at += 1
+            elif isinstance(what, Control) and what.control == "model":
+                await self._switch_model(record, what)
+                at += 1
             else:
                 at = await self._span(items, at)
 
@@ -191,7 +234,7 @@ class Shard:
             if isinstance(what, Event):
                 customers.add(what.customer)
             elif isinstance(what, Control):
-                if what.control == "definitions":
+                if what.control in ("definitions", "model"):
                     return end, customers
                 if what.customer:
                     customers.add(what.customer)
@@ -240,7 +283,7 @@ class Shard:
         now = self._open(record)
         if not self.step.fire(record.offset, now, bound, self._is_full):
             return False
-        self.step.pass_time(now)
+        self.step.pass_time(now, record.offset)
         if isinstance(what, Event):
             self.step.apply_event(what, record)
         elif isinstance(what, RefusedError):
@@ -256,7 +299,7 @@ class Shard:
         if self.step.previous is None:
             now = await self._fire_all(record)
             self.step.load({}, [])
-            self.step.pass_time(now)
+            self.step.pass_time(now, record.offset)
             if not self._begin_switch(record, control):
                 await self._commit(Position(record.offset + 1, 0))
                 return
@@ -268,6 +311,21 @@ class Shard:
             if todo:
                 await self._commit(self._within(record))
         self.step.finish_switch()
+        await self._commit(Position(record.offset + 1, 0))
+
+    async def _switch_model(self, record: LogRecord, control: Control) -> None:
+        """Timers first, under the old scorer; then the new one serves. A repeated record is nothing."""
+        now = await self._fire_all(record)
+        self.step.load({}, [])
+        self.step.pass_time(now, record.offset)
+        if self.step.body.models.get(control.model) != (control.version, control.digest):
+            try:
+                scorer, content = self._plans.read_scorer(control, self.step.plan)
+            except RefusedError as error:
+                self.step.refuse(error, record)
+            else:
+                self.step.switch_model(control.model, control.version, control.digest, scorer)
+                self._document = (scorer_name(control.model), content)
         await self._commit(Position(record.offset + 1, 0))
 
     async def _fire_all(self, record: LogRecord) -> int:

@@ -22,14 +22,31 @@ from streamer.customers.ids import digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
+from streamer.examples import MARK_MS, Example, encode_example
+from streamer.learning.scorer import Groups, Scorer
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from streamer.segments.judge import judge, wake
 from streamer.segments.plan import Listener, Plan, Rule, warming_leaves
 from streamer.values import MISSING, Json, time_text
-from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, DeadLetter, LogRecord, Origin, Output, encode_dead_letter, raw_text, shard_of
+from streamer.wire import (
+    CHANGES,
+    DEAD_LETTERS,
+    EVENTS,
+    EXAMPLES,
+    DeadLetter,
+    LogRecord,
+    Origin,
+    Output,
+    encode_dead_letter,
+    raw_text,
+    shard_of,
+)
+
+from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
 REFUSALS_WINDOW: Final = 1_000
+SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
 WARMING_MS: Final = 60_000  # how often it is looked up which leaves are still warming
 _TIMELY: Final = ("future", "late")  # refusals that say nothing about a bad release
 
@@ -54,7 +71,7 @@ class Body(msgspec.Struct, array_like=True):
 
     ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
-    ``sizes`` counts members by segment.
+    ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model.
     """
 
     log_time_ms: int = 0
@@ -68,6 +85,7 @@ class Body(msgspec.Struct, array_like=True):
     counts: dict[str, int] = {}
     sizes: list[int] = []
     window: tuple[int, int] = (0, 0)
+    models: dict[str, tuple[int, str]] = {}
 
 
 _body_encoder = msgspec.msgpack.Encoder()
@@ -89,7 +107,16 @@ class Slice:
 class Step:
     """The state machine of one shard."""
 
-    def __init__(self, shard: int, rules: Rules, body: Body, head: bytes, plan: Plan, previous: Plan | None = None) -> None:
+    def __init__(
+        self,
+        shard: int,
+        rules: Rules,
+        body: Body,
+        head: bytes,
+        plan: Plan,
+        previous: Plan | None = None,
+        scorers: Mapping[str, Scorer | Groups] | None = None,
+    ) -> None:
         self.shard = shard
         self.rules = rules
         self.body = body
@@ -99,6 +126,8 @@ class Step:
         self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many, for metrics; whoever shows them clears it
         self._warming: frozenset[str] = frozenset()
         self._warming_at_ms = -1
+        self._scorers = dict(scorers or {})
+        self._scoring = self._make_scoring()
         self._resize()
         self._clear()
 
@@ -178,7 +207,8 @@ class Step:
     def _wake(self, customer: str, state: State, offset: int) -> None:
         self.fired += 1
         now = state.armed_ms
-        changed = wake(self.plan, state, now)
+        scored = self._scoring.at_moment(state, self._moment(now, offset)) if self._scoring is not None else ()
+        changed = wake(self.plan, state, now, scored)
         if changed:
             self._say_all(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
         self._arm(customer, state, state.armed_ms)
@@ -190,8 +220,11 @@ class Step:
         if due_ms < NEVER:
             heappush(self._heap, (due_ms, customer))
 
-    def pass_time(self, now: int) -> None:
-        """Log time is now; every timer up to it has fired."""
+    def pass_time(self, now: int, offset: int) -> None:
+        """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said."""
+        if self._scoring is not None and now // MARK_MS > self.body.log_time_ms // MARK_MS:
+            sizes = {name: size for name, size in zip(self.plan.names, self.body.sizes, strict=True) if size}
+            self._say_example(Example("mark", self.shard, offset, 0, now, sizes=dict(list(sizes.items())[:SIZES_MAX])))
         self.body.log_time_ms = now
 
     # events
@@ -226,6 +259,8 @@ class Step:
             state.floor_ms = lost_ms
         armed_ms = state.armed_ms
         dirty = self._remember(state, event, min(now, timestamp_ms), now)
+        if self._scoring is not None:
+            dirty |= self._scoring.at_event(state, event, min(now, timestamp_ms), self._moment(now, record.offset))
         if is_new:
             dirty |= self.plan.newborn
         if dirty:
@@ -269,6 +304,26 @@ class Step:
             if value is not MISSING:
                 feed(state, value, t, now, dirty)
 
+    # models
+
+    def _make_scoring(self) -> Scoring | None:
+        scoring = Scoring(self.plan, self._scorers) if self.plan.definitions.models else None
+        self._reasons = scoring.in_words if scoring is not None else None
+        return scoring
+
+    def _moment(self, now: int, offset: int) -> Moment:
+        return Moment(now, self.shard, offset, self._say_example)
+
+    def _say_example(self, example: Example) -> None:
+        example.ordinal = self.body.ordinal
+        self._put(EXAMPLES, self.shard, example.offset, b"", encode_example(example))
+
+    def switch_model(self, model: str, version: int, digest: str, scorer: Scorer | Groups) -> None:
+        """From here on this scorer serves. Customers are scored by it at their next scoring moment."""
+        self.body.models = {**self.body.models, model: (version, digest)}
+        self._scorers[model] = scorer
+        self._scoring = self._make_scoring()
+
     # judging
 
     def _judge(self, customer: str, state: State, now: int, dirty: set[int], cause: Cause, offset: int) -> None:
@@ -288,7 +343,7 @@ class Step:
         sequence = state.members[rule.number][0]
         self.body.sizes[rule.number] += 1 if sequence % 2 else -1
         decided = rule.segment.exit if rule.segment.exit is not None and sequence % 2 == 0 else rule.segment.when
-        clauses = because(self.plan, decided, state, now, self._warming_at(now))
+        clauses = because(self.plan, decided, state, now, self._warming_at(now), self._reasons)
         self._put_change(customer, rule.name, sequence, now, cause, clauses, offset)
 
     def _put_change(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], offset: int) -> None:
@@ -391,8 +446,15 @@ class Step:
         self.previous, self.plan = self.plan, plan
         self.body.previous, self.body.digest = self.body.digest, plan.digest
         self.body.since_ms, self.body.sizes = since_ms, sizes
+        self._keep_models({spec.name: spec.kind for spec in plan.definitions.models})
         self.body.version, self.body.generation = version, self.body.generation + 1
         self._warming_at_ms, self._warming = -1, frozenset()
+
+    def _keep_models(self, kinds: Mapping[str, str]) -> None:
+        """Scorers of models that are no longer defined, or are something else now, serve no longer."""
+        self._scorers = {name: scorer for name, scorer in self._scorers.items() if kinds.get(name) == scorer.kind}
+        self.body.models = {name: named for name, named in self.body.models.items() if name in self._scorers}
+        self._scoring = self._make_scoring()
 
     def rejudge(self, customer: str, offset: int) -> None:
         """Bring one customer under the new definitions and judge them."""

@@ -59,6 +59,8 @@ class Groups(Protocol):
     @property
     def version(self) -> int: ...  # noqa: D102
     @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
     def features(self) -> int: ...  # noqa: D102
     @property
     def names(self) -> tuple[str, ...]:

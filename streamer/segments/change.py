@@ -5,7 +5,8 @@ The shape is ``schemas/segment-change.v1.json``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -15,6 +16,7 @@ from streamer.wire import Instant
 
 from . import tree
 from .plan import Plan
+from .scored import model_asked
 from .tree import Condition
 
 ENTERED: Final = "segment.entered"
@@ -28,7 +30,7 @@ class Clause(msgspec.Struct, omit_defaults=True):
     """One atom of the condition that decided, with its value at that moment.
 
     ``warming``: it looks further back than what has been seen since it was defined. ``approximate``: the answer was folded; how many
-    events it may be off.
+    events it may be off. ``reasons``: of a score, what moved it most, in words.
     """
 
     clause: str
@@ -36,6 +38,7 @@ class Clause(msgspec.Struct, omit_defaults=True):
     value: Json
     warming: bool = False
     approximate: float | None = None
+    reasons: list[str] = []
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
@@ -92,10 +95,22 @@ def decode_change(raw: bytes) -> Change:
     return change
 
 
-def because(plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str] = frozenset()) -> list[Clause]:
+Reasons = Callable[[State, str, int], list[str]]  # (state, model, now) -> what moved the model's score most, in words
+
+
+class _Lens(NamedTuple):
+    """What besides plan and state is needed to say why."""
+
+    warming: frozenset[str]
+    reasons: Reasons | None
+
+
+def because(
+    plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None
+) -> list[Clause]:
     """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on."""
     found: dict[str, Clause] = {}
-    _support(plan, condition, state, now, warming, found)
+    _support(plan, condition, state, now, _Lens(warming, reasons), found)
     return list(found.values())
 
 
@@ -112,16 +127,16 @@ def holds(plan: Plan, condition: Condition, state: State, now: int) -> bool:
             return plan.leaf(condition).holds(state, now)
 
 
-def _support(plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str], found: dict[str, Clause]) -> None:
+def _support(plan: Plan, condition: Condition, state: State, now: int, lens: _Lens, found: dict[str, Clause]) -> None:
     match condition:
         case tree.And(of=of) | tree.Or(of=of):
             truths = [holds(plan, part, state, now) for part in of]
             whole = all(truths) if isinstance(condition, tree.And) else any(truths)
             for part, truth in zip(of, truths, strict=True):
                 if truth == whole:
-                    _support(plan, part, state, now, warming, found)
+                    _support(plan, part, state, now, lens, found)
         case tree.Not(of=of):
-            _support(plan, of, state, now, warming, found)
+            _support(plan, of, state, now, lens, found)
         case _:
             leaf = plan.leaf(condition)
             data = leaf.data(state)
@@ -129,8 +144,9 @@ def _support(plan: Plan, condition: Condition, state: State, now: int, warming: 
                 leaf.text,
                 leaf.truth(data, now, state),
                 _plain(leaf.value(data, now, state)),
-                leaf.text in warming,
+                leaf.text in lens.warming,
                 leaf.approximate(data, now, state),
+                lens.reasons(state, model, now) if lens.reasons is not None and (model := model_asked(condition)) is not None else [],
             )
 
 

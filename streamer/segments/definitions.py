@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -16,10 +16,13 @@ import msgspec
 import yaml
 
 from streamer.errors import DefinitionError
+from streamer.examples import ModelSpec
 
 from . import tree
 from .calendar import find_zone
 from .durations import parse_duration
+from .hysteresis import staying
+from .models import MODELS_MAX, check_use, read_model, read_texts, unknown_segment
 from .parse import WINDOW_MS_MAX, is_segment_name, parse
 from .tree import Condition
 
@@ -52,10 +55,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """All segments of a shop, those that others refer to first, and the shop's time zone."""
+    """All segments of a shop, those that others refer to first, its models by name, and its time zone. ``written`` is the models'
+    source."""
 
     segments: tuple[Segment, ...]
     zone: str = "UTC"
+    models: tuple[ModelSpec, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def content(self) -> bytes:
         """The canonical JSON: what a ``definitions`` record carries and ``digest`` is taken of."""
@@ -63,6 +69,7 @@ class Definitions:
             {
                 "zone": self.zone,
                 "segments": {segment.name: dict(segment.source) for segment in sorted(self.segments, key=lambda s: s.name)},
+                **self.written,
             },
             order="sorted",
         )
@@ -124,6 +131,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self._segments: dict[str, Segment] = {}
+        self._models: dict[str, tuple[yaml.ScalarNode, yaml.Node, str]] = {}
+        self._sensitive: tuple[str, ...] = ()
         self._zone: str | None = None
 
     def read_yaml(self, text: str, *, file: str) -> None:
@@ -131,10 +140,22 @@ class _Reader:
             if key.value == "segments":
                 for name, body in _entries(value, file, what="a mapping of segment names"):
                     self._add(name, body, file)
+            elif key.value == "models":
+                for name, body in _entries(value, file, what="a mapping of model names"):
+                    self._add_model(name, body, file)
+            elif key.value == "sensitive":
+                self._sensitive += read_texts(value, _failing(file))
             elif key.value == "zone":
                 self._set_zone(value, file)
             else:
-                _fail(key, file, f"found the unknown key {key.value!r}", "expected 'segments' and 'zone'")
+                _fail(key, file, f"found the unknown key {key.value!r}", "expected 'segments', 'models', 'sensitive' and 'zone'")
+
+    def _add_model(self, key: yaml.ScalarNode, body: yaml.Node, file: str) -> None:
+        if key.value in self._models:
+            _fail(key, file, f"found the model {key.value!r:.80} a second time")
+        if len(self._models) >= MODELS_MAX:
+            _fail(key, file, f"expected at most {MODELS_MAX} models")
+        self._models[key.value] = (key, body, file)
 
     def _set_zone(self, node: yaml.Node, file: str) -> None:
         zone = _scalar(node, file)
@@ -158,7 +179,24 @@ class _Reader:
         )
 
     def finish(self) -> Definitions:
-        return Definitions(_in_order(self._segments), self._zone or "UTC")
+        models = {name: self._model(name) for name in sorted(self._models)}
+        for segment in self._segments.values():
+            _check_models(segment, models)
+        written: dict[str, Any] = {}
+        if models:
+            written["models"] = {name: _plain(self._models[name][1], self._models[name][2]) for name in models}
+        if self._sensitive:
+            written["sensitive"] = sorted(set(self._sensitive))
+        return Definitions(_in_order(self._segments), self._zone or "UTC", tuple(models.values()), written)
+
+    def _model(self, name: str) -> ModelSpec:
+        key, body, file = self._models[name]
+        entries = {k.value: (k, v) for k, v in _entries(body, file, what="a mapping with 'kind'")}
+        spec = read_model(name, key, entries, tuple(sorted(set(self._sensitive))), _failing(file))
+        wrong = unknown_segment(spec, self._segments)
+        if wrong is not None:
+            _fail(key, file, wrong)
+        return spec
 
 
 def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode, yaml.Node]], file: str) -> Segment:
@@ -177,17 +215,44 @@ def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode,
     source = {key: _scalar(node, file) for key, (_, node) in body.items()}
     if not source["for"].strip():
         _fail(body["for"][1], file, "expected a sentence that says what the segment is for, found nothing")
+    when = _condition(body["when"][1], file)
     return Segment(
         name,
         source["for"],
-        _condition(body["when"][1], file),
-        _condition(body["exit"][1], file) if "exit" in body else None,
+        when,
+        _condition(body["exit"][1], file) if "exit" in body else staying(when),
         _duration(body["stay"][1], file) if "stay" in body else 0,
         _duration(body["cooldown"][1], file) if "cooldown" in body else 0,
         file,
         at.start_mark.line + 1,
         source,
     )
+
+
+def _plain(node: yaml.Node, file: str) -> Any:
+    """What was written, as JSON: texts, lists of texts, mappings of them."""
+    if isinstance(node, yaml.MappingNode):
+        return {key.value: _plain(value, file) for key, value in _entries(node, file, what="a mapping")}
+    if isinstance(node, yaml.SequenceNode):
+        return [_scalar(item, file) for item in node.value]
+    return _scalar(node, file)
+
+
+def _failing(file: str) -> Callable[[yaml.Node, str, str], NoReturn]:
+    def fail(node: yaml.Node, message: str, hint: str) -> NoReturn:
+        _fail(node, file, message, hint)
+
+    return fail
+
+
+def _check_models(segment: Segment, models: Mapping[str, ModelSpec]) -> None:
+    for condition in segment.conditions:
+        for node in nodes(condition):
+            if isinstance(node, (tree.Score, tree.Percentile, tree.Group)):
+                function = node.function if isinstance(node, tree.Score) else type(node).__name__.lower()
+                wrong = check_use(node.model, function, models)
+                if wrong is not None:
+                    raise DefinitionError(f"in the segment {segment.name!r}: {wrong}", file=segment.file, line=segment.line)
 
 
 def _compose(text: str, file: str) -> yaml.Node:

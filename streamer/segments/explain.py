@@ -7,9 +7,10 @@ import msgspec
 from streamer.customers.state import State
 from streamer.values import time_text
 
-from .change import Clause, because
+from .change import Clause, Reasons, because
 from .judge import next_flips
 from .plan import Plan, Rule
+from .tree import Condition
 
 
 class Explanation(msgspec.Struct, omit_defaults=True):
@@ -27,7 +28,7 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     note: str | None = None
 
 
-def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset()) -> list[Explanation]:
+def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
     """All segments by name, as things stand at ``now`` (not before the state's last event)."""
     flips = next_flips(plan, state, now)
     found: list[Explanation] = []
@@ -40,7 +41,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
                 rule.name,
                 rule.segment.purpose,
                 inside,
-                _deciding(plan, rule, state, now, inside, warming),
+                because(plan, _deciding(rule, inside), state, now, warming, reasons),
                 time_text(entry[1]) if entry is not None else None,
                 time_text(flip.at_ms) if flip is not None else None,
                 _note(rule, state, now),
@@ -49,13 +50,14 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
     return found
 
 
-def _deciding(plan: Plan, rule: Rule, state: State, now: int, inside: bool, warming: frozenset[str]) -> list[Clause]:
-    condition = rule.segment.exit if inside and rule.segment.exit is not None else rule.segment.when
-    return because(plan, condition, state, now, warming)
+def _deciding(rule: Rule, inside: bool) -> Condition:
+    return rule.segment.exit if inside and rule.segment.exit is not None else rule.segment.when
 
 
 def _note(rule: Rule, state: State, now: int) -> str | None:
     """What besides the conditions holds a customer in or out."""
+    if any(slot not in state.slots for slot in rule.asks):
+        return "not ready: a model that it asks has no answer yet, so nobody enters and nobody leaves"
     entry = state.members.get(rule.number)
     if entry is None:
         return None

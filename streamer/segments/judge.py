@@ -38,6 +38,9 @@ def judge(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule
 
 def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
     """Whether the customer enters or leaves one segment now. Arms the end of a stay or cool-down that stands in the way."""
+    for slot in rule.asks:
+        if slot not in state.slots:
+            return False  # a model has nothing to say yet: not ready is not false
     entry = state.members.get(rule.number)
     if entry is not None and entry[0] % 2:
         if not (rule.exit(state, now) if rule.exit is not None else not rule.when(state, now)):
@@ -67,13 +70,14 @@ def _arm_after(plan: Plan, rule: Rule, state: State, now: int) -> None:
         state.armed_ms = min(state.armed_ms, now + rest_ms)
 
 
-def wake(plan: Plan, state: State, now: int) -> list[Rule]:
+def wake(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[Rule]:
     """Let time pass up to ``now``, the moment at which the customer is to be looked at: note what it has turned, and judge.
 
-    Arms the next moment, and returns the rules that were entered or left; none when the wake-up was early, since events may have moved
-    what it was for.
+    ``also`` are segments to judge besides. Arms the next moment, and returns the rules that were entered or left; none when the wake-up
+    was early, since events may have moved what it was for.
     """
     dirty, due_ms = plan.pass_time(state, now)
+    dirty.update(also)
     changed = judge(plan, state, now, dirty) if dirty else []
     state.armed_ms = min(due_ms, plan.due_besides(state, now))
     return changed

@@ -413,7 +413,7 @@ def _no_zone(_state: State) -> ZoneInfo:
 # known values ---------------------------------------------------------------------------------------------------------
 
 
-def known(kind: memories.Spec, node: Any) -> Reading:
+def known(kind: object, node: Any) -> Reading:
     """A trait, context value, or property of the newest or oldest event; with number() and lower() around it."""
     turn = value_of(node)
     if isinstance(kind, memories.Runs):

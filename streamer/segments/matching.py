@@ -113,3 +113,25 @@ def value_of(node: Value) -> Callable[[Json], Json]:
             return values.language_of
         case _:
             return lambda value: value
+
+
+def names_match(names: tuple[str, ...]) -> Predicate:
+    """Whether an event is one of these by name, prefix, or as any activity."""
+    exact = frozenset(name for name in names if not name.endswith("*"))
+    prefixes = tuple(name[:-1] for name in names if name.endswith("*") and name != "*")
+    activity = "*" in names
+    return lambda event: (
+        event.name in exact or (activity and event.type in ACTIVITY) or (bool(prefixes) and event.name.startswith(prefixes))
+    )
+
+
+def amounts_at(path: tuple[str, ...]) -> Callable[[Event], int]:
+    """The sum of the numbers at a path of an event's properties, in ten-thousandths; 0 where there are none."""
+    read = read_properties(path)
+
+    def amount(event: Event) -> int:
+        found = read(event)
+        numbers = found if type(found) is list else [found]
+        return sum(number for item in numbers if (number := values.scaled(item)) is not None)
+
+    return amount

@@ -44,7 +44,6 @@ _NUMERICS = get_args(tree.Numeric)
 _TIMES = get_args(tree.Time)
 _DURATIONS = get_args(tree.Duration)
 _ATOMS = (tree.And, tree.Or, tree.Not, *get_args(tree.Atom))
-_PLANNED: Final = ("score", "group", "percentile", "like")
 
 
 def parse(text: str, *, file: str = "", line: int = 1, column: int = 1) -> Condition:
@@ -303,8 +302,6 @@ class _Parser:
             self._fail(
                 node, f"expected a condition on the customer, found {name}(), which looks at one event", f"{name}() belongs inside where="
             )
-        if name in _PLANNED:
-            self._fail(node, f"found {name}(), but no model is configured")
         self._fail(node, f"found the unknown function {name}()", _similar(name, list(_EVENT_FUNCTIONS if self._in_event else _FUNCTIONS)))
 
     def arguments(self, node: ast.Call, *, least: int, most: int, named: Sequence[str] = ()) -> dict[str, ast.expr]:
@@ -396,6 +393,12 @@ class _Parser:
             self._fail(node, "expected the name of a segment")
         return name
 
+    def model_name(self, node: ast.expr) -> str:
+        name = self._constant(node)
+        if not isinstance(name, str) or not is_segment_name(name):
+            self._fail(node, "expected the name of a model")
+        return name
+
     def constant(self, node: ast.expr) -> Scalar:
         return self._constant(node)
 
@@ -475,6 +478,14 @@ def _on_segment(make: Callable[[str], Any]) -> Builder:
     def build(parser: _Parser, node: ast.Call) -> Any:
         parser.arguments(node, least=1, most=1)
         return make(parser.segment_name(node.args[0]))
+
+    return build
+
+
+def _on_model(make: Callable[[str], Any]) -> Builder:
+    def build(parser: _Parser, node: ast.Call) -> Any:
+        parser.arguments(node, least=1, most=1)
+        return make(parser.model_name(node.args[0]))
 
     return build
 
@@ -592,6 +603,10 @@ _FUNCTIONS: Final[dict[str, Builder]] = {
     "segment": _on_segment(tree.InSegment),
     "entered": _on_segment(tree.Entered),
     "left": _on_segment(tree.Left),
+    "score": _on_model(tree.Score),
+    "like": _on_model(lambda model: tree.Score(model, "like")),
+    "percentile": _on_model(tree.Percentile),
+    "group": _on_model(tree.Group),
 }
 
 _EVENT_FUNCTIONS: Final[dict[str, Builder]] = {

@@ -7,23 +7,27 @@ truth changed are judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from streamer import values
 from streamer.customers import memories
-from streamer.customers.memories import Data, Spec, Update
+from streamer.customers.memories import Data, Update
+from streamer.customers.profile import AnySpec as Spec
+from streamer.customers.profile import Held, Profile
+from streamer.customers.profile import take as take_profile
 from streamer.customers.state import NEVER, State
 from streamer.events.event import Event
+from streamer.examples import ModelSpec
 from streamer.values import MISSING, Json, scaled
 
-from . import calendar, leaves, tree, watch
+from . import calendar, leaves, scored, tree, watch
 from .definitions import Definitions, Segment, nodes
 from .leaves import Age, Leaf, Reading
 from .looks import Due, Truth, look_distinct, look_pairs
-from .matching import ACTIVITY, Predicate, Reader, compile_where, is_only_selector, read_properties, selector
+from .matching import ACTIVITY, Predicate, Reader, compile_where, is_only_selector, names_match, read_properties, selector
 from .tree import Condition, Events, Window
 
 Holds = Callable[[State, int], bool]  # at a moment at which the customer is judged, see ``watch``
@@ -48,7 +52,7 @@ class Feed:
 
     events: Events | None = None
     path: tuple[str, ...] = ()
-    take: str = "time"  # time, number, labels, value, step, trait, context, zone
+    take: str = "time"  # time, number, labels, value, step, trait, context, zone, profile, step itself
     steps: tuple[Events, ...] = ()
     then_not: Events | None = None
 
@@ -65,6 +69,7 @@ class Rule:
     cooldown_ms: int
     segment: Segment
     dependents: frozenset[int] = frozenset()
+    asks: tuple[int, ...] = ()  # memories of scores it stands on: while one is empty it is not judged
 
 
 @dataclass(slots=True)
@@ -143,6 +148,7 @@ class Plan:
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
         self._by_prefix: dict[str, Touched] = {}
+        self.puts: dict[str, watch.Feed] = {}  # memories that no event feeds, by key
         self.on_traits: list[Listener] = []
         self.on_context: list[Listener] = []
         for slot, memory in enumerate(self.memories):
@@ -151,6 +157,8 @@ class Plan:
                     self.on_traits.append((self._feed(slot, memory), values.lookup_present(memory.source.path)))
                 case "context":
                     self.on_context.append((self._feed(slot, memory), values.lookup_present(memory.source.path)))
+                case "step itself":
+                    self.puts[memory.key] = self._feed(slot, memory)
                 case "zone":
                     self.on_traits.append((self._feed(slot, memory), _zone_name(1)))
                     self.on_context.append((self._feed(slot, memory), _zone_name(0)))
@@ -396,6 +404,7 @@ _TAKE: Final[dict[str, Callable[[tuple[str, ...]], Reader | None]]] = {
     "number": _take_number,
     "labels": _take_labels,
     "value": _take_value,
+    "profile": lambda _path: take_profile,
 }
 
 
@@ -405,7 +414,7 @@ def _all_steps(feed: Feed) -> tuple[Events, ...]:
 
 def _step_bits(feed: Feed) -> Reader:
     parts = [
-        (bit, _names_match(events.names), compile_where(events.where) if events.where is not None else None)
+        (bit, names_match(events.names), compile_where(events.where) if events.where is not None else None)
         for bit, events in enumerate(_all_steps(feed))
     ]
 
@@ -417,15 +426,6 @@ def _step_bits(feed: Feed) -> Reader:
         return found or None
 
     return bits
-
-
-def _names_match(names: tuple[str, ...]) -> Predicate:
-    exact = frozenset(name for name in names if not name.endswith("*"))
-    prefixes = tuple(name[:-1] for name in names if name.endswith("*") and name != "*")
-    activity = "*" in names
-    return lambda event: (
-        event.name in exact or (activity and event.type in ACTIVITY) or (bool(prefixes) and event.name.startswith(prefixes))
-    )
 
 
 # building -------------------------------------------------------------------------------------------------------------
@@ -448,6 +448,7 @@ class _Builder:
         for segment in plan.definitions.segments:
             for condition in segment.conditions:
                 self._need_all(condition)
+        self._need_models(plan.definitions.models)
         self.memories = [self._needed[key] for key in sorted(self._needed)]
         self.slots = {memory.key: slot for slot, memory in enumerate(self.memories)}
         self.leaf_of: dict[str, Leaf] = {}
@@ -455,8 +456,17 @@ class _Builder:
         for number, segment in enumerate(plan.definitions.segments):
             for condition in segment.conditions:
                 self._make_leaves(condition, number)
+        self.leaves += scored.moments(plan.definitions.models, self.slots)
 
     # first pass
+
+    def _need_models(self, models: Sequence[ModelSpec]) -> None:
+        """The profile, and for each model its score and, if it awaits outcomes, an example."""
+        if models:
+            self._needed[scored.PROFILE_KEY] = Memory(scored.PROFILE_KEY, Profile(), Feed(Events(("*",)), take="profile"))
+        for spec in models:
+            for key in (scored.score_key(spec.name), *((scored.pending_key(spec),) if spec.kind in scored.OUTCOMES else ())):
+                self._needed[key] = Memory(key, Held(), Feed(take="step itself"))
 
     def _need_all(self, condition: Condition) -> None:
         for node in nodes(condition):
@@ -567,7 +577,9 @@ class _Builder:
         """One segment, compiled."""
         when = self._condition(segment.when)
         leave = None if segment.exit is None else self._condition(segment.exit)
-        return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment)
+        asked = {model for condition in segment.conditions for node in nodes(condition) if (model := scored.model_of(node)) is not None}
+        asks = tuple(self.slots[scored.score_key(model)] for model in sorted(asked))
+        return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
 
     def _condition(self, node: Condition) -> Holds:
         match node:
@@ -645,6 +657,8 @@ class _Builder:
             case tree.Top(window=window) if window.within_ms and not window.before_ms:
                 compare = values.COMPARE[op]
                 return leaves.top_leaf(text, self._reading(left), window, lambda value: compare(value, right))
+            case tree.Score() | tree.Percentile():
+                return leaves.scaled_leaf(text, self._reading(left), op, right)
             case tree.Count() | tree.Active() | tree.Aggregate(name="distinct"):
                 return leaves.count_leaf(text, self._reading(left, items=(right,)), op, right)
             case tree.Aggregate():
@@ -731,6 +745,12 @@ class _Builder:
                 return self._over(self._number_memory(node), lambda spec: self._number_reading(name, window, spec))
             case tree.Age(of=of):
                 return leaves.age_reading(self._reading(of), self._zone_of)
+            case tree.Score(model=model):
+                return replace(scored.score_reading(), slots=(self.slots[scored.score_key(model)],))
+            case tree.Percentile(model=model):
+                return replace(scored.percentile_reading(), slots=(self.slots[scored.score_key(model)],))
+            case tree.Group(model=model):
+                return replace(scored.group_reading(), slots=(self.slots[scored.score_key(model)],))
             case _:
                 raise AssertionError(f"no reading for {type(node).__name__} {items}")
 

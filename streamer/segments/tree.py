@@ -110,7 +110,13 @@ class Earliest(Node, frozen=True):
     path: Path
 
 
-Value = Trait | Context | Prop | EventContext | Number | Lower | Language | Top | Latest | Earliest
+class Group(Node, frozen=True):
+    """The name of the behaviour group that a model of groups puts the customer in."""
+
+    model: str
+
+
+Value = Trait | Context | Prop | EventContext | Number | Lower | Language | Top | Latest | Earliest | Group
 
 # numbers --------------------------------------------------------------------------------------------------------------
 
@@ -151,7 +157,20 @@ class Age(Node, frozen=True):
     of: Value
 
 
-Numeric = Count | Aggregate | Active | Clock | Age
+class Score(Node, frozen=True):
+    """What a model says of the customer: a chance, a likeness, an expected amount."""
+
+    model: str
+    function: Literal["score", "like"] = "score"
+
+
+class Percentile(Node, frozen=True):
+    """The share of recent customers whom the model scores at or below this one."""
+
+    model: str
+
+
+Numeric = Count | Aggregate | Active | Clock | Age | Score | Percentile
 
 # times and durations --------------------------------------------------------------------------------------------------
 
@@ -393,6 +412,9 @@ _PRINT: dict[type, Callable[[Any], str]] = {
     Active: lambda n: _call("active", n.events, f'each="{format_duration(n.each_ms)}"', f"of={n.periods}"),
     Clock: lambda n: f"{n.unit}()",
     Age: lambda n: f"age({text(n.of)})",
+    Score: lambda n: f"{n.function}({_quote(n.model)})",
+    Percentile: lambda n: f"percentile({_quote(n.model)})",
+    Group: lambda n: f"group({_quote(n.model)})",
     Last: lambda n: _call("last", n.events),
     First: lambda n: _call("first", n.events),
     Date: lambda n: f"date({text(n.of)})",

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from streamer.customers import memories
-from streamer.customers.memories import Data, Spec, Update
+from streamer.customers.memories import Data, Update
+from streamer.customers.profile import AnySpec as Spec
 from streamer.customers.state import NEVER, State
 from streamer.values import Json
 

@@ -20,7 +20,7 @@ from streamer.flow.reader import Highest
 from streamer.flow.relay import Place
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
-from streamer.wire import CHANGES, COMMANDS, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
+from streamer.wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, SINGLE_TOPICS, TICK, TOPICS, LogRecord, Output
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
@@ -60,8 +60,8 @@ async def ensure_topics(settings: Settings) -> None:
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
-        for suffix in (*TOPICS, COMMANDS):
-            partitions = 1 if suffix == COMMANDS else settings.shards
+        for suffix in (*TOPICS, *SINGLE_TOPICS):
+            partitions = 1 if suffix in SINGLE_TOPICS else settings.shards
             topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
             with suppress(TopicAlreadyExistsError):
                 await admin.create_topics([topic])

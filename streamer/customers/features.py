@@ -1,0 +1,146 @@
+"""The features that models see: a fixed, ordered list of finite numbers, measured of a profile at a moment.
+
+The same function measures in the step, in a replay and for training, and it sees nothing but what was remembered before the moment.
+Numbers are rounded to thousandths, so what an example carries is to the bit what was scored.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import log1p
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from streamer.examples import Feature, FeatureList
+
+from .memories import Data
+from .profile import (
+    CART_AT,
+    CARTS_DAY,
+    CARTS_MONTH,
+    COUPONS_MONTH,
+    DAY_MS,
+    DEVICE,
+    FIRST,
+    GAP,
+    HOUR_MS,
+    LAST,
+    ORDER_AT,
+    ORDERS,
+    ORDERS_MONTH,
+    PRODUCTS,
+    PRODUCTS_MAX,
+    REFUNDS_MONTH,
+    REMOVES_MONTH,
+    SEARCHES_DAY,
+    SESSION,
+    SESSION_EVENTS,
+    SPEND,
+    SPEND_MONTH,
+    THOUSANDTHS,
+    VIEW_AT,
+    VIEWS_DAY,
+    VIEWS_MONTH,
+)
+
+_LOG_HOURS_MAX: Final = 9.17  # 400 days: as far as windows reach; "never" counts as this
+_ORDER: Final = ("Order Completed",)
+_CART: Final = ("Product Added",)
+_VIEW: Final = ("Product Viewed", "Product List Viewed", "Product Clicked")
+_ANY: Final = ("*",)
+
+
+def _hours(name: str, reads: tuple[str, ...], words: str) -> Feature:
+    return Feature(name, "log(1 + hours)", 0.0, _LOG_HOURS_MAX, reads=reads, words=words)
+
+
+def _count(name: str, high: float, reads: tuple[str, ...], words: str) -> Feature:
+    return Feature(name, "log(1 + events)", 0.0, high, reads=reads, words=words)
+
+
+FEATURES: Final = FeatureList(
+    version=1,
+    features=(
+        _hours("silence", _ANY, "time since the last activity"),
+        _hours("gap", _ANY, "time between the last two activities"),
+        _hours("since_view", _VIEW, "time since the last product view"),
+        _hours("since_cart", _CART, "time since something was put into the cart"),
+        _hours("since_order", _ORDER, "time since the last order"),
+        _hours("known_for", _ANY, "time since the first visit"),
+        _count("session_events", 7.0, _ANY, "activities in this visit"),
+        Feature("session_minutes", "log(1 + minutes)", 0.0, 7.3, reads=_ANY, words="length of this visit"),
+        Feature("session_products", "products", 0.0, float(PRODUCTS_MAX), reads=_VIEW, words="different products in this visit"),
+        _count("views_day", 7.0, _VIEW, "product views lately (half-life a day)"),
+        _count("carts_day", 5.0, _CART, "cart adds lately (half-life a day)"),
+        _count("searches_day", 5.0, ("Products Searched",), "searches lately (half-life a day)"),
+        _count("views_month", 9.0, _VIEW, "product views (half-life 30 days)"),
+        _count("carts_month", 7.0, _CART, "cart adds (half-life 30 days)"),
+        _count("orders_month", 5.0, _ORDER, "orders (half-life 30 days)"),
+        Feature("spend_month", "log(1 + currency)", 0.0, 14.0, reads=_ORDER, words="spend (half-life 30 days)"),
+        _count("orders", 7.0, _ORDER, "orders ever"),
+        Feature("basket", "log(1 + currency)", 0.0, 14.0, reads=_ORDER, words="average order"),
+        _count("removes_month", 5.0, ("Product Removed",), "things taken out of the cart again"),
+        _count("coupons_month", 5.0, ("Coupon Applied",), "coupons used"),
+        _count("refunds_month", 5.0, ("Order Refunded",), "orders sent back"),
+        Feature("cart_open", "0 or 1", 0.0, 1.0, "category", reads=(*_CART, *_ORDER), words="an open cart"),
+        Feature("device", "0 unknown, 1 mobile, 2 desktop, 3 tablet", 0.0, 3.0, "category", reads=("context",), words="device"),
+        Feature("daytime", "eighth of the day", 0.0, 7.0, "category", reads=(), words="time of day"),
+        Feature("weekday", "0 Monday to 6 Sunday", 0.0, 6.0, "category", reads=(), words="day of the week"),
+    ),
+    crosses=(
+        ("cart_open", "since_cart"),
+        ("views_day", "carts_day"),
+        ("orders", "since_order"),
+        ("session_events", "session_products"),
+        ("silence", "known_for"),
+    ),
+)
+_HIGHS: Final = tuple(feature.high for feature in FEATURES.features)
+
+
+def measure(data: Data, now: int, zone: ZoneInfo) -> tuple[float, ...]:
+    """The features of a profile at ``now`` (UTC milliseconds, not before its newest event), in the order of ``FEATURES``."""
+    passed_ms = now - data[LAST]
+    day, month = 2.0 ** (-passed_ms / DAY_MS), 2.0 ** (-passed_ms / (30 * DAY_MS))
+    orders, spend = data[ORDERS], data[SPEND]
+    eighth, weekday = _local(now // (15 * 60_000), zone)
+    found = (
+        log1p(passed_ms / HOUR_MS),
+        log1p(data[GAP] / HOUR_MS),
+        _ago(data[VIEW_AT], now),
+        _ago(data[CART_AT], now),
+        _ago(data[ORDER_AT], now),
+        log1p((now - data[FIRST]) / HOUR_MS),
+        log1p(data[SESSION_EVENTS]),
+        log1p((data[LAST] - data[SESSION]) / 60_000),
+        len(data[PRODUCTS]),
+        log1p(data[VIEWS_DAY] * day / THOUSANDTHS),
+        log1p(data[CARTS_DAY] * day / THOUSANDTHS),
+        log1p(data[SEARCHES_DAY] * day / THOUSANDTHS),
+        log1p(data[VIEWS_MONTH] * month / THOUSANDTHS),
+        log1p(data[CARTS_MONTH] * month / THOUSANDTHS),
+        log1p(data[ORDERS_MONTH] * month / THOUSANDTHS),
+        log1p(data[SPEND_MONTH] * month / THOUSANDTHS),
+        log1p(orders),
+        log1p(spend / orders / 10_000) if orders else 0.0,
+        log1p(data[REMOVES_MONTH] * month / THOUSANDTHS),
+        log1p(data[COUPONS_MONTH] * month / THOUSANDTHS),
+        log1p(data[REFUNDS_MONTH] * month / THOUSANDTHS),
+        1.0 if data[CART_AT] > data[ORDER_AT] else 0.0,
+        data[DEVICE],
+        eighth,
+        weekday,
+    )
+    return tuple([round(number, 3) if number < high else high for number, high in zip(found, _HIGHS, strict=True)])
+
+
+def _ago(t: int, now: int) -> float:
+    return log1p((now - t) / HOUR_MS) if t else _LOG_HOURS_MAX
+
+
+@lru_cache(maxsize=4_096)
+def _local(quarter_hour: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Eighth of the day and weekday; no zone changes its offset within a quarter of an hour."""
+    local = datetime.fromtimestamp(quarter_hour * 900, UTC).astimezone(zone)
+    return local.hour // 3, local.weekday()

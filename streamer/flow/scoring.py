@@ -1,0 +1,225 @@
+"""The step's part in learning: measure a customer, score them, and say as examples how they were and what became of them.
+
+Everything here happens at scoring moments, which are of the log: an event of the customer, a rung of the ladder of their silence, the end
+of an awaited example's window or horizon. Nothing measured after such a moment gets into what is said of it.
+
+At an event the order is: what it means for awaited examples, then measuring (the event is remembered already), then scoring, then new
+examples. The event that fulfils an example is therefore never part of its features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import exp
+from typing import cast
+
+from streamer.customers.features import FEATURES, measure
+from streamer.customers.memories import Data
+from streamer.customers.profile import DAY_MS, SAID, next_rung
+from streamer.customers.state import State
+from streamer.events.event import Event
+from streamer.examples import Example, ModelSpec
+from streamer.learning.scorer import Groups, Reason, Scorer
+from streamer.segments import scored, watch
+from streamer.segments.matching import ACTIVITY, Predicate, amounts_at, names_match
+from streamer.segments.plan import Plan
+from streamer.segments.scored import AMOUNT, AT, CAME, DENIED, OPEN, SERVED, STAGE, VERSION
+
+PROFILE_EVERY_MS = DAY_MS  # a customer is said as they are at most so often
+Say = Callable[[Example], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and where something is measured or said."""
+
+    now: int
+    shard: int
+    offset: int
+    say: Say
+
+
+@dataclass(slots=True)
+class Model:
+    """One model of the plan: its memories by number, and the scorer in force (None: not ready)."""
+
+    spec: ModelSpec
+    slot: int
+    put: watch.Feed
+    segments: frozenset[int]
+    excluded: int | None
+    scorer: Scorer | None = None
+    groups: Groups | None = None
+    pending: int | None = None
+    await_: watch.Feed | None = None
+    concerns: Predicate = field(default=lambda event: False)
+    amounts: Callable[[Event], int] = field(default=lambda event: 0)
+
+
+class Scoring:
+    """The models of one plan at work on one shard's customers."""
+
+    def __init__(self, plan: Plan, scorers: Mapping[str, Scorer | Groups]) -> None:
+        self._plan = plan
+        self._profile = plan.slots[scored.PROFILE_KEY]
+        self._models = [self._model(spec, scorers.get(spec.name)) for spec in plan.definitions.models]
+        self._ready = [model for model in self._models if model.scorer is not None or model.groups is not None]
+        self._awaiting = [model for model in self._models if model.pending is not None]
+        self._seeds = sorted({spec.seed for spec in plan.definitions.models if spec.seed})
+        self._by_name = {model.spec.name: model for model in self._models}
+
+    def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> Model:
+        plan, key = self._plan, scored.score_key(spec.name)
+        slot = plan.slots[key]
+        segments = frozenset(number for leaf in plan.watches[slot].leaves for number in leaf.segments)
+        model = Model(spec, slot, plan.puts[key], segments, plan.numbers.get(spec.exclude))
+        if spec.kind == "groups":
+            model.groups = cast("Groups | None", scorer)
+        else:
+            model.scorer = cast("Scorer | None", scorer)
+        if spec.kind in scored.OUTCOMES:
+            pending = scored.pending_key(spec)
+            model.pending, model.await_ = plan.slots[pending], plan.puts[pending]
+            model.concerns = names_match(spec.events)
+            if spec.amount:
+                model.amounts = amounts_at(spec.amount)
+        return model
+
+    # scoring moments
+
+    def at_event(self, state: State, event: Event, t: int, moment: Moment) -> set[int]:
+        """An accepted event, remembered already; return the segments to judge for its sake."""
+        dirty: set[int] = set()
+        profile = state.slots.get(self._profile)
+        if event.type not in ACTIVITY or profile is None:
+            return dirty
+        for model in self._awaiting:
+            if model.pending in state.slots:
+                self._at_outcome(model, state, event, t, moment)
+        x: tuple[float, ...] = ()
+        if self._ready or self._wants(state, profile, moment.now):
+            x = self._measured(state, profile, moment.now)
+        if self._ready:
+            self._score(state, x, moment.now, dirty)
+        if x:
+            self._begin_examples(state, profile, x, moment, dirty)
+        return dirty
+
+    def at_moment(self, state: State, moment: Moment) -> set[int]:
+        """Time alone has come to a moment of the customer's; return the segments to judge for its sake."""
+        dirty: set[int] = set()
+        for model in self._awaiting:
+            data = state.slots.get(model.pending) if model.pending is not None else None
+            if data is not None and scored.matures_ms(model.spec, data) == moment.now:
+                self._at_end(model, state, data, moment)
+        profile = state.slots.get(self._profile)
+        if self._ready and next_rung(profile, moment.now - 1) == moment.now:
+            self._score(state, self._measured(state, profile, moment.now), moment.now, dirty)
+        return dirty
+
+    def _measured(self, state: State, profile: Data, now: int) -> tuple[float, ...]:
+        return measure(profile, now, self._plan.zone_of(state))
+
+    def _score(self, state: State, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
+        for model in self._ready:
+            before = state.slots.get(model.slot)
+            if before is None:  # not ready until now: whoever asks must be judged, whatever it says
+                dirty |= model.segments
+            groups, scorer = model.groups, model.scorer
+            if groups is not None:
+                number = groups.assign(x, None if before is None else before[scored.SHARE])
+                model.put(state, [groups.names[number], number, groups.version], now, now, dirty)
+            elif scorer is not None:
+                score = scorer.score(x)
+                model.put(state, [score, scorer.percentile(score), scorer.version], now, now, dirty)
+
+    def in_words(self, state: State, model: str, now: int) -> list[str]:
+        """What moved a model's answer most, for a customer as they are; empty when it has nothing to give."""
+        found, profile, kept = self._by_name[model], state.slots.get(self._profile), state.slots.get(self._by_name[model].slot)
+        if found.groups is not None and kept is not None:
+            return found.groups.describe(kept[scored.SHARE])
+        if found.scorer is None or profile is None:
+            return []
+        return [_said(reason) for reason in found.scorer.reasons(self._measured(state, profile, now))]
+
+    # examples
+
+    def _wants(self, state: State, profile: Data, now: int) -> bool:
+        """Whether an example could begin now."""
+        return now >= profile[SAID] + PROFILE_EVERY_MS or any(model.pending not in state.slots for model in self._awaiting)
+
+    def _is_left_out(self, model: Model, state: State) -> bool:
+        entry = state.members.get(model.excluded) if model.excluded is not None else None
+        return entry is not None and entry[0] % 2 == 1
+
+    def _begin_examples(self, state: State, profile: Data, x: tuple[float, ...], moment: Moment, dirty: set[int]) -> None:
+        left_out = [model for model in self._models if self._is_left_out(model, state)]
+        for model in self._awaiting:
+            if model.await_ is not None and model.pending not in state.slots and model not in left_out:
+                kept = state.slots.get(model.slot)
+                served, version = (kept[scored.NUMBER], kept[scored.BY]) if kept is not None else (-1, 0)
+                model.await_(
+                    state, [moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x]], moment.now, moment.now, dirty
+                )
+        if moment.now >= profile[SAID] + PROFILE_EVERY_MS and not left_out:
+            profile[SAID] = moment.now
+            seeds = tuple(name for name in self._seeds if self._is_inside(state, name))
+            moment.say(self._example("profile", moment, t_ms=moment.now, x=x, seeds=seeds))
+
+    def _is_inside(self, state: State, name: str) -> bool:
+        entry = state.members.get(self._plan.numbers[name])
+        return entry is not None and entry[0] % 2 == 1
+
+    def _at_outcome(self, model: Model, state: State, event: Event, t: int, moment: Moment) -> None:
+        """An event while an example is awaited: it may be what the model waits for, or (churn) what it waits to miss."""
+        data = state.slots[model.pending]  # type: ignore[index] - looked up by the caller
+        if not data[AT] < t <= data[AT] + model.spec.horizon_ms or not model.concerns(event):
+            return
+        data[AMOUNT] += model.amounts(event)
+        if data[STAGE] == CAME:
+            return
+        data[STAGE] = CAME
+        if model.spec.kind != "value":  # what was spent is known only at the end
+            self._say_train(model, data, moment)
+
+    def _at_end(self, model: Model, state: State, data: Data, moment: Moment) -> None:
+        """The end of the short window, or of the horizon."""
+        if self._is_left_out(model, state):
+            del state.slots[model.pending]  # type: ignore[arg-type] - it has data
+            return
+        if moment.now < data[AT] + model.spec.horizon_ms:
+            data[STAGE] = DENIED
+            self._say_train(model, data, moment)
+            return
+        if model.spec.kind == "value" or data[STAGE] == OPEN:  # nobody was told yet
+            self._say_train(model, data, moment)
+        moment.say(self._outcome("mature", model, data, moment))
+        del state.slots[model.pending]  # type: ignore[arg-type] - it has data
+
+    def _say_train(self, model: Model, data: Data, moment: Moment) -> None:
+        moment.say(self._outcome("train", model, data, moment))
+
+    def _outcome(self, kind: str, model: Model, data: Data, moment: Moment) -> Example:
+        came = data[STAGE] == CAME
+        return self._example(
+            kind,
+            moment,
+            t_ms=data[AT],
+            x=tuple([number / 1_000 for number in data[scored.FEATURES]]),
+            model=model.spec.name,
+            label=int(came != (model.spec.kind == "churn")),
+            amount=data[AMOUNT],
+            score=data[SERVED] if data[SERVED] >= 0 else None,
+            version=data[VERSION],
+        )
+
+    @staticmethod
+    def _example(kind: str, moment: Moment, **fields: object) -> Example:
+        """``ordinal`` is filled in by whoever says it."""
+        return Example(kind, moment.shard, moment.offset, 0, moment.now, features=FEATURES.version, **fields)  # type: ignore[arg-type]
+
+
+def _said(reason: Reason) -> str:
+    """``an open cart: 1 (×7.39)``: the words, the value, and by what factor it moves the odds, or the amount."""
+    return f"{reason.words}: {reason.value:g} (×{exp(reason.effect):.3g})"

@@ -1,0 +1,103 @@
+"""What models add to a plan: the profile they measure, the scores that rules read, the examples whose outcome is awaited.
+
+A score is what a model said at the last scoring moment: each event of the customer, and a ladder of moments of their silence. Between
+those it stands still, so a rule over it is as exact as any other. Before a model is ready there is nothing to read, and a segment that
+asks it is not judged at all: nobody enters it and nobody leaves it for want of knowledge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from streamer.customers.memories import Data
+from streamer.customers.profile import next_rung
+from streamer.customers.state import NEVER, State
+from streamer.examples import ModelSpec
+from streamer.values import Json
+
+from . import leaves, tree
+from .leaves import Leaf, Reading
+from .looks import Due
+
+OUTCOMES: Final = ("purchase", "churn", "value")  # kinds whose examples wait for what becomes of the customer
+PROFILE_KEY: Final = "profile"
+
+# an awaited example: when it was measured, what was served (-1: nothing) by which version, how far it is, what was spent, and the features
+# in thousandths
+AT, SERVED, VERSION, STAGE, AMOUNT, FEATURES = range(6)
+OPEN, DENIED, CAME = range(3)  # nothing yet · the short window passed without · it happened
+
+NUMBER, SHARE, BY = range(3)  # a kept score: in ten-thousandths (of groups the name), its percentile (of groups the number), the version
+
+
+def score_key(model: str) -> str:
+    """The memory of a model's score."""
+    return f"score {model}"
+
+
+def pending_key(spec: ModelSpec) -> str:
+    """The memory of a model's awaited example: another question is another memory."""
+    return f"pending {msgspec.json.encode(spec).decode()}"
+
+
+def matures_ms(spec: ModelSpec, data: Data) -> int:
+    """When an awaited example is to be looked at next."""
+    if data[STAGE] == OPEN and spec.window_ms:
+        return data[AT] + spec.window_ms
+    return data[AT] + spec.horizon_ms
+
+
+def moments(models: tuple[ModelSpec, ...], slots: dict[str, int]) -> Iterator[Leaf]:
+    """Leaves that are true of nobody and stand in no segment: they only make the step look when a model has something to do."""
+    if not models:
+        return
+    yield _moment(PROFILE_KEY, slots[PROFILE_KEY], lambda data, now, state: next_rung(data, now))
+    for spec in models:
+        if spec.kind in OUTCOMES:
+            yield _moment(pending_key(spec), slots[pending_key(spec)], _due_of(spec))
+
+
+def _due_of(spec: ModelSpec) -> Due:
+    def due(data: Data, now: int, _state: State) -> int:
+        if data is None:
+            return NEVER
+        moment = matures_ms(spec, data)
+        return moment if moment > now else NEVER
+
+    return due
+
+
+def _moment(text: str, slot: int, due: Due) -> Leaf:
+    return Leaf(text, leaves.never, due, slots=(slot,))
+
+
+def score_reading() -> Reading:
+    """The score, in ten-thousandths; missing while the model is not ready."""
+    return Reading(lambda data, now, state: data[NUMBER] if data is not None else None, show=leaves.show_scaled)
+
+
+def percentile_reading() -> Reading:
+    """The share of recent customers at or below the score, in ten-thousandths."""
+    return Reading(lambda data, now, state: data[SHARE] if data is not None else None, show=leaves.show_scaled)
+
+
+def group_reading() -> Reading:
+    """The name of the group."""
+    return Reading(_name)
+
+
+def _name(data: Data, _now: int, _state: State) -> Json:
+    return data[NUMBER] if data is not None else None
+
+
+def model_asked(atom: Any) -> str | None:
+    """The model on whose answer an atom of a condition stands; None for others."""
+    return model_of(getattr(atom, "left", None)) or model_of(getattr(atom, "of", None))
+
+
+def model_of(node: Any) -> str | None:
+    """The model that a node of a tree asks; None for others."""
+    return node.model if isinstance(node, (tree.Score, tree.Percentile, tree.Group)) else None

@@ -1,0 +1,254 @@
+"""Models in the step: what is measured, scored and said of a customer, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from streamer.customers.features import FEATURES
+from streamer.examples import Example, decode_example
+from streamer.flow import shard as shard_module
+from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.step import Rules
+from streamer.learning.scoring import Reason
+from streamer.segments.change import Change, decode_change
+from streamer.segments.definitions import content_digest, parse_definitions
+from streamer.stores.memory import MemoryStore
+from streamer.wire import CHANGES, EXAMPLES, TICK, LogRecord, Output, definitions_control, model_control
+
+HOUR, DAY = 3_600_000, 86_400_000
+T0 = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+DEFINITIONS = """
+models:
+  purchase: {kind: purchase, horizon: 24h, window: 4h, exclude: robots}
+  churn: {kind: churn, horizon: 3d}
+  spend: {kind: value, horizon: 2d}
+segments:
+  robots: {for: leave out, when: 'trait("robot") == true'}
+  hot: {for: likely to buy, when: 'score("purchase") >= 0.5'}
+  cold: {for: not likely to buy, when: 'not score("purchase") >= 0.5'}
+"""
+
+
+class Stub:
+    """Scores by the number of open carts: 0.9 with one, 0.1 without; falls to 0.46 after four hours of silence."""
+
+    model, kind, features = "purchase", "purchase", FEATURES.version
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def score(self, x: Sequence[float]) -> int:
+        named = dict(zip(FEATURES.names, x, strict=True))
+        if not named["cart_open"]:
+            return 1_000
+        return 9_000 if named["silence"] < 1.6 else 4_600
+
+    def percentile(self, score: int) -> int:
+        return score
+
+    def reasons(self, x: Sequence[float], most: int = 3) -> list[Reason]:
+        return [Reason("cart_open", x[FEATURES.names.index("cart_open")], 2.0, "an open cart")][:most]
+
+
+class Story:
+    """Records into one shard, outputs out of it."""
+
+    def __init__(self, *, batch: int = 1_000) -> None:
+        self.store, self.rules = MemoryStore(), Rules(shards=1)
+        self.limits = Limits(records=batch)
+        self.shard = self._run(
+            Shard.acquire(0, self.store, Plans(self.store, self.rules), self.rules, limits=self.limits, pause=asyncio.sleep)
+        )
+        self.outputs: list[Output] = []
+        self.records: list[LogRecord] = []
+        definitions = parse_definitions(DEFINITIONS)
+        self._add(0, definitions_control(definitions.content(), definitions.digest, 1), control=True)
+
+    @staticmethod
+    def _run(work: Any) -> Any:
+        return asyncio.run(work)
+
+    def _add(self, at: int, value: bytes, *, control: bool = False) -> None:
+        self.records.append(LogRecord(len(self.records), at, value, control))
+
+    def event(self, after_ms: int, customer: str, name: str, **more: Any) -> None:
+        at = T0 + after_ms
+        body = {"event": name, "messageId": f"m{len(self.records)}", "userId": customer, "timestamp": at, **more}
+        self._add(at, msgspec.json.encode(body))
+
+    def tick(self, after_ms: int) -> None:
+        self._add(T0 + after_ms, TICK, control=True)
+
+    def model(self, after_ms: int, version: int = 1, content: bytes = b"{}") -> None:
+        self._add(T0 + after_ms, model_control("purchase", content, content_digest(content), version), control=True)
+
+    def tell(self) -> Story:
+        position = self.shard.position.offset
+        for _, entry in self._run(self.shard.process(self.records[position:])):
+            self.outputs += entry
+        return self
+
+    def again(self) -> None:
+        """Another owner takes over."""
+        self.shard = self._run(
+            Shard.acquire(0, self.store, Plans(self.store, self.rules), self.rules, limits=self.limits, pause=asyncio.sleep)
+        )
+
+    def examples(self, kind: str, model: str = "") -> list[Example]:
+        found = [decode_example(output.value, FEATURES) for output in self.outputs if output.topic == EXAMPLES]
+        return [example for example in found if example.kind == kind and example.model == model]
+
+    def changes(self) -> list[Change]:
+        return [decode_change(output.value) for output in self.outputs if output.topic == CHANGES]
+
+
+@pytest.fixture(autouse=True)
+def stub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_module, "decode_scorer", lambda content: Stub(1 if content == b"{}" else 2))
+
+
+def said(changes: list[Change]) -> list[tuple[str, str, str]]:
+    return [(change.data.segment, change.type.removeprefix("segment."), change.time) for change in changes]
+
+
+def test_a_purchase_within_the_horizon_is_a_positive_at_once_and_judged_when_it_is_mature() -> None:
+    """The label is learned when it is known, and judged only when nothing can change it."""
+    story = Story()
+    story.event(0, "ann", "Product Added")
+    story.event(2 * HOUR, "ann", "Order Completed", properties={"total": 12.5})
+    story.tick(26 * HOUR)
+    story.tell()
+    (train,), (mature,) = story.examples("train", "purchase"), story.examples("mature", "purchase")
+    assert (train.label, train.t_ms - T0, train.at_ms - T0) == (1, 0, 2 * HOUR)
+    assert (mature.label, mature.at_ms - T0, mature.score) == (1, 24 * HOUR, None)
+    assert train.x == mature.x
+    assert len(train.x) == len(FEATURES.features)
+    assert dict(zip(FEATURES.names, train.x, strict=True))["orders"] == 0, "the purchase itself is not among what it is foretold from"
+
+
+def test_without_a_purchase_the_negative_comes_after_the_short_window_and_a_late_purchase_corrects_it() -> None:
+    """Waiting for the whole horizon would blind the learner for a day after every change of the world."""
+    story = Story()
+    story.event(0, "ann", "Product Viewed")
+    story.event(9 * HOUR, "ann", "Order Completed", properties={"total": 10})
+    story.tick(30 * HOUR)
+    story.tell()
+    assert [(e.label, e.at_ms - T0) for e in story.examples("train", "purchase")] == [(0, 4 * HOUR), (1, 9 * HOUR)]
+    assert [(e.label, e.at_ms - T0) for e in story.examples("mature", "purchase")] == [(1, 24 * HOUR)]
+
+
+def test_churn_is_known_to_be_wrong_at_the_first_activity_and_right_only_at_the_end() -> None:
+    """Its labels come the other way round."""
+    story = Story()
+    story.event(0, "ann", "Product Viewed")
+    story.event(0, "bob", "Product Viewed")
+    story.event(DAY, "ann", "Product Viewed")
+    story.tick(3 * DAY)
+    story.tell()
+    assert [(e.label, e.at_ms - T0) for e in story.examples("train", "churn")] == [(0, DAY), (1, 3 * DAY)]
+    assert [(e.label, e.at_ms - T0) for e in story.examples("mature", "churn")] == [(0, 3 * DAY), (1, 3 * DAY)]
+
+
+def test_the_value_of_a_customer_is_what_all_orders_within_the_horizon_add_up_to() -> None:
+    """And 0 for most."""
+    story = Story()
+    story.event(0, "ann", "Product Viewed")
+    story.event(0, "bob", "Product Viewed")
+    story.event(HOUR, "ann", "Order Completed", properties={"total": 10})
+    story.event(DAY, "ann", "Order Completed", properties={"total": 2.5})
+    story.tick(5 * DAY)
+    story.tell()
+    assert [(e.label, e.amount) for e in story.examples("train", "spend")] == [(1, 125_000), (0, 0)]
+
+
+def test_segments_on_a_score_are_left_alone_until_the_model_is_ready() -> None:
+    """Not ready is not false: nobody enters "not likely to buy" because nothing is known."""
+    story = Story()
+    story.event(0, "ann", "Product Added")
+    story.event(HOUR, "bob", "Product Viewed")
+    story.tell()
+    assert story.changes() == []
+    story.model(2 * HOUR)
+    story.event(3 * HOUR, "ann", "Product Viewed")
+    story.event(3 * HOUR, "bob", "Product Viewed")
+    story.tell()
+    assert [(c.subject, c.data.segment, c.type) for c in story.changes()] == [
+        ("ann", "hot", "segment.entered"),
+        ("bob", "cold", "segment.entered"),
+    ]
+    assert story.changes()[0].data.because[0].value == 0.9
+    assert story.changes()[0].data.because[0].reasons == ["an open cart: 1 (×7.39)"]
+
+
+def test_a_score_falls_while_the_customer_is_silent_and_hysteresis_decides_who_leaves() -> None:
+    """Measured anew on the ladder of silence, at its own instant, with no event: 0.46 is above 0.45, where leaving begins."""
+    story = Story()
+    story.model(0)
+    story.event(HOUR, "ann", "Product Added")
+    story.tick(6 * HOUR)
+    story.tell()
+    assert said(story.changes()) == [("hot", "entered", "2026-01-01T01:00:00.000Z"), ("cold", "entered", "2026-01-01T05:00:00.000Z")]
+    assert story.changes()[1].data.cause.kind == "timer"
+
+
+def test_whoever_is_in_the_excluded_segment_neither_trains_nor_counts() -> None:
+    """Robots would teach the model what shoppers do not do."""
+    story = Story()
+    story.event(0, "bot", "anything", type="identify", traits={"robot": True})
+    story.event(1, "bot", "Product Viewed")
+    story.tick(4 * DAY)
+    story.tell()
+    assert story.examples("train", "purchase") == []
+    assert story.examples("profile") == []
+    assert len(story.examples("train", "churn")) == 1, "the other model leaves nobody out"
+
+
+def test_each_minute_that_is_over_is_said_with_the_sizes_of_the_segments() -> None:
+    """The learner takes examples of all shards in the order of minutes: a mark tells that nothing of an earlier one is missing."""
+    story = Story()
+    story.event(0, "bot", "x", type="identify", traits={"robot": True})
+    story.tick(30_000)
+    story.tick(61_000)
+    story.tick(200_000)
+    story.tell()
+    assert [(mark.at_ms - T0, mark.sizes) for mark in story.examples("mark")][1:] == [(61_000, {"robots": 1}), (200_000, {"robots": 1})]
+
+
+def test_the_story_does_not_depend_on_batches_nor_on_who_owns_the_shard() -> None:
+    """Scores, scorers and awaited examples are part of the state, so a new owner goes on with them."""
+    whole, pieces = Story(), Story(batch=1)
+    for story in (whole, pieces):
+        story.event(0, "ann", "Product Added")
+        story.model(HOUR)
+        story.event(2 * HOUR, "ann", "Product Viewed")
+        story.model(3 * HOUR, 2, b"[]")
+        story.tick(5 * HOUR)
+        story.event(6 * HOUR, "ann", "Order Completed", properties={"total": 3})
+        story.tick(4 * DAY)
+    whole.tell()
+    records, pieces.records = pieces.records, []
+    for record in records:
+        pieces.records.append(record)
+        pieces.tell()
+        pieces.again()
+    assert pieces.outputs == whole.outputs
+    assert pieces.shard.checkpoint.head == whole.shard.checkpoint.head
+    assert [e.version for e in whole.examples("mature", "purchase")] == [0]
+
+
+def test_a_damaged_scorer_is_a_dead_letter_and_the_old_one_goes_on_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong with a record must not stop a shard."""
+    story = Story()
+    story.model(0)
+    story.tell()
+    good = story.records[-1]
+    story.records.append(LogRecord(len(story.records), T0 + 1, good.value.replace(b'"digest":"', b'"digest":"0'), control=True))
+    story.event(HOUR, "ann", "Product Added")
+    story.tell()
+    assert story.shard.step.body.counts["bad_control"] == 1
+    assert said(story.changes()) == [("hot", "entered", "2026-01-01T01:00:00.000Z")]
