@@ -71,24 +71,28 @@ def command_line() -> typer.Typer:
     return app
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("streamer"))
+        raise typer.Exit
+
+
 def _streamer(
-    show_version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True)] = False,
+    _version: Annotated[bool, typer.Option("--version", help="print the version", is_eager=True, callback=_print_version)] = False,
 ) -> None:
     """Put customers into segments the moment an event, or nothing but time, makes it so; and say why.
 
     Segments are rules over what customers did ("left a cart half an hour ago and has not bought since"), written in YAML files. To begin,
-    without any server:
+    without any server of your own:
 
     \b
+      streamer demo
       streamer segments check my_segments.yaml
       streamer replay events.ndjson --segments my_segments.yaml --members
       streamer explain CUSTOMER --events events.ndjson --segments my_segments.yaml
 
     Live, from Kafka, with Redis: `streamer config` shows the settings, `streamer doctor` what is amiss, `streamer worker` runs.
     """
-    if show_version:
-        typer.echo(version("streamer"))
-        raise typer.Exit
 
 
 def main() -> NoReturn:

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from . import EXIT_CODES
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("demo")(demo)
+    app.command("demo", epilog=EXIT_CODES, short_help="Watch a simulated shop, live, on this machine alone.")(demo)
 
 
 def demo(

@@ -182,31 +182,27 @@ def _reason(error: Exception) -> str:
 
 
 async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends]]:
-    from aiokafka import AIOKafkaConsumer
+    from aiokafka.admin import AIOKafkaAdminClient
 
     from streamer.transports.kafka import connection
 
-    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, request_timeout_ms=5_000)
+    admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=5_000)
     try:
-        await consumer.start()
+        await admin.start()
         # All topics at once: asking for one by name would make it on a broker that creates topics by itself.
-        existing = await consumer.topics()
+        existing = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
         found = [Check("kafka", "ok", f"a broker answers at {settings.kafka}, {len(existing)} topics")]
-        partitions = {
-            suffix: consumer.partitions_for_topic(settings.topic(suffix)) or set()
-            for suffix in TOPICS
-            if settings.topic(suffix) in existing
-        }
-        found += [_topic(settings, suffix, partitions.get(suffix), begun=begun) for suffix in TOPICS]
-        if EVENTS not in partitions:
+        found += [_topic(settings, suffix, existing.get(settings.topic(suffix)), begun=begun) for suffix in TOPICS]
+        partitions = existing.get(settings.topic(EVENTS))
+        if partitions is None:
             return found, {}
-        found += await _topic_settings(settings)
-        return found, await _ends(consumer, settings.topic(EVENTS), sorted(partitions[EVENTS]))
+        found += await _topic_settings(settings, admin)
     finally:
-        await consumer.stop()
+        await admin.close()
+    return found, await _ends(settings, partitions)
 
 
-def _topic(settings: Settings, suffix: str, partitions: set[int] | None, *, begun: bool) -> Check:
+def _topic(settings: Settings, suffix: str, partitions: int | None, *, begun: bool) -> Check:
     name, place = settings.topic(suffix), f"topic {settings.topic(suffix)}"
     if partitions is None:
         if begun:
@@ -216,27 +212,35 @@ def _topic(settings: Settings, suffix: str, partitions: set[int] | None, *, begu
             )
             return Check(place, "wrong", "not there, although shards have read from it", mend)
         return Check(place, "warning", "not there yet", "`streamer segments publish` and `streamer worker` create it")
-    if len(partitions) != settings.shards:
+    if partitions != settings.shards:
         mend = (
-            f"set STREAMER_SHARDS to {len(partitions)} if {name} is the right topic; "
+            f"set STREAMER_SHARDS to {partitions} if {name} is the right topic; "
             "partitions cannot be added or taken away under a running log"
         )
-        return Check(place, "wrong", f"{len(partitions)} partitions, STREAMER_SHARDS is {settings.shards}", mend)
-    return Check(place, "ok", f"{len(partitions)} partitions")
+        return Check(place, "wrong", f"{partitions} partitions, STREAMER_SHARDS is {settings.shards}", mend)
+    return Check(place, "ok", f"{partitions} partitions")
 
 
-async def _ends(consumer: Any, topic: str, numbers: Sequence[int]) -> dict[int, Ends]:
-    from aiokafka import TopicPartition
+async def _ends(settings: Settings, partitions: int) -> dict[int, Ends]:
+    """First and last offsets of the log, by shard."""
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
-    partitions = [TopicPartition(topic, number) for number in numbers]
-    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    return {partition.partition: Ends(begins[partition], ends[partition]) for partition in partitions}
+    from streamer.transports.kafka import connection
+
+    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, request_timeout_ms=5_000)
+    try:
+        await consumer.start()
+        log = [TopicPartition(settings.topic(EVENTS), number) for number in range(partitions)]
+        begins, ends = await consumer.beginning_offsets(log), await consumer.end_offsets(log)
+        return {partition.partition: Ends(begins[partition], ends[partition]) for partition in log}
+    finally:
+        await consumer.stop()
 
 
-async def _topic_settings(settings: Settings) -> list[Check]:
+async def _topic_settings(settings: Settings, admin: Any) -> list[Check]:
     """How the events topic is set up: the promises of time and of completeness stand on it."""
     name = settings.topic(EVENTS)
-    found = await _described(settings, name)
+    found = await _described(admin, name)
     place = f"settings of topic {name}"
     if found is None:
         mend = "nothing to do for the embedded broker; elsewhere give this user DescribeConfigs on the topic"
@@ -273,24 +277,16 @@ def _alter(settings: Settings, configs: str) -> str:
     return f"kafka-configs.sh --bootstrap-server {settings.kafka} --alter --entity-type topics --entity-name {topic} --add-config {configs}"
 
 
-async def _described(settings: Settings, topic: str) -> dict[str, str] | None:
+async def _described(admin: Any, topic: str) -> dict[str, str] | None:
     """The topic's settings; None when the broker does not say."""
-    from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
     from aiokafka.errors import KafkaError
 
-    from streamer.transports.kafka import connection
-
     names = ("message.timestamp.type", "cleanup.policy", "retention.ms", "retention.bytes")
-    admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=5_000)
     try:
-        await admin.start()
-        answers: Any = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))])
-        return _entries(answers)
+        return _entries(await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))]))
     except (KafkaError, AttributeError, NotImplementedError):
         return None
-    finally:
-        await admin.close()
 
 
 def _entries(answers: Any) -> dict[str, str] | None:

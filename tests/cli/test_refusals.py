@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +175,27 @@ def test_a_terminal_that_is_none_gets_no_progress_bar(events: Path, segments: Pa
     assert told.returncode == 0
     assert b"\x1b" not in told.stderr
     assert b"replaying" not in told.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_gets_a_bar_on_standard_error_alone(segments: Path, tmp_path: Path) -> None:
+    """On a long input one wants to know how long; what is piped on must stay clean."""
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(ndjson([event(f"c-{number}", "E", "2026-01-01T00:00:00Z") for number in range(5_000)]))
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "streamer", "replay", str(file), "--segments", str(segments), "--json"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, cwd=ROOT, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 65_536)
+            except OSError:  # the other end is closed
+                break
+        assert process.stdout is not None
+        assert json.loads(process.stdout.read())["received"] == 5_000
+        assert process.wait(60) == 0
+    os.close(ours)
+    assert b"replaying" in shown
+    assert b"5,000 events" in shown

@@ -1,0 +1,109 @@
+"""``streamer config`` and the help: what a newcomer reads first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamer.settings import Settings
+from tests.cli.conftest import Run, run_apart
+
+COMMANDS = ("demo", "worker", "replay", "explain", "erase", "config", "doctor", "segments", "segments check", "segments publish")
+SECRETS = {
+    "STREAMER_REDIS": "redis://me:hunter2/?#@localhost:6379/0?password=hunter2",
+    "STREAMER_KAFKA_USERNAME": "me",
+    "STREAMER_KAFKA_PASSWORD": "hunter2",
+}
+
+
+def test_every_setting_is_printed_under_the_name_of_its_variable(run: Run) -> None:
+    """Whoever wants to change one needs its name, its value and what it is for."""
+    told = run("config")
+    assert told.code == 0
+    assert [line.split()[0] for line in told.out.splitlines()] == [f"STREAMER_{name.upper()}" for name in Settings.model_fields]
+    assert all(str(field.description) in told.out for field in Settings.model_fields.values())
+
+
+def test_secrets_are_stars(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed ends in tickets and chats."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    for told in (run("config"), run("config", "--json")):
+        assert told.code == 0
+        assert "hunter2" not in told.out + told.err
+        assert "********" in told.out
+        assert "localhost:6379" in told.out
+
+
+def test_the_same_for_machines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One object, by name; what is not set has its default."""
+    monkeypatch.setenv("STREAMER_SHARDS", "7")
+    shown = json.loads(run("config", "--json").out)
+    assert set(shown) == set(Settings.model_fields)
+    assert (shown["shards"], shown["lateness"]) == (7, "1d")
+
+
+def test_a_file_is_read_after_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A container's environment overrides the file that all of them share."""
+    (tmp_path / "streamer.toml").write_text('shards = 5\nnamespace = "shop"\n', encoding="utf-8")
+    monkeypatch.setenv("STREAMER_CONFIG", str(tmp_path / "streamer.toml"))
+    monkeypatch.setenv("STREAMER_SHARDS", "7")
+    shown = json.loads(run("config", "--json").out)
+    assert (shown["shards"], shown["namespace"]) == (7, "shop")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("STREAMER_SHARDS", "many", "STREAMER_SHARDS: "),
+        ("STREAMER_REDIS", "hunter2", "STREAMER_REDIS: expected an address that begins with redis://, rediss:// or unix://"),
+        ("STREAMER_LATENESS", "a day", "STREAMER_LATENESS: expected a duration"),
+        ("STREAMER_CONFIG", "/no/such/file", "STREAMER_CONFIG: expected a TOML file, found nothing at /no/such/file"),
+    ],
+)
+def test_a_setting_that_is_none_is_named_without_its_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """It may be a secret under the wrong name."""
+    monkeypatch.setenv(name, value)
+    told = run("config")
+    assert (told.code, told.out) == (3, "")
+    assert says in told.err
+    assert len(told.err.splitlines()) == 1
+    assert "hunter2" not in told.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_a_help_with_its_exit_codes(run: Run, command: str) -> None:
+    """A script's author looks for them there."""
+    told = run(*command.split(), "--help")
+    assert told.code == 0
+    assert "Exit codes: 0 done; 1 the answer is no" in told.out
+    assert all(len(line) <= 140 for line in told.out.splitlines())
+
+
+def test_the_help_names_all_commands_whole(run: Run) -> None:
+    """A sentence that is cut off is no help."""
+    told = run("--help")
+    listing = told.out.partition("Commands:")[2].partition("Exit codes")[0]
+    assert "..." not in listing
+    assert all(f"  {command} " in listing for command in COMMANDS if " " not in command)
+
+
+def test_without_a_command_there_is_help_and_wrong_use() -> None:
+    """The module, the name of the program and the exit code as a shell sees them."""
+    told = run_apart()
+    assert told.returncode == 2
+    assert b"Usage:" in told.stdout + told.stderr
+    unknown = run_apart("replya", "x")
+    assert unknown.returncode == 2
+    assert b"No such command 'replya'" in unknown.stderr
+
+
+def test_the_version_is_told(run: Run) -> None:
+    """The first question in every report of a fault."""
+    told = run("--version")
+    assert told.code == 0
+    assert told.out.strip().count(".") == 2

@@ -1,0 +1,280 @@
+"""``streamer doctor``: each thing that can be wrong is found, with a way to mend it.
+
+Redis is a real one, Kafka the mock cluster; what only a real broker has (settings of topics, logins) is in ``tests/live/test_doctor.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+
+from streamer.app import VERSION_KEY, check_manifest
+from streamer.errors import StoreUnavailableError
+from streamer.flow.shard import Plans, Shard, document_name
+from streamer.local.children import free_port
+from streamer.local.mock_kafka import MockKafka
+from streamer.segments.definitions import parse_definitions
+from streamer.settings import load_settings
+from streamer.stores.redis import Health, connect
+from streamer.wire import LogRecord, definitions_control
+from tests.cli.conftest import SEGMENTS, Run, ndjson
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from streamer.local.redis import RedisServer
+
+SHARDS = 4
+DEFINITIONS = parse_definitions(SEGMENTS)
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[MockKafka]:
+    """A broker that knows topics and offsets, and no more."""
+    with MockKafka() as broker:
+        yield broker
+
+
+@pytest.fixture
+def name(redis_server: RedisServer, mock: MockKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """The prefix and namespace of an installation whose topics are made and that nobody has begun."""
+    name = tmp_path.name.replace("[", "-").replace("]", "")
+    for suffix in ("events", "segment-changes", "dead-letters"):
+        mock.create_topic(f"{name}.{suffix}", SHARDS)
+    for key, value in {
+        "KAFKA": mock.bootstrap,
+        "TOPIC_PREFIX": name,
+        "SHARDS": str(SHARDS),
+        "REDIS": redis_server.url,
+        "NAMESPACE": name,
+    }.items():
+        monkeypatch.setenv(f"STREAMER_{key}", value)
+    return name
+
+
+def wrong_in(run: Run, verdict: str = "wrong") -> dict[str, dict[str, Any]]:
+    """What the doctor finds wrong, by name; each with a way to mend it, and the exit code according to it."""
+    told = run("doctor", "--json")
+    found = told.lines()
+    assert told.code == (1 if any(item["verdict"] == "wrong" for item in found) else 0)
+    assert all(item.get("mend") for item in found if item["verdict"] != "ok")
+    return {item["name"]: item for item in found if item["verdict"] == verdict}
+
+
+@contextmanager
+def configured(server: RedisServer, setting: str, value: str) -> Generator[None]:
+    """A setting of the server for a while."""
+    with Redis.from_url(server.url) as client:
+        before: Any = client.config_get(setting)
+        client.config_set(setting, value)
+        try:
+            yield
+        finally:
+            client.config_set(setting, before[setting])
+
+
+async def _begin() -> None:
+    """What a worker leaves that has read definitions and events in shard 0, and has published nothing."""
+    settings = load_settings()
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    await check_manifest(settings, store)
+    await store.put_document(f"{VERSION_KEY}:1", DEFINITIONS.digest.encode())
+    for number in range(settings.shards):
+        shard = await Shard.acquire(number, store, Plans(store, settings.rules), settings.rules, pause=_never)
+        first = definitions_control(DEFINITIONS.content(), DEFINITIONS.digest, 1)
+        records = [LogRecord(0, 0, first, control=True)]
+        records += [LogRecord(offset, 1_767_268_800_000, raw) for offset, raw in enumerate(ndjson().splitlines(), 1)]
+        await shard.process(records)
+    await store.close()
+
+
+async def _never(_seconds: float) -> None:
+    raise StoreUnavailableError("this store does not come and go")
+
+
+# nothing wrong
+
+
+@pytest.mark.usefixtures("name")
+def test_a_new_installation_has_nothing_wrong(run: Run) -> None:
+    """Whatever is not there yet is a warning that says what makes it."""
+    told = run("doctor")
+    assert told.code == 0, told.out
+    assert told.out.splitlines()[-1].endswith(" 0 wrong")
+    assert "warning  definitions: none were published: nobody enters a segment" in told.out
+    assert "         -> streamer segments publish PATH" in told.out
+    assert wrong_in(run) == {}
+
+
+# Redis
+
+
+@pytest.mark.usefixtures("name")
+def test_no_redis(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commonest: it does not run, or not there."""
+    monkeypatch.setenv("STREAMER_REDIS", f"redis://127.0.0.1:{free_port()}/0")
+    found = wrong_in(run)
+    assert set(found) == {"redis"}
+    assert found["redis"]["found"].startswith("no Redis at redis://127.0.0.1:")
+    assert "STREAMER_REDIS" in found["redis"]["mend"]
+
+
+@pytest.mark.usefixtures("name")
+@pytest.mark.parametrize("login", ["", ":hunter2@", "somebody:hunter2@"])
+def test_a_redis_that_wants_another_login(run: Run, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, login: str) -> None:
+    """It is there and lets nobody in; the password that was tried is not repeated."""
+    with configured(redis_server, "requirepass", "correct horse"):
+        monkeypatch.setenv("STREAMER_REDIS", f"redis://{login}{redis_server.url.removeprefix('redis://')}")
+        found = wrong_in(run)
+    with Redis.from_url(redis_server.url) as client:
+        assert client.ping()
+    assert set(found) == {"redis"}
+    assert "user and password" in found["redis"]["mend"]
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.usefixtures("name")
+def test_a_redis_that_evicts(run: Run, redis_server: RedisServer) -> None:
+    """A cache's setting: it would drop customers, or the position itself, without a word."""
+    with configured(redis_server, "maxmemory-policy", "allkeys-lru"):
+        found = wrong_in(run)
+    assert "maxmemory-policy is allkeys-lru" in found["redis"]["found"]
+    assert "CONFIG SET maxmemory-policy noeviction" in found["redis"]["mend"]
+
+
+@pytest.mark.usefixtures("name")
+def test_a_redis_that_is_nearly_full(run: Run, redis_server: RedisServer) -> None:
+    """With noeviction it will refuse every commit, and the shop stands still."""
+    with configured(redis_server, "maxmemory", "1mb"):
+        found = wrong_in(run)
+    assert "bytes are used" in found["redis"]["found"]
+    assert found["redis"]["mend"] == "raise maxmemory"
+
+
+@pytest.mark.usefixtures("name")
+def test_a_redis_that_writes_nothing_down(run: Run, redis_server: RedisServer) -> None:
+    """Allowed, as the log can be replayed, but worth a thought."""
+    with configured(redis_server, "appendonly", "no"):
+        found = wrong_in(run, "warning")
+    assert "appendonly is off" in found["redis"]["found"]
+    assert "appendonly yes" in found["redis"]["mend"]
+
+
+def test_a_redis_that_is_old_or_a_replica() -> None:
+    """Neither can be had here as a process, so what the server says of itself is given."""
+    old = Health("6.0.16", "noeviction", 0, 0, "master", appendonly=True)
+    replica = Health("7.4.1", "noeviction", 0, 0, "slave", appendonly=True)
+    assert old.problems() == ["version 6.0.16 is older than 6.2"]
+    assert replica.problems() == ["role is slave: commits need the primary"]
+
+
+# Kafka
+
+
+@pytest.mark.usefixtures("name")
+def test_no_kafka(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is looked at all the same."""
+    monkeypatch.setenv("STREAMER_KAFKA", f"127.0.0.1:{free_port()}")
+    found = wrong_in(run)
+    assert set(found) == {"kafka"}
+    assert found["kafka"]["found"].startswith("no broker at 127.0.0.1:")
+    assert "STREAMER_KAFKA" in found["kafka"]["mend"]
+
+
+def test_another_number_of_shards_than_the_topic_has(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Customers would be looked for in shards where they are not."""
+    monkeypatch.setenv("STREAMER_SHARDS", str(SHARDS + 1))
+    found = wrong_in(run)
+    assert found[f"topic {name}.events"]["found"] == f"{SHARDS} partitions, STREAMER_SHARDS is {SHARDS + 1}"
+    assert f"set STREAMER_SHARDS to {SHARDS}" in found[f"topic {name}.events"]["mend"]
+
+
+@pytest.mark.usefixtures("name")
+def test_topics_that_are_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first worker that is as it should be; afterwards the log is gone."""
+    monkeypatch.setenv("STREAMER_TOPIC_PREFIX", "nobody-made-these")
+    assert wrong_in(run) == {}
+    assert wrong_in(run, "warning")["topic nobody-made-these.events"]["found"] == "not there yet"
+    asyncio.run(_begin())
+    found = wrong_in(run)["topic nobody-made-these.events"]
+    assert found["found"] == "not there, although shards have read from it"
+    assert "STREAMER_TOPIC_PREFIX" in found["mend"]
+
+
+@pytest.mark.usefixtures("name")
+def test_a_log_that_ends_before_the_shards_positions(run: Run) -> None:
+    """The topic was made anew under a store that remembers the old one."""
+    asyncio.run(_begin())
+    found = wrong_in(run)
+    assert set(found) == {"shards"}
+    assert found["shards"]["found"] == f"the log ends before the position of shards {', '.join(map(str, range(SHARDS)))}"
+
+
+# what the store holds
+
+
+@pytest.mark.usefixtures("name")
+@pytest.mark.parametrize(("setting", "value"), [("LATENESS", "1h"), ("SKEW", "1m"), ("SHARDS", "5")])
+def test_settings_that_the_log_was_not_begun_with(run: Run, monkeypatch: pytest.MonkeyPatch, setting: str, value: str) -> None:
+    """They are part of the story: with others the same log would say something else."""
+    asyncio.run(_begin())
+    monkeypatch.setenv(f"STREAMER_{setting}", value)
+    found = wrong_in(run)["manifest"]
+    assert setting.lower() in found["found"]
+    assert "set them back" in found["mend"]
+
+
+def test_definitions_that_are_lost(run: Run, redis_server: RedisServer, name: str) -> None:
+    """The worker that acquires the shard would halt."""
+    asyncio.run(_begin())
+    with Redis.from_url(redis_server.url) as client:
+        assert client.hdel(f"{{{name}:0}}:documents", document_name(DEFINITIONS.digest)) == 1
+    found = wrong_in(run)["definitions"]
+    assert DEFINITIONS.digest in found["found"]
+    assert "streamer segments publish" in found["mend"]
+
+
+@pytest.mark.usefixtures("name")
+def test_a_worker_that_does_not_run(run: Run) -> None:
+    """Time stands still, and what was committed waits."""
+    asyncio.run(_begin())
+    found = wrong_in(run, "warning")
+    assert "stands still" in found["log time"]["found"]
+    assert "commits wait to be published" in found["outbox"]["found"]
+
+
+# settings
+
+
+@pytest.mark.parametrize(("name_of", "value"), [("SHARDS", "many"), ("REDIS", "localhost"), ("TICK", "often")])
+def test_settings_that_are_unusable_have_their_own_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch, name_of: str, value: str) -> None:
+    """Nothing could be looked at."""
+    monkeypatch.setenv(f"STREAMER_{name_of}", value)
+    told = run("doctor", "--json")
+    assert told.code == 3
+    [found] = told.lines()
+    assert (found["name"], found["verdict"]) == ("settings", "wrong")
+    assert f"STREAMER_{name_of}" in found["found"]
+    assert "streamer config" in found["mend"]
+
+
+@pytest.mark.usefixtures("name")
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"SHRADS": "4"}, "STREAMER_SHRADS is no setting (did you mean STREAMER_SHARDS?): nobody reads it"),
+        ({"KAFKA_USERNAME": "me", "KAFKA_PASSWORD": "hunter2"}, "a Kafka user is set, and PLAINTEXT does not log in"),
+    ],
+)
+def test_settings_that_do_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], says: str) -> None:
+    """A slip in a name is silent everywhere else."""
+    for key, value in given.items():
+        monkeypatch.setenv(f"STREAMER_{key}", value)
+    told = run("doctor", "--json")
+    assert any(item["found"] == says and item["verdict"] == "warning" for item in told.lines())
+    assert "hunter2" not in told.out
