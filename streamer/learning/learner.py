@@ -6,7 +6,7 @@ complete, and that is the only moment at which anything is published: how exampl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
@@ -43,10 +43,19 @@ HOMES: Final = {  # where each kind's student lives; read when a definitions fil
 class Learner:
     """The students of all models of one definitions file, and the watch over sizes of segments.
 
-    ``zone`` is the shop's time zone: a surge is told from what is usual in an hour of its week.
+    ``zone`` is the shop's time zone: a surge is told from what is usual in an hour of its week. ``left_out`` names for each lookalike the
+    features that are measured from what its seed is defined by.
     """
 
-    def __init__(self, specs: Sequence[ModelSpec], features: FeatureList, limits: Limits | None = None, zone: str = "UTC") -> None:
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        features: FeatureList,
+        limits: Limits | None = None,
+        zone: str = "UTC",
+        left_out: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        self._left_out = left_out or {}
         self.features = features
         self.limits = limits or Limits()
         self.students: dict[str, Student] = {}
@@ -58,6 +67,8 @@ class Learner:
         self._pins: dict[str, Pin] = {}
 
     def _extra(self, spec: ModelSpec) -> dict[str, Any]:
+        if spec.kind == "lookalike":
+            return {"left_out": self._left_out.get(spec.name, ())}
         return {"limits": self.limits} if spec.kind in ("purchase", "churn", "value") else {}
 
     def take(self, example: Example) -> list[Publish | Alert]:
@@ -70,6 +81,9 @@ class Learner:
             self._minute = minute
         if example.kind == "mark":
             said += self._surges.take(example)
+            for student in self.students.values():
+                if student.spec.kind == "lookalike":  # it wants to know how large its seed is
+                    said += student.take(example)
         elif example.kind == "profile":
             for student in self.students.values():
                 said += student.take(example)
@@ -136,14 +150,20 @@ class Learner:
 
     @classmethod
     def restore(
-        cls, specs: Sequence[ModelSpec], features: FeatureList, dumped: bytes, limits: Limits | None = None, zone: str = "UTC"
+        cls,
+        specs: Sequence[ModelSpec],
+        features: FeatureList,
+        dumped: bytes,
+        limits: Limits | None = None,
+        zone: str = "UTC",
+        left_out: Mapping[str, Collection[str]] | None = None,
     ) -> Learner:
         """The inverse of ``dump``. A model whose definition changed, or all if the features did, begin anew; one that is gone is dropped.
 
         HaltError if the snapshot cannot be read.
         """
         state = decode_state(dumped)
-        learner = cls(specs, features, limits, zone)
+        learner = cls(specs, features, limits, zone, left_out)
         try:
             known = {spec.name: spec for spec in msgspec.convert(state["specs"], list[ModelSpec])}
             for spec in specs:

@@ -134,9 +134,11 @@ class LookalikeStudent:
         }
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any]) -> LookalikeStudent:
-        """The inverse of ``dump``, which knows what was left out."""
-        student = cls(spec, features, dumped["left_out"])
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], left_out: Iterable[str] = ()) -> LookalikeStudent:
+        """The inverse of ``dump``. If by now other features must be left out, what was learned is worth nothing: it begins anew."""
+        student = cls(spec, features, left_out)
+        if sorted(student._left_out) != dumped["left_out"]:
+            return student
         student._others = Reservoir.restore(dumped["others"])
         student._members = Reservoir.restore(dumped["members"])
         student._set_space(msgspec.convert(dumped["space"], Space | None))

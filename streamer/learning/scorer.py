@@ -9,6 +9,8 @@ import msgspec
 
 from streamer.learning.scorer_groups import decode_groups
 from streamer.learning.scorer_linear import decode_linear
+from streamer.learning.scorer_lookalike import decode_lookalike
+from streamer.learning.scorer_unusual import decode_unusual
 from streamer.learning.scoring import SCHEMA, SCORER_BYTES_MAX, Groups, Head, Reason, Scorer, bad_model, decode_as
 
 __all__ = ["Groups", "Reason", "Scorer", "decode_scorer"]
@@ -18,6 +20,8 @@ _DECODERS: Final[dict[str, Callable[[bytes], Scorer | Groups]]] = {
     "churn": decode_linear,
     "value": decode_linear,
     "groups": decode_groups,
+    "lookalike": decode_lookalike,
+    "unusual": decode_unusual,
 }
 _head_decoder = msgspec.json.Decoder(Head)
 

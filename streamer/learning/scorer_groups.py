@@ -44,9 +44,8 @@ _decoder = msgspec.json.Decoder(GroupsContent, strict=True)
 class GroupsScorer:
     """Immutable. ``features`` is the version of the feature list, ``width`` how many features it has."""
 
-    kind: Final = "groups"
-
     def __init__(self, content: GroupsContent) -> None:
+        self.kind: str = content.kind
         self.model = content.model
         self.version = content.version
         self.features = content.features

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import isfinite
 from operator import mul
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -52,9 +52,8 @@ _decoder = msgspec.json.Decoder(LookalikeContent, strict=True)
 class LookalikeScorer:
     """Immutable."""
 
-    kind: Final = "lookalike"
-
     def __init__(self, content: LookalikeContent) -> None:
+        self.kind: str = content.kind
         self.model = content.model
         self.version = content.version
         self.features = content.features

@@ -121,9 +121,8 @@ def emptiness(trees: Sequence[Tree], sparse: float, point: Sequence[float]) -> i
 class UnusualScorer:
     """Immutable."""
 
-    kind: Final = "unusual"
-
     def __init__(self, content: UnusualContent) -> None:
+        self.kind: str = content.kind
         self.model = content.model
         self.version = content.version
         self.features = content.features

@@ -12,6 +12,7 @@ import pytest
 
 from streamer.errors import RefusedError
 from streamer.examples import Example, ModelSpec
+from streamer.learning.learner import Learner
 from streamer.learning.lookalike import LookalikeStudent
 from streamer.learning.said import Publish
 from streamer.learning.scorer_lookalike import LookalikeScorer, decode_lookalike
@@ -159,13 +160,26 @@ def test_a_snapshot_in_mid_stream_goes_on_as_if_nothing_had_happened() -> None:
     dice = Random(11)
     published = 0
     for day in range(8):
-        again = LookalikeStudent.restore(SPEC, FEATURES, json.loads(json.dumps(student.dump())))
+        again = LookalikeStudent.restore(SPEC, FEATURES, json.loads(json.dumps(student.dump())), DEFINING)
         people = crowd(dice, 400 if day < 2 else 1_200, 0.1)
         first, second = (feed(one, people, START_MS + day * DAY_MS) for one in (student, again))
         assert first == second
         assert student.dump() == again.dump()
         published += len(first)
     assert published >= 5
+
+
+def test_when_the_seed_is_defined_by_something_else_it_begins_anew() -> None:
+    """What it learned may now be the tautology that leaving out is there to prevent."""
+    learner = Learner([SPEC], FEATURES, left_out={"like-loyal": DEFINING})
+    for offset, (_, inside, x) in enumerate(crowd(Random(15), 1_000, 0.2)):
+        learner.take(profile(x, START_MS, offset, seeds=("loyal",) if inside else ()))
+    learner.take(Example("mark", 0, 1, 0, START_MS, sizes={"loyal": 77}))
+    same = Learner.restore([SPEC], FEATURES, learner.dump(), left_out={"like-loyal": DEFINING})
+    other = Learner.restore([SPEC], FEATURES, learner.dump(), left_out={"like-loyal": {"views"}})
+    assert same.dump() == learner.dump()
+    assert (same.cards()["like-loyal"].figures["members"], same.cards()["like-loyal"].learned) == (77, 1_000)
+    assert other.cards()["like-loyal"].learned == 0
 
 
 def test_memory_is_flat() -> None:
