@@ -14,14 +14,14 @@ CHEAP_CENTS: Final = 2_500  # what a bargain hunter looks at first
 
 # category: brands, things, the lowest and highest price in whole euros
 TABLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, int]]]] = {
-    "shoes": (("Norrvik", "Pacewell", "Terrano"), ("trail shoe", "sneaker", "ankle boot", "sandal"), (29, 179)),
-    "jackets": (("Norrvik", "Halden", "Costa Lina"), ("rain jacket", "down jacket", "denim jacket", "parka"), (49, 299)),
-    "books": (("Lantern Press", "Quill & Co"), ("novel", "cookbook", "atlas", "biography"), (8, 39)),
-    "kitchen": (("Hearthly", "Brava"), ("pan", "kettle", "knife set", "mixer"), (12, 189)),
-    "garden": (("Greenfold", "Terrano"), ("planter", "hose", "lantern", "deck chair"), (9, 129)),
-    "games": (("Dicebound", "Pixelorn"), ("board game", "puzzle", "controller", "card game"), (10, 79)),
-    "beauty": (("Solea", "Mira Bell"), ("face cream", "perfume", "shampoo", "nail set"), (6, 89)),
-    "audio": (("Auralis", "Pixelorn"), ("headphones", "speaker", "record player", "microphone"), (19, 349)),
+    "Shoes": (("Norrvik", "Pacewell", "Terrano"), ("trail shoe", "sneaker", "ankle boot", "sandal"), (29, 179)),
+    "Clothing": (("Norrvik", "Halden", "Costa Lina"), ("rain jacket", "down jacket", "denim jacket", "parka"), (49, 299)),
+    "Books": (("Lantern Press", "Quill & Co"), ("novel", "cookbook", "atlas", "biography"), (8, 39)),
+    "Kitchen": (("Hearthly", "Brava"), ("pan", "kettle", "knife set", "mixer"), (12, 189)),
+    "Garden": (("Greenfold", "Terrano"), ("planter", "hose", "lantern", "deck chair"), (9, 129)),
+    "Toys": (("Dicebound", "Pixelorn"), ("board game", "puzzle", "controller", "card game"), (10, 79)),
+    "Beauty": (("Solea", "Mira Bell"), ("face cream", "perfume", "shampoo", "nail set"), (6, 89)),
+    "Electronics": (("Auralis", "Pixelorn"), ("headphones", "speaker", "record player", "microphone"), (19, 349)),
 }
 
 
@@ -64,4 +64,4 @@ def _product(random: Random, category: str, number: int) -> Product:
     brands, things, (lowest, highest) = TABLE[category]
     brand, thing = random.choice(brands), random.choice(things)
     euros = lowest + int((highest - lowest) * random.random() ** 2)  # many cheap things, few dear ones
-    return Product(f"{category}-{number:02d}", f"{brand} {thing}", category, brand, euros * 100 + random.choice((0, 50, 90, 95)))
+    return Product(f"{category.lower()}-{number:02d}", f"{brand} {thing}", category, brand, euros * 100 + random.choice((0, 50, 90, 95)))

@@ -64,7 +64,7 @@ FIRST_NAMES: Final = (
 
 # country: share, locales, time zone, cities
 COUNTRIES: Final[dict[str, tuple[float, tuple[str, ...], str, tuple[str, ...]]]] = {
-    "DE": (0.34, ("de-DE", "de-DE", "de-DE", "tr-TR"), "Europe/Berlin", ("Berlin", "Hamburg", "Leipzig", "München")),
+    "DE": (0.34, ("de-DE", "de-DE", "de-DE", "tr-TR"), "Europe/Berlin", ("Berlin", "Hamburg", "Köln", "München", "Leipzig")),
     "AT": (0.08, ("de-AT",), "Europe/Vienna", ("Wien", "Graz")),
     "CH": (0.08, ("de-CH", "fr-CH"), "Europe/Zurich", ("Zürich", "Genève")),
     "FR": (0.14, ("fr-FR",), "Europe/Paris", ("Paris", "Lyon", "Nantes")),
@@ -126,10 +126,9 @@ def _customer(random: Random, number: int, personality: Personality) -> Customer
         "birthday": f"{random.randint(1948, 2006)}-{random.randint(1, 12):02d}-{random.randint(1, 28):02d}",
         "gender": random.choice(("female", "male", "female", "male", "other")),
         "occupation": random.choice(OCCUPATIONS),
-        "marital_status": random.choice(MARITAL),
+        "maritalStatus": random.choice(MARITAL),
+        "children": random.choice((0, 0, 0, 1, 2)),
         "income": random.randrange(14_000, 120_000, 1_000),
-        "country": country,
-        "city": city,
         "address": {"country": country, "city": city},
         "interests": sorted({favourite, random.choice(list(TABLE))}),
         "timezone": zone,

