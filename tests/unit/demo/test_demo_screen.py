@@ -22,7 +22,7 @@ def _drawn(seen: Seen, width: int, height: int, *, color: bool = False) -> list[
     return caught.get().splitlines()
 
 
-@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize(("width", "height"), [*SIZES, *((80, height) for height in range(25, 36))])
 def test_it_fits(width: int, height: int) -> None:
     """A line too many scrolls the title away; a line too long breaks the next."""
     lines = _drawn(seen_after_twelve_seconds(), width, height)
