@@ -31,7 +31,7 @@ POLL_S: Final = 0.05
 DRAW_S: Final = 0.25
 NUMBERS_S: Final = 0.5
 READY_S: Final = 45.0
-DRAIN_S: Final = 5.0
+DRAIN_S: Final = 15.0  # a busy machine may be that far behind
 ASKED_DRAIN_S: Final = 1.0  # whoever pressed Ctrl-C does not want to wait
 
 
