@@ -41,10 +41,16 @@ def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
         if type(inner) is dict:
             return rest(inner)
         if type(inner) is list:
-            return _flat([rest(item) for item in inner[:LIST_ITEMS_MAX] if type(item) is dict])
+            return _through(inner, rest)
         return None
 
     return nested
+
+
+def _through(items: list[Json], rest: Callable[[dict[str, Json]], Json]) -> Json:
+    """What a path finds in the objects of a list, and of the lists in it."""
+    inner = items[:LIST_ITEMS_MAX]
+    return _flat([rest(item) if type(item) is dict else _through(item, rest) for item in inner if type(item) in (dict, list)])
 
 
 def _lookup_one(key: str) -> Callable[[dict[str, Json]], Json]:
@@ -116,6 +122,15 @@ def equal(left: Json, right: Json) -> bool:
     if is_number(left):
         return is_number(right) and left == right
     return type(left) is type(right) and left == right
+
+
+def same(left: Json, right: Json) -> bool:
+    """Equal as whole values, by the same rules: missing is the same as missing, and lists and objects are compared by what is in them."""
+    if type(left) is list and type(right) is list:
+        return len(left) == len(right) and all(map(same, left, right))
+    if type(left) is dict and type(right) is dict:
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    return left is right or equal(left, right)
 
 
 def _ordered(holds: Compare) -> Compare:
@@ -217,9 +232,9 @@ def datetime_to_ms(moment: datetime) -> int:
 
 
 def parse_time_ms(value: Json) -> int | None:
-    """RFC 3339 text, ``YYYY-MM-DD`` (midnight UTC), or integer milliseconds; None for anything else."""
-    if type(value) is int:
-        return value if abs(value) <= 253_402_300_799_999 else None
+    """RFC 3339 text, ``YYYY-MM-DD`` (midnight UTC), or a whole number of milliseconds; None for anything else."""
+    if is_number(value):
+        return int(value) if abs(value) <= 253_402_300_799_999 and value == int(value) else None
     if type(value) is not str:
         return None
     if len(value) == 10:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from streamer.values import Json, key_of
+from streamer.values import Json, same
 
 Data = Any  # what a state carries for one memory
 Update = Callable[[Data, Json, int, int], Data]  # (old data, value of the event, event time, now) -> new data
@@ -336,7 +336,7 @@ def _settle_runs(data: list[Any], horizon_ms: int) -> None:
     while settled + 2 < len(data) and data[settled + 2] <= horizon_ms:
         settled += 2
     start = settled
-    while start > 0 and _same(data[start - 1], data[settled + 1]):
+    while start > 0 and same(data[start - 1], data[settled + 1]):
         start -= 2
     data[: settled + 2] = data[start : start + 2]
     while len(data) > 2 * RUNS_MAX:
@@ -346,19 +346,15 @@ def _settle_runs(data: list[Any], horizon_ms: int) -> None:
 
 def _least_missed(data: list[Any]) -> int:
     for at in range(2, len(data), 2):
-        if _same(data[at - 1], data[at + 1]):
+        if same(data[at - 1], data[at + 1]):
             return at
     return 0
-
-
-def _same(left: Json, right: Json) -> bool:
-    return key_of(left) == key_of(right)
 
 
 def run_start(data: Data) -> int:
     """When the current value's unbroken run began."""
     at = len(data) - 2
-    while at > 0 and _same(data[at - 1], data[-1]):
+    while at > 0 and same(data[at - 1], data[-1]):
         at -= 2
     return data[at]
 

@@ -346,6 +346,7 @@ class Shard:
             self.step.refuse(error, record)
             return False
         if plan.digest == self.step.body.digest:
+            self.step.body.version = control.version  # the same under a new number
             return False
         self.step.switch(plan, control.version)
         self._document = (document_name(plan.digest), content)

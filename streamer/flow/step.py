@@ -9,7 +9,7 @@ A ``Step`` is loaded with the states that a batch may touch, applies records, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -26,7 +26,7 @@ from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorer import Groups, Scorer
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from streamer.segments.judge import judge, wake
-from streamer.segments.plan import Listener, Plan, Rule, warming_leaves
+from streamer.segments.plan import Entry, Listener, Plan, Rule, warming_leaves
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import (
     CHANGES,
@@ -286,15 +286,14 @@ class Step:
                 feed(state, value, t, now, dirty)
         for find, by_value in indexed:
             found = find(event)
-            for text in dict.fromkeys(found) if type(found) is list else (found,):
-                for _, feed, read in by_value.get(text, ()) if type(text) is str else ():
-                    value = None if read is None else read(event)
-                    if read is None or value is not None:
-                        feed(state, value, t, now, dirty)
+            for _, feed, read in by_value.get(found, ()) if type(found) is str else _of_any(found, by_value):
+                value = None if read is None else read(event)
+                if read is None or value is not None:
+                    feed(state, value, t, now, dirty)
+        if event.context:  # before the traits: of one event's two time zones the trait's is to stay
+            self._feed_known(state, self.plan.on_context, event.context, t, now, dirty)
         if event.traits:
             self._feed_known(state, self.plan.on_traits, event.traits, t, now, dirty)
-        if event.context:
-            self._feed_known(state, self.plan.on_context, event.context, t, now, dirty)
         return dirty
 
     @staticmethod
@@ -487,3 +486,11 @@ class Step:
         missing = len(self.plan.rules) - len(self.body.sizes)
         if missing > 0:
             self.body.sizes = self.body.sizes + [0] * missing
+
+
+def _of_any(found: Json, by_value: Mapping[str, Sequence[Entry]]) -> Iterable[Entry]:
+    """What listens to any text in a list, each memory once: an event of two of its values is still one event."""
+    if type(found) is not list:
+        return ()
+    texts = [item for item in found if type(item) is str]
+    return {entry[0]: entry for text in texts for entry in by_value.get(text, ())}.values()

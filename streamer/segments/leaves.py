@@ -479,15 +479,21 @@ def scaled_leaf(text: str, reading: Reading, op: str, right: float) -> Leaf:
     return _leaf(text, reading, truth)
 
 
-def one_of_leaf(text: str, reading: Reading, items: tuple[tree.Scalar, ...]) -> Leaf:
-    """A value in a list."""
+def scaled_one_of_leaf(text: str, reading: Reading, items: tuple[float, ...]) -> Leaf:
+    """A sum, average or extreme in a list: the same as being equal to any of it."""
+    limits = [round(item * SCALE) for item in items]
 
     def truth(data: Data, now: int, state: State) -> bool:
         found = reading.read(data, now, state)
-        shown = reading.show(found) if isinstance(found, (int, tuple)) else found
-        return one_of(shown, items)
+        total, number = found if isinstance(found, tuple) else (found, 1)
+        return found is not None and any(total == limit * number for limit in limits)
 
     return _leaf(text, reading, truth)
+
+
+def one_of_leaf(text: str, reading: Reading, items: tuple[tree.Scalar, ...]) -> Leaf:
+    """A value in a list."""
+    return _leaf(text, reading, lambda data, now, state: one_of(reading.read(data, now, state), items))
 
 
 def predicate_leaf(text: str, reading: Reading, holds: Callable[[Json], bool]) -> Leaf:

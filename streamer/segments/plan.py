@@ -615,6 +615,8 @@ class _Builder:
                 return leaves.clock_leaf(text, unit, lambda value: leaves.one_of(value, items), self._zone_of)
             case tree.OneOf(left=tree.Top(window=window) as left, items=items) if window.within_ms and not window.before_ms:
                 return leaves.top_leaf(text, self._reading(left), window, lambda value: leaves.one_of(value, items))
+            case tree.OneOf(left=tree.Aggregate(name="sum" | "avg" | "min" | "max") as left, items=items):
+                return leaves.scaled_one_of_leaf(text, self._reading(left), tuple(float(item) for item in items))
             case tree.OneOf(left=left, items=items):
                 return leaves.one_of_leaf(text, self._reading(left, items=items), items)
             case tree.Exists(of=of):

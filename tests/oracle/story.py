@@ -1,0 +1,277 @@
+"""The whole log of one shard, told record by record: who entered and left what, when, and why (LANGUAGE.md, sections 2 and 3).
+
+An independent recomputation to judge the step by. It keeps every accepted event for ever, looks at each customer at every instant that
+could matter, asks every expression from scratch each time, and imports nothing of what it judges.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.oracle.expressions import Accepted, Asked, Standing, asks_the_calendar, leaves, memory_of, parse, zone_of
+from tests.oracle.moments import Clockwork
+from tests.oracle.values import duration_ms
+
+FOREVER_AGO = -1
+ZONE = "zone"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a shard. The body is an event (``timestamp`` in milliseconds), or ``{"control": "tick"}``,
+    ``{"control": "erase", "customer": ...}``, ``{"control": "definitions", "version": ..., "definitions": {...}}``.
+    """
+
+    offset: int
+    arrival_ms: int
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cause:
+    kind: str
+    id: str | None = None
+    due: int | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    customer: str
+    segment: str
+    entered: bool
+    at_ms: int
+    sequence: int
+    cause: Cause
+    definitions: int
+    offset: int
+    ordinal: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    changes: list[Change]
+    memberships: dict[str, list[str]]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Segment:
+    name: str
+    when: ast.expr
+    exit: ast.expr | None
+    stay_ms: int
+    cooldown_ms: int
+
+
+class Definitions:
+    """Segments in the order in which they are judged, and what they say about time."""
+
+    def __init__(self, source: dict[str, Any], version: int) -> None:
+        self.version = version
+        self.zone: str = source.get("zone", "UTC")
+        self.segments = {
+            name: Segment(
+                name,
+                parse(given["when"]),
+                parse(given["exit"]) if "exit" in given else None,
+                duration_ms(given.get("stay", "0ms")) or 0,
+                duration_ms(given.get("cooldown", "0ms")) or 0,
+            )
+            for name, given in source["segments"].items()
+        }
+        self.trees = [tree for each in self.segments.values() for tree in (each.when, each.exit) if tree is not None]
+        waits = [wait for each in self.segments.values() for wait in (each.stay_ms, each.cooldown_ms)]
+        self.clockwork = Clockwork(self.trees, waits)
+        self.order: list[str] = []
+        for name in sorted(self.segments):
+            self._place(name)
+
+    def _place(self, name: str) -> None:
+        """Put a segment after all those that its expressions refer to."""
+        if name in self.order:
+            return
+        segment = self.segments[name]
+        for tree in (segment.when, segment.exit):
+            for referred in sorted(_segments_in(tree)):
+                self._place(referred)
+        self.order.append(name)
+
+    def memories(self) -> set[str]:
+        """What these definitions need remembered; the customer's zone too, if any of them asks the calendar."""
+        zone = {ZONE} if any(asks_the_calendar(tree) for tree in self.trees) else set[str]()
+        return {memory_of(leaf) for tree in self.trees for leaf in leaves(tree)} | zone
+
+
+@dataclass
+class Customer:
+    judged_ms: int
+    history: list[Accepted] = field(default_factory=list)
+    ids: list[tuple[str, int]] = field(default_factory=list)
+    standings: dict[str, Standing] = field(default_factory=dict)
+
+
+class Story:
+    """Tell records one by one; ``changes``, ``memberships()`` and ``counts`` say what came of them."""
+
+    def __init__(self, definitions: dict[str, Any], *, version: int = 1, lateness_ms: int = 86_400_000, skew_ms: int = 300_000) -> None:
+        self.definitions = Definitions(definitions, version)
+        self.lateness_ms, self.skew_ms = lateness_ms, skew_ms
+        self.born = dict.fromkeys(self.definitions.memories(), 0)
+        self.customers: dict[str, Customer] = {}
+        self.changes: list[Change] = []
+        self.counts: Counter[str] = Counter()
+        self.now = FOREVER_AGO
+
+    def tell(self, record: Record) -> None:
+        self.now = max(self.now, record.arrival_ms)
+        drafts = self._fire_timers()
+        match record.body:
+            case {"control": "tick"}:
+                pass
+            case {"control": "erase", "customer": customer}:
+                drafts += self._erase(customer)
+            case {"control": "definitions", "version": version, "definitions": source}:
+                drafts += self._define(Definitions(source, version), record.offset)
+            case event:
+                drafts += self._admit(event, record.offset)
+        for ordinal, draft in enumerate(drafts):
+            self.changes.append(Change(**draft, offset=record.offset, ordinal=ordinal))
+
+    def memberships(self) -> dict[str, list[str]]:
+        """The segments of each customer who is in any."""
+        inside = {id_: sorted(name for name, each in one.standings.items() if each.inside) for id_, one in self.customers.items()}
+        return {customer: names for customer, names in sorted(inside.items()) if names}
+
+    def zone(self, customer: str) -> str:
+        known = [each for each in self.customers[customer].history if each.offset >= self.born.get(ZONE, 0)]
+        return zone_of(known, self.definitions.zone)
+
+    # The three things a record can do
+
+    def _fire_timers(self) -> list[dict[str, Any]]:
+        fired = [draft for customer in self.customers for draft in self._pass_time(customer)]
+        return sorted(fired, key=lambda draft: (draft["at_ms"], draft["customer"]))
+
+    def _pass_time(self, customer: str) -> list[dict[str, Any]]:
+        one, drafts = self.customers[customer], []
+        waiting = self._moments(customer)
+        while waiting:
+            moment = waiting.pop(0)
+            found = self._judge(customer, moment, Cause("timer", due=moment))
+            drafts += found
+            if found:  # entering and leaving are instants to count from
+                waiting = self._moments(customer)
+        one.judged_ms = self.now
+        return drafts
+
+    def _moments(self, customer: str) -> list[int]:
+        one = self.customers[customer]
+        return self.definitions.clockwork.moments(one.judged_ms, self.now, self.zone(customer), one.history, one.standings.values())
+
+    def _admit(self, event: dict[str, Any], offset: int) -> list[dict[str, Any]]:
+        customer, timestamp = event.get("userId") or event["anonymousId"], event["timestamp"]
+        known = self.customers.get(customer)
+        oldest_second = (self.now - self.lateness_ms) // 1000
+        if timestamp > self.now + self.skew_ms:
+            verdict = "future"
+        elif timestamp <= self.now - self.lateness_ms:
+            verdict = "late"
+        elif known and any(id_ == event["messageId"] and ts // 1000 >= oldest_second for id_, ts in known.ids):
+            verdict = "duplicate"
+        else:
+            verdict = "accepted"
+        self.counts[verdict] += 1
+        if verdict != "accepted":
+            return []
+        one = self.customers.setdefault(customer, Customer(self.now))
+        one.ids.append((event["messageId"], timestamp))
+        one.history.append(Accepted(offset, min(timestamp, self.now), event))
+        return self._judge(customer, self.now, Cause("event", id=event["messageId"]))
+
+    def _define(self, new: Definitions, offset: int) -> list[dict[str, Any]]:
+        self.born = {memory: self.born.get(memory, offset) for memory in new.memories()}
+        self.definitions = new
+        cause = Cause("definitions", version=new.version)
+        return [draft for customer in sorted(self.customers) for draft in self._judge(customer, self.now, cause)]
+
+    def _erase(self, customer: str) -> list[dict[str, Any]]:
+        one = self.customers.pop(customer, None)
+        if one is None:
+            return []
+        return [
+            self._turn(customer, name, standing, self.now, Cause("erase"))
+            for name, standing in sorted(one.standings.items())
+            if standing.inside
+        ]
+
+    # Judging
+
+    def _judge(self, customer: str, now: int, cause: Cause) -> list[dict[str, Any]]:
+        one = self.customers[customer]
+        one.judged_ms = now
+        drafts: list[dict[str, Any]] = []
+        for name, standing in one.standings.items():
+            if name not in self.definitions.segments:
+                if standing.inside:
+                    drafts.append(self._turn(customer, name, standing, now, cause))
+                one.standings[name] = Standing(sequence=standing.sequence)  # should it come back it counts on, and knows no more
+        asked = Asked(now, self.zone(customer), one.history, one.standings, self.born)
+        for name in self.definitions.order:
+            standing = one.standings.setdefault(name, Standing())
+            if _turns(self.definitions.segments[name], standing, asked):
+                drafts.append(self._turn(customer, name, standing, now, cause))
+        return sorted(drafts, key=lambda draft: draft["segment"])
+
+    def _turn(self, customer: str, name: str, standing: Standing, now: int, cause: Cause) -> dict[str, Any]:
+        standing.inside = not standing.inside
+        standing.sequence += 1
+        if standing.inside:
+            standing.entered_ms = now
+        else:
+            standing.left_ms = now
+        return {
+            "customer": customer,
+            "segment": name,
+            "entered": standing.inside,
+            "at_ms": now,
+            "sequence": standing.sequence,
+            "cause": cause,
+            "definitions": self.definitions.version,
+        }
+
+
+def tell(
+    definitions: dict[str, Any], records: list[Record], *, version: int = 1, lateness_ms: int = 86_400_000, skew_ms: int = 300_000
+) -> Outcome:
+    """What a whole log comes to."""
+    story = Story(definitions, version=version, lateness_ms=lateness_ms, skew_ms=skew_ms)
+    for record in records:
+        story.tell(record)
+    return Outcome(story.changes, story.memberships(), dict(story.counts))
+
+
+def _turns(segment: Segment, standing: Standing, asked: Asked) -> bool:
+    if standing.inside:
+        assert standing.entered_ms is not None
+        leaves_now = asked.holds(segment.exit) if segment.exit is not None else not asked.holds(segment.when)
+        return leaves_now and asked.now >= standing.entered_ms + segment.stay_ms
+    if not asked.holds(segment.when) or (segment.exit is not None and asked.holds(segment.exit)):
+        return False
+    return standing.left_ms is None or asked.now >= standing.left_ms + segment.cooldown_ms
+
+
+def _segments_in(tree: ast.expr | None) -> set[str]:
+    if tree is None:
+        return set()
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="segment" | "entered" | "left"), args=[ast.Constant(value=str() as name)]):
+                found.add(name)
+            case _:
+                pass
+    return found

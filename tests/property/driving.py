@@ -1,0 +1,162 @@
+"""The step in the oracle's words: the same records in, the same kind of answer out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from streamer.customers.state import NEVER, State, decode_state
+from streamer.errors import StoreUnavailableError
+from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.step import Rules
+from streamer.segments.definitions import parse_definitions
+from streamer.stores.memory import MemoryStore
+from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, definitions_control, encode_control
+from tests.oracle.story import Cause, Change, Record
+from tests.oracle.values import to_ms
+
+COUNTED = ("accepted", "duplicate", "future", "late")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Definitions, and the records of one shard; the definitions themselves lie at offset 0, so records begin at 1."""
+
+    definitions: dict[str, Any]
+    records: tuple[Record, ...]
+    lateness_ms: int = 86_400_000
+    skew_ms: int = 300_000
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(shards=1, lateness_ms=self.lateness_ms, skew_ms=self.skew_ms)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a shard came to, in all detail that must not depend on how it was driven."""
+
+    head: bytes
+    body: bytes
+    outputs: list[Output]
+    states: dict[str, bytes]
+    wakes: list[tuple[int, str]]
+
+
+def with_purposes(definitions: Mapping[str, Any]) -> dict[str, Any]:
+    return {**definitions, "segments": {name: {"for": "a test", **given} for name, given in definitions["segments"].items()}}
+
+
+def log_of(case: Case) -> list[LogRecord]:
+    """The records as they lie in the log."""
+    first = Record(0, 0, {"control": "definitions", "version": 1, "definitions": case.definitions})
+    return [_log_record(record) for record in (first, *case.records)]
+
+
+def _log_record(record: Record) -> LogRecord:
+    match record.body:
+        case {"control": "tick"}:
+            return LogRecord(record.offset, record.arrival_ms, TICK, control=True)
+        case {"control": "erase", "customer": customer}:
+            return LogRecord(record.offset, record.arrival_ms, encode_control(Control("erase", customer=customer)), control=True)
+        case {"control": "definitions", "version": version, "definitions": source}:
+            parsed = parse_definitions(with_purposes(source))
+            raw = definitions_control(parsed.content(), parsed.digest, version)
+            return LogRecord(record.offset, record.arrival_ms, raw, control=True)
+        case event:
+            return LogRecord(record.offset, record.arrival_ms, json.dumps(event).encode())
+
+
+class Driver:
+    """One shard over one store. ``before_batch`` may replace the shard's owner: that is a crash."""
+
+    def __init__(
+        self, case: Case, *, batch: int = 500, limits: Limits | None = None, store: MemoryStore | None = None, shard: int = 0
+    ) -> None:
+        self.case, self.batch, self.limits = case, batch, limits or Limits(records=batch)
+        self.store = store or MemoryStore()
+        self.number = shard
+        self.outputs: list[Output] = []
+
+    async def acquire(self) -> Shard:
+        """A new owner, who knows what the store knows and no more."""
+        rules = self.case.rules
+        return await Shard.acquire(self.number, self.store, Plans(self.store, rules), rules, limits=self.limits, pause=_never)
+
+    async def run(self, log: Sequence[LogRecord], *, is_crash: Callable[[], bool] = lambda: False) -> Shard:
+        shard = await self.acquire()
+        while shard.position.offset < len(log):
+            if is_crash():
+                shard = await self.acquire()
+            self.take(await shard.process(log[shard.position.offset :][: self.batch]))
+        return shard
+
+    def take(self, committed: Sequence[tuple[Any, Sequence[Output]]]) -> None:
+        for _, outputs in committed:
+            self.outputs += outputs
+
+    async def shown(self) -> Shown:
+        checkpoint = await self.store.checkpoint(self.number)
+        customers = await self.store.customers(self.number)
+        fetched = await self.store.fetch(self.number, customers, until_ms=NEVER, limit=1_000_000)
+        states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
+        return Shown(checkpoint.head, checkpoint.body, self.outputs, states, fetched.due)
+
+
+def drive(case: Case, **options: Any) -> tuple[Driver, Shard]:
+    driver = Driver(case, **options)
+    return driver, asyncio.run(driver.run(log_of(case)))
+
+
+async def _never(_seconds: float) -> None:
+    raise StoreUnavailableError("memory does not come and go")
+
+
+# The step's answers in the oracle's words
+
+
+def changes_of(outputs: Sequence[Output]) -> Iterator[Change]:
+    for output in outputs:
+        if output.topic == CHANGES:
+            event = json.loads(output.value)
+            data, cause, position = event["data"], event["data"]["cause"], event["data"]["position"]
+            assert event["id"] == f"{position['shard']}-{position['offset']}-{position['ordinal']}"
+            assert event["time"] == data["at"]
+            assert (position["offset"], position["ordinal"]) == (output.offset, output.ordinal)
+            due = cause.get("due")
+            yield Change(
+                event["subject"],
+                data["segment"],
+                event["type"] == "segment.entered",
+                ms_of(data["at"]),
+                data["sequence"],
+                Cause(cause["kind"], cause.get("id"), None if due is None else ms_of(due), cause.get("version")),
+                data["definitions"],
+                position["offset"],
+                position["ordinal"],
+            )
+
+
+def ms_of(text: str) -> int:
+    return to_ms(datetime.fromisoformat(text))
+
+
+def states_of(driver: Driver) -> dict[str, State]:
+    return {customer: decode_state(blob) for customer, blob in asyncio.run(driver.shown()).states.items()}
+
+
+def memberships_of(driver: Driver, shard: Shard) -> dict[str, list[str]]:
+    names = shard.step.plan.names
+    inside = {
+        customer: sorted(names[number] for number, entry in state.members.items() if entry[0] % 2)
+        for customer, state in states_of(driver).items()
+    }
+    return {customer: found for customer, found in inside.items() if found}
+
+
+def counts_of(shard: Shard) -> dict[str, int]:
+    return {name: shard.step.body.counts[name] for name in COUNTED if shard.step.body.counts.get(name)}

@@ -1,0 +1,116 @@
+"""Small cases worth naming: most of them once divided the step and the oracle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.oracle.story import Record, Story
+from tests.property.driving import Case, changes_of, drive, memberships_of
+
+START = 1_772_625_600_000  # noon on a Wednesday
+DAY = 86_400_000
+
+
+def event(offset: int, customer: str = "c", **parts: Any) -> Record:
+    """The events of a case are a millisecond apart."""
+    at = START + offset
+    return Record(offset, at, {"type": "track", "event": "A", "userId": customer, "messageId": f"m{offset}", "timestamp": at, **parts})
+
+
+def agreed(definitions: dict[str, Any], *records: Record) -> list[tuple[str, bool, int]]:
+    """What both say: (segment, entered, milliseconds after noon)."""
+    log = (*records, Record(len(records) + 1, START + 20 * DAY, {"control": "tick"}))
+    case = Case(definitions, log)
+    story = Story(definitions)
+    for record in log:
+        story.tell(record)
+    driver, shard = drive(case)
+    assert list(changes_of(driver.outputs)) == story.changes
+    assert memberships_of(driver, shard) == story.memberships()
+    return [(change.segment, change.entered, change.at_ms - START) for change in story.changes]
+
+
+def of(when: str, *records: Record, **more: str) -> list[tuple[bool, int]]:
+    return [(entered, at) for _, entered, at in agreed({"segments": {"s": {"when": when, **more}}}, *records)]
+
+
+IN_AT_ONCE = [(True, 1)]
+TAGGED = event(1, properties={"tag": ["a", "b"], "price": 1})
+
+
+@pytest.mark.parametrize(
+    ("when", "parts", "expected"),
+    [
+        ('did("A", where=prop("items") == "x")', {"properties": {"items": [{"a": 1}]}}, []),
+        ('did("A", where=prop("items") == "x")', {"properties": {"items": [{"a": 1}, "x"]}}, IN_AT_ONCE),
+        ('did("A", where=prop("items") == "x")', {"properties": {"items": {"a": 1}}}, []),
+        ('avg("A", "price") in [0.3333]', {"properties": {"price": [1, 0, 0]}}, []),
+        ('avg("A", "price") in [0.5, 7]', {"properties": {"price": [1, 0]}}, IN_AT_ONCE),
+        ('avg("A", "price") not in [0.5]', {"properties": {"price": "x"}}, IN_AT_ONCE),
+        ('min("A", "price") == 0.50001', {"properties": {"price": 0.5}}, IN_AT_ONCE),
+        ('min("A", "price") in [0.50001]', {"properties": {"price": 0.5}}, IN_AT_ONCE),
+        ('sum("A", "price") == 0.3', {"properties": {"price": [0.1, 0.2]}}, IN_AT_ONCE),
+        ('sum("A", "price") > 0', {"properties": {"price": 10**12 + 1}}, []),
+        ('trait("a.b") == 1', {"traits": {"a": [[{"b": 1}]]}}, IN_AT_ONCE),
+        ('exists(trait("a.b"))', {"traits": {"a": [{"b": []}]}}, []),
+        ('exists(trait("a.b"))', {"traits": {"a": {"b": []}}}, IN_AT_ONCE),
+        ('since(date(trait("a"))) >= "0ms"', {"traits": {"a": float(START)}}, IN_AT_ONCE),
+        ('since(date(trait("a"))) >= "0ms"', {"traits": {"a": START - 0.5}}, []),
+        ('age(trait("a")) >= 56', {"traits": {"a": 0.0}}, IN_AT_ONCE),
+        ('number(trait("a")) == 5', {"traits": {"a": ["x", "5.0"]}}, IN_AT_ONCE),
+        ('exists(number(trait("a")))', {"traits": {"a": ["x"]}}, []),
+        ('contains(lower(trait("a")), "x")', {"traits": {"a": ["X"]}}, IN_AT_ONCE),
+        ("exists(language())", {"context": {"locale": "-AT"}}, []),
+        ('distinct("A", "tag") == 2', {"properties": {"tag": [[1], 1.0, True]}}, IN_AT_ONCE),
+        ('top("A", "tag") == "b"', {"properties": {"tag": ["b", 5.0, 5, True]}}, IN_AT_ONCE),
+        ('count(["A", "A*"]) == 1', {}, IN_AT_ONCE),
+    ],
+)
+def test_values_in_strange_places(when: str, parts: dict[str, Any], expected: list[tuple[bool, int]]) -> None:
+    """Lists, nulls, floats and objects mean what the language says, and stop nothing."""
+    assert of(when, event(1, **parts)) == expected
+
+
+@pytest.mark.parametrize("window", ["", ', within="30d"'])
+@pytest.mark.parametrize("where", ['prop("tag") in ["a", "b"]', 'prop("tag") in ["a", "b"] and exists(prop("price"))'])
+def test_an_event_of_two_of_the_listed_values_is_one_event(window: str, where: str) -> None:
+    """Events find rules by the values they name, and one event may find the same rule twice."""
+    assert of(f'count("A", where={where}{window}) == 1', TAGGED) == IN_AT_ONCE
+    assert of(f'sum("A", "price", where={where}{window}) == 1', TAGGED) == IN_AT_ONCE
+
+
+def test_the_trait_of_an_event_wins_over_its_context_in_the_time_zone() -> None:
+    """And a later event's context over both, unless no such zone is known."""
+    both = event(1, traits={"timezone": "Asia/Tokyo"}, context={"timezone": "Europe/Berlin"})
+    assert of("hour() == 21", both)[0] == (True, 1)
+    assert of("hour() == 13", both, event(2, context={"timezone": "Europe/Berlin"}))[0] == (True, 2)
+    assert of("hour() == 13", both, event(2, context={"timezone": "Mars/Base"}), event(3, traits={"timezone": None}))[0] != (True, 2)
+
+
+def test_a_run_of_equal_values_is_broken_by_other_elements_and_not_by_another_way_to_write_them() -> None:
+    """``[1]`` is ``[1.0]`` and is not ``[true]``; objects are compared whole."""
+    for same in ([[1], [1.0]], [{"x": 1}, {"x": 1.0}], [5, 5.0]):
+        assert of('unchanged(trait("a")) >= "1ms"', event(1, traits={"a": same[0]}), event(2, traits={"a": same[1]})) == [(True, 2)]
+    for other in ([[1], [True]], [{"x": 1}, {"x": 2}], [1, True], [1, "1"]):
+        found = of('unchanged(trait("a")) >= "1ms"', event(1, traits={"a": other[0]}), event(2, traits={"a": other[1]}))
+        assert found == [(True, 2), (False, 2), (True, 3)]
+
+
+def test_the_same_definitions_under_another_version_change_nothing_but_the_version() -> None:
+    """Changes name the version in force."""
+    definitions = {"segments": {"s": {"when": 'did("A", within="1d")'}}}
+    again = Record(2, START + 2, {"control": "definitions", "version": 7, "definitions": definitions})
+    assert agreed(definitions, event(1), again) == [("s", True, 1), ("s", False, DAY + 1)]
+
+
+def test_a_segment_that_comes_back_counts_on_and_knows_no_more() -> None:
+    """Its number of changes goes on, its cool-down does not."""
+    one = {"when": 'did("A")', "cooldown": "7d"}
+    gone = Record(2, START + 2, {"control": "definitions", "version": 2, "definitions": {"segments": {"t": {"when": 'did("A")'}}}})
+    back = Record(
+        3, START + 3, {"control": "definitions", "version": 3, "definitions": {"segments": {"s": one, "t": {"when": 'did("A")'}}}}
+    )
+    found = agreed({"segments": {"s": one, "t": {"when": 'did("A")'}}}, event(1), gone, back)
+    assert found == [("s", True, 1), ("t", True, 1), ("s", False, 2), ("s", True, 3)]
