@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,8 +14,9 @@ from streamer.errors import StoreUnavailableError
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
+from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
-from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, definitions_control, encode_control
+from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, decode_outputs, definitions_control, encode_control
 from tests.oracle.story import Cause, Change, Record
 from tests.oracle.values import to_ms
 
@@ -72,47 +73,72 @@ def _log_record(record: Record) -> LogRecord:
 
 
 class Driver:
-    """One shard over one store. ``before_batch`` may replace the shard's owner: that is a crash."""
+    """One shard over one store, by one owner after another."""
 
-    def __init__(
-        self, case: Case, *, batch: int = 500, limits: Limits | None = None, store: MemoryStore | None = None, shard: int = 0
-    ) -> None:
-        self.case, self.batch, self.limits = case, batch, limits or Limits(records=batch)
+    def __init__(self, case: Case, *, batch: int = 500, limits: Limits | None = None, store: MemoryStore | None = None) -> None:
+        self.rules, self.batch, self.limits = case.rules, batch, limits or Limits(records=batch)
         self.store = store or MemoryStore()
-        self.number = shard
-        self.outputs: list[Output] = []
 
     async def acquire(self) -> Shard:
         """A new owner, who knows what the store knows and no more."""
-        rules = self.case.rules
-        return await Shard.acquire(self.number, self.store, Plans(self.store, rules), rules, limits=self.limits, pause=_never)
+        return await Shard.acquire(0, self.store, Plans(self.store, self.rules), self.rules, limits=self.limits, pause=never)
 
-    async def run(self, log: Sequence[LogRecord], *, is_crash: Callable[[], bool] = lambda: False) -> Shard:
+    async def run(self, log: Sequence[LogRecord]) -> Shard:
+        """Process the whole log, by a new owner after each crash."""
         shard = await self.acquire()
         while shard.position.offset < len(log):
-            if is_crash():
+            try:
+                await shard.process(log[shard.position.offset :][: self.batch])
+            except CrashError:
                 shard = await self.acquire()
-            self.take(await shard.process(log[shard.position.offset :][: self.batch]))
         return shard
 
-    def take(self, committed: Sequence[tuple[Any, Sequence[Output]]]) -> None:
-        for _, outputs in committed:
-            self.outputs += outputs
 
-    async def shown(self) -> Shown:
-        checkpoint = await self.store.checkpoint(self.number)
-        customers = await self.store.customers(self.number)
-        fetched = await self.store.fetch(self.number, customers, until_ms=NEVER, limit=1_000_000)
-        states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
-        return Shown(checkpoint.head, checkpoint.body, self.outputs, states, fetched.due)
+class CrashError(BaseException):
+    """The owner is gone, at a commit: like a kill, nothing that it does on errors may run."""
+
+
+class CrashingStore(MemoryStore):
+    """Crashes the owner at commits: ``crashes`` says by number which, and whether before or after it went through."""
+
+    def __init__(self, crashes: Mapping[int, str]) -> None:
+        super().__init__()
+        self._crashes, self._commits, self.happened = crashes, 0, 0
+
+    async def commit(self, shard: int, commit: Commit) -> None:
+        self._commits += 1
+        when = self._crashes.get(self._commits)
+        if when != "before":
+            await super().commit(shard, commit)
+        if when is not None:
+            self.happened += 1
+            raise CrashError
+
+
+async def look(store: MemoryStore, number: int = 0) -> Shown:
+    """Everything the store has of a shard."""
+    checkpoint = await store.checkpoint(number)
+    customers = await store.customers(number)
+    fetched = await store.fetch(number, customers, until_ms=NEVER, limit=1_000_000)
+    states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
+    entries = await store.outbox(number, after=Position(-1, 0), limit=1_000_000)
+    outputs = [output for _, packed in entries for output in decode_outputs(packed)]
+    return Shown(checkpoint.head, checkpoint.body, outputs, states, fetched.due)
+
+
+def shown(case: Case, **options: Any) -> Shown:
+    """What a case comes to, driven one way or another."""
+    driver, _ = drive(case, **options)
+    return asyncio.run(look(driver.store))
 
 
 def drive(case: Case, **options: Any) -> tuple[Driver, Shard]:
+    """Options are the driver's."""
     driver = Driver(case, **options)
     return driver, asyncio.run(driver.run(log_of(case)))
 
 
-async def _never(_seconds: float) -> None:
+async def never(_seconds: float) -> None:
     raise StoreUnavailableError("memory does not come and go")
 
 
@@ -120,6 +146,7 @@ async def _never(_seconds: float) -> None:
 
 
 def changes_of(outputs: Sequence[Output]) -> Iterator[Change]:
+    """The segment changes among outputs; dead letters are left to the counts."""
     for output in outputs:
         if output.topic == CHANGES:
             event = json.loads(output.value)
@@ -146,7 +173,11 @@ def ms_of(text: str) -> int:
 
 
 def states_of(driver: Driver) -> dict[str, State]:
-    return {customer: decode_state(blob) for customer, blob in asyncio.run(driver.shown()).states.items()}
+    return {customer: decode_state(blob) for customer, blob in asyncio.run(look(driver.store)).states.items()}
+
+
+def changes_by(driver: Driver) -> list[Change]:
+    return list(changes_of(asyncio.run(look(driver.store)).outputs))
 
 
 def memberships_of(driver: Driver, shard: Shard) -> dict[str, list[str]]:

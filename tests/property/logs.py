@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tests.oracle.story import Record
 from tests.oracle.values import UNITS_MS, duration_ms, to_ms
 from tests.property.driving import Case
-from tests.property.sentences import DATES, DURATIONS, MAIN, OTHER, SCALARS, ZONES, definitions
+from tests.property.sentences import DATES, DURATIONS, OTHER, SCALARS, ZONES, definitions
 
 H, D = UNITS_MS["h"], UNITS_MS["d"]
 ANCHORS = tuple(
@@ -171,9 +172,28 @@ def successors(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
     return {"zone": draw(st.sampled_from([source["zone"], "Asia/Tokyo"])), "segments": segments}
 
 
-def renumbered(case: Case, bodies: list[tuple[int, dict[str, Any]]]) -> Case:
-    """The case with other records."""
+def with_records(case: Case, bodies: Sequence[tuple[int, dict[str, Any]]]) -> Case:
+    """The case with other records, given as (arrival, body)."""
     return replace(case, records=tuple(Record(offset, at, body) for offset, (at, body) in enumerate(bodies, 1)))
 
 
-__all__ = ["ANCHORS", "MAIN", "cases", "events", "renumbered"]
+def bodies_of(case: Case) -> list[tuple[int, dict[str, Any]]]:
+    """The (arrival, body) of each record."""
+    return [(record.arrival_ms, record.body) for record in case.records]
+
+
+@st.composite
+def same_time_cases(draw: st.DrawFn) -> tuple[Case, Case]:
+    """The same events, accepted at the same arrivals in two orders, under definitions that ask about the present only."""
+    source = draw(definitions())
+    plain = {name: {"when": given["when"]} for name, given in source["segments"].items() if "exit" not in given}
+    plain = {name: given for name, given in plain.items() if not any(f'("{other}")' in given["when"] for other in source["segments"])}
+    case = Case({"zone": source["zone"], "segments": plain or {"m": {"when": 'count("A") >= 2'}}}, ())
+    start = draw(st.sampled_from(ANCHORS[:8]))
+    ages = draw(st.lists(st.sampled_from([*range(1, 30), *LENGTHS[:7], H + 1, H - 1]), min_size=2, max_size=10, unique=True))
+    happened = [{**draw(events(("c", "d"))), "messageId": f"m{index}", "timestamp": start - age} for index, age in enumerate(ages)]
+    arrivals = sorted(start + draw(st.sampled_from([0, 1, 500, 60_000, H])) for _ in happened)
+    end = (arrivals[-1] + draw(st.sampled_from([0, 1, H, D, 3 * D])), {"control": "tick"})
+    ways = [[*zip(arrivals, order, strict=True), end] for order in (happened, draw(st.permutations(happened)))]
+    lasting = replace(case, lateness_ms=8 * D)
+    return with_records(lasting, ways[0]), with_records(lasting, ways[1])

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from streamer.segments.judge import next_flips
 from tests.oracle.story import Record, Story
-from tests.property.driving import Case, changes_of, counts_of, drive, memberships_of, states_of
+from tests.property.driving import Case, changes_by, counts_of, drive, memberships_of, states_of
 from tests.property.effort import effort
 from tests.property.logs import D, cases
 
@@ -26,7 +26,7 @@ def test_changes_positions_causes_memberships_and_counts_are_the_oracles(case: C
     """All that is said, and all that is counted."""
     story = told(case)
     driver, shard = drive(case)
-    assert list(changes_of(driver.outputs)) == story.changes
+    assert changes_by(driver) == story.changes
     assert memberships_of(driver, shard) == story.memberships()
     assert counts_of(shard) == dict(story.counts)
 

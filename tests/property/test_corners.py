@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.oracle.story import Record, Story
-from tests.property.driving import Case, changes_of, drive, memberships_of
+from tests.property.driving import Case, changes_by, drive, memberships_of
 
 START = 1_772_625_600_000  # noon on a Wednesday
 DAY = 86_400_000
@@ -27,7 +27,7 @@ def agreed(definitions: dict[str, Any], *records: Record) -> list[tuple[str, boo
     for record in log:
         story.tell(record)
     driver, shard = drive(case)
-    assert list(changes_of(driver.outputs)) == story.changes
+    assert changes_by(driver) == story.changes
     assert memberships_of(driver, shard) == story.memberships()
     return [(change.segment, change.entered, change.at_ms - START) for change in story.changes]
 
