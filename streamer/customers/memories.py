@@ -127,7 +127,7 @@ class Pairs:
             while at > 1 and data[at - 3] > t:
                 at -= 3
             data[at:at] = (t, value, 1)
-            if len(data) > 3 * PAIRS_MAX:
+            if len(data) > 1 + 3 * PAIRS_MAX:
                 _fold_numbers(data, stretch_ms)
             return data
 
@@ -185,7 +185,7 @@ class Ladder:
             while start > 1 and sign * data[start - 1] <= sign * value:
                 start -= 2
             data[start:at] = (t, value)
-            if len(data) > 2 * PAIRS_MAX:
+            if len(data) > 1 + 2 * PAIRS_MAX:
                 data[0] = data[3]
                 data[1:5] = (data[3], data[2])
             return data
@@ -245,7 +245,7 @@ class Labels:
             while at > 1 and data[at - 3] > t:
                 at -= 3
             data[at:at] = [part for text in value for part in (t, text, 1)]
-            if len(data) > 3 * PAIRS_MAX:
+            if len(data) > 1 + 3 * PAIRS_MAX:
                 _fold_labels(data, stretch_ms)
             return data
 

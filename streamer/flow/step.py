@@ -241,7 +241,7 @@ class Step:
         if state is None and shard_of(customer, self.rules.shards) != self.shard:
             self._forward(customer, record)
             return
-        if timestamp_ms <= horizon_ms or (state is not None and timestamp_ms <= state.floor_ms):
+        if timestamp_ms <= horizon_ms or (state is not None and timestamp_ms <= state.floor_ms > 0):
             self._refuse_time("late", record)
             return
         key = digest(event.message_id)

@@ -219,15 +219,34 @@ def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data
 
 
 def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
-    """How many events the oldest stretch in a folded window may count too many; None when nothing was folded there."""
+    """How many events the stretches at the ends of a folded window may count wrongly; None when nothing was folded there.
+
+    A stretch that leaves (or, where the window ends before now, enters) at this very moment counts as at the end: it moved as one, and
+    some of its events should have moved earlier.
+    """
     edges = bounds(window, zone_of)
 
     def approximate(data: Data, now: int, state: State) -> Json:
+        after, until = edges(now, state)
+        off = _folded_at(data, after) + (_folded_at(data, until) if window.before_ms else 0)
+        return off or None
+
+    return approximate
+
+
+def _folded_at(data: Data, edge_ms: int) -> int:
+    """How many events beside one stand for the first moment at or after an end of a window."""
+    return next((data[at + 2] - 1 for at in places(data, 3) if data[at] >= edge_ms), 0)
+
+
+def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
+    """How many events of one value may be counted wrongly, or missing: the largest stretch in the window, or 1 where some were dropped."""
+    edges, lost = bounds(window, zone_of), lost_error(window, zone_of)
+
+    def approximate(data: Data, now: int, state: State) -> Json:
         after, _ = edges(now, state)
-        for at in places(data, 3):
-            if data[at] > after:
-                return data[at + 2] - 1 or None
-        return None
+        folded = max((data[at + 2] - 1 for at in places(data, 3) if data[at] >= after), default=0)
+        return folded or lost(data, now, state)
 
     return approximate
 
@@ -235,7 +254,7 @@ def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
 def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
     """1 when something in the window was dropped over a cap."""
     edges = bounds(window, zone_of)
-    return lambda data, now, state: 1 if data is not None and data[0] > edges(now, state)[0] else None
+    return lambda data, now, state: 1 if data is not None and data[0] and data[0] >= edges(now, state)[0] else None
 
 
 def pairs_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
@@ -369,7 +388,7 @@ def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
     return Reading(
         read,
         changes=entry_changes(window, zone_of, 3),
-        approximate=lost_error(window, zone_of),
+        approximate=labels_error(window, zone_of),
         zoned=window.this is not None,
         span_ms=span_of(window),
     )
@@ -402,12 +421,12 @@ def active_reading(each_ms: int, periods: int) -> Reading:
             if passed <= periods:
                 yield data[at] + passed * each_ms
 
-    window = Window(within_ms=each_ms * periods)
-    return Reading(read, changes=changes, approximate=folded_error(window, _no_zone), span_ms=each_ms * periods, partial=True)
+    def approximate(data: Data, now: int, _state: State) -> Json:
+        """A stretch may lie across the end of a period and be missing from one of the two."""
+        folded = sum(1 for at in places(data, 3) if data[at + 2] > 1 and data[at] >= now - each_ms * periods)
+        return min(folded, periods) or None
 
-
-def _no_zone(_state: State) -> ZoneInfo:
-    raise AssertionError("a rolling window has no zone")
+    return Reading(read, changes=changes, approximate=approximate, span_ms=each_ms * periods, partial=True)
 
 
 # known values ---------------------------------------------------------------------------------------------------------

@@ -114,3 +114,10 @@ def test_a_segment_that_comes_back_counts_on_and_knows_no_more() -> None:
     )
     found = agreed({"segments": {"s": one, "t": {"when": 'did("A")'}}}, event(1), gone, back)
     assert found == [("s", True, 1), ("t", True, 1), ("s", False, 2), ("s", True, 3)]
+
+
+def test_the_very_first_millisecond_is_a_time_like_any_other() -> None:
+    """Nobody's memory of ids begins with a loss."""
+    first, second = (Record(n, 1000, {"type": "track", "event": "A", "userId": "c", "messageId": f"m{n}", "timestamp": 0}) for n in (1, 2))
+    found = agreed({"segments": {"s": {"when": 'count("A") == 2'}}}, first, second)
+    assert [entered for _, entered, _ in found] == [True]
