@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +126,7 @@ class Story:
         self.changes: list[Change] = []
         self.counts: Counter[str] = Counter()
         self.now = FOREVER_AGO
+        self.witness: Callable[[dict[str, Any], Asked], None] = lambda draft, asked: None  # is shown each change while it can be asked why
 
     def tell(self, record: Record) -> None:
         self.now = max(self.now, record.arrival_ms)
@@ -224,6 +226,8 @@ class Story:
             standing = one.standings.setdefault(name, Standing())
             if _turns(self.definitions.segments[name], standing, asked):
                 drafts.append(self._turn(customer, name, standing, now, cause))
+        for draft in drafts:
+            self.witness(draft, asked)
         return sorted(drafts, key=lambda draft: draft["segment"])
 
     def _turn(self, customer: str, name: str, standing: Standing, now: int, cause: Cause) -> dict[str, Any]:

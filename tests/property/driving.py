@@ -176,6 +176,12 @@ def states_of(driver: Driver) -> dict[str, State]:
     return {customer: decode_state(blob) for customer, blob in asyncio.run(look(driver.store)).states.items()}
 
 
+def events_by(driver: Driver) -> list[dict[str, Any]]:
+    """The segment changes as they are written."""
+    outputs = asyncio.run(look(driver.store)).outputs
+    return [json.loads(output.value) for output in outputs if output.topic == CHANGES]
+
+
 def changes_by(driver: Driver) -> list[Change]:
     return list(changes_of(asyncio.run(look(driver.store)).outputs))
 

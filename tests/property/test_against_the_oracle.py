@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 
 from streamer.segments.judge import next_flips
+from tests.oracle.expressions import Asked, parse
 from tests.oracle.story import Record, Story
-from tests.property.driving import Case, changes_by, counts_of, drive, memberships_of, states_of
+from tests.property.driving import Case, changes_by, counts_of, drive, events_by, memberships_of, states_of
 from tests.property.effort import effort
 from tests.property.logs import D, cases
 
@@ -29,6 +31,30 @@ def test_changes_positions_causes_memberships_and_counts_are_the_oracles(case: C
     assert changes_by(driver) == story.changes
     assert memberships_of(driver, shard) == story.memberships()
     assert counts_of(shard) == dict(story.counts)
+
+
+@given(case=cases(switches=False, erases=False))
+@effort(0.5)
+def test_the_reasons_given_are_true(case: Case) -> None:
+    """Each clause holds, or does not, as the change says; no change is without one."""
+    driver, _ = drive(case)
+    given_for = {
+        (each["subject"], each["data"]["segment"], each["data"]["sequence"]): each["data"]["because"] for each in events_by(driver)
+    }
+    story = Story(case.definitions, lateness_ms=case.lateness_ms, skew_ms=case.skew_ms)
+    shown: list[str] = []
+
+    def look(draft: dict[str, Any], asked: Asked) -> None:
+        clauses = given_for[draft["customer"], draft["segment"], draft["sequence"]]
+        assert clauses, "a change without a reason"
+        for clause in clauses:
+            assert asked.holds(parse(clause["clause"])) == clause["holds"], clause
+            shown.append(clause["clause"])
+
+    story.witness = look
+    for record in case.records:
+        story.tell(record)
+    assert bool(shown) == bool(story.changes)
 
 
 @given(case=cases(switches=False, records_max=8))
