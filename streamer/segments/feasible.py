@@ -265,7 +265,7 @@ def _candidates(node: Any, constants: list[Any]) -> list[Any]:
             return [None, 0]
         case ("times", *_):
             return [None, -1, 0, 1]
-        case ("at", *_) | tree.Date():
+        case ("at", *_) | tree.Date() | tree.Moment():
             return [None, *_whole(numbers, None, None)]
         case tree.Language():
             return [None, *_texts([text for text in texts if text], lambda text: text == values.language_of(text))]

@@ -537,6 +537,13 @@ def _leaf(text: str, reading: Reading, truth: Truth) -> Leaf:
 # moments and durations ------------------------------------------------------------------------------------------------
 
 
+def _over_moment(text: str, moment: Reading, truth: Truth, due: Due, value: ValueOf) -> Leaf:
+    """Of a time that the definition names itself nothing is remembered: only the clock turns it, for everybody."""
+    named = not moment.slots and not moment.sees
+    slots, sees = moment.slots, moment.sees
+    return Leaf(text, truth, due, value, moment.approximate, slots, sees, clock=named, zoned=moment.zoned, span_ms=moment.span_ms)
+
+
 def since_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
     """``now - t`` against a length."""
     sign, read = SIGNS[op], moment.read
@@ -558,7 +565,7 @@ def since_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
         t = read(data, now, state)
         return None if t is None or t > now else format_duration(now - t)
 
-    return Leaf(text, truth, due, value, moment.approximate, moment.slots, moment.sees, zoned=moment.zoned, span_ms=moment.span_ms)
+    return _over_moment(text, moment, truth, due, value)
 
 
 def until_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
@@ -579,7 +586,7 @@ def until_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
         t = read(data, now, state)
         return None if t is None or t <= now else format_duration(t - now)
 
-    return Leaf(text, truth, due, value, moment.approximate, moment.slots, moment.sees, zoned=moment.zoned, span_ms=moment.span_ms)
+    return _over_moment(text, moment, truth, due, value)
 
 
 def time_leaf(text: str, left: Reading, op: str, right: Reading | int) -> Leaf:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from streamer import values
+from streamer.customers.memories import ASIDE
 from streamer.events.event import Event
 from streamer.values import Json
 
@@ -34,6 +35,8 @@ def compile_where(condition: Condition) -> Predicate:
         case tree.Compare(left=left, op=op, right=right):
             read, compare = compile_reader(left), values.COMPARE[op]
             return lambda event: compare(read(event), right)
+        case tree.CompareTime():
+            return _compile_times(condition)
         case tree.OneOf(left=left, items=items):
             read = compile_reader(left)
             return lambda event: one_of(read(event), items)
@@ -48,6 +51,22 @@ def compile_where(condition: Condition) -> Predicate:
             return lambda event: values.starts_with(read(event), prefix)
         case _:
             raise AssertionError(f"the parser lets no {type(condition).__name__} into where=")
+
+
+def _compile_times(node: tree.CompareTime) -> Predicate:
+    """Two dates of an event, or one and a constant: the rule for missing times is that of ``leaves.time_leaf``."""
+    read, compare, right = compile_reader(node.left), values.COMPARE[node.op], node.right
+    if isinstance(right, int):
+        return lambda event: compare(read(event), right)
+    read_right = compile_reader(right)
+
+    def holds(event: Event) -> bool:
+        first, second = read(event), read_right(event)
+        if first is None and second is None:
+            return False
+        return compare(ASIDE if first is None else first, ASIDE if second is None else second)
+
+    return holds
 
 
 def one_of(value: Json, items: tuple[tree.Scalar, ...]) -> bool:
@@ -69,6 +88,9 @@ def compile_reader(node: Any) -> Reader:
         case tree.Lower(of=of):
             read = compile_reader(of)
             return lambda event: values.lower(read(event))
+        case tree.Date(of=of):
+            read = compile_reader(of)
+            return lambda event: values.parse_time_ms(read(event))
         case _:
             raise AssertionError(f"the parser lets no {type(node).__name__} into where=")
 

@@ -200,22 +200,20 @@ class _Parser:
             self._fail(at, f"expected < <= > or >= between times, found {op}")
         if _is_constant(right):
             self._fail(right, "expected another time, found a constant", 'write date("2026-01-31"), or since(...) >= "30m"')
-        found: Any = self._time_constant(right)
-        if found is None:
-            found = self._any(right)
-            if not isinstance(found, _TIMES):
-                self._fail(right, f"expected another time, found {_show(found)}")
-        return tree.CompareTime(left, op, found)
+        found: Any = self._any(right)
+        if not isinstance(found, _TIMES):
+            self._fail(right, f"expected another time, found {_show(found)}")
+        if isinstance(left, tree.Moment):
+            left, op, found = found, _MIRROR[op], left
+        if isinstance(left, tree.Moment):
+            self._fail(at, "expected a time of the customer's to compare, found two constants")
+        return tree.CompareTime(left, _order(op), found.ms if isinstance(found, tree.Moment) else found)
 
-    def _time_constant(self, node: ast.expr) -> int | None:
-        match node:
-            case ast.Call(func=ast.Name(id="date"), args=[argument], keywords=[]) if _is_constant(argument):
-                moment = parse_time_ms(self._constant(argument))
-                if moment is None:
-                    self._fail(argument, 'expected a date such as "2026-01-31" or "2026-01-31T09:00:00Z"')
-                return moment
-            case _:
-                return None
+    def moment(self, node: ast.expr) -> tree.Moment:
+        ms = parse_time_ms(self._constant(node))
+        if ms is None:
+            self._fail(node, 'expected a date such as "2026-01-31" or "2026-01-31T09:00:00Z"')
+        return tree.Moment(ms)
 
     # constants
 
@@ -501,8 +499,8 @@ def _plain(make: Callable[[], Any]) -> Builder:
 def _exists(parser: _Parser, node: ast.Call) -> Any:
     parser.arguments(node, least=1, most=1)
     found = parser._any(node.args[0])  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the builders are the parser's own second half
-    if not isinstance(found, (*_VALUES, *_TIMES)):
-        parser.fail(node.args[0], f"expected a value or a time, found {_show(found)}")
+    if not isinstance(found, (*_VALUES, *_TIMES)) or isinstance(found, tree.Moment):
+        parser.fail(node.args[0], f"expected a value or a time of the customer's, found {_show(found)}")
     return tree.Exists(found)
 
 
@@ -517,6 +515,12 @@ def _startswith(parser: _Parser, node: ast.Call) -> Any:
     if not isinstance(prefix, str) or not prefix:
         parser.fail(node.args[1], "expected a text to begin with")
     return tree.StartsWith(parser.value(node.args[0]), prefix)
+
+
+def _date(parser: _Parser, node: ast.Call) -> Any:
+    parser.arguments(node, least=1, most=1)
+    argument = node.args[0]
+    return parser.moment(argument) if _is_constant(argument) else tree.Date(parser.value(argument))
 
 
 def _unchanged(parser: _Parser, node: ast.Call) -> Any:
@@ -571,7 +575,7 @@ _FUNCTIONS: Final[dict[str, Builder]] = {
     "number": _on_value(tree.Number),
     "lower": _on_value(tree.Lower),
     "language": _plain(tree.Language),
-    "date": _on_value(tree.Date),
+    "date": _date,
     "exists": _exists,
     "contains": _contains,
     "startswith": _startswith,
@@ -612,7 +616,7 @@ _FUNCTIONS: Final[dict[str, Builder]] = {
 _EVENT_FUNCTIONS: Final[dict[str, Builder]] = {
     "prop": _on_path(tree.Prop),
     "eventcontext": _on_path(tree.EventContext),
-    **{name: _FUNCTIONS[name] for name in ("number", "lower", "exists", "contains", "startswith")},
+    **{name: _FUNCTIONS[name] for name in ("number", "lower", "date", "exists", "contains", "startswith")},
 }
 
 _KIND: Final[dict[type, str]] = {
@@ -652,6 +656,10 @@ def _is_constant(node: ast.expr) -> bool:
 
 def _period(value: object) -> Any:
     return value
+
+
+def _order(op: str) -> Any:
+    return op
 
 
 def _show(found: Any) -> str:

@@ -802,6 +802,8 @@ class _Builder:
             case tree.Date(of=of):
                 inner = self._reading(of)
                 return replace(inner, read=lambda data, now, state: values.parse_time_ms(inner.read(data, now, state)), show=_time_or_none)
+            case tree.Moment(ms=ms):
+                return Reading(lambda data, now, state: ms, show=_time_or_none)
             case tree.Entered(segment=name):
                 return _moment_of_membership(self._numbers[name], inside=True)
             case tree.Left(segment=name):

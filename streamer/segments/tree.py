@@ -193,6 +193,12 @@ class Date(Node, frozen=True):
     of: Value
 
 
+class Moment(Node, frozen=True):
+    """A time that the definition itself names, in UTC milliseconds."""
+
+    ms: int
+
+
 class Entered(Node, frozen=True):
     """When the customer entered a segment they are in."""
 
@@ -205,7 +211,7 @@ class Left(Node, frozen=True):
     segment: str
 
 
-Time = Last | First | Date | Entered | Left
+Time = Last | First | Date | Moment | Entered | Left
 
 
 class Since(Node, frozen=True):
@@ -418,6 +424,7 @@ _PRINT: dict[type, Callable[[Any], str]] = {
     Last: lambda n: _call("last", n.events),
     First: lambda n: _call("first", n.events),
     Date: lambda n: f"date({text(n.of)})",
+    Moment: lambda n: f"date({n.ms})",
     Entered: lambda n: f"entered({_quote(n.segment)})",
     Left: lambda n: f"left({_quote(n.segment)})",
     Since: lambda n: f"since({text(n.time)})",

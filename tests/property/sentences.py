@@ -78,7 +78,7 @@ def wheres(draw: st.DrawFn, words: Vocabulary) -> str:
     value = draw(
         st.sampled_from([f"prop({path})", f"prop({path})", f"number(prop({path}))", f"lower(prop({path}))", 'eventcontext("device.type")'])
     )
-    atom = _on_value(draw, value)
+    atom = _on_value(draw, value) if draw(st.integers(0, 7)) else _on_dates(draw, words)
     match draw(st.integers(0, 9)):
         case 0:
             return f"not {atom}"
@@ -88,6 +88,12 @@ def wheres(draw: st.DrawFn, words: Vocabulary) -> str:
             return f"({atom} or {draw(wheres(words))})"
         case _:
             return atom
+
+
+def _on_dates(draw: st.DrawFn, words: Vocabulary) -> str:
+    one, other = (f"date(prop({quoted(draw(st.sampled_from(words.props)))}))" for _ in range(2))
+    right = draw(st.sampled_from([other, f"date({quoted(draw(st.sampled_from(DATES)))})"]))
+    return f"{one} {draw(st.sampled_from(ORDER))} {right}"
 
 
 def _on_value(draw: st.DrawFn, value: str) -> str:
@@ -148,10 +154,16 @@ def times(draw: st.DrawFn, words: Vocabulary, segments: tuple[str, ...]) -> str:
     match draw(st.integers(0, 5 if segments else 3)):
         case 0 | 1:
             return f"{draw(st.sampled_from(['last', 'first']))}({_events(draw, words)}{_selected(draw, words)})"
-        case 2 | 3:
+        case 2:
             return f"date({draw(values(words))})"
+        case 3:
+            return draw(st.sampled_from([f"date({draw(values(words))})", f"date({quoted(draw(st.sampled_from(DATES)))})"]))
         case _:
             return f"{draw(st.sampled_from(['entered', 'left']))}({quoted(draw(st.sampled_from(segments)))})"
+
+
+def _is_of_the_customer(time: str) -> bool:
+    return not time.startswith('date("')
 
 
 def _step(draw: st.DrawFn, words: Vocabulary) -> str:
@@ -204,10 +216,12 @@ def atoms(draw: st.DrawFn, words: Vocabulary, segments: tuple[str, ...]) -> str:
             what = draw(st.sampled_from([f"trait({quoted(path)})" for path in words.traits] + [f"context({quoted(words.contexts[0])})"]))
             return f"unchanged({what}) {draw(st.sampled_from(ORDER))} {quoted(draw(durations))}"
         case "times":
-            right = draw(times(words, segments) | st.sampled_from(DATES[:4]).map(lambda day: f'date("{day}")'))
-            return f"{draw(times(words, segments))} {draw(st.sampled_from(ORDER))} {right}"
+            left, right = draw(times(words, segments)), draw(times(words, segments))
+            if not _is_of_the_customer(left) and not _is_of_the_customer(right):  # two constants are refused
+                right = f"last({_events(draw, words)})"
+            return f"{left} {draw(st.sampled_from(ORDER))} {right}"
         case "exists":
-            return f"exists({draw(times(words, segments))})"
+            return f"exists({draw(times(words, segments).filter(_is_of_the_customer))})"
         case "clock":
             unit, constant = draw(
                 st.sampled_from([("hour", st.integers(0, 23)), ("day", st.integers(1, 31)), ("month", st.integers(1, 12))])

@@ -121,3 +121,17 @@ def test_the_very_first_millisecond_is_a_time_like_any_other() -> None:
     first, second = (Record(n, 1000, {"type": "track", "event": "A", "userId": "c", "messageId": f"m{n}", "timestamp": 0}) for n in (1, 2))
     found = agreed({"segments": {"s": {"when": 'count("A") == 2'}}}, first, second)
     assert [entered for _, entered, _ in found] == [True]
+
+
+def test_a_time_that_the_definition_names_turns_for_everybody() -> None:
+    """``date("…")`` is a time like any other: also before and after it is reached, and on either side of a comparison."""
+    one_pm, after = START + 3_600_000, 3_600_000
+    assert of('until(date("2026-03-04T13:00:00Z")) <= "10m"', event(1)) == [(True, after - 600_000), (False, after)]
+    assert of('since(date("2026-03-04T13:00:00Z")) < "10m"', event(1)) == [(True, after), (False, after + 600_000)]
+    assert of('date("2026-03-01") < last("A") and not date("2026-03-05") <= last("A")', event(1)) == IN_AT_ONCE
+    assert of('not date("2026-03-05") > last("B")', event(1)) == IN_AT_ONCE
+    due = event(1, properties={"due": one_pm})
+    assert of('did("A", where=date(prop("due")) < date("2026-03-05"))', due) == IN_AT_ONCE
+    assert of('did("A", where=date("2026-03-05") > date(prop("due")))', due) == IN_AT_ONCE
+    assert of('did("A", where=date(prop("due")) > date(prop("absent")))', due) == IN_AT_ONCE
+    assert of('did("A", where=date(prop("absent")) < date("2026-03-05"))', due) == []
