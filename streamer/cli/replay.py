@@ -26,7 +26,7 @@ from streamer.segments.library import library_path
 from streamer.stores.memory import MemoryStore
 from streamer.transports.files import STDIN, Meter
 from streamer.values import time_text
-from streamer.wire import CHANGES
+from streamer.wire import CHANGES, DEAD_LETTERS
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import (
@@ -123,7 +123,7 @@ async def _replay(task: _Task) -> bool:
     """Whether anything was accepted, or there was nothing to accept."""
     run = await Replay.begin(task.definitions, MemoryStore(), task.rules, batch=task.batch)
     with ExitStack() as stack:
-        tally = _Tally(_writer(stack, task.changes), _writer(stack, task.rejects))
+        tally = Tally(_writer(stack, task.changes), _writer(stack, task.rejects))
         async for said in run.feed(_with_progress(stack, task, tally), batch=task.batch):
             tally.take(said)
         last_ms = run.body.log_time_ms
@@ -140,7 +140,7 @@ async def _replay(task: _Task) -> bool:
     return accepted > 0 or not tally.received
 
 
-class _Tally:
+class Tally:
     """Counts and writes what comes out."""
 
     def __init__(self, write_change: Callable[[bytes], None] | None, write_reject: Callable[[bytes], None] | None) -> None:
@@ -156,14 +156,14 @@ class _Tally:
         return self.fed + self.reasons.total()
 
     def take(self, said: Said) -> None:
-        """One output of the step."""
+        """One output of the step. Examples for learning are nothing to a replay."""
         if said.output.topic == CHANGES:
             self.changes += 1
             if self._write_change is not None:
                 self._write_change(said.output.value)
-            return
-        letter = read_dead_letter(said.output.value)
-        self._write(Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter)))
+        elif said.output.topic == DEAD_LETTERS:
+            letter = read_dead_letter(said.output.value)
+            self._write(Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter)))
 
     def refuse(self, found: Rejected) -> None:
         """A line that became no event."""
@@ -214,7 +214,7 @@ def _told(path: str) -> Generator[None]:
 # progress
 
 
-def _with_progress(stack: ExitStack, task: _Task, tally: _Tally) -> Iterator[Arrival]:
+def _with_progress(stack: ExitStack, task: _Task, tally: Tally) -> Iterator[Arrival]:
     """The events in the order in which they count, with a bar on a terminal."""
     meter = Meter(task.source.files)
     progress = None if task.quiet or not sys.stderr.isatty() else stack.enter_context(_bar())
@@ -228,7 +228,7 @@ def _with_progress(stack: ExitStack, task: _Task, tally: _Tally) -> Iterator[Arr
     return _counted(tally, arrivals)
 
 
-def _counted(tally: _Tally, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+def _counted(tally: Tally, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
     for arrival in arrivals:
         tally.fed += 1
         yield arrival
@@ -276,7 +276,7 @@ def _inside(run: Replay, state: State) -> dict[str, str]:
     }
 
 
-def _summary(task: _Task, run: Replay, tally: _Tally) -> None:
+def _summary(task: _Task, run: Replay, tally: Tally) -> None:
     counts = tally.reasons + Counter(run.body.counts)
     sizes = {name: size for name, size in zip(run.plan.names, run.body.sizes, strict=True) if size}
     if task.as_json:
@@ -298,7 +298,7 @@ def _summary(task: _Task, run: Replay, tally: _Tally) -> None:
     typer.echo("\n".join(lines), err=True)
 
 
-def _hints(task: _Task, run: Replay, tally: _Tally, last_ms: int) -> Iterator[str]:
+def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str]:
     """What a newcomer would want to know about these counts."""
     late = run.body.counts.get("late", 0)
     if late and not task.source.is_sorted_first:

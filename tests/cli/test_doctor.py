@@ -20,7 +20,7 @@ from streamer.local.mock_kafka import MockKafka
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.stores.redis import Health, connect
-from streamer.wire import LogRecord, definitions_control
+from streamer.wire import TOPICS, LogRecord, definitions_control
 from tests.cli.conftest import SEGMENTS, Run, ndjson
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def mock() -> Iterator[MockKafka]:
 def name(redis_server: RedisServer, mock: MockKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The prefix and namespace of an installation whose topics are made and that nobody has begun."""
     name = tmp_path.name.replace("[", "-").replace("]", "")
-    for suffix in ("events", "segment-changes", "dead-letters"):
+    for suffix in TOPICS:
         mock.create_topic(f"{name}.{suffix}", SHARDS)
     for key, value in {
         "KAFKA": mock.bootstrap,

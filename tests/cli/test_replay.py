@@ -13,6 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from streamer.cli.replay import Tally
+from streamer.flow.replay import Said
+from streamer.wire import Output
 from tests.cli.conftest import DATA, EVENTS, ROOT, Run, event, ndjson, run_apart
 
 CHANGE = jsonschema_rs.Draft202012Validator(json.loads((ROOT / "schemas" / "segment-change.v1.json").read_text(encoding="utf-8")))
@@ -264,3 +267,12 @@ def test_the_seed_of_hashes_changes_nothing(segments: Path) -> None:
     assert told[0].returncode == 0
     assert told[0].stdout == told[1].stdout != b""
     assert told[0].stderr == told[1].stderr
+
+
+@pytest.mark.parametrize("topic", ["examples", "alerts"])
+def test_outputs_that_are_not_for_people_are_passed_over(topic: str) -> None:
+    """With scores in the definitions the step also puts out what models learn from."""
+    refused: list[bytes] = []
+    tally = Tally(None, refused.append)
+    tally.take(Said(1, Output(topic, 0, 1, 0, b"c-17", b"no dead letter")))
+    assert (tally.changes, refused) == (0, [])

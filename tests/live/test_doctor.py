@@ -16,6 +16,7 @@ from streamer.app import publish_definitions, starting
 from streamer.cli import command_line
 from streamer.segments.library import library_path
 from streamer.settings import load_settings
+from streamer.wire import TOPICS
 
 if TYPE_CHECKING:
     from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
@@ -78,7 +79,7 @@ def test_a_topic_that_is_set_up_wrong_is_found_and_the_mend_mends_it(
     kafka: ApacheKafka | ExternalKafka, prefix: str, setting: str, value: str, verdict: str, says: str
 ) -> None:
     """Whoever follows the advice must end up with nothing to advise."""
-    for suffix in ("events", "segment-changes", "dead-letters"):
+    for suffix in TOPICS:
         kafka.create_topic(f"{prefix}.{suffix}", SHARDS, {**AS_IT_SHOULD_BE, setting: value})
     code, found = doctor()
     [check] = found[f"settings of topic {prefix}.events"]
