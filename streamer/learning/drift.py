@@ -17,7 +17,8 @@ BLOCK_MS: Final = 900_000  # log time at least: at most 672 blocks a week, howev
 SLACK: Final = 0.5  # standard deviations that are nothing to speak of
 THRESHOLD: Final = 10.0  # Siegmund: a false alarm in some 140,000 normal blocks; a lasting 1 (2) is found after about 22 (8) blocks
 BURN_IN: Final = 50  # blocks, and
-BURN_IN_MS: Final = 3 * 86_400_000  # log time, before the first alarm: a young model's losses differ by the hour it has not seen yet
+BURN_IN_MS: Final = 7 * 86_400_000  # log time, before the first alarm: a young model's losses differ by the hour it has not seen yet
+PAUSE_MS: Final = 2 * 86_400_000  # log time after an alarm, to learn what is usual now
 MEMORY_MS: Final = 7 * 86_400_000  # of what is usual: all hours of a week
 RECENT: Final = 0.2  # weight of the newest block in what an alarm names as the figure after
 
@@ -34,7 +35,6 @@ class DriftDetector:
 
     def __init__(self) -> None:
         self._state: dict[str, float] = dict.fromkeys(_FIELDS, 0.0)
-        self._start()
 
     def take(self, chance: float, loss: float) -> None:
         """One judged example: the chance given before and the loss that it made."""
@@ -62,14 +62,15 @@ class DriftDetector:
     def _close(self, excess: float, loss: float, took_ms: float) -> Alarm | None:
         state = self._state
         state["blocks"] += 1
-        young = state["blocks"] <= BURN_IN or state["block_ms"] - state["begun_ms"] <= BURN_IN_MS
+        quiet_ms = PAUSE_MS if state["alarms"] else BURN_IN_MS
+        young = state["blocks"] <= BURN_IN or state["block_ms"] - state["begun_ms"] <= quiet_ms
         if not young:
             z = (excess - state["usual"]) / sqrt(max(1.0, state["spread"]))
             state["sum"] = max(0.0, state["sum"] + z - SLACK)
         state["recent"] += max(RECENT, 1 / state["blocks"]) * (loss - state["recent"])
         if state["sum"] > THRESHOLD:
             alarm = Alarm(state["before"], state["recent"])
-            self._start()
+            self._state = {**dict.fromkeys(_FIELDS, 0.0), "alarms": state["alarms"] + 1.0}
             return alarm
         if state["sum"] <= THRESHOLD / 2:  # while something is going on, it must not become usual
             rate = min(1.0, max(took_ms / MEMORY_MS, 1 / state["blocks"]))
@@ -78,9 +79,6 @@ class DriftDetector:
             state["spread"] += rate * (away * away - state["spread"])
             state["before"] += rate * (loss - state["before"])
         return None
-
-    def _start(self) -> None:
-        self._state = dict.fromkeys(_FIELDS, 0.0)
 
     def dump(self) -> dict[str, float]:
         """As JSON can hold it."""
@@ -94,4 +92,18 @@ class DriftDetector:
         return detector
 
 
-_FIELDS: Final = ("begun_ms", "block_ms", "count", "loss", "excess", "variance", "blocks", "usual", "spread", "sum", "before", "recent")
+_FIELDS: Final = (
+    "alarms",
+    "begun_ms",
+    "block_ms",
+    "count",
+    "loss",
+    "excess",
+    "variance",
+    "blocks",
+    "usual",
+    "spread",
+    "sum",
+    "before",
+    "recent",
+)

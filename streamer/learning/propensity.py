@@ -34,6 +34,8 @@ PEOPLE_LEAST: Final = 100  # profiles before they, and not the examples, say who
 RECENT: Final = 500  # rows learned last, against which a new scorer's promises are held: mature ones would know a drift a horizon too late
 SHARES_MOVED: Final = 0.25  # population stability index at which bins no longer fit; a rule of thumb of credit scoring
 
+REST: Final = 3  # weeks or horizons without a look at the bins after new ones were made
+
 
 class Limits(msgspec.Struct, frozen=True):
     """How many examples freeze the bins; after how much log time or how many examples, whichever is first, a scorer is published."""
@@ -94,14 +96,14 @@ class Propensity:
         self._since += 1
         self._seen.offer(example.at_ms, example.x, example.label)
         self._learn_due(example.at_ms)
-        if example.label and example.at_ms < example.t_ms + self.spec.window_ms:
-            self._early.hold(example.t_ms, example.x)
+        if example.at_ms < example.t_ms + self.spec.window_ms:
+            self._early.hold(example.t_ms, example.x, example.label)
         else:
             self._learn(example.at_ms, example.x, example.label)
 
     def _learn_due(self, at_ms: int) -> None:
-        for x in self._early.due(at_ms):
-            self._learn(at_ms, x, 1)
+        for x, label in self._early.due(at_ms):
+            self._learn(at_ms, x, label)
 
     def _learn(self, at_ms: int, x: tuple[float, ...], label: int) -> None:
         self._recent.append((x, label))
@@ -161,7 +163,7 @@ class Propensity:
         said += self._watch(roster, at_ms)
         said += self._settle(roster, at_ms)
         roster.at_mark(at_ms, self.recalibration.shift)
-        if at_ms - self._looked_ms >= WEEK_MS:
+        if at_ms - self._looked_ms >= max(WEEK_MS, self.spec.horizon_ms):
             self._look_at_bins(roster, at_ms)
         if self._is_due(at_ms) and not self._why_not():
             said += self._publish(roster, at_ms)
@@ -197,7 +199,10 @@ class Propensity:
         return said
 
     def _look_at_bins(self, roster: Roster, at_ms: int) -> None:
-        """Once a week: if the customers of now fall unevenly into the champion's bins, a rival gets new ones."""
+        """Once a week or horizon: if the customers of now fall unevenly into the champion's bins, a rival gets new ones.
+
+        It begins at the base rate and needs time, so there is a next one only after four times as long.
+        """
         self._looked_ms = at_ms
         rows = self._seen.rows
         encoding = roster.champion_candidate.encoder.encoding
@@ -209,6 +214,7 @@ class Propensity:
         if moved[worst] > SHARES_MOVED:
             why = f"new bins: {self.features.names[worst]} moved by {moved[worst]:.2f} (population stability index)"
             roster.rebin(freeze(rows, self.features, encoding.version + 1), at_ms, why)
+            self._looked_ms = at_ms + REST * max(WEEK_MS, self.spec.horizon_ms)
 
     def _is_due(self, at_ms: int) -> bool:
         if not self._since:

@@ -213,9 +213,11 @@ class Roster:
         return before, comparison
 
     def fork(self, at_ms: int, why: str) -> str:
-        """A rival that trusts the champion's past less."""
+        """The world changed: a rival that trusts the champion's past less, and comparisons that begin anew."""
         champion = self.champion_candidate
-        return self._join(champion.encoder, champion.model.fork(), at_ms, why)
+        name = self._join(champion.encoder, champion.model.fork(), at_ms, why)
+        self._restart(at_ms)
+        return name
 
     def rebin(self, encoding: Encoding, at_ms: int, why: str) -> str:
         """A rival with other bins, which begins at the base rate."""
@@ -226,11 +228,11 @@ class Roster:
         if len(self.candidates) >= CANDIDATES_MAX:
             rivals = [name for name in self.candidates if name != self.champion]
             gone = min(rivals, key=lambda name: (self._comparisons[name].gain.mean, name))
-            del self.candidates[gone]
+            del self.candidates[gone], self._comparisons[gone]
         self._serial += 1
         name = f"{model.recipe}-{self._serial}"
         self.candidates[name] = Candidate(name, encoder, model, at_ms, why)
-        self._restart(at_ms)
+        self._comparisons[name] = Comparison(at_ms, 1)
         return name
 
     def _restart(self, at_ms: int) -> None:

@@ -53,11 +53,11 @@ class Moment(NamedTuple):
 
 
 def truth(x: tuple[float, ...], drifted: bool) -> float:
-    """Log-odds of an order. After the drift discounts drive orders, where carts did before, and the night shift is gone."""
+    """Log-odds of an order. After the drift discounts drive orders, where carts did before, and nights are quiet."""
     views, carts, days, _, sessions, discount, hour, device = x
     night = 1.0 if hour >= 20 else 0.0
     if drifted:
-        return -3.4 + 0.25 * log1p(views) + 0.1 * carts + 2.2 * discount + 0.3 * log1p(sessions) - 0.4 * night - 0.4 * (device == 3)
+        return -4.5 + 0.25 * log1p(views) + 4.2 * discount + 0.4 * log1p(sessions) - 0.4 * night - 0.4 * (device == 3)
     fresh = 1.0 if days < 7 else 0.0
     return (
         -3.5
