@@ -28,6 +28,8 @@ from .tree import Condition
 
 SEGMENTS_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 8_000_000
+YAML_DEPTH_MAX: Final = 20  # three are needed; the composer is recursive and would take the process down
+_SCALAR_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp"))
 _KEYS: Final = ("for", "when", "exit", "stay", "cooldown")
 
 
@@ -139,7 +141,7 @@ class _Reader:
         for key, value in _entries(_compose(text, file), file, what="a mapping with 'segments'"):
             if key.value == "segments":
                 for name, body in _entries(value, file, what="a mapping of segment names"):
-                    self._add(name, body, file)
+                    self._add(name, body, file, text)
             elif key.value == "models":
                 for name, body in _entries(value, file, what="a mapping of model names"):
                     self._add_model(name, body, file)
@@ -165,7 +167,7 @@ class _Reader:
             _fail(node, file, f"found a second zone; it was {self._zone} before")
         self._zone = zone
 
-    def _add(self, key: yaml.ScalarNode, body: yaml.Node, file: str) -> None:
+    def _add(self, key: yaml.ScalarNode, body: yaml.Node, file: str, text: str) -> None:
         name = key.value
         if not is_segment_name(name):
             _fail(key, file, f"expected a segment name of a-z, 0-9 and _, found {name!r:.80}")
@@ -175,7 +177,7 @@ class _Reader:
         if len(self._segments) >= SEGMENTS_MAX:
             _fail(key, file, f"expected at most {SEGMENTS_MAX} segments")
         self._segments[name] = _segment(
-            name, key, {k.value: (k, v) for k, v in _entries(body, file, what="a mapping with 'for' and 'when'")}, file
+            name, key, {k.value: (k, v) for k, v in _entries(body, file, what="a mapping with 'for' and 'when'")}, file, text
         )
 
     def finish(self) -> Definitions:
@@ -199,7 +201,7 @@ class _Reader:
         return spec
 
 
-def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode, yaml.Node]], file: str) -> Segment:
+def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode, yaml.Node]], file: str, text: str) -> Segment:
     for key, (node, _) in body.items():
         if key not in _KEYS:
             close = difflib.get_close_matches(key, _KEYS, n=1)
@@ -215,12 +217,12 @@ def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode,
     source = {key: _scalar(node, file) for key, (_, node) in body.items()}
     if not source["for"].strip():
         _fail(body["for"][1], file, "expected a sentence that says what the segment is for, found nothing")
-    when = _condition(body["when"][1], file)
+    when = _condition(body["when"][1], file, text)
     return Segment(
         name,
         source["for"],
         when,
-        _condition(body["exit"][1], file) if "exit" in body else staying(when),
+        _condition(body["exit"][1], file, text) if "exit" in body else staying(when),
         _duration(body["stay"][1], file) if "stay" in body else 0,
         _duration(body["cooldown"][1], file) if "cooldown" in body else 0,
         file,
@@ -256,24 +258,37 @@ def _check_models(segment: Segment, models: Mapping[str, ModelSpec]) -> None:
 
 
 def _compose(text: str, file: str) -> yaml.Node:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _measure(text, loader, file)
+        node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
         raise DefinitionError(
             f"expected YAML, found: {problem}", file=file, line=mark.line + 1 if mark else 0, column=mark.column + 1 if mark else 0
         ) from None
-    except RecursionError:
-        raise DefinitionError("expected YAML, found it nested too deeply", file=file) from None
     if node is None:
         raise DefinitionError("expected a mapping with 'segments', found an empty file", file=file)
     return node
 
 
+def _measure(text: str, loader: Any, file: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > YAML_DEPTH_MAX:
+                _fail(event, file, f"expected YAML at most {YAML_DEPTH_MAX} deep, found more")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def _entries(node: yaml.Node, file: str, *, what: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
     if not isinstance(node, yaml.MappingNode):
         _fail(node, file, f"expected {what}, found {_yaml_kind(node)}")
+    if node.tag != "tag:yaml.org,2002:map":
+        _fail(node, file, f"expected {what}, found the tag {node.tag!r:.60}")
     seen: set[str] = set()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
@@ -287,17 +302,41 @@ def _entries(node: yaml.Node, file: str, *, what: str) -> Iterator[tuple[yaml.Sc
 def _scalar(node: yaml.Node, file: str) -> str:
     if not isinstance(node, yaml.ScalarNode):
         _fail(node, file, f"expected a text, found {_yaml_kind(node)}")
+    if node.tag not in _SCALAR_TAGS:
+        _fail(node, file, f"expected a text, found the tag {node.tag!r:.60}")
     return node.value
 
 
-def _condition(node: yaml.Node, file: str) -> Condition:
-    text = _scalar(node, file)
-    mark = node.start_mark
-    line, column = mark.line + 1, mark.column + 1
-    style = getattr(node, "style", None)
-    if style in ("|", ">"):  # the text begins on the next line, indented
-        return parse(text.strip(), file=file, line=line + 1, column=1)
-    return parse(text, file=file, line=line, column=column + (1 if style else 0))
+def _condition(node: yaml.Node, file: str, text: str) -> Condition:
+    value, mark = _scalar(node, file), node.start_mark
+    try:
+        return parse(value, file=file, line=mark.line + 1, column=mark.column + 1 + _is_quoted(node))
+    except DefinitionError as error:
+        raise _as_written(error, node, file, text) from None
+
+
+def _is_quoted(node: yaml.Node) -> bool:
+    return getattr(node, "style", None) in ("'", '"')
+
+
+def _as_written(error: DefinitionError, node: yaml.Node, file: str, text: str) -> DefinitionError:
+    """YAML joins the lines of a condition before it is parsed; find the place of an error in the lines as they stand in the file."""
+    start, end = node.start_mark, node.end_mark
+    if start.line == end.line:
+        return error
+    rows = text.split("\n")
+    if getattr(node, "style", None) in ("|", ">"):  # the text begins on the next line, indented
+        written, line, column = rows[start.line + 1 : end.line + (end.column > 0)], start.line + 2, 1
+    else:
+        quoted = _is_quoted(node)
+        written = [*rows[start.line : end.line], rows[end.line][: end.column - quoted]]
+        written[0] = written[0][start.column + quoted :]
+        line, column = start.line + 1, start.column + 1 + quoted
+    try:
+        parse("\n".join(written).rstrip(), file=file, line=line, column=column)
+    except DefinitionError as found:
+        return found if found.message == error.message else error
+    return error
 
 
 def _duration(node: yaml.Node, file: str) -> int:
@@ -314,7 +353,7 @@ def _yaml_kind(node: yaml.Node) -> str:
     return {"ScalarNode": "a text", "SequenceNode": "a list", "MappingNode": "a mapping"}.get(type(node).__name__, "something else")
 
 
-def _fail(node: yaml.Node, file: str, message: str, hint: str = "") -> NoReturn:
+def _fail(node: yaml.Node | yaml.Event, file: str, message: str, hint: str = "") -> NoReturn:
     raise DefinitionError(message, file=file, line=node.start_mark.line + 1, column=node.start_mark.column + 1, hint=hint)
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 UNITS_MS: Final = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_PARTS = re.compile(r"(\d{1,12})(ms|w|d|h|m|s)")
+_PARTS = re.compile(r"([0-9]{1,12})(ms|w|d|h|m|s)")
 
 
 def parse_duration(text: str) -> int:

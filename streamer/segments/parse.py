@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import difflib
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, get_args
 
@@ -71,12 +72,18 @@ class _Parser:
         if len(self._text) > EXPRESSION_CHARS_MAX:
             self._fail(None, f"expected at most {EXPRESSION_CHARS_MAX} characters, found {len(self._text)}")
         try:
-            # Parentheses let an expression run over several lines, as it does in a YAML block.
-            parsed = ast.parse(f"({self._text}\n)", mode="eval").body
+            # Parentheses let an expression run over several lines, as it does in a YAML block. A warning (of "\d", say) is a mistake here.
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                parsed = ast.parse(f"({self._text}\n)", mode="eval").body
         except SyntaxError as error:
             self._syntax(error)
         except (RecursionError, MemoryError, ValueError):
             self._fail(None, f"expected an expression at most {DEPTH_MAX} deep, found one nested too deeply to read")
+        if isinstance(parsed, ast.Tuple) and not parsed.elts:
+            self._fail(None, "expected an expression, found nothing")
+        if (parsed.lineno, parsed.col_offset) == (1, 0) and not isinstance(parsed, (ast.Tuple, ast.GeneratorExp)):
+            self._fail(None, "expected an expression, found a ) that closes nothing")  # it closed the added one
         self._measure(parsed)
         return self._condition(parsed)
 
@@ -84,8 +91,22 @@ class _Parser:
 
     def _place(self, node: ast.AST | None) -> tuple[int, int]:
         row, col = getattr(node, "lineno", 1), getattr(node, "col_offset", 1)
-        if row == 1:  # the added parenthesis is one column, the first row begins where the value does
-            return self._line, self._column + col - 1
+        if node is not None:
+            col = self._characters(row, col)
+        return self._at(row, col)
+
+    def _characters(self, row: int, byte: int) -> int:
+        """Python counts the columns of nodes in UTF-8 bytes."""
+        rows = f"({self._text}".split("\n")
+        return len(rows[row - 1].encode()[:byte].decode(errors="ignore")) if row <= len(rows) else byte
+
+    def _at(self, row: int, col: int) -> tuple[int, int]:
+        """A place in the file: the first row begins where the value does and has one column more, nothing is behind the end."""
+        rows = self._text.split("\n")
+        if row > len(rows):
+            row, col = len(rows), len(rows[-1]) + (len(rows) == 1)
+        if row == 1:
+            return self._line, self._column + max(col, 1) - 1
         return self._line + row - 1, col + 1
 
     def _fail(self, node: ast.AST | None, message: str, hint: str = "") -> NoReturn:
@@ -93,9 +114,11 @@ class _Parser:
         raise DefinitionError(message, file=self._file, line=line, column=column, hint=hint)
 
     def _syntax(self, error: SyntaxError) -> NoReturn:
-        row, col = error.lineno or 1, (error.offset or 2) - 1
-        line, column = (self._line, self._column + col - 1) if row == 1 else (self._line + row - 1, col + 1)
-        found = "the end" if "never closed" in (error.msg or "") or "EOF" in (error.msg or "") else (error.msg or "a mistake")
+        row, found = error.lineno or 1, error.msg or "a mistake"
+        line, column = self._at(row, (error.offset or 2) - 1)
+        if "never closed" in found or row > self._text.count("\n") + 1:
+            line, column = self._at(row + len(self._text), 0)
+            found = "a ) that closes nothing" if "unmatched" in found else "the end"
         hint = "compare with ==, not =" if "=" in found and "==" in found else ""
         raise DefinitionError(f"expected an expression, found: {found}", file=self._file, line=line, column=column, hint=hint) from None
 
@@ -226,7 +249,11 @@ class _Parser:
             case ast.Name(id="true" | "false" as name):
                 return name == "true"
             case _:
-                self._fail(node, f"expected a constant (text, number, true or false), found {_KIND.get(type(node), 'something else')}")
+                self._fail(
+                    node,
+                    f"expected a constant (text, number, true or false), found {_KIND.get(type(node), 'something else')}",
+                    "texts need quotes" if isinstance(node, ast.Name) else "",
+                )
         return None
 
     def _bounded(self, node: ast.expr, value: Scalar) -> Scalar:
@@ -632,6 +659,12 @@ _KIND: Final[dict[type, str]] = {
     ast.Set: "a set",
     ast.ListComp: "a comprehension",
     ast.GeneratorExp: "a comprehension",
+    ast.SetComp: "a comprehension",
+    ast.DictComp: "a comprehension",
+    ast.Starred: "a star",
+    ast.UnaryOp: "arithmetic",
+    ast.Yield: "a yield",
+    ast.YieldFrom: "a yield",
     ast.NamedExpr: "an assignment",
     ast.Await: "an await",
     ast.Call: "a function call",
