@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import ceil, floor, inf
+from math import ceil, floor
 from operator import ge, gt, le, lt
 from typing import Any, Final, NamedTuple
 
@@ -25,15 +25,15 @@ from streamer import values
 from streamer.values import Json
 
 from . import tree
-from .calendar import PERIOD_MS_MAX, WEEKDAYS
+from .calendar import WEEKDAYS
 from .definitions import Segment
 from .matching import one_of
-from .tree import Condition, Events, Window
+from .spans import Fact, agree, facts_of, sequence_facts
+from .tree import Condition
 
 BRANCHES_MAX: Final = 400  # after so many the answer is "perhaps": a check of thousands of segments takes seconds, not minutes
 REFERENCES_MAX: Final = 30  # definitions of other segments looked into for one answer
 _ORDER: Final = {"<": lt, "<=": le, ">": gt, ">=": ge}
-_SHORTER: Final = {"day": ("day",), "week": ("day", "week"), "month": ("day", "month"), "year": ("day", "month", "year")}
 _CLOCKS: Final[dict[str, tuple[Json, ...]]] = {
     "hour": tuple(range(24)),
     "day": tuple(range(1, 32)),
@@ -171,18 +171,19 @@ class Said(NamedTuple):
 
 def _consistent(branch: Iterable[Literal]) -> bool:
     readings: dict[str, tuple[Any, list[Said]]] = {}
-    facts: list[_Fact] = []
+    facts: list[Fact] = []
     for atom, holds in branch:
         for node, said in _sayings(atom, holds):
             readings.setdefault(tree.text(node) if not isinstance(node, tuple) else repr(node), (node, []))[1].append(said)
         if isinstance(atom, tree.Sequence) and holds:
-            facts += _sequence_facts(atom)
+            facts += sequence_facts(atom)
     for node, sayings in readings.values():
         left = _survivors(node, sayings)
         if not left:
             return False
-        facts += _facts(node, left, sayings)
-    return _windows_agree(facts)
+        facts += facts_of(node, left, [constant for said in sayings for constant in said.constants])
+    wheres = (fact.events.where for fact in facts if fact.least > 0)
+    return agree(facts) and all(where is None or possible([(where, True)]) for where in wheres)
 
 
 def _sayings(atom: Any, holds: bool) -> list[tuple[Any, Said]]:
@@ -293,91 +294,3 @@ def _reals(constants: list[Any]) -> list[int | float]:
 def _texts(constants: list[str], can_be: Callable[[str], bool]) -> list[str]:
     """Every constant that can be, and the text right after each: the first of the stretch up to the next."""
     return ["", *(text for text in constants if can_be(text)), *(text + "\0" for text in constants)]
-
-
-# windows --------------------------------------------------------------------------------------------------------------
-
-
-class _Fact(NamedTuple):
-    """Of ``events`` with an age in ``[youngest, oldest)`` there are at least and at most so many."""
-
-    events: Events
-    youngest: float
-    oldest: float
-    period: str | None
-    least: float
-    most: float
-
-
-def _fact(events: Events, window: Window, least: float, most: float) -> _Fact:
-    if window.this is not None:
-        return _Fact(events, 0, PERIOD_MS_MAX[window.this], window.this, least, most)
-    return _Fact(events, window.before_ms, window.within_ms or inf, None, least, most)
-
-
-def _facts(node: Any, left: list[Any], sayings: list[Said]) -> list[_Fact]:
-    """What the values left for a reading say about how many events there are."""
-    match node:
-        case tree.Count(events=events, window=window):
-            top = max(ceil(constant) for said in sayings for constant in said.constants) + 1
-            return [_fact(events, window, min(left), inf if max(left) >= top else max(left))]
-        case tree.Active(events=events, each_ms=each_ms, periods=periods):
-            return [_Fact(events, 0, each_ms * periods, None, min(left), inf if max(left) else 0)]
-        case tree.Aggregate(name="distinct", events=events, window=window):
-            return [_fact(events, window, min([1, *left]), inf)]
-        case tree.Aggregate(name="sum", events=events, window=window):
-            return [] if 0 in left else [_fact(events, window, 1, inf)]
-        case tree.Aggregate(events=events, window=window) | tree.Top(events=events, window=window):
-            return [] if None in left else [_fact(events, window, 1, inf)]
-        case tree.Latest(events=events) | tree.Earliest(events=events):
-            return [] if None in left else [_fact(events, Window(), 1, inf)]
-        case tree.Last(events=events) | tree.First(events=events):
-            return _extreme_facts(node, events, left, sayings)
-        case _:
-            return []
-
-
-def _extreme_facts(node: Any, events: Events, left: list[Any], sayings: list[Said]) -> list[_Fact]:
-    """From the ages left for the newest or the oldest event."""
-    ages = [age for age in left if age is not None]
-    if not ages:
-        return [_fact(events, Window(), 0, 0)]
-    top = max((constant for said in sayings for constant in said.constants), default=0) + 1
-    youngest, oldest = min(ages), inf if max(ages) >= top else max(ages) + 1
-    there = 0 if None in left else 1
-    if isinstance(node, tree.Last):
-        found = [_Fact(events, 0, youngest, None, 0, 0)] if youngest else []
-        return [*found, _Fact(events, 0, oldest, None, there, inf)]
-    found = [_Fact(events, oldest, inf, None, 0, 0)] if oldest < inf else []
-    return [*found, _Fact(events, youngest, inf, None, there, inf)]
-
-
-def _sequence_facts(node: tree.Sequence) -> list[_Fact]:
-    last = _Fact(node.steps[-1], node.wait_ms, node.wait_ms + node.over_ms if node.over_ms else inf, None, 1, inf)
-    return [last, *(_fact(step, Window(), 1, inf) for step in node.steps)]
-
-
-def _windows_agree(facts: list[_Fact]) -> bool:
-    """No window has at least more events than one around it has at most; and there are none that no event can be."""
-    wanted = [fact for fact in facts if fact.least > 0]
-    limits = [fact for fact in facts if fact.most < inf]
-    return not any(want.least > limit.most and _within(want, limit) for want in wanted for limit in limits) and all(
-        want.events.where is None or possible([(want.events.where, True)]) for want in wanted
-    )
-
-
-def _within(inner: _Fact, outer: _Fact) -> bool:
-    if outer.period is not None:
-        spans = inner.period in _SHORTER[outer.period]
-    else:
-        spans = outer.youngest <= inner.youngest and inner.oldest <= outer.oldest
-    return spans and covers(outer.events, inner.events)
-
-
-def covers(outer: Events, inner: Events) -> bool:
-    """Whether every event of ``inner`` is one of ``outer``, as far as their texts tell."""
-    return (outer.where is None or outer.where == inner.where) and all(_covers_name(outer.names, name) for name in inner.names)
-
-
-def _covers_name(names: tuple[str, ...], name: str) -> bool:
-    return name in names or any(len(other) > 1 and other.endswith("*") and name.startswith(other[:-1]) for other in names)

@@ -75,6 +75,9 @@ NOBODY = [
 
 OTHERS: dict[str, str | dict[str, str]] = {
     "other": 'did("Z", within="7d")',
+    "stays": {"when": 'did("Z", within="1h")', "stay": "1d"},
+    "stays_on": {"when": 'did("Z", within="1h")', "exit": 'did("Y", within="1h")', "stay": "1d"},
+    "cooled": {"when": 'did("Z", within="7d")', "cooldown": "1d"},
     "latched": {"when": 'did("Z", within="7d")', "exit": 'did("Y", within="1h")'},
 }
 
@@ -100,7 +103,17 @@ POSSIBLE = [
     'since(date(trait("x"))) < "1h" or until(date(trait("x"))) < "1h"',
     'segment("other") and idle("Z") >= "6d"',
     'segment("latched") and idle("Z") >= "30d"',  # inside until the exit, however old
+    'segment("stays") and never("Z", within="2h")',
+    'segment("stays_on") and did("Y", within="1h")',
+    'did("Z", within="1d") and not segment("cooled")',
     'trait("x") != "a" and trait("x") not in ["b", "c"]',
+    'idle("A") >= "1h" and never("A", within="2h")',
+    'idle("A") >= "1h" and did("A", within="1h1ms")',
+    'since(first("A")) >= "1h" and never("A", within="9d", before="2h")',
+    'since(first("A")) <= "1h" and did("A", within="9d", before="1h")',  # one exactly an hour ago
+    'not last("A") > last("B") and not last("A") <= last("B")',  # neither was ever
+    'did("A", this="week") and never("A", this="month")',  # the month began on Wednesday
+    'did("A", this="month") and never("A", within="30d")',
     'top("A", "x", within="1d") > "a" and top("A", "x", within="1d") < "b"',
 ]
 
@@ -155,6 +168,9 @@ def test_a_segment_that_nobody_can_leave_is_found(body: str | dict[str, str]) ->
 LEAVES: list[str | dict[str, str]] = [
     'did("A", within="400d")',
     'count("A") == 3',
+    'count("A") != 3',
+    'max("A", "price") < 5',
+    'did("A") and hour() < 8',
     'never("A")',
     'since(first("A")) < "30d"',
     'sum("A", "price") >= 100',  # a refund is a negative number
