@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streamer.errors import SettingsError
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka
@@ -23,7 +24,18 @@ if TYPE_CHECKING:
 
 REQUIRE_REAL_VARIABLE = "STREAMER_REQUIRE_REAL"
 NO_KAFKA = "needs a real Kafka"
+EXAMPLES_VARIABLE = "STREAMER_TEST_EXAMPLES"
 SERVERS_USED = pytest.StashKey[dict[str, str]]()
+
+# The same examples on every run, and no verdict that depends on how busy the machine is.
+settings.register_profile(
+    "streamer",
+    derandomize=True,
+    deadline=None,
+    max_examples=int(os.environ.get(EXAMPLES_VARIABLE, "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("streamer")
 
 
 @pytest.fixture(scope="session")
