@@ -26,7 +26,7 @@ from streamer.values import Json
 
 from . import tree
 from .calendar import WEEKDAYS
-from .definitions import Segment
+from .definitions import Segment, nodes
 from .matching import one_of
 from .spans import Fact, agree, facts_of, sequence_facts
 from .tree import Condition
@@ -117,7 +117,7 @@ class _Search:
             return False
         segment = self._known.segments.get(name)
         self._references += 1
-        if segment is None or self._references > REFERENCES_MAX:
+        if segment is None or self._references > REFERENCES_MAX or _asks_models(segment):
             return True
         if inside and not segment.stay_ms:
             todo.append((segment.when, True) if segment.exit is None else (segment.exit, False))
@@ -125,6 +125,12 @@ class _Search:
             enters = segment.when if segment.exit is None else tree.And((segment.when, tree.Not(segment.exit)))
             todo.append((enters, False))
         return True
+
+
+def _asks_models(segment: Segment) -> bool:
+    """Whether a segment is left alone while a model has nothing to say: then inside does not mean that its condition holds."""
+    asking = (tree.Score, tree.Percentile, tree.Group)
+    return any(isinstance(node, asking) for condition in segment.conditions for node in nodes(condition))
 
 
 def _implied(atom: Condition) -> list[Literal]:

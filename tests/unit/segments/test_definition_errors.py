@@ -23,7 +23,7 @@ WRONG: list[tuple[str, str, int, int, str, str]] = [
     ("empty", "", 0, 0, "expected a mapping with 'segments', found an empty file", ""),
     ("a list", "- a\n- b\n", 1, 1, "expected a mapping with 'segments', found a list", ""),
     ("a text", "segments\n", 1, 1, "expected a mapping with 'segments', found a text", ""),
-    ("unknown top", "segmets:\n  a: 1\n", 1, 1, "found the unknown key 'segmets'", "expected 'segments' and 'zone'"),
+    ("unknown top", "segmets:\n  a: 1\n", 1, 1, "found the unknown key 'segmets'", "expected 'segments', 'models', 'sensitive' and 'zone'"),
     ("segments as a list", "segments:\n  - a\n", 2, 3, "expected a mapping of segment names, found a list", ""),
     ("segments as nothing", "segments:\n", 1, 10, "expected a mapping of segment names, found a text", ""),
     ("a segment as a text", 'segments:\n  a: did("A")\n', 2, 6, "expected a mapping with 'for' and 'when', found a text", ""),

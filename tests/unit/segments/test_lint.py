@@ -207,6 +207,15 @@ def test_who_refers_to_a_segment_that_nobody_leaves_cannot_leave_either() -> Non
     assert list(found(a='did("A")', b='segment("a") and count("B") > 2')) == ["a", "b"]
 
 
+def test_a_segment_that_waits_for_a_model_is_no_proof() -> None:
+    """While the model has nothing to say members stay, whatever else has become of them."""
+    segments = {
+        "likely": {"for": "x", "when": 'score("buys") >= 0.7 and did("A", within="1d")', "exit": 'never("A", within="1d")'},
+        "it": {"for": "x", "when": 'segment("likely") and never("A", within="2d")'},
+    }
+    assert lint(parse_definitions({"models": {"buys": {"kind": "purchase"}}, "segments": segments})) == []
+
+
 def test_two_parts_that_exclude_each_other_are_named() -> None:
     """An expression of ten parts is searched by hand otherwise."""
     when = 'did("C", within="1d") and count("A", within="7d") >= 5 and count("A", within="7d") < 3'

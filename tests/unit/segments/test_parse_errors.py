@@ -113,7 +113,7 @@ WRONG: list[tuple[str, int, str, str]] = [
     ('sequence("A", within="1d", then_not="B", wait="1h")', 1, "expected within= with two steps or more, and only then", ""),
     ('sum("A") > 3', 1, "expected 2 arguments in sum(), found 1", ""),
     ('top("A", "x", within="1d") >= ', 31, "expected an expression, found: the end", ""),
-    ('score("purchase") >= 0.7', 1, "found score(), but no model is configured", ""),
+    ('score("Purchase") >= 0.7', 7, "expected the name of a model", ""),
     ('trait("a").lower() == "x"', 1, "expected a function of the language, found a call of something else", ""),
     ('trait("a")["b"] == 1', 1, "expected a condition, found an index (a[b]), which the language does not have", ""),
     ('__import__("os").system("x")', 1, "expected a function of the language, found a call of something else", ""),

@@ -91,6 +91,9 @@ times = st.one_of(
 counts = st.integers(0, 1_000)
 aggregates: st.SearchStrategy[Any] = st.builds(tree.Aggregate, st.sampled_from(["sum", "avg", "min", "max"]), events, paths, windows)
 clocks: st.SearchStrategy[Any] = st.builds(tree.Clock, st.sampled_from(["hour", "day", "month"]))
+scores: st.SearchStrategy[Any] = st.one_of(
+    st.builds(tree.Score, segments, st.sampled_from(["score", "like"])), st.builds(tree.Percentile, segments)
+)
 weekdays = st.sampled_from(["mon", "tue", "sun"])
 
 
@@ -117,15 +120,13 @@ others = st.one_of(
     ),
     st.builds(tree.Compare, aggregates | clocks, orders | equals, numbers),
     st.builds(tree.Compare, st.builds(tree.Age, values), orders | equals, numbers),
+    st.builds(tree.Compare, scores, orders, numbers),
+    st.builds(tree.Compare, st.builds(tree.Group, segments), equals, texts),
     st.builds(tree.Compare, st.just(tree.Clock("weekday")), equals, weekdays),
     st.builds(tree.OneOf, st.just(tree.Clock("weekday")), st.lists(weekdays, min_size=1).map(tuple)),
     st.builds(_active, spans, st.integers(1, 400), events, orders, counts),
-    st.builds(
-        tree.CompareDuration,
-        st.builds(tree.Since, times) | st.builds(tree.Until, times) | st.builds(tree.Unchanged, known),
-        orders,
-        spans | st.just(0),
-    ),
+    st.builds(tree.CompareDuration, st.builds(tree.Since, times) | st.builds(tree.Until, times), orders, spans | st.just(0)),
+    st.builds(tree.CompareDuration, st.builds(tree.Unchanged, known), orders, spans | st.just(0)),
     st.builds(tree.CompareTime, times, orders, times | st.integers(-62_135_596_800_000, 253_402_300_799_999)),
     st.builds(tree.Exists, times),
     st.builds(tree.Birthday, values),
@@ -143,7 +144,7 @@ def _small(condition: Any) -> bool:
     return sum(1 for _ in nodes(condition)) < 60 and len(tree.text(condition)) < 10_000
 
 
-@settings(max_examples=int(os.environ.get("STREAMER_TEST_EXAMPLES", "300")))
+@settings(max_examples=int(os.environ.get("STREAMER_TEST_EXAMPLES", "500")))
 @given(conditions)
 def test_the_text_of_a_tree_reads_back_as_the_tree(condition: Any) -> None:
     """What an interface shows can be typed in again."""
