@@ -2,8 +2,8 @@
 
 Groups begin from a fair sample of a thousand profiles or more. From then on their centres drift slowly with the people in them, and the
 scorers get the drifted ones once a day at most. Once a week, or when people have clearly come to fit worse, the sample of the days since is
-clustered anew: from the old centres, and from scratch; scratch wins only if it fits clearly better, because a marketer who aims at a group
-wants it to be the same one next week. What became of the old groups is then told: split, merged, retired, new.
+clustered anew, but that counts only if it fits clearly better: a marketer who aims at a group wants it to be the same one next week. What
+became of the old groups is then told: split, merged, retired, new.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PROFILES_LEAST: Final = 1_000
 SAMPLE: Final = 2_000
 DAY_MS: Final = 24 * 3_600_000
 WEEK_MS: Final = 7 * DAY_MS
-DRIFT: Final = 0.01  # of the way to each new profile
+DRIFT: Final = 0.002  # of the way to each new profile; at 0.01 chance alone moved 2.5 % of a shapeless crowd a day into another group
 DRIFT_DAY_MOST: Final = 0.25  # of the way to the nearest other centre, within one day
-MOVED_LEAST: Final = 0.05  # standard deviations: less is not worth a new version
+MOVED_LEAST: Final = 0.1  # standard deviations: less is not worth a new version
 FRESH_GAIN: Final = 0.95  # of the old centres' cost: clusters from scratch must be cheaper than this
 WORSE: Final = 1.3  # times the cost at the last seeding: then a new one does not wait for the week to end
 COST_LEAST: Final = 1e-6  # so that a sample of people who are all the same is not divided by
@@ -90,8 +90,7 @@ class GroupsStudent:
         aged = at_ms - self._seeded_ms >= WEEK_MS
         if len(self._sample) >= PROFILES_LEAST and (aged or self._cost > WORSE * self._cost_seeded):
             return self._seed_anew(at_ms)
-        moved = max(dist(now, then) for now, then in zip(self._centres, self._published, strict=True))
-        return [self._publish(at_ms)] if moved >= MOVED_LEAST else []
+        return self._publish_moved(at_ms)
 
     def card(self) -> Card:
         """``cost`` is the mean squared distance to the own centre now, ``cost_seeded`` what it was on the sample; both per dimension."""
@@ -176,6 +175,10 @@ class GroupsStudent:
     def _seed_anew(self, at_ms: int) -> list[Publish | Alert]:
         rows = self._sample.rows()
         points = [self._project(row) for row in rows]
+        now = nearest(points, self._centres)
+        fresh = cluster(points, self.spec.groups or GROUPS_DEFAULT, self._dice)
+        if fresh.cost >= FRESH_GAIN * now.cost:
+            return self._keep(at_ms, now.cost)
         old = nearest(points, self._origin)
         offs = [dist(point, self._origin[label]) for point, label in zip(points, old.labels, strict=True)]
         weights = [int(1_000 / (1 + off * off / self._cost_seeded)) + 1 for off in offs]
@@ -190,6 +193,13 @@ class GroupsStudent:
         shares = [[labels.count(at) / len(rows) for at in range(count)] for labels, count in _both(old, found)]
         self._settle_in(at_ms, found, rows)
         return [*self._news(at_ms, matched, numbers, shares), self._publish(at_ms)]
+
+    def _keep(self, at_ms: int, cost: float) -> list[Publish | Alert]:
+        """The groups that there are still fit: only their centres have drifted."""
+        self._cost_seeded = self._cost = max(cost, COST_LEAST)
+        self._seeded_ms = at_ms
+        self._sample.clear()
+        return self._publish_moved(at_ms)
 
     def _regroup(self, points: list[list[float]], labels: list[int]) -> Clusters:
         """From the people of the old groups, or from scratch where that is clearly better."""
@@ -238,6 +248,10 @@ class GroupsStudent:
             told = "; ".join(self._words[new]) or "like everybody"
             news.append(alert("group_new", 0.0, after[new], f"“{now[new]}” is new, {100 * after[new]:.0f} % of customers: {told}"))
         return news
+
+    def _publish_moved(self, at_ms: int) -> list[Publish | Alert]:
+        moved = max(dist(now, then) for now, then in zip(self._centres, self._published, strict=True))
+        return [self._publish(at_ms)] if moved >= MOVED_LEAST else []
 
     def _publish(self, at_ms: int) -> Publish:
         assert self._space is not None

@@ -48,6 +48,12 @@ def person(dice: Random, kind: int) -> tuple[float, ...]:
     return (views, adds, orders, spend, min(recency, 365.0), share, session, gap, hour, float(dice.randrange(3)))
 
 
+def nobody_in_particular(dice: Random) -> tuple[float, ...]:
+    """One of a crowd without any groups in it: whatever divides it is arbitrary, and should at least stay as it is."""
+    numbers = [round(exp(dice.gauss(mean, 1.0)), 3) for mean in (3.0, 1.5, 0.5, 4.0, 2.0, 2.5, 3.0)]
+    return (*numbers[:5], round(dice.random(), 3), *numbers[5:], float(dice.randrange(24)), float(dice.randrange(3)))
+
+
 def profile(x: Sequence[float], at_ms: int, offset: int, *, seeds: Iterable[str] = ()) -> Example:
     """A profile in shard 0."""
     features = FEATURES.version
