@@ -220,6 +220,12 @@ def key_of(value: Json) -> str:
     return _to_json(_whole(value)).decode()
 
 
+@lru_cache(maxsize=8_192)  # categories and products come again and again
+def key_of_text(text: str) -> str:
+    """The same of a text."""
+    return _to_json(text).decode()
+
+
 def value_of_key(text: str) -> Json:
     """The value a ``key_of`` text stands for."""
     return msgspec.json.decode(text)
@@ -271,4 +277,11 @@ def time_text(ms: int) -> str:
 def _second_text(seconds: int) -> str:
     if not -62_135_596_800 <= seconds <= 253_402_300_799:
         return f"{seconds}s"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_day_text(day)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}"
+
+
+@lru_cache(maxsize=1_024)
+def _day_text(day: int) -> str:
+    return date.fromordinal(719_163 + day).isoformat()

@@ -6,7 +6,7 @@ committed in several. Where the slices are cut changes nothing that is said.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -209,15 +209,17 @@ class Shard:
 
     async def _span(self, items: Sequence[Item], at: int) -> int:
         """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
-        end, customers = self._extent(items, at)
+        end, last = self._extent(items, at)
         until_ms = max(self.step.body.log_time_ms, *(record.arrival_ms for record, _ in items[at:end]))
-        _, bound = await self._load(sorted(customers), until_ms)
+        _, bound = await self._load(last, until_ms)
         for index in range(at, end):
             record, what = items[index]
             if not self._apply(record, what, bound):
                 await self._commit(self._within(record))
                 self._adapt(index - at, end - at)
                 return index
+            if isinstance(what, Event) and last[what.customer] == index:
+                self.step.pack(what.customer)
             if self._is_full():
                 self._adapt(index + 1 - at, end - at)
                 end = index + 1
@@ -227,26 +229,28 @@ class Shard:
         await self._commit(Position(items[end - 1][0].offset + 1, 0))
         return end
 
-    def _extent(self, items: Sequence[Item], at: int) -> tuple[int, set[str]]:
-        customers: set[str] = set()
-        for end in range(at, min(len(items), at + self._span_records)):
-            what = items[end][1]
+    def _extent(self, items: Sequence[Item], at: int) -> tuple[int, dict[str, int]]:
+        """Where the span ends, and the customers in it, each with the index of its last item."""
+        last: dict[str, int] = {}
+        for index in range(at, min(len(items), at + self._span_records)):
+            what = items[index][1]
             if isinstance(what, Event):
-                customers.add(what.customer)
+                last[what.customer] = index
             elif isinstance(what, Control):
                 if what.control in ("definitions", "model"):
-                    return end, customers
+                    return index, last
                 if what.customer:
-                    customers.add(what.customer)
-            if len(customers) >= self._limits.states:
-                return end + 1, customers
-        return min(len(items), at + self._span_records), customers
+                    last[what.customer] = index
+            if len(last) >= self._limits.states:
+                return index + 1, last
+        return min(len(items), at + self._span_records), last
 
-    async def _load(self, customers: Sequence[str], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
-        """Give the step the states of ``customers``, and the first wake-ups up to ``until_ms`` with theirs.
+    async def _load(self, awaited: Mapping[str, int], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
+        """Give the step the states of the customers ``awaited``, and the first wake-ups up to ``until_ms`` with theirs.
 
         Returns whether there are wake-ups, and the first that was left out.
         """
+        customers = sorted(awaited)
         fetched = await _patiently(
             lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause
         )
@@ -255,7 +259,7 @@ class Shard:
             due, bound = due[:-1], due[-1]
         states = dict(zip(customers, fetched.states, strict=True))
         await self._add_states(states, [customer for _, customer in due if customer not in states])
-        self.step.load(states, due)
+        self.step.load(states, due, awaited)
         return bool(due), bound
 
     def _is_full(self) -> bool:
@@ -332,7 +336,7 @@ class Shard:
         """Fire every timer up to the record's log time, a wave at a time; return that time."""
         while True:
             now = self._open(record)
-            is_due, bound = await self._load([], now)
+            is_due, bound = await self._load({}, now)
             if not is_due:
                 return now
             self.step.fire(record.offset, now, bound, self._is_full)

@@ -9,7 +9,7 @@ A ``Step`` is loaded with the states that a batch may touch, applies records, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -132,22 +132,28 @@ class Step:
         self._clear()
 
     def _clear(self) -> None:
-        self._blobs: dict[str, bytes] = {}
+        self._blobs: Mapping[str, bytes | None] = {}
         self._states: dict[str, State] = {}
+        self._packed: dict[str, bytes] = {}
         self._touched: set[str] = set()
         self._gone: set[str] = set()
         self._wakes: dict[str, int | None] = {}
         self._heap: list[tuple[int, str]] = []
+        self._awaited: Container[str] = ()
         self._outputs: list[Output] = []
         self.fired = 0
         self.weight = 0
 
     # loading and handing out
 
-    def load(self, states: Mapping[str, bytes | None], due: Sequence[tuple[int, str]]) -> None:
-        """Everything the coming records may touch: states by customer (None: not known) and wake-ups."""
+    def load(self, states: Mapping[str, bytes | None], due: Sequence[tuple[int, str]], awaited: Container[str] = ()) -> None:
+        """Everything the coming records may touch: states by customer (None: not known) and wake-ups.
+
+        ``awaited``: customers of whom records come; whoever applies the last one calls ``pack``.
+        """
         self._clear()
-        self._blobs = {customer: blob for customer, blob in states.items() if blob is not None}
+        self._blobs = states
+        self._awaited = awaited
         self._heap = list(due)  # ascending is a heap
 
     @property
@@ -157,20 +163,31 @@ class Step:
 
     def take(self) -> Slice:
         """What has happened since ``load``."""
-        states: dict[str, bytes | None] = {customer: encode_state(self._states[customer]) for customer in self._touched}
-        for customer in self._gone:
-            if customer not in states:
-                states[customer] = None
+        for customer in list(self._states):
+            self.pack(customer)
+        states: dict[str, bytes | None] = {**self._packed, **dict.fromkeys(self._gone)}
         return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs)
+
+    def pack(self, customer: str) -> None:
+        """Encode the state of a customer of whom nothing more is known to come.
+
+        At once, while it is in the processor's cache: decoding and encoding a whole slice of states at its ends takes two to three times
+        as long (12 and 6 µs against 4 and 2.5, states of 400 bytes, 500 a slice).
+        """
+        state = self._states.pop(customer, None)
+        if state is not None and customer in self._touched:
+            self._packed[customer] = encode_state(state)
 
     def _state(self, customer: str) -> State | None:
         state = self._states.get(customer)
         if state is None:
-            blob = self._blobs.get(customer)
-            if blob is None or customer in self._gone:
-                return None
+            blob = self._packed.get(customer)
+            if blob is None:
+                blob = self._blobs.get(customer)
+                if blob is None or customer in self._gone:
+                    return None
+                self.weight += len(blob)
             state = self._states[customer] = decode_state(blob)
-            self.weight += len(blob)
             if state.generation != self.body.generation and not self._is_switching:
                 raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {self.body.generation}")
         return state
@@ -200,8 +217,11 @@ class Step:
             state = self._state(customer)
             if state is None:
                 self._wakes[customer] = None
-            elif state.armed_ms == armed_ms:
+                continue
+            if state.armed_ms == armed_ms:
                 self._wake(customer, state, offset)
+            if customer not in self._awaited:
+                self.pack(customer)
         return bound is None or bound[0] > until_ms
 
     def _wake(self, customer: str, state: State, offset: int) -> None:
@@ -426,7 +446,7 @@ class Step:
             self.body.sizes[number] -= 1
             self._put_change(customer, self.plan.names[number], state.members[number][0], now, Cause("erase"), [], record.offset)
         self._states.pop(customer)
-        self._blobs.pop(customer, None)
+        self._packed.pop(customer, None)
         self._touched.discard(customer)
         self._gone.add(customer)
         self._wakes[customer] = None

@@ -15,7 +15,8 @@ from streamer.values import Json
 from streamer.wire import Instant
 
 from . import tree
-from .plan import Plan
+from .leaves import Leaf, exact
+from .plan import Holds, Plan
 from .scored import model_asked
 from .tree import Condition
 
@@ -108,46 +109,53 @@ class _Lens(NamedTuple):
 def because(
     plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None
 ) -> list[Clause]:
-    """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on."""
+    """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on.
+
+    ``now`` is a moment at which the customer is judged, or the state was settled at.
+    """
+    reason = plan.reasons.get(id(condition))  # conditions live as long as the plan's definitions do
+    if reason is None:
+        reason = plan.reasons[id(condition)] = (plan.condition(condition), _reason(plan, condition))
     found: dict[str, Clause] = {}
-    _support(plan, condition, state, now, _Lens(warming, reasons), found)
+    holds, tell = reason
+    tell(state, now, holds(state, now), _Lens(warming, reasons), found)
     return list(found.values())
 
 
-def holds(plan: Plan, condition: Condition, state: State, now: int) -> bool:
-    """Whether a condition is true at ``now``."""
-    match condition:
-        case tree.And(of=of):
-            return all(holds(plan, part, state, now) for part in of)
-        case tree.Or(of=of):
-            return any(holds(plan, part, state, now) for part in of)
-        case tree.Not(of=of):
-            return not holds(plan, of, state, now)
-        case _:
-            return plan.leaf(condition).holds(state, now)
+Tell = Callable[[State, int, bool, _Lens, dict[str, Clause]], None]  # (state, now, whether it holds, lens, where to)
 
 
-def _support(plan: Plan, condition: Condition, state: State, now: int, lens: _Lens, found: dict[str, Clause]) -> None:
+def _reason(plan: Plan, condition: Condition) -> Tell:
     match condition:
         case tree.And(of=of) | tree.Or(of=of):
-            truths = [holds(plan, part, state, now) for part in of]
-            whole = all(truths) if isinstance(condition, tree.And) else any(truths)
-            for part, truth in zip(of, truths, strict=True):
-                if truth == whole:
-                    _support(plan, part, state, now, lens, found)
+            return _reason_of_many([(plan.condition(part), _reason(plan, part)) for part in of])
         case tree.Not(of=of):
-            _support(plan, of, state, now, lens, found)
+            inner = _reason(plan, of)
+            return lambda state, now, truth, lens, found: inner(state, now, not truth, lens, found)
         case _:
-            leaf = plan.leaf(condition)
-            data = leaf.data(state)
-            found[leaf.text] = Clause(
-                leaf.text,
-                leaf.truth(data, now, state),
-                _plain(leaf.value(data, now, state)),
-                leaf.text in lens.warming,
-                leaf.approximate(data, now, state),
-                lens.reasons(state, model, now) if lens.reasons is not None and (model := model_asked(condition)) is not None else [],
-            )
+            return _reason_of_leaf(plan.leaf(condition), model_asked(condition))
+
+
+def _reason_of_many(parts: list[tuple[Holds, Tell]]) -> Tell:
+    def tell(state: State, now: int, truth: bool, lens: _Lens, found: dict[str, Clause]) -> None:
+        for holds, tell_part in parts:
+            if holds(state, now) == truth:
+                tell_part(state, now, truth, lens, found)
+
+    return tell
+
+
+def _reason_of_leaf(leaf: Leaf, model: str | None) -> Tell:
+    text, value, approximate = leaf.text, leaf.value, leaf.approximate
+    is_exact = approximate is exact
+
+    def tell(state: State, now: int, truth: bool, lens: _Lens, found: dict[str, Clause]) -> None:
+        data = leaf.data(state)
+        error = None if is_exact else approximate(data, now, state)
+        moved = lens.reasons(state, model, now) if lens.reasons is not None and model is not None else []
+        found[text] = Clause(text, truth, _plain(value(data, now, state)), text in lens.warming, error, moved)
+
+    return tell
 
 
 def _plain(value: Any) -> Json:

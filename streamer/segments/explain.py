@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamer.customers.state import State
+from streamer.customers.state import State, decode_state, encode_state
 from streamer.values import time_text
 
 from .change import Clause, Reasons, because
@@ -31,6 +31,8 @@ class Explanation(msgspec.Struct, omit_defaults=True):
 def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
     """All segments by name, as things stand at ``now`` (not before the state's last event)."""
     flips = next_flips(plan, state, now)
+    state = decode_state(encode_state(state))
+    plan.settle(state, now)
     found: list[Explanation] = []
     for rule in sorted(plan.rules, key=lambda rule: rule.name):
         entry = state.members.get(rule.number)

@@ -55,7 +55,8 @@ class Leaf:
 
     ``segments`` (numbers) are those in whose conditions it stands; ``sees`` those it refers to. ``span_ms`` is how far back it looks (0:
     for ever, None: not at all). ``clock`` leaves can change for customers of whom nothing is remembered. ``age`` and ``look`` say the
-    same as ``truth`` and ``due``, where there is a quicker way. ``place`` is where a state keeps whether it holds, see ``plan.Plan``.
+    same as ``truth`` and ``due``, where there is a quicker way. ``rolls_ms``: time turns it only when an event becomes so old. ``place`` is
+    where a state keeps whether it holds, see ``watch``.
     """
 
     text: str
@@ -70,6 +71,7 @@ class Leaf:
     span_ms: int | None = None
     segments: set[int] = field(default_factory=set[int])
     age: Age | None = None
+    rolls_ms: int = 0
     look: LookOne | None = None
     place: Place | None = None
 
@@ -396,7 +398,9 @@ def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
 
 def top_leaf(text: str, reading: Reading, window: Window, holds: Callable[[Json], bool]) -> Leaf:
     """A condition on the top value of a window that ends now."""
-    return looking(predicate_leaf(text, reading, holds), look_top(window.within_ms, holds, first_of))
+    leaf = looking(predicate_leaf(text, reading, holds), look_top(window.within_ms, holds, first_of))
+    leaf.rolls_ms = window.within_ms
+    return leaf
 
 
 def frequencies_reading() -> Reading:

@@ -5,7 +5,8 @@ A leaf is asked after each event that feeds its memory and whenever its customer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
@@ -50,6 +51,25 @@ def look_distinct(least: int, within_ms: int, *, negated: bool) -> LookOne:
             return negated, NEVER
         end_ms = next(islice(reversed(data.values()), least - 1, None)) + within_ms
         return (not negated, end_ms) if end_ms > now else (negated, NEVER)
+
+    return look
+
+
+def look_number(times_of: Callable[[Data], Sequence[int]], within_ms: int, op: str, right: int) -> LookOne:
+    """How many of the ascending times lie in a window that ends now, compared with any sign."""
+    sign = SIGNS[op]
+
+    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None:
+            return sign(0, right), NEVER
+        times = times_of(data)
+        start, end = bisect_right(times, now - within_ms), len(times)
+        before = sign(end - start, right)
+        for at in range(start, end):
+            is_last_of_its_time = at + 1 == end or times[at + 1] != times[at]
+            if is_last_of_its_time and sign(end - at - 1, right) != before:
+                return before, times[at] + within_ms
+        return before, NEVER
 
     return look
 

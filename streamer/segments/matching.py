@@ -98,7 +98,12 @@ def compile_reader(node: Any) -> Reader:
 def read_properties(path: tuple[str, ...]) -> Reader:
     """What lies at a path of the properties."""
     find = values.lookup(path)
-    return lambda event: find(event.properties or _NOTHING)
+
+    def read(event: Event) -> Json:
+        properties = event.properties
+        return None if properties is None else find(properties)
+
+    return read
 
 
 def selector(condition: Condition | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:

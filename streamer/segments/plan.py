@@ -26,7 +26,7 @@ from streamer.values import MISSING, Json, scaled
 from . import calendar, leaves, scored, tree, watch
 from .definitions import Definitions, Segment, nodes
 from .leaves import Age, Leaf, Reading
-from .looks import Due, Truth, look_distinct, look_pairs
+from .looks import Due, Truth, look_distinct, look_number, look_pairs, never_due
 from .matching import ACTIVITY, Predicate, Reader, compile_where, is_only_selector, names_match, read_properties, selector
 from .tree import Condition, Events, Window
 
@@ -102,16 +102,38 @@ class Plan:
         self.slots: dict[str, int] = builder.slots
         self.leaves: list[Leaf] = builder.leaves
         self.leaf_of: dict[str, Leaf] = builder.leaf_of
+        self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
         self._leaf_by_atom: dict[int, tuple[tree.Condition, Leaf]] = {}  # atoms live as long as the plan's definitions do
         self.zone_slot: int | None = builder.slots.get(_ZONE_KEY)
         self._index()
-        self.rules: list[Rule] = [builder.rule(number, segment) for number, segment in enumerate(definitions.segments)]
+        self.rules: list[Rule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
         for rule in self.rules:
             rule.dependents = frozenset(user for leaf in self.leaves_by_segment.get(rule.number, ()) for user in leaf.segments)
-        # Segments whose members time may have to look at: they rest after a change, or others refer to them.
-        self.followed = frozenset(rule.number for rule in self.rules if rule.stay_ms or rule.cooldown_ms or rule.dependents)
+        self._resting = frozenset(rule.number for rule in self.rules if rule.stay_ms or rule.cooldown_ms)
+        # Segments after whose changes a moment may have to be noted: they rest then, or time turns what refers to them.
+        self.followed = self._resting | self._timed_by_segment.keys()
         self._known: dict[tuple[str, str], Dispatch] = {}
         self.newborn: frozenset[int] = self._newborn()
+
+    def condition(self, node: Condition) -> Holds:
+        """Whether a condition of the plan (or a part of one) holds."""
+        match node:
+            case tree.And(of=of):
+                return _all_hold([self.condition(part) for part in of])
+            case tree.Or(of=of):
+                return _any_holds([self.condition(part) for part in of])
+            case tree.Not(of=of):
+                inner = self.condition(of)
+                return lambda state, now: not inner(state, now)
+            case _:
+                return _noted(self.leaf(node))
+
+    def _rule(self, number: int, segment: Segment) -> Rule:
+        when = self.condition(segment.when)
+        leave = None if segment.exit is None else self.condition(segment.exit)
+        asked = {model for condition in segment.conditions for node in nodes(condition) if (model := scored.model_of(node)) is not None}
+        asks = tuple(self.slots[scored.score_key(model)] for model in sorted(asked))
+        return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
 
     def zone_of(self, state: State) -> ZoneInfo:
         """The customer's own zone, else the shop's."""
@@ -137,12 +159,13 @@ class Plan:
             leaf.place = (key, 1, 0)
         self.watches = [watch.Watch(slot, memory.spec, by_slot[slot]) for slot, memory in enumerate(self.memories)]
         self.clock_leaves: tuple[Leaf, ...] = tuple(leaf for leaf in self.leaves if leaf.clock)
-        self._has_others = any(not leaf.plain and not leaf.joint for leaf in self.leaves)
+        self._timed_by_slot = _timed({over.slot: over.others for over in self.watches})
         by_segment: dict[int, list[Leaf]] = {}
         for leaf in self.leaves:
             for number in leaf.sees:
                 by_segment.setdefault(number, []).append(leaf)
         self.leaves_by_segment: dict[int, tuple[Leaf, ...]] = {number: tuple(found) for number, found in by_segment.items()}
+        self._timed_by_segment = _timed(self.leaves_by_segment)
         self._index_events()
 
     def _index_events(self) -> None:
@@ -244,22 +267,22 @@ class Plan:
         """Note what time has turned up to ``now``, when the customer's earliest moment has come; return the segments to judge, and the next
         moment after ``now`` as far as memories alone tell it."""
         dirty, best = set[int](), NEVER
-        truths, watches = state.truths, self.watches
+        watches, later = self.watches, list[watch.Watch]()
         for slot, data in state.slots.items():
             over = watches[slot]
-            if over.timed is not None:
-                mask, due_ms = over.timed(data, now, state)
-                if due_ms < best:
-                    best = due_ms
-                was = truths.get(slot, over.blank)
-                turned = (was ^ mask) & over.timed_bits
-                if turned:
-                    watch.keep(truths, slot, was ^ turned, over.blank)
-                    dirty |= over.turned(turned)
+            if over.rolls_ms:
+                later.append(over)
+            elif over.timed is not None:
+                best = over.pass_time(data, now, state, best, dirty)
+        for over in later:  # asking them is dear, and mostly not needed
+            data = state.slots[over.slot]
+            soonest_ms = data[1] + over.rolls_ms if data is not None and len(data) > 1 else NEVER
+            if soonest_ms <= now or soonest_ms < best:
+                best = over.pass_time(data, now, state, best, dirty)
         for leaf in self._others_of(state):
             if leaf.due(leaf.data(state), now - 1, state) <= now:
                 dirty |= leaf.segments
-        for number in self.followed.intersection(state.members) if self.followed else ():
+        for number in self._resting & state.members.keys() if self._resting else ():
             if self._rest_end_ms(state, number) == now:
                 dirty.add(number)
         return dirty, best
@@ -269,7 +292,7 @@ class Plan:
         best = NEVER
         for leaf in self._others_of(state):
             best = min(best, leaf.due(leaf.data(state), now, state))
-        for number in self.followed.intersection(state.members) if self.followed else ():
+        for number in self._resting & state.members.keys() if self._resting else ():
             end_ms = self._rest_end_ms(state, number)
             if now < end_ms < best:
                 best = end_ms
@@ -282,11 +305,12 @@ class Plan:
 
     def _others_of(self, state: State) -> Iterable[Leaf]:
         """The leaves that no memory alone decides and that time can turn for this customer; some may come twice."""
-        if not self._has_others:
-            return ()
-        found = [leaf for slot in state.slots for leaf in self.watches[slot].others]
-        found += self.clock_leaves
-        return found + [leaf for number in self.followed.intersection(state.members) for leaf in self.leaves_by_segment.get(number, ())]
+        found = [*self.clock_leaves]
+        for over, known in ((self._timed_by_slot, state.slots), (self._timed_by_segment, state.members)):
+            if over:
+                for number in over.keys() & known.keys():
+                    found += over[number]
+        return found
 
     def next_due(self, state: State, now: int) -> int:
         """The first moment after ``now`` at which time alone may change something for a customer."""
@@ -328,6 +352,12 @@ class Plan:
                     gone.append(name)
         state.slots, state.members = slots, members
         return sorted(gone)
+
+
+def _timed(leaves_by: Mapping[int, tuple[Leaf, ...]]) -> dict[int, tuple[Leaf, ...]]:
+    """Those that time can turn."""
+    timed = {number: tuple(leaf for leaf in found if leaf.due is not never_due) for number, found in leaves_by.items()}
+    return {number: found for number, found in timed.items() if found}
 
 
 def _zone_name(rank: int) -> Callable[[dict[str, Json]], Json]:
@@ -390,7 +420,14 @@ def _each(update: Update) -> Update:
 
 def _take_labels(path: tuple[str, ...]) -> Reader:
     read = read_properties(path)
-    return lambda event: [values.key_of(item) for item in values.scalars(values.kept(read(event)))] or None
+
+    def take(event: Event) -> Json:
+        found = read(event)
+        if type(found) is str:  # nearly always
+            return [values.key_of_text(found[: values.TEXT_KEPT])]
+        return [values.key_of(item) for item in values.scalars(values.kept(found))] or None
+
+    return take
 
 
 def _take_value(path: tuple[str, ...]) -> Reader:
@@ -571,28 +608,6 @@ class _Builder:
             case _:
                 self._leaf(node).segments.add(user)
 
-    # third pass, when leaves have their places
-
-    def rule(self, number: int, segment: Segment) -> Rule:
-        """One segment, compiled."""
-        when = self._condition(segment.when)
-        leave = None if segment.exit is None else self._condition(segment.exit)
-        asked = {model for condition in segment.conditions for node in nodes(condition) if (model := scored.model_of(node)) is not None}
-        asks = tuple(self.slots[scored.score_key(model)] for model in sorted(asked))
-        return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
-
-    def _condition(self, node: Condition) -> Holds:
-        match node:
-            case tree.And(of=of):
-                return _all_hold([self._condition(part) for part in of])
-            case tree.Or(of=of):
-                return _any_holds([self._condition(part) for part in of])
-            case tree.Not(of=of):
-                inner = self._condition(of)
-                return lambda state, now: not inner(state, now)
-            case _:
-                return _noted(self._leaf(node))
-
     def _leaf(self, node: Any) -> Leaf:
         text = tree.text(node)
         known = self.leaf_of.get(text)
@@ -681,11 +696,14 @@ class _Builder:
         leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
             leaf.age = Age(least, within_ms, young=op in (">=", ">"))
+        else:
+            leaf.look = look_number((lambda data: (data,)) if keep == 1 else (lambda data: data), within_ms, op, right)
         return leaf
 
     def _scaled(self, text: str, node: tree.Aggregate, op: str, right: float) -> Leaf:
         """A sum, average or extreme."""
         leaf, window = leaves.scaled_leaf(text, self._reading(node), op, right), node.window
+        leaf.rolls_ms = 0 if window.before_ms else window.within_ms
         if node.name in ("sum", "avg") and window.within_ms and not window.before_ms:
             leaf.look = look_pairs(node.name, window.within_ms, op, round(right * values.SCALE))
         return leaf
@@ -696,6 +714,8 @@ class _Builder:
         leaf = _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
             leaf.look = look_distinct(least, within_ms, negated=op in ("<", "<="))
+        else:
+            leaf.look = look_number(lambda data: list(data.values()), within_ms, op, right)
         return leaf
 
     def _did(self, text: str, events: Events, window: Window) -> Leaf:

@@ -49,6 +49,8 @@ class Watch:
         self.look = look_over(spec, placed)
         self.timed = look_over(spec, timed) if timed else None
         self.timed_bits = sum(bit for bit, _ in timed)
+        rolls = {leaf.rolls_ms for _, leaf in timed}
+        self.rolls_ms = min(rolls) if rolls and 0 not in rolls else 0
         self._spec, self._placed = spec, placed
         self._turned: dict[int, frozenset[int]] = {}
         for bit, leaf in placed:
@@ -63,10 +65,26 @@ class Watch:
                 self._turned[bits] = found
         return found
 
+    def pass_time(self, data: Data, now: int, state: State, best: int, dirty: set[int]) -> int:
+        """Note what time has turned up to ``now``; return ``best``, or the next moment here if that is sooner."""
+        assert self.timed is not None
+        mask, due_ms = self.timed(data, now, state)
+        was = state.truths.get(self.slot, self.blank)
+        turned = (was ^ mask) & self.timed_bits
+        if turned:
+            keep(state.truths, self.slot, was ^ turned, self.blank)
+            dirty |= self.turned(turned)
+        return min(best, due_ms)
+
     def feed(self, update: Update) -> Feed:
         """Feed the memory, bring the wake-up forward where needed, and note the segments over leaves that turned."""
-        single = _holds_one_time(self._spec) and self.plain and all(leaf.age is not None for leaf in self.plain)
-        feed = self._feed_time() if single else self._feed_any(update)
+        spec, aged = self._spec, all(leaf.age is not None for leaf in self.plain)
+        if self.plain and aged and _holds_one_time(spec):
+            feed = self._feed_time()
+        elif isinstance(spec, memories.Known) and spec.newest and self.timed is None:
+            feed = self._feed_value()
+        else:
+            feed = self._feed_any(update)
         if self.joint:
             feed = _then_joint(feed, self.joint)
         return _around_others(feed, self.others) if self.others else feed
@@ -106,6 +124,28 @@ class Watch:
             was = truths.get(slot, blank)
             if mask != was:
                 keep(truths, slot, mask, blank)
+                dirty |= turned(mask ^ was)
+
+        return feed
+
+    def _feed_value(self) -> Feed:
+        """The newest value, nearly always the same as before, and then nothing else changes."""
+        slot, look, blank, turned = self.slot, self.look, self.blank, self.turned
+
+        def feed(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+            slots = state.slots
+            old = slots.get(slot)
+            if old is not None:
+                if t < old[0]:
+                    return
+                if type(value) is str and value == old[1]:
+                    old[0] = t
+                    return
+            new = slots[slot] = [t, value]
+            mask, _ = look(new, now, state)
+            was = state.truths.get(slot, blank)
+            if mask != was:
+                keep(state.truths, slot, mask, blank)
                 dirty |= turned(mask ^ was)
 
         return feed

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from streamer.values import time_text
 
-CATEGORIES = ("shoes", "shirts", "trousers", "jackets", "bags", "hats", "sport", "kids", "home", "garden", "books", "toys")
-BRANDS = tuple(f"brand-{number:02d}" for number in range(50))
+CATEGORIES = ("Shoes", "Fashion", "Electronics", "Home", "Bags", "Hats", "Sports", "Kids", "Furniture", "Garden", "Books", "Toys")
+BRANDS = tuple(f"brand-{number:03d}" for number in range(500))
+PRODUCTS = 5_000
 LOCALES = ("de-DE", "de-AT", "en-GB", "fr-FR", "nl-NL", "it-IT")
 DEVICES = ("mobile", "mobile", "mobile", "desktop", "desktop", "tablet")
 COUNTRIES = ("DE", "AT", "CH", "GB", "FR", "NL", "IT")
@@ -40,13 +41,13 @@ class _Shopper:
     seen: bool = False
 
 
-def events(number: int, *, customers: int, start_ms: int, span_ms: int, seed: int = 1) -> Iterator[Made]:
-    """``number`` records, spread evenly over ``span_ms`` of log time."""
+def events(number: int, *, customers: int, start_ms: int, gap_ms: int, seed: int = 1) -> Iterator[Made]:
+    """``number`` records; two of the same customer come ``gap_ms`` of log time apart, on average."""
     draw = random.Random(seed)
     shoppers: dict[int, _Shopper] = {}
     last: Made | None = None
     for count in range(number):
-        at_ms = start_ms + span_ms * count // number
+        at_ms = start_ms + gap_ms * count // customers
         if last is not None and draw.random() < DUPLICATES:
             yield Made(last.customer, at_ms, last.value)
             continue
@@ -66,7 +67,9 @@ def _record(draw: random.Random, shopper: _Shopper, customer: str, count: int, a
     chance = draw.random()
     if not shopper.seen and chance < 0.3:
         shopper.seen = True
-        traits = f'"traits":{{"country":"{draw.choice(COUNTRIES)}","plan":"free","birthday":"1990-0{draw.randrange(1, 10)}-11"}}'
+        traits = (
+            f'"traits":{{"address":{{"country":"{draw.choice(COUNTRIES)}"}},"plan":"free","birthday":"1990-0{draw.randrange(1, 10)}-11"}}'
+        )
         return f'{{"type":"identify",{ids},{traits},{context}}}'.encode()
     category = shopper.category if draw.random() < 0.6 else draw.choice(CATEGORIES)
     price = round(draw.uniform(5, 200), 2)
@@ -78,7 +81,7 @@ def _record(draw: random.Random, shopper: _Shopper, customer: str, count: int, a
             "Checkout Started", ids, f'"order_id":"o-{count:08d}","value":{round(sum(shopper.cart), 2)},"currency":"EUR"', context
         )
     product = (
-        f'"product_id":"p-{draw.randrange(5_000):04d}","category":"{category}","brand":"{draw.choice(BRANDS)}",'
+        f'"product_id":"p-{draw.randrange(PRODUCTS):04d}","category":"{category}","brand":"{draw.choice(BRANDS)}",'
         f'"name":"Product of {category}","price":{price},"currency":"EUR"'
     )
     if chance < 0.35:

@@ -1,0 +1,83 @@
+"""``python -m tests.bench``: how fast it is here.
+
+--quick         a tenth of the events
+--part NAME     only this one (may be given more than once): core, segments, kafka, latency, faust
+--json FILE     the figures for a machine, too
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from time import time
+
+from streamer.errors import SettingsError
+
+from . import core, faust_part, latency, scaling, throughput
+from .deployment import Servers
+from .report import Report
+from .shop import events
+
+PARTS = ("core", "segments", "kafka", "latency", "faust")
+CUSTOMERS = 100_000
+GAP_MS = 1_800_000  # between two events of one customer, on average
+LATENCY_SECONDS = 20
+LATENCY_RATE_MAX = 20_000.0
+
+
+async def run(parts: list[str], report: Report, *, quick: bool) -> None:
+    """The parts, one after the other."""
+    scale = 10 if quick else 1
+    customers = CUSTOMERS // scale
+    start_ms = int(time() * 1_000) + 60_000
+    if "core" in parts or "segments" in parts:
+        few = 5_000
+        made = list(events(60_000 // (2 if quick else 1), customers=few, start_ms=start_ms, gap_ms=GAP_MS))
+        if "core" in parts:
+            await core.measure(report, made, len(made) // 3)
+        if "segments" in parts:
+            await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
+    if not {"kafka", "latency", "faust"} & set(parts):
+        return
+    with Servers() as servers:
+        report.servers.update(kafka=servers.kafka.description, redis=servers.redis.version)
+        print(f"\n{servers.kafka.description}; {servers.redis.version}")
+        per_second = 10_000.0
+        if "kafka" in parts:
+            made = list(events(5 * customers, customers=customers, start_ms=start_ms, gap_ms=GAP_MS))
+            per_second = await throughput.measure(report, servers, made, 2 * customers, customers)
+        if "latency" in parts:
+            rate = min(per_second / 2, LATENCY_RATE_MAX)
+            now = events(int(rate * LATENCY_SECONDS / (2 if quick else 1)), customers=CUSTOMERS, start_ms=int(time() * 1_000), gap_ms=1_000)
+            await latency.measure(report, servers, list(now), rate)
+        if "faust" in parts:
+            made = list(islice(events(5 * customers, customers=customers, start_ms=start_ms, gap_ms=GAP_MS), 20_000 // (4 if quick else 1)))
+            await faust_part.measure(report, servers, made)
+
+
+def main() -> int:
+    """Exit code 2 where the machine lacks something."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How fast it is here.")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the events")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one (may be given more than once)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    given = parser.parse_args()
+    report = Report(" ".join(["python -m tests.bench", *sys.argv[1:]]))
+    report.print_machine()
+    try:
+        asyncio.run(run(given.part or list(PARTS), report, quick=given.quick))
+    except SettingsError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if given.json is not None:
+            given.json.write_text(json.dumps(report.as_data(), indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Real servers, a log written ahead of time, and a worker process whose processor time is read from the system."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+from streamer.app import starting
+from streamer.errors import SettingsError
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka
+from streamer.local.children import Child, free_port
+from streamer.local.redis import RedisServer
+from streamer.segments.definitions import Definitions
+from streamer.settings import Settings
+from streamer.stores.base import Position
+from streamer.stores.redis import RedisStore, connect
+from streamer.transports.kafka import producer, send_control
+from streamer.wire import CHANGES, EVENTS, definitions_control, shard_of
+
+from .shop import Made
+
+SHARDS = 12
+POLL_SECONDS = 0.05
+STALL_SECONDS = 60.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Servers:
+    """One Kafka and one Redis of the machine's own for the whole run."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Servers:
+        kafka = find_kafka()
+        if kafka is None:
+            raise SettingsError("needs a real Kafka: STREAMER_KAFKA, or sudo apt-get install -y default-jre-headless maven")
+        self.redis = self._stack.enter_context(RedisServer(maxmemory="2gb"))
+        self.kafka: ApacheKafka | ExternalKafka = self._stack.enter_context(kafka)
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="streamer-bench-")))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
+
+
+class Usage(NamedTuple):
+    """What a process had used when it was looked at."""
+
+    at_s: float
+    cpu_s: float
+    rss_mb: float
+
+
+class Deployment:
+    """Topics, keys and a worker of one part.
+
+    With ``log_time`` the log keeps the times it is given, as a broker's own: hours of a shop can be worked off in seconds. Without it the
+    broker's clock counts, as in production.
+    """
+
+    def __init__(self, servers: Servers, name: str, *, log_time: bool) -> None:
+        self.settings = Settings(
+            kafka=servers.kafka.bootstrap,
+            redis=servers.redis.url,  # type: ignore[arg-type] - pydantic makes the secret
+            topic_prefix=name,
+            namespace=name,
+            group=name,
+            shards=SHARDS,
+        )
+        stamps = {"message.timestamp.type": "CreateTime" if log_time else "LogAppendTime", "message.timestamp.after.max.ms": str(10**12)}
+        servers.kafka.create_topic(self.settings.topic(EVENTS), SHARDS, stamps)
+        servers.kafka.create_topic(self.settings.topic(CHANGES), SHARDS, {"message.timestamp.type": "LogAppendTime"})
+        self.store: RedisStore = connect(servers.redis.url, namespace=name)
+        self.ends = [0] * SHARDS
+        self._log = servers.folder / f"{name}.log"
+        self._worker: Child | None = None
+
+    async def define(self, definitions: Definitions) -> None:
+        """Definitions, before anything else."""
+        content, digest = definitions.content(), definitions.digest
+        async with starting(self.settings) as (client, store):
+            await store.put_document(f"definitions:{digest}", content)
+            await send_control(client, self.settings, definitions_control(content, digest, 1), range(SHARDS))
+        self.ends = [1] * SHARDS
+
+    async def write(self, made: Iterable[Made]) -> None:
+        """Append to the log in whole batches, as fast as the broker takes them."""
+        client = producer(self.settings)
+        await client.start()
+        batches: dict[int, Any] = {}
+        waiting: list[Any] = []
+        try:
+            for one in made:
+                shard = shard_of(one.customer, SHARDS)
+                self.ends[shard] += 1
+                batch = batches.get(shard)
+                if batch is None or batch.append(timestamp=one.at_ms, key=one.customer.encode(), value=one.value) is None:
+                    if batch is not None:
+                        waiting.append(await client.send_batch(batch, self.settings.topic(EVENTS), partition=shard))
+                    batch = batches[shard] = client.create_batch()
+                    batch.append(timestamp=one.at_ms, key=one.customer.encode(), value=one.value)
+            for shard, batch in batches.items():
+                waiting.append(await client.send_batch(batch, self.settings.topic(EVENTS), partition=shard))
+            for acknowledged in waiting:
+                await acknowledged
+        finally:
+            await client.stop()
+
+    def start_worker(self) -> None:
+        """``streamer worker`` in a process of its own."""
+        settings = self.settings
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")},
+            "STREAMER_KAFKA": settings.kafka,
+            "STREAMER_REDIS": settings.redis.get_secret_value(),
+            "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
+            "STREAMER_NAMESPACE": settings.namespace,
+            "STREAMER_GROUP": settings.group,
+            "STREAMER_SHARDS": str(settings.shards),
+            "STREAMER_WEB_PORT": str(free_port()),
+        }
+        self._worker = Child([sys.executable, "-m", "streamer", "worker"], log=self._log, env=environment)
+
+    def stop_worker(self) -> None:
+        """SIGTERM, as an operator would."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def usage(self) -> Usage:
+        """Of the worker, all threads."""
+        assert self._worker is not None
+        fields = Path(f"/proc/{self._worker.pid}/stat").read_text().rpartition(")")[2].split()
+        pages = int(Path(f"/proc/{self._worker.pid}/statm").read_text().split()[1])
+        return Usage(monotonic(), (int(fields[11]) + int(fields[12])) / TICKS, pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+    async def positions(self) -> list[int]:
+        """How far the shards are committed."""
+        return [(await self.store.checkpoint(shard)).position.offset for shard in range(SHARDS)]
+
+    async def work_off(self) -> tuple[Usage, Usage]:
+        """Wait until everything written is committed and published; the worker's usage when it began and at the end."""
+        begin = await self.positions()
+        first: Usage | None = None
+        last_progress, before = monotonic(), begin
+        while True:
+            usage, found = self.usage(), await self.positions()
+            if found == begin or first is None:
+                first = usage
+            if found != before:
+                last_progress, before = monotonic(), found
+            if all(at >= end for at, end in zip(found, self.ends, strict=True)) and not await self._unpublished():
+                return first, self.usage()
+            if monotonic() - last_progress > STALL_SECONDS:
+                raise SettingsError(f"the worker stands still at {found} of {self.ends}:\n{self._worker and self._worker.log_tail(20)}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _unpublished(self) -> bool:
+        for shard in range(SHARDS):
+            if await self.store.outbox(shard, after=Position(0, 0), limit=1):
+                return True
+        return False
+
+    async def close(self) -> None:
+        """Stop the worker, let go of connections."""
+        self.stop_worker()
+        await self.store.close()
