@@ -55,10 +55,14 @@ def traits(
 
 
 def name(found: Sequence[Trait], taken: Sequence[str]) -> str:
-    """The two strongest traits; a third, or a number, where that name is taken."""
+    """The strongest trait and the next that is about something else; a third, or a number, where that name is taken."""
     if not found:
         return _free("like everybody", taken)
-    longer = [", ".join(trait.short for trait in found[:count]) for count in (2, 3)]
+    shorts: list[str] = []
+    for trait in found:
+        if not any(_subject(trait.short) & _subject(short) for short in shorts):
+            shorts.append(trait.short)
+    longer = [", ".join(shorts[:count]) for count in (2, 3)]
     return next((candidate for candidate in longer if candidate not in taken), _free(longer[0], taken))
 
 
@@ -75,6 +79,11 @@ def _number(feature: Feature, inside: Sequence[Sequence[float]], everybody: Sequ
     if ratio < 0.05:
         return Trait(abs(off), f"{noun} next to nothing", short)
     return Trait(abs(off), f"{noun} {ratio:.1f} times the average" if ratio >= 1 else f"{noun} {100 * ratio:.0f} % of the average", short)
+
+
+def _subject(short: str) -> set[str]:
+    """The words that say what a trait is about: "many cart adds" and "few cart adds lately" are about the same."""
+    return {word.rstrip("s") for word in short.split()[1:] if len(word) > 3} - {"last", "since", "time", "between"}
 
 
 def _bare(noun: str) -> str:

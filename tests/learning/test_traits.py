@@ -1,0 +1,49 @@
+"""Groups in words: ratios of what was counted, not of its logarithm; names that say two things."""
+
+from __future__ import annotations
+
+from math import log1p
+
+import pytest
+
+from streamer.examples import Feature, FeatureList
+from streamer.learning.space import fit
+from streamer.learning.traits import Trait, name, traits
+
+LIST = FeatureList(
+    1,
+    (
+        Feature("adds", "log(1 + events)", 0, 9, reads=("Product Added",), words="cart adds (half-life a day)"),
+        Feature("daytime", "eighth of the day", 0, 7, "category", words="time of day"),
+        Feature("device", "0 unknown, 1 mobile, 2 desktop, 3 tablet", 0, 3, "category", words="device"),
+        Feature("cart_open", "0 or 1", 0, 1, "category", words="an open cart"),
+    ),
+)
+
+
+def test_ratios_are_of_what_was_counted() -> None:
+    """Features are logarithms; "2.0 times the average" of a logarithm means nothing to anybody."""
+    many, few = (log1p(30), 0.0, 1.0, 1.0), (log1p(2), 4.0, 2.0, 0.0)
+    everybody = [many] * 25 + [few] * 75
+    space = fit(everybody, LIST)
+    words = [trait.words for trait in traits([many] * 25, everybody, [1.7], space, LIST)]
+    assert "cart adds (half-life a day) 3.3 times the average" in words  # 30 against (25 · 30 + 75 · 2) / 100 = 9
+    assert "active at night, 100 % against 25 %" in words
+    assert "device mobile, 100 % against 25 %" in words
+    assert "an open cart, 100 % against 25 %" in words
+    (rare, *_) = [trait.words for trait in traits([few] * 75, everybody, [-0.6], space, LIST) if "cart adds" in trait.words]
+    assert rare == "cart adds (half-life a day) 22 % of the average"
+
+
+@pytest.mark.parametrize(
+    ("shorts", "taken", "wanted"),
+    [
+        (["many cart adds lately", "many cart adds", "few orders"], [], "many cart adds lately, few orders"),
+        (["many orders", "night"], ["many orders, night"], "many orders, night 2"),
+        (["many orders", "night", "high spend"], ["many orders, night"], "many orders, night, high spend"),
+        ([], ["like everybody"], "like everybody 2"),
+    ],
+)
+def test_a_name_says_two_things_and_is_nobody_elses(shorts: list[str], taken: list[str], wanted: str) -> None:
+    """It is what a segment's expression compares with."""
+    assert name([Trait(1.0, short, short) for short in shorts], taken) == wanted
