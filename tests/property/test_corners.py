@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.oracle.story import Record, Story
-from tests.property.driving import Case, changes_by, drive, memberships_of
+from tests.property.driving import Case, changes_by, drive, memberships_of, ms_of
 
 START = 1_772_625_600_000  # noon on a Wednesday
 DAY = 86_400_000
@@ -135,3 +135,35 @@ def test_a_time_that_the_definition_names_turns_for_everybody() -> None:
     assert of('did("A", where=date("2026-03-05") > date(prop("due")))', due) == IN_AT_ONCE
     assert of('did("A", where=date(prop("due")) > date(prop("absent")))', due) == IN_AT_ONCE
     assert of('did("A", where=date(prop("absent")) < date("2026-03-05"))', due) == []
+
+
+def test_of_equal_times_the_later_in_the_log_is_the_newer() -> None:
+    """For what is known and for the newest event; the oldest event is the earlier one."""
+    twins = [event(1, traits={"a": 1}, properties={"a": 1}), event(2, traits={"a": 2}, properties={"a": 2})]
+    twins[1].body["timestamp"] = twins[0].body["timestamp"]
+    assert of('trait("a") == 2', *twins) == [(True, 2)]
+    assert of('latest("A", "a") == 2', *twins) == [(True, 2)]
+    assert of('earliest("A", "a") == 1', *twins) == IN_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "end"),
+    [
+        ("day", "2026-03-04T00:00:00+01:00", "2026-03-05T00:00:00+01:00"),
+        ("week", "2026-03-02T00:00:00+01:00", "2026-03-09T00:00:00+01:00"),
+        ("month", "2026-03-01T00:00:00+01:00", "2026-04-01T00:00:00+02:00"),
+        ("year", "2026-01-01T00:00:00+01:00", "2027-01-01T00:00:00+01:00"),
+    ],
+)
+def test_a_period_begins_and_ends_at_local_midnight(period: str, start: str, end: str) -> None:
+    """The first millisecond is in, the one before is not, and the end turns it by itself."""
+    definitions = {"zone": "Europe/Berlin", "segments": {"s": {"when": f'did("A", this="{period}")'}}}
+    first, last = ms_of(start), ms_of(end)
+    for at, expected in ((first, [True, False]), (first - 1, [])):
+        body = {"type": "track", "event": "A", "userId": "c", "messageId": "m", "timestamp": at}
+        log = (Record(1, START, body), Record(2, last, {"control": "tick"}))
+        case = Case(definitions, log, lateness_ms=80 * DAY)
+        driver, _ = drive(case)
+        changes = changes_by(driver)
+        assert [change.entered for change in changes] == expected
+        assert [change.at_ms for change in changes[1:]] == [last] * len(expected[1:])
