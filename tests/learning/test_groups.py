@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from math import dist
 from random import Random
 
+import msgspec
 import pytest
 
 from streamer.errors import RefusedError
@@ -17,7 +19,8 @@ from streamer.learning.dice import Dice
 from streamer.learning.groups import DRIFT_DAY_MOST, GroupsStudent
 from streamer.learning.kmeans import cluster
 from streamer.learning.said import Alert, Publish
-from streamer.learning.scorer_groups import GroupsScorer, decode_groups
+from streamer.learning.scorer_groups import CLEARLY, GroupsContent, GroupsScorer, decode_groups
+from streamer.learning.space import Projector
 from tests.learning.shop import DAY_MS, FEATURES, START_MS, nobody_in_particular, people, person, profile
 
 SPEC = ModelSpec("behaviour", "groups", groups=4, exclude="robots")
@@ -192,6 +195,27 @@ def test_who_stands_between_two_groups_stays_where_they_were() -> None:
         assert scorer.assign(between, free) == free
         assert scorer.assign(between, 77) == free
     assert kept > 10
+
+
+def test_the_short_cut_decides_like_the_long_way() -> None:
+    """Whoever is near their own centre is not compared with the others: that must never change the answer."""
+    shop = Shop(GroupsStudent(ModelSpec("behaviour", "groups", groups=6), FEATURES))
+    dice = Random(9)
+    (one,) = shop.day([nobody_in_particular(dice) for _ in range(1_200)])
+    assert isinstance(one, Publish)
+    content = msgspec.json.decode(one.scorer, type=GroupsContent)
+    project = Projector(content.space).project
+    assert shop.scorer is not None
+    stayed = 0
+    for _ in range(400):
+        x = nobody_in_particular(dice)
+        far = {group.number: dist(project(x), group.centre) for group in content.groups}
+        nearest = min(far, key=lambda number: far[number])
+        for before, own in far.items():
+            wanted = nearest if far[nearest] < CLEARLY * own else before
+            stayed += wanted == before != nearest
+            assert shop.scorer.assign(x, before) == wanted
+    assert stayed > 50
 
 
 def test_a_flood_cannot_drag_a_group_away_in_a_day() -> None:
