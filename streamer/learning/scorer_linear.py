@@ -58,6 +58,9 @@ class Content(msgspec.Struct, frozen=True):
 _content_decoder = msgspec.json.Decoder(Content, strict=True)
 
 
+Piece = tuple[float, float, float, int]  # of a number's axis: value at its low end, slope, low end, part in crosses
+
+
 class Sum:
     """A linear form over an encoding, compiled: a number costs one bisection, a category or cross one look-up.
 
@@ -67,65 +70,52 @@ class Sum:
     def __init__(self, encoding: Encoding, form: Form) -> None:
         weights = form.weights
         self._intercept = form.intercept
-        self._numbers: list[tuple[int, tuple[float, ...], tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = []
-        self._categories: list[tuple[int, dict[float, float], float]] = []
-        parts: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
-        known: dict[int, tuple[dict[float, int], int]] = {}
-        for column in encoding.columns:
-            if column.values:
-                own = weights[column.base : column.base + column.bins]
-                self._categories.append((column.at, dict(zip(column.values, own, strict=False)), own[-1]))
-                known[column.at] = (dict(zip(column.values, column.coarse, strict=False)), column.coarse[-1])
-            else:
-                pieces = segments(column.knots)
-                position = weights[column.base + column.bins]
-                at_low = tuple(weights[column.base + k] + position * start for k, start in zip(pieces.bins, pieces.starts, strict=True))
-                slopes = tuple(position * slope for slope in pieces.slopes)
-                self._numbers.append((column.at, column.knots, at_low, slopes, pieces.lows))
-                parts[column.at] = (column.knots, tuple(column.coarse[k] for k in pieces.bins))
-        self._crosses = [(c.left, c.right, c.width, weights[c.base :]) for c in encoding.crosses]
-        crossed = {at for c in encoding.crosses for at in (c.left, c.right)}
-        self._crossed_numbers = [(at, *parts[at]) for at in sorted(crossed & parts.keys())]
-        self._crossed_categories = [(at, *known[at]) for at in sorted(crossed & known.keys())]
         self._size = len(encoding.columns)
+        self._numbers: list[tuple[int, tuple[float, ...], tuple[Piece, ...]]] = []
+        self._categories: list[tuple[int, dict[float, tuple[float, int]], tuple[float, int]]] = []
+        for column in encoding.columns:
+            own = weights[column.base : column.base + column.bins]
+            if column.values:
+                pairs = list(zip(own, column.coarse, strict=True))
+                self._categories.append((column.at, dict(zip(column.values, pairs, strict=False)), pairs[-1]))
+            else:
+                axis, position = segments(column.knots), weights[column.base + column.bins]
+                pieces = tuple(
+                    (own[k] + position * start, position * slope, low, column.coarse[k])
+                    for k, start, slope, low in zip(axis.bins, axis.starts, axis.slopes, axis.lows, strict=True)
+                )
+                self._numbers.append((column.at, column.knots, pieces))
+        self._crosses = [(c.left, c.right, c.width, weights[c.base :]) for c in encoding.crosses]
 
     def __call__(self, x: Sequence[float]) -> float:
         """The form's value."""
         total = self._intercept
-        for at, knots, at_low, slopes, lows in self._numbers:
+        part = [0] * self._size
+        for at, knots, pieces in self._numbers:
             value = x[at]
-            i = bisect_left(knots, value)
-            total += at_low[i] + slopes[i] * (value - lows[i])
+            at_low, slope, low, part[at] = pieces[bisect_left(knots, value)]
+            total += at_low + slope * (value - low)
         for at, table, other in self._categories:
-            total += table.get(x[at], other)
-        if self._crosses:
-            part = self._parts(x)
-            for left, right, width, table in self._crosses:
-                total += table[part[left] * width + part[right]]
+            weight, part[at] = table.get(x[at], other)
+            total += weight
+        for left, right, width, weights in self._crosses:
+            total += weights[part[left] * width + part[right]]
         return total
 
     def by_feature(self, x: Sequence[float]) -> list[float]:
         """The same, but for the intercept, by feature; a cross counts half for each of its two."""
         out = [0.0] * self._size
-        for at, knots, at_low, slopes, lows in self._numbers:
-            i = bisect_left(knots, x[at])
-            out[at] = at_low[i] + slopes[i] * (x[at] - lows[i])
+        part = [0] * self._size
+        for at, knots, pieces in self._numbers:
+            at_low, slope, low, part[at] = pieces[bisect_left(knots, x[at])]
+            out[at] = at_low + slope * (x[at] - low)
         for at, table, other in self._categories:
-            out[at] = table.get(x[at], other)
-        part = self._parts(x)
-        for left, right, width, table in self._crosses:
-            half = table[part[left] * width + part[right]] / 2
+            out[at], part[at] = table.get(x[at], other)
+        for left, right, width, weights in self._crosses:
+            half = weights[part[left] * width + part[right]] / 2
             out[left] += half
             out[right] += half
         return out
-
-    def _parts(self, x: Sequence[float]) -> list[int]:
-        part = [0] * self._size
-        for at, knots, coarse in self._crossed_numbers:
-            part[at] = coarse[bisect_left(knots, x[at])]
-        for at, coarse, other in self._crossed_categories:
-            part[at] = coarse.get(x[at], other)
-        return part
 
 
 def chance_of(logit: float) -> float:

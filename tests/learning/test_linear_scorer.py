@@ -87,6 +87,21 @@ def test_ftrl_is_rivers_to_the_last_bit() -> None:
     assert theirs.intercept == ours.intercept
 
 
+def test_ftrl_never_becomes_too_sure_to_follow() -> None:
+    """A calm year must not leave a model that needs another year to believe the next."""
+    after: list[float] = []
+    for calm in (5_000, 20_000):
+        model = OnlineLinear.of_rate("ftrl", 1, 0.3)
+        for at in range(calm):
+            model.learn({0: 1.0}, float(at % 10 < 3))
+        usual = model.predict({0: 1.0})
+        for at in range(500):
+            model.learn({0: 1.0}, float(at % 10 < 6))
+        after.append(model.predict({0: 1.0}) - usual)
+    assert after[0] > 0.5
+    assert after[1] == pytest.approx(after[0], rel=0.05)
+
+
 def test_reasons_add_up_to_the_difference_from_the_average_customer() -> None:
     """An explanation that leaves something out is a story."""
     scorer = ChanceScorer(content())
