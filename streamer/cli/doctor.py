@@ -20,7 +20,7 @@ from streamer.flow.shard import document_name
 from streamer.flow.step import Body, decode_body
 from streamer.segments.durations import format_duration
 from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
-from streamer.stores.base import Checkpoint, Position
+from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import EVENTS, TOPICS
@@ -450,7 +450,7 @@ def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:
 async def _outbox(store: Store, shards: Sequence[Shard]) -> Check:
     waiting: dict[int, int] = {}
     for shard in shards:
-        entries = await store.outbox(shard.number, after=Position(0, 0), limit=OUTBOX_ENTRIES)
+        entries = await store.outbox(shard.number, after=None, limit=OUTBOX_ENTRIES)
         if entries:
             waiting[shard.number] = len(entries)
     if not waiting:

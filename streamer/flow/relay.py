@@ -9,20 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
-from streamer.stores.base import Position, Store
+from streamer.stores.base import Place, Store
 from streamer.wire import OUTPUTS, Output, decode_outputs
 
 ENTRIES_AT_ONCE: Final = 100
 BACKLOG_MAX: Final = 10_000  # outputs waiting for the broker; beyond it the shard stops fetching
-
-
-class Place(NamedTuple):
-    """Where an output stands within its shard; compares in the order of the story."""
-
-    offset: int
-    ordinal: int
 
 
 class Sink(Protocol):
@@ -46,8 +39,8 @@ class Relay:
         self._store = store
         self._sink = sink
         self._tails: dict[str, Place] = {}
-        self._queue: deque[tuple[Position, Sequence[Output]]] = deque()
-        self._queued = Position(0, 0)
+        self._queue: deque[tuple[Place, Sequence[Output]]] = deque()
+        self._queued: Place | None = None
         self._turning = asyncio.Lock()  # a revocation may want the rest published while the worker's own loop publishes
         self.backlog = 0
 
@@ -59,15 +52,15 @@ class Relay:
                 self._tails[topic] = tail
         while True:
             entries = await self._store.outbox(self.shard, after=self._queued, limit=ENTRIES_AT_ONCE)
-            self.add([(position, decode_outputs(blob)) for position, blob in entries])
+            self.add([(place, decode_outputs(blob)) for place, blob in entries])
             if len(entries) < ENTRIES_AT_ONCE:
                 return
 
-    def add(self, entries: Sequence[tuple[Position, Sequence[Output]]]) -> None:
+    def add(self, entries: Sequence[tuple[Place, Sequence[Output]]]) -> None:
         """Queue what was just committed."""
-        for position, outputs in entries:
-            self._queue.append((position, outputs))
-            self._queued = position
+        for place, outputs in entries:
+            self._queue.append((place, outputs))
+            self._queued = place
             self.backlog += len(outputs)
 
     @property

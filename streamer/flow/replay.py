@@ -87,10 +87,10 @@ class Replay:
             yield Said(0, output)
 
     async def _process(self, records: list[LogRecord]) -> AsyncIterator[Output]:
-        for position, outputs in await self._shard.process(records):
+        for place, outputs in await self._shard.process(records):
             for output in outputs:
                 yield output
-            await self._store.trim(0, upto=position)
+            await self._store.trim(0, upto=place)
 
     async def states(self) -> AsyncIterator[tuple[str, State]]:
         """All customers in the order of their ids."""

@@ -17,7 +17,7 @@ from streamer.events.event import Event
 from streamer.learning.scorer import Groups, Scorer, decode_scorer
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.plan import Plan
-from streamer.stores.base import Checkpoint, Commit, Position, Store
+from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 
 from .step import Body, Rules, Step, decode_body
@@ -131,7 +131,7 @@ class Shard:
         self._rules = rules
         self._limits = limits
         self._pause = pause
-        self._outputs: list[tuple[Position, list[Output]]] = []
+        self._outputs: list[tuple[Place, Sequence[Output]]] = []
         self._span_records = limits.records
         self._document: tuple[str, bytes] | None = None
 
@@ -155,7 +155,7 @@ class Shard:
         """The next record to hand to ``process``."""
         return self.checkpoint.position
 
-    async def process(self, records: Sequence[LogRecord]) -> list[tuple[Position, list[Output]]]:
+    async def process(self, records: Sequence[LogRecord]) -> list[tuple[Place, Sequence[Output]]]:
         """Apply records, the first of which lies at ``position``; return what was committed to the outbox, in order.
 
         After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
@@ -371,12 +371,12 @@ class Shard:
 
     async def _commit(self, position: Position) -> None:
         found = self.step.take()
-        outbox = encode_outputs(found.outputs) if found.outputs else None
+        outbox = (Place(found.outputs[-1].offset, found.outputs[-1].ordinal), encode_outputs(found.outputs)) if found.outputs else None
         commit = Commit(self.checkpoint, position, found.head, found.body, found.states, found.wakes, outbox, self._document)
         await self._commit_surely(commit)
         self.checkpoint, self._document = commit.checkpoint, None
-        if found.outputs:
-            self._outputs.append((position, list(found.outputs)))
+        if outbox is not None:
+            self._outputs.append((outbox[0], found.outputs))
 
     async def _commit_surely(self, commit: Commit) -> None:
         """Commit once. A refused commit is tried again as it is; of one whose reply was lost the head tells whether it went through."""
@@ -405,7 +405,7 @@ class Shard:
 
 async def _check_unchanged(store: Store, shard: int, mine: Checkpoint) -> None:
     stored = await store.checkpoint(shard)
-    if (stored.epoch, stored.position, stored.head) != (mine.epoch, mine.position, mine.head):
+    if stored.mark != mine.mark:
         raise FencedError(
             f"shard {shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, found {stored.epoch} at {tuple(stored.position)}"
         )

@@ -188,13 +188,10 @@ class Step:
                     return None
                 self.weight += len(blob)
             state = self._states[customer] = decode_state(blob)
-            if state.generation != self.body.generation and not self._is_switching:
-                raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {self.body.generation}")
+            generation = self.body.generation
+            if state.generation != generation and (self.previous is None or state.generation != generation - 1):
+                raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {generation}")
         return state
-
-    @property
-    def _is_switching(self) -> bool:
-        return self.previous is not None
 
     # time
 

@@ -18,27 +18,44 @@ class Position(NamedTuple):
     step: int
 
 
+class Place(NamedTuple):
+    """Where an output stands within its shard; compares in the order of the story.
+
+    A function of the log, which a ``Position`` is not: into how many slices a record is cut is each owner's own affair.
+    """
+
+    offset: int
+    ordinal: int
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a shard's owner needs to go on.
 
     ``epoch`` rises by one at each ``acquire``; 0 means the shard was never acquired. ``head`` is the running digest over the
-    outputs so far (empty before the first commit). ``body`` belongs to the segmenter; the store does not look into it.
+    outputs so far (empty before the first commit). ``body`` belongs to the segmenter; the store does not look into it. ``owner`` is drawn
+    by each ``acquire``: should the store lose one and come back older, the next has the same epoch and yet is another.
     """
 
     epoch: int
     position: Position
     head: bytes
     body: bytes
+    owner: bytes = b""
+
+    @property
+    def mark(self) -> tuple[int, bytes, Position, bytes]:
+        """What must be as expected for a commit to go through."""
+        return self.epoch, self.owner, self.position, self.head
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """One all-or-nothing change of a shard.
 
-    ``expected`` must equal the stored checkpoint in epoch, position and head, or nothing is written. ``position`` is above
-    ``expected.position``. In ``states`` and ``wakes`` a value of None removes. ``wakes`` are UTC milliseconds. ``outbox`` is one opaque
-    entry, kept under ``position`` until it is trimmed; None when there is nothing to say. ``document`` is a name and a content without
+    The ``mark`` of ``expected`` must be that of the stored checkpoint, or nothing is written. ``position`` is above ``expected.position``.
+    In ``states`` and ``wakes`` a value of None removes. ``wakes`` are UTC milliseconds. ``outbox`` is one opaque entry and the place of its
+    last output, under which it is kept until it is trimmed; None when there is nothing to say. ``document`` is a name and a content without
     which the states cannot be read; see ``get_document``.
     """
 
@@ -48,13 +65,13 @@ class Commit:
     body: bytes
     states: Mapping[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
-    outbox: bytes | None = None
+    outbox: tuple[Place, bytes] | None = None
     document: tuple[str, bytes] | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that holds once this commit went through."""
-        return Checkpoint(self.expected.epoch, self.position, self.head, self.body)
+        return Checkpoint(self.expected.epoch, self.position, self.head, self.body, self.expected.owner)
 
 
 class Fetched(NamedTuple):
@@ -97,11 +114,11 @@ class Store(Protocol):
         """Apply ``commit`` whole, or raise and write nothing (``CommitUnknownError``: one of the two)."""
         ...
 
-    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
-        """At most ``limit`` outbox entries above ``after``, oldest first."""
+    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
+        """At most ``limit`` outbox entries above ``after`` (None: from the first), oldest first."""
         ...
 
-    async def trim(self, shard: int, *, upto: Position) -> None:
+    async def trim(self, shard: int, *, upto: Place) -> None:
         """Forget the outbox entries at or below ``upto``. Harmless when repeated, also by a former owner."""
         ...
 

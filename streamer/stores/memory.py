@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import count
 
 from streamer.errors import FencedError
 
-from .base import Checkpoint, Commit, Fetched, Position
+from .base import Checkpoint, Commit, Fetched, Place, Position
 
 EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
+_owners = count(1)  # over all stores: a copy, too, must not draw a name again
 
 
 @dataclass(slots=True)
@@ -19,7 +21,7 @@ class _Shard:
     states: dict[str, bytes] = field(default_factory=dict[str, bytes])
     wakes: dict[str, int] = field(default_factory=dict[str, int])
     heap: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])  # may hold entries that ``wakes`` no longer has
-    outbox: list[tuple[Position, bytes]] = field(default_factory=list[tuple[Position, bytes]])
+    outbox: list[tuple[Place, bytes]] = field(default_factory=list[tuple[Place, bytes]])
     documents: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
@@ -64,7 +66,7 @@ class MemoryStore:
         """See ``Store``."""
         kept = self._shard(shard)
         old = kept.checkpoint
-        kept.checkpoint = Checkpoint(old.epoch + 1, old.position, old.head, old.body)
+        kept.checkpoint = Checkpoint(old.epoch + 1, old.position, old.head, old.body, b"%d" % next(_owners))
         return kept.checkpoint
 
     async def checkpoint(self, shard: int) -> Checkpoint:
@@ -84,7 +86,7 @@ class MemoryStore:
         """See ``Store``."""
         kept, expected = self._shard(shard), commit.expected
         found = kept.checkpoint
-        if (found.epoch, found.position, found.head) != (expected.epoch, expected.position, expected.head):
+        if found.mark != expected.mark:
             raise FencedError(
                 f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, "
                 f"found {found.epoch} at {tuple(found.position)}"
@@ -97,16 +99,16 @@ class MemoryStore:
         for customer, due_ms in commit.wakes.items():
             kept.set_wake(customer, due_ms)
         if commit.outbox is not None:
-            kept.outbox.append((commit.position, bytes(commit.outbox)))
+            kept.outbox.append(commit.outbox)
         if commit.document is not None:
             kept.documents[commit.document[0]] = commit.document[1]
         kept.checkpoint = commit.checkpoint
 
-    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
         """See ``Store``."""
-        return [entry for entry in self._shard(shard).outbox if entry[0] > after][:limit]
+        return [entry for entry in self._shard(shard).outbox if after is None or entry[0] > after][:limit]
 
-    async def trim(self, shard: int, *, upto: Position) -> None:
+    async def trim(self, shard: int, *, upto: Place) -> None:
         """See ``Store``."""
         kept = self._shard(shard)
         kept.outbox = [entry for entry in kept.outbox if entry[0] > upto]

@@ -2,11 +2,11 @@
 
 All keys of a shard share a hash tag, so on a cluster a commit is one slot::
 
-    {streamer:7}:checkpoint  STRING  epoch, position, head, body
+    {streamer:7}:checkpoint  STRING  epoch, position, head, body, owner
     {streamer:7}:customers   HASH    customer -> state   one HMGET and one HSET a batch, 1-2 µs a customer; cheaper in memory than a key
                                                           each, and it is the list of customers that a change of definitions walks
     {streamer:7}:wakes       ZSET    customer -> due_ms
-    {streamer:7}:outbox      STREAM  offset-step -> outputs   trimmed by position, so a former owner cannot trim what it has not published
+    {streamer:7}:outbox      STREAM  place -> outputs    trimmed by place, so a former owner cannot trim what it has not published
     {streamer:7}:documents   HASH    name -> content     what the customers' states cannot be read without
 
 A commit is ``WATCH``, ``GET`` and a look at the types of the keys in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -30,7 +31,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, StoreUnavailableError
 
-from .base import Checkpoint, Commit, Fetched, Position
+from .base import Checkpoint, Commit, Fetched, Place, Position
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 ACQUIRE_TRIES: Final = 20
@@ -44,6 +45,7 @@ class _Kept(msgspec.Struct, array_like=True):
     step: int = 0
     head: bytes = b""
     body: bytes = b""
+    owner: bytes = b""
 
 
 _encode_kept = msgspec.msgpack.Encoder().encode
@@ -124,7 +126,7 @@ class RedisStore:
                         "Restore the checkpoint, or delete the shard's other keys and it is computed anew from the log"
                     )
                 old = _kept(raw)
-                new = _Kept(old.epoch + 1, old.offset, old.step, old.head, old.body)
+                new = _Kept(old.epoch + 1, old.offset, old.step, old.head, old.body, token_bytes(8))
                 try:
                     if await transaction.execute([("SET", key, _encode_kept(new))]):
                         return _checkpoint(new)
@@ -172,7 +174,7 @@ class RedisStore:
         async with self._transaction() as transaction:
             raw, _ = await self._watch(transaction, shard)
             found = _kept(raw)
-            if (found.epoch, (found.offset, found.step), found.head) != (expected.epoch, tuple(expected.position), expected.head):
+            if _checkpoint(found).mark != expected.mark:
                 _fenced(shard, expected, found)
             if not await transaction.execute(commands):
                 _fenced(shard, expected, _kept(await self._call("GET", key)))
@@ -205,10 +207,11 @@ class RedisStore:
             for start in range(0, len(arguments), ARGUMENTS_MAX):
                 commands.append((name, self._key(shard, key), *arguments[start : start + ARGUMENTS_MAX]))  # noqa: PERF401
         if commit.outbox is not None:
-            commands.append(("XADD", self._key(shard, "outbox"), f"{commit.position.offset}-{commit.position.step}", "o", commit.outbox))
+            place, entry = commit.outbox
+            commands.append(("XADD", self._key(shard, "outbox"), _name(place), "o", entry))
         if commit.document is not None:
             commands.append(("HSET", self._key(shard, "documents"), *commit.document))
-        new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body)
+        new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body, commit.expected.owner)
         commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
         return commands
 
@@ -217,19 +220,20 @@ class RedisStore:
 
     # the outbox
 
-    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
         """See ``Store``."""
-        entries = await self._call("XRANGE", self._key(shard, "outbox"), f"({after.offset}-{after.step}", "+", "COUNT", limit)
-        found: list[tuple[Position, bytes]] = []
+        begin = "-" if after is None else f"({_name(after)}"
+        entries = await self._call("XRANGE", self._key(shard, "outbox"), begin, "+", "COUNT", limit)
+        found: list[tuple[Place, bytes]] = []
         for name, fields in entries or ():
-            offset, _, step = name.partition(b"-")
+            offset, _, count = name.partition(b"-")
             values = list(fields.values()) if isinstance(fields, dict) else fields[1::2]
-            found.append((Position(int(offset), int(step)), values[0]))
+            found.append((Place(int(offset), int(count) - 1), values[0]))
         return found
 
-    async def trim(self, shard: int, *, upto: Position) -> None:
+    async def trim(self, shard: int, *, upto: Place) -> None:
         """See ``Store``."""
-        await self._call("XTRIM", self._key(shard, "outbox"), "MINID", f"{upto.offset}-{upto.step + 1}")
+        await self._call("XTRIM", self._key(shard, "outbox"), "MINID", _name(upto._replace(ordinal=upto.ordinal + 1)))
 
     # documents
 
@@ -351,7 +355,12 @@ def _kept(raw: bytes | None) -> _Kept:
 
 
 def _checkpoint(kept: _Kept) -> Checkpoint:
-    return Checkpoint(kept.epoch, Position(kept.offset, kept.step), kept.head, kept.body)
+    return Checkpoint(kept.epoch, Position(kept.offset, kept.step), kept.head, kept.body, kept.owner)
+
+
+def _name(place: Place) -> str:
+    """The name of an outbox entry in a stream; Redis allows every one but 0-0."""
+    return f"{place.offset}-{place.ordinal + 1}"
 
 
 def _wakes(raw: list[Any]) -> list[tuple[int, str]]:

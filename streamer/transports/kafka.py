@@ -17,9 +17,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from streamer.errors import HaltError, SettingsError
 from streamer.flow.reader import Highest
-from streamer.flow.relay import Place
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
+from streamer.stores.base import Place
 from streamer.wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, SINGLE_TOPICS, TICK, TOPICS, LogRecord, Output
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from streamer.flow.reader import Highest
-from streamer.flow.relay import Place
 from streamer.segments.change import Change, decode_change
+from streamer.stores.base import Place
 from streamer.wire import CHANGES, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
 
 CONTROL: Final = ((CONTROL_HEADER, b"1"),)

@@ -38,7 +38,7 @@ class Spy(MemoryStore):
 
     @property
     def outputs(self) -> list[Output]:
-        return [output for commit in self.commits if commit.outbox for output in decode_outputs(commit.outbox)]
+        return [output for commit in self.commits if commit.outbox for output in decode_outputs(commit.outbox[1])]
 
 
 def test_a_year_of_timers_is_committed_in_slices() -> None:
@@ -163,6 +163,19 @@ def test_a_record_cut_in_two_keeps_counting_its_outputs() -> None:
     assert len(last) > 4
 
 
+def test_an_outbox_entry_is_named_by_what_it_says() -> None:
+    """A former owner may have cut the record elsewhere: what it trims must not be what only the new entry says."""
+    records = [*_switch(NIGHT), *(_event(f"c{number}", f"m{number}") for number in range(4)), _tick(40 * HOUR_MS)]
+    named = 0
+    for limits in (Limits(wakes=1), Limits(wakes=3), Limits(records=1), Limits()):
+        for commit in _run(records, limits).commits:
+            if commit.outbox is not None:
+                last = decode_outputs(commit.outbox[1])[-1]
+                assert commit.outbox[0] == (last.offset, last.ordinal)
+                named += 1
+    assert named > 20
+
+
 def _run(records: list[LogRecord], limits: Limits) -> Spy:
     async def scenario() -> Spy:
         store = Spy()
@@ -198,7 +211,7 @@ def _event(customer: str, message_id: str, *, at_ms: int = 1_000, **traits: Any)
 
 
 def _size(commit: Commit) -> int:
-    return sum(len(state or b"") for state in commit.states.values()) + len(commit.outbox or b"")
+    return sum(len(state or b"") for state in commit.states.values()) + len(commit.outbox[1] if commit.outbox else b"")
 
 
 def _heads(store: Spy) -> list[bytes]:

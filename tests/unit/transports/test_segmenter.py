@@ -58,4 +58,4 @@ async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox
     await segmenter._relay_all()  # pyright: ignore[reportPrivateUsage]
 
     assert [decode_change(output.value).data.segment for output in sink.outputs] == ["seen"]
-    assert await store.outbox(0, after=shard.position._replace(offset=0), limit=10) == []
+    assert await store.outbox(0, after=None, limit=10) == []
