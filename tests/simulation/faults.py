@@ -8,8 +8,7 @@ from random import Random
 from typing import NamedTuple, TypeVar
 
 from streamer.errors import CommitUnknownError, FencedError, StoreUnavailableError
-from streamer.flow.relay import Place
-from streamer.stores.base import Checkpoint, Commit, Fetched, Position
+from streamer.stores.base import Checkpoint, Commit, Fetched, Place
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
 from streamer.wire import Output
@@ -160,10 +159,10 @@ class FaultyStore:
         except FencedError:
             self._faults.happened["late commit fenced"] += 1
 
-    async def outbox(self, shard: int, *, after: Position, limit: int) -> list[tuple[Position, bytes]]:
+    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
         return await self._call("outbox", lambda store: store.outbox(shard, after=after, limit=limit))
 
-    async def trim(self, shard: int, *, upto: Position) -> None:
+    async def trim(self, shard: int, *, upto: Place) -> None:
         await self._call("trim", lambda store: store.trim(shard, upto=upto), writes=True)
 
     async def put_document(self, name: str, content: bytes) -> bytes:

@@ -25,6 +25,7 @@ HAPPENS = {
     *FATAL_PLACES.values(),
     *(f"{kind} written" for kind in ("event", "late", "duplicate", "wrong shard", "damaged", "definitions", "erase")),
     "commits lost",
+    "lost once acknowledged",
     "fenced",
     "late commit fenced",
     "published by a zombie",

@@ -26,6 +26,7 @@ TICK_MS: Final = 1_000
 SETTLE_STEPS: Final = 40_000
 LENGTH: Final = 90
 WORLD_FAULTS: Final = {"worker killed": 0.003, "worker frozen": 0.004, "rebalance": 0.004, "failover": 0.003, "emptied": 0.0004}
+WRITTEN_PLACES: Final = frozenset({"commit applied", "acquire done", "trim done", "put done"})
 FATAL_PLACES: Final = {"acknowledged": "killed between publish and trim", "commit applied": "killed before the reply"}
 
 
@@ -134,6 +135,7 @@ class World:
         self._script: list[Entry] = script(random, length)[::-1]
         self._ticks = length // 3
         self._rates = {kind: rate * 2 * random.random() for kind, rate in WORLD_FAULTS.items() if random.random() < 0.7}
+        self._lost_at_once = random.random() * 0.04 if random.random() < 0.5 else 0.0
         self._fatal = {place: random.random() * 0.1 for place in FATAL_PLACES if random.random() < 0.5}
 
     def _broker_ms(self) -> int:
@@ -239,6 +241,9 @@ class World:
         self.faults.happened[kind] += kind not in ("failover", "emptied")
 
     def _kill_at_worst(self, task: Task) -> None:
+        if task.place in WRITTEN_PLACES and self.loop.random.random() < self._lost_at_once:
+            self.faults.happened["lost once acknowledged"] += 1
+            self.redis.fail_over(1)
         if self.loop.random.random() < self._fatal.get(task.place, 0):
             self.faults.happened[FATAL_PLACES[task.place]] += 1
             self._kill(self.workers[task.worker])

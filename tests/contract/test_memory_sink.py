@@ -1,0 +1,41 @@
+"""The sink in memory keeps a sink's promises; simulations stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from streamer.transports.memory import MemoryLog, MemorySink
+from streamer.wire import EVENTS
+
+from .sink_promises import PROMISES, SHARDS, Desk, Found
+
+
+class MemoryDesk:
+    """Topics in memory."""
+
+    def __init__(self) -> None:
+        self.log = MemoryLog(SHARDS, lambda: 0)
+        self.sink = MemorySink(self.log)
+
+    async def read(self, topic: str, partition: int) -> list[Found]:
+        return [Found(record.key, record.value, dict(record.headers)) for record in self.log.records(topic, partition)]
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+async def test_the_sink_in_memory_keeps(promise: Callable[[Desk], Awaitable[None]]) -> None:
+    """Each promise, over fresh topics."""
+    await promise(MemoryDesk())
+
+
+def test_the_log_in_memory_is_read_as_a_shard_reads_it() -> None:
+    """Offsets are dense, times are the broker's, and our own records are told from the producers'."""
+    times = iter((5, 3, 9))
+    log = MemoryLog(2, lambda: next(times))
+    assert [log.append(EVENTS, 1, b"a"), log.end(EVENTS, 1), log.append(EVENTS, 1, b"b")] == [0, 1, 1]
+    log.send_tick(1)
+    records = log.fetch(1, 0, 9)
+    assert [(record.offset, record.arrival_ms, record.control) for record in records] == [(0, 5, False), (1, 3, False), (2, 9, True)]
+    assert log.fetch(1, 1, 1) == records[1:2]
+    assert (log.fetch(0, 0, 9), log.fetch(1, 3, 9)) == ([], [])
