@@ -66,6 +66,7 @@ class Redis:
         self.loop = loop
         self.store = MemoryStore()
         self.commits = 0
+        self.server = 0  # a packet on its way to one does not arrive at the next
         self._snapshots: deque[Snapshot] = deque(maxlen=SNAPSHOTS)
 
     def written(self, *, commits: int = 0) -> None:
@@ -79,6 +80,7 @@ class Redis:
             self._snapshots.pop()
         if self._snapshots:
             kept = self._snapshots[-1]
+            self.server += 1
             self.faults.happened["failover"] += 1
             self.faults.happened["commits lost"] += self.commits - kept.commits
             self.store, self.commits = kept.store.copy(), kept.commits
@@ -90,6 +92,7 @@ class Redis:
     def empty(self) -> None:
         """Somebody typed FLUSHALL."""
         self.faults.happened["emptied"] += 1
+        self.server += 1
         self.store, self.commits = MemoryStore(), 0
         self._snapshots.clear()
         self.written()
@@ -152,8 +155,11 @@ class FaultyStore:
 
     async def _apply_late(self, shard: int, commit: Commit) -> None:
         """The packet was only slow."""
+        server = self._redis.server
         for _ in range(self._faults.random.randrange(1, 5)):
             await Halt("on the way", self._faults.random.random())
+        if server != self._redis.server:
+            return
         try:
             await self._apply(shard, commit)
         except FencedError:
