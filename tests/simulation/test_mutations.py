@@ -31,6 +31,7 @@ from streamer.transports.memory import MemoryLog
 from streamer.wire import Control, LogRecord
 from tests.contract import test_relay, test_store
 
+from . import world
 from .faults import FaultyStore
 from .loop import Halt
 from .verdict import judge
@@ -149,11 +150,7 @@ def a_state_is_not_what_was_encoded(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_quiet_shard_is_not_probed(patch: pytest.MonkeyPatch) -> None:
     """Its store came back older, and nobody will ever know."""
-
-    async def probe(self: Shard) -> None:
-        await Halt("not probing")
-
-    patch.setattr(Shard, "probe", probe)
+    patch.setattr(world, "PROBE_MS", 1 << 60)
 
 
 @mutant
@@ -412,20 +409,20 @@ def _first_caught(
 ) -> int | None:
     for number in range(seeds):
         seed = (first + number) % seeds
-        world = World(seed)
+        history = World(seed)
         try:
             with monkeypatch.context() as patch:
                 mutate(patch)
-                world.run()
+                history.run()
                 if reader_too:
-                    judge(world)
-            judge(world)
+                    judge(history)
+            judge(history)
         except (ViolationError, HaltError) as error:  # nothing else counts: a clumsy mutant must not pass for one that was noticed
             if os.environ.get("STREAMER_TEST_VERBOSE"):
                 print(f"\n{mutate.__name__}: seed {seed}: {error!s:.200}")
             return seed
         finally:
-            world.close()
+            history.close()
     return None
 
 
