@@ -252,7 +252,8 @@ class Shard:
         """
         customers = sorted(awaited)
         fetched = await _patiently(
-            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1), self._pause
+            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1, expected=self.checkpoint),
+            self._pause,
         )
         due, bound = fetched.due, None
         if len(due) > self._limits.wakes:
@@ -273,7 +274,9 @@ class Shard:
 
     async def _add_states(self, states: dict[str, bytes | None], customers: list[str]) -> None:
         if customers:
-            fetched = await _patiently(lambda: self._store.fetch(self.shard, customers, until_ms=0, limit=0), self._pause)
+            fetched = await _patiently(
+                lambda: self._store.fetch(self.shard, customers, until_ms=0, limit=0, expected=self.checkpoint), self._pause
+            )
             states.update(zip(customers, fetched.states, strict=True))
 
     def _open(self, record: LogRecord) -> int:
@@ -308,7 +311,8 @@ class Shard:
                 await self._commit(Position(record.offset + 1, 0))
                 return
         cursor = self.step.body.cursor
-        todo = [customer for customer in await _patiently(lambda: self._store.customers(self.shard), self._pause) if customer > cursor]
+        known = await _patiently(lambda: self._store.customers(self.shard, expected=self.checkpoint), self._pause)
+        todo = [customer for customer in known if customer > cursor]
         while todo:
             done = await self._rejudge(todo[: self._limits.states], record)
             todo = todo[done:]

@@ -84,7 +84,8 @@ class Fetched(NamedTuple):
 class Store(Protocol):
     """Keeps the shards. ``tests/contract`` holds every implementation to these promises.
 
-    Errors: ``StoreUnavailableError`` (nothing was written, try again), ``FencedError`` and ``CommitUnknownError`` only from ``commit``.
+    Errors: ``StoreUnavailableError`` (nothing was written, try again), ``CommitUnknownError`` only from
+    ``commit``, ``FencedError`` from whatever is told what to expect.
     No call retries by itself. No key ever expires.
     """
 
@@ -99,15 +100,18 @@ class Store(Protocol):
         """The checkpoint as it stands, changing nothing (epoch 0, position (0, 0), head and body empty if there is none)."""
         ...
 
-    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+    async def fetch(
+        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
+    ) -> Fetched:
         """States of ``customers``, and at most ``limit`` wake-ups at or before ``until_ms``, in one round trip.
 
-        Wake-ups come ordered by (due_ms, customer), customers compared by code point.
+        Wake-ups come ordered by (due_ms, customer), customers compared by code point. FencedError unless the shard is where ``expected``
+        says: what another owner wrote must not be reckoned with, even if a failover should undo it before the commit.
         """
         ...
 
-    async def customers(self, shard: int) -> list[str]:
-        """All customers with a state, ascending by code point."""
+    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
+        """All customers with a state, ascending by code point. ``expected`` as for ``fetch``."""
         ...
 
     async def commit(self, shard: int, commit: Commit) -> None:

@@ -73,24 +73,23 @@ class MemoryStore:
         """See ``Store``."""
         return self._shard(shard).checkpoint
 
-    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+    async def fetch(
+        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
+    ) -> Fetched:
         """See ``Store``."""
         kept = self._shard(shard)
+        _check(shard, expected, kept.checkpoint)
         return Fetched([kept.states.get(customer) for customer in customers], kept.due(until_ms, limit))
 
-    async def customers(self, shard: int) -> list[str]:
+    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
         """See ``Store``."""
+        _check(shard, expected, self._shard(shard).checkpoint)
         return sorted(self._shard(shard).states)
 
     async def commit(self, shard: int, commit: Commit) -> None:
         """See ``Store``."""
-        kept, expected = self._shard(shard), commit.expected
-        found = kept.checkpoint
-        if found.mark != expected.mark:
-            raise FencedError(
-                f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, "
-                f"found {found.epoch} at {tuple(found.position)}"
-            )
+        kept = self._shard(shard)
+        _check(shard, commit.expected, kept.checkpoint)
         for customer, state in commit.states.items():
             if state is None:
                 kept.states.pop(customer, None)
@@ -124,3 +123,10 @@ class MemoryStore:
 
     async def close(self) -> None:
         """See ``Store``."""
+
+
+def _check(shard: int, expected: Checkpoint | None, found: Checkpoint) -> None:
+    if expected is not None and found.mark != expected.mark:
+        raise FencedError(
+            f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.position)}"
+        )

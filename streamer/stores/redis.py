@@ -140,29 +140,38 @@ class RedisStore:
 
     # reading
 
-    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+    async def fetch(
+        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
+    ) -> Fetched:
         """See ``Store``."""
-        states: list[bytes | None] = []
-        if limit <= 0:
-            if customers:
-                states = await self._call("HMGET", self._key(shard, "customers"), *customers)
-            return Fetched(states, [])
-        due = ("ZRANGEBYSCORE", self._key(shard, "wakes"), "-inf", until_ms, "WITHSCORES", "LIMIT", 0, limit)
-        if not customers:
-            return Fetched([], _wakes(await self._call(*due)))
+        commands: list[tuple[Any, ...]] = []
+        if customers:
+            commands.append(("HMGET", self._key(shard, "customers"), *customers))
+        if limit > 0:
+            commands.append(("ZRANGEBYSCORE", self._key(shard, "wakes"), "-inf", until_ms, "WITHSCORES", "LIMIT", 0, limit))
+        if expected is not None:  # the last to be answered: nothing before it can be newer
+            commands.append(("GET", self._key(shard, "checkpoint")))
         async with self._transaction() as transaction:
-            states, raw = await transaction.together([("HMGET", self._key(shard, "customers"), *customers), due])
-        return Fetched(states, _wakes(raw))
+            replies = await transaction.together(commands)
+        if expected is not None:
+            _check(shard, expected, _kept(replies.pop()))
+        due = _wakes(replies.pop()) if limit > 0 else []
+        return Fetched(replies.pop() if customers else [], due)
 
-    async def customers(self, shard: int) -> list[str]:
+    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
         """See ``Store``. By ``HSCAN``: ``HKEYS`` of a million customers would stop the server for everyone."""
         found: set[str] = set()
         cursor = b"0"
-        while True:
-            cursor, flat = await self._call("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)
-            found.update(name.decode() for name in (flat if isinstance(flat, dict) else flat[::2]))
-            if int(cursor) == 0:
-                return sorted(found)
+        async with self._transaction() as transaction:
+            while True:
+                [(cursor, flat)] = await transaction.together([("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)])
+                found.update(name.decode() for name in (flat if isinstance(flat, dict) else flat[::2]))
+                if int(cursor) == 0:
+                    break
+            if expected is not None:
+                [raw] = await transaction.together([("GET", self._key(shard, "checkpoint"))])
+                _check(shard, expected, _kept(raw))
+        return sorted(found)
 
     # the commit
 
@@ -173,9 +182,7 @@ class RedisStore:
         commands = self._commands(shard, commit)
         async with self._transaction() as transaction:
             raw, _ = await self._watch(transaction, shard)
-            found = _kept(raw)
-            if _checkpoint(found).mark != expected.mark:
-                _fenced(shard, expected, found)
+            _check(shard, expected, _kept(raw))
             if not await transaction.execute(commands):
                 _fenced(shard, expected, _kept(await self._call("GET", key)))
 
@@ -372,6 +379,11 @@ def _wakes(raw: list[Any]) -> list[tuple[int, str]]:
 def _parse_info(raw: bytes | str) -> dict[str, str]:
     text = raw.decode() if isinstance(raw, bytes) else raw
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def _check(shard: int, expected: Checkpoint, found: _Kept) -> None:
+    if _checkpoint(found).mark != expected.mark:
+        _fenced(shard, expected, found)
 
 
 def _fenced(shard: int, expected: Checkpoint, found: _Kept) -> NoReturn:

@@ -84,6 +84,21 @@ async def test_a_fenced_commit_writes_nothing(store: Store, wrong: dict[str, Any
     assert await store.get_document("doc", shard=0) == b"text"
 
 
+@pytest.mark.parametrize("wrong", [{"epoch": 9}, {"position": Position(0, 0)}, {"head": b"other"}, {"owner": b"other"}])
+async def test_what_another_owner_wrote_is_not_read_by_mistake(store: Store, wrong: dict[str, Any]) -> None:
+    """A failover may undo it before the commit, which then would go through."""
+    await store.commit(0, next_commit(await store.acquire(0), **FULL))
+    now = await store.checkpoint(0)
+    for customers, limit in ((["a"], 5), (["a"], 0), ([], 5)):
+        found = await store.fetch(0, customers, until_ms=FAR_MS, limit=limit, expected=now)
+        assert found == await store.fetch(0, customers, until_ms=FAR_MS, limit=limit)
+        with pytest.raises(FencedError):
+            await store.fetch(0, customers, until_ms=FAR_MS, limit=limit, expected=replace(now, **wrong))
+    assert await store.customers(0, expected=now) == ["a", "b"]
+    with pytest.raises(FencedError):
+        await store.customers(0, expected=replace(now, **wrong))
+
+
 async def test_the_body_fences_nobody(store: Store) -> None:
     """It belongs to the segmenter; only epoch, position and head are compared."""
     await store.commit(0, next_commit(await store.acquire(0)))

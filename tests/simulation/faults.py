@@ -124,11 +124,13 @@ class FaultyStore:
     async def checkpoint(self, shard: int) -> Checkpoint:
         return await self._call("checkpoint", lambda store: store.checkpoint(shard))
 
-    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
-        return await self._call("fetch", lambda store: store.fetch(shard, customers, until_ms=until_ms, limit=limit))
+    async def fetch(
+        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
+    ) -> Fetched:
+        return await self._call("fetch", lambda store: store.fetch(shard, customers, until_ms=until_ms, limit=limit, expected=expected))
 
-    async def customers(self, shard: int) -> list[str]:
-        return await self._call("customers", lambda store: store.customers(shard))
+    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
+        return await self._call("customers", lambda store: store.customers(shard, expected=expected))
 
     async def commit(self, shard: int, commit: Commit) -> None:
         await Halt("commit sent")
@@ -202,7 +204,7 @@ class FaultySink:
         await Halt("send")
         if self._faults.hit("broker away"):
             raise BrokerAwayError
-        end = self._faults.random.randrange(len(outputs)) if self._faults.hit("sent in part") else len(outputs)
+        end = self._faults.random.randrange(len(outputs)) if outputs and self._faults.hit("sent in part") else len(outputs)
         for output in outputs[:end]:
             if (await self._redis.store.checkpoint(self._shard)).epoch > self._epoch:
                 self._faults.happened["published by a zombie"] += 1
