@@ -14,7 +14,7 @@ from streamer.errors import StoreUnavailableError
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
-from streamer.stores.base import Commit, Position
+from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, decode_outputs, definitions_control, encode_control
 from tests.oracle.story import Cause, Change, Record
@@ -121,7 +121,7 @@ async def look(store: MemoryStore, number: int = 0) -> Shown:
     customers = await store.customers(number)
     fetched = await store.fetch(number, customers, until_ms=NEVER, limit=1_000_000)
     states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
-    entries = await store.outbox(number, after=Position(-1, 0), limit=1_000_000)
+    entries = await store.outbox(number, after=None, limit=1_000_000)
     outputs = [output for _, packed in entries for output in decode_outputs(packed)]
     return Shown(checkpoint.head, checkpoint.body, outputs, states, fetched.due)
 
