@@ -11,7 +11,7 @@ from streamer.events.codec import decode
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Rules
 from streamer.segments.definitions import Definitions
-from streamer.stores.base import Commit, Fetched
+from streamer.stores.base import Checkpoint, Commit, Fetched
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord, definitions_control
 
@@ -29,10 +29,12 @@ class TimedStore(MemoryStore):
         super().__init__()
         self.read_s = self.commit_s = 0.0
 
-    async def fetch(self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int) -> Fetched:
+    async def fetch(
+        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
+    ) -> Fetched:
         began = process_time()
         try:
-            return await super().fetch(shard, customers, until_ms=until_ms, limit=limit)
+            return await super().fetch(shard, customers, until_ms=until_ms, limit=limit, expected=expected)
         finally:
             self.read_s += process_time() - began
 

@@ -19,7 +19,6 @@ from streamer.local.children import Child, free_port
 from streamer.local.redis import RedisServer
 from streamer.segments.definitions import Definitions
 from streamer.settings import Settings
-from streamer.stores.base import Position
 from streamer.stores.redis import RedisStore, connect
 from streamer.transports.kafka import producer, send_control
 from streamer.wire import CHANGES, EVENTS, definitions_control, shard_of
@@ -165,7 +164,7 @@ class Deployment:
 
     async def _unpublished(self) -> bool:
         for shard in range(SHARDS):
-            if await self.store.outbox(shard, after=Position(0, 0), limit=1):
+            if await self.store.outbox(shard, after=None, limit=1):
                 return True
         return False
 

@@ -10,7 +10,7 @@ with them gone no reader is told anything else, and a law of the contract suites
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -180,11 +180,10 @@ def cached_states_survive_the_loss_of_a_shard(patch: pytest.MonkeyPatch) -> None
     """On any doubt a cache is dropped: another owner may have written since."""
     load, commit = Shard._load, Shard._commit
 
-    async def load_cached(self: Shard, customers: Sequence[str], until_ms: int) -> Any:
-        found = await load(self, customers, until_ms)
+    async def load_cached(self: Shard, awaited: Mapping[str, int], until_ms: int) -> Any:
+        found = await load(self, awaited, until_ms)
         cache: dict[tuple[int, str], bytes] = self._plans.__dict__.setdefault("cache", {})
-        for customer in list(self.step._blobs):
-            self.step._blobs[customer] = cache.get((self.shard, customer), self.step._blobs[customer])
+        self.step._blobs = {customer: cache.get((self.shard, customer), blob) for customer, blob in self.step._blobs.items()}
         return found
 
     async def commit_cached(self: Shard, position: Position) -> None:
