@@ -162,7 +162,8 @@ SAMPLES = [
     'count(["A", "B*"]) >= 3 and sum("*", "p", within="1h") < 1.5 and active("A", each="1d", of=7) >= 2 and hour() < 3',
     'age(trait("b")) >= 18 and birthday(trait("b")) and contains(trait("t"), "x") and startswith(trait("t"), "y")',
     'last("A") > first("B") and date(trait("d")) < entered("s") and left("s") >= date(-5)',
-    'since(last("A")) >= "0ms" and since(date("2026-01-31")) < "7d" and until(date(trait("d"))) < "1d2h" and unchanged(context("c")) > "1s500ms"',
+    'since(last("A")) >= "0ms" and since(date("2026-01-31")) < "7d" and unchanged(context("c")) > "1s500ms"',
+    'until(date(trait("d"))) < "1d2h"',
     'sequence("A", step("B", where=prop("x") == 1), within="1h", then_not="C", wait="1m", over="30d") and segment("s")',
     'score("m") >= 0.5 and like("m") < 0.2 and percentile("m") > 0.9 and group("g") == "x"',
 ]
