@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.web import Request, Response
 
+from .flow.lessons import VERSION_KEY
 from .errors import SettingsError, StoreUnavailableError, StreamerError
 from .segments.definitions import load_definitions
 from .settings import Settings
@@ -30,13 +31,14 @@ from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
 from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control
+from .transports.learner import LearnerService
 from .transports.segmenter import Segmenter
 from .wire import COMMANDS, Control, definitions_control, encode_control, shard_of
 
 log: Any = structlog.get_logger("streamer.app")
 
 STOP_SECONDS: Final = 8.5  # SIGTERM to exit is promised within ten; the segmenter takes six at most
-VERSION_KEY: Final = "definitions-version"
+LEARNER_HOME: Final = 0  # whoever owns this shard runs the learner
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -57,6 +59,7 @@ class Parts:
     producer: AIOKafkaProducer
     metrics: Metrics
     segmenter: Segmenter
+    learner: LearnerService
 
 
 async def check_manifest(settings: Settings, store: Store) -> None:
@@ -133,21 +136,22 @@ async def _first_definitions(settings: Settings, client: AIOKafkaProducer, store
 
 
 class _App(faust.App):
-    """A Faust application that starts the segmenter beside its own consumer, and stops it first.
+    """A Faust application that starts segmenter and learner beside its own consumer, and stops them first.
 
     As an ordinary service it would wait until Faust has joined the group of the command topic, which takes a session timeout when a worker
     died while joining it: a minute without segments for the sake of a topic on which nothing may come all year.
     """
 
-    def __init__(self, segmenter: Segmenter, *args: Any, **kwargs: Any) -> None:
-        self.segmenter = segmenter
+    def __init__(self, services: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        self.services = services
         super().__init__(*args, **kwargs)
 
     def on_init_dependencies(self) -> Iterable[Any]:
-        return [self.segmenter, *super().on_init_dependencies()]
+        return [*self.services, *super().on_init_dependencies()]
 
     async def on_stop(self) -> None:
-        await self.segmenter.stop()
+        for service in reversed(self.services):
+            await service.stop()
         await super().on_stop()
 
 
@@ -155,7 +159,7 @@ def make_app(parts: Parts, folder: str) -> faust.App:
     """The Faust application around the segmenter. ``folder`` is where Faust may keep files; it keeps none of ours."""
     settings = parts.settings
     app = _App(
-        parts.segmenter,
+        [parts.segmenter, parts.learner],
         f"{settings.group}-control",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
         env_prefix="STREAMER_FAUST_",  # Faust reads the environment over everything else: keep strangers' variables out
@@ -268,7 +272,8 @@ async def run_worker(settings: Settings) -> None:
         folder = tempfile.TemporaryDirectory(prefix="streamer-")
         metrics = Metrics()
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics)
-        app = make_app(Parts(settings, store, client, metrics, segmenter), folder.name)
+        learner = LearnerService(settings, store, client, metrics, lambda: segmenter.owns(LEARNER_HOME))
+        app = make_app(Parts(settings, store, client, metrics, segmenter, learner), folder.name)
         worker = _Worker(app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True, loop=asyncio.get_running_loop())
         await worker.start()
         await worker.stop()  # after a crash; a signal has begun it already

@@ -87,7 +87,7 @@ class Example(msgspec.Struct, omit_defaults=True):
     ``kind``: ``train`` is to be learned (a positive as it comes, a negative after the short window, a late positive again as a positive);
     ``mature`` comes once an example's horizon is over, with the final label: only these judge; ``profile`` is somebody as they are,
     without an outcome, once a day at most;
-    ``mark`` ends a minute of a shard and carries the sizes of its segments.
+    ``mark`` ends a minute of a shard and carries the sizes of its segments and the version of its ``definitions``.
 
     ``t_ms`` is the moment of measuring, ``at_ms`` log time when this was written. ``x`` has one finite number per feature. ``label`` is 0
     or 1, ``amount`` what was spent within the horizon, in ten-thousandths. ``score`` is what was served at ``t_ms`` by ``version`` (None:
@@ -109,6 +109,7 @@ class Example(msgspec.Struct, omit_defaults=True):
     version: int = 0
     seeds: tuple[str, ...] = ()
     sizes: dict[str, int] = {}
+    definitions: int = 0
     schema: int = SCHEMA
 
     @property

@@ -389,7 +389,7 @@ async def _definitions(store: Store, shards: Sequence[Shard]) -> list[Check]:
 
 
 async def _published(store: Store) -> list[str]:
-    from streamer.app import VERSION_KEY
+    from streamer.flow.lessons import VERSION_KEY
 
     found: list[str] = []
     while len(found) < VERSIONS_MAX and (digest := await store.get_document(f"{VERSION_KEY}:{len(found) + 1}")) is not None:

@@ -37,6 +37,8 @@ REASONS: Final[dict[str, str]] = {
     # where it lay, and what it claims to be
     "wrong_shard": "The record lay in another partition than its customer's; it was sent on to the right one.",
     "bad_control": "A control record does not say what it should, or what it carries cannot be used.",
+    "bad_example": "A record of the examples is none, or of another feature list, or holds a number that is not finite.",
+    "bad_model": "A scorer cannot be read, or is not finite, or of an unknown kind.",
     "unknown_format": "No adapter knows the format of the record.",
     # files of rows
     "not_a_row": "The line does not split into the columns of its file.",

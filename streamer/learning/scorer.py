@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from streamer.learning.scoring import SCHEMA, SCORER_BYTES_MAX, Groups, Head, Re
 
 __all__ = ["Groups", "Reason", "Scorer", "decode_scorer"]
 
-_DECODERS: Final[dict[str, Callable[[bytes], Scorer | Groups]]] = {
+_DECODERS: Final[dict[str, Callable[[bytes], Any]]] = {
     "purchase": decode_linear,
     "churn": decode_linear,
     "value": decode_linear,

@@ -12,8 +12,11 @@ from streamer import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streamer.learning.base import Card
+
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "erased", "refused")
+MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 SHARD_STATES: Final = ("owned", "waiting", "halted")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
 
@@ -52,6 +55,19 @@ class Metrics:
         self.loop_lag = Gauge("segmenter_loop_lag_seconds", "How late the event loop ran its last second's timer", registry=registry)
         self.definitions = Gauge(
             "segmenter_definitions_info", "1 for the definitions in force", ["shard", "version", "digest"], registry=registry
+        )
+        self.model_figures = Gauge(
+            "segmenter_model_figure",
+            "How good a model is on outcomes that came after the score: log_loss, entropy (below 1 beats the base rate), auc, …",
+            ["model", "figure"],
+            registry=registry,
+        )
+        self.model_ready = Gauge("segmenter_model_ready", "1 when a model serves, 0 while it is not ready", ["model"], registry=registry)
+        self.model_published = Gauge(
+            "segmenter_model_published_timestamp_seconds",
+            "Log time at which the newest version was published",
+            ["model"],
+            registry=registry,
         )
         self._defined: dict[int, tuple[int, str]] = {}
         for outcome in OUTCOMES:  # from 0 on: a counter that appears with its first event hides that event from rate()
@@ -93,6 +109,17 @@ class Metrics:
         self.members.clear()
         for name in sorted(sizes)[:SEGMENT_LABELS_MAX]:
             self.members.labels(name).set(sizes[name])
+
+    def show_models(self, cards: Mapping[str, Card]) -> None:
+        """The cards of all models."""
+        for name, card in cards.items():
+            self.model_ready.labels(name).set(1 if card.state == "ready" else 0)
+            if card.published_ms is not None:
+                self.model_published.labels(name).set(card.published_ms / 1_000)
+            for figure in MODEL_FIGURES:
+                value = getattr(card, figure)
+                if value is not None:
+                    self.model_figures.labels(name, figure).set(value)
 
     def text(self) -> bytes:
         """The exposition format."""

@@ -80,6 +80,7 @@ class Segmenter(Service):
         self._consumer: AIOKafkaConsumer | None = None
         self._last_group_commit = 0.0
         self._stopping = False
+        self._dealt = False
 
     # life
 
@@ -224,6 +225,7 @@ class Segmenter(Service):
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Own the shards dealt to this worker."""
         self.metrics.rebalances.inc()
+        self._dealt = True
         for partition in partitions:
             owned = self.owned[partition] = Owned(partition)
             async with owned.lock:
@@ -341,10 +343,14 @@ class Segmenter(Service):
                 found.update(dict(zip(owned.shard.step.plan.names, owned.shard.step.body.sizes, strict=False)))
         return found
 
+    def owns(self, shard: int) -> bool:
+        """Whether a shard is this worker's, and at work."""
+        return any(owned.partition.partition == shard and owned.state == "owned" for owned in self.owned.values())
+
     def problems(self) -> list[str]:
         """Why this worker is not ready; nothing when it is."""
-        if self._consumer is None:
-            return ["not started"]
+        if self._consumer is None or not self._dealt:
+            return ["the shards are not dealt out yet"]
         return [
             f"shard {owned.partition.partition} is {owned.state}: {owned.why or 'not acquired yet'}"
             for owned in self.owned.values()

@@ -1,0 +1,205 @@
+"""From the examples of all shards to one order, and from the order to a learner that goes on where it was.
+
+The learner is a function of the examples in the order of ``merge_key``. A minute is handed over once every shard has said something of a
+later one, so how fetches fell cannot change it. Its checkpoint is kept like a shard's: fenced by an epoch, with the position in every
+partition inside it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from streamer.customers.features import FEATURES
+from streamer.errors import HaltError, RefusedError
+from streamer.examples import MARK_MS, Example, decode_example
+from streamer.learning.base import Card
+from streamer.learning.learner import Learner
+from streamer.learning.said import Alert, Publish
+from streamer.segments.definitions import Definitions, content_digest, parse_definitions
+from streamer.segments.reads import left_out
+from streamer.stores.base import Checkpoint, Commit, Position, Store
+from streamer.wire import Control, LogRecord, decode_control
+
+from .shard import document_name
+
+LEARNER: Final = -1  # the shard number under which the store keeps the learner
+VERSION_KEY: Final = "definitions-version"
+
+
+class Taught(msgspec.Struct, array_like=True):
+    """The body of the learner's checkpoint.
+
+    ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest. ``cards``: for whoever
+    asks how good the models are, without a learner.
+    """
+
+    version: int = 0
+    offsets: list[int] = []
+    learner: bytes = b""
+    current: dict[str, tuple[int, str]] = {}
+    cards: dict[str, Card] = {}
+    learned: int = 0
+
+
+encode_taught: Final = msgspec.msgpack.Encoder().encode
+decode_taught: Final = msgspec.msgpack.Decoder(Taught).decode
+
+
+class Item(NamedTuple):
+    """One record of the examples, decoded: an example, a command, or why it is neither."""
+
+    shard: int
+    record: LogRecord
+    what: Example | Control | RefusedError
+
+
+def read_item(shard: int, record: LogRecord) -> Item:
+    """Decode a record of the examples topic."""
+    try:
+        return Item(shard, record, decode_control(record.value) if record.control else decode_example(record.value, FEATURES))
+    except RefusedError as error:
+        return Item(shard, record, error)
+
+
+class Order:
+    """Puts the items of all shards into one order, a minute at a time."""
+
+    def __init__(self, shards: int) -> None:
+        self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(shards)]
+        self._newest = [-1] * shards
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Items of one shard or several, each shard's in its order. What is no example belongs to the minute of the one before it."""
+        for item in items:
+            if isinstance(item.what, Example):
+                self._newest[item.shard] = max(self._newest[item.shard], item.what.at_ms // MARK_MS)
+            self._queues[item.shard].append((self._newest[item.shard], item))
+
+    @property
+    def waiting(self) -> int:
+        """Items whose minute is not over in every shard."""
+        return sum(len(queue) for queue in self._queues)
+
+    def is_full(self, shard: int, most: int) -> bool:
+        """Whether a shard is so far ahead of the others that no more of it should be read."""
+        return len(self._queues[shard]) > most
+
+    def ready(self) -> list[Item]:
+        """Everything of the minutes that are over in every shard."""
+        over = min(self._newest)
+        found: list[tuple[int, int, int, Item]] = []
+        for shard, queue in enumerate(self._queues):
+            while queue and queue[0][0] < over:
+                minute, item = queue.popleft()
+                found.append((minute, shard, item.record.offset, item))
+        return [item for *_, item in sorted(found, key=lambda entry: entry[:3])]
+
+
+class Lesson(NamedTuple):
+    """What came of a stretch of examples: scorers to switch to, alerts, and records that are none."""
+
+    published: list[Publish]
+    alerts: list[Alert]
+    refused: list[tuple[Item, RefusedError]]
+
+
+class Lessons:
+    """The learner of one deployment, under one epoch."""
+
+    def __init__(self, store: Store, checkpoint: Checkpoint, taught: Taught, shards: int) -> None:
+        self.checkpoint = checkpoint
+        self.taught = taught
+        self._store = store
+        self._learner: Learner | None = None
+        self._definitions: Definitions | None = None
+        self.order = Order(shards)
+
+    @classmethod
+    async def acquire(cls, store: Store, shards: int) -> Lessons:
+        """Become the one learner: whoever was it before is fenced."""
+        checkpoint = await store.acquire(LEARNER)
+        taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
+        taught.offsets = taught.offsets or [0] * shards
+        if len(taught.offsets) != shards:
+            raise HaltError(f"the learner read {len(taught.offsets)} shards of examples, the settings say {shards}")
+        lessons = cls(store, checkpoint, taught, shards)
+        if taught.version:
+            await lessons._teach(taught.version)
+        return lessons
+
+    async def take(self, items: Sequence[Item]) -> Lesson:
+        """Learn from items in order; nothing is kept before ``commit``."""
+        lesson = Lesson([], [], [])
+        for item in items:
+            self.taught.offsets[item.shard] = item.record.offset + 1
+            self.taught.learned += 1
+            if isinstance(item.what, RefusedError):
+                lesson.refused.append((item, item.what))
+            elif isinstance(item.what, Control):
+                await self._obey(item.what)
+            else:
+                if item.what.kind == "mark" and item.what.definitions > self.taught.version:
+                    await self._teach(item.what.definitions)
+                await self._learn(item.what, lesson)
+        return lesson
+
+    async def _learn(self, example: Example, lesson: Lesson) -> None:
+        if self._learner is None:
+            return
+        for said in self._learner.take(example):
+            if isinstance(said, Alert):
+                lesson.alerts.append(said)
+                continue
+            digest = content_digest(said.scorer)
+            await self._store.put_document(scorer_document(said.model, said.version), said.scorer)
+            self.taught.current[said.model] = (said.version, digest)
+            lesson.published.append(said)
+
+    async def _obey(self, control: Control) -> None:
+        """Somebody keeps a model at a version, or lets it go on."""
+        if self._learner is None or control.model not in self._learner.students:
+            return
+        if control.control == "unpin":
+            self._learner.unpin(control.model)
+            return
+        content = await self._store.get_document(scorer_document(control.model, control.version))
+        if content is not None:
+            self._learner.pin(control.model, control.version)
+            self.taught.current[control.model] = (control.version, content_digest(content))
+
+    async def _teach(self, version: int) -> None:
+        """Take up the definitions of a version: models that are still the same go on as they were."""
+        named = await self._store.get_document(f"{VERSION_KEY}:{version}")
+        content = await self._store.get_document(document_name(named.decode())) if named is not None else None
+        if content is None:
+            raise HaltError(f"definitions of version {version} are not in the store; publish them again with `streamer segments publish`")
+        definitions = parse_definitions(content)
+        specs, out = definitions.models, left_out(definitions, FEATURES)
+        dumped = self._learner.dump() if self._learner is not None else self.taught.learner
+        if dumped:
+            self._learner = Learner.restore(specs, FEATURES, dumped, zone=definitions.zone, left_out=out)
+        else:
+            self._learner = Learner(specs, FEATURES, zone=definitions.zone, left_out=out)
+        self.taught.version = version
+        known = {spec.name for spec in specs}
+        self.taught.current = {name: named for name, named in self.taught.current.items() if name in known}
+
+    async def commit(self) -> None:
+        """Keep everything learned so far. Raises FencedError when another learner is at work."""
+        if self._learner is not None:
+            self.taught.learner, self.taught.cards = self._learner.dump(), self._learner.cards()
+        position = Position(sum(self.taught.offsets), 0)
+        if position <= self.checkpoint.position:
+            return
+        commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_taught(self.taught))
+        await self._store.commit(LEARNER, commit)
+        self.checkpoint = commit.checkpoint
+
+
+def scorer_document(model: str, version: int) -> str:
+    """Where a published scorer is kept for good."""
+    return f"model:{model}:v{version}"

@@ -1,0 +1,171 @@
+"""The learner as a service of the worker that owns shard 0: one at a time, the only writer of models.
+
+It reads the examples of all shards, learns in their one order, and writes what it publishes into every shard of the log. Whoever owned
+shard 0 before and has not noticed is fenced by the store. A ``model`` record that is written twice changes nothing, so what is in force is
+written again at each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedError, StoreError
+from streamer.flow.lessons import Item, Lesson, Lessons, read_item, scorer_document
+from streamer.learning.said import Alert
+from streamer.settings import Settings
+from streamer.stores.base import Store
+from streamer.telemetry.metrics import Metrics
+from streamer.values import time_text
+from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, model_control, raw_text
+
+from .kafka import connection, log_record, send_control
+
+log: Any = structlog.get_logger("streamer.learner")
+
+COMMIT_SECONDS: Final = 15.0  # of learning that a crash makes the next learner do again
+AGAIN_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 1.0
+SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
+AHEAD_MAX: Final = 50_000  # examples of a shard held while another shard's minute is not over
+
+encode_alert: Final = msgspec.json.Encoder().encode
+
+
+class AlertEvent(msgspec.Struct):
+    """An alert as a CloudEvent 1.0 in structured JSON. The id is the same when it is said again."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    data: dict[str, Any]
+    specversion: str = "1.0"
+    datacontenttype: str = "application/json"
+
+
+def alert_event(alert: Alert, source: str) -> AlertEvent:
+    """``model.drift``, ``segment.surge`` and their kin."""
+    data = {"before": alert.before, "after": alert.after, "text": alert.text}
+    return AlertEvent(
+        f"{alert.kind}-{alert.subject}-{alert.at_ms}", source, f"alert.{alert.kind}", alert.subject, time_text(alert.at_ms), data
+    )
+
+
+class LearnerService(Service):
+    """Learns while ``is_mine`` says that this worker should."""
+
+    def __init__(
+        self, settings: Settings, store: Store, producer: AIOKafkaProducer, metrics: Metrics, is_mine: Callable[[], bool], **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+        self._store = store
+        self._producer = producer
+        self._metrics = metrics
+        self._is_mine = is_mine
+        self._lessons: Lessons | None = None
+        self._committed = 0.0
+
+    @Service.task
+    async def _run(self) -> None:
+        while not self.should_stop:
+            if self._is_mine():
+                try:
+                    await self._learn()
+                except FencedError as error:
+                    log.warning("learner let go", action="let_go", why=str(error))
+                except HaltError as error:
+                    log.error("learner halted", action="halt", why=str(error))
+                    await self.sleep(60)
+                except (StoreError, KafkaError) as error:
+                    log.warning("learner waits", action="wait", why=f"{type(error).__name__}: {error}")
+                self._lessons = None
+                await self.sleep(AGAIN_SECONDS)
+            await self.sleep(IDLE_SECONDS)
+
+    async def _learn(self) -> None:
+        """Learn until this worker should no longer; keep what was learned on the way out."""
+        lessons = self._lessons = await Lessons.acquire(self._store, self.settings.shards)
+        for model, (version, digest) in sorted(lessons.taught.current.items()):
+            await self._switch(model, version, digest)
+        consumer = AIOKafkaConsumer(
+            **connection(self.settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200
+        )
+        await consumer.start()
+        try:
+            partitions = {TopicPartition(self.settings.topic(EXAMPLES), shard): at for shard, at in enumerate(lessons.taught.offsets)}
+            consumer.assign(list(partitions))
+            for partition, offset in partitions.items():
+                consumer.seek(partition, offset)
+            self._committed = monotonic()
+            while self._is_mine() and not self.should_stop:
+                await self._turn(consumer, lessons)
+            await lessons.commit()
+        finally:
+            await consumer.stop()
+
+    async def _turn(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
+        self._balance(consumer, lessons)
+        for partition, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
+            lessons.order.add([read_item(partition.partition, log_record(record)) for record in records])
+        items, published = lessons.order.ready(), False
+        for start in range(0, len(items), SLICE):
+            lesson = await lessons.take(items[start : start + SLICE])
+            published |= bool(lesson.published)
+            await self._tell(lesson)
+            await asyncio.sleep(0)
+        if published or (items and monotonic() - self._committed > COMMIT_SECONDS):
+            await self._commit(lessons)
+            for model, (version, digest) in sorted(lessons.taught.current.items()) if published else ():
+                await self._switch(model, version, digest)
+
+    def _balance(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
+        """Read no further in a shard that is far ahead of the others."""
+        paused = consumer.paused()
+        for partition in consumer.assignment():
+            full = lessons.order.is_full(partition.partition, AHEAD_MAX)
+            if full and partition not in paused:
+                consumer.pause(partition)
+            elif not full and partition in paused:
+                consumer.resume(partition)
+
+    async def _commit(self, lessons: Lessons) -> None:
+        with suppress(CommitUnknownError):  # the next one tells: it is fenced if this one went through, and learned anew if not
+            await lessons.commit()
+        self._committed = monotonic()
+        self._metrics.show_models(lessons.taught.cards)
+
+    # telling
+
+    async def _tell(self, lesson: Lesson) -> None:
+        topic = self.settings.topic(ALERTS)
+        for alert in lesson.alerts:
+            log.warning("alert", action="alert", kind=alert.kind, subject=alert.subject, text=alert.text)
+            await self._producer.send_and_wait(topic, encode_alert(alert_event(alert, self.settings.source)), partition=0)
+        for publication in lesson.published:
+            log.info("model published", action="publish_model", model=publication.model, version=publication.version)
+        for item, error in lesson.refused:
+            await self._refuse(item, error)
+
+    async def _refuse(self, item: Item, error: RefusedError) -> None:
+        """A dead letter like any other, but not of the shard's story: a learner that starts again may say it again."""
+        origin = Origin(EXAMPLES, item.shard, item.record.offset)
+        letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(item.record.value), time_text(item.record.arrival_ms))
+        await self._producer.send_and_wait(self.settings.topic(DEAD_LETTERS), encode_dead_letter(letter), partition=item.shard)
+
+    async def _switch(self, model: str, version: int, digest: str) -> None:
+        content = await self._store.get_document(scorer_document(model, version))
+        if content is None:
+            raise HaltError(f"version {version} of the model {model!r} is not in the store")
+        await send_control(self._producer, self.settings, model_control(model, content, digest, version), range(self.settings.shards))
