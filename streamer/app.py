@@ -23,8 +23,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.web import Request, Response
 
-from .flow.lessons import VERSION_KEY
 from .errors import SettingsError, StoreUnavailableError, StreamerError
+from .flow.lessons import VERSION_KEY
 from .segments.definitions import load_definitions
 from .settings import Settings
 from .stores.base import Store

@@ -54,7 +54,7 @@ def _code(error: StreamerError) -> int:
 
 def command_line() -> typer.Typer:
     """All commands, in the order in which a newcomer meets them."""
-    from . import customer, demo, doctor, replay, segments, worker
+    from . import customer, demo, doctor, models, replay, segments, worker
 
     app = typer.Typer(
         name="streamer",
@@ -66,7 +66,7 @@ def command_line() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_streamer)
-    for module in (demo, replay, customer, segments, worker, doctor):
+    for module in (demo, replay, customer, segments, models, worker, doctor):
         module.register(app)
     return app
 

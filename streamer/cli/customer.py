@@ -14,9 +14,10 @@ import typer
 from streamer.customers.state import State, decode_state
 from streamer.errors import SettingsError
 from streamer.flow.replay import Replay
+from streamer.flow.scoring import Scoring
 from streamer.flow.shard import Plans
 from streamer.flow.step import Rules, decode_body
-from streamer.segments.change import Clause
+from streamer.segments.change import Clause, Reasons
 from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
@@ -106,12 +107,14 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
             raise SettingsError(f"shard {shard} has no checkpoint at {settings.shown()['redis']}; has a worker run?")
         body = decode_body(checkpoint.body)
         blob = (await store.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
-        plan = await Plans(store, settings.rules).get(body.digest, shard)
+        plans = Plans(store, settings.rules)
+        plan = await plans.get(body.digest, shard)
+        scoring = Scoring(plan, await plans.scorers(body, shard)) if plan.definitions.models else None
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
-        return _explained(
-            plan, None if blob is None else decode_state(blob), now, frozenset(warming_leaves(plan, body.since_ms, now)), customer
-        ), now
+        state = None if blob is None else decode_state(blob)
+        warming = frozenset(warming_leaves(plan, body.since_ms, now))
+        return _explained(plan, state, now, warming, customer, scoring.in_words if scoring is not None else None), now
     finally:
         await store.close()
 
@@ -131,13 +134,15 @@ async def _from_files(
         found = refused[0]
         typer.echo(f"hint: lines were refused, the first is {found.file}:{found.line}, {found.reason} at {found.path}", err=True)
     now = run.body.log_time_ms
-    return _explained(run.plan, await run.state(customer), now, frozenset(), customer), now
+    return _explained(run.plan, await run.state(customer), now, frozenset(), customer, run.in_words), now
 
 
-def _explained(plan: Plan, state: State | None, now: int, warming: frozenset[str], customer: str) -> list[Explanation]:
+def _explained(
+    plan: Plan, state: State | None, now: int, warming: frozenset[str], customer: str, reasons: Reasons | None
+) -> list[Explanation]:
     if state is None:
         raise SettingsError(f"nothing is known of the customer {customer!r}")
-    return explain(plan, state, now, warming)
+    return explain(plan, state, now, warming, reasons)
 
 
 def _print(customer: str, found: list[Explanation], now: int) -> None:
@@ -157,7 +162,8 @@ def _clause(clause: Clause) -> str:
     marks = " (warming: has not seen its whole window yet)" if clause.warming else ""
     marks += f" (approximate: up to {clause.approximate:g} events)" if clause.approximate else ""
     value = "nothing" if clause.value is None else clause.value
-    return f"{'yes' if clause.holds else 'no ':<3} {clause.clause}: {value}{marks}"
+    why = f" (associated with {'; '.join(clause.reasons)})" if clause.reasons else ""
+    return f"{'yes' if clause.holds else 'no ':<3} {clause.clause}: {value}{marks}{why}"
 
 
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,6 @@ from streamer.customers.features import FEATURES
 from streamer.errors import HaltError, RefusedError
 from streamer.examples import MARK_MS, Example, decode_example
 from streamer.learning.base import Card
-from streamer.learning.learner import Learner
 from streamer.learning.said import Alert, Publish
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.reads import left_out
@@ -25,6 +24,9 @@ from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import Control, LogRecord, decode_control
 
 from .shard import document_name
+
+if TYPE_CHECKING:
+    from streamer.learning.learner import Learner
 
 LEARNER: Final = -1  # the shard number under which the store keeps the learner
 VERSION_KEY: Final = "definitions-version"
@@ -177,6 +179,8 @@ class Lessons:
         content = await self._store.get_document(document_name(named.decode())) if named is not None else None
         if content is None:
             raise HaltError(f"definitions of version {version} are not in the store; publish them again with `streamer segments publish`")
+        from streamer.learning.learner import Learner  # noqa: PLC0415 - it takes a second and 100 MB; a worker that only scores needs none of it
+
         definitions = parse_definitions(content)
         specs, out = definitions.models, left_out(definitions, FEATURES)
         dumped = self._learner.dump() if self._learner is not None else self.taught.learner
@@ -187,6 +191,10 @@ class Lessons:
         self.taught.version = version
         known = {spec.name for spec in specs}
         self.taught.current = {name: named for name, named in self.taught.current.items() if name in known}
+
+    def cards(self) -> dict[str, Card]:
+        """How good each model is by now."""
+        return self._learner.cards() if self._learner is not None else {}
 
     async def commit(self) -> None:
         """Keep everything learned so far. Raises FencedError when another learner is at work."""

@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streamer.customers.state import State, decode_state
 from streamer.errors import StoreUnavailableError
-from streamer.segments.definitions import Definitions
+from streamer.learning.base import Card
+from streamer.learning.said import Alert, Publish
+from streamer.segments.definitions import Definitions, content_digest
 from streamer.segments.plan import Plan
 from streamer.stores.base import Store
-from streamer.wire import TICK, LogRecord, Output, definitions_control
+from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control, model_control
 
-from .shard import Limits, Plans, Shard
+from .lessons import VERSION_KEY, Lessons, read_item
+from .shard import Limits, Plans, Shard, document_name
 from .step import Body, Rules
+
+HOUR_MS: Final = 3_600_000
 
 
 class Arrival(NamedTuple):
@@ -45,6 +50,10 @@ class Replay:
     def __init__(self, shard: Shard, store: Store) -> None:
         self._shard = shard
         self._store = store
+        self._lessons: Lessons | None = None
+        self._hour = -1
+        self.published: list[Publish] = []
+        self.alerts: list[Alert] = []
 
     @classmethod
     async def begin(cls, definitions: Definitions, store: Store, rules: Rules, *, batch: int) -> Replay:
@@ -53,7 +62,12 @@ class Replay:
         shard = await Shard.acquire(0, store, plans, rules, limits=Limits(records=batch), pause=_never)
         first = LogRecord(0, 0, definitions_control(definitions.content(), definitions.digest, 1), control=True)
         await shard.process([first])
-        return cls(shard, store)
+        run = cls(shard, store)
+        if definitions.models:
+            await store.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
+            await store.put_document(document_name(definitions.digest), definitions.content())
+            run._lessons = await Lessons.acquire(store, 1)
+        return run
 
     @property
     def body(self) -> Body:
@@ -72,8 +86,8 @@ class Replay:
 
     async def feed(self, arrivals: Iterable[Arrival], *, batch: int) -> AsyncIterator[Said]:
         """Apply records and yield what they say, in order."""
-        source = iter(arrivals)
-        while chunk := list(islice(source, batch)):
+        for chunk in self._cut(arrivals, batch):
+            await self._learn(chunk[0].arrival_ms)
             start = self._shard.position.offset
             places = {start + index: (arrival.line, arrival.file) for index, arrival in enumerate(chunk)}
             records = [LogRecord(start + index, arrival.arrival_ms, arrival.value) for index, arrival in enumerate(chunk)]
@@ -88,9 +102,58 @@ class Replay:
 
     async def _process(self, records: list[LogRecord]) -> AsyncIterator[Output]:
         for place, outputs in await self._shard.process(records):
+            if self._lessons is not None:
+                self._lessons.order.add([read_item(0, example_record(output)) for output in outputs if output.topic == EXAMPLES])
             for output in outputs:
-                yield output
+                if output.topic != EXAMPLES:
+                    yield output
             await self._store.trim(0, upto=place)
+
+    # learning
+
+    def _cut(self, arrivals: Iterable[Arrival], batch: int) -> Iterator[list[Arrival]]:
+        """Batches; where there are models none reaches over a full hour, since only there a new scorer may take over."""
+        if self._lessons is None:
+            source = iter(arrivals)
+            while chunk := list(islice(source, batch)):
+                yield chunk
+            return
+        chunk, hour, newest_ms = list[Arrival](), -1, 0
+        for arrival in arrivals:
+            newest_ms = max(newest_ms, arrival.arrival_ms)
+            if chunk and (len(chunk) >= batch or newest_ms // HOUR_MS != hour):
+                yield chunk
+                chunk = []
+            chunk.append(arrival)
+            hour = newest_ms // HOUR_MS
+        if chunk:
+            yield chunk
+
+    async def _learn(self, arrival_ms: int) -> None:
+        """At the first record of an hour: learn from what was said before it, and switch to what was published.
+
+        In a deployment this takes as long as it takes; here it takes until the hour is over, so that the same file gives the same story.
+        """
+        hour = max(arrival_ms, self.body.log_time_ms) // HOUR_MS
+        if self._lessons is None or hour <= self._hour:
+            return
+        self._hour = hour
+        lesson = await self._lessons.take(self._lessons.order.ready())
+        self.alerts += lesson.alerts
+        self.published += lesson.published
+        newest = {publication.model: publication for publication in lesson.published}
+        for model, publication in sorted(newest.items()):
+            raw = model_control(model, publication.scorer, content_digest(publication.scorer), publication.version)
+            await self._shard.process([LogRecord(self._shard.position.offset, self.body.log_time_ms, raw, control=True)])
+
+    @property
+    def cards(self) -> dict[str, Card]:
+        """How good the models are by now; empty where there are none."""
+        return self._lessons.cards() if self._lessons is not None else {}
+
+    def in_words(self, state: State, model: str, now: int) -> list[str]:
+        """What moved a model's answer most for a customer."""
+        return self._shard.step.in_words(state, model, now)
 
     async def states(self) -> AsyncIterator[tuple[str, State]]:
         """All customers in the order of their ids."""
@@ -105,6 +168,11 @@ class Replay:
         """One customer."""
         blob = (await self._store.fetch(0, [customer], until_ms=0, limit=0)).states[0]
         return None if blob is None else decode_state(blob)
+
+
+def example_record(output: Output) -> LogRecord:
+    """An example as the learner would have read it."""
+    return LogRecord(output.offset, 0, output.value)
 
 
 def _chunks(items: list[str], size: int) -> Iterator[list[str]]:

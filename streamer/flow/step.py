@@ -336,6 +336,10 @@ class Step:
         example.ordinal = self.body.ordinal
         self._put(EXAMPLES, self.shard, example.offset, b"", encode_example(example))
 
+    def in_words(self, state: State, model: str, now: int) -> list[str]:
+        """What moved a model's answer most for a customer; empty where nothing is known."""
+        return self._scoring.in_words(state, model, now) if self._scoring is not None else []
+
     def switch_model(self, model: str, version: int, digest: str, scorer: Scorer | Groups) -> None:
         """From here on this scorer serves. Customers are scored by it at their next scoring moment."""
         self.body.models = {**self.body.models, model: (version, digest)}

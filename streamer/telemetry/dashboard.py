@@ -174,6 +174,32 @@ ROWS: Final = (
         ),
     ),
     Row(
+        "What is learned",
+        (
+            Panel(
+                "Models ready",
+                "A model that does not beat the base rate is not ready, and its segments are left alone.",
+                {"{{model}}": "max by (model) (segmenter_model_ready)"},
+            ),
+            Panel(
+                "Against the base rate",
+                "Log loss over that of always saying the base rate, on outcomes that came after the score. Below 1 is better than knowing nothing.",
+                {"{{model}}": 'max by (model) (segmenter_model_figure{figure="entropy"})'},
+            ),
+            Panel(
+                "Scores over outcomes",
+                "Sum of scores over sum of outcomes; should be about 1.",
+                {"{{model}}": 'max by (model) (segmenter_model_figure{figure="ratio"})'},
+            ),
+            Panel(
+                "Age of models",
+                "Since the newest version was published, in log time.",
+                {"{{model}}": "time() - max by (model) (segmenter_model_published_timestamp_seconds)"},
+                unit="s",
+            ),
+        ),
+    ),
+    Row(
         "Who does it",
         (
             Panel(

@@ -97,7 +97,7 @@ def test_every_reason_that_a_schema_can_see_has_a_bad_example() -> None:
     """Somebody who meets a reason in a dead letter should find a record that earns it."""
     shown = {file.stem.split(".")[0] for file in (SCHEMAS / "examples" / "event.v1" / "bad").glob("*.json")}
     of_bytes = {"too_large", "bad_utf8", "not_json", "too_deep", "not_finite"}
-    of_the_log = {"future", "late", "wrong_shard", "bad_control", "unknown_format", "not_a_row", "skipped"}
+    of_the_log = {"future", "late", "wrong_shard", "bad_control", "unknown_format", "not_a_row", "skipped", "bad_example", "bad_model"}
     assert shown == set(admission.REASONS) - of_bytes - of_the_log
 
 

@@ -167,7 +167,7 @@ async def test_accepted_duplicates_and_refused_are_all_that_was_received() -> No
 
 def test_every_reason_of_bytes_and_fields_is_tried_here() -> None:
     """A reason that no record earns is a promise nobody has looked at."""
-    elsewhere = {"wrong_shard", "unknown_format", "not_a_row", "skipped"}  # forwarded; files and adapters
+    elsewhere = {"bad_example", "bad_model", "wrong_shard", "unknown_format", "not_a_row", "skipped"}  # forwarded; files and adapters
     tried = {reason for _, reason, _ in (*RECORDS.values(), *CONTROLS.values())}
     assert tried - {ACCEPTED} == set(REASONS) - elsewhere
 

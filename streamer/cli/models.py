@@ -1,0 +1,181 @@
+"""``streamer models``: what the learner has learned, how good it is, and which version serves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from streamer.errors import SettingsError
+from streamer.flow.lessons import LEARNER, Taught, decode_taught, scorer_document
+from streamer.flow.replay import Replay
+from streamer.flow.step import Rules
+from streamer.learning.base import Card
+from streamer.segments.definitions import content_digest, load_definitions
+from streamer.segments.library import library_path
+from streamer.settings import Settings, load_settings
+from streamer.stores.base import Store
+from streamer.stores.memory import MemoryStore
+from streamer.stores.redis import connect
+from streamer.values import time_text
+from streamer.wire import EXAMPLES, Control, encode_control, model_control
+
+from .arrivals import Source, in_order
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
+Name = Annotated[str, typer.Argument(help="the model's name in the definitions", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Say what models have learned, and which version serves.", no_args_is_help=True)
+    for command in (list_models, show, pin, rollback, unpin, evaluate):
+        group.command(command.__name__.removesuffix("_models"))(command)
+    app.add_typer(group, name="models")
+
+
+def list_models(as_json: AsJson = False) -> None:
+    """One line a model: ready or not, the version that serves, and how good it is on outcomes that came after the score."""
+    taught = asyncio.run(_taught(load_settings()))
+    _print(list(taught.cards.values()), taught, as_json=as_json, whole=False)
+
+
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Everything known of one model: figures, calibration by decile, champion and challengers, and why it is not ready."""
+    taught = asyncio.run(_taught(load_settings()))
+    _print([_card(taught, name)], taught, as_json=as_json, whole=True)
+
+
+def pin(name: Name, version: Annotated[int, typer.Argument(help="the version to keep", min=1)]) -> None:
+    """Keep a model at a version. Learning goes on, and nothing newer serves before `streamer models unpin`."""
+    typer.echo(asyncio.run(_pin(load_settings(), name, version)))
+
+
+def rollback(name: Name) -> None:
+    """Go back to the version before the one that serves, and stay there until `streamer models unpin`."""
+    typer.echo(asyncio.run(_pin(load_settings(), name, None)))
+
+
+def unpin(name: Name) -> None:
+    """Let a model go on: the newest version that was held back serves within a minute of log time."""
+    asyncio.run(_unpin(load_settings(), name))
+    typer.echo(f"{name} goes on as it learns")
+
+
+def evaluate(
+    events: Annotated[list[str], typer.Argument(help="files of events, as for `streamer replay`", show_default=False)],
+    segments: Annotated[list[Path] | None, typer.Option(help="definitions with models; left out, the library")] = None,
+    mapping: Annotated[str | None, typer.Option(help="columns to events: a YAML file, or one that ships with streamer")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay files, learn on the way, and say how good the models were on outcomes that came after the scores. Needs no server."""
+    cards = asyncio.run(_evaluated(events, segments or [library_path()], mapping))
+    if not cards:
+        raise SettingsError("the definitions name no model; write some under `models:`")
+    _print(cards, None, as_json=as_json, whole=True)
+
+
+async def _evaluated(events: list[str], segments: list[Path], mapping: str | None) -> list[Card]:
+    run = await Replay.begin(load_definitions(*segments), MemoryStore(), Rules(shards=1), batch=1_000)
+    source = Source(events, mapping)
+    arrivals = source.arrivals(lambda _: None)
+    async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
+        pass
+    return list(run.cards.values())
+
+
+async def _taught(settings: Settings) -> Taught:
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    try:
+        return await _read(store)
+    finally:
+        await store.close()
+
+
+async def _read(store: Store) -> Taught:
+    checkpoint = await store.checkpoint(LEARNER)
+    if not checkpoint.body:
+        raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
+    return decode_taught(checkpoint.body)
+
+
+def _card(taught: Taught, name: str) -> Card:
+    card = taught.cards.get(name)
+    if card is None:
+        raise SettingsError(f"there is no model {name!r}; there are {', '.join(sorted(taught.cards)) or 'none'}")
+    return card
+
+
+async def _pin(settings: Settings, name: str, version: int | None) -> str:
+    from streamer.app import starting
+    from streamer.transports.kafka import CONTROL, send_control
+
+    async with starting(settings) as (client, store):
+        taught = await _read(store)
+        _card(taught, name)
+        serving = taught.current.get(name, (0, ""))[0]
+        version = await _before(store, name, serving) if version is None else version
+        content = await store.get_document(scorer_document(name, version))
+        if content is None:
+            raise SettingsError(f"{name} has no version {version}; the newest is {serving}")
+        raw = encode_control(Control("pin", version=version, model=name))
+        await client.send_and_wait(settings.topic(EXAMPLES), raw, partition=0, headers=CONTROL)
+        await send_control(client, settings, model_control(name, content, content_digest(content), version), range(settings.shards))
+    return f"{name} stays at version {version}"
+
+
+async def _before(store: Store, name: str, serving: int) -> int:
+    for version in range(serving - 1, 0, -1):
+        if await store.get_document(scorer_document(name, version)) is not None:
+            return version
+    raise SettingsError(f"{name} has no version before {serving}")
+
+
+async def _unpin(settings: Settings, name: str) -> None:
+    from streamer.app import starting
+    from streamer.transports.kafka import CONTROL
+
+    async with starting(settings) as (client, store):
+        _card(await _read(store), name)
+        raw = encode_control(Control("unpin", model=name))
+        await client.send_and_wait(settings.topic(EXAMPLES), raw, partition=0, headers=CONTROL)
+
+
+# printing -------------------------------------------------------------------------------------------------------------
+
+
+def _print(cards: list[Card], taught: Taught | None, *, as_json: bool, whole: bool) -> None:
+    for card in cards:
+        if as_json:
+            typer.echo(msgspec.json.encode(card).decode())
+            continue
+        typer.echo("\n".join(_lines(card, taught) if whole else [_line(card, taught)]))
+
+
+def _line(card: Card, taught: Taught | None) -> str:
+    serving = taught.current.get(card.model, (card.version, ""))[0] if taught is not None else card.version
+    state = f"ready, version {serving}" if card.state == "ready" else f"not ready: {card.why}"
+    return f"{card.model:<20} {card.kind:<10} {state}; learned {card.learned:,}, judged {card.judged:,}{_figures(card)}"
+
+
+def _figures(card: Card) -> str:
+    named = (("log loss", card.log_loss), ("of the base rate's", card.entropy), ("AUC", card.auc), ("scores/outcomes", card.ratio))
+    return "".join(f", {name} {value:.4g}" for name, value in named if value is not None)
+
+
+def _lines(card: Card, taught: Taught | None) -> list[str]:
+    lines = [_line(card, taught)]
+    if card.published_ms is not None:
+        lines.append(f"  published {time_text(card.published_ms)}, log time of its newest example {time_text(card.at_ms)}")
+    if card.base_rate is not None:
+        served = f"scores were served for {(card.coverage or 0):.0%} of what was judged"
+        lines.append(f"  base rate {card.base_rate:.4f}, {card.positives:,} positives; {served}")
+    lines += [f"  decile {at}: promised {d.scored:.4f}, came {d.came:.4f} ({d.count:,})" for at, d in enumerate(card.deciles, 1)]
+    for one in card.roster:
+        auc = f", AUC {one.auc:.4f}" if one.auc is not None else ""
+        bound = f" (surely above {one.gain_low:.5f})" if one.gain_low is not None else ""
+        lines.append(f"  {one.name}: log loss {one.log_loss:.5f}{auc} over {one.count:,}; saves {one.gain:.5f}{bound} {one.why}".rstrip())
+    return lines + [f"  {name}: {value:.6g}" for name, value in sorted(card.figures.items())]
