@@ -16,7 +16,7 @@ from typing import cast
 
 from streamer.customers.features import FEATURES, measure
 from streamer.customers.memories import Data
-from streamer.customers.profile import DAY_MS, SAID, next_rung
+from streamer.customers.profile import DAY_MS, LAST, SAID, SESSION_EVENTS, next_rung
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
@@ -26,6 +26,7 @@ from streamer.segments.matching import ACTIVITY, Predicate, amounts_at, names_ma
 from streamer.segments.plan import Plan
 from streamer.segments.scored import AMOUNT, AT, CAME, DENIED, OPEN, SERVED, STAGE, VERSION
 
+UNUSUAL_EVERY = 10  # activities; trees cost ten times what the other models do
 PROFILE_EVERY_MS = DAY_MS  # a customer is said as they are at most so often
 Say = Callable[[Example], None]
 
@@ -51,6 +52,7 @@ class Model:
     excluded: int | None
     scorer: Scorer | None = None
     groups: Groups | None = None
+    version: int = 0
     pending: int | None = None
     await_: watch.Feed | None = None
     concerns: Predicate = field(default=lambda event: False)
@@ -66,7 +68,7 @@ class Scoring:
         self._models = [self._model(spec, scorers.get(spec.name)) for spec in plan.definitions.models]
         self._ready = [model for model in self._models if model.scorer is not None or model.groups is not None]
         self._awaiting = [model for model in self._models if model.pending is not None]
-        self._seeds = sorted({spec.seed for spec in plan.definitions.models if spec.seed})
+        self._seeds = sorted({name for spec in plan.definitions.models for name in (spec.seed, spec.exclude) if name})
         self._by_name = {model.spec.name: model for model in self._models}
 
     def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> Model:
@@ -78,6 +80,7 @@ class Scoring:
             model.groups = cast("Groups | None", scorer)
         else:
             model.scorer = cast("Scorer | None", scorer)
+        model.version = scorer.version if scorer is not None else 0
         if spec.kind in scored.OUTCOMES:
             pending = scored.pending_key(spec)
             model.pending, model.await_ = plan.slots[pending], plan.puts[pending]
@@ -101,7 +104,7 @@ class Scoring:
         if self._ready or self._wants(state, profile, moment.now):
             x = self._measured(state, profile, moment.now)
         if self._ready:
-            self._score(state, x, moment.now, dirty)
+            self._score(state, profile, x, moment.now, dirty)
         if x:
             self._begin_examples(state, profile, x, moment, dirty)
         return dirty
@@ -115,15 +118,17 @@ class Scoring:
                 self._at_end(model, state, data, moment)
         profile = state.slots.get(self._profile)
         if self._ready and next_rung(profile, moment.now - 1) == moment.now:
-            self._score(state, self._measured(state, profile, moment.now), moment.now, dirty)
+            self._score(state, profile, self._measured(state, profile, moment.now), moment.now, dirty)
         return dirty
 
     def _measured(self, state: State, profile: Data, now: int) -> tuple[float, ...]:
         return measure(profile, now, self._plan.zone_of(state))
 
-    def _score(self, state: State, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
+    def _score(self, state: State, profile: Data, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
         for model in self._ready:
             before = state.slots.get(model.slot)
+            if before is not None and before[scored.BY] == model.version and not self._is_time_for(model, profile, now):
+                continue
             if before is None:  # not ready until now: whoever asks must be judged, whatever it says
                 dirty |= model.segments
             groups, scorer = model.groups, model.scorer
@@ -131,8 +136,19 @@ class Scoring:
                 number = groups.assign(x, None if before is None else before[scored.SHARE])
                 model.put(state, [groups.names[number], number, groups.version], now, now, dirty)
             elif scorer is not None:
-                score = scorer.score(x)
+                score = 0 if model.spec.seed and self._is_inside(state, model.spec.seed) else scorer.score(x)  # the seed is not like itself
                 model.put(state, [score, scorer.percentile(score), scorer.version], now, now, dirty)
+
+    @staticmethod
+    def _is_time_for(model: Model, profile: Data, now: int) -> bool:
+        """The dear ones are asked less often: groups once a day, what is unusual each tenth activity of a visit and when silent."""
+        match model.spec.kind:
+            case "groups":
+                return now >= profile[SAID] + PROFILE_EVERY_MS
+            case "unusual":
+                return profile[SESSION_EVENTS] % UNUSUAL_EVERY == 1 or now > profile[LAST]
+            case _:
+                return True
 
     def in_words(self, state: State, model: str, now: int) -> list[str]:
         """What moved a model's answer most, for a customer as they are; empty when it has nothing to give."""
@@ -154,15 +170,14 @@ class Scoring:
         return entry is not None and entry[0] % 2 == 1
 
     def _begin_examples(self, state: State, profile: Data, x: tuple[float, ...], moment: Moment, dirty: set[int]) -> None:
-        left_out = [model for model in self._models if self._is_left_out(model, state)]
         for model in self._awaiting:
-            if model.await_ is not None and model.pending not in state.slots and model not in left_out:
+            if model.await_ is not None and model.pending not in state.slots and not self._is_left_out(model, state):
                 kept = state.slots.get(model.slot)
                 served, version = (kept[scored.NUMBER], kept[scored.BY]) if kept is not None else (-1, 0)
                 model.await_(
                     state, [moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x]], moment.now, moment.now, dirty
                 )
-        if moment.now >= profile[SAID] + PROFILE_EVERY_MS and not left_out:
+        if moment.now >= profile[SAID] + PROFILE_EVERY_MS:
             profile[SAID] = moment.now
             seeds = tuple(name for name in self._seeds if self._is_inside(state, name))
             moment.say(self._example("profile", moment, t_ms=moment.now, x=x, seeds=seeds))

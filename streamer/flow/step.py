@@ -240,7 +240,7 @@ class Step:
     def pass_time(self, now: int, offset: int) -> None:
         """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said."""
         if self._scoring is not None and now // MARK_MS > self.body.log_time_ms // MARK_MS:
-            sizes = {name: size for name, size in zip(self.plan.names, self.body.sizes, strict=True) if size}
+            sizes = dict(zip(self.plan.names, self.body.sizes, strict=True))
             self._say_example(
                 Example("mark", self.shard, offset, 0, now, sizes=dict(list(sizes.items())[:SIZES_MAX]), definitions=self.body.version)
             )

@@ -183,7 +183,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Against the base rate",
-                "Log loss over that of always saying the base rate, on outcomes that came after the score. Below 1 is better than knowing nothing.",
+                "Log loss over that of always saying the base rate, on outcomes after the score. Below 1 is better than knowing nothing.",
                 {"{{model}}": 'max by (model) (segmenter_model_figure{figure="entropy"})'},
             ),
             Panel(

@@ -204,7 +204,7 @@ def test_whoever_is_in_the_excluded_segment_neither_trains_nor_counts() -> None:
     story.tick(4 * DAY)
     story.tell()
     assert story.examples("train", "purchase") == []
-    assert story.examples("profile") == []
+    assert [example.seeds for example in story.examples("profile")] == [("robots",)], "students that leave it out know"
     assert len(story.examples("train", "churn")) == 1, "the other model leaves nobody out"
 
 
@@ -216,7 +216,10 @@ def test_each_minute_that_is_over_is_said_with_the_sizes_of_the_segments() -> No
     story.tick(61_000)
     story.tick(200_000)
     story.tell()
-    assert [(mark.at_ms - T0, mark.sizes) for mark in story.examples("mark")][1:] == [(61_000, {"robots": 1}), (200_000, {"robots": 1})]
+    assert [(mark.at_ms - T0, mark.sizes) for mark in story.examples("mark")][1:] == [
+        (61_000, {"robots": 1, "hot": 0, "cold": 0}),
+        (200_000, {"robots": 1, "hot": 0, "cold": 0}),
+    ]
 
 
 def test_the_story_does_not_depend_on_batches_nor_on_who_owns_the_shard() -> None:
