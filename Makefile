@@ -10,10 +10,10 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --python-version 3
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format install lock clean
+.PHONY: help demo test bench bench-models lint format install lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.run ## a shop, live, on this machine alone (SECONDS=60 ends it after a minute)
 	@$(BIN)/streamer demo $(if $(SECONDS),--seconds $(SECONDS))
@@ -23,6 +23,9 @@ test: lint ## lint and all tests; a real Kafka is used where Java 17 and Maven a
 
 bench: .venv/.dev ## how fast it is here
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-models: .venv/.dev ## how good the models are, against batch learning, on real and simulated shops
+	@$(BIN)/python -m tests.bench.models $(ARGS)
 
 lint: .venv/.dev ## ruff and pyright
 	@$(BIN)/ruff check --quiet

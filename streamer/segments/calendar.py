@@ -27,11 +27,17 @@ PERIOD_MS_MAX: Final[dict[Period, int]] = {
 }
 
 
+# files that lie beside the zones and differ from machine to machine
+_OF_THE_MACHINE: Final = frozenset({"localtime", "posixrules", "Factory"})
+
+
 @lru_cache(maxsize=2_048)
 def find_zone(name: str) -> ZoneInfo | None:
     """The zone of an IANA name; None if there is none."""
+    if not name or len(name) > 64 or name in _OF_THE_MACHINE or name.startswith(("posix/", "right/")):
+        return None
     try:
-        return ZoneInfo(name) if name and len(name) <= 64 else None
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
 

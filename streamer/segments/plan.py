@@ -190,7 +190,8 @@ class Plan:
 
     def _feed(self, slot: int, memory: Memory) -> watch.Feed:
         update = memory.spec.update()
-        return self.watches[slot].feed(_each(update) if memory.source.take == "number" else update)
+        feed = self.watches[slot].feed(_each(update) if memory.source.take == "number" else update)
+        return _unless_same_zone(slot, update, feed) if memory.source.take == "zone" else feed
 
     def _index_feed(self, slot: int, memory: Memory) -> None:
         feed, give = memory.source, self._feed(slot, memory)
@@ -358,6 +359,19 @@ def _timed(leaves_by: Mapping[int, tuple[Leaf, ...]]) -> dict[int, tuple[Leaf, .
     """Those that time can turn."""
     timed = {number: tuple(leaf for leaf in found if leaf.due is not never_due) for number, found in leaves_by.items()}
     return {number: found for number, found in timed.items() if found}
+
+
+def _unless_same_zone(slot: int, update: Update, feed: watch.Feed) -> watch.Feed:
+    """Browsers send their zone with every event, and everything of the calendar hangs on it: ask anew only when it is another one."""
+
+    def feed_zone(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        old = state.slots.get(slot)
+        if old is not None and old[2] == value[1]:
+            state.slots[slot] = update(old, value, t, now)
+        else:
+            feed(state, value, t, now, dirty)
+
+    return feed_zone
 
 
 def _zone_name(rank: int) -> Callable[[dict[str, Json]], Json]:
