@@ -16,7 +16,7 @@ NEVER: Final = 1 << 52  # later than any moment in milliseconds, still exact as 
 class State(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one customer.
 
-    ``armed_ms`` is at or before every moment at which time alone could change something, and equals the score in the wake-up index
+    ``armed_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the wake-up index
     (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` by segment number ``[changes so far, moment of the
     newest]``, odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the oldest timestamp that
     memory can vouch for.

@@ -25,7 +25,7 @@ from streamer.events.event import Event
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorer import Groups, Scorer
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
-from streamer.segments.judge import judge, wake
+from streamer.segments.judge import follow, judge, wake
 from streamer.segments.plan import Entry, Listener, Plan, Rule, warming_leaves
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import (
@@ -282,11 +282,11 @@ class Step:
             dirty |= self._scoring.at_event(state, event, min(now, timestamp_ms), self._moment(now, record.offset))
         if is_new:
             dirty |= self.plan.newborn
-        if dirty:
-            self._judge(customer, state, now, dirty, Cause("event", id=event.message_id), record.offset)
-        if is_new:
-            self._arm(customer, state, self.plan.next_due(state, now))
-        elif state.armed_ms < armed_ms:
+        if dirty or is_new:
+            changed = follow(self.plan, state, now, dirty)
+            if changed:
+                self._say_all(customer, state, changed, now, Cause("event", id=event.message_id), record.offset)
+        if is_new or state.armed_ms != armed_ms:
             self._arm(customer, state, state.armed_ms)
 
     def _born(self, customer: str) -> State:
@@ -347,12 +347,6 @@ class Step:
         self._scoring = self._make_scoring()
 
     # judging
-
-    def _judge(self, customer: str, state: State, now: int, dirty: set[int], cause: Cause, offset: int) -> None:
-        """Let segments be entered and left at ``now``; put out the changes in the order of segment names."""
-        changed = judge(self.plan, state, now, dirty)
-        if changed:
-            self._say_all(customer, state, changed, now, cause, offset)
 
     def _say_all(self, customer: str, state: State, changed: list[Rule], now: int, cause: Cause, offset: int) -> None:
         self._touched.add(customer)

@@ -78,8 +78,22 @@ def wake(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[R
     """
     dirty, due_ms = plan.pass_time(state, now)
     dirty.update(also)
-    changed = judge(plan, state, now, dirty) if dirty else []
-    state.armed_ms = min(due_ms, plan.due_besides(state, now))
+    return _judge_and_arm(plan, state, now, dirty, due_ms)
+
+
+def follow(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule]:
+    """Judge for the sake of an event that turned leaves of the segments ``dirty``; arm the next moment; return what was entered or left.
+
+    What time has turned unseen up to now is noted first: it could not change a membership by itself, but the event may have opened a
+    segment in which it counts.
+    """
+    _, due_ms = plan.catch_up(state, now)
+    return _judge_and_arm(plan, state, now, dirty, due_ms)
+
+
+def _judge_and_arm(plan: Plan, state: State, now: int, dirty: Iterable[int], due_ms: int) -> list[Rule]:
+    changed = judge(plan, state, now, dirty)
+    state.armed_ms = plan.next_due(state, now) if changed else min(due_ms, plan.due_besides(state, now))
     return changed
 
 

@@ -53,10 +53,11 @@ class Age:
 class Leaf:
     """One atom, compiled. ``slots`` are the memories it reads; with exactly one, its data is handed in.
 
-    ``segments`` (numbers) are those in whose conditions it stands; ``sees`` those it refers to. ``span_ms`` is how far back it looks (0:
-    for ever, None: not at all). ``clock`` leaves can change for customers of whom nothing is remembered. ``age`` and ``look`` say the
-    same as ``truth`` and ``due``, where there is a quicker way. ``rolls_ms``: time turns it only when an event becomes so old. ``place`` is
-    where a state keeps whether it holds, see ``watch``.
+    ``segments`` (numbers) are those in whose conditions it stands, ``exits`` those in whose ``exit``; ``sees`` those it refers to.
+    ``span_ms`` is how far back it looks (0: for ever, None: not at all). ``clock`` leaves can change for customers of whom nothing is
+    remembered. ``age`` and ``look`` say the same as ``truth`` and ``due``, where there is a quicker way. ``rolls_ms``: time turns it only
+    when an event becomes so old. ``tends``: time alone can only make it true (1), or false (-1). ``place`` is where a state keeps whether
+    it holds, see ``watch``.
     """
 
     text: str
@@ -70,8 +71,10 @@ class Leaf:
     zoned: bool = False
     span_ms: int | None = None
     segments: set[int] = field(default_factory=set[int])
+    exits: set[int] = field(default_factory=set[int])
     age: Age | None = None
     rolls_ms: int = 0
+    tends: int = 0
     look: LookOne | None = None
     place: Place | None = None
 

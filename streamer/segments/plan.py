@@ -105,10 +105,14 @@ class Plan:
         self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
         self._leaf_by_atom: dict[int, tuple[tree.Condition, Leaf]] = {}  # atoms live as long as the plan's definitions do
         self.zone_slot: int | None = builder.slots.get(_ZONE_KEY)
+        self.gates = watch.Gates()
         self._index()
         self.rules: list[Rule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
         for rule in self.rules:
             rule.dependents = frozenset(user for leaf in self.leaves_by_segment.get(rule.number, ()) for user in leaf.segments)
+            gates = self._gates_of(rule.segment)
+            if gates or rule.exit is not None:
+                self.gates.add(rule.number, gates, has_exit=rule.exit is not None)
         self._resting = frozenset(rule.number for rule in self.rules if rule.stay_ms or rule.cooldown_ms)
         # Segments after whose changes a moment may have to be noted: they rest then, or time turns what refers to them.
         self.followed = self._resting | self._timed_by_segment.keys()
@@ -135,6 +139,18 @@ class Plan:
         asks = tuple(self.slots[scored.score_key(model)] for model in sorted(asked))
         return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
 
+    def _gates_of(self, segment: Segment) -> tuple[watch.Gate, ...]:
+        """The parts of ``when`` that must hold, or must not, and that time alone cannot make so."""
+        found: list[watch.Gate] = []
+        for part in segment.when.of if isinstance(segment.when, tree.And) else ():
+            negated = isinstance(part, tree.Not)
+            atom = part.of if isinstance(part, tree.Not) else part
+            if not isinstance(atom, (tree.And, tree.Or, tree.Not)):
+                leaf = self.leaf(atom)
+                if leaf.place is not None and (leaf.due is never_due or leaf.tends == (1 if negated else -1)):
+                    found.append(watch.Gate(*leaf.place, wanted=not negated))
+        return tuple(found)
+
     def zone_of(self, state: State) -> ZoneInfo:
         """The customer's own zone, else the shop's."""
         data = state.slots.get(self.zone_slot) if self.zone_slot is not None else None
@@ -157,7 +173,7 @@ class Plan:
                 by_slot[slot].append(leaf)
         for key, leaf in enumerate((leaf for leaf in self.leaves if leaf.joint), len(self.memories)):
             leaf.place = (key, 1, 0)
-        self.watches = [watch.Watch(slot, memory.spec, by_slot[slot]) for slot, memory in enumerate(self.memories)]
+        self.watches = [watch.Watch(slot, memory.spec, by_slot[slot], self.gates) for slot, memory in enumerate(self.memories)]
         self.clock_leaves: tuple[Leaf, ...] = tuple(leaf for leaf in self.leaves if leaf.clock)
         self._timed_by_slot = _timed({over.slot: over.others for over in self.watches})
         by_segment: dict[int, list[Leaf]] = {}
@@ -264,9 +280,9 @@ class Plan:
                 found |= leaf.segments
         return found
 
-    def pass_time(self, state: State, now: int) -> tuple[set[int], int]:
-        """Note what time has turned up to ``now``, when the customer's earliest moment has come; return the segments to judge, and the next
-        moment after ``now`` as far as memories alone tell it."""
+    def catch_up(self, state: State, now: int) -> tuple[set[int], int]:
+        """Note what time has turned in memories up to ``now``; return the segments over it, and the next moment at which it turns something
+        that matters."""
         dirty, best = set[int](), NEVER
         watches, later = self.watches, list[watch.Watch]()
         for slot, data in state.slots.items():
@@ -280,6 +296,12 @@ class Plan:
             soonest_ms = data[1] + over.rolls_ms if data is not None and len(data) > 1 else NEVER
             if soonest_ms <= now or soonest_ms < best:
                 best = over.pass_time(data, now, state, best, dirty)
+        return dirty, best
+
+    def pass_time(self, state: State, now: int) -> tuple[set[int], int]:
+        """The same when the customer's earliest moment has come, so that calendar, zone and memberships count too; the moment returned is
+        that of memories alone."""
+        dirty, best = self.catch_up(state, now)
         for leaf in self._others_of(state):
             if leaf.due(leaf.data(state), now - 1, state) <= now:
                 dirty |= leaf.segments
@@ -314,12 +336,12 @@ class Plan:
         return found
 
     def next_due(self, state: State, now: int) -> int:
-        """The first moment after ``now`` at which time alone may change something for a customer."""
+        """The first moment after ``now`` at which time alone may change something for a customer. What holds at ``now`` has been noted."""
         best = self.due_besides(state, now)
         for slot, data in state.slots.items():
             timed = self.watches[slot].timed
             if timed is not None:
-                best = min(best, timed(data, now, state)[1])
+                best = timed(data, now, state, best)[1]
         return best
 
     def settle(self, state: State, now: int) -> None:
@@ -327,7 +349,7 @@ class Plan:
         truths: dict[int, int] = {}
         for slot, data in state.slots.items():
             over = self.watches[slot]
-            watch.keep(truths, slot, over.look(data, now, state)[0], over.blank)
+            watch.keep(truths, slot, over.look(data, now, state, NEVER)[0], over.blank)
             for leaf in over.joint:
                 if leaf.place is not None:
                     watch.keep(truths, leaf.place[0], int(leaf.holds(state, now)), 0)
@@ -506,7 +528,7 @@ class _Builder:
         self.leaves: list[Leaf] = []
         for number, segment in enumerate(plan.definitions.segments):
             for condition in segment.conditions:
-                self._make_leaves(condition, number)
+                self._make_leaves(condition, number, is_exit=condition is segment.exit)
         self.leaves += scored.moments(plan.definitions.models, self.slots)
 
     # first pass
@@ -612,15 +634,18 @@ class _Builder:
 
     # second pass
 
-    def _make_leaves(self, node: Condition, user: int) -> None:
+    def _make_leaves(self, node: Condition, user: int, *, is_exit: bool) -> None:
         match node:
             case tree.And(of=of) | tree.Or(of=of):
                 for part in of:
-                    self._make_leaves(part, user)
+                    self._make_leaves(part, user, is_exit=is_exit)
             case tree.Not(of=of):
-                self._make_leaves(of, user)
+                self._make_leaves(of, user, is_exit=is_exit)
             case _:
-                self._leaf(node).segments.add(user)
+                leaf = self._leaf(node)
+                leaf.segments.add(user)
+                if is_exit:
+                    leaf.exits.add(user)
 
     def _leaf(self, node: Any) -> Leaf:
         text = tree.text(node)
@@ -669,7 +694,7 @@ class _Builder:
         leaf = leaves.since_leaf(text, self._moment(node), op, limit_ms)
         match node:
             case tree.Since(time=tree.First() | tree.Last()):
-                leaf.age = Age(1, limit_ms if op in (">=", "<") else limit_ms + 1, young=op in ("<", "<="))
+                _aged(leaf, Age(1, limit_ms if op in (">=", "<") else limit_ms + 1, young=op in ("<", "<=")))
             case _:
                 pass
         return leaf
@@ -709,7 +734,7 @@ class _Builder:
         leaf = leaves.count_leaf(text, reading, op, right)
         leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
-            leaf.age = Age(least, within_ms, young=op in (">=", ">"))
+            _aged(leaf, Age(least, within_ms, young=op in (">=", ">")))
         else:
             leaf.look = look_number((lambda data: (data,)) if keep == 1 else (lambda data: data), within_ms, op, right)
         return leaf
@@ -727,7 +752,7 @@ class _Builder:
         leaf, within_ms = leaves.count_leaf(text, self._reading(node), op, right), node.window.within_ms
         leaf = _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
-            leaf.look = look_distinct(least, within_ms, negated=op in ("<", "<="))
+            leaf.look, leaf.tends = look_distinct(least, within_ms, negated=op in ("<", "<=")), 1 if op in ("<", "<=") else -1
         else:
             leaf.look = look_number(lambda data: list(data.values()), within_ms, op, right)
         return leaf
@@ -743,7 +768,7 @@ class _Builder:
             return leaves.count_leaf(text, replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,)), ">=", 1)
         truth, due = leaves.at_least(keep, 1, window.within_ms)
         leaf = Leaf(text, truth, due, lambda data, now, state: _time_or_none(newest(data)), slots=(slot,), span_ms=window.within_ms)
-        leaf.age = Age(1, window.within_ms or NEVER, young=True)
+        _aged(leaf, Age(1, window.within_ms or NEVER, young=True))
         return leaf
 
     def _newest_slot(self, events: Events) -> tuple[int, int]:
@@ -844,6 +869,10 @@ class _Builder:
                 return _moment_of_membership(self._numbers[name], inside=False)
             case _:
                 raise AssertionError(f"no moment for {type(node).__name__}")
+
+
+def _aged(leaf: Leaf, age: Age) -> None:
+    leaf.age, leaf.tends = age, -1 if age.young else 1
 
 
 def _noted(leaf: Leaf) -> Holds:

@@ -5,14 +5,18 @@ need no call of their own. Leaves over a single time differ only in the age at w
 Leaves over a known value change only with it, so their answers are remembered by value.
 
 What holds is kept in the state, a bit for each leaf (``State.truths``, by the number of the memory). It is right at every moment at which
-the customer is judged: an event asks anew about the memories it feeds, and a timer fires at every moment at which time turns a leaf.
+the customer is judged: an event asks anew about the memories it feeds, and before anything is judged time is let pass over the others.
+
+Not every leaf that time turns is worth a wake-up. A segment is closed to a customer while a part of its ``and`` is false that only an event
+can make true: whoever has nothing in the cart need not be woken half an hour after each event. And who is inside a segment with an exit of
+its own waits for the exit alone. Wake-ups are for leaves that stand in a segment that is open.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamer.customers import memories
 from streamer.customers.memories import Data, Update
@@ -23,11 +27,52 @@ from streamer.values import Json
 from .leaves import Leaf
 from .looks import Due, LookOne, Truth, never_due
 
-Look = Callable[[Data, int, State], tuple[int, int]]  # (data, now, state) -> (bits of what holds, the first moment one may turn)
+# (data, now, state, best) -> (bits of what holds, the first moment after now at which time turns a leaf that matters, or best if sooner)
+Look = Callable[[Data, int, State, int], tuple[int, int]]
+Matters = Callable[[int, State], bool]  # whether time turning the leaves with these bits can matter to this customer
 Placed = Sequence[tuple[int, Leaf]]  # leaves with their bits
 Feed = Callable[[State, Json, int, int, set[int]], None]  # (state, value, event time, now, segments to judge)
 
 REMEMBERED_MAX: Final = 4_096  # answers remembered by value, and sets of segments by what turned: values are producers' texts
+
+
+class Gate(NamedTuple):
+    """A part of a segment's ``and`` that only an event can make as ``wanted``; the segment is closed while it is not."""
+
+    key: int
+    bit: int
+    blank: int
+    wanted: bool
+
+
+class Gates:
+    """Which segments are closed to a customer."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, tuple[tuple[Gate, ...], bool]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._of
+
+    def add(self, number: int, gates: tuple[Gate, ...], *, has_exit: bool) -> None:
+        """The gates of a segment. With an ``exit`` of its own they are for those outside."""
+        self._of[number] = (gates, has_exit)
+
+    def is_open(self, number: int, in_exit: bool, state: State) -> bool:
+        """Whether a leaf that time turns could let the customer into the segment or out of it; ``in_exit``: it stands in the exit."""
+        gates, has_exit = self._of[number]
+        if has_exit:
+            entry = state.members.get(number)
+            if entry is not None and entry[0] % 2:
+                return in_exit
+        truths = state.truths
+        for key, bit, blank, wanted in gates:  # noqa: SIM110 - asked several times an event, and a loop takes half of the time of all()
+            if (truths.get(key, blank) & bit != 0) != wanted:
+                return False
+        return True
 
 
 class Watch:
@@ -37,8 +82,10 @@ class Watch:
     all ``others`` (of calendar, zone and segments) are asked before and after.
     """
 
-    def __init__(self, slot: int, spec: Spec, leaves: Sequence[Leaf]) -> None:
+    def __init__(self, slot: int, spec: Spec, leaves: Sequence[Leaf], gates: Gates) -> None:
         self.slot = slot
+        self._gates = gates
+        self._gated: dict[int, tuple[tuple[int, bool], ...]] = {}
         self.leaves = tuple(leaves)
         self.plain = [leaf for leaf in leaves if leaf.plain]
         self.joint = [leaf for leaf in leaves if leaf.joint]
@@ -46,8 +93,8 @@ class Watch:
         placed = [(1 << bit, leaf) for bit, leaf in enumerate(self.plain)]
         timed = [(bit, leaf) for bit, leaf in placed if leaf.due is not never_due]
         self.blank = blank_bits(placed)
-        self.look = look_over(spec, placed)
-        self.timed = look_over(spec, timed) if timed else None
+        self.look = look_over(spec, placed, self.matters)
+        self.timed = look_over(spec, timed, self.matters) if timed else None
         self.timed_bits = sum(bit for bit, _ in timed)
         rolls = {leaf.rolls_ms for _, leaf in timed}
         self.rolls_ms = min(rolls) if rolls and 0 not in rolls else 0
@@ -65,16 +112,34 @@ class Watch:
                 self._turned[bits] = found
         return found
 
+    def matters(self, bits: int, state: State) -> bool:
+        """Whether time turning the leaves with these bits can matter to this customer."""
+        gated = self._gated.get(bits)
+        if gated is None:
+            numbers = self.turned(bits)
+            exits = {number for bit, leaf in self._placed if bit & bits for number in leaf.exits}
+            gated = (
+                tuple((number, number in exits) for number in sorted(numbers)) if all(number in self._gates for number in numbers) else ()
+            )
+            if len(self._gated) < REMEMBERED_MAX:
+                self._gated[bits] = gated
+        if not gated:
+            return True
+        for number, in_exit in gated:  # noqa: SIM110 - as above
+            if self._gates.is_open(number, in_exit, state):
+                return True
+        return False
+
     def pass_time(self, data: Data, now: int, state: State, best: int, dirty: set[int]) -> int:
         """Note what time has turned up to ``now``; return ``best``, or the next moment here if that is sooner."""
         assert self.timed is not None
-        mask, due_ms = self.timed(data, now, state)
+        mask, best = self.timed(data, now, state, best)
         was = state.truths.get(self.slot, self.blank)
         turned = (was ^ mask) & self.timed_bits
         if turned:
             keep(state.truths, self.slot, was ^ turned, self.blank)
             dirty |= self.turned(turned)
-        return min(best, due_ms)
+        return best
 
     def feed(self, update: Update) -> Feed:
         """Feed the memory, bring the wake-up forward where needed, and note the segments over leaves that turned."""
@@ -95,9 +160,7 @@ class Watch:
         def feed(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
             slots, truths = state.slots, state.truths
             new = slots[slot] = update(slots.get(slot), value, t, now)
-            mask, due_ms = look(new, now, state)
-            if due_ms < state.armed_ms:
-                state.armed_ms = due_ms
+            mask, state.armed_ms = look(new, now, state, state.armed_ms)
             was = truths.get(slot, blank)
             if mask != was:
                 keep(truths, slot, mask, blank)
@@ -107,7 +170,7 @@ class Watch:
 
     def _feed_time(self) -> Feed:
         """The most frequent of all: one time, and leaves that turn at an age. An event that does not move the time changes nothing."""
-        slot, blank, turned = self.slot, self.blank, self.turned
+        slot, blank, turned, matters = self.slot, self.blank, self.turned, self.matters
         flips, masks = _age_table(self._placed)
         is_newest = isinstance(self._spec, memories.Newest)
 
@@ -118,9 +181,9 @@ class Watch:
                 return
             slots[slot] = t
             at = bisect_right(flips, now - t)
-            mask, due_ms = masks[at], t + flips[at]
-            if due_ms < state.armed_ms:
-                state.armed_ms = due_ms
+            mask = masks[at]
+            if t + flips[at] < state.armed_ms:
+                state.armed_ms = _first_that_matters(t, flips, masks, at, state, state.armed_ms, matters)
             was = truths.get(slot, blank)
             if mask != was:
                 keep(truths, slot, mask, blank)
@@ -142,7 +205,7 @@ class Watch:
                     old[0] = t
                     return
             new = slots[slot] = [t, value]
-            mask, _ = look(new, now, state)
+            mask, _ = look(new, now, state, NEVER)
             was = state.truths.get(slot, blank)
             if mask != was:
                 keep(state.truths, slot, mask, blank)
@@ -199,17 +262,17 @@ def blank_bits(placed: Placed) -> int:
     return sum(bit for bit, leaf in placed if leaf.truth(None, 0, State(generation=0)))
 
 
-def look_over(spec: Spec, placed: Placed) -> Look:
+def look_over(spec: Spec, placed: Placed, matters: Matters) -> Look:
     """The one question that stands for all of these leaves over a memory."""
     aged = [(bit, leaf) for bit, leaf in placed if leaf.age is not None]
     others = [(bit, leaf) for bit, leaf in placed if leaf.age is None]
     looks: list[Look] = []
     if aged:
-        looks.append(_by_age_of_one(aged) if _holds_one_time(spec) else _by_age(aged))
+        looks.append(_by_age_of_one(aged, matters) if _holds_one_time(spec) else _by_age(aged, matters))
     if others and isinstance(spec, memories.Known) and all(leaf.due is never_due for _, leaf in others):
         looks.append(_by_value(others))
     elif others:
-        looks.append(_each(others))
+        looks.append(_each(others, matters))
     return looks[0] if len(looks) == 1 else _all_of(looks)
 
 
@@ -218,14 +281,12 @@ def _holds_one_time(spec: Spec) -> bool:
 
 
 def _all_of(looks: Sequence[Look]) -> Look:
-    def look(data: Data, now: int, state: State) -> tuple[int, int]:
-        mask, due_ms = 0, NEVER
+    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+        mask = 0
         for ask in looks:
-            bits, end_ms = ask(data, now, state)
+            bits, best = ask(data, now, state, best)
             mask |= bits
-            if end_ms < due_ms:
-                due_ms = end_ms
-        return mask, due_ms
+        return mask, best
 
     return look
 
@@ -237,38 +298,47 @@ def _age_table(placed: Placed) -> tuple[list[int], list[int]]:
     return flips, [sum(bit for bit, age in ages if (flip <= age.flip_ms) == age.young) for flip in flips]
 
 
-def _by_age_of_one(placed: Placed) -> Look:
+def _first_that_matters(t: int, flips: list[int], masks: list[int], at: int, state: State, best: int, matters: Matters) -> int:
+    """The first moment from the flip numbered ``at`` on at which a leaf turns that matters, or ``best`` if it is sooner."""
+    while t + flips[at] < best:  # the last flip is never
+        if matters(masks[at] ^ masks[at + 1], state):
+            return t + flips[at]
+        at += 1
+    return best
+
+
+def _by_age_of_one(placed: Placed, matters: Matters) -> Look:
     blank = blank_bits(placed)
     flips, masks = _age_table(placed)
 
-    def look(data: Data, now: int, _state: State) -> tuple[int, int]:
+    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         if data is None:
-            return blank, NEVER
+            return blank, best
         at = bisect_right(flips, now - data)
-        return masks[at], data + flips[at]
+        return masks[at], _first_that_matters(data, flips, masks, at, state, best, matters) if data + flips[at] < best else best
 
     return look
 
 
-def _by_age(placed: Placed) -> Look:
+def _by_age(placed: Placed, matters: Matters) -> Look:
     """Over times ascending: each leaf has its rank among the newest."""
     blank = blank_bits(placed)
     ages = [(bit, leaf.age) for bit, leaf in placed if leaf.age is not None]
     parts = [(age.rank, age.flip_ms, bit) for bit, age in ages]
     past = sum(bit for bit, age in ages if not age.young)
 
-    def look(data: Data, now: int, _state: State) -> tuple[int, int]:
+    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         if data is None:
-            return blank, NEVER
-        mask, due_ms, size = past, NEVER, len(data)
+            return blank, best
+        mask, size = past, len(data)
         for rank, flip_ms, bit in parts:
             if rank <= size:
                 end_ms = data[-rank] + flip_ms
                 if end_ms > now:
                     mask ^= bit
-                    if end_ms < due_ms:
-                        due_ms = end_ms
-        return mask, due_ms
+                    if end_ms < best and matters(bit, state):
+                        best = end_ms
+        return mask, best
 
     return look
 
@@ -280,32 +350,32 @@ def _by_value(placed: Placed) -> Look:
     def ask(data: Data, now: int, state: State) -> int:
         return sum(bit for bit, leaf in placed if leaf.truth(data, now, state))
 
-    def look(data: Data, now: int, state: State) -> tuple[int, int]:
+    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         value: Json = data[1] if data is not None else None
         if type(value) is not str:
-            return ask(data, now, state), NEVER
+            return ask(data, now, state), best
         mask = known.get(value)
         if mask is None:
             mask = ask(data, now, state)
             if len(known) < REMEMBERED_MAX:
                 known[value] = mask
-        return mask, NEVER
+        return mask, best
 
     return look
 
 
-def _each(placed: Placed) -> Look:
+def _each(placed: Placed, matters: Matters) -> Look:
     parts = [(bit, leaf.look or _look_of(leaf.truth, leaf.due)) for bit, leaf in placed]
 
-    def look(data: Data, now: int, state: State) -> tuple[int, int]:
-        mask, due_ms = 0, NEVER
+    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+        mask = 0
         for bit, ask in parts:
             holds, end_ms = ask(data, now, state)
             if holds:
                 mask |= bit
-            if end_ms < due_ms:
-                due_ms = end_ms
-        return mask, due_ms
+            if end_ms < best and matters(bit, state):
+                best = end_ms
+        return mask, best
 
     return look
 
