@@ -138,6 +138,8 @@ def decode_example(raw: bytes, known: FeatureList) -> Example:
     if example.features != known.version:
         raise RefusedError("bad_example", path="$.features", detail=f"expected feature list {known.version}, found {example.features}")
     check_finite(example.x, len(known.features))
+    if example.kind != "profile" and not example.model:
+        raise RefusedError("bad_example", path="$.model", detail="expected the model that it is for")
     if example.label not in (0, 1):
         raise RefusedError("bad_example", path="$.label", detail=f"expected 0 or 1, found {example.label}")
     return example

@@ -71,11 +71,12 @@ class Control(msgspec.Struct, omit_defaults=True):
 
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
     base64 and ``digest`` its name. ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
-    are those of its scorer. ``erase``: forget ``customer``. A repeated one is harmless. ``pin`` and ``unpin`` are for the learner, among
-    the examples: the model stays at ``version`` whatever is learned.
+    are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``. A
+    repeated one is harmless. ``pin`` and ``unpin`` are for the learner, among the examples: the model stays at ``version`` whatever is
+    learned.
     """
 
-    control: Literal["tick", "definitions", "model", "erase", "pin", "unpin"]
+    control: Literal["tick", "definitions", "model", "withdraw", "erase", "pin", "unpin"]
     version: int = 0
     digest: str = ""
     packed: str = ""
@@ -112,8 +113,10 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
             packed = bool(control.packed) and _BASE64.fullmatch(control.packed) is not None
             named = (("model", _MODEL_NAME.fullmatch(control.model) is not None),) if control.control == "model" else ()
             return *named, ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
-        case "pin" | "unpin":
-            return ("model", _MODEL_NAME.fullmatch(control.model) is not None), ("version", control.version >= 0)
+        case "pin" | "withdraw":
+            return ("model", _MODEL_NAME.fullmatch(control.model) is not None), ("version", control.version >= 1)
+        case "unpin":
+            return (("model", _MODEL_NAME.fullmatch(control.model) is not None),)
         case "erase":
             name = control.customer
             return (("customer", 0 < len(name) <= CUSTOMER_CHARS_MAX and _CONTROL_CHARACTERS.search(name) is None),)
@@ -129,6 +132,11 @@ def definitions_control(content: bytes, digest: str, version: int) -> bytes:
 def model_control(model: str, content: bytes, digest: str, version: int) -> bytes:
     """The record that switches a shard to this version of a model's scorer."""
     return _packed(Control("model", version=version, digest=digest, model=model), content)
+
+
+def withdraw_control(model: str, version: int) -> bytes:
+    """The record after which a model that served up to this version has nothing to say."""
+    return encode_control(Control("withdraw", version=version, model=model))
 
 
 def _packed(control: Control, content: bytes) -> bytes:

@@ -17,6 +17,7 @@ from streamer.flow.replay import Replay
 from streamer.flow.scoring import Scoring
 from streamer.flow.shard import Plans
 from streamer.flow.step import Rules, decode_body
+from streamer.segments import scored
 from streamer.segments.change import Clause, Reasons
 from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.explain import Explanation, explain
@@ -109,10 +110,13 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
         blob = (await store.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
         plans = Plans(store, settings.rules)
         plan = await plans.get(body.digest, shard)
-        scoring = Scoring(plan, await plans.scorers(body, shard)) if plan.definitions.models else None
+        models = plan.definitions.models
+        scoring = Scoring(plan, await plans.scorers(body, shard)) if models else None
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
         state = None if blob is None else decode_state(blob)
+        if state is not None:
+            scored.forget(state, scored.silent_slots(models, plan.slots, body.models))
         warming = frozenset(warming_leaves(plan, body.since_ms, now))
         return _explained(plan, state, now, warming, customer, scoring.in_words if scoring is not None else None), now
     finally:

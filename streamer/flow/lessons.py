@@ -15,13 +15,13 @@ import msgspec
 
 from streamer.customers.features import FEATURES
 from streamer.errors import HaltError, RefusedError
-from streamer.examples import MARK_MS, Example, decode_example
+from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
 from streamer.learning.base import Card
-from streamer.learning.said import Alert, Publish
-from streamer.segments.definitions import Definitions, content_digest, parse_definitions
+from streamer.learning.said import Alert, Publish, Withdraw
+from streamer.segments.definitions import content_digest, parse_definitions
 from streamer.segments.reads import left_out
 from streamer.stores.base import Checkpoint, Commit, Position, Store
-from streamer.wire import Control, LogRecord, decode_control
+from streamer.wire import Control, LogRecord, decode_control, model_control, withdraw_control
 
 from .shard import document_name
 
@@ -35,8 +35,9 @@ VERSION_KEY: Final = "definitions-version"
 class Taught(msgspec.Struct, array_like=True):
     """The body of the learner's checkpoint.
 
-    ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest. ``cards``: for whoever
-    asks how good the models are, without a learner.
+    ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest; without a digest that
+    version was withdrawn and none serves. ``cards``: for whoever asks how good the models are, without a learner. ``places``: by partition
+    the highest place whose example was taken; what is not above it is said again, by a relay that crashed or a former owner.
     """
 
     version: int = 0
@@ -45,6 +46,7 @@ class Taught(msgspec.Struct, array_like=True):
     current: dict[str, tuple[int, str]] = {}
     cards: dict[str, Card] = {}
     learned: int = 0
+    places: list[tuple[int, int]] = []
 
 
 encode_taught: Final = msgspec.msgpack.Encoder().encode
@@ -117,7 +119,8 @@ class Lessons:
         self.taught = taught
         self._store = store
         self._learner: Learner | None = None
-        self._definitions: Definitions | None = None
+        self._specs: dict[str, ModelSpec] = {}
+        self._told: dict[str, tuple[int, str]] = {}
         self.order = Order(shards)
 
     @classmethod
@@ -126,6 +129,7 @@ class Lessons:
         checkpoint = await store.acquire(LEARNER)
         taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
         taught.offsets = taught.offsets or [0] * shards
+        taught.places = taught.places or [(-1, -1)] * shards
         if len(taught.offsets) != shards:
             raise HaltError(f"the learner read {len(taught.offsets)} shards of examples, the settings say {shards}")
         lessons = cls(store, checkpoint, taught, shards)
@@ -143,11 +147,18 @@ class Lessons:
                 lesson.refused.append((item, item.what))
             elif isinstance(item.what, Control):
                 await self._obey(item.what)
-            else:
+            elif self._is_new(item.shard, item.what):
                 if item.what.kind == "mark" and item.what.definitions > self.taught.version:
                     await self._teach(item.what.definitions)
                 await self._learn(item.what, lesson)
         return lesson
+
+    def _is_new(self, shard: int, example: Example) -> bool:
+        place = (example.offset, example.ordinal)
+        if place <= self.taught.places[shard]:
+            return False
+        self.taught.places[shard] = place
+        return True
 
     async def _learn(self, example: Example, lesson: Lesson) -> None:
         if self._learner is None:
@@ -155,6 +166,9 @@ class Lessons:
         for said in self._learner.take(example):
             if isinstance(said, Alert):
                 lesson.alerts.append(said)
+                continue
+            if isinstance(said, Withdraw):
+                self.taught.current[said.model] = (said.version, "")
                 continue
             digest = content_digest(said.scorer)
             await self._store.put_document(scorer_document(said.model, said.version), said.scorer)
@@ -173,6 +187,25 @@ class Lessons:
             self._learner.pin(control.model, control.version)
             self.taught.current[control.model] = (control.version, content_digest(content))
 
+    async def news(self) -> list[bytes]:
+        """Control records for the shards: what serves by now, as far as it is not what this said before. At first that is everything, which
+        is harmless to repeat. HaltError when a scorer is not in the store."""
+        found: list[bytes] = []
+        for model, (version, digest) in sorted(self.taught.current.items()):
+            if self._told.get(model) == (version, digest):
+                continue
+            found.append(await self._record(model, version, digest))
+            self._told[model] = (version, digest)
+        return found
+
+    async def _record(self, model: str, version: int, digest: str) -> bytes:
+        if not digest:
+            return withdraw_control(model, version)
+        content = await self._store.get_document(scorer_document(model, version))
+        if content is None:
+            raise HaltError(f"version {version} of the model {model!r} is not in the store")
+        return model_control(model, content, digest, version)
+
     async def _teach(self, version: int) -> None:
         """Take up the definitions of a version: models that are still the same go on as they were."""
         named = await self._store.get_document(f"{VERSION_KEY}:{version}")
@@ -188,9 +221,11 @@ class Lessons:
             self._learner = Learner.restore(specs, FEATURES, dumped, zone=definitions.zone, left_out=out)
         else:
             self._learner = Learner(specs, FEATURES, zone=definitions.zone, left_out=out)
+        same = {spec.name for spec in specs if not self._specs or self._specs.get(spec.name) == spec}  # at first all: nothing was different
+        self._specs = {spec.name: spec for spec in specs}
         self.taught.version = version
-        known = {spec.name for spec in specs}
-        self.taught.current = {name: named for name, named in self.taught.current.items() if name in known}
+        self.taught.current = {name: named for name, named in self.taught.current.items() if name in same}
+        self._told = {name: named for name, named in self._told.items() if name in same}
 
     def cards(self) -> dict[str, Card]:
         """How good each model is by now."""

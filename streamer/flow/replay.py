@@ -14,10 +14,11 @@ from streamer.customers.state import State, decode_state
 from streamer.errors import StoreUnavailableError
 from streamer.learning.base import Card
 from streamer.learning.said import Alert, Publish
-from streamer.segments.definitions import Definitions, content_digest
+from streamer.segments import scored
+from streamer.segments.definitions import Definitions
 from streamer.segments.plan import Plan
 from streamer.stores.base import Store
-from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control, model_control
+from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
 from .lessons import VERSION_KEY, Lessons, read_item
 from .shard import Limits, Plans, Shard, document_name
@@ -141,9 +142,7 @@ class Replay:
         lesson = await self._lessons.take(self._lessons.order.ready())
         self.alerts += lesson.alerts
         self.published += lesson.published
-        newest = {publication.model: publication for publication in lesson.published}
-        for model, publication in sorted(newest.items()):
-            raw = model_control(model, publication.scorer, content_digest(publication.scorer), publication.version)
+        for raw in await self._lessons.news():
             await self._shard.process([LogRecord(self._shard.position.offset, self.body.log_time_ms, raw, control=True)])
 
     @property
@@ -162,12 +161,17 @@ class Replay:
             fetched = await self._store.fetch(0, chunk, until_ms=0, limit=0)
             for customer, blob in zip(chunk, fetched.states, strict=True):
                 if blob is not None:
-                    yield customer, decode_state(blob)
+                    yield customer, self._decoded(blob)
 
     async def state(self, customer: str) -> State | None:
         """One customer."""
         blob = (await self._store.fetch(0, [customer], until_ms=0, limit=0)).states[0]
-        return None if blob is None else decode_state(blob)
+        return None if blob is None else self._decoded(blob)
+
+    def _decoded(self, blob: bytes) -> State:
+        state = decode_state(blob)
+        scored.forget(state, self._shard.step.silent)
+        return state
 
 
 def example_record(output: Output) -> LogRecord:

@@ -199,7 +199,7 @@ class Shard:
             if isinstance(what, Control) and what.control == "definitions":
                 await self._switch(record, what)
                 at += 1
-            elif isinstance(what, Control) and what.control == "model":
+            elif isinstance(what, Control) and what.control in ("model", "withdraw"):
                 await self._switch_model(record, what)
                 at += 1
             else:
@@ -237,7 +237,7 @@ class Shard:
             if isinstance(what, Event):
                 last[what.customer] = index
             elif isinstance(what, Control):
-                if what.control in ("definitions", "model"):
+                if what.control in ("definitions", "model", "withdraw"):
                     return index, last
                 if what.customer:
                     last[what.customer] = index
@@ -322,11 +322,13 @@ class Shard:
         await self._commit(Position(record.offset + 1, 0))
 
     async def _switch_model(self, record: LogRecord, control: Control) -> None:
-        """Timers first, under the old scorer; then the new one serves. A repeated record is nothing."""
+        """Timers first, under the old scorer; then the new one serves, or none. A repeated record is nothing."""
         now = await self._fire_all(record)
         self.step.load({}, [])
         self.step.pass_time(now, record.offset)
-        if self.step.body.models.get(control.model) != (control.version, control.digest):
+        if control.control == "withdraw":
+            self.step.withdraw_model(control.model, control.version)
+        elif self.step.body.models.get(control.model) != (control.version, control.digest):
             try:
                 scorer, content = self._plans.read_scorer(control, self.step.plan)
             except RefusedError as error:

@@ -24,6 +24,7 @@ from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorer import Groups, Scorer
+from streamer.segments import scored
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from streamer.segments.judge import follow, judge, wake
 from streamer.segments.plan import Entry, Listener, Plan, Rule, warming_leaves
@@ -191,6 +192,8 @@ class Step:
             generation = self.body.generation
             if state.generation != generation and (self.previous is None or state.generation != generation - 1):
                 raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {generation}")
+            if self.silent and state.generation == generation:
+                scored.forget(state, self.silent)
         return state
 
     # time
@@ -224,8 +227,8 @@ class Step:
     def _wake(self, customer: str, state: State, offset: int) -> None:
         self.fired += 1
         now = state.armed_ms
-        scored = self._scoring.at_moment(state, self._moment(now, offset)) if self._scoring is not None else ()
-        changed = wake(self.plan, state, now, scored)
+        also = self._scoring.at_moment(state, self._moment(now, offset)) if self._scoring is not None else ()
+        changed = wake(self.plan, state, now, also)
         if changed:
             self._say_all(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
         self._arm(customer, state, state.armed_ms)
@@ -325,7 +328,9 @@ class Step:
     # models
 
     def _make_scoring(self) -> Scoring | None:
-        scoring = Scoring(self.plan, self._scorers) if self.plan.definitions.models else None
+        models = self.plan.definitions.models
+        scoring = Scoring(self.plan, self._scorers) if models else None
+        self.silent = scored.silent_slots(models, self.plan.slots, self._scorers)
         self._reasons = scoring.in_words if scoring is not None else None
         return scoring
 
@@ -344,6 +349,15 @@ class Step:
         """From here on this scorer serves. Customers are scored by it at their next scoring moment."""
         self.body.models = {**self.body.models, model: (version, digest)}
         self._scorers[model] = scorer
+        self._scoring = self._make_scoring()
+
+    def withdraw_model(self, model: str, version: int) -> None:
+        """From here on nothing up to this version serves: the model has nothing to say, and nobody enters or leaves for its sake."""
+        serving, _ = self.body.models.get(model, (version + 1, ""))
+        if serving > version:
+            return
+        self.body.models = {name: named for name, named in self.body.models.items() if name != model}
+        self._scorers.pop(model, None)
         self._scoring = self._make_scoring()
 
     # judging
@@ -462,13 +476,13 @@ class Step:
         self.previous, self.plan = self.plan, plan
         self.body.previous, self.body.digest = self.body.digest, plan.digest
         self.body.since_ms, self.body.sizes = since_ms, sizes
-        self._keep_models({spec.name: spec.kind for spec in plan.definitions.models})
+        self._keep_models({spec.name for spec in set(self.previous.definitions.models) & set(plan.definitions.models)})
         self.body.version, self.body.generation = version, self.body.generation + 1
         self._warming_at_ms, self._warming = -1, frozenset()
 
-    def _keep_models(self, kinds: Mapping[str, str]) -> None:
-        """Scorers of models that are no longer defined, or are something else now, serve no longer."""
-        self._scorers = {name: scorer for name, scorer in self._scorers.items() if kinds.get(name) == scorer.kind}
+    def _keep_models(self, same: Container[str]) -> None:
+        """Scorers of models that are no longer defined, or are to learn something else now, serve no longer."""
+        self._scorers = {name: scorer for name, scorer in self._scorers.items() if name in same}
         self.body.models = {name: named for name, named in self.body.models.items() if name in self._scorers}
         self._scoring = self._make_scoring()
 
@@ -480,6 +494,7 @@ class Step:
         assert self.previous is not None, "rejudge comes after switch"
         now, cause = self.body.log_time_ms, Cause("definitions", version=self.body.version)
         gone = self.plan.carry(state, self.previous)
+        scored.forget(state, self.silent)
         self.plan.settle(state, now)
         state.generation = self.body.generation
         self._touched.add(customer)

@@ -12,7 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from streamer.examples import Example, ModelSpec
-    from streamer.learning.said import Alert, Publish
+    from streamer.learning.said import Said
 
 
 class Decile(msgspec.Struct, frozen=True):
@@ -77,11 +77,11 @@ class Student(Protocol):
 
     spec: ModelSpec
 
-    def take(self, example: Example) -> list[Publish | Alert]:
+    def take(self, example: Example) -> list[Said]:
         """Learn or judge one example, which is not touched. Its numbers are finite and as many as there are features."""
         ...
 
-    def at_mark(self, at_ms: int) -> list[Publish | Alert]:
+    def at_mark(self, at_ms: int) -> list[Said]:
         """A full minute of log time is over and complete. Only here may anything be published."""
         ...
 

@@ -19,7 +19,7 @@ from streamer.learning.dice import Dice
 from streamer.learning.kmeans import Clusters, cluster, nearest, settle
 from streamer.learning.matching import Matched, match
 from streamer.learning.reservoir import Reservoir
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Alert, Publish, Said
 from streamer.learning.scorer_groups import Group, GroupsContent
 from streamer.learning.scoring import canonical
 from streamer.learning.space import HOURS_OF, Projector, Space, fit
@@ -69,7 +69,7 @@ class GroupsStudent:
         self._published: list[list[float]] = []
         self._at_ms = 0
 
-    def take(self, example: Example) -> list[Publish | Alert]:
+    def take(self, example: Example) -> list[Said]:
         """Learn a profile."""
         if example.kind != "profile" or (self.spec.exclude and self.spec.exclude in example.seeds):
             return []
@@ -79,7 +79,7 @@ class GroupsStudent:
             self._drift(self._project(example.x))
         return []
 
-    def at_mark(self, at_ms: int) -> list[Publish | Alert]:
+    def at_mark(self, at_ms: int) -> list[Said]:
         """Begin, begin anew, or publish what has drifted."""
         self._at_ms = at_ms
         if not self._centres:
@@ -163,7 +163,7 @@ class GroupsStudent:
         self._morning = [list(centre) for centre in self._centres]
         self._reach = [DRIFT_DAY_MOST * _to_nearest(at, self._centres) for at in range(len(self._centres))]
 
-    def _seed(self, at_ms: int) -> list[Publish | Alert]:
+    def _seed(self, at_ms: int) -> list[Said]:
         rows = self._sample.rows()
         self._set_space(fit(rows, self._features, self._left_out))
         points = [self._project(row) for row in rows]
@@ -172,7 +172,7 @@ class GroupsStudent:
         self._settle_in(at_ms, found, rows)
         return [self._publish(at_ms)]
 
-    def _seed_anew(self, at_ms: int) -> list[Publish | Alert]:
+    def _seed_anew(self, at_ms: int) -> list[Said]:
         rows = self._sample.rows()
         points = [self._project(row) for row in rows]
         now = nearest(points, self._centres)
@@ -194,7 +194,7 @@ class GroupsStudent:
         self._settle_in(at_ms, found, rows)
         return [*self._news(at_ms, matched, numbers, shares), self._publish(at_ms)]
 
-    def _keep(self, at_ms: int, cost: float) -> list[Publish | Alert]:
+    def _keep(self, at_ms: int, cost: float) -> list[Said]:
         """The groups that there are still fit: only their centres have drifted."""
         self._cost_seeded = self._cost = max(cost, COST_LEAST)
         self._seeded_ms = at_ms
@@ -249,7 +249,7 @@ class GroupsStudent:
             news.append(alert("group_new", 0.0, after[new], f"“{now[new]}” is new, {100 * after[new]:.0f} % of customers: {told}"))
         return news
 
-    def _publish_moved(self, at_ms: int) -> list[Publish | Alert]:
+    def _publish_moved(self, at_ms: int) -> list[Said]:
         moved = max(dist(now, then) for now, then in zip(self._centres, self._published, strict=True))
         return [self._publish(at_ms)] if moved >= MOVED_LEAST else []
 

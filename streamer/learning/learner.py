@@ -17,17 +17,19 @@ from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
 from streamer.learning.base import Card, Student
 from streamer.learning.propensity import Limits, Propensity
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Publish, Said, Withdraw
 from streamer.learning.snapshot import SCHEMA, decode_state, encode_state
 
 RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
 
 
 class Pin(msgspec.Struct):
-    """A model kept at a version by hand (0: to be let go at the next mark), and the newest scorer that was held back since."""
+    """A model kept at a version by hand (0: to be let go at the next mark), and what was held back since: the newest scorer, or that none
+    serves any more."""
 
     version: int
     held: Publish | None = None
+    withdrawn: Withdraw | None = None
 
 
 HOMES: Final = {  # where each kind's student lives; read when a definitions file first asks for one
@@ -71,9 +73,9 @@ class Learner:
             return {"left_out": self._left_out.get(spec.name, ())}
         return {"limits": self.limits} if spec.kind in ("purchase", "churn", "value") else {}
 
-    def take(self, example: Example) -> list[Publish | Alert]:
+    def take(self, example: Example) -> list[Said]:
         """One example, in the order of ``merge_key``. What is said is a function of the examples so far."""
-        said: list[Publish | Alert] = []
+        said: list[Said] = []
         minute = example.at_ms // MARK_MS
         if minute > self._minute:
             if self._minute >= 0:
@@ -93,25 +95,29 @@ class Learner:
                 said += student.take(example)
         return said
 
-    def _at_mark(self, at_ms: int) -> list[Publish | Alert]:
-        said: list[Publish | Alert] = list(self._surges.at_mark(at_ms))
+    def _at_mark(self, at_ms: int) -> list[Said]:
+        said: list[Said] = list(self._surges.at_mark(at_ms))
         for name, student in self.students.items():
             pin = self._pins.get(name)
             for one in student.at_mark(at_ms):
                 if pin is not None and isinstance(one, Publish):
-                    pin.held = one
+                    pin.held, pin.withdrawn = one, None
+                elif pin is not None and isinstance(one, Withdraw):
+                    pin.held, pin.withdrawn = None, one
                 else:
                     said.append(one)
         for name, pin in sorted(self._pins.items()):
             if pin.version == 0:
                 del self._pins[name]
-                said += [pin.held] if pin.held is not None else []
+                said += [one for one in (pin.held, pin.withdrawn) if one is not None]
         return said
 
     def pin(self, model: str, version: int) -> None:
         """Keep a model at a version: nothing is published for it until ``unpin``. Learning goes on. KeyError for an unknown model."""
-        held = self._pins[model].held if model in self._pins else None
-        self._pins[self.students[model].spec.name] = Pin(version, held)
+        card, before = self.students[model].card(), self._pins.get(model, Pin(0))
+        if model not in self._pins and card.version and card.state == "not ready":
+            before.withdrawn = Withdraw(model, card.version, max(0, self._minute) * MARK_MS, card.why)
+        self._pins[model] = Pin(version, before.held, before.withdrawn)
 
     def unpin(self, model: str) -> None:
         """Publish again: at the next mark what was held back, then as usual."""

@@ -21,7 +21,7 @@ from streamer.learning.logistic import Logistic
 from streamer.learning.quantiles import table_of
 from streamer.learning.ranking import Ranking
 from streamer.learning.reservoir import Reservoir
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Publish, Said, Withdraw
 from streamer.learning.scorer_lookalike import LookalikeContent
 from streamer.learning.scoring import canonical
 from streamer.learning.space import Projector, Space, fit
@@ -62,10 +62,11 @@ class LookalikeStudent:
         self._members_most = 0  # seen in any one day: they are different people, as a profile comes once a day
         self._learned = 0
         self._version = 0
+        self._withdrawn = False
         self._published_ms: int | None = None
         self._at_ms = 0
 
-    def take(self, example: Example) -> list[Publish | Alert]:
+    def take(self, example: Example) -> list[Said]:
         """Judge and learn a profile; of a mark take the size of the seed."""
         if example.kind == "mark":
             if self.spec.seed in example.sizes:
@@ -84,12 +85,20 @@ class LookalikeStudent:
             self._model = Logistic(self._space_width())
         return []
 
-    def at_mark(self, at_ms: int) -> list[Publish | Alert]:
-        """Publish, if a day is over and there is something to vouch for."""
+    def at_mark(self, at_ms: int) -> list[Said]:
+        """Publish, if a day is over and there is something to vouch for; withdraw what cannot be vouched for any more."""
         pause = DAY_MS if self._version else HOUR_MS
         due = at_ms // pause != self._at_ms // pause
         self._at_ms = at_ms
-        return [self._publish(at_ms)] if due and not self._why_not() else []
+        if not due:
+            return []
+        why = self._why_not()
+        if not why:
+            return [self._publish(at_ms)]
+        if not self._version or self._withdrawn:
+            return []
+        self._withdrawn = True
+        return [Withdraw(self.spec.name, self._version, at_ms, f"{self.spec.name}: {why}")]
 
     def card(self) -> Card:
         """``auc`` is that of the ranking on profiles that it had not learned yet; ``auc_low`` what it surely is above."""
@@ -131,6 +140,7 @@ class LookalikeStudent:
                 self._published_ms,
                 self._at_ms,
             ],
+            "withdrawn": self._withdrawn,
         }
 
     @classmethod
@@ -147,6 +157,7 @@ class LookalikeStudent:
         student._sizes = {int(shard): int(size) for shard, size in dumped["sizes"]}
         student._day, student._day_members, student._members_most, *counts = dumped["counts"]
         student._learned, student._version, student._published_ms, student._at_ms = counts
+        student._withdrawn = dumped.get("withdrawn", False)  # older snapshots do not say
         return student
 
     def _count_members(self, at_ms: int, inside: bool) -> None:
@@ -175,6 +186,7 @@ class LookalikeStudent:
     def _publish(self, at_ms: int) -> Publish:
         assert self._space is not None
         self._version += 1
+        self._withdrawn = False
         self._published_ms = at_ms
         others, members = self._others.rows(), self._members.rows()
         points, inside = [self._project(row) for row in others], [self._project(row) for row in members]

@@ -24,7 +24,7 @@ from streamer.learning.evaluation import Window
 from streamer.learning.linear import OnlineLinear, Recipe
 from streamer.learning.quantiles import table_of
 from streamer.learning.roster import BASELINE, DAY_MS, POSITIVES_TO_BE_READY, WEEK_MS, Candidate, Judged, Roster
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Alert, Publish, Said, Withdraw
 from streamer.learning.sample import Sample
 from streamer.learning.scorer_linear import Content, Form, Sum, chance_of, decode_linear, describe_features, loss_of
 from streamer.learning.scoring import canonical
@@ -67,6 +67,7 @@ class Propensity:
         self.recalibration = Recalibration()
         self.probe = Probe([])
         self.version = 0
+        self.withdrawn = False  # the version that served serves no longer
         self.refused: Refused | None = None
         self._waiting: list[tuple[tuple[float, ...], int]] = []  # the first examples, until there are bins
         self._early = Alignment(spec.window_ms)
@@ -81,7 +82,7 @@ class Propensity:
         self._forked_ms = 0
         self._looked_ms = 0  # at the bins
 
-    def take(self, example: Example) -> list[Publish | Alert]:
+    def take(self, example: Example) -> list[Said]:
         """Learn or judge one example."""
         if example.kind == "train":
             self._train(example)
@@ -151,14 +152,14 @@ class Propensity:
     def _after_judging(self, example: Example, judged: Judged) -> None:
         """For students that learn from mature examples too."""
 
-    def at_mark(self, at_ms: int) -> list[Publish | Alert]:
+    def at_mark(self, at_ms: int) -> list[Said]:
         """Watch for drift, let a better one take over, and publish what is fit to serve."""
         self._at_ms = at_ms
         self._learn_due(at_ms)
         roster = self.roster
         if roster is None:
             return []
-        said: list[Publish | Alert] = []
+        said: list[Said] = []
         self.recalibration.at_mark()
         said += self._watch(roster, at_ms)
         said += self._settle(roster, at_ms)
@@ -169,7 +170,7 @@ class Propensity:
             said += self._publish(roster, at_ms)
         return said
 
-    def _watch(self, roster: Roster, at_ms: int) -> list[Publish | Alert]:
+    def _watch(self, roster: Roster, at_ms: int) -> list[Said]:
         alarm = self.drift.at_mark(at_ms)
         if alarm is None:
             return []
@@ -181,14 +182,18 @@ class Propensity:
             text += f"; {forked} trains beside {roster.champion}, which goes on serving"
         return [Alert("drift", self.spec.name, at_ms, before, after, text)]
 
-    def _settle(self, roster: Roster, at_ms: int) -> list[Publish | Alert]:
-        said: list[Publish | Alert] = []
+    def _settle(self, roster: Roster, at_ms: int) -> list[Said]:
+        said: list[Said] = []
         was_ready = roster.ready
         if roster.settle_readiness() != was_ready:
             kind = "ready" if roster.ready else "not_ready"
             how = "beats" if roster.ready else "no longer beats"
             gain = round(-roster.gain_of(BASELINE), 6)
-            said.append(Alert(kind, self.spec.name, at_ms, 0.0, gain, f"{self.spec.name} {how} the base rate by {gain:.5f} of log loss"))
+            text = f"{self.spec.name} {how} the base rate by {gain:.5f} of log loss"
+            said.append(Alert(kind, self.spec.name, at_ms, 0.0, gain, text))
+            if not roster.ready and self.version and not self.withdrawn:
+                self.withdrawn = True
+                said.append(Withdraw(self.spec.name, self.version, at_ms, text))
         promoted = roster.promote(at_ms)
         if promoted is not None:
             before, comparison = promoted
@@ -231,9 +236,10 @@ class Propensity:
         known = roster.positives
         if known < POSITIVES_TO_BE_READY:
             return f"too few outcomes: {known} of {POSITIVES_TO_BE_READY}"
-        return f"does not beat the base rate for sure: {-roster.gain_of(BASELINE):+.5f} of log loss"
+        withdrawn = f"version {self.version} was withdrawn: " if self.withdrawn else ""
+        return f"{withdrawn}does not beat the base rate for sure: {-roster.gain_of(BASELINE):+.5f} of log loss"
 
-    def _publish(self, roster: Roster, at_ms: int) -> list[Publish | Alert]:
+    def _publish(self, roster: Roster, at_ms: int) -> list[Said]:
         self._tried_ms = at_ms
         self._since = 0
         content = self._content(roster)
@@ -242,18 +248,19 @@ class Propensity:
         refusal = self.probe.refusal(scorer, self._recent)
         if refusal is not None:
             return self._keep_aside(refusal, content.version, raw, at_ms)
-        self.version = content.version
+        self.version, self.withdrawn = content.version, False
         self.probe.before = scorer
         self._published_ms = at_ms
         return [Publish(self.spec.name, self.version, raw, self.card())]
 
-    def _keep_aside(self, refusal: Refusal, version: int, raw: bytes, at_ms: int) -> list[Publish | Alert]:
+    def _keep_aside(self, refusal: Refusal, version: int, raw: bytes, at_ms: int) -> list[Said]:
         known = self.refused is not None and self.refused.version == version
         self.refused = Refused(at_ms, version, f"{refusal.word}: {refusal.text}", raw.decode())
         if known:
             return []  # one alert until something is published again
         before, after = round(refusal.before, 6), round(refusal.after, 6)
-        text = f"a new scorer of {self.spec.name} was refused ({refusal.text}); version {self.version} goes on serving"
+        serving = "none serves" if self.withdrawn else f"version {self.version} goes on serving"
+        text = f"a new scorer of {self.spec.name} was refused ({refusal.text}); {serving}"
         return [Alert("refused", self.spec.name, at_ms, before, after, text)]
 
     def accept(self) -> None:
@@ -325,6 +332,7 @@ class Propensity:
             "recalibration": self.recalibration.dump(),
             "probe": self.probe.dump(),
             "version": self.version,
+            "withdrawn": self.withdrawn,
             "refused": msgspec.to_builtins(self.refused),
             "waiting": [[list(x), label] for x, label in self._waiting],
             "early": self._early.dump(),
@@ -343,7 +351,7 @@ class Propensity:
         student.drift = DriftDetector.restore(dumped["drift"])
         student.recalibration = Recalibration.restore(dumped["recalibration"])
         student.probe = Probe.restore(dumped["probe"])
-        student.version = dumped["version"]
+        student.version, student.withdrawn = dumped["version"], dumped.get("withdrawn", False)  # older snapshots do not say
         student.refused = msgspec.convert(dumped["refused"], Refused | None)
         student._waiting = [(tuple(map(float, x)), label) for x, label in dumped["waiting"]]
         student._early = Alignment.restore(spec.window_ms, dumped["early"])

@@ -1,4 +1,4 @@
-"""What the learner says, and all that it says: a new scorer, or that something changed."""
+"""What the learner says, and all that it says: a new scorer, that none serves any more, or that something changed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ class Publish(msgspec.Struct, frozen=True):
     card: Card
 
 
+class Withdraw(msgspec.Struct, frozen=True):
+    """A model that served up to ``version`` can no longer be vouched for: until it publishes again it has nothing to say."""
+
+    model: str
+    version: int
+    at_ms: int
+    why: str
+
+
 class Alert(msgspec.Struct, frozen=True):
     """Something that a person should know. ``subject`` is a model or a segment; ``before`` and ``after`` the figure that moved.
 
@@ -28,3 +37,6 @@ class Alert(msgspec.Struct, frozen=True):
     before: float
     after: float
     text: str
+
+
+Said = Publish | Withdraw | Alert

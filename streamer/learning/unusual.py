@@ -19,7 +19,7 @@ from streamer.learning.kmeans import cluster
 from streamer.learning.quantiles import table_of
 from streamer.learning.reservoir import Reservoir
 from streamer.learning.robots import RULES, Rule, known_rules
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Publish, Said
 from streamer.learning.scorer_unusual import Kind, Rules, Tree, UnusualContent, emptiness, off_kind
 from streamer.learning.scoring import canonical
 from streamer.learning.space import Projector, Space, fit
@@ -63,7 +63,7 @@ class UnusualStudent:
         self._published_ms: int | None = None
         self._at_ms = 0
 
-    def take(self, example: Example) -> list[Publish | Alert]:
+    def take(self, example: Example) -> list[Said]:
         """Learn a profile, unless a rule knows it for a machine's."""
         if example.kind != "profile" or (self.spec.exclude and self.spec.exclude in example.seeds):
             return []
@@ -76,7 +76,7 @@ class UnusualStudent:
             self._learn(self._spaces, off_kind(self._kinds, self._project(example.x)))
         return []
 
-    def at_mark(self, at_ms: int) -> list[Publish | Alert]:
+    def at_mark(self, at_ms: int) -> list[Said]:
         """Publish what is new."""
         day_over = at_ms // DAY_MS != self._at_ms // DAY_MS
         hour_over = at_ms // HOUR_MS != self._at_ms // HOUR_MS

@@ -43,9 +43,9 @@ class Clause(msgspec.Struct, omit_defaults=True):
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
-    """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure, a merge."""
+    """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure."""
 
-    kind: Literal["event", "timer", "definitions", "erase", "merge"]
+    kind: Literal["event", "timer", "definitions", "erase"]
     id: str | None = None
     due: Instant | None = None
     version: int | None = None

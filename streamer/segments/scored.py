@@ -7,7 +7,7 @@ asks it is not judged at all: nobody enters it and nobody leaves it for want of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -48,6 +48,19 @@ def matures_ms(spec: ModelSpec, data: Data) -> int:
     if data[STAGE] == OPEN and spec.window_ms:
         return data[AT] + spec.window_ms
     return data[AT] + spec.horizon_ms
+
+
+def silent_slots(models: tuple[ModelSpec, ...], slots: dict[str, int], in_force: Container[str]) -> tuple[int, ...]:
+    """The memories of scores that nothing vouches for: the model has no scorer, or none any more."""
+    return tuple(slots[score_key(spec.name)] for spec in models if spec.name not in in_force)
+
+
+def forget(state: State, silent: tuple[int, ...]) -> None:
+    """Let go of such scores. Done whenever a state is read, so a withdrawn model is silent everywhere at once."""
+    for slot in silent:
+        if slot in state.slots:
+            del state.slots[slot]
+            state.truths.pop(slot, None)
 
 
 def moments(models: tuple[ModelSpec, ...], slots: dict[str, int]) -> Iterator[Leaf]:

@@ -13,20 +13,19 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
-import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from mode import Service
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedError, StoreError
-from streamer.flow.lessons import Item, Lesson, Lessons, read_item, scorer_document
-from streamer.learning.said import Alert
+from streamer.flow.lessons import Item, Lesson, Lessons, read_item
+from streamer.learning.alerts import alert_event, encode_alert
 from streamer.settings import Settings
 from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.values import time_text
-from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, model_control, raw_text
+from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, raw_text
 
 from .kafka import connection, log_record, send_control
 
@@ -37,29 +36,6 @@ AGAIN_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 1.0
 SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
 AHEAD_MAX: Final = 50_000  # examples of a shard held while another shard's minute is not over
-
-encode_alert: Final = msgspec.json.Encoder().encode
-
-
-class AlertEvent(msgspec.Struct):
-    """An alert as a CloudEvent 1.0 in structured JSON. The id is the same when it is said again."""
-
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: str
-    data: dict[str, Any]
-    specversion: str = "1.0"
-    datacontenttype: str = "application/json"
-
-
-def alert_event(alert: Alert, source: str) -> AlertEvent:
-    """``model.drift``, ``segment.surge`` and their kin."""
-    data = {"before": alert.before, "after": alert.after, "text": alert.text}
-    return AlertEvent(
-        f"{alert.kind}-{alert.subject}-{alert.at_ms}", source, f"alert.{alert.kind}", alert.subject, time_text(alert.at_ms), data
-    )
 
 
 class LearnerService(Service):
@@ -97,8 +73,7 @@ class LearnerService(Service):
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
         lessons = self._lessons = await Lessons.acquire(self._store, self.settings.shards)
-        for model, (version, digest) in sorted(lessons.taught.current.items()):
-            await self._switch(model, version, digest)
+        await self._tell_shards(lessons)
         consumer = AIOKafkaConsumer(
             **connection(self.settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200
         )
@@ -119,16 +94,14 @@ class LearnerService(Service):
         self._balance(consumer, lessons)
         for partition, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
             lessons.order.add([read_item(partition.partition, log_record(record)) for record in records])
-        items, published = lessons.order.ready(), False
+        items, before = lessons.order.ready(), dict(lessons.taught.current)
         for start in range(0, len(items), SLICE):
             lesson = await lessons.take(items[start : start + SLICE])
-            published |= bool(lesson.published)
             await self._tell(lesson)
             await asyncio.sleep(0)
-        if published or (items and monotonic() - self._committed > COMMIT_SECONDS):
+        if lessons.taught.current != before or (items and monotonic() - self._committed > COMMIT_SECONDS):
             await self._commit(lessons)
-            for model, (version, digest) in sorted(lessons.taught.current.items()) if published else ():
-                await self._switch(model, version, digest)
+            await self._tell_shards(lessons)
 
     def _balance(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
         """Read no further in a shard that is far ahead of the others."""
@@ -164,8 +137,7 @@ class LearnerService(Service):
         letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(item.record.value), time_text(item.record.arrival_ms))
         await self._producer.send_and_wait(self.settings.topic(DEAD_LETTERS), encode_dead_letter(letter), partition=item.shard)
 
-    async def _switch(self, model: str, version: int, digest: str) -> None:
-        content = await self._store.get_document(scorer_document(model, version))
-        if content is None:
-            raise HaltError(f"version {version} of the model {model!r} is not in the store")
-        await send_control(self._producer, self.settings, model_control(model, content, digest, version), range(self.settings.shards))
+    async def _tell_shards(self, lessons: Lessons) -> None:
+        """Only what is committed: a learner that starts again must not come to something else than the shards were told."""
+        for raw in await lessons.news():
+            await send_control(self._producer, self.settings, raw, range(self.settings.shards))

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from streamer.examples import MARK_MS, Example, Feature, FeatureList, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Publish, Said
 from streamer.learning.scorer import Scorer, decode_scorer
 
 HOUR_MS = 3_600_000
@@ -146,9 +146,9 @@ class Step:
             yield example
 
 
-def play(learner: Learner, step: Step, of: Iterable[Moment]) -> list[Publish | Alert]:
+def play(learner: Learner, step: Step, of: Iterable[Moment]) -> list[Said]:
     """Learn from all, and serve each new scorer from the moment it is published."""
-    heard: list[Publish | Alert] = []
+    heard: list[Said] = []
     for example in step.examples(of):
         for one in learner.take(example):
             heard.append(one)

@@ -18,7 +18,7 @@ from streamer.examples import ModelSpec
 from streamer.learning.dice import Dice
 from streamer.learning.groups import DRIFT_DAY_MOST, GroupsStudent
 from streamer.learning.kmeans import cluster
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Alert, Publish, Said
 from streamer.learning.scorer_groups import CLEARLY, GroupsContent, GroupsScorer, decode_groups
 from streamer.learning.space import Projector
 from tests.learning.shop import DAY_MS, FEATURES, START_MS, nobody_in_particular, people, person, profile
@@ -34,12 +34,12 @@ class Shop:
         self.student = student or GroupsStudent(SPEC, FEATURES)
         self.at_ms = START_MS
         self.offset = 0
-        self.said: list[Publish | Alert] = []
+        self.said: list[Said] = []
         self.scorer: GroupsScorer | None = None
 
-    def day(self, rows: Sequence[Row], seeds: Sequence[str] = ()) -> list[Publish | Alert]:
+    def day(self, rows: Sequence[Row], seeds: Sequence[str] = ()) -> list[Said]:
         """Profiles, then the mark that ends the day."""
-        said: list[Publish | Alert] = []
+        said: list[Said] = []
         for row in rows:
             said += self.student.take(profile(row, self.at_ms, self.offset, seeds=seeds))
             self.offset += 1

@@ -6,7 +6,9 @@ import msgspec
 
 from streamer.examples import MARK_MS, Example, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.said import Alert, Publish
+from streamer.learning.propensity import Propensity
+from streamer.learning.roster import BASELINE
+from streamer.learning.said import Alert, Publish, Said, Withdraw
 from tests.learning.golden.make import FEATURES, LIMITS, SPECS, examples
 
 
@@ -47,7 +49,7 @@ def test_every_publication_carries_the_card_of_its_moment() -> None:
 def test_sizes_of_segments_reach_the_watch_over_surges() -> None:
     """A segment that triples against its own habits is said, with before and after."""
     learner = Learner((), FEATURES)
-    heard: list[Publish | Alert] = []
+    heard: list[Said] = []
     for minute in range(6 * 7 * 24 * 60 // 10):
         size = 300 if minute > 6_000 else 100 + minute % 3
         mark = Example("mark", 0, minute, 0, minute * 10 * MARK_MS, sizes={"vip": size})
@@ -57,3 +59,60 @@ def test_sizes_of_segments_reach_the_watch_over_surges() -> None:
     assert {"vip"} == {one.subject for one in alerts}
     assert all(one.after > one.before for one in alerts)
     assert Learner.restore((), FEATURES, learner.dump()).dump() == learner.dump()
+
+
+def fallen(learner: Learner) -> None:
+    """Outcomes on which the champion of ``purchase`` was far worse than the base rate."""
+    student = learner.students["purchase"]
+    assert isinstance(student, Propensity)
+    assert student.roster is not None
+    comparison = student.roster._comparisons[BASELINE]  # pyright: ignore[reportPrivateUsage]
+    for _ in range(50 * (1 + comparison.gain.count)):
+        comparison.add(-2.0, 2.0, 0)
+
+
+def learned() -> tuple[Learner, list[Example]]:
+    """A learner that has published ``purchase``, and the marks of the minutes after."""
+    learner = Learner(SPECS[:1], FEATURES, LIMITS)
+    last = 0
+    for example in examples(0, 900):
+        learner.take(example)
+        last = example.at_ms
+    assert learner.cards()["purchase"].state == "ready"
+    fallen(learner)
+    return learner, [Example("mark", 0, 1_000_000 + at, 0, last + at * MARK_MS) for at in range(1, 6)]
+
+
+def test_a_model_that_falls_behind_the_base_rate_is_withdrawn_once() -> None:
+    """Its scores are worth less than knowing nothing: it must not go on serving."""
+    learner, marks = learned()
+    version = learner.cards()["purchase"].version
+    said = [one for mark in marks for one in learner.take(mark)]
+    assert [(one.model, one.version, one.at_ms) for one in said if isinstance(one, Withdraw)] == [
+        ("purchase", version, marks[0].at_ms // MARK_MS * MARK_MS)
+    ]
+    assert [one.kind for one in said if isinstance(one, Alert)] == ["not_ready"]
+    card = learner.cards()["purchase"]
+    assert card.state == "not ready"
+    assert f"version {version} was withdrawn" in card.why
+    again = Learner.restore(SPECS[:1], FEATURES, learner.dump(), LIMITS)
+    assert again.cards() == learner.cards()
+
+
+def test_a_pinned_model_is_withdrawn_only_when_it_is_let_go() -> None:
+    """Somebody wants this version whatever is learned; afterwards what was learned holds again."""
+    learner, marks = learned()
+    learner.pin("purchase", 1)
+    assert not [one for mark in marks[:2] for one in learner.take(mark) if isinstance(one, Withdraw)]
+    learner = Learner.restore(SPECS[:1], FEATURES, learner.dump(), LIMITS)
+    learner.unpin("purchase")
+    assert [one.model for mark in marks[2:] for one in learner.take(mark) if isinstance(one, Withdraw)] == ["purchase"]
+
+
+def test_a_model_pinned_after_it_was_withdrawn_is_withdrawn_again_when_it_is_let_go() -> None:
+    """Between the two it serves by somebody's will alone."""
+    learner, marks = learned()
+    assert [one for mark in marks[:2] for one in learner.take(mark) if isinstance(one, Withdraw)]
+    learner.pin("purchase", 1)
+    learner.unpin("purchase")
+    assert [one.model for mark in marks[2:] for one in learner.take(mark) if isinstance(one, Withdraw)] == ["purchase"]

@@ -18,7 +18,7 @@ from streamer.learning.scoring import Reason
 from streamer.segments.change import Change, decode_change
 from streamer.segments.definitions import content_digest, parse_definitions
 from streamer.stores.memory import MemoryStore
-from streamer.wire import CHANGES, EXAMPLES, TICK, LogRecord, Output, definitions_control, model_control
+from streamer.wire import CHANGES, EXAMPLES, TICK, LogRecord, Output, definitions_control, model_control, withdraw_control
 
 HOUR, DAY = 3_600_000, 86_400_000
 T0 = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -58,7 +58,7 @@ class Stub:
 class Story:
     """Records into one shard, outputs out of it."""
 
-    def __init__(self, *, batch: int = 1_000) -> None:
+    def __init__(self, *, batch: int = 1_000, definitions: str = DEFINITIONS) -> None:
         self.store, self.rules = MemoryStore(), Rules(shards=1)
         self.limits = Limits(records=batch)
         self.shard = self._run(
@@ -66,8 +66,7 @@ class Story:
         )
         self.outputs: list[Output] = []
         self.records: list[LogRecord] = []
-        definitions = parse_definitions(DEFINITIONS)
-        self._add(0, definitions_control(definitions.content(), definitions.digest, 1), control=True)
+        self.define(-T0, definitions)
 
     @staticmethod
     def _run(work: Any) -> Any:
@@ -86,6 +85,13 @@ class Story:
 
     def model(self, after_ms: int, version: int = 1, content: bytes = b"{}") -> None:
         self._add(T0 + after_ms, model_control("purchase", content, content_digest(content), version), control=True)
+
+    def withdraw(self, after_ms: int, version: int = 1) -> None:
+        self._add(T0 + after_ms, withdraw_control("purchase", version), control=True)
+
+    def define(self, after_ms: int, text: str, version: int = 1) -> None:
+        definitions = parse_definitions(text)
+        self._add(T0 + after_ms, definitions_control(definitions.content(), definitions.digest, version), control=True)
 
     def tell(self) -> Story:
         position = self.shard.position.offset
@@ -255,3 +261,100 @@ def test_a_damaged_scorer_is_a_dead_letter_and_the_old_one_goes_on_serving(monke
     story.tell()
     assert story.shard.step.body.counts["bad_control"] == 1
     assert said(story.changes()) == [("hot", "entered", "2026-01-01T01:00:00.000Z")]
+
+
+TIMED = """
+models:
+  purchase: {kind: purchase, horizon: 24h, window: 4h}
+  churn: {kind: churn, horizon: 3d}
+segments:
+  hot: {for: likely to buy, when: 'score("purchase") >= 0.5'}
+  dozing: {for: likely to buy and silent, when: 'score("purchase") >= 0.5 and idle("*") >= "2h"'}
+  asleep: {for: silent, when: 'idle("*") >= "3h"'}
+"""
+
+
+def test_a_withdrawn_model_has_nothing_to_say_and_nobody_moves_for_its_sake() -> None:
+    """Not ready is not false, for timers neither: who is inside stays, and no old score lets anybody in."""
+    story = Story(definitions=TIMED)
+    story.model(0)
+    story.event(HOUR, "ann", "Product Added")
+    story.withdraw(2 * HOUR)
+    story.tick(7 * HOUR)
+    story.event(8 * HOUR, "ann", "Order Completed", properties={"total": 3})
+    story.event(8 * HOUR, "bob", "Product Added")
+    story.tell()
+    assert [(c.subject, *said([c])[0][:2]) for c in story.changes()] == [
+        ("ann", "hot", "entered"),
+        ("ann", "asleep", "entered"),
+        ("ann", "asleep", "exited"),
+    ]
+    assert story.shard.step.body.models == {}
+    story.model(9 * HOUR, 2, b"[]")
+    story.event(10 * HOUR, "ann", "Product Viewed")
+    story.event(10 * HOUR, "bob", "Product Viewed")
+    story.tell()
+    assert [(c.subject, *said([c])[0][:2]) for c in story.changes()[3:]] == [("ann", "hot", "exited"), ("bob", "hot", "entered")]
+
+
+def test_what_is_withdrawn_is_not_served_to_examples() -> None:
+    """Coverage would count scores that nobody stands behind."""
+    story = Story(definitions=TIMED)
+    story.model(0)
+    story.event(HOUR, "ann", "Product Added")
+    story.event(HOUR, "bob", "Product Added")
+    story.withdraw(2 * HOUR)
+    story.event(26 * HOUR, "ann", "Product Viewed")
+    story.tick(3 * DAY)
+    story.tell()
+    matured = [(e.t_ms - T0, e.score, e.version) for e in story.examples("mature", "purchase")]
+    assert matured == [(HOUR, 9_000, 1), (HOUR, 9_000, 1), (26 * HOUR, None, 0)]
+
+
+@pytest.mark.parametrize(("version", "withdrawn", "serves"), [(2, 1, True), (2, 2, False), (1, 2, False)])
+def test_a_withdrawal_that_comes_late_does_not_touch_a_newer_version(version: int, withdrawn: int, serves: bool) -> None:
+    """A learner that was paused between deciding and writing may write it after its heir has published."""
+    story = Story(definitions=TIMED)
+    story.model(0, version)
+    story.withdraw(1, withdrawn)
+    story.withdraw(2, withdrawn)
+    story.tell()
+    assert ("purchase" in story.shard.step.body.models) is serves
+
+
+def test_a_withdrawal_is_part_of_the_story_whoever_owns_the_shard() -> None:
+    """It lies in the log and in the checkpoint; where slices end changes nothing."""
+    whole, pieces = Story(definitions=TIMED), Story(batch=1, definitions=TIMED)
+    for story in (whole, pieces):
+        story.model(0)
+        story.event(HOUR, "ann", "Product Added")
+        story.event(HOUR, "bob", "Product Added")
+        story.withdraw(2 * HOUR)
+        story.event(3 * HOUR, "ann", "Product Viewed")
+        story.model(4 * HOUR, 2, b"[]")
+        story.event(5 * HOUR, "bob", "Product Viewed")
+        story.tick(4 * DAY)
+    whole.tell()
+    records, pieces.records = pieces.records, []
+    for record in records:
+        pieces.records.append(record)
+        pieces.tell()
+        pieces.again()
+    assert pieces.outputs == whole.outputs
+    assert pieces.shard.checkpoint.head == whole.shard.checkpoint.head
+    assert pieces.shard.checkpoint.body == whole.shard.checkpoint.body
+
+
+def test_a_model_that_is_to_learn_something_else_is_not_ready_until_it_has() -> None:
+    """Its scorer answers the old question; one whose definition is the same goes on serving."""
+    story = Story(definitions=TIMED)
+    story.model(0)
+    story.event(HOUR, "ann", "Product Added")
+    story.define(2 * HOUR, TIMED.replace("horizon: 3d", "horizon: 5d"), 2)
+    story.tell()
+    assert list(story.shard.step.body.models) == ["purchase"]
+    story.define(3 * HOUR, TIMED.replace("horizon: 24h", "horizon: 48h"), 3)
+    story.event(4 * HOUR, "ann", "Order Completed")
+    story.tell()
+    assert story.shard.step.body.models == {}
+    assert [change for change in said(story.changes()) if change[0] == "hot"] == [("hot", "entered", "2026-01-01T01:00:00.000Z")]
