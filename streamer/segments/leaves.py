@@ -649,17 +649,24 @@ def sequence_leaf(text: str, slot: int, wait_ms: int, over_ms: int, span_ms: int
 # calendar -------------------------------------------------------------------------------------------------------------
 
 
+Stretch = tuple[int, int, bool]  # from, until (not with it), and whether it holds in between
+STRETCHES = 3  # kept per zone: a timer looks at the moments before, at and after a flip
+
+
 def clock_leaf(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], zone_of: ZoneOf) -> Leaf:
     """A reading of the calendar; remembered per zone until it next changes, since all customers of a zone share it."""
-    known_until: dict[str, tuple[int, int, bool]] = {}
+    known: dict[str, list[Stretch]] = {}
 
-    def at(now: int, state: State) -> tuple[int, int, bool]:
+    def at(now: int, state: State) -> Stretch:
         zone = zone_of(state)
-        found = known_until.get(zone.key or "")
-        if found is None or not found[0] <= now < found[1]:
-            end = calendar.next_flip(now, zone, unit, holds)
-            found = (now, NEVER if end is None else end, holds(calendar.reading(now, zone, unit)))
-            known_until[zone.key or ""] = found
+        stretches = known.setdefault(zone.key or "", [])
+        for stretch in stretches:
+            if stretch[0] <= now < stretch[1]:
+                return stretch
+        end = calendar.next_flip(now, zone, unit, holds)
+        found = (now, NEVER if end is None else end, holds(calendar.reading(now, zone, unit)))
+        stretches.insert(0, found)
+        del stretches[STRETCHES:]
         return found
 
     return Leaf(
