@@ -232,12 +232,12 @@ class Lessons:
         return self._learner.cards() if self._learner is not None else {}
 
     async def commit(self) -> None:
-        """Keep everything learned so far. Raises FencedError when another learner is at work."""
-        if self._learner is not None:
-            self.taught.learner, self.taught.cards = self._learner.dump(), self._learner.cards()
+        """Keep everything learned so far; nothing if there is nothing new. Raises FencedError when another learner is at work."""
         position = Position(sum(self.taught.offsets), 0)
         if position <= self.checkpoint.position:
             return
+        if self._learner is not None:
+            self.taught.learner, self.taught.cards = self._learner.dump(), self._learner.cards()
         commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_taught(self.taught))
         await self._store.commit(LEARNER, commit)
         self.checkpoint = commit.checkpoint

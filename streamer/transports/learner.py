@@ -99,7 +99,7 @@ class LearnerService(Service):
             lesson = await lessons.take(items[start : start + SLICE])
             await self._tell(lesson)
             await asyncio.sleep(0)
-        if lessons.taught.current != before or (items and monotonic() - self._committed > COMMIT_SECONDS):
+        if lessons.taught.current != before or monotonic() - self._committed > COMMIT_SECONDS:
             await self._commit(lessons)
             await self._tell_shards(lessons)
 

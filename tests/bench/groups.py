@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from streamer.examples import ModelSpec
 from streamer.learning.groups import GroupsStudent
-from streamer.learning.said import Alert, Publish
+from streamer.learning.said import Alert, Publish, Said
 from streamer.learning.scorer_groups import GroupsScorer
 from streamer.learning.unusual import UnusualStudent
 from tests.learning import test_lookalikes, test_unusual
@@ -169,7 +169,7 @@ def costs() -> list[Row]:
     return [Row(f"cost of {what}", f"{_microseconds(call, xs):.1f} µs", "") for what, call in calls] + sizes
 
 
-def _last(said: Sequence[Publish | Alert]) -> int:
+def _last(said: Sequence[Said]) -> int:
     return next(len(one.scorer) for one in reversed(said) if isinstance(one, Publish))
 
 

@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 
 from streamer.app import check_manifest
 from streamer.customers.state import decode_state
+from streamer.flow.lessons import VERSION_KEY
 from streamer.flow.shard import Plans, Shard
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change, decode_change
@@ -31,7 +32,7 @@ from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import RedisStore, connect
-from streamer.transports.kafka import connection, ensure_topics, log_record, producer, send_control
+from streamer.transports.kafka import CONTROL, connection, ensure_topics, log_record, producer
 from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
 
 SHARDS = 3
@@ -53,7 +54,7 @@ segments:
 class Deployment:
     """Topics, keys and workers of one test."""
 
-    def __init__(self, bootstrap: str, redis_url: str, name: str, folder: Path) -> None:
+    def __init__(self, bootstrap: str, redis_url: str, name: str, folder: Path, *, definitions: str = DEFINITIONS, tick: int = 200) -> None:
         self.settings = Settings(
             kafka=bootstrap,
             redis=redis_url,  # type: ignore[arg-type] - pydantic makes the secret
@@ -62,22 +63,27 @@ class Deployment:
             group=name,
             shards=SHARDS,
             session_timeout=SESSION_TIMEOUT_MS,
-            tick=200,
+            tick=tick,
             probe=300,
         )
+        self.definitions = parse_definitions(definitions)
         self.workers: list[Child] = []
         self.sent = 0
         self._folder = folder
         self._random = random.Random(name)
 
-    async def prepare(self) -> None:
-        """Topics, manifest and definitions."""
+    async def prepare(self, *, at_ms: int | None = None) -> None:
+        """Topics, manifest and definitions. ``at_ms``: the time of the definitions, where the topic does not take the broker's."""
         await ensure_topics(self.settings)
-        definitions = parse_definitions(DEFINITIONS)
-        async with self._store() as store, self._producer() as client:
+        definitions = self.definitions
+        async with self.store() as store, self.producer() as client:
             await check_manifest(self.settings, store)
             await store.put_document(f"definitions:{definitions.digest}", definitions.content())
-            await send_control(client, self.settings, definitions_control(definitions.content(), definitions.digest, 1), range(SHARDS))
+            await store.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
+            raw = definitions_control(definitions.content(), definitions.digest, 1)
+            for shard in range(SHARDS):  # a time of one's own counts only where the topic takes it
+                sent = await client.send(self.settings.topic(EVENTS), raw, partition=shard, headers=CONTROL, timestamp_ms=at_ms)
+                await sent
 
     def start_worker(self) -> Child:
         """One more worker process."""
@@ -90,7 +96,7 @@ class Deployment:
             "STREAMER_GROUP": self.settings.group,
             "STREAMER_SHARDS": str(SHARDS),
             "STREAMER_SESSION_TIMEOUT": str(SESSION_TIMEOUT_MS),
-            "STREAMER_TICK": "200",
+            "STREAMER_TICK": str(self.settings.tick),
             "STREAMER_PROBE": "300",
             "STREAMER_WEB_PORT": str(free_port()),
             "STREAMER_BATCH_RECORDS": "50",
@@ -105,7 +111,7 @@ class Deployment:
         return "\n\n".join(f"worker {number}:\n{child.log_tail(30)}" for number, child in enumerate(self.workers))
 
     @asynccontextmanager
-    async def _store(self) -> AsyncGenerator[RedisStore]:
+    async def store(self) -> AsyncGenerator[RedisStore]:
         store = connect(self.settings.redis.get_secret_value(), namespace=self.settings.namespace)
         try:
             yield store
@@ -113,7 +119,7 @@ class Deployment:
             await store.close()
 
     @asynccontextmanager
-    async def _producer(self) -> AsyncGenerator[AIOKafkaProducer]:
+    async def producer(self) -> AsyncGenerator[AIOKafkaProducer]:
         client = producer(self.settings)
         await client.start()
         try:
@@ -125,7 +131,7 @@ class Deployment:
 
     async def load(self, seconds: float, *, rate: float = 150) -> None:
         """Customers' events for a while, one in ten sent twice. Goes on over a broker that is away."""
-        async with self._producer() as client:
+        async with self.producer() as client:
             end = monotonic() + seconds
             while monotonic() < end:
                 customer, raw = self._event()
@@ -154,7 +160,7 @@ class Deployment:
 
     async def checkpoints(self) -> list[Checkpoint]:
         """What Redis has of each shard."""
-        async with self._store() as store:
+        async with self.store() as store:
             return [await store.checkpoint(shard) for shard in range(SHARDS)]
 
     async def until_caught_up(self, *, deadline_s: float = 60) -> None:
@@ -215,7 +221,7 @@ class Deployment:
     async def reckon(self) -> Reckoning:
         """Tell the story of the log anew and compare it with what the workers left. Call with all workers stopped."""
         changes = repeats = 0
-        async with self._store() as store:
+        async with self.store() as store:
             for shard in range(SHARDS):
                 checkpoint = await store.checkpoint(shard)
                 records = [log_record(record) for record in await self.read(EVENTS, shard)]

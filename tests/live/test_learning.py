@@ -1,0 +1,202 @@
+"""The learner on real servers: a worker learns, is killed, and the next one learns on as if nothing had been.
+
+The log's times are the test's: events carry them (the topic is made with ``CreateTime``, workers do not tick), so that half a day of a
+shop passes in seconds and what is learned is the same at every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic, time
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from streamer.customers.features import measure
+from streamer.customers.state import decode_state
+from streamer.flow.lessons import LEARNER, VERSION_KEY, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
+from streamer.flow.shard import document_name
+from streamer.learning.scorer import Groups, Scorer, decode_scorer
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.local.redis import RedisServer
+from streamer.segments.plan import Plan
+from streamer.segments.scored import PROFILE_KEY, score_key
+from streamer.stores.memory import MemoryStore
+from streamer.transports.kafka import CONTROL, log_record
+from streamer.wire import EVENTS, EXAMPLES, TICK, decode_control, shard_of
+
+from .deployment import SHARDS, Deployment
+
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+CUSTOMERS, FIRST_PART = 2_000, 700  # groups take 1,000 profiles, and so none is there yet when the worker dies
+NEVER_MS = 10**13
+DEFINITIONS = """
+models:
+  purchase: {kind: purchase, horizon: 30m, window: 10m}
+  behaviour: {kind: groups, groups: 3}
+segments:
+  likely: {for: will buy within half an hour, when: 'score("purchase") >= 0.3'}
+  unlikely: {for: will not buy soon, when: 'score("purchase") < 0.2'}
+  buyer: {for: bought today, when: 'did("Order Completed", within="1d")'}
+"""
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis of this test's own."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """Topics and definitions, no worker yet."""
+    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=NEVER_MS)
+    kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime"})
+    await deployment.prepare(at_ms=0)
+    yield deployment
+    for child in deployment.workers:
+        child.kill()
+
+
+class Traffic:
+    """Visits one after another: who begins with the cart buys more often than not, who looks around hardly ever."""
+
+    def __init__(self, shop: Deployment) -> None:
+        self._shop = shop
+        self._random = random.Random(5)
+        self.start_ms = int(time() * 1_000) - 13 * HOUR_MS
+        self.sent = 0
+
+    def visits(self, first: int, end: int) -> list[tuple[int, str, str]]:
+        """Time, customer and event of the visits of some customers, in order of time."""
+        draw, found = self._random, list[tuple[int, str, str]]()
+        for number in range(first, end):
+            at = self.start_ms + number * 20_000
+            carts = draw.random() < 0.4
+            buys = draw.random() < (0.6 if carts else 0.03)
+            names = ["Product Added"] if carts else ["Product Viewed"] * draw.randrange(1, 9)
+            names += ["Products Searched"] * draw.choice([0, 0, 1, 4]) + ["Order Completed"] * buys
+            found += [(at + step * 40_000, f"c{number}", name) for step, name in enumerate(names)]
+        return sorted(found)
+
+    async def send(self, visits: list[tuple[int, str, str]]) -> int:
+        """Write them, and let two minutes pass in every shard after the last; return that time."""
+        async with self._shop.producer() as client:
+            topic, waiting = self._shop.settings.topic(EVENTS), list[Any]()
+            for at, customer, name in visits:
+                self.sent += 1
+                body = {"event": name, "messageId": f"m{self.sent}", "userId": customer, "timestamp": at, "properties": {"total": 20}}
+                shard = shard_of(customer, SHARDS)
+                waiting.append(await client.send(topic, msgspec.json.encode(body), partition=shard, timestamp_ms=at))
+            last = visits[-1][0] + 2 * MINUTE_MS
+            for shard in range(SHARDS):
+                waiting.append(await client.send(topic, TICK, partition=shard, headers=CONTROL, timestamp_ms=last))
+            await asyncio.gather(*waiting)
+        return last
+
+
+async def until_taught(shop: Deployment, what: str, holds: Any) -> Taught:
+    """Wait for something to hold of what the learner has committed."""
+    deadline = monotonic() + 60
+    async with shop.store() as store:
+        while True:
+            checkpoint = await store.checkpoint(LEARNER)
+            taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
+            if holds(taught):
+                return taught
+            assert monotonic() < deadline, f"not within a minute: {what}; {taught.offsets} {taught.current} {taught.cards}\n{shop.logs()}"
+            await asyncio.sleep(0.3)
+
+
+async def until_in_the_log(shop: Deployment, models: set[str]) -> None:
+    """Wait until every shard is told to switch to a scorer of each model."""
+    deadline = monotonic() + 30
+    for shard in range(SHARDS):
+        found = set[str]()
+        while found != models:
+            assert monotonic() < deadline, f"shard {shard} was told of {found or 'nothing'}\n{shop.logs()}"
+            records = [log_record(record) for record in await shop.read(EVENTS, shard)]
+            controls = [decode_control(record.value) for record in records if record.control]
+            found = {control.model for control in controls if control.control == "model"}
+
+
+async def learned_anew(shop: Deployment, taught: Taught) -> Lessons:
+    """A learner in memory over the same examples, undisturbed; it asserts that what was taken is a beginning of the order."""
+    memory, definitions = MemoryStore(), shop.definitions
+    await memory.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
+    await memory.put_document(document_name(definitions.digest), definitions.content())
+    order, items = Order(SHARDS), list[Item]()
+    for shard in reversed(range(SHARDS)):  # another order of fetches than the worker's
+        items = [read_item(shard, log_record(record)) for record in await shop.read(EXAMPLES, shard)]
+        order.add(items)
+    items = order.ready()
+    taken = [item for item in items if item.record.offset < taught.offsets[item.shard]]
+    assert taken == items[: len(taken)]
+    lessons = await Lessons.acquire(memory, SHARDS)
+    await lessons.take(taken)
+    await lessons.commit()
+    for model, (version, _) in lessons.taught.current.items():
+        async with shop.store() as store:
+            for number in range(1, version + 1):
+                name = scorer_document(model, number)
+                assert await store.get_document(name) == await memory.get_document(name) is not None
+    return lessons
+
+
+async def check_answers(shop: Deployment, customers: list[str], at_ms: int) -> set[str]:
+    """What Redis has of customers who first came at ``at_ms`` are the scorers' own answers; return their groups."""
+    plan, groups = Plan(shop.definitions, lateness_ms=shop.settings.rules.lateness_ms), set[str]()
+    async with shop.store() as store:
+        for customer in customers:
+            blob = (await store.fetch(shard_of(customer, SHARDS), [customer], until_ms=0, limit=0)).states[0]
+            assert blob is not None
+            state = decode_state(blob)
+            x = measure(state.slots[plan.slots[PROFILE_KEY]], at_ms, plan.zone_of(state))
+            name, number, version = state.slots[plan.slots[score_key("behaviour")]]
+            found = cast("Groups", decode_scorer(await store.get_document(scorer_document("behaviour", version)) or b""))
+            assert (number, name) == (found.assign(x, None), found.names[number])
+            score, share, version = state.slots[plan.slots[score_key("purchase")]]
+            scorer = cast("Scorer", decode_scorer(await store.get_document(scorer_document("purchase", version)) or b""))
+            assert (score, share) == (scorer.score(x), scorer.percentile(score))
+            groups.add(name)
+    return groups
+
+
+async def test_a_killed_learner_is_followed_by_one_that_publishes_the_same(shop: Deployment) -> None:
+    """What a model has become must not depend on who died while it learned."""
+    traffic = Traffic(shop)
+    first = shop.start_worker()
+    await traffic.send(traffic.visits(0, FIRST_PART))
+    half = await until_taught(shop, "half learned", lambda taught: taught.learned > 1_000)
+    assert half.current == {}, "it was to die before it had published anything"
+    first.kill()
+    assert first.process.returncode == -signal.SIGKILL
+    await traffic.send(traffic.visits(FIRST_PART, CUSTOMERS))
+    async with shop.store() as store:
+        assert decode_taught((await store.checkpoint(LEARNER)).body) == half, "it was dead when the rest came"
+    shop.start_worker()
+    await until_taught(shop, "both published", lambda taught: len(taught.current) == 2)
+    await shop.until_caught_up()
+    await until_in_the_log(shop, {"behaviour", "purchase"})
+    now = int(time() * 1_000) + 5 * MINUTE_MS  # above every time that a worker has written
+    fresh = [f"n{number}" for number in range(120)]
+    kinds = ("Product Viewed", "Product Added", "Products Searched", "Order Completed")
+    await traffic.send([(now, customer, kinds[at % 4]) for at, customer in enumerate(fresh)])
+    await shop.until_caught_up()
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+
+    async with shop.store() as store:
+        taught = decode_taught((await store.checkpoint(LEARNER)).body)
+    assert taught.learned > half.learned
+    anew = await learned_anew(shop, taught)
+    assert anew.taught.learner == taught.learner
+    assert anew.taught == taught
+    assert len(await check_answers(shop, fresh, now)) > 1, "everybody in one group proves nothing"
+    reckoning = await shop.reckon()
+    assert reckoning.changes > 500
