@@ -1,0 +1,367 @@
+"""The learner's order and its checkpoint: whatever falls how, the same is learned."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lessons_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order, learner, logs, publish, with_command
+
+from streamer.customers.features import FEATURES
+from streamer.errors import FencedError, HaltError, RefusedError
+from streamer.examples import MARK_MS, Example
+from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
+from streamer.learning.learner import Learner
+from streamer.learning.said import Said, Withdraw
+from streamer.stores.memory import MemoryStore
+from streamer.wire import Control, LogRecord, decode_control, unpack
+
+# the order --------------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def shards(draw: st.DrawFn) -> list[list[Item]]:
+    """A log for each of three shards: times that never fall, commands and records that are refused in between."""
+    found: list[list[Item]] = []
+    for shard in range(SHARDS):
+        at_ms, log = 0, list[Item]()
+        for offset, (step, kind) in enumerate(
+            draw(st.lists(st.tuples(st.sampled_from([0, 1, 59_999, 60_000, 180_000]), st.sampled_from("eeec?"))))
+        ):
+            at_ms += step
+            what = {"e": Example("mark", shard, offset, 0, at_ms), "c": Control("unpin", model="m"), "?": RefusedError("bad_example")}[kind]
+            log.append(Item(shard, LogRecord(offset, 0, b""), what))
+        found.append(log)
+    return found
+
+
+@given(shards(), st.randoms(use_true_random=False))
+def test_the_order_does_not_depend_on_how_fetches_fell(found: list[list[Item]], draw: random.Random) -> None:
+    """A learner that saw the same examples in another order would be another learner."""
+    whole, pieces = Order(SHARDS), Order(SHARDS)
+    for log in found:
+        whole.add(log)
+    expected, heard, at = whole.ready(), list[Item](), [0] * SHARDS
+    while any(at[shard] < len(found[shard]) for shard in range(SHARDS)):
+        shard = draw.randrange(SHARDS)
+        end = at[shard] + draw.randrange(4)
+        pieces.add(found[shard][at[shard] : end])
+        at[shard] = min(end, len(found[shard]))
+        heard += pieces.ready()
+    assert heard == expected
+    assert pieces.waiting == whole.waiting == sum(map(len, found)) - len(expected)
+    for shard in range(SHARDS):
+        mine = [item.record.offset for item in heard if item.shard == shard]
+        assert mine == list(range(len(mine))), "each shard's in its own order, none left out"
+    minutes = [item.what.at_ms // MARK_MS for item in heard if isinstance(item.what, Example)]
+    assert minutes == sorted(minutes)
+
+
+@given(shards(), st.integers(0, 20))
+def test_a_reader_that_starts_again_in_the_middle_hears_the_rest_of_the_same_order(found: list[list[Item]], taken: int) -> None:
+    """Commands have no time of their own: what stands before them may have been read by somebody else."""
+    whole = Order(SHARDS)
+    for log in found:
+        whole.add(log)
+    expected = whole.ready()
+    offsets = [sum(item.shard == shard for item in expected[:taken]) for shard in range(SHARDS)]
+    again = Order(SHARDS)
+    for shard, log in enumerate(found):
+        again.add(log[offsets[shard] :])
+    heard = again.ready()
+    assert heard == expected[taken : taken + len(heard)]
+    newest = [max((item.what.at_ms // MARK_MS for item in log if isinstance(item.what, Example)), default=-1) for log in found]
+    rest = [any(isinstance(item.what, Example) for item in log[offsets[shard] :]) for shard, log in enumerate(found)]
+    if all(rest):
+        assert len(heard) == len(expected[taken:]), (newest, offsets)
+
+
+def test_a_silent_shard_holds_everything_back() -> None:
+    """What it has not said yet may belong before all that the others have."""
+    order = Order(2)
+    mine = [Item(0, LogRecord(at, 0, b""), Example("mark", 0, at, 0, at * MARK_MS)) for at in range(5)]
+    order.add(mine)
+    assert order.ready() == []
+    assert order.waiting == 5
+    assert order.is_full(0, 4)
+    assert not order.is_full(1, 4)
+    theirs = Item(1, LogRecord(0, 0, b""), Example("mark", 1, 0, 0, 3 * MARK_MS))
+    order.add([theirs])
+    assert order.ready() == mine[:3]
+
+
+def test_commands_keep_their_place_among_the_examples_of_their_shard() -> None:
+    """A version is pinned at one place of the order, for whoever learns it anew."""
+    order, at = Order(2), [0, MARK_MS, MARK_MS, 3 * MARK_MS]
+    first = [Item(0, LogRecord(offset, 0, b""), Example("mark", 0, offset, 0, ms)) for offset, ms in enumerate(at)]
+    pin = Item(0, LogRecord(1, 0, b""), Control("pin", version=1, model="m"))
+    first.insert(2, pin)
+    order.add(first)
+    order.add([Item(1, LogRecord(offset, 0, b""), Example("mark", 1, offset, 0, ms)) for offset, ms in enumerate(at)])
+    heard = order.ready()
+    assert [(item.shard, isinstance(item.what, Control)) for item in heard] == [
+        (0, False), (1, False), (0, False), (0, True), (0, False), (1, False), (1, False)
+    ]  # fmt: skip
+
+
+# what is learned --------------------------------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """What a learner came to, and what it published."""
+
+    taught: Taught
+    documents: dict[str, bytes]
+    said: tuple[tuple[str, int], ...]
+
+
+async def documents(store: MemoryStore, taught: Taught) -> dict[str, bytes]:
+    """All published versions by name."""
+    names = [scorer_document(model, number) for model, (version, _) in taught.current.items() for number in range(1, version + 1)]
+    return {name: content for name in names if (content := await store.get_document(name)) is not None}
+
+
+@lru_cache
+def undisturbed() -> Run:
+    """One learner, one go."""
+
+    async def learned() -> Run:
+        store = MemoryStore()
+        lessons = await learner(store)
+        lesson = await lessons.take(in_order(logs()))
+        await lessons.commit()
+        return Run(lessons.taught, await documents(store, lessons.taught), tuple((one.model, one.version) for one in lesson.published))
+
+    return asyncio.run(learned())
+
+
+def test_both_models_publish() -> None:
+    """The tests below would prove nothing otherwise."""
+    run = undisturbed()
+    assert run.taught.current["purchase"][0] > 2
+    assert run.taught.current["behaviour"][0] >= 1
+    assert len(run.documents) == len(run.said)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_learner_put_down_at_any_place_is_taken_up_without_a_trace(seed: int) -> None:
+    """Crashes too: what was learned but not committed is learned again, by another, and comes to the same bytes."""
+    draw, store = random.Random(seed), MemoryStore()
+    items = in_order(logs())
+    cuts = sorted(draw.sample(range(len(items)), 6))
+    at = 0
+    for cut in cuts:
+        lessons = await learner(store)
+        assert sum(lessons.taught.offsets) == at
+        rest = in_order(logs(), lessons.taught.offsets)
+        assert rest[: cut - at] == items[at:cut]
+        for start in range(0, cut - at, 300):
+            await lessons.take(rest[start : min(start + 300, cut - at)])
+        await lessons.commit()
+        await lessons.take(rest[cut - at : cut - at + draw.randrange(400)])  # and is killed
+        at = cut
+    lessons = await learner(store)
+    await lessons.take(in_order(logs(), lessons.taught.offsets))
+    await lessons.commit()
+    assert lessons.taught == undisturbed().taught
+    assert await documents(store, lessons.taught) == undisturbed().documents
+
+
+async def test_what_is_said_again_is_learned_once() -> None:
+    """A relay that crashed, or a former owner of a shard, repeats outputs; readers drop what is not above the highest place."""
+    first, *others = logs()
+    repeated = tuple(record._replace(offset=at) for at, record in enumerate([*first[:900], *first[700:900], *first[900:]]))
+    lessons = await learner(MemoryStore())
+    await lessons.take(in_order((repeated, *others)))
+    await lessons.commit()
+    assert len(repeated) > len(first)
+    assert lessons.taught.learner == undisturbed().taught.learner
+    assert lessons.taught.current == undisturbed().taught.current
+
+
+async def test_only_the_newest_learner_can_commit() -> None:
+    """One that was paused past its session must not write over its heir."""
+    store = MemoryStore()
+    before = await learner(store)
+    await before.take(in_order(logs())[:500])
+    heir = await learner(store)
+    with pytest.raises(FencedError):
+        await before.commit()
+    await heir.take(in_order(logs())[:200])
+    await heir.commit()
+    assert decode_taught((await store.checkpoint(LEARNER)).body).learned == 200
+
+
+async def test_a_commit_without_anything_new_is_none() -> None:
+    """It would write megabytes each quarter of a minute for nothing."""
+    store = MemoryStore()
+    lessons = await learner(store)
+    await lessons.take(in_order(logs())[:10])
+    await lessons.commit()
+    before = lessons.checkpoint
+    await lessons.commit()
+    assert lessons.checkpoint is before
+
+
+async def test_definitions_that_are_not_in_the_store_stop_the_learner() -> None:
+    """Guessing what to learn would be worse."""
+    lessons = await Lessons.acquire(MemoryStore(), SHARDS)
+    with pytest.raises(HaltError, match="definitions of version 1"):
+        await lessons.take(in_order(logs())[:10])
+
+
+async def test_another_number_of_shards_stops_the_learner() -> None:
+    """Its offsets are of another log."""
+    store = MemoryStore()
+    lessons = await learner(store)
+    await lessons.take(in_order(logs())[:10])
+    await lessons.commit()
+    with pytest.raises(HaltError, match="3 shards"):
+        await Lessons.acquire(store, SHARDS + 1)
+
+
+async def changed(text: str, *, at: int) -> tuple[Lessons, Lessons, list[bytes]]:
+    """A learner before and after definitions changed in the middle, and what the shards are told afterwards."""
+    store, items = MemoryStore(), in_order(logs())
+    before = await learner(store)
+    await before.take(items[:at])
+    await before.commit()
+    await before.news()
+    await publish(store, 2, text)
+    after = await learner(store)
+    await after.news()
+    what = items[at].what
+    assert isinstance(what, Example)
+    mark = Example("mark", what.shard, what.offset, 0, what.at_ms, definitions=2)
+    await after.take([items[at]._replace(what=mark)])
+    return before, after, await after.news()
+
+
+async def test_models_that_are_the_same_go_on_when_definitions_change() -> None:
+    """Whoever adds a segment must not lose what was learned in months."""
+    text = DEFINITIONS.replace("groups: 3", "groups: 4").replace("0.5'", "0.6'")
+    before, after, told = await changed(text, at=len(in_order(logs())) * 3 // 4)
+    mine, theirs = (msgspec.json.decode(learned.taught.learner) for learned in (before, after))
+    await after.commit()
+    theirs = msgspec.json.decode(after.taught.learner)
+    assert theirs["students"]["purchase"]["version"] == mine["students"]["purchase"]["version"] > 1
+    assert after.taught.current == {"purchase": before.taught.current["purchase"]}, "the other is to learn something else"
+    assert after.cards()["behaviour"].state == "not ready"
+    assert told == []
+
+
+# by hand ----------------------------------------------------------------------------------------------------------------
+
+
+async def steered(*commands: tuple[float, str, int]) -> tuple[Lessons, list[tuple[str, int]], MemoryStore]:
+    """A learner that meets commands at parts of its way; what it published after the first of them."""
+    store, length = MemoryStore(), len(logs()[0])
+    found = with_command([(int(part * length), command(0, what, version=version)) for part, what, version in commands])
+    lessons = await learner(store)
+    items = in_order(found)
+    first = next((at for at, item in enumerate(items) if isinstance(item.what, Control)), len(items))
+    await lessons.take(items[:first])
+    await lessons.news()
+    lesson = await lessons.take(items[first:])
+    await lessons.commit()
+    return lessons, [(one.model, one.version) for one in lesson.published if one.model == "purchase"], store
+
+
+async def test_a_pinned_version_serves_whatever_is_learned_after() -> None:
+    """Somebody rolled back: that must outlast the learner's next thought, and the learner itself."""
+    lessons, published, store = await steered((0.75, "pin", 1))
+    assert published == []
+    assert lessons.taught.current["purchase"][0] == 1
+    (raw,) = [raw for raw in await lessons.news() if decode_control(raw).model == "purchase"]
+    control = decode_control(raw)
+    assert (control.control, control.version) == ("model", 1)
+    assert unpack(control) == await store.get_document(scorer_document("purchase", 1))
+    assert (await Lessons.acquire(store, SHARDS)).taught.current["purchase"][0] == 1
+    assert lessons.taught.cards["purchase"].learned == undisturbed().taught.cards["purchase"].learned, "learning goes on"
+
+
+async def test_a_model_that_is_let_go_serves_what_was_held_back() -> None:
+    """Otherwise it would wait for the next publication, which may be days away."""
+    lessons, published, _ = await steered((0.7, "pin", 1), (0.9, "unpin", 0))
+    assert published
+    assert published[-1][1] == lessons.taught.current["purchase"][0] == undisturbed().taught.current["purchase"][0]
+    assert lessons.taught.current == undisturbed().taught.current
+
+
+@pytest.mark.parametrize(("what", "version"), [("pin", 999), ("unpin", 0)])
+async def test_a_command_that_makes_no_sense_changes_nothing(what: str, version: int) -> None:
+    """A version that never was, a model that was never pinned."""
+    lessons, _, _ = await steered((0.75, what, version))
+    assert lessons.taught.current == undisturbed().taught.current
+    assert lessons.taught.learner == undisturbed().taught.learner
+
+
+async def test_each_news_is_told_once_and_everything_at_a_new_start() -> None:
+    """A worker that died between commit and telling leaves the telling to the next."""
+    store = MemoryStore()
+    lessons = await learner(store)
+    await lessons.take(in_order(logs()))
+    told = [decode_control(raw) for raw in await lessons.news()]
+    assert {control.model: control.version for control in told} == {
+        model: version for model, (version, _) in lessons.taught.current.items()
+    }
+    assert await lessons.news() == []
+    await lessons.commit()
+    again = await learner(store)
+    assert [decode_control(raw) for raw in await again.news()] == told
+
+
+async def test_a_withdrawn_model_is_told_as_such_and_stays_so_over_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scorer nobody vouches for must not come back because a worker was restarted."""
+    store, items = MemoryStore(), in_order(logs())
+    lessons = await learner(store)
+    await lessons.take(items[:-1])
+    version = lessons.taught.current["purchase"][0]
+    await lessons.news()
+    says: Callable[[Learner, Example], list[Said]] = lambda _, example: [Withdraw("purchase", version, example.at_ms, "worse")]  # noqa: E731
+    monkeypatch.setattr(Learner, "take", says)
+    await lessons.take(items[-1:])
+    await lessons.commit()
+    for one in (lessons, await learner(store)):
+        told = [decode_control(raw) for raw in await one.news()]
+        assert [(control.control, control.version) for control in told if control.model == "purchase"] == [("withdraw", version)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason", "path"),
+    [
+        (b"{", "bad_example", "$"),
+        (b'{"kind":"profile","shard":0,"offset":1,"ordinal":0,"at_ms":1,"features":9}', "bad_example", "$.features"),
+        (b'{"kind":"train","shard":0,"offset":1,"ordinal":0,"at_ms":1,"model":"m","features":1,"x":[NaN]}', "bad_example", "$"),
+        (b'{"kind":"train","shard":0,"offset":1,"ordinal":0,"at_ms":1,"model":"m","features":1,"x":[1e999]}', "bad_example", "$"),
+        (b'{"kind":"mark","schema":2,"shard":0,"offset":1,"ordinal":0,"at_ms":1}', "bad_example", "$.schema"),
+    ],
+)
+async def test_a_record_that_is_no_example_is_reported_with_reason_and_place(raw: bytes, reason: str, path: str) -> None:
+    """One number that is not finite would ruin a model for ever."""
+    first, *others = logs()
+    log = [*first[:50], LogRecord(0, 0, raw), *first[50:]]
+    found = (tuple(record._replace(offset=at) for at, record in enumerate(log)), *others)
+    lessons = await learner(MemoryStore())
+    lesson = await lessons.take(in_order(found)[:1_000])
+    (item, error), = lesson.refused  # fmt: skip
+    assert (item.shard, item.record.offset, error.reason, error.path) == (0, 50, reason, path)
+    assert lessons.taught.offsets[0] > 50, "it is not read again"
+
+
+def test_the_shop_of_these_tests_is_in_order() -> None:
+    """Each shard's times never fall, and everything is an example of the list of features in force."""
+    for shard, log in enumerate(logs()):
+        items = [read_item(shard, record) for record in log]
+        assert all(isinstance(item.what, Example) for item in items)
+        assert all(one.arrival_ms <= other.arrival_ms for one, other in pairwise(log))
+    assert FEATURES.names[CART] == "cart_open"
+    assert logs()[0][-1].arrival_ms - T0 > 5 * HOUR
