@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 Json = Any  # a decoded JSON value; missing is None
 Compare = Callable[[Json, Json], bool]
@@ -27,7 +28,7 @@ LIST_ITEMS_MAX: Final = 64  # of a list in an event no more are looked at: a rul
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_datetime = msgspec.json.Decoder(datetime).decode
-_to_json = msgspec.json.Encoder(order="sorted").encode
+_to_json = orjson.dumps
 
 
 def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
@@ -228,7 +229,7 @@ def key_of_text(text: str) -> str:
 
 def value_of_key(text: str) -> Json:
     """The value a ``key_of`` text stands for."""
-    return msgspec.json.decode(text)
+    return orjson.loads(text)
 
 
 def datetime_to_ms(moment: datetime) -> int:

