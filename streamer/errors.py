@@ -13,6 +13,10 @@ StreamerError
 
 from __future__ import annotations
 
+import os
+import traceback
+from pathlib import Path
+
 
 class StreamerError(Exception):
     """Base of all errors of this package."""
@@ -70,3 +74,11 @@ class CommitUnknownError(StoreError):
 
 class HaltError(StreamerError):
     """The shard must not go on before a person has looked. The message says what was found and how to mend it."""
+
+
+def place_of(error: BaseException) -> str:
+    """Where in our own code an unexpected error comes from, innermost first: for logs, which its text must not enter, as it may quote a
+    customer's data."""
+    ours = str(Path(__file__).parent) + os.sep
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(ours)]
+    return " < ".join(f"{frame.filename.removeprefix(ours)}:{frame.lineno} {frame.name}" for frame in reversed(frames[-4:]))

@@ -43,6 +43,7 @@ class Relay:
         self._queued: Place | None = None
         self._turning = asyncio.Lock()  # a revocation may want the rest published while the worker's own loop publishes
         self.backlog = 0
+        self.upto: Place | None = None  # everything up to here is acknowledged
 
     async def start(self) -> None:
         """Find out what is published already, and take up what the former owner left."""
@@ -86,7 +87,8 @@ class Relay:
         for output in outputs:
             self._tails[output.topic] = Place(output.offset, output.ordinal)
         self.published += len(outputs)
-        await self._store.trim(self.shard, upto=batch[-1][0])
+        self.upto = batch[-1][0]
+        await self._store.trim(self.shard, upto=self.upto)
         for _ in batch:
             self.backlog -= len(self._queue.popleft()[1])
         return True

@@ -6,6 +6,7 @@ and not transactional, so its offsets are dense and its times are the broker's.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ from streamer.stores.base import Place
 from streamer.wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, SINGLE_TOPICS, TICK, TOPICS, LogRecord, Output
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
+TAIL_SECONDS: Final = 30.0
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
 CONTROL: Final = [(CONTROL_HEADER, b"1")]
 
@@ -31,7 +33,7 @@ def connection(settings: Settings) -> dict[str, Any]:
     """What every client needs to reach the cluster."""
     found: dict[str, Any] = {"bootstrap_servers": settings.kafka, "security_protocol": settings.kafka_security_protocol}
     if "SSL" in settings.kafka_security_protocol:
-        found["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
+        found["ssl_context"] = ssl_context(settings)
     if settings.kafka_username is not None:
         password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
         found |= {
@@ -42,11 +44,27 @@ def connection(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def ssl_context(settings: Settings) -> ssl.SSLContext:
+    """What TLS trusts. SettingsError when the file with the certificates cannot be used."""
+    try:
+        return ssl.create_default_context(cafile=settings.kafka_ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(
+            f"STREAMER_KAFKA_CA_FILE: cannot use {settings.kafka_ca_file} ({error.strerror or type(error).__name__})"
+        ) from None
+
+
 def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
     """A producer that waits for all replicas and repeats nothing within a session."""
     return AIOKafkaProducer(
         **connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more
     )
+
+
+def is_dead(client: AIOKafkaProducer) -> bool:
+    """Whether a producer has given up for good: after an error that breaks its numbering it refuses everything, and never recovers."""
+    task = client._sender.sender_task  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no other sign of it
+    return task is not None and task.done() and not client._closed  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def topic_configs(suffix: str) -> dict[str, str]:
@@ -90,13 +108,14 @@ class KafkaSink:
 
     async def tail(self, topic: str, shard: int) -> Place | None:
         """The highest place among the newest ``TAIL_RECORDS`` of a partition."""
-        places = [place async for place in self._last_places(topic, shard)]
+        async with asyncio.timeout(TAIL_SECONDS):  # a partition without a leader would keep us for ever
+            places = [place async for place in self._last_places(topic, shard)]
         return max(places, default=None)
 
     async def _last_places(self, topic: str, shard: int) -> AsyncIterator[Place]:
         consumer = AIOKafkaConsumer(**connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest")
-        await consumer.start()
         try:
+            await consumer.start()
             partition = TopicPartition(self._settings.topic(topic), shard)
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
@@ -203,9 +222,11 @@ __all__ = [
     "check_topics",
     "connection",
     "ensure_topics",
+    "is_dead",
     "log_record",
     "producer",
     "read_changes",
     "send_control",
     "send_tick",
+    "ssl_context",
 ]

@@ -10,8 +10,8 @@ look; the others go on).
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import time
@@ -23,7 +23,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 from mode import Service
 
-from streamer.errors import FencedError, HaltError, StoreError, StoreUnavailableError
+from streamer.errors import FencedError, HaltError, StoreError, StoreUnavailableError, StreamerError, place_of
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.settings import Settings
@@ -31,7 +31,7 @@ from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import EVENTS, LogRecord
 
-from .kafka import connection, log_record, send_tick
+from .kafka import connection, is_dead, log_record, send_tick
 
 log: Any = structlog.get_logger("streamer.segmenter")
 
@@ -40,6 +40,9 @@ MAINTAIN_SECONDS: Final = 0.25
 GROUP_COMMIT_SECONDS: Final = 5.0
 WAIT_FENCED_SECONDS: Final = 5.0  # a zombie learns within two heartbeats that its shards are somebody else's
 WAIT_STORE_SECONDS: Final = 1.0
+FETCH_AGAIN_SECONDS: Final = 1.0
+RELAY_AGAIN_SECONDS: Final = 0.2
+ACQUIRE_AT_ONCE: Final = 3  # each reads the tails of the outputs with a consumer of its own
 STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
 
 
@@ -56,10 +59,12 @@ class Owned:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_tick: float = 0.0
     last_probe: float = 0.0
+    log_time_ms: int = 0  # as last seen, also while the shard is let go
     counted: Counter[str] = field(default_factory=Counter[str])
-    arrivals: list[tuple[int, int]] = field(
-        default_factory=list[tuple[int, int]]
+    arrivals: deque[tuple[int, int]] = field(
+        default_factory=deque[tuple[int, int]]
     )  # (offset, arrival) of records with outputs still to publish
+    relaying: asyncio.Task[None] | None = None
 
 
 class Segmenter(Service):
@@ -81,6 +86,8 @@ class Segmenter(Service):
         self._last_group_commit = 0.0
         self._stopping = False
         self._dealt = False
+        self._acquiring = asyncio.Semaphore(ACQUIRE_AT_ONCE)
+        self._beside: set[asyncio.Task[None]] = set()
 
     # life
 
@@ -106,13 +113,22 @@ class Segmenter(Service):
         self._stopping = True
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._idle.wait(), STOP_SECONDS / 2)
-        with suppress(asyncio.TimeoutError, KafkaError, StoreError):
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._relay_all(), STOP_SECONDS / 4)
+        for task in self._beside:
+            task.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.owned))
         if self._consumer is not None:
             with suppress(asyncio.TimeoutError, KafkaError):
                 await asyncio.wait_for(self._consumer.stop(), STOP_SECONDS / 4)
         self.finished.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run beside the loops, until it ends or the service stops."""
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
 
     # fetching
 
@@ -122,13 +138,22 @@ class Segmenter(Service):
         try:
             while not self.should_stop and not self._stopping:
                 self._balance_fetch()
-                batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=2 * self.settings.batch_records)
-                for partition, records in batches.items():
-                    await self._process(partition, [log_record(record) for record in records])
+                try:
+                    batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=2 * self.settings.batch_records)
+                except KafkaError as error:  # of one partition: not authorized, or what the broker has there is damaged
+                    log.warning("nothing fetched", action="fetch", why=f"{type(error).__name__}: {error}")
+                    await self.sleep(FETCH_AGAIN_SECONDS)
+                    continue
+                for partition, shard, records in [(at, self._shard_of(at), records) for at, records in batches.items()]:
+                    await self._process(partition, shard, [log_record(record) for record in records])
         except ConsumerStoppedError:
             pass
         finally:
             self._idle.set()
+
+    def _shard_of(self, partition: TopicPartition) -> Shard | None:
+        owned = self.owned.get(partition)
+        return owned.shard if owned is not None else None
 
     def _balance_fetch(self) -> None:
         """Fetch only for shards that can take more."""
@@ -142,13 +167,14 @@ class Segmenter(Service):
             elif not ready and partition not in paused:
                 self._consumer.pause(partition)
 
-    async def _process(self, partition: TopicPartition, records: Sequence[LogRecord]) -> None:
+    async def _process(self, partition: TopicPartition, shard: Shard | None, records: Sequence[LogRecord]) -> None:
+        """Process what was fetched for ``shard``. If the shard was let go and acquired anew since then, perhaps at an older position, the
+        records are dropped: they would look like a gap, and they will be fetched again."""
         owned = self.owned.get(partition)
-        if owned is None or owned.shard is None:
+        if owned is None or shard is None:
             return
         async with owned.lock:
-            shard = owned.shard
-            if owned.state != "owned" or shard is None:  # pyright: ignore[reportUnnecessaryComparison] - it may have gone while we waited
+            if owned.shard is not shard or owned.state != "owned":
                 return
             fresh = [record for record in records if record.offset >= shard.position.offset]
             if not fresh:
@@ -179,8 +205,12 @@ class Segmenter(Service):
         except StoreUnavailableError as error:
             self.metrics.store_errors.inc()
             self._let_go(owned, "waiting", str(error), WAIT_STORE_SECONDS)
-        except (StoreError, KafkaError) as error:
+        except (TimeoutError, StoreError, KafkaError, OSError) as error:
             self._let_go(owned, "waiting", f"{type(error).__name__}: {error}", WAIT_STORE_SECONDS)
+        except Exception as error:  # a fault of ours: it would end every worker in turn that gets this shard
+            why = f"unexpected {type(error).__name__} in {place_of(error)}"
+            log.error("shard halted", action="halt", shard=owned.partition.partition, why=why)  # without its text
+            self._let_go(owned, "halted", why, 0)
 
     def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:
         """Drop everything held of a shard; its truth is in the store."""
@@ -189,6 +219,8 @@ class Segmenter(Service):
         owned.state, owned.why, owned.again_at = state, why, time() + seconds
         owned.shard = owned.relay = None
         owned.arrivals.clear()
+        if self.owned.get(owned.partition) is not owned:
+            return  # revoked meanwhile: how the shard is doing is another worker's to show
         self.metrics.show_state(owned.partition.partition, state)
         if self._consumer is not None and owned.partition in self._consumer.assignment():
             self._consumer.pause(owned.partition)
@@ -207,6 +239,7 @@ class Segmenter(Service):
         self._consumer.seek(owned.partition, shard.position.offset)
         owned.shard, owned.relay, owned.state, owned.why = shard, relay, "owned", ""
         owned.counted = Counter(shard.step.body.counts)
+        owned.log_time_ms = shard.step.body.log_time_ms
         owned.last_probe = time()
         self._wake_relay.set()
         self._consumer.resume(owned.partition)
@@ -223,13 +256,17 @@ class Segmenter(Service):
         self._consumer.pause(*partitions)
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """Own the shards dealt to this worker."""
+        """Begin to own the shards dealt to this worker. Nothing is awaited: while the group waits for us there are no heartbeats."""
         self.metrics.rebalances.inc()
         self._dealt = True
         for partition in partitions:
             owned = self.owned[partition] = Owned(partition)
-            async with owned.lock:
-                await self._guarded(owned, lambda owned=owned: self._acquire(owned))
+            self._spawn(self._own(owned))
+
+    async def _own(self, owned: Owned) -> None:
+        async with self._acquiring, owned.lock:
+            if owned.state == "acquiring":  # it may have been revoked while we waited; to acquire it would fence the new owner
+                await self._guarded(owned, lambda: self._acquire(owned))
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Let the batch in hand finish, publish what it said, and forget the shards."""
@@ -239,7 +276,7 @@ class Segmenter(Service):
                 continue
             async with owned.lock:
                 if owned.relay is not None:
-                    with suppress(KafkaError, StoreError, asyncio.TimeoutError):
+                    with suppress(KafkaError, StreamerError, OSError, asyncio.TimeoutError):
                         await asyncio.wait_for(_relay_until_empty(owned.relay), 2)
                 owned.shard = owned.relay = None
                 owned.state = "released"
@@ -253,7 +290,9 @@ class Segmenter(Service):
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake_relay.wait(), 0.5)
             self._wake_relay.clear()
-            await self._relay_all()
+            for owned in self.owned.values():  # each by itself: an output partition without a leader holds up nobody else
+                if owned.relay is not None and (owned.relaying is None or owned.relaying.done()):
+                    owned.relaying = self._spawn(self._relay_one(owned))
 
     async def _relay_all(self) -> None:
         await asyncio.gather(*(self._relay_one(owned) for owned in list(self.owned.values()) if owned.relay is not None))
@@ -267,17 +306,21 @@ class Segmenter(Service):
                     return
                 self.metrics.published.inc(relay.published - before)
                 self._observe_latency(owned)
-        except (KafkaError, StoreError) as error:
+        except (TimeoutError, KafkaError, StoreError, OSError) as error:
             log.warning("outputs not published yet", action="relay", shard=owned.partition.partition, why=type(error).__name__)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(RELAY_AGAIN_SECONDS)
             self._wake_relay.set()
+        except Exception as error:
+            found = error  # sorted out by _guarded, as whatever else happens to a shard
+            async with owned.lock:
+                if relay is owned.relay:
+                    await self._guarded(owned, lambda: _raise(found))
 
     def _observe_latency(self, owned: Owned) -> None:
-        now_ms = time() * 1_000
-        if owned.relay is not None and owned.relay.backlog == 0:
-            for _, arrival_ms in owned.arrivals:
-                self.metrics.latency.observe(max(0.0, (now_ms - arrival_ms) / 1_000))
-            owned.arrivals.clear()
+        now_ms, upto = time() * 1_000, owned.relay.upto if owned.relay is not None else None
+        while upto is not None and owned.arrivals and owned.arrivals[0][0] <= upto.offset:
+            _, arrival_ms = owned.arrivals.popleft()
+            self.metrics.latency.observe(max(0.0, (now_ms - arrival_ms) / 1_000))
 
     # once in a while
 
@@ -287,20 +330,26 @@ class Segmenter(Service):
             began = time()
             await asyncio.sleep(MAINTAIN_SECONDS)
             self.metrics.loop_lag.set(max(0.0, time() - began - MAINTAIN_SECONDS))
+            if is_dead(self._producer):
+                raise HaltError("the Kafka producer gave up and can publish nothing any more; start the worker again")
             for owned in list(self.owned.values()):
                 await self._maintain_one(owned)
             await self._commit_group()
 
     async def _maintain_one(self, owned: Owned) -> None:
         now = time()
+        if self.owned.get(owned.partition) is not owned:
+            return  # revoked since the round began
+        if owned.log_time_ms:  # not only when records are processed: a shard that stands still is the one to see
+            self.metrics.lag_seconds.labels(owned.partition.partition).set(max(0.0, now - owned.log_time_ms / 1_000))
         if owned.state == "waiting" and now >= owned.again_at:
-            async with owned.lock:
-                await self._guarded(owned, lambda: self._acquire(owned))
+            owned.state = "acquiring"
+            self._spawn(self._own(owned))
         elif owned.state == "owned" and owned.shard is not None:
             if now - owned.last_tick >= self.settings.tick / 1_000:
                 owned.last_tick = now
                 with suppress(KafkaError):
-                    await send_tick(self._producer, self.settings, owned.partition.partition)
+                    (await send_tick(self._producer, self.settings, owned.partition.partition)).add_done_callback(_ignore)
             if now - owned.last_probe >= self.settings.probe / 1_000:
                 owned.last_probe = now
                 async with owned.lock:
@@ -328,6 +377,7 @@ class Segmenter(Service):
         for (segment, change), times in shard.step.said.items():
             self.metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
         shard.step.said.clear()
+        owned.log_time_ms = body.log_time_ms
         self.metrics.log_time.labels(number).set(body.log_time_ms / 1_000)
         self.metrics.lag_seconds.labels(number).set(max(0.0, time() - body.log_time_ms / 1_000))
         highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None
@@ -376,3 +426,13 @@ class _Listener(ConsumerRebalanceListener):
 async def _relay_until_empty(relay: Relay) -> None:
     while await relay.turn():
         pass
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+def _ignore(acknowledged: asyncio.Future[Any]) -> None:
+    """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
+    if not acknowledged.cancelled():
+        acknowledged.exception()

@@ -1,4 +1,5 @@
-"""The worker's loop hands on what its shards say."""
+"""The worker's loop hands on what its shards say, and lets none of them take the others with it."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
 
+from streamer.errors import HaltError
 from streamer.events.codec import encode
 from streamer.events.event import Event
-from streamer.flow.relay import Place, Relay
+from streamer.flow.relay import ENTRIES_AT_ONCE, Place, Relay
 from streamer.flow.shard import Plans, Shard
 from streamer.segments.change import decode_change
 from streamer.segments.definitions import load_definitions
@@ -17,11 +19,15 @@ from streamer.settings import load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.segmenter import Owned, Segmenter
-from streamer.wire import LogRecord, Output, definitions_control
+from streamer.wire import TICK, LogRecord, Output, definitions_control
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import pytest
+
+    from streamer.flow.relay import Sink
 
 DEFINITIONS = """
 segments:
@@ -54,8 +60,141 @@ async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox
     event = encode(Event(event="Product Viewed", message_id="m", user_id="mila", timestamp_ms=1_000))
     switch = definitions_control(definitions.content(), definitions.digest, 1)
 
-    await segmenter._process(partition, [LogRecord(0, 1_000, switch, control=True), LogRecord(1, 1_000, event)])  # pyright: ignore[reportPrivateUsage]
-    await segmenter._relay_all()  # pyright: ignore[reportPrivateUsage]
+    await segmenter._process(partition, shard, [LogRecord(0, 1_000, switch, control=True), LogRecord(1, 1_000, event)])
+    await segmenter._relay_all()
 
     assert [decode_change(output.value).data.segment for output in sink.outputs] == ["seen"]
     assert await store.outbox(0, after=None, limit=10) == []
+
+
+def _owning(store: MemoryStore, sink: Sink | None = None) -> tuple[Segmenter, Owned]:
+    """A segmenter with one shard dealt to it, of which it has not acquired anything yet."""
+    settings = load_settings(shards=1)
+    segmenter = Segmenter(settings, store, cast("Any", None), sink or Kept(), Metrics())
+    partition = TopicPartition(settings.topic("events"), 0)
+    owned = segmenter.owned[partition] = Owned(partition)
+    return segmenter, owned
+
+
+async def _acquired(segmenter: Segmenter, owned: Owned, store: MemoryStore, sink: Sink | None = None) -> Shard:
+    rules = segmenter.settings.rules
+    owned.shard = await Shard.acquire(0, store, Plans(store, rules), rules, pause=asyncio.sleep)
+    owned.state, owned.relay = "owned", Relay(0, store, sink or Kept())
+    return owned.shard
+
+
+def _value(segmenter: Segmenter, name: str, **labels: str) -> float | None:
+    return segmenter.metrics.registry.get_sample_value(name, labels)
+
+
+async def test_a_record_that_breaks_our_code_halts_its_shard_and_not_the_worker(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that ends the worker goes on to the next one that gets the shard, until none is left."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    shard = await _acquired(segmenter, owned, store)
+
+    def breaks(*_: object) -> None:
+        raise KeyError("mila@example.com")
+
+    monkeypatch.setattr(shard.step, "apply_event", breaks)
+    event = encode(Event(event="Product Viewed", message_id="m", user_id="mila@example.com", timestamp_ms=1_000))
+    await segmenter._process(owned.partition, shard, [LogRecord(0, 1_000, event)])
+
+    assert owned.state == "halted"
+    assert "KeyError in flow/shard.py" in owned.why
+    assert _value(segmenter, "segmenter_shard_state", shard="0", state="halted") == 1
+    said = capsys.readouterr()
+    assert "shard halted" in said.out
+    assert "mila@example.com" not in said.out + said.err + "".join(segmenter.problems())
+
+
+async def test_what_was_fetched_before_a_shard_was_acquired_anew_is_no_gap() -> None:
+    """A store that came back older moves the position back; the batch in hand then seems to skip records, and would halt the shard."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    before = await _acquired(segmenter, owned, store)
+    now = await _acquired(segmenter, owned, store)  # at position 0
+
+    await segmenter._process(owned.partition, before, [LogRecord(7, 1_000, TICK, control=True)])
+    assert owned.state == "owned"
+    assert now.position.offset == 0
+
+    await segmenter._process(owned.partition, now, [LogRecord(7, 1_000, TICK, control=True)])
+    assert owned.state == "halted"  # the same, fetched for this very shard, is a gap
+
+
+async def test_a_shard_that_was_revoked_before_its_turn_is_not_acquired() -> None:
+    """To acquire it all the same would fence its new owner."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    async with owned.lock:
+        task = segmenter._spawn(segmenter._own(owned))
+        await asyncio.sleep(0)
+        segmenter.owned.pop(owned.partition)
+        owned.state = "released"
+    await task
+
+    assert (await store.checkpoint(0)).epoch == 0
+
+
+async def test_a_revoked_shard_shows_no_state_any_more() -> None:
+    """Its gauge would say ``waiting`` for ever, beside the new owner's ``owned``."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    segmenter.owned.pop(owned.partition)
+
+    segmenter._let_go(owned, "waiting", "the store is away", 1)
+
+    assert _value(segmenter, "segmenter_shard_state", shard="0", state="waiting") is None
+
+
+class Halting(Kept):
+    """A sink that cannot take what it is sent."""
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        raise HaltError("an output of 2000000 bytes does not fit")
+
+
+async def test_an_output_that_no_broker_takes_halts_its_shard_and_not_the_worker() -> None:
+    """The relay finds it; its loop must go on for the other shards."""
+    store, sink = MemoryStore(), Halting()
+    segmenter, owned = _owning(store, sink)
+    await _acquired(segmenter, owned, store, sink)
+    assert owned.relay is not None
+    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
+
+    await segmenter._relay_all()
+
+    assert (owned.state, owned.why) == ("halted", "an output of 2000000 bytes does not fit")
+
+
+async def test_latency_is_measured_although_the_outbox_is_never_empty() -> None:
+    """Under steady load it never is, and what waits to be measured would pile up."""
+    store, sink = MemoryStore(), Kept()
+    segmenter, owned = _owning(store, sink)
+    await _acquired(segmenter, owned, store, sink)
+    assert owned.relay is not None
+    for offset in range(ENTRIES_AT_ONCE + 1):
+        owned.relay.add([(Place(offset, 0), [Output("segment-changes", 0, offset, 0, b"k", b"v")])])
+        owned.arrivals.append((offset, 1_000))
+
+    assert await owned.relay.turn()
+    segmenter._observe_latency(owned)
+
+    assert owned.relay.backlog == 1
+    assert list(owned.arrivals) == [(ENTRIES_AT_ONCE, 1_000)]
+    assert _value(segmenter, "segmenter_change_latency_seconds_count") == ENTRIES_AT_ONCE
+
+
+async def test_a_shard_that_stands_still_falls_behind_for_all_to_see() -> None:
+    """A gauge that is only set when records are processed shows the last good figure for as long as none are."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    owned.log_time_ms = 1_000
+    segmenter._let_go(owned, "halted", "a hole in the log", 0)
+
+    await segmenter._maintain_one(owned)
+
+    assert (_value(segmenter, "segmenter_lag_seconds", shard="0") or 0) > 1_000_000
