@@ -7,8 +7,10 @@ past its streams: they cost 70 to 100 microseconds an event, and drop events who
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Iterable, Sequence
@@ -21,6 +23,7 @@ import faust
 import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.web import Request, Response
 
 from .errors import SettingsError, StoreUnavailableError, StreamerError
@@ -30,7 +33,7 @@ from .settings import Settings
 from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
-from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control
+from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control, ssl_context
 from .transports.learner import LearnerService
 from .transports.segmenter import Segmenter
 from .wire import COMMANDS, Control, definitions_control, encode_control, shard_of
@@ -95,7 +98,12 @@ async def _next_version(store: Store, digest: str) -> int:
 @asynccontextmanager
 async def starting(settings: Settings) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
     """A producer and a store that fit the settings, closed at the end. Raises SettingsError."""
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    try:
+        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    except ValueError:  # not with its text: of an address that is cut up wrongly that is a piece of the password
+        raise SettingsError(
+            "STREAMER_REDIS: expected redis://USER:PASSWORD@HOST:PORT/NUMBER; write / ? # @ % in a password as %2F %3F %23 %40 %25"
+        ) from None
     client = producer(settings)
     try:
         await _started(client, settings)
@@ -170,6 +178,7 @@ def make_app(parts: Parts, folder: str) -> faust.App:
         stream_wait_empty=False,
         producer_threaded=False,
         worker_redirect_stdouts=False,
+        broker_credentials=_credentials(settings),
         web_enabled=True,
         web_host=settings.web_host,
         web_bind=settings.web_host,
@@ -182,6 +191,17 @@ def make_app(parts: Parts, folder: str) -> faust.App:
     _add_commands(app, parts)
     _add_pages(app, parts)
     return app
+
+
+def _credentials(settings: Settings) -> Any:
+    """The settings of ``kafka.connection`` as Faust wants them; None for plain text."""
+    context = ssl_context(settings) if "SSL" in settings.kafka_security_protocol.removeprefix("SASL") else None
+    if settings.kafka_security_protocol.startswith("SASL"):
+        password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+        return faust.SASLCredentials(
+            username=settings.kafka_username, password=password, ssl_context=context, mechanism=settings.kafka_sasl_mechanism
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 def _add_commands(app: faust.App, parts: Parts) -> None:
@@ -238,7 +258,9 @@ def _add_pages(app: faust.App, parts: Parts) -> None:
 
 def configure_logging(level: str) -> None:
     """One JSON line per event of ours, warnings of libraries in between; silent when all is well."""
-    logging.basicConfig(level=logging.WARNING, format='{"level": "%(levelname)s", "logger": "%(name)s", "event": %(message)r}')
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
     logging.getLogger("faust.agents.actor").setLevel(logging.CRITICAL)  # it reports its own cancellation at every stop as an error
     structlog.configure(
@@ -250,6 +272,16 @@ def configure_logging(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
         logger_factory=structlog.PrintLoggerFactory(),
     )
+
+
+class _JsonLines(logging.Formatter):
+    """A library's record as one line of JSON, whatever is in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        found = {"level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
+        if record.exc_info:
+            found["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(found)
 
 
 class _Worker(faust.Worker):
@@ -265,8 +297,23 @@ class _Worker(faust.Worker):
         self.finished.set()
 
 
+def check_port(settings: Settings) -> None:
+    """SettingsError when the web port cannot be had: better before the group is joined than after."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(settings.web_host, settings.web_port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does: what only lingers is no hindrance
+            probe.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"STREAMER_WEB_PORT: cannot listen on {settings.web_host}:{settings.web_port} ({error.strerror}); "
+            "workers on one machine need a port each"
+        ) from None
+
+
 async def run_worker(settings: Settings) -> None:
     """Run until a signal; raises what stopped it otherwise."""
+    check_port(settings)
     async with starting(settings) as (client, store):
         await _first_definitions(settings, client, store)
         folder = tempfile.TemporaryDirectory(prefix="streamer-")
@@ -283,6 +330,8 @@ async def run_worker(settings: Settings) -> None:
             folder.cleanup()
             _leave(segmenter)
         folder.cleanup()
+        if isinstance(worker.crash_reason, KafkaError):
+            raise SettingsError(f"STREAMER_KAFKA: {type(worker.crash_reason).__name__}: {worker.crash_reason}") from None
         if worker.crash_reason is not None:
             raise worker.crash_reason
 
@@ -294,4 +343,14 @@ def _leave(segmenter: Segmenter) -> NoReturn:
     os._exit(0 if segmenter.finished.is_set() else 1)
 
 
-__all__ = ["check_manifest", "configure_logging", "erase", "make_app", "publish_definitions", "run_command", "run_worker", "starting"]
+__all__ = [
+    "check_manifest",
+    "check_port",
+    "configure_logging",
+    "erase",
+    "make_app",
+    "publish_definitions",
+    "run_command",
+    "run_worker",
+    "starting",
+]

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedError, StoreError
+from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedError, StoreError, place_of
 from streamer.flow.lessons import Item, Lesson, Lessons, read_item
 from streamer.learning.alerts import alert_event, encode_alert
 from streamer.settings import Settings
@@ -33,6 +33,7 @@ log: Any = structlog.get_logger("streamer.learner")
 
 COMMIT_SECONDS: Final = 15.0  # of learning that a crash makes the next learner do again
 AGAIN_SECONDS: Final = 5.0
+HALTED_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 1.0
 SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
 AHEAD_MAX: Final = 50_000  # examples of a shard held while another shard's minute is not over
@@ -63,9 +64,12 @@ class LearnerService(Service):
                     log.warning("learner let go", action="let_go", why=str(error))
                 except HaltError as error:
                     log.error("learner halted", action="halt", why=str(error))
-                    await self.sleep(60)
+                    await self.sleep(HALTED_SECONDS)
                 except (StoreError, KafkaError) as error:
                     log.warning("learner waits", action="wait", why=f"{type(error).__name__}: {error}")
+                except Exception as error:  # a fault of the learner must not end a worker, and after it the next one
+                    log.error("learner halted", action="halt", why=f"unexpected {type(error).__name__} in {place_of(error)}")
+                    await self.sleep(HALTED_SECONDS)
                 self._lessons = None
                 await self.sleep(AGAIN_SECONDS)
             await self.sleep(IDLE_SECONDS)
@@ -77,8 +81,8 @@ class LearnerService(Service):
         consumer = AIOKafkaConsumer(
             **connection(self.settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200
         )
-        await consumer.start()
         try:
+            await consumer.start()
             partitions = {TopicPartition(self.settings.topic(EXAMPLES), shard): at for shard, at in enumerate(lessons.taught.offsets)}
             consumer.assign(list(partitions))
             for partition, offset in partitions.items():

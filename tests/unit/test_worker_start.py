@@ -1,0 +1,121 @@
+"""What an operator got wrong is said in one line, before anything is started, and never with a password in it."""
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from streamer import app
+from streamer.errors import SettingsError
+from streamer.settings import Settings, load_settings
+from streamer.stores.memory import MemoryStore
+from streamer.telemetry.metrics import Metrics
+from streamer.transports import kafka
+from streamer.transports.learner import LearnerService
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_web_port_that_is_taken_is_a_wrong_setting() -> None:
+    """Two workers on one machine is the first thing that people try."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"STREAMER_WEB_PORT: cannot listen on 127\.0\.0\.1:{port}"):
+            app.check_port(load_settings(web_port=port))
+    app.check_port(load_settings(web_port=port))
+
+
+def test_certificates_that_are_not_there_are_a_wrong_setting(tmp_path: Path) -> None:
+    """``ssl`` says neither which file nor which setting."""
+    settings = load_settings(kafka_security_protocol="SSL", kafka_ca_file=str(tmp_path / "ca.pem"))
+    with pytest.raises(SettingsError, match=r"STREAMER_KAFKA_CA_FILE: cannot use .*ca\.pem \(No such file or directory\)"):
+        kafka.connection(settings)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(SettingsError, match="STREAMER_KAFKA_CA_FILE"):
+        kafka.connection(settings)
+
+
+async def test_a_password_that_breaks_its_address_is_not_shown() -> None:
+    """Cut at its slash, the password is taken for a port and quoted by the error."""
+    settings = Settings.model_construct(redis=SecretStr("redis://:sekret/rest@localhost:6379"))
+    with pytest.raises(SettingsError, match="STREAMER_REDIS") as caught:
+        async with app.starting(settings):
+            pass
+    assert "sekret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("protocol", "expected"),
+    [
+        ("PLAINTEXT", None),
+        ("SSL", ("SSL", None, None)),
+        ("SASL_PLAINTEXT", ("SASL_PLAINTEXT", "SCRAM-SHA-512", False)),
+        ("SASL_SSL", ("SASL_SSL", "SCRAM-SHA-512", True)),
+    ],
+)
+def test_the_command_topic_is_read_with_the_same_credentials_as_the_log(protocol: str, expected: object) -> None:
+    """Faust has clients of its own; with those in plain text a worker could not start on a cluster that is locked."""
+    login = {"kafka_username": "u", "kafka_password": "sekret", "kafka_sasl_mechanism": "SCRAM-SHA-512"}
+    settings = load_settings(kafka_security_protocol=protocol, **login)
+    found = app._credentials(settings)
+    if expected is None:
+        assert found is None
+        return
+    mechanism = found.mechanism.value if hasattr(found, "mechanism") else None
+    is_encrypted = found.ssl_context is not None if hasattr(found, "ssl_context") else None
+    assert (found.protocol.value, mechanism, is_encrypted) == expected
+    assert "sekret" not in repr(found)
+
+
+def test_a_librarys_line_in_the_log_is_json_whatever_is_in_it() -> None:
+    """A newline or a quote in a message must not make another line of it."""
+    record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, 'it\'s "%s"', ('a\n{"level": "info"}',), None)
+    line = app._JsonLines().format(record)
+    assert "\n" not in line
+    assert json.loads(line) == {"level": "error", "logger": "aiokafka", "event": 'it\'s "a\n{"level": "info"}"'}
+
+
+@pytest.mark.parametrize(("ended", "closed", "is_dead"), [(False, False, False), (True, False, True), (True, True, False)])
+async def test_a_producer_whose_sender_ended_is_dead(ended: bool, closed: bool, is_dead: bool) -> None:
+    """It refuses everything from then on, and its worker would look ready for ever."""
+    client = kafka.producer(load_settings())
+    task = asyncio.get_running_loop().create_future()
+    if ended:
+        task.set_result(None)
+    client._sender._sender_task = cast("Any", task)
+    client._closed = closed
+    assert kafka.is_dead(client) == is_dead
+    client._closed = True
+
+
+async def test_a_learner_that_breaks_does_not_end_its_worker(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever owns shard 0 runs it: its fault would end one worker after the other."""
+    learner = LearnerService(load_settings(), MemoryStore(), cast("Any", None), Metrics(), lambda: True)
+    slept: list[float] = []
+
+    async def breaks() -> None:
+        raise ValueError("mila@example.com")
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        learner._stopped.set()
+
+    monkeypatch.setattr(learner, "_learn", breaks)
+    monkeypatch.setattr(learner, "sleep", sleep)
+    await asyncio.wait_for(LearnerService._run.fun(learner), 5)  # type: ignore[attr-defined] - the function under mode's decorator
+
+    said = capsys.readouterr().out
+    assert slept[0] == 60
+    assert "learner halted" in said
+    assert "mila@example.com" not in said
