@@ -121,8 +121,6 @@ def test_wild_values_leave_it_finite(spec: ModelSpec) -> None:
 
 def test_memory_is_bounded(spec: ModelSpec) -> None:
     """It learns for years. What it keeps of 13,000 customers would be 800 kB if it kept them all."""
-    if spec.kind == "churn":
-        pytest.skip("the same class as purchase")
     one = learner(spec)
     for example in stream(13_000):
         one.take(of_model(example, spec))
