@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from streamer.customers.features import FEATURES
 from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreError, StoreUnavailableError
@@ -104,6 +104,7 @@ class Plans:
         kinds = {spec.name: spec.kind for spec in plan.definitions.models}
         if kinds.get(control.model) != scorer.kind or scorer.features != FEATURES.version:
             raise RefusedError("bad_control", path="$.model", detail=f"a {scorer.kind} model that the definitions in force do not have")
+        _try_out(scorer)
         return scorer, content
 
     def _scorer(self, content: bytes, digest: str) -> Scorer | Groups:
@@ -115,6 +116,19 @@ class Plans:
 
     def _compile(self, definitions: Definitions) -> Plan:
         return Plan(definitions, lateness_ms=self._rules.lateness_ms)
+
+
+def _try_out(scorer: Scorer | Groups) -> None:
+    """Whatever a decoder overlooked shows here rather than at each event: one that reads more features than there are, say."""
+    nobody = (0.0,) * len(FEATURES.names)
+    try:
+        if scorer.kind == "groups":
+            cast("Groups", scorer).assign(nobody, None)
+        else:
+            one = cast("Scorer", scorer)
+            one.percentile(one.score(nobody))
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise RefusedError("bad_control", path="$.packed", detail=f"it cannot score: {type(error).__name__}") from None
 
 
 class Shard:

@@ -104,7 +104,11 @@ def parse_definitions(content: bytes | str | Mapping[str, Any], *, file: str = "
     reader = _Reader()
     if isinstance(content, Mapping):
         content = msgspec.json.encode(content)
-    reader.read_yaml(content.decode() if isinstance(content, bytes) else content, file=file)
+    try:
+        text = content.decode() if isinstance(content, bytes) else content
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"expected UTF-8 text, found a byte that is not at {error.start}", file=file) from None
+    reader.read_yaml(text, file=file)
     return reader.finish()
 
 

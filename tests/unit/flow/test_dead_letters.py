@@ -15,7 +15,7 @@ from streamer.events.admission import REASONS
 from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.flow.shard import Plans, Shard
 from streamer.flow.step import Rules
-from streamer.segments.definitions import Definitions
+from streamer.segments.definitions import Definitions, content_digest
 from streamer.stores.memory import MemoryStore
 from streamer.wire import DEAD_LETTERS, DEAD_RAW_MAX, DeadLetter, LogRecord, Output, definitions_control
 
@@ -90,6 +90,7 @@ CONTROLS: dict[str, tuple[bytes, str, str]] = {
         "bad_control",
         "$.digest",
     ),
+    "definitions that are no text": (definitions_control(b"\xff\xfe", content_digest(b"\xff\xfe"), 1), "bad_control", "$.packed"),
     "two megabytes": (b" " * 2_000_000, "too_large", "$"),
 }
 

@@ -263,6 +263,22 @@ def test_a_damaged_scorer_is_a_dead_letter_and_the_old_one_goes_on_serving(monke
     assert said(story.changes()) == [("hot", "entered", "2026-01-01T01:00:00.000Z")]
 
 
+def test_a_scorer_that_reads_more_than_there_is_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for good it would break at the first event, and at that event again after each restart."""
+
+    class Wide(Stub):
+        def score(self, x: Sequence[float]) -> int:
+            return int(x[len(FEATURES.names)])
+
+    monkeypatch.setattr(shard_module, "decode_scorer", lambda content: Wide(1))
+    story = Story()
+    story.model(0)
+    story.event(HOUR, "ann", "Product Added")
+    story.tell()
+    assert story.shard.step.body.counts["bad_control"] == 1
+    assert story.shard.step.body.models == {}
+
+
 TIMED = """
 models:
   purchase: {kind: purchase, horizon: 24h, window: 4h}
