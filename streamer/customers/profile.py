@@ -21,6 +21,7 @@ from .state import NEVER
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 SESSION_GAP_MS: Final = 30 * 60_000
+AMOUNT_MAX: Final = 10**15  # ten-thousandths that are added up at most: a hundred billion of any currency, and far below 64 bits
 PRODUCTS_MAX: Final = 8  # different products of a session that are told apart
 THOUSANDTHS: Final = 1_000
 
@@ -111,7 +112,10 @@ def _update(old: Data, value: Json, t: int, _now: int) -> Data:
         _let_pass(data, t)
     if device:
         data[DEVICE] = device
-    data[SESSION_EVENTS] += 1
+    if t < data[SESSION]:  # a late one, of a visit before this
+        product = 0
+    else:
+        data[SESSION_EVENTS] += 1
     if product and product not in data[PRODUCTS] and len(data[PRODUCTS]) < PRODUCTS_MAX:
         data[PRODUCTS].append(product)
     if kind in _STAMPED:
@@ -122,8 +126,8 @@ def _update(old: Data, value: Json, t: int, _now: int) -> Data:
         data[place] += _faded(THOUSANDTHS, age_ms, DAY_MS if place in _BY_DAY else 30 * DAY_MS)
     if kind == ORDER:
         data[ORDERS] += 1
-        data[SPEND] += amount
-        data[SPEND_MONTH] += _faded(amount // 10, age_ms, 30 * DAY_MS)
+        data[SPEND] = min(AMOUNT_MAX, data[SPEND] + amount)
+        data[SPEND_MONTH] = min(AMOUNT_MAX, data[SPEND_MONTH] + _faded(amount // 10, age_ms, 30 * DAY_MS))
     return data
 
 

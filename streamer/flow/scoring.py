@@ -16,7 +16,7 @@ from typing import cast
 
 from streamer.customers.features import FEATURES, measure
 from streamer.customers.memories import Data
-from streamer.customers.profile import DAY_MS, LAST, SAID, SESSION_EVENTS, next_rung
+from streamer.customers.profile import AMOUNT_MAX, DAY_MS, LAST, SAID, SESSION_EVENTS, next_rung
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
@@ -191,7 +191,7 @@ class Scoring:
         data = state.slots[model.pending]  # type: ignore[index] - looked up by the caller
         if not data[AT] < t <= data[AT] + model.spec.horizon_ms or not model.concerns(event):
             return
-        data[AMOUNT] += model.amounts(event)
+        data[AMOUNT] = max(-AMOUNT_MAX, min(AMOUNT_MAX, data[AMOUNT] + model.amounts(event)))
         if data[STAGE] == CAME:
             return
         data[STAGE] = CAME
