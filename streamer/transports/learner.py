@@ -35,6 +35,7 @@ COMMIT_SECONDS: Final = 15.0  # of learning that a crash makes the next learner 
 AGAIN_SECONDS: Final = 5.0
 HALTED_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 1.0
+STOP_SECONDS: Final = 2.0  # of the ten within which a worker ends
 SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
 AHEAD_MAX: Final = 50_000  # examples of a shard held while another shard's minute is not over
 
@@ -53,12 +54,20 @@ class LearnerService(Service):
         self._is_mine = is_mine
         self._lessons: Lessons | None = None
         self._committed = 0.0
+        self._idle = asyncio.Event()  # nothing learned that is not kept
+        self._idle.set()
+
+    async def on_stop(self) -> None:
+        """Give the lesson in hand the time to be kept: whatever still runs behind this is cancelled."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), STOP_SECONDS)
 
     @Service.task
     async def _run(self) -> None:
         while not self.should_stop:
             if self._is_mine():
                 try:
+                    self._idle.clear()
                     await self._learn()
                 except FencedError as error:
                     log.warning("learner let go", action="let_go", why=str(error))
@@ -70,6 +79,8 @@ class LearnerService(Service):
                 except Exception as error:  # a fault of the learner must not end a worker, and after it the next one
                     log.error("learner halted", action="halt", why=f"unexpected {type(error).__name__} in {place_of(error)}")
                     await self.sleep(HALTED_SECONDS)
+                finally:
+                    self._idle.set()
                 self._lessons = None
                 await self.sleep(AGAIN_SECONDS)
             await self.sleep(IDLE_SECONDS)

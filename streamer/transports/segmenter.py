@@ -59,6 +59,7 @@ class Owned:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_tick: float = 0.0
     last_probe: float = 0.0
+    broken_at: int | None = None  # the position at the last error that nobody foresaw
     log_time_ms: int = 0  # as last seen, also while the shard is let go
     counted: Counter[str] = field(default_factory=Counter[str])
     arrivals: deque[tuple[int, int]] = field(
@@ -208,9 +209,17 @@ class Segmenter(Service):
         except (TimeoutError, StoreError, KafkaError, OSError) as error:
             self._let_go(owned, "waiting", f"{type(error).__name__}: {error}", WAIT_STORE_SECONDS)
         except Exception as error:  # a fault of ours: it would end every worker in turn that gets this shard
-            why = f"unexpected {type(error).__name__} in {place_of(error)}"
-            log.error("shard halted", action="halt", shard=owned.partition.partition, why=why)  # without its text
-            self._let_go(owned, "halted", why, 0)
+            self._broken(owned, f"unexpected {type(error).__name__} in {place_of(error)}")  # its text may quote a customer's data
+
+    def _broken(self, owned: Owned, why: str) -> None:
+        """An error that nobody foresaw: once may be chance, twice at the same position is the record, and each further try in vain."""
+        at = owned.shard.position.offset if owned.shard is not None else -1
+        if owned.broken_at != at:
+            owned.broken_at = at
+            self._let_go(owned, "waiting", why, WAIT_STORE_SECONDS)
+            return
+        log.error("shard halted", action="halt", shard=owned.partition.partition, why=why)
+        self._let_go(owned, "halted", why, 0)
 
     def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:
         """Drop everything held of a shard; its truth is in the store."""
@@ -270,17 +279,17 @@ class Segmenter(Service):
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Let the batch in hand finish, publish what it said, and forget the shards."""
-        for partition in partitions:
-            owned = self.owned.pop(partition, None)
-            if owned is None:
-                continue
-            async with owned.lock:
-                if owned.relay is not None:
-                    with suppress(KafkaError, StreamerError, OSError, asyncio.TimeoutError):
-                        await asyncio.wait_for(_relay_until_empty(owned.relay), 2)
-                owned.shard = owned.relay = None
-                owned.state = "released"
-                self.metrics.show_state(partition.partition, "released")
+        gone = [self.owned.pop(partition) for partition in partitions if partition in self.owned]
+        await asyncio.gather(*(self._release(owned) for owned in gone))
+
+    async def _release(self, owned: Owned) -> None:
+        async with owned.lock:
+            if owned.relay is not None:
+                with suppress(KafkaError, StreamerError, OSError, asyncio.TimeoutError):
+                    await asyncio.wait_for(_relay_until_empty(owned.relay), 2)
+            owned.shard = owned.relay = None
+            owned.state = "released"
+            self.metrics.show_state(owned.partition.partition, "released")
 
     # publishing
 

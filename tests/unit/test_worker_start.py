@@ -119,3 +119,23 @@ async def test_a_learner_that_breaks_does_not_end_its_worker(monkeypatch: pytest
     assert slept[0] == 60
     assert "learner halted" in said
     assert "mila@example.com" not in said
+
+
+async def test_a_learner_that_is_stopped_keeps_its_lesson_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still runs when a service has stopped is cancelled, with all that was learned since the last commit."""
+    learner = LearnerService(load_settings(), MemoryStore(), cast("Any", None), Metrics(), lambda: True)
+    begun, kept = asyncio.Event(), False
+
+    async def learns() -> None:
+        nonlocal kept
+        begun.set()
+        await learner._stopped.wait()
+        for _ in range(20):  # a commit takes its time
+            await asyncio.sleep(0)
+        kept = True
+
+    monkeypatch.setattr(learner, "_learn", learns)
+    await learner.start()
+    await begun.wait()
+    await learner.stop()
+    assert kept

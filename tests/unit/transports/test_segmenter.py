@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
@@ -101,6 +102,11 @@ async def test_a_record_that_breaks_our_code_halts_its_shard_and_not_the_worker(
     monkeypatch.setattr(shard.step, "apply_event", breaks)
     event = encode(Event(event="Product Viewed", message_id="m", user_id="mila@example.com", timestamp_ms=1_000))
     await segmenter._process(owned.partition, shard, [LogRecord(0, 1_000, event)])
+    assert owned.state == "waiting"  # it may have been chance
+
+    again = await _acquired(segmenter, owned, store)
+    monkeypatch.setattr(again.step, "apply_event", breaks)
+    await segmenter._process(owned.partition, again, [LogRecord(0, 1_000, event)])
 
     assert owned.state == "halted"
     assert "KeyError in flow/shard.py" in owned.why
@@ -129,6 +135,7 @@ async def test_a_shard_that_was_revoked_before_its_turn_is_not_acquired() -> Non
     """To acquire it all the same would fence its new owner."""
     store = MemoryStore()
     segmenter, owned = _owning(store)
+    segmenter._consumer = cast("Any", SimpleNamespace(assignment=set[TopicPartition]))
     async with owned.lock:
         task = segmenter._spawn(segmenter._own(owned))
         await asyncio.sleep(0)
@@ -198,3 +205,20 @@ async def test_a_shard_that_stands_still_falls_behind_for_all_to_see() -> None:
     await segmenter._maintain_one(owned)
 
     assert (_value(segmenter, "segmenter_lag_seconds", shard="0") or 0) > 1_000_000
+
+
+async def test_a_busy_shard_does_not_hold_up_the_others_at_a_rebalance() -> None:
+    """The group waits for all of them, and without heartbeats it waits only for so long."""
+    store = MemoryStore()
+    segmenter, busy = _owning(store)
+    partition = TopicPartition(busy.partition.topic, 1)
+    other = segmenter.owned[partition] = Owned(partition)
+    async with busy.lock:
+        revoked = asyncio.create_task(segmenter.revoked([busy.partition, partition]))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert other.state == "released"
+        assert busy.state != "released"
+        assert segmenter.owned == {}
+    await revoked
+    assert busy.state == "released"
