@@ -41,6 +41,7 @@ from .wire import COMMANDS, Control, definitions_control, encode_control, shard_
 log: Any = structlog.get_logger("streamer.app")
 
 STOP_SECONDS: Final = 8.5  # SIGTERM to exit is promised within ten; the segmenter takes six at most
+COMMAND_AGAIN_SECONDS: Final = 1.0
 LEARNER_HOME: Final = 0  # whoever owns this shard runs the learner
 
 
@@ -211,10 +212,7 @@ def _add_commands(app: faust.App, parts: Parts) -> None:
     @app.agent(topic, name="commands")
     async def commands(stream: Any) -> None:
         async for raw in stream:
-            try:
-                await run_command(parts, raw)
-            except (StreamerError, ValueError, OSError) as error:
-                log.error("command failed", action="command", why=str(error))
+            await obey(parts, raw)
 
 
 class Command(msgspec.Struct):
@@ -222,6 +220,19 @@ class Command(msgspec.Struct):
 
     command: str
     customer: str = ""
+
+
+async def obey(parts: Parts, raw: bytes) -> None:
+    """Run a command until it is done: what is given up here is never asked for again, and it may be an erasure."""
+    while True:
+        try:
+            return await run_command(parts, raw)
+        except KafkaError as error:
+            log.warning("command waits for the broker", action="command", why=type(error).__name__)
+            await asyncio.sleep(COMMAND_AGAIN_SECONDS)
+        except (StreamerError, ValueError, OSError) as error:
+            log.error("command failed", action="command", why=str(error))
+            return None
 
 
 async def run_command(parts: Parts, raw: bytes) -> None:

@@ -253,6 +253,7 @@ class Segmenter(Service):
         self._wake_relay.set()
         self._consumer.resume(owned.partition)
         self.metrics.show_state(number, "owned")
+        self.metrics.show_definitions(number, (shard.step.body.version, shard.step.body.digest))
         log.info("shard acquired", action="acquire", shard=number, epoch=shard.checkpoint.epoch, offset=shard.position.offset)
 
     @property
@@ -387,6 +388,7 @@ class Segmenter(Service):
             self.metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
         shard.step.said.clear()
         owned.log_time_ms = body.log_time_ms
+        self.metrics.show_definitions(number, (body.version, body.digest))
         self.metrics.log_time.labels(number).set(body.log_time_ms / 1_000)
         self.metrics.lag_seconds.labels(number).set(max(0.0, time() - body.log_time_ms / 1_000))
         highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None

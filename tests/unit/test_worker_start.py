@@ -1,4 +1,5 @@
-"""What an operator got wrong is said in one line, before anything is started, and never with a password in it."""
+"""What an operator got wrong is said in one line, before anything is started, and never with a password in it; what the worker's parts
+do when something is away or breaks."""
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from pydantic import SecretStr
 
 from streamer import app
@@ -139,3 +141,27 @@ async def test_a_learner_that_is_stopped_keeps_its_lesson_first(monkeypatch: pyt
     await begun.wait()
     await learner.stop()
     assert kept
+
+
+async def test_an_erasure_is_not_given_up_because_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command counts as read once its handler returns; nobody would send it again."""
+    tries: list[bytes] = []
+
+    async def erases(_parts: object, raw: bytes) -> None:
+        tries.append(raw)
+        if len(tries) < 3:
+            raise KafkaTimeoutError
+
+    monkeypatch.setattr(app, "run_command", erases)
+    monkeypatch.setattr(app, "COMMAND_AGAIN_SECONDS", 0)
+    await app.obey(cast("Any", None), b"{}")
+    assert len(tries) == 3
+
+
+async def test_a_command_that_makes_no_sense_is_reported_and_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """A handler that raises loses the command, and with it the reason."""
+    await app.obey(cast("Any", None), b"{}")
+    await app.obey(cast("Any", None), b'{"command": "drop", "customer": "mila@example.com"}')
+    said = capsys.readouterr().out
+    assert said.count("command failed") == 2
+    assert "mila@example.com" not in said

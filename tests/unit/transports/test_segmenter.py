@@ -65,6 +65,8 @@ async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox
     await segmenter._relay_all()
 
     assert [decode_change(output.value).data.segment for output in sink.outputs] == ["seen"]
+    in_force = {"shard": "0", "version": "1", "digest": definitions.digest}
+    assert metrics.registry.get_sample_value("segmenter_definitions_info", in_force) == 1
     assert await store.outbox(0, after=None, limit=10) == []
 
 
