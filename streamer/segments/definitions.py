@@ -22,7 +22,7 @@ from . import tree
 from .calendar import find_zone
 from .durations import parse_duration
 from .hysteresis import staying
-from .models import MODELS_MAX, check_use, read_model, read_texts, unknown_segment
+from .models import MODELS_MAX, check_use, read_model, read_sensitive, unknown_segment
 from .parse import WINDOW_MS_MAX, is_segment_name, parse
 from .tree import Condition
 
@@ -150,7 +150,7 @@ class _Reader:
                 for name, body in _entries(value, file, what="a mapping of model names"):
                     self._add_model(name, body, file)
             elif key.value == "sensitive":
-                self._sensitive += read_texts(value, _failing(file))
+                self._sensitive += read_sensitive(value, _failing(file))
             elif key.value == "zone":
                 self._set_zone(value, file)
             else:

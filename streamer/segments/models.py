@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn, get_args
 
 import yaml
 
+from streamer.customers.features import FEATURES
 from streamer.examples import ModelKind, ModelSpec
 
 from .durations import parse_duration
@@ -28,6 +29,7 @@ _OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "unusual": (),
 }
 _OF_ALL: Final = ("kind", "exclude")
+_DESCRIBED: Final = ("lookalike", "groups", "unusual")  # kinds that tell people apart by what they are like: not by what is sensitive
 _DEFAULTS: Final[dict[str, tuple[tuple[str, ...], int, int]]] = {  # events, horizon, short window after which a negative is learned
     "purchase": (("Order Completed",), DAY_MS, 4 * 3_600_000),
     "churn": (("*",), 30 * DAY_MS, 0),
@@ -74,7 +76,7 @@ def read_model(name: str, at: yaml.Node, body: Body, sensitive: tuple[str, ...],
         _number(body["groups"][1], fail) if "groups" in body else 6 if kind == "groups" else 0,
         _text(body["seed"][1], fail) if "seed" in body else name if kind == "lookalike" else "",
         _text(body["exclude"][1], fail) if "exclude" in body else "",
-        sensitive if kind == "lookalike" else (),
+        sensitive if kind in _DESCRIBED else (),
     )
 
 
@@ -91,7 +93,12 @@ def _texts(node: yaml.Node, fail: Fail) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_text(item, fail) for item in items))
 
 
-read_texts: Final = _texts
+def read_sensitive(node: yaml.Node, fail: Fail) -> tuple[str, ...]:
+    """The features that ``sensitive`` names."""
+    for name in (names := _texts(node, fail)):
+        if name not in FEATURES.names:
+            fail(node, f"expected names of features, found {name!r:.40}", _similar(name, FEATURES.names) or _one_of(FEATURES.names))
+    return names
 
 
 def _length(node: yaml.Node, fail: Fail, *, least_ms: int) -> int:
