@@ -16,6 +16,7 @@ from streamer.wire import OUTPUTS, Output, decode_outputs
 
 ENTRIES_AT_ONCE: Final = 100
 BACKLOG_MAX: Final = 10_000  # outputs waiting for the broker; beyond it the shard stops fetching
+BACKLOG_BYTES_MAX: Final = 32_000_000  # the same in bytes: a dead letter may have 600,000 of them
 
 
 class Sink(Protocol):
@@ -43,6 +44,7 @@ class Relay:
         self._queued: Place | None = None
         self._turning = asyncio.Lock()  # a revocation may want the rest published while the worker's own loop publishes
         self.backlog = 0
+        self._backlog_bytes = 0
         self.upto: Place | None = None  # everything up to here is acknowledged
 
     async def start(self) -> None:
@@ -63,11 +65,12 @@ class Relay:
             self._queue.append((place, outputs))
             self._queued = place
             self.backlog += len(outputs)
+            self._backlog_bytes += _size(outputs)
 
     @property
     def is_full(self) -> bool:
         """Whether the shard should wait for the broker."""
-        return self.backlog > BACKLOG_MAX
+        return self.backlog > BACKLOG_MAX or self._backlog_bytes > BACKLOG_BYTES_MAX
 
     async def turn(self) -> bool:
         """Publish what is queued, then trim it; False if there was nothing. After an error the same is tried again by the next call.
@@ -90,9 +93,15 @@ class Relay:
         self.upto = batch[-1][0]
         await self._store.trim(self.shard, upto=self.upto)
         for _ in batch:
-            self.backlog -= len(self._queue.popleft()[1])
+            _, done = self._queue.popleft()
+            self.backlog -= len(done)
+            self._backlog_bytes -= _size(done)
         return True
 
     def _is_new(self, output: Output) -> bool:
         tail = self._tails.get(output.topic)
         return tail is None or (output.offset, output.ordinal) > tail
+
+
+def _size(outputs: Sequence[Output]) -> int:
+    return sum([len(output.value) for output in outputs])

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from streamer.flow.relay import BACKLOG_MAX, ENTRIES_AT_ONCE, Relay
+from streamer.flow.relay import BACKLOG_BYTES_MAX, BACKLOG_MAX, ENTRIES_AT_ONCE, Relay
 from streamer.stores.base import Place, Store
 from streamer.transports.memory import MemoryLog, MemorySink, place_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, Output, encode_outputs
@@ -176,6 +176,20 @@ async def test_a_relay_says_when_it_has_too_much(store: Store, sink: Sink) -> No
     assert not relay.is_full
     relay.add([(Place(2, 0), [_output(2, 0)])])
     assert relay.is_full
+
+
+async def test_a_few_large_outputs_are_too_much_as_well(store: Store, sink: Sink) -> None:
+    """Ten thousand dead letters of half a megabyte would be most of the machine."""
+    relay = Relay(0, store, sink)
+    large = _output(1, 0)._replace(value=b"x" * 500_000)
+    count = BACKLOG_BYTES_MAX // len(large.value)
+    relay.add([(Place(1, number), [large._replace(ordinal=number)]) for number in range(count)])
+    assert not relay.is_full
+    relay.add([(Place(2, 0), [_output(2, 0)])])
+    assert relay.is_full
+    while await relay.turn():
+        pass
+    assert not relay.is_full
 
 
 def _output(offset: int, ordinal: int, topic: str = CHANGES) -> Output:
