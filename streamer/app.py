@@ -135,7 +135,12 @@ async def _started(client: AIOKafkaProducer, settings: Settings) -> None:
         await ensure_topics(settings)
     except (AttributeError, NotImplementedError):  # the embedded broker has no admin calls; its topics were made beforehand
         log.debug("no admin calls", action="topics")
-    await check_topics(settings, client)
+    except KafkaError as error:
+        raise SettingsError(f"STREAMER_KAFKA: cannot make topics at {settings.kafka} ({type(error).__name__})") from None
+    try:
+        await check_topics(settings, client)
+    except KafkaError as error:
+        raise SettingsError(f"STREAMER_KAFKA: cannot look at the topics at {settings.kafka} ({type(error).__name__})") from None
 
 
 async def _first_definitions(settings: Settings, client: AIOKafkaProducer, store: Store) -> None:

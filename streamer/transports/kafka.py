@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streamer.errors import HaltError, SettingsError
 from streamer.flow.reader import Highest
@@ -81,10 +80,19 @@ async def ensure_topics(settings: Settings) -> None:
         for suffix in (*TOPICS, *SINGLE_TOPICS):
             partitions = 1 if suffix in SINGLE_TOPICS else settings.shards
             topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
-            with suppress(TopicAlreadyExistsError):
-                await admin.create_topics([topic])
+            _check_created(await admin.create_topics([topic]))
     finally:
         await admin.close()
+
+
+def _check_created(response: Any) -> None:
+    """The client raises nothing by itself. A topic that is there already is fine: its partitions are counted afterwards."""
+    for name, code, *more in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise SettingsError(
+                f"topic {name}: the broker did not create it: {error.__name__}{f' ({more[0]})' if more and more[0] else ''}"
+            )
 
 
 async def check_topics(settings: Settings, client: AIOKafkaProducer) -> None:

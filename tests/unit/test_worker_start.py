@@ -9,6 +9,7 @@ import json
 import logging
 import socket
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -182,3 +183,11 @@ async def test_the_learner_is_imported_beside_the_shards_loop(monkeypatch: pytes
         await LearnerService(load_settings(), MemoryStore(), cast("Any", None), Metrics(), lambda: True)._learn()
     [imported] = threads
     assert imported is not threading.main_thread()
+
+
+def test_a_topic_that_the_broker_refused_to_create_is_a_wrong_setting() -> None:
+    """The client returns the refusal as a number; unread, the worker waited for a topic that never came."""
+    kafka._check_created(SimpleNamespace(topic_errors=[("streamer.events", 0, None), ("streamer.events", 36, "exists")]))
+    refused = SimpleNamespace(topic_errors=[("streamer.events", 38, "replication factor: 3 larger than available brokers: 1.")])
+    with pytest.raises(SettingsError, match=r"topic streamer\.events: .* InvalidReplicationFactor.*larger than available brokers"):
+        kafka._check_created(refused)
