@@ -15,8 +15,9 @@ from streamer.values import Json
 from streamer.wire import Instant
 
 from . import tree
+from .builder import Holds
 from .leaves import Leaf, exact
-from .plan import Holds, Plan
+from .plan import Plan
 from .scored import model_asked
 from .tree import Condition
 

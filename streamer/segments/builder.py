@@ -1,0 +1,372 @@
+"""The second look at definitions: leaves over the memories, and segments over the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from streamer import values
+from streamer.customers import memories
+from streamer.customers.memories import Data
+from streamer.customers.profile import AnySpec as Spec
+from streamer.customers.state import NEVER, State
+from streamer.values import Json
+
+from . import leaves, scored, tree
+from .definitions import Definitions, Segment
+from .feeds import Memory
+from .leaves import Age, Leaf, Reading
+from .looks import Due, Truth, look_distinct, look_number, look_pairs
+from .needs import Needs, events_key
+from .tree import Condition, Events, Window
+
+Holds = Callable[[State, int], bool]  # at a moment at which the customer is judged, see ``watch``
+
+
+@dataclass(slots=True)
+class Rule:
+    """One segment, compiled. Its number is its place in ``Plan.rules``; those it sees have smaller numbers."""
+
+    number: int
+    name: str
+    when: Holds
+    exit: Holds | None
+    stay_ms: int
+    cooldown_ms: int
+    segment: Segment
+    dependents: frozenset[int] = frozenset()
+    asks: tuple[int, ...] = ()  # memories of scores it stands on: while one is empty it is not judged
+
+
+class Builder(Needs):
+    """Memories, leaves and rules of definitions. ``rule`` may be called once the leaves have their places."""
+
+    def __init__(
+        self, definitions: Definitions, numbers: Mapping[str, int], zone_of: Callable[[State], ZoneInfo], lateness_ms: int
+    ) -> None:
+        super().__init__(definitions, lateness_ms)
+        self._numbers = numbers
+        self._zone_of = zone_of
+        self.leaf_of: dict[str, Leaf] = {}
+        self.leaves: list[Leaf] = []
+        for number, segment in enumerate(definitions.segments):
+            for condition in segment.conditions:
+                self._make_leaves(condition, number, is_exit=condition is segment.exit)
+        self.leaves += scored.moments(definitions.models, self.slots)
+
+    def _make_leaves(self, node: Condition, user: int, *, is_exit: bool) -> None:
+        match node:
+            case tree.And(of=of) | tree.Or(of=of):
+                for part in of:
+                    self._make_leaves(part, user, is_exit=is_exit)
+            case tree.Not(of=of):
+                self._make_leaves(of, user, is_exit=is_exit)
+            case _:
+                leaf = self._leaf(node)
+                leaf.segments.add(user)
+                if is_exit:
+                    leaf.exits.add(user)
+
+    def _leaf(self, node: Any) -> Leaf:
+        text = tree.text(node)
+        known = self.leaf_of.get(text)
+        if known is None:
+            known = self.leaf_of[text] = self._make_leaf(text, node)
+            self.leaves.append(known)
+        return known
+
+    def _make_leaf(self, text: str, node: Any) -> Leaf:
+        match node:
+            case tree.Compare(left=left, op=op, right=right):
+                return self._compare(text, left, op, right)
+            case tree.CompareDuration(left=tree.Until(time=time), op=op, right_ms=right_ms):
+                return leaves.until_leaf(text, self._moment(time), op, right_ms)
+            case tree.CompareDuration(left=left, op=op, right_ms=right_ms):
+                return self._since(text, left, op, right_ms)
+            case tree.CompareTime(left=left, op=op, right=right):
+                return leaves.time_leaf(text, self._moment(left), op, right if isinstance(right, int) else self._moment(right))
+            case tree.OneOf(left=tree.Clock(unit=unit), items=items):
+                return leaves.clock_leaf(text, unit, lambda value: leaves.one_of(value, items), self._zone_of)
+            case tree.OneOf(left=tree.Top(window=window) as left, items=items) if window.within_ms and not window.before_ms:
+                return leaves.top_leaf(text, self._reading(left), window, lambda value: leaves.one_of(value, items))
+            case tree.OneOf(left=tree.Aggregate(name="sum" | "avg" | "min" | "max") as left, items=items):
+                return leaves.scaled_one_of_leaf(text, self._reading(left), tuple(float(item) for item in items))
+            case tree.OneOf(left=left, items=items):
+                return leaves.one_of_leaf(text, self._reading(left, items=items), items)
+            case tree.Exists(of=of):
+                return self._exists(text, of)
+            case tree.Contains(of=of, part=part):
+                return leaves.predicate_leaf(text, self._reading(of), lambda value: values.contains(value, part))
+            case tree.StartsWith(of=of, prefix=prefix):
+                return leaves.predicate_leaf(text, self._reading(of), lambda value: values.starts_with(value, prefix))
+            case tree.Birthday(of=of):
+                return leaves.birthday_leaf(text, self._reading(of), self._zone_of)
+            case tree.Did(events=events, window=window):
+                return self._did(text, events, window)
+            case tree.Sequence():
+                return self._sequence(text, node)
+            case tree.InSegment(segment=name):
+                return _membership_leaf(text, self._numbers[name])
+            case _:
+                raise AssertionError(f"no leaf for {type(node).__name__}")
+
+    def _since(self, text: str, node: Any, op: str, limit_ms: int) -> Leaf:
+        leaf = leaves.since_leaf(text, self._moment(node), op, limit_ms)
+        match node:
+            case tree.Since(time=tree.First() | tree.Last()):
+                _aged(leaf, Age(1, limit_ms if op in (">=", "<") else limit_ms + 1, young=op in ("<", "<=")))
+            case _:
+                pass
+        return leaf
+
+    def _exists(self, text: str, of: Any) -> Leaf:
+        if isinstance(of, (tree.Last, tree.First, tree.Date, tree.Entered, tree.Left)):
+            return leaves.predicate_leaf(text, self._moment(of), lambda value: value is not None)
+        return leaves.predicate_leaf(text, self._reading(of), lambda value: value is not None)
+
+    def _compare(self, text: str, left: Any, op: str, right: Any) -> Leaf:
+        match left:
+            case tree.Count(events=events, window=window) if not window.ever and not window.before_ms and not window.this:
+                return self._count(text, events, window.within_ms, op, right)
+            case tree.Aggregate(name="distinct", window=window) if window.within_ms and not window.before_ms:
+                return self._distinct(text, left, op, right)
+            case tree.Top(window=window) if window.within_ms and not window.before_ms:
+                compare = values.COMPARE[op]
+                return leaves.top_leaf(text, self._reading(left), window, lambda value: compare(value, right))
+            case tree.Score() | tree.Percentile():
+                return leaves.scaled_leaf(text, self._reading(left), op, right)
+            case tree.Count() | tree.Active() | tree.Aggregate(name="distinct"):
+                return leaves.count_leaf(text, self._reading(left, items=(right,)), op, right)
+            case tree.Aggregate():
+                return self._scaled(text, left, op, right)
+            case tree.Clock(unit=unit):
+                compare = values.COMPARE[op]
+                return leaves.clock_leaf(text, unit, lambda value: compare(value, right), self._zone_of)
+            case tree.Age(of=of):
+                return leaves.age_leaf(text, leaves.age_reading(self._reading(of), self._zone_of), op, right)
+            case _:
+                return leaves.compare_leaf(text, self._reading(left), op, right)
+
+    def _count(self, text: str, events: Events, within_ms: int, op: str, right: int) -> Leaf:
+        """``>=`` and its kin fall exactly when the k-th newest time leaves the window; others look at each expiry."""
+        slot, keep = self._newest_slot(events)
+        reading = replace(leaves.count_in(keep, within_ms), slots=(slot,), show=lambda found: found if found < keep else f"{found} or more")
+        leaf = leaves.count_leaf(text, reading, op, right)
+        leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
+        if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
+            _aged(leaf, Age(least, within_ms, young=op in (">=", ">")))
+        else:
+            leaf.look = look_number((lambda data: (data,)) if keep == 1 else (lambda data: data), within_ms, op, right)
+        return leaf
+
+    def _scaled(self, text: str, node: tree.Aggregate, op: str, right: float) -> Leaf:
+        """A sum, average or extreme."""
+        leaf, window = leaves.scaled_leaf(text, self._reading(node), op, right), node.window
+        leaf.rolls_ms = 0 if window.before_ms else window.within_ms
+        if node.name in ("sum", "avg") and window.within_ms and not window.before_ms:
+            leaf.look = look_pairs(node.name, window.within_ms, op, round(right * values.SCALE))
+        return leaf
+
+    def _distinct(self, text: str, node: tree.Aggregate, op: str, right: int) -> Leaf:
+        """The same over the newest different values."""
+        leaf, within_ms = leaves.count_leaf(text, self._reading(node), op, right), node.window.within_ms
+        leaf = _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, within_ms))
+        if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
+            leaf.look, leaf.tends = look_distinct(least, within_ms, negated=op in ("<", "<=")), 1 if op in ("<", "<=") else -1
+        else:
+            leaf.look = look_number(lambda data: list(data.values()), within_ms, op, right)
+        return leaf
+
+    def _did(self, text: str, events: Events, window: Window) -> Leaf:
+        if window.before_ms:
+            memory = self._pairs_memory(events, (), window)
+            reading = replace(leaves.pairs_reading("count", window, self._zone_of), slots=(self.slots[memory.key],))
+            return leaves.count_leaf(text, reading, ">=", 1)
+        slot, keep = self._newest_slot(events)
+        newest = leaves.nth_newest(keep, 1)
+        if window.this is not None:
+            return leaves.count_leaf(text, replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,)), ">=", 1)
+        truth, due = leaves.at_least(keep, 1, window.within_ms)
+        leaf = Leaf(text, truth, due, lambda data, now, state: _time_or_none(newest(data)), slots=(slot,), span_ms=window.within_ms)
+        _aged(leaf, Age(1, window.within_ms or NEVER, young=True))
+        return leaf
+
+    def _newest_slot(self, events: Events) -> tuple[int, int]:
+        slot = self.slots[self._newest_memory(events, 1).key]
+        spec = self.memories[slot].spec
+        assert isinstance(spec, memories.Newest)
+        return slot, spec.keep
+
+    def _sequence(self, text: str, node: tree.Sequence) -> Leaf:
+        slot = self.slots[self._steps_memory(node).key]
+        span_ms = node.over_ms and node.over_ms + node.within_ms + node.wait_ms
+        return leaves.sequence_leaf(text, slot, node.wait_ms, node.over_ms, span_ms)
+
+    def _reading(self, node: Any, items: tuple[Any, ...] = ()) -> Reading:
+        match node:
+            case tree.Number(of=of) | tree.Lower(of=of):
+                return self._wrapped(node, of)
+            case tree.Trait() | tree.Context() | tree.Language():
+                return self._over(self._known_memory(node, memories.Known()), lambda spec: leaves.known(spec, node))
+            case tree.Latest() | tree.Earliest():
+                return self._over(self._property_memory(node), lambda _: Reading(_unwrapped, span_ms=0))
+            case tree.Top(events=events, path=path, window=window):
+                make = leaves.frequencies_reading() if window.ever else leaves.labels_reading("top", window, self._zone_of)
+                return self._over(self._labels_memory(events, path, window), lambda _: make)
+            case tree.Count(window=window):
+                return self._count_reading(node, window)
+            case tree.Active(events=events, each_ms=each_ms, periods=periods):
+                memory = self._pairs_memory(events, (), Window(within_ms=each_ms * periods))
+                return self._over(memory, lambda _: leaves.active_reading(each_ms, periods))
+            case tree.Aggregate(name="distinct", window=window):
+                labels = leaves.labels_reading("distinct", window, self._zone_of)
+                plain = leaves.distinct_reading(window, self._zone_of) if not window.before_ms else labels
+                return self._over(self._distinct_memory(node, 1), lambda _: plain)
+            case tree.Aggregate(name=name, window=window):
+                return self._over(self._number_memory(node), lambda spec: self._number_reading(name, window, spec))
+            case tree.Age(of=of):
+                return leaves.age_reading(self._reading(of), self._zone_of)
+            case tree.Score(model=model):
+                return replace(scored.score_reading(), slots=(self.slots[scored.score_key(model)],))
+            case tree.Percentile(model=model):
+                return replace(scored.percentile_reading(), slots=(self.slots[scored.score_key(model)],))
+            case tree.Group(model=model):
+                return replace(scored.group_reading(), slots=(self.slots[scored.score_key(model)],))
+            case _:
+                raise AssertionError(f"no reading for {type(node).__name__} {items}")
+
+    def _wrapped(self, node: tree.Number | tree.Lower, of: Any) -> Reading:
+        inner, turn = self._reading(of), values.as_number if isinstance(node, tree.Number) else values.lower
+        return replace(inner, read=lambda data, now, state: turn(inner.read(data, now, state)))
+
+    def _count_reading(self, node: tree.Count, window: Window) -> Reading:
+        if window.before_ms:
+            return self._over(self._pairs_memory(node.events, (), window), lambda _: leaves.pairs_reading("count", window, self._zone_of))
+        if window.ever:
+            return self._over(self._count_memory(node, 1), lambda _: Reading(lambda data, now, state: data or 0, span_ms=0))
+        slot, keep = self._newest_slot(node.events)
+        if window.this is not None:
+            return replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,))
+        return replace(leaves.count_in(keep, window.within_ms), slots=(slot,))
+
+    def _number_reading(self, name: str, window: Window, spec: Spec) -> Reading:
+        match spec:
+            case memories.Totals():
+                read = _sum_of if name == "sum" else _average_of
+                return Reading(read, span_ms=0, show=leaves.show_scaled)
+            case memories.Bests():
+                return Reading(lambda data, now, state: data, span_ms=0, show=leaves.show_scaled)
+            case memories.Ladder():
+                return leaves.ladder_reading(window, self._zone_of)
+            case _:
+                return leaves.pairs_reading(name, window, self._zone_of)
+
+    def _over(self, memory: Memory, make: Callable[[Spec], Reading]) -> Reading:
+        slot = self.slots[memory.key]
+        return replace(make(self.memories[slot].spec), slots=(slot,))
+
+    def _moment(self, node: Any) -> Reading:
+        match node:
+            case tree.Since(time=time) | tree.Until(time=time):
+                return self._moment(time)
+            case tree.Unchanged(of=of):
+                return self._over(self._known_memory(of, memories.Known()), lambda _: Reading(_run_start, span_ms=0))
+            case tree.Last(events=events):
+                slot, keep = self._newest_slot(events)
+                newest = leaves.nth_newest(keep, 1)
+                return Reading(lambda data, now, state: newest(data), (slot,), span_ms=0, show=_time_or_none)
+            case tree.First(events=events):
+                slot = self.slots[f"oldest {events_key(events)}"]
+                return Reading(lambda data, now, state: data, (slot,), span_ms=0, show=_time_or_none)
+            case tree.Date(of=of):
+                inner = self._reading(of)
+                return replace(inner, read=lambda data, now, state: values.parse_time_ms(inner.read(data, now, state)), show=_time_or_none)
+            case tree.Moment(ms=ms):
+                return Reading(lambda data, now, state: ms, show=_time_or_none)
+            case tree.Entered(segment=name):
+                return _moment_of_membership(self._numbers[name], inside=True)
+            case tree.Left(segment=name):
+                return _moment_of_membership(self._numbers[name], inside=False)
+            case _:
+                raise AssertionError(f"no moment for {type(node).__name__}")
+
+
+def _aged(leaf: Leaf, age: Age) -> None:
+    leaf.age, leaf.tends = age, -1 if age.young else 1
+
+
+def noted(leaf: Leaf) -> Holds:
+    """Whether a leaf holds, by what the state has noted of it."""
+    if leaf.place is None:
+        return leaf.holds
+    key, bit, blank = leaf.place
+    return lambda state, now: state.truths.get(key, blank) & bit != 0
+
+
+def all_hold(parts: list[Holds]) -> Holds:
+    """All of several conditions."""
+    if len(parts) == 2:
+        first, second = parts
+        return lambda state, now: first(state, now) and second(state, now)
+    return lambda state, now: all(part(state, now) for part in parts)
+
+
+def any_holds(parts: list[Holds]) -> Holds:
+    """Any of several conditions."""
+    if len(parts) == 2:
+        first, second = parts
+        return lambda state, now: first(state, now) or second(state, now)
+    return lambda state, now: any(part(state, now) for part in parts)
+
+
+def _by_threshold(leaf: Leaf, op: str, right: int, at_least: Callable[[int], tuple[Truth, Due]]) -> Leaf:
+    """Replace the general functions of a count by those of one threshold, where the comparison is one."""
+    least = {">=": right, "<": right, ">": right + 1, "<=": right + 1}.get(op, 0)
+    if least:
+        truth, leaf.due = at_least(least)
+        leaf.truth = truth if op in (">=", ">") else _negated(truth)
+    return leaf
+
+
+def _unwrapped(data: Data, _now: int, _state: State) -> Json:
+    return data[1][0] if data is not None else None
+
+
+def _negated(truth: Truth) -> Truth:
+    return lambda data, now, state: not truth(data, now, state)
+
+
+def _time_or_none(ms: Json) -> Json:
+    return None if ms is None else values.time_text(ms)
+
+
+def _sum_of(data: Data, _now: int, _state: State) -> Json:
+    return data[0] if data is not None else 0
+
+
+def _average_of(data: Data, _now: int, _state: State) -> Json:
+    return tuple(data) if data is not None else None
+
+
+def _run_start(data: Data, _now: int, _state: State) -> Json:
+    return None if data is None or data[-1] is None else memories.run_start(data)
+
+
+def _membership_leaf(text: str, number: int) -> Leaf:
+    def truth(_data: Data, _now: int, state: State) -> bool:
+        entry = state.members.get(number)
+        return entry is not None and entry[0] % 2 == 1
+
+    return Leaf(text, truth, value=truth, sees=(number,))
+
+
+def _moment_of_membership(number: int, *, inside: bool) -> Reading:
+    parity = 1 if inside else 0
+
+    def read(_data: Data, _now: int, state: State) -> Json:
+        entry = state.members.get(number)
+        return entry[1] if entry is not None and entry[0] % 2 == parity else None
+
+    return Reading(read, sees=(number,), show=_time_or_none)

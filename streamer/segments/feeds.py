@@ -1,0 +1,161 @@
+"""What a memory takes from an event, and where it is kept: from a description to functions the step can call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streamer import values
+from streamer.customers import memories
+from streamer.customers.memories import Data, Update
+from streamer.customers.profile import AnySpec as Spec
+from streamer.customers.profile import take as take_profile
+from streamer.customers.state import State
+from streamer.events.event import Event
+from streamer.values import MISSING, Json, scaled
+
+from . import calendar, watch
+from .matching import Predicate, Reader, compile_where, names_match, read_properties
+from .tree import Events
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One memory of the plan. ``key`` is its identity across plans; ``source`` what feeds it."""
+
+    key: str
+    spec: Spec
+    source: Feed
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What a memory takes from an event: of matching ``events`` the value at ``path``, or of all events a path of traits or context."""
+
+    events: Events | None = None
+    path: tuple[str, ...] = ()
+    take: str = "time"  # time, number, labels, value, step, trait, context, zone, profile, step itself
+    steps: tuple[Events, ...] = ()
+    then_not: Events | None = None
+
+
+def unless_same_zone(slot: int, update: Update, feed: watch.Feed) -> watch.Feed:
+    """Browsers send their zone with every event, and everything of the calendar hangs on it: ask anew only when it is another one."""
+
+    def feed_zone(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        old = state.slots.get(slot)
+        if old is not None and old[2] == value[1]:
+            state.slots[slot] = update(old, value, t, now)
+        else:
+            feed(state, value, t, now, dirty)
+
+    return feed_zone
+
+
+def zone_name(rank: int) -> Callable[[dict[str, Json]], Json]:
+    """A customer's zone in traits (rank 1) or context (0); what is no zone is passed over."""
+    find = values.lookup(("timezone",))
+
+    def name(source: dict[str, Json]) -> Json:
+        found = find(source)
+        return [rank, found] if type(found) is str and calendar.find_zone(found) is not None else MISSING
+
+    return name
+
+
+def converted(data: Any, old: Spec, new: Spec) -> Any:
+    """Data of a memory whose size changed with the definitions."""
+    if isinstance(old, memories.Newest) and isinstance(new, memories.Newest):
+        times = [data] if old.keep == 1 else data
+        return times[-1] if new.keep == 1 else times[-new.keep :]
+    if isinstance(old, memories.Runs) and isinstance(new, memories.Known):
+        return data[-2:]
+    return data
+
+
+# what a memory takes from an event ------------------------------------------------------------------------------------
+
+
+def reader(feed: Feed, where: Predicate | None) -> Reader | None:
+    """The value for the memory's update; None from it means the event is not for this memory. No function: every event is."""
+    take = _TAKE[feed.take](feed.path)
+    if where is None:
+        return take
+    if take is None:
+        return lambda event: True if where(event) else None
+    return lambda event: take(event) if where(event) else None
+
+
+def _take_number(path: tuple[str, ...]) -> Reader:
+    read = read_properties(path)
+
+    def take(event: Event) -> Json:
+        found = read(event)
+        if type(found) is list:
+            return [number for item in found if (number := scaled(item)) is not None] or None
+        return scaled(found)
+
+    return take
+
+
+def each(update: Update) -> Update:
+    """An update that takes a list of numbers one by one: the products of an order."""
+
+    def update_each(old: Data, value: Json, t: int, now: int) -> Data:
+        if type(value) is not list:
+            return update(old, value, t, now)
+        for number in value:
+            old = update(old, number, t, now)
+        return old
+
+    return update_each
+
+
+def _take_labels(path: tuple[str, ...]) -> Reader:
+    read = read_properties(path)
+
+    def take(event: Event) -> Json:
+        found = read(event)
+        if type(found) is str:  # nearly always
+            return [values.key_of_text(found[: values.TEXT_KEPT])]
+        return [values.key_of(item) for item in values.scalars(values.kept(found))] or None
+
+    return take
+
+
+def _take_value(path: tuple[str, ...]) -> Reader:
+    read = read_properties(path)
+    return lambda event: [values.kept(read(event))]
+
+
+_TAKE: Final[dict[str, Callable[[tuple[str, ...]], Reader | None]]] = {
+    "time": lambda _path: None,
+    "zero": lambda _path: lambda _event: 0,
+    "number": _take_number,
+    "labels": _take_labels,
+    "value": _take_value,
+    "profile": lambda _path: take_profile,
+}
+
+
+def all_steps(feed: Feed) -> tuple[Events, ...]:
+    """The steps of a sequence, and behind them what must not follow."""
+    return feed.steps if feed.then_not is None else (*feed.steps, feed.then_not)
+
+
+def step_bits(feed: Feed) -> Reader:
+    """Which steps of a sequence an event can be, as bits; None for none."""
+    parts = [
+        (bit, names_match(events.names), compile_where(events.where) if events.where is not None else None)
+        for bit, events in enumerate(all_steps(feed))
+    ]
+
+    def bits(event: Event) -> Json:
+        found = 0
+        for bit, named, where in parts:
+            if named(event) and (where is None or where(event)):
+                found |= 1 << bit
+        return found or None
+
+    return bits
