@@ -7,8 +7,10 @@ partition inside it.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -212,15 +214,16 @@ class Lessons:
         content = await self._store.get_document(document_name(named.decode())) if named is not None else None
         if content is None:
             raise HaltError(f"definitions of version {version} are not in the store; publish them again with `streamer segments publish`")
-        from streamer.learning.learner import Learner  # noqa: PLC0415 - it takes a second and 100 MB; a worker that only scores needs none of it
+        # It takes a second and 100 MB: a worker that only scores needs none of it, and the shards share the loop.
+        learner: type[Learner] = (await asyncio.to_thread(import_module, "streamer.learning.learner")).Learner
 
         definitions = parse_definitions(content)
         specs, out = definitions.models, left_out(definitions, FEATURES)
         dumped = self._learner.dump() if self._learner is not None else self.taught.learner
         if dumped:
-            self._learner = Learner.restore(specs, FEATURES, dumped, zone=definitions.zone, left_out=out)
+            self._learner = learner.restore(specs, FEATURES, dumped, zone=definitions.zone, left_out=out)
         else:
-            self._learner = Learner(specs, FEATURES, zone=definitions.zone, left_out=out)
+            self._learner = learner(specs, FEATURES, zone=definitions.zone, left_out=out)
         same = {spec.name for spec in specs if not self._specs or self._specs.get(spec.name) == spec}  # at first all: nothing was different
         self._specs = {spec.name: spec for spec in specs}
         self.taught.version = version

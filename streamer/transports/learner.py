@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
 from time import monotonic
 from typing import Any, Final
 
@@ -88,7 +87,6 @@ class LearnerService(Service):
 
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
-        await asyncio.to_thread(import_module, "streamer.learning.learner")  # a second of work, and the shards share the loop
         lessons = self._lessons = await Lessons.acquire(self._store, self.settings.shards)
         await self._tell_shards(lessons)
         consumer = AIOKafkaConsumer(
