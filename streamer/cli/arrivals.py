@@ -9,7 +9,7 @@ import heapq
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import IO, Annotated, Any, Final
@@ -31,6 +31,7 @@ from streamer.values import parse_time_ms
 OWN: Final = "streamer"
 SORTED_AT_ONCE: Final = 200_000  # records, at 300 bytes each 60 MB
 MAX_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+NAMES_MAX: Final = 1_000  # different names of events that are noted
 PASSED_OVER: Final = "skipped"  # on purpose: the mapping says so
 
 _arrival_ms = attrgetter("arrival_ms")
@@ -89,6 +90,23 @@ class Rejected:
     raw: bytes
 
 
+class FirstRefused:
+    """Keeps the first line that was refused, so that none is passed over in silence; a mapping's own skipping is no refusal."""
+
+    def __init__(self) -> None:
+        self._first: Rejected | None = None
+
+    def __call__(self, found: Rejected) -> None:
+        """One more."""
+        if self._first is None and found.reason != PASSED_OVER:
+            self._first = found
+
+    def hints(self) -> Iterator[str]:
+        """Where it is and why, if there was one."""
+        if (found := self._first) is not None:
+            yield f"lines were refused, the first is {found.file}:{found.line}, {found.reason} at {found.path}"
+
+
 @dataclass(frozen=True)
 class Source:
     """What a command was told to read."""
@@ -97,6 +115,7 @@ class Source:
     mapping_name: str | None = None
     format_name: str = OWN
     sort: bool = False
+    names: set[str] = field(default_factory=set[str], compare=False)  # of the events read so far, for hints; at most NAMES_MAX
 
     def __post_init__(self) -> None:
         if self.format_name not in ADAPTERS:
@@ -127,6 +146,7 @@ class Source:
             if isinstance(item, Refusal):
                 reject(Rejected(file, line, item.reason, item.path, item.detail, _row_bytes(item.row)))
             else:
+                self._note(item)
                 yield Arrival(line, item.timestamp_ms, encode(item), file)
 
     def _of_lines(self, file: str, reject: Callable[[Rejected], None], meter: Meter | None) -> Iterator[Arrival]:
@@ -136,13 +156,16 @@ class Source:
                     f"{file}: rows of a table need --mapping, which says what its columns mean: {shipped_mappings()}, or a file"
                 )
             try:
-                if self.format_name == OWN:
-                    yield Arrival(line, _moment_ms(decode(raw), raw), raw, file)
-                else:
-                    event = adapt(raw, format_name=self.format_name, received_ms=None)
-                    yield Arrival(line, _moment_ms(event, raw), encode(event), file)
+                is_ours = self.format_name == OWN
+                event = decode(raw) if is_ours else adapt(raw, format_name=self.format_name, received_ms=None)
+                self._note(event)
+                yield Arrival(line, _moment_ms(event, raw), raw if is_ours else encode(event), file)
             except RefusedError as error:
                 reject(Rejected(file, line, error.reason, error.path, error.detail, raw))
+
+    def _note(self, event: Event) -> None:
+        if len(self.names) < NAMES_MAX:
+            self.names.add(event.name)
 
 
 def _row_bytes(row: dict[str, Any] | bytes) -> bytes:
@@ -205,3 +228,8 @@ def end_ms(until: str, last_ms: int) -> int:
             message = f"expected a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a length such as 30d, found {until!r}"
             raise typer.BadParameter(message, param_hint="--until") from None
     return min(moment, MAX_MS)
+
+
+def numbered(number: int, thing: str) -> str:
+    """``1 change``, ``2 changes``, ``1,200 changes``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -32,10 +32,10 @@ from streamer.wire import shard_of
 from . import EXIT_CODES
 from .arrivals import (
     OWN,
+    FirstRefused,
     FormatName,
     Lateness,
     MappingName,
-    Rejected,
     Segments,
     Sorted,
     Source,
@@ -44,6 +44,7 @@ from .arrivals import (
     in_order,
     length_ms,
 )
+from .names import misheard
 
 
 def register(app: typer.Typer) -> None:
@@ -127,16 +128,15 @@ async def _from_files(
     customer: str, source: Source, definitions: Definitions, rules: Rules, until: str | None
 ) -> tuple[list[Explanation], int]:
     run = await Replay.begin(definitions, MemoryStore(), rules, batch=1_000)
-    refused: list[Rejected] = []
-    arrivals = source.arrivals(lambda found: refused.append(found) if not refused else None)
+    refused = FirstRefused()
+    arrivals = source.arrivals(refused)
     async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
         pass
     if until is not None:
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):
             pass
-    if refused:
-        found = refused[0]
-        typer.echo(f"hint: lines were refused, the first is {found.file}:{found.line}, {found.reason} at {found.path}", err=True)
+    for hint in (*refused.hints(), *misheard(definitions, source.names)):
+        typer.echo(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     return _explained(run.plan, await run.state(customer), now, frozenset(), customer, run.in_words), now
 

@@ -43,7 +43,9 @@ from .arrivals import (
     end_ms,
     in_order,
     length_ms,
+    numbered,
 )
+from .names import misheard
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -293,7 +295,8 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
     outcomes = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items())) or "nothing to do"
     lines = [f"{tally.received:,} received: {outcomes}"]
     if tally.fed:
-        lines.append(f"{tally.changes:,} changes up to {time_text(run.body.log_time_ms)}, story {run.head.hex()}")
+        story = f", story {run.head.hex()}" if run.head else ""  # there is none before something is said
+        lines.append(f"{numbered(tally.changes, 'change')} up to {time_text(run.body.log_time_ms)}{story}")
     lines += [f"  {size:>8,}  {name}" for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
     typer.echo("\n".join(lines), err=True)
 
@@ -308,5 +311,6 @@ def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str
         )
     if tally.received and not run.body.counts.get(ACCEPTED):
         yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
+    yield from misheard(task.definitions, task.source.names)
     if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"

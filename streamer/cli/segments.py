@@ -15,6 +15,7 @@ from streamer.segments.lint import lint
 from streamer.settings import load_settings
 
 from . import EXIT_CODES, EXIT_NO
+from .arrivals import numbered
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +49,7 @@ def check(
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)
     if not as_json:
-        typer.echo(f"{len(definitions.segments)} segments, {len(findings)} suspicious")
+        typer.echo(f"{numbered(len(definitions.segments), 'segment')}, {len(findings)} suspicious")
 
 
 def _print(level: str, file: str, line: int, column: int, message: str, hint: str, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from streamer.flow.step import Rules
 from streamer.segments.definitions import load_definitions
 from streamer.stores.redis import connect
 from streamer.wire import TICK, LogRecord, definitions_control, shard_of
-from tests.cli.conftest import EVENTS, Run, ndjson
+from tests.cli.conftest import DATA, EVENTS, Run, ndjson
 
 if TYPE_CHECKING:
     from streamer.local.redis import RedisServer
@@ -87,6 +87,13 @@ def test_refused_lines_are_not_passed_over_in_silence(run: Run, segments: Path) 
     assert told.err == "hint: lines were refused, the first is -:2, not_json at $\n"
 
 
+def test_lines_that_a_mapping_skips_are_no_refusals(run: Run, segments: Path) -> None:
+    """Rows without a customer are left out on purpose, and there is nothing to mend."""
+    file = DATA / "online_retail" / "first_3000.csv.gz"
+    told = run("explain", "12431", "--events", file, "--mapping", "online_retail", "--segments", segments)
+    assert (told.code, told.err) == (0, "")
+
+
 def test_options_of_a_replay_without_one_are_wrong_use(run: Run, segments: Path) -> None:
     """The answer would come from Redis, under other definitions than the ones that were named."""
     told = run("explain", "anna", "--segments", segments)
@@ -151,5 +158,6 @@ def test_no_redis_is_an_error_of_one_line_without_secrets(run: Run, monkeypatch:
     monkeypatch.setenv("STREAMER_REDIS", "redis://me:hunter2@127.0.0.1:1/0")
     told = run("explain", "anna")
     assert told.code == 3
+    assert told.err.startswith("STREAMER_REDIS: ")
     assert len(told.err.splitlines()) == 1
     assert "hunter2" not in told.err

@@ -1,0 +1,38 @@
+"""Event names that definitions listen to and the events at hand do not have, though they have nearly the same."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from streamer.segments import tree
+from streamer.segments.definitions import Definitions, nodes
+from streamer.segments.lint import KNOWN_EVENTS
+
+CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)
+
+
+def misheard(definitions: Definitions, there: set[str]) -> Iterator[str]:
+    """A sentence for each listened name that is not among the names ``there`` and was probably meant to be one of them."""
+    by_plain = {_plain(name): name for name in sorted(there, reverse=True)}
+    for name, segment in _listened(definitions).items():
+        close = [] if name in there or name.endswith("*") else difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=CLOSE)
+        if close and not (name in KNOWN_EVENTS and by_plain[close[0]] in KNOWN_EVENTS):  # both are names of their own
+            yield f'{segment} listens to "{name}", which no event here is called; is "{by_plain[close[0]]}" meant?'
+
+
+def _listened(definitions: Definitions) -> dict[str, str]:
+    """Each name, and the first segment that listens to it."""
+    found: dict[str, str] = {}
+    for segment in definitions.segments:
+        for condition in segment.conditions:
+            for node in nodes(condition):
+                if isinstance(node, tree.Events):
+                    found |= {name: segment.name for name in node.names if name not in found}
+    return found
+
+
+def _plain(name: str) -> str:
+    """Without what differs between ways of writing: ``product_added`` is ``Product Added``."""
+    return name.lower().replace("_", " ").replace("-", " ")

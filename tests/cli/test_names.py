@@ -1,0 +1,31 @@
+"""Names of events that are nearly those at hand: free names cannot be refused, but a slip can be pointed out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+
+
+def definitions(tmp_path: Path, name: str) -> Path:
+    """One segment that listens to ``name``."""
+    path = tmp_path / "names.yaml"
+    path.write_text(f"segments:\n  one: {{for: A test., when: 'did(\"{name}\")'}}\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["Prodct Viewd", "product_viewed", "PRODUCT VIEWED"])
+@pytest.mark.parametrize("command", [("replay",), ("explain", "anna", "--events")])
+def test_a_slip_in_a_name_is_pointed_out(run: Run, events: Path, tmp_path: Path, name: str, command: tuple[str, ...]) -> None:
+    """The segment loads, and stays empty for ever: nothing else would say why."""
+    told = run(*command, events, "--segments", definitions(tmp_path, name))
+    assert told.code == 0
+    assert f'hint: one listens to "{name}", which no event here is called; is "Product Viewed" meant?' in told.err
+
+
+@pytest.mark.parametrize("name", ["Product Viewed", "Product List Viewed", "Coupon Denied", "Prod*", "*"])
+def test_other_names_are_other_events(run: Run, events: Path, tmp_path: Path, name: str) -> None:
+    """A file need not have every event that segments know."""
+    assert "hint" not in run("replay", events, "--segments", definitions(tmp_path, name)).err
