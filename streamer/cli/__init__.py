@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.metadata import version
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 import typer.core
 
-from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StreamerError
+from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StoreUnavailableError, StreamerError
 
 EXIT_NO: Final = 1
 EXIT_SETTINGS: Final = 3
@@ -43,7 +44,11 @@ class Commands(typer.core.TyperGroup):
             raise typer.Exit(_code(error)) from None
 
 
-_KIND: Final[dict[type[StreamerError], str]] = {DefinitionError: "definitions: ", HaltError: "halted: "}
+_KIND: Final[dict[type[StreamerError], str]] = {
+    DefinitionError: "definitions: ",
+    HaltError: "halted: ",
+    StoreUnavailableError: "STREAMER_REDIS: no answer from Redis: ",
+}
 
 
 def _code(error: StreamerError) -> int:
@@ -97,5 +102,6 @@ def _streamer(
 
 def main() -> NoReturn:
     """Run the command line."""
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # errors are ours to tell; a worker's log has a handler of its own
     command_line()()
     sys.exit(0)

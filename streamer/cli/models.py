@@ -14,8 +14,7 @@ from streamer.flow.lessons import LEARNER, Taught, decode_taught, scorer_documen
 from streamer.flow.replay import Replay
 from streamer.flow.step import Rules
 from streamer.learning.base import Card
-from streamer.segments.definitions import content_digest, load_definitions
-from streamer.segments.library import library_path
+from streamer.segments.definitions import Definitions, content_digest, load_definitions
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
 from streamer.stores.memory import MemoryStore
@@ -23,17 +22,27 @@ from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import EXAMPLES, Control, encode_control, model_control
 
-from .arrivals import Source, in_order
+from . import EXIT_CODES
+from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source, in_order
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
-Name = Annotated[str, typer.Argument(help="the model's name in the definitions", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="the model's name in the definitions")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Say what models have learned, and which version serves.", no_args_is_help=True)
-    for command in (list_models, show, pin, rollback, unpin, evaluate):
-        group.command(command.__name__.removesuffix("_models"))(command)
+    group = typer.Typer(
+        help="Say what models have learned, and which version serves.", no_args_is_help=True, epilog=EXIT_CODES, rich_markup_mode=None
+    )
+    for command, short_help in (
+        (list_models, "One line a model: is it ready, and how good."),
+        (show, "Everything known of one model."),
+        (pin, "Keep a model at a version."),
+        (rollback, "Go back to the version before."),
+        (unpin, "Let a pinned model go on."),
+        (evaluate, "Learn from files, and say how good the models were."),
+    ):
+        group.command(command.__name__.removesuffix("_models"), epilog=EXIT_CODES, short_help=short_help)(command)
     app.add_typer(group, name="models")
 
 
@@ -49,7 +58,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     _print([_card(taught, name)], taught, as_json=as_json, whole=True)
 
 
-def pin(name: Name, version: Annotated[int, typer.Argument(help="the version to keep", min=1)]) -> None:
+def pin(name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", help="the version to keep", min=1)]) -> None:
     """Keep a model at a version. Learning goes on, and nothing newer serves before `streamer models unpin`."""
     typer.echo(asyncio.run(_pin(load_settings(), name, version)))
 
@@ -66,24 +75,36 @@ def unpin(name: Name) -> None:
 
 
 def evaluate(
-    events: Annotated[list[str], typer.Argument(help="files of events, as for `streamer replay`", show_default=False)],
-    segments: Annotated[list[Path] | None, typer.Option(help="definitions with models; left out, the library")] = None,
-    mapping: Annotated[str | None, typer.Option(help="columns to events: a YAML file, or one that ships with streamer")] = None,
+    files: Files,
+    segments: Annotated[
+        list[Path],
+        typer.Option(metavar="PATH", help="definitions with models: a YAML file or a folder of them, may be repeated", show_default=False),
+    ],
+    mapping: MappingName = None,
+    format_name: FormatName = OWN,
+    sort: Sorted = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replay files, learn on the way, and say how good the models were on outcomes that came after the scores. Needs no server."""
-    cards = asyncio.run(_evaluated(events, segments or [library_path()], mapping))
-    if not cards:
+    """Replay files, learn on the way, and say how good the models were on outcomes that came after the scores. Needs no server.
+
+    \b
+      streamer models evaluate shop.csv.gz --mapping online_retail --segments my_models.yaml
+    """
+    definitions = load_definitions(*segments)
+    if not definitions.models:
         raise SettingsError("the definitions name no model; write some under `models:`")
+    cards = asyncio.run(_evaluated(Source(files, mapping, format_name, sort), definitions))
     _print(cards, None, as_json=as_json, whole=True)
 
 
-async def _evaluated(events: list[str], segments: list[Path], mapping: str | None) -> list[Card]:
-    run = await Replay.begin(load_definitions(*segments), MemoryStore(), Rules(shards=1), batch=1_000)
-    source = Source(events, mapping)
-    arrivals = source.arrivals(lambda _: None)
+async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
+    run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1), batch=1_000)
+    refused = FirstRefused()
+    arrivals = source.arrivals(refused)
     async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
         pass
+    for hint in refused.hints():
+        typer.echo(f"hint: {hint}", err=True)
     return list(run.cards.values())
 
 

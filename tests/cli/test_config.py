@@ -10,7 +10,10 @@ import pytest
 from streamer.settings import Settings
 from tests.cli.conftest import Run, run_apart
 
-COMMANDS = ("demo", "worker", "replay", "explain", "erase", "config", "doctor", "segments", "segments check", "segments publish")
+COMMANDS = (
+    *("demo", "worker", "replay", "explain", "erase", "config", "doctor", "segments", "segments check", "segments publish"),
+    *("models", "models list", "models show", "models pin", "models rollback", "models unpin", "models evaluate"),
+)
 SECRETS = {
     "STREAMER_REDIS": "redis://me:hunter2/?#@localhost:6379/0?password=hunter2",
     "STREAMER_KAFKA_USERNAME": "me",
@@ -84,12 +87,14 @@ def test_each_command_has_a_help_with_its_exit_codes(run: Run, command: str) -> 
     assert all(len(line) <= 140 for line in told.out.splitlines())
 
 
-def test_the_help_names_all_commands_whole(run: Run) -> None:
+@pytest.mark.parametrize("group", ["", "segments", "models"])
+def test_the_help_names_all_commands_whole(run: Run, group: str) -> None:
     """A sentence that is cut off is no help."""
-    told = run("--help")
+    told = run(*group.split(), "--help")
     listing = told.out.partition("Commands:")[2].partition("Exit codes")[0]
     assert "..." not in listing
-    assert all(f"  {command} " in listing for command in COMMANDS if " " not in command)
+    names = [command.removeprefix(group).strip() for command in COMMANDS if command.startswith(group) and command != group]
+    assert all(f"  {name} " in listing for name in names if " " not in name)
 
 
 def test_without_a_command_there_is_help_and_wrong_use() -> None:

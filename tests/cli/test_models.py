@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from streamer.learning.base import Card
-from tests.cli.conftest import Run, run_apart
+from tests.cli.conftest import EVENTS, Run, ndjson, run_apart
 
 T0 = 1_767_225_600_000
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
@@ -104,10 +104,18 @@ def test_evaluate_speaks_to_people(run: Run, shop: Path) -> None:
 
 
 def test_evaluate_without_models_says_what_is_missing(run: Run, events: Path, segments: Path) -> None:
-    """The library has none."""
+    """The library has none, so it cannot stand in for definitions that were not named."""
+    assert run("models", "evaluate", events).code == 2
     outcome = run("models", "evaluate", events, "--segments", segments)
     assert outcome.code != 0
     assert "name no model" in outcome.err
+
+
+def test_evaluate_does_not_pass_over_refused_lines_in_silence(run: Run, shop: Path) -> None:
+    """A model that learned nothing from a file of another format would seem to be a bad one."""
+    outcome = run("models", "evaluate", "-", "--segments", shop / "segments.yaml", stdin=ndjson(EVENTS[:1]) + b"{\n")
+    assert outcome.code == 0
+    assert outcome.err == "hint: lines were refused, the first is -:2, not_json at $\n"
 
 
 def test_explain_says_what_moved_a_score_and_which_models_are_not_ready(run: Run, shop: Path) -> None:
