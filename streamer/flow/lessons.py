@@ -172,9 +172,11 @@ class Lessons:
             if isinstance(said, Withdraw):
                 self.taught.current[said.model] = (said.version, "")
                 continue
-            digest = content_digest(said.scorer)
-            await self._store.put_document(scorer_document(said.model, said.version), said.scorer)
-            self.taught.current[said.model] = (said.version, digest)
+            kept = await self._store.put_document(scorer_document(said.model, said.version), said.scorer)
+            self.taught.current[said.model] = (
+                said.version,
+                content_digest(kept),
+            )  # of another release that learned the same before, if any
             lesson.published.append(said)
 
     async def _obey(self, control: Control) -> None:

@@ -17,7 +17,8 @@ from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
 from streamer.learning.base import Card, Student
 from streamer.learning.propensity import Limits, Propensity
-from streamer.learning.said import Publish, Said, Withdraw
+from streamer.learning.said import Alert, Publish, Said, Withdraw
+from streamer.learning.scoring import canonical
 from streamer.learning.snapshot import SCHEMA, decode_state, encode_state
 
 RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
@@ -67,6 +68,8 @@ class Learner:
         self._zone = zone
         self._minute = -1  # of log time, the newest begun
         self._pins: dict[str, Pin] = {}
+        self._bases: dict[str, int] = {}  # what a student's own versions are counted on from: it is not the first of its name
+        self._newest: dict[str, int] = {}  # version of every model there ever was: two scorers never have the same name
 
     def _extra(self, spec: ModelSpec) -> dict[str, Any]:
         if spec.kind == "lookalike":
@@ -99,7 +102,7 @@ class Learner:
         said: list[Said] = list(self._surges.at_mark(at_ms))
         for name, student in self.students.items():
             pin = self._pins.get(name)
-            for one in student.at_mark(at_ms):
+            for one in map(self._numbered, student.at_mark(at_ms)):
                 if pin is not None and isinstance(one, Publish):
                     pin.held, pin.withdrawn = one, None
                 elif pin is not None and isinstance(one, Withdraw):
@@ -112,9 +115,26 @@ class Learner:
                 said += [one for one in (pin.held, pin.withdrawn) if one is not None]
         return said
 
+    def _numbered(self, one: Said) -> Said:
+        """Count a version on from those of the former students of its name, in the scorer's bytes too."""
+        if isinstance(one, Alert):
+            return one
+        base = self._bases.get(one.model, 0)
+        self._newest[one.model] = version = base + one.version
+        if not base:
+            return one
+        if isinstance(one, Withdraw):
+            return msgspec.structs.replace(one, version=version)
+        scorer = canonical({**msgspec.json.decode(one.scorer), "version": version})
+        return msgspec.structs.replace(one, version=version, scorer=scorer, card=self._card(one.card))
+
+    def _card(self, card: Card) -> Card:
+        base = self._bases.get(card.model, 0)
+        return msgspec.structs.replace(card, version=base + card.version) if base and card.version else card
+
     def pin(self, model: str, version: int) -> None:
         """Keep a model at a version: nothing is published for it until ``unpin``. Learning goes on. KeyError for an unknown model."""
-        card, before = self.students[model].card(), self._pins.get(model, Pin(0))
+        card, before = self._card(self.students[model].card()), self._pins.get(model, Pin(0))
         if model not in self._pins and card.version and card.state == "not ready":
             before.withdrawn = Withdraw(model, card.version, max(0, self._minute) * MARK_MS, card.why)
         self._pins[model] = Pin(version, before.held, before.withdrawn)
@@ -137,7 +157,7 @@ class Learner:
 
     def cards(self) -> dict[str, Card]:
         """How good each model is, by name."""
-        return {name: student.card() for name, student in self.students.items()}
+        return {name: self._card(student.card()) for name, student in self.students.items()}
 
     def dump(self) -> bytes:
         """The whole learner, canonical JSON."""
@@ -151,8 +171,18 @@ class Learner:
                 "students": {name: student.dump() for name, student in self.students.items()},
                 "surges": self._surges.dump(),
                 "pins": {name: msgspec.to_builtins(pin) for name, pin in self._pins.items()},
+                "versions": [self._bases, self._newest],
             }
         )
+
+    def _count_on(self) -> None:
+        """Students that began anew count on from the newest version of their name; snapshots of older releases do not know it."""
+        for name, student in self.students.items():
+            own = student.card().version
+            if own:
+                self._newest[name] = self._bases.get(name, 0) + own
+            elif name in self._newest:
+                self._bases[name] = self._newest[name]
 
     @classmethod
     def restore(
@@ -176,6 +206,8 @@ class Learner:
                 if state["features"] == features.version and known.get(spec.name) == spec:
                     restore = _home(spec.kind).restore
                     learner.students[spec.name] = restore(spec, features, state["students"][spec.name], **learner._extra(spec))
+            learner._bases, learner._newest = (dict(numbers) for numbers in state.get("versions", ({}, {})))
+            learner._count_on()
             pins = msgspec.convert(state["pins"], dict[str, Pin])
             learner._pins = {name: pin for name, pin in pins.items() if name in learner.students}
             learner._surges = _surges().restore(state["surges"], zone)

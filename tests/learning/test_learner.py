@@ -9,6 +9,7 @@ from streamer.learning.learner import Learner
 from streamer.learning.propensity import Propensity
 from streamer.learning.roster import BASELINE
 from streamer.learning.said import Alert, Publish, Said, Withdraw
+from streamer.learning.scorer import decode_scorer
 from tests.learning.golden.make import FEATURES, LIMITS, SPECS, examples
 
 
@@ -116,3 +117,19 @@ def test_a_model_pinned_after_it_was_withdrawn_is_withdrawn_again_when_it_is_let
     learner.pin("purchase", 1)
     learner.unpin("purchase")
     assert [one.model for mark in marks[2:] for one in learner.take(mark) if isinstance(one, Withdraw)] == ["purchase"]
+
+
+def test_a_model_that_begins_anew_counts_its_versions_on() -> None:
+    """A version is kept for good under its name: a second first one would be taken for the one that is there."""
+    learner = Learner(SPECS[:1], FEATURES, LIMITS)
+    before = [one.version for example in examples(0, 900) for one in learner.take(example) if isinstance(one, Publish)]
+    other = msgspec.structs.replace(SPECS[0], horizon_ms=7_200_000)
+    for specs in ((), (other,)):  # gone for a while, and back as something else
+        learner = Learner.restore(specs, FEATURES, learner.dump(), LIMITS)
+    assert learner.cards()["purchase"].version == 0
+    after = [one for example in examples(900, 900) for one in learner.take(example) if isinstance(one, Publish)]
+    assert [one.version for one in after] == list(range(before[-1] + 1, before[-1] + 1 + len(after)))
+    assert [decode_scorer(one.scorer).version for one in after] == [one.version for one in after] == [one.card.version for one in after]
+    again = Learner.restore((other,), FEATURES, learner.dump(), LIMITS)
+    assert again.dump() == learner.dump()
+    assert again.cards() == learner.cards()
