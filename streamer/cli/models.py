@@ -22,7 +22,7 @@ from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import EXAMPLES, Control, encode_control, model_control
 
-from . import EXIT_CODES
+from . import EXIT_CODES, EXIT_NO
 from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source, in_order
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
@@ -87,6 +87,8 @@ def evaluate(
 ) -> None:
     """Replay files, learn on the way, and say how good the models were on outcomes that came after the scores. Needs no server.
 
+    Exit code 1: there was nothing to learn from. A model that is not ready is told with its reason, and 0.
+
     \b
       streamer models evaluate shop.csv.gz --mapping online_retail --segments my_models.yaml
     """
@@ -94,6 +96,9 @@ def evaluate(
     if not definitions.models:
         raise SettingsError("the definitions name no model; write some under `models:`")
     cards = asyncio.run(_evaluated(Source(files, mapping, format_name, sort), definitions))
+    if not cards:
+        typer.echo("nothing was learned: there are no events, or too few to make one example", err=True)
+        raise typer.Exit(EXIT_NO)
     _print(cards, None, as_json=as_json, whole=True)
 
 

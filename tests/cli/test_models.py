@@ -113,9 +113,16 @@ def test_evaluate_without_models_says_what_is_missing(run: Run, events: Path, se
 
 def test_evaluate_does_not_pass_over_refused_lines_in_silence(run: Run, shop: Path) -> None:
     """A model that learned nothing from a file of another format would seem to be a bad one."""
-    outcome = run("models", "evaluate", "-", "--segments", shop / "segments.yaml", stdin=ndjson(EVENTS[:1]) + b"{\n")
+    outcome = run("models", "evaluate", "-", "--segments", shop / "segments.yaml", stdin=ndjson(EVENTS) + b"{\n")
     assert outcome.code == 0
-    assert outcome.err == "hint: lines were refused, the first is -:2, not_json at $\n"
+    assert outcome.err == "hint: lines were refused, the first is -:7, not_json at $\n"
+
+
+def test_evaluate_says_when_there_was_nothing_to_learn_from(run: Run, shop: Path) -> None:
+    """No output and an exit code of yes would pass for an answer."""
+    outcome = run("models", "evaluate", "-", "--segments", shop / "segments.yaml", stdin=ndjson(EVENTS[:1]))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("nothing was learned")
 
 
 def test_explain_says_what_moved_a_score_and_which_models_are_not_ready(run: Run, shop: Path) -> None:
