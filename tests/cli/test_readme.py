@@ -1,0 +1,54 @@
+"""What the README asks a newcomer to type, on the files it asks them to write."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.cli.conftest import DATA, ROOT, Run
+
+BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    """The README's examples in one language, in order."""
+    return [text for found, text in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")) if found == language]
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A folder with the first segment and the events."""
+    (tmp_path / "my_segments.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
+    (tmp_path / "events.ndjson").write_text(blocks("json")[0], encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_each_example_of_definitions_loads_without_a_suspicion(run: Run, tmp_path: Path, text: str) -> None:
+    """It is the first thing that anybody copies."""
+    (tmp_path / "copied.yaml").write_text(text, encoding="utf-8")
+    told = run("segments", "check", tmp_path / "copied.yaml")
+    assert (told.code, "0 suspicious" in told.out) == (0, True), told.out
+
+
+def test_the_replay_says_what_is_promised_beside_it(run: Run, mine: Path) -> None:
+    """In at 10:30, out three days after the cart was filled; the customer who bought is in neither line."""
+    told = run("replay", mine / "events.ndjson", "--segments", mine / "my_segments.yaml", "--until", "4d", "--changes", "-", "--quiet")
+    assert [(line["subject"], line["type"], line["time"]) for line in told.lines()] == [
+        ("c-17", "segment.entered", "2026-03-01T10:30:00.000Z"),
+        ("c-17", "segment.exited", "2026-03-04T10:00:00.000Z"),
+    ]
+    told = run("explain", "c-17", "--events", mine / "events.ndjson", "--segments", mine / "my_segments.yaml")
+    assert "in     cart_left since 2026-03-01T10:30:00.000Z; leaves 2026-03-04T10:00:00.000Z" in told.out
+
+
+def test_the_sample_is_where_it_is_said_to_be_and_knows_the_customer(run: Run) -> None:
+    """A path in a text is checked by nobody else."""
+    name = "tests/data/online_retail/first_3000.csv.gz"
+    typed = [line for text in blocks("sh") for line in text.splitlines() if name in line]
+    assert [line.split()[:2] for line in typed] == [["streamer", "replay"], ["streamer", "explain"]]
+    told = run("explain", typed[1].split()[2], "--events", DATA.parents[1] / name, "--mapping", "online_retail")
+    assert (told.code, told.err) == (0, "")
