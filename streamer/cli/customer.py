@@ -156,6 +156,8 @@ def _print(customer: str, found: list[Explanation], now: int) -> None:
         flip = "" if item.flips_at is None else f"; {'leaves' if item.inside else 'enters'} {item.flips_at} if nothing happens"
         typer.echo(f"\n{word} {item.segment}{f' since {item.since}' if item.inside else ''}{flip}")
         typer.echo(f"       {item.purpose}")
+        if item.of_exit:
+            typer.echo("       stays until its exit holds:")
         for clause in item.because:
             typer.echo(f"       {_clause(clause)}")
         if item.note:

@@ -16,7 +16,8 @@ from .tree import Condition
 class Explanation(msgspec.Struct, omit_defaults=True):
     """One customer and one segment.
 
-    ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn. ``since``: of the newest change.
+    ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn. ``of_exit``: they are those of the
+    segment's exit, whose being false is what holds them there. ``since``: of the newest change.
     """
 
     segment: str
@@ -26,6 +27,7 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     since: str | None = None
     flips_at: str | None = None
     note: str | None = None
+    of_exit: bool = False
 
 
 def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
@@ -47,6 +49,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
                 time_text(entry[1]) if entry is not None else None,
                 time_text(flip.at_ms) if flip is not None else None,
                 _note(rule, state, now),
+                of_exit=inside and rule.segment.exit is not None,
             )
         )
     return found

@@ -43,6 +43,10 @@ def test_the_replay_says_what_is_promised_beside_it(run: Run, mine: Path) -> Non
     ]
     told = run("explain", "c-17", "--events", mine / "events.ndjson", "--segments", mine / "my_segments.yaml")
     assert "in     cart_left since 2026-03-01T10:30:00.000Z; leaves 2026-03-04T10:00:00.000Z" in told.out
+    assert 'stays until its exit holds:\n       no  since(last("Product Added")) >= "3d": 40m' in told.out
+    outside = run("explain", "c-18", "--events", mine / "events.ndjson", "--segments", mine / "my_segments.yaml")
+    assert "not in cart_left" in outside.out
+    assert "exit" not in outside.out
 
 
 def test_the_sample_is_where_it_is_said_to_be_and_knows_the_customer(run: Run) -> None:
