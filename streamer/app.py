@@ -99,12 +99,7 @@ async def _next_version(store: Store, digest: str) -> int:
 @asynccontextmanager
 async def starting(settings: Settings) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
     """A producer and a store that fit the settings, closed at the end. Raises SettingsError."""
-    try:
-        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
-    except ValueError:  # not with its text: of an address that is cut up wrongly that is a piece of the password
-        raise SettingsError(
-            "STREAMER_REDIS: expected redis://USER:PASSWORD@HOST:PORT/NUMBER; write / ? # @ % in a password as %2F %3F %23 %40 %25"
-        ) from None
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
     client = producer(settings)
     try:
         await _started(client, settings)

@@ -110,7 +110,7 @@ async def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which one would mend them."""
     try:
         store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
-    except ValueError:  # its text may hold the address
+    except SettingsError:
         return [
             Check(
                 "settings",

@@ -29,7 +29,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streamer.errors import CommitUnknownError, FencedError, HaltError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, FencedError, HaltError, SettingsError, StoreUnavailableError
 
 from .base import Checkpoint, Commit, Fetched, Place, Position
 
@@ -53,15 +53,20 @@ _decode_kept = msgspec.msgpack.Decoder(_Kept).decode
 
 
 def connect(url: str, *, namespace: str = "streamer") -> RedisStore:
-    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address. Connects on first use."""
-    pool: Any = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py's keyword arguments
-        url,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        retry_on_error=[],
-        max_connections=64,
-    )
+    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address. Connects on first use. SettingsError for what is no address."""
+    try:
+        pool: Any = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py's keyword arguments
+            url,
+            socket_timeout=SOCKET_SECONDS,
+            socket_connect_timeout=SOCKET_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+            max_connections=64,
+        )
+    except ValueError:  # not with its text: of an address that is cut up wrongly that is a piece of the password
+        raise SettingsError(
+            "STREAMER_REDIS: expected redis://USER:PASSWORD@HOST:PORT/NUMBER; write / ? # @ % in a password as %2F %3F %23 %40 %25"
+        ) from None
     return RedisStore(Redis(connection_pool=pool), namespace=namespace)
 
 

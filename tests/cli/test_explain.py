@@ -153,6 +153,19 @@ def test_a_customer_whom_redis_does_not_know(run: Run) -> None:
     assert run("explain", stranger).code == run("explain", elsewhere).code == 3
 
 
+@pytest.mark.parametrize("command", [("explain", "anna"), ("models", "list"), ("segments", "publish")])
+def test_an_address_that_is_none_is_an_error_of_one_line_without_secrets(
+    run: Run, monkeypatch: pytest.MonkeyPatch, segments: Path, command: tuple[str, ...]
+) -> None:
+    """A password with a slash in it is cut in two, and a traceback would show a half."""
+    monkeypatch.setenv("STREAMER_REDIS", "redis://me:hunter2/3@127.0.0.1:1/0")
+    told = run(*command, *([segments] if command[-1] == "publish" else []))
+    assert (told.code, told.out) == (3, "")
+    assert told.err.startswith("STREAMER_REDIS: expected redis://")
+    assert len(told.err.splitlines()) == 1
+    assert "hunter2" not in told.err
+
+
 def test_no_redis_is_an_error_of_one_line_without_secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first thing that goes wrong, and the address may hold a password."""
     monkeypatch.setenv("STREAMER_REDIS", "redis://me:hunter2@127.0.0.1:1/0")
