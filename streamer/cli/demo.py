@@ -34,6 +34,7 @@ def demo(
     """
     from rich.console import Console
 
-    from streamer.demo.run import Options, run
+    from streamer.demo.options import Options
+    from streamer.demo.run import run
 
     raise typer.Exit(run(Options(seconds=seconds, rate=rate, customers=customers, seed=seed), Console()))

@@ -5,27 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from streamer.demo.options import SIGNALS, Options
 from streamer.demo.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from rich.console import Console
-
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a user may choose. ``seconds``: how long the shop stays open; None until Ctrl-C."""
-
-    seconds: float | None = None
-    rate: float = 200.0
-    customers: int = 600
-    seed: int = 7
 
 
 def run(options: Options, console: Console) -> int:

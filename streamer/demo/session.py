@@ -12,7 +12,7 @@ import structlog
 from rich.live import Live
 
 from streamer.demo import plain, traffic
-from streamer.demo.run import SIGNALS, Options
+from streamer.demo.options import SIGNALS, Options
 from streamer.demo.screen import Facts, draw
 from streamer.demo.seen import Seen
 from streamer.demo.shop import Shop

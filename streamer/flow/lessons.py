@@ -18,7 +18,7 @@ import msgspec
 from streamer.customers.features import FEATURES
 from streamer.errors import HaltError, RefusedError
 from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 from streamer.learning.said import Alert, Publish, Withdraw
 from streamer.segments.definitions import content_digest, parse_definitions
 from streamer.segments.reads import left_out

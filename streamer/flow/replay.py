@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from streamer.customers.state import State, decode_state
 from streamer.errors import StoreUnavailableError
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 from streamer.learning.said import Alert, Publish
 from streamer.segments import scored
 from streamer.segments.definitions import Definitions

@@ -10,7 +10,7 @@ from math import inf, log, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.examples import SCORE_SCALE
-from streamer.learning.base import Decile
+from streamer.learning.card import Decile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

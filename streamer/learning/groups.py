@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streamer.learning import traits
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 from streamer.learning.dice import Dice
 from streamer.learning.kmeans import Clusters, cluster, nearest, settle
 from streamer.learning.matching import Matched, match

@@ -15,7 +15,8 @@ import msgspec
 
 from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
-from streamer.learning.base import Card, Student
+from streamer.learning.base import Student
+from streamer.learning.card import Card
 from streamer.learning.propensity import Limits, Propensity
 from streamer.learning.said import Alert, Publish, Said, Withdraw
 from streamer.learning.scoring import canonical

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from streamer.learning import traits
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 from streamer.learning.dice import Dice
 from streamer.learning.logistic import Logistic
 from streamer.learning.quantiles import table_of

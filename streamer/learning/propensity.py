@@ -16,8 +16,8 @@ import msgspec
 
 from streamer.examples import Example, FeatureList, ModelSpec
 from streamer.learning.alignment import Alignment
-from streamer.learning.base import Card
 from streamer.learning.calibration import Recalibration
+from streamer.learning.card import Card
 from streamer.learning.drift import DriftDetector
 from streamer.learning.encoding import Encoder, Encoding, bin_shares, freeze
 from streamer.learning.evaluation import Window

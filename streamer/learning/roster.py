@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from streamer.learning.base import Contender
+from streamer.learning.card import Contender
 from streamer.learning.encoding import Encoder, Encoding
 from streamer.learning.evaluation import Gain, Tally
 from streamer.learning.linear import OnlineLinear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 
 
 class Publish(msgspec.Struct, frozen=True):

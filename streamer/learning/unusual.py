@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 from streamer.learning.dice import Dice
 from streamer.learning.half_spaces import SPARSE, HalfSpaces
 from streamer.learning.kmeans import cluster

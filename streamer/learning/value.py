@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from streamer.examples import SCORE_SCALE, Example, FeatureList, ModelSpec
-from streamer.learning.base import Card
+from streamer.learning.card import Card
 from streamer.learning.encoding import Encoder, Encoding
 from streamer.learning.evaluation import WINDOW
 from streamer.learning.linear import OnlineLinear
