@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 import socket
-import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,12 +16,11 @@ from aiokafka.errors import KafkaTimeoutError
 from pydantic import SecretStr
 
 from streamer import app
-from streamer.errors import SettingsError, StoreUnavailableError
+from streamer.errors import SettingsError
 from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports import kafka
-from streamer.transports import learner as learner_module
 from streamer.transports.learner import LearnerService
 
 if TYPE_CHECKING:
@@ -168,21 +166,6 @@ async def test_a_command_that_makes_no_sense_is_reported_and_left(capsys: pytest
     said = capsys.readouterr().out
     assert said.count("command failed") == 2
     assert "mila@example.com" not in said
-
-
-async def test_the_learner_is_imported_beside_the_shards_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes a second, in which no shard would process and no heartbeat leave."""
-    threads: list[threading.Thread] = []
-    monkeypatch.setattr(learner_module, "import_module", lambda _: threads.append(threading.current_thread()))
-
-    async def away(*_: object) -> None:
-        raise StoreUnavailableError("away")
-
-    monkeypatch.setattr(learner_module.Lessons, "acquire", away)
-    with pytest.raises(StoreUnavailableError):
-        await LearnerService(load_settings(), MemoryStore(), cast("Any", None), Metrics(), lambda: True)._learn()
-    [imported] = threads
-    assert imported is not threading.main_thread()
 
 
 def test_a_topic_that_the_broker_refused_to_create_is_a_wrong_setting() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from itertools import pairwise
+from types import ModuleType
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +21,7 @@ from lessons_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order,
 from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, HaltError, RefusedError
 from streamer.examples import MARK_MS, Example
+from streamer.flow import lessons as lessons_module
 from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
 from streamer.learning.learner import Learner
 from streamer.learning.said import Said, Withdraw
@@ -216,6 +220,21 @@ async def test_definitions_that_are_not_in_the_store_stop_the_learner() -> None:
     lessons = await Lessons.acquire(MemoryStore(), SHARDS)
     with pytest.raises(HaltError, match="definitions of version 1"):
         await lessons.take(in_order(logs())[:10])
+
+
+async def test_the_learner_is_imported_beside_the_shards_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a second, in which no shard would process and no heartbeat leave."""
+    threads: list[threading.Thread] = []
+
+    def imported(name: str) -> ModuleType:
+        threads.append(threading.current_thread())
+        return import_module(name)
+
+    monkeypatch.setattr(lessons_module, "import_module", imported)
+    lessons = await learner(MemoryStore())
+    await lessons.take(in_order(logs())[:10])
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_another_number_of_shards_stops_the_learner() -> None:
