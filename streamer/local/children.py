@@ -22,6 +22,7 @@ import fcntl
 import os
 import queue
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -30,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +69,10 @@ class TemporaryFolder:
 
     def __init__(self, purpose: str) -> None:
         _remove_abandoned()
-        self._outer = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        self._outer = Path(tempfile.gettempdir()) / f"{FOLDER_PREFIX}{secrets.token_hex(4)}"
+        # Before it is made: a signal may end us between any two lines, and whoever asked for the folder has not got it yet.
+        weakref.finalize(self, shutil.rmtree, self._outer, ignore_errors=True)
+        self._outer.mkdir(mode=0o700)
         self._lock = (self._outer / LOCK).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.path = self._outer / purpose

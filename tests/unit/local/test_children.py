@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -162,3 +164,19 @@ def test_a_process_that_ended_is_not_there_even_if_nobody_reaped_it() -> None:
 def _awake(child: Child) -> Child:
     child.wait_until(lambda: "awake" in child.log_tail(), name="sleeper", deadline_s=10)
     return child
+
+
+def test_a_signal_while_a_folder_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for it has not got it yet, so nobody else can remove it."""
+
+    def interrupted(lock: IO[str], _operation: int) -> None:
+        lock.close()
+        assert [folder.name.startswith(children.FOLDER_PREFIX) for folder in tmp_path.iterdir()] == [True], "it was there"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(children.fcntl, "flock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        children.TemporaryFolder("redis")
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
