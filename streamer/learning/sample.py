@@ -38,11 +38,6 @@ class Sample:
         """Without their labels."""
         return [row for row, _ in self._rows]
 
-    @property
-    def labelled(self) -> list[tuple[tuple[float, ...], int]]:
-        """With their labels."""
-        return list(self._rows)
-
     def dump(self) -> dict[str, Any]:
         """As JSON can hold it."""
         rows = [[list(row), label] for row, label in self._rows]

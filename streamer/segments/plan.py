@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamer import values
@@ -29,8 +29,6 @@ from .tree import Condition
 
 Entry = tuple[int, watch.Feed, Reader | None]  # memory number, what feeds it, what of the event it takes
 Listener = tuple[watch.Feed, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
-
-TYPES: Final = ("track", "identify", "page", "screen", "group", "alias")
 
 
 @dataclass(slots=True)
