@@ -38,13 +38,23 @@ Instant = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9
 """A moment as every output writes it: UTC, with milliseconds."""
 
 
+Headers = tuple[tuple[str, bytes], ...]
+
+
 class LogRecord(NamedTuple):
-    """One record of a shard as the log hands it over. ``arrival_ms`` is the broker's time; ``control`` whether it carries our header."""
+    """One record of a shard as the log hands it over.
+
+    ``arrival_ms`` is the broker's time; where ``broker_time`` is false it is the producer's, as a topic with ``CreateTime`` has it.
+    ``control`` is whether it carries our header; ``key`` and ``headers`` are as they were written.
+    """
 
     offset: int
     arrival_ms: int
     value: bytes
     control: bool = False
+    key: bytes = b""
+    headers: Headers = ()
+    broker_time: bool = True
 
 
 class Output(NamedTuple):

@@ -26,6 +26,7 @@ TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer
 TAIL_SECONDS: Final = 30.0
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
 CONTROL: Final = [(CONTROL_HEADER, b"1")]
+LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
 
 
 def connection(settings: Settings) -> dict[str, Any]:
@@ -179,9 +180,10 @@ def _place(headers: Iterable[tuple[str, bytes]]) -> Place | None:
 
 def log_record(record: Any) -> LogRecord:
     """A consumer's record as the shard reads it."""
-    headers = record.headers
+    headers = tuple(record.headers)
     control = bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)
-    return LogRecord(record.offset, record.timestamp, record.value or b"", control)
+    broker_time = record.timestamp_type == LOG_APPEND_TIME
+    return LogRecord(record.offset, record.timestamp, record.value or b"", control, record.key or b"", headers, broker_time)
 
 
 async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) -> Any:

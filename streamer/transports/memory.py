@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 from streamer.flow.reader import Highest
 from streamer.segments.change import Change, decode_change
 from streamer.stores.base import Place
-from streamer.wire import CHANGES, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, LogRecord, Output
+from streamer.wire import CHANGES, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, Headers, LogRecord, Output
 
 CONTROL: Final = ((CONTROL_HEADER, b"1"),)
-Headers = tuple[tuple[str, bytes], ...]
 
 
 class MemoryRecord(NamedTuple):
@@ -61,7 +60,14 @@ class MemoryLog:
         """At most ``limit`` records of the input from ``offset``, as a shard reads them."""
         found = self._topics[EVENTS][shard][offset : offset + limit]
         return [
-            LogRecord(place, record.arrival_ms, record.value, any(name == CONTROL_HEADER for name, _ in record.headers))
+            LogRecord(
+                place,
+                record.arrival_ms,
+                record.value,
+                any(name == CONTROL_HEADER for name, _ in record.headers),
+                record.key,
+                record.headers,
+            )
             for place, record in enumerate(found, offset)
         ]
 

@@ -38,7 +38,8 @@ class Topic:
         self.records: list[list[SimpleNamespace]] = [[] for _ in range(SHARDS)]
 
     def add(self, shard: int, value: bytes, headers: Sequence[Any] = ()) -> None:
-        self.records[shard].append(SimpleNamespace(offset=len(self.records[shard]), timestamp=T0, value=value, headers=headers))
+        record = SimpleNamespace(offset=len(self.records[shard]), timestamp=T0, timestamp_type=1, key=None, value=value, headers=headers)
+        self.records[shard].append(record)
 
     def minute(self, number: int, profiles: int, *, odd: bool = False) -> None:
         """Marks of a minute in all shards, then profiles."""
