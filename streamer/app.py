@@ -33,6 +33,7 @@ from .settings import Settings
 from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
+from .transports.alerts import kafka_alerts
 from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control, ssl_context
 from .transports.learner import LearnerService
 from .transports.segmenter import Segmenter
@@ -329,7 +330,7 @@ async def run_worker(settings: Settings) -> None:
         await _first_definitions(settings, client, store)
         folder = tempfile.TemporaryDirectory(prefix="streamer-")
         metrics = Metrics()
-        segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics)
+        segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, kafka_alerts(settings, client, metrics))
         learner = LearnerService(settings, store, client, metrics, lambda: segmenter.owns(LEARNER_HOME))
         app = make_app(Parts(settings, store, client, metrics, segmenter, learner), folder.name)
         worker = _Worker(app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True, loop=asyncio.get_running_loop())

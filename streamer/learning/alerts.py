@@ -14,16 +14,17 @@ from streamer.wire import Instant
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class AlertData(msgspec.Struct):
-    """The figure that moved, and a sentence."""
+class AlertData(msgspec.Struct, omit_defaults=True):
+    """A sentence; where a figure moved, what it was before and after; where it is of one shard, which."""
 
-    before: float
-    after: float
     text: Text
+    before: float | None = None
+    after: float | None = None
+    shard: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 class AlertEvent(msgspec.Struct):
-    """A CloudEvent 1.0 in structured JSON. ``subject`` is a model or a segment.
+    """A CloudEvent 1.0 in structured JSON. ``subject`` is a model, a segment, ``shard_N`` or ``worker``.
 
     The id is the same when a learner that started again says it again.
     """
@@ -52,6 +53,6 @@ def alert_event(alert: Alert, source: str) -> AlertEvent:
         f"alert.{alert.kind}",
         alert.subject,
         time_text(alert.at_ms),
-        AlertData(alert.before, alert.after, alert.text),
+        AlertData(alert.text, alert.before, alert.after),
         "1.0",
     )

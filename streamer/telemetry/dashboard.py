@@ -223,6 +223,11 @@ ROWS: Final = (
                     "store errors": "sum(increase(segmenter_store_errors_total[5m]))",
                 },
             ),
+            Panel(
+                "Alerts by kind",
+                "What workers had to say to people in the last five minutes; the topic of alerts and their logs have the sentences.",
+                {"{{kind}}": "sum by (kind) (increase(streamer_alerts_total[5m]))"},
+            ),
         ),
     ),
 )

@@ -69,6 +69,7 @@ class Metrics:
             ["model"],
             registry=registry,
         )
+        self.alerts = Counter("streamer_alerts_total", "What was said to people, by kind; repeated ones too", ["kind"], registry=registry)
         self._defined: dict[int, tuple[int, str]] = {}
         for outcome in OUTCOMES:  # from 0 on: a counter that appears with its first event hides that event from rate()
             self.events.labels(outcome)

@@ -31,6 +31,7 @@ from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import EVENTS, LogRecord
 
+from .alerts import Alerts
 from .kafka import connection, is_dead, log_record, send_tick
 
 log: Any = structlog.get_logger("streamer.segmenter")
@@ -71,10 +72,13 @@ class Owned:
 class Segmenter(Service):
     """The segmenter as a service of the worker."""
 
-    def __init__(self, settings: Settings, store: Store, producer: AIOKafkaProducer, sink: Sink, metrics: Metrics, **kwargs: Any) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, producer: AIOKafkaProducer, sink: Sink, metrics: Metrics, alerts: Alerts, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.settings = settings
         self.metrics = metrics
+        self.alerts = alerts
         self.owned: dict[TopicPartition, Owned] = {}
         self._store = store
         self._producer = producer
@@ -201,8 +205,7 @@ class Segmenter(Service):
             self.metrics.fenced.inc()
             self._let_go(owned, "waiting", str(error), WAIT_FENCED_SECONDS)
         except HaltError as error:
-            log.error("shard halted", action="halt", shard=owned.partition.partition, why=str(error))
-            self._let_go(owned, "halted", str(error), 0)
+            self._halt(owned, str(error))
         except StoreUnavailableError as error:
             self.metrics.store_errors.inc()
             self._let_go(owned, "waiting", str(error), WAIT_STORE_SECONDS)
@@ -218,7 +221,11 @@ class Segmenter(Service):
             owned.broken_at = at
             self._let_go(owned, "waiting", why, WAIT_STORE_SECONDS)
             return
+        self._halt(owned, why)
+
+    def _halt(self, owned: Owned, why: str) -> None:
         log.error("shard halted", action="halt", shard=owned.partition.partition, why=why)
+        self.alerts.say("halted", why, shard=owned.partition.partition)
         self._let_go(owned, "halted", why, 0)
 
     def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:

@@ -19,6 +19,7 @@ from streamer.segments.definitions import load_definitions
 from streamer.settings import load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
+from streamer.transports.alerts import Alerts
 from streamer.transports.segmenter import Owned, Segmenter
 from streamer.wire import TICK, LogRecord, Output, definitions_control
 
@@ -49,12 +50,20 @@ class Kept:
         self.outputs += outputs
 
 
+def _alerts(metrics: Metrics) -> Alerts:
+    """Alerts that only the log and the count have."""
+
+    async def publish(_raw: bytes) -> None: ...
+
+    return Alerts(publish, metrics, "/shop")
+
+
 async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox(tmp_path: Path) -> None:
     """A change that waits for the next owner of the shard comes an hour too late, and nothing else shows that it waits."""
     (tmp_path / "segments.yaml").write_text(DEFINITIONS)
     definitions = load_definitions(tmp_path)
     settings, store, sink, metrics = load_settings(shards=1), MemoryStore(), Kept(), Metrics()
-    segmenter = Segmenter(settings, store, cast("Any", None), sink, metrics)
+    segmenter = Segmenter(settings, store, cast("Any", None), sink, metrics, _alerts(metrics))
     shard = await Shard.acquire(0, store, Plans(store, settings.rules), settings.rules, pause=asyncio.sleep)
     partition = TopicPartition(settings.topic("events"), 0)
     segmenter.owned[partition] = Owned(partition, state="owned", shard=shard, relay=Relay(0, store, sink))
@@ -73,7 +82,8 @@ async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox
 def _owning(store: MemoryStore, sink: Sink | None = None) -> tuple[Segmenter, Owned]:
     """A segmenter with one shard dealt to it, of which it has not acquired anything yet."""
     settings = load_settings(shards=1)
-    segmenter = Segmenter(settings, store, cast("Any", None), sink or Kept(), Metrics())
+    metrics = Metrics()
+    segmenter = Segmenter(settings, store, cast("Any", None), sink or Kept(), metrics, _alerts(metrics))
     partition = TopicPartition(settings.topic("events"), 0)
     owned = segmenter.owned[partition] = Owned(partition)
     return segmenter, owned
