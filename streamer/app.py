@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,13 +97,24 @@ async def _next_version(store: Store, digest: str) -> int:
     return version
 
 
+def log_topics(names: list[str]) -> None:
+    """Say in the worker's log that topics were made."""
+    log.info("topics made", action="topics", topics=names)
+
+
 @asynccontextmanager
-async def starting(settings: Settings) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
-    """A producer and a store that fit the settings, closed at the end. Raises SettingsError."""
+async def starting(
+    settings: Settings, *, may_begin: bool = True, made: Callable[[list[str]], None] = log_topics
+) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
+    """A producer and a store that fit the settings, closed at the end. Raises SettingsError.
+
+    ``may_begin``: whether a log that is not there is begun, see ``ensure_topics``; ``made`` is told the topics that were made.
+    """
     store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
     client = producer(settings)
     try:
-        await _started(client, settings)
+        if names := await _started(client, settings, may_begin=may_begin):
+            made(names)
         await check_store(settings, store)
         await check_manifest(settings, store)
         yield client, store
@@ -122,13 +133,15 @@ async def check_store(settings: Settings, store: RedisStore) -> None:
         raise SettingsError(f"STREAMER_REDIS: {'; '.join(problems)}")
 
 
-async def _started(client: AIOKafkaProducer, settings: Settings) -> None:
+async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: bool) -> list[str]:
+    """Connect; the names of the topics that were made."""
+    names: list[str] = []
     try:
         await client.start()
     except Exception as error:
         raise SettingsError(f"STREAMER_KAFKA: no broker at {settings.kafka} ({type(error).__name__})") from None
     try:
-        await ensure_topics(settings)
+        names = await ensure_topics(settings, may_begin=may_begin)
     except (AttributeError, NotImplementedError):  # the embedded broker has no admin calls; its topics were made beforehand
         log.debug("no admin calls", action="topics")
     except KafkaError as error:
@@ -137,6 +150,7 @@ async def _started(client: AIOKafkaProducer, settings: Settings) -> None:
         await check_topics(settings, client)
     except KafkaError as error:
         raise SettingsError(f"STREAMER_KAFKA: cannot look at the topics at {settings.kafka} ({type(error).__name__})") from None
+    return names
 
 
 async def _first_definitions(settings: Settings, client: AIOKafkaProducer, store: Store) -> None:

@@ -57,9 +57,10 @@ class Settings(BaseSettings):
     group: str = Field("streamer", description="consumer group of the workers")
     shards: int = Field(12, ge=1, le=1_000, description="partitions of the events topic; fixed for the life of the topic")
     replication: int = Field(1, ge=1, le=10, description="replication factor of topics that are created")
+    create: bool = Field(False, description="true begins a new log also where the cluster has one already, as --create does")
 
     redis: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
-        SecretStr("redis://localhost:6379/0"), description="redis:// or unix:// address; may hold a password"
+        SecretStr("redis://localhost:6379/0"), description="redis://, rediss:// (TLS) or unix:// address; may hold a password"
     )
     namespace: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="prefix of every Redis key")
 
@@ -126,9 +127,10 @@ _OTHERS: Final = ("STREAMER_FAUST_", "STREAMER_REQUIRE_REAL", "STREAMER_REDIS_SE
 
 
 def without_password(url: str) -> str:
-    """An address with stars for its password."""
+    """An address with stars for its password, and for what any part of its query holds whose name speaks of a password, secret, token or
+    key."""
     # By hand: a password with / ? or # in it, or a port that is no number, leads urlsplit astray, and then it would show.
-    url = re.sub(r"(?i)([?&]password=)[^&]*", r"\1********", url)
+    url = re.sub(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", r"\1********", url)
     scheme, separator, rest = url.partition("://")
     user, at, host = rest.rpartition("@")
     if not at or ":" not in user:

@@ -187,5 +187,5 @@ async def _erase(customer: str) -> None:
     from streamer.app import starting
 
     settings = load_settings()
-    async with starting(settings) as (client, _):
+    async with starting(settings, may_begin=False) as (client, _):
         await write_erasure(settings, client, customer)

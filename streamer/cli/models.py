@@ -139,7 +139,7 @@ async def _pin(settings: Settings, name: str, version: int | None) -> str:
     from streamer.app import starting
     from streamer.transports.kafka import CONTROL, send_control
 
-    async with starting(settings) as (client, store):
+    async with starting(settings, may_begin=False) as (client, store):
         taught = await _read(store)
         _card(taught, name)
         serving = taught.current.get(name, (0, ""))[0]
@@ -164,7 +164,7 @@ async def _unpin(settings: Settings, name: str) -> None:
     from streamer.app import starting
     from streamer.transports.kafka import CONTROL
 
-    async with starting(settings) as (client, store):
+    async with starting(settings, may_begin=False) as (client, store):
         _card(await _read(store), name)
         raw = encode_control(Control("unpin", model=name))
         await client.send_and_wait(settings.topic(EXAMPLES), raw, partition=0, headers=CONTROL)

@@ -16,6 +16,7 @@ from streamer.settings import load_settings
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import numbered
+from .worker import Create
 
 
 def register(app: typer.Typer) -> None:
@@ -61,19 +62,24 @@ def _print(level: str, file: str, line: int, column: int, message: str, hint: st
     typer.echo(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
 
 
-def publish(paths: Paths) -> None:
+def publish(paths: Paths, create: Create = False) -> None:
     """Make the workers use these definitions. They replace all that hold now.
 
     Each shard switches at one position of its log. Who no longer qualifies leaves, with that cause; a clause that looks further back than
-    what is remembered is marked as warming until its window has been seen.
+    what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
+    cluster has another log already, only with --create.
     """
-    typer.echo(asyncio.run(_publish(paths)))
+    typer.echo(asyncio.run(_publish(paths, create=create)))
 
 
-async def _publish(paths: list[Path]) -> str:
+async def _publish(paths: list[Path], *, create: bool) -> str:
     from streamer.app import publish_definitions, starting
 
-    settings = load_settings()
-    async with starting(settings) as (client, store):
+    settings = load_settings(**({"create": True} if create else {}))
+    async with starting(settings, made=_say_topics) as (client, store):
         digest, version = await publish_definitions(settings, client, store, *paths)
     return f"published version {version} ({digest}) to {settings.shards} shards"
+
+
+def _say_topics(names: list[str]) -> None:
+    typer.echo(f"a new log begins: made the topics {', '.join(names)}", err=True)

@@ -13,6 +13,8 @@ from streamer.settings import Settings, load_settings
 
 from . import EXIT_CODES
 
+Create = Annotated[bool, typer.Option("--create", help="make the topics of a new log also where the cluster has another log already")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -28,16 +30,20 @@ def worker(
     web_port: Annotated[
         int | None, typer.Option(metavar="PORT", help="where /metrics, /livez and /readyz are; workers on one machine need one each")
     ] = None,
+    create: Create = False,
 ) -> None:
     """Run a worker: read events from Kafka, keep what is known of customers in Redis, write segment changes to Kafka.
 
     Any number of workers share the work, up to one per shard. Ctrl-C or SIGTERM ends one within ten seconds, with exit code 0; the others
     take over. Settings come from the environment, see `streamer config`; `streamer doctor` says what is amiss with Kafka and Redis.
+
+    The topics of a new log are made, and the worker's log says so; where the cluster has another log already, only with --create, since a
+    misspelt STREAMER_TOPIC_PREFIX looks just like that.
     """
     from streamer.app import configure_logging, run_worker
 
-    given = {name: value for name, value in (("segments", segments), ("web_port", web_port)) if value is not None}
-    settings = load_settings(**given)
+    options = {"segments": segments, "web_port": web_port, "create": create or None}
+    settings = load_settings(**{name: value for name, value in options.items() if value is not None})
     configure_logging(settings.log_level)
     asyncio.run(run_worker(settings))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -25,6 +25,7 @@ from streamer.wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITIO
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
 TAIL_SECONDS: Final = 30.0
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
+PREFIXES_SHOWN: Final = 5
 CONTROL: Final = [(CONTROL_HEADER, b"1")]
 LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
 
@@ -73,17 +74,54 @@ def topic_configs(suffix: str) -> dict[str, str]:
     return {**base, "message.timestamp.type": "LogAppendTime"} if suffix == EVENTS else base
 
 
-async def ensure_topics(settings: Settings) -> None:
-    """Create what is missing; SettingsError when a topic has another number of partitions than there are shards."""
+async def ensure_topics(settings: Settings, *, may_begin: bool = True) -> list[str]:
+    """Create the topics that are missing; their names. Topics that are there need no right to create.
+
+    Without ``may_begin`` a log that is not there is not begun, and beside another log of the cluster only with ``settings.create``: a
+    misspelt prefix would begin a second one in silence. SettingsError for both, and where the broker creates nothing.
+    """
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
-        for suffix in (*TOPICS, *SINGLE_TOPICS):
+        existing = set(await admin.list_topics())
+        missing = [suffix for suffix in (*TOPICS, *SINGLE_TOPICS) if settings.topic(suffix) not in existing]
+        if EVENTS in missing:
+            _check_beginning(settings, existing, may_begin=may_begin)
+        for suffix in missing:
             partitions = 1 if suffix in SINGLE_TOPICS else settings.shards
             topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
             _check_created(await admin.create_topics([topic]))
     finally:
         await admin.close()
+    return [settings.topic(suffix) for suffix in missing]
+
+
+def _check_beginning(settings: Settings, existing: Collection[str], *, may_begin: bool) -> None:
+    """SettingsError unless the log of these settings, which is not there, may be begun."""
+    mine = settings.topic(EVENTS)
+    if not may_begin:
+        raise SettingsError(f"STREAMER_TOPIC_PREFIX: there is no topic {mine} at {settings.kafka}; {_logs_there(existing)}")
+    if logs_among(existing) and not settings.create:
+        raise SettingsError(
+            f"STREAMER_TOPIC_PREFIX: there is no topic {mine} at {settings.kafka}; {_logs_there(existing)}. "
+            "Correct the prefix, or begin another log with --create (or STREAMER_CREATE=true)"
+        )
+
+
+def logs_among(topics: Collection[str]) -> list[str]:
+    """The prefixes of the logs whose topics are among these.
+
+    >>> logs_among(["streamer.events", "streamer.segment-changes", "shop.events"])
+    ['streamer']
+    """
+    prefixes = (name.removesuffix(f".{EVENTS}") for name in topics if name.endswith(f".{EVENTS}"))
+    return sorted(prefix for prefix in prefixes if f"{prefix}.{CHANGES}" in topics)
+
+
+def _logs_there(existing: Collection[str]) -> str:
+    prefixes = logs_among(existing)
+    shown = ", ".join(prefixes[:PREFIXES_SHOWN]) + (", …" if len(prefixes) > PREFIXES_SHOWN else "")
+    return f"logs are there under the prefix {shown}" if prefixes else "no log is there under any prefix"
 
 
 def _check_created(response: Any) -> None:
@@ -234,6 +272,7 @@ __all__ = [
     "ensure_topics",
     "is_dead",
     "log_record",
+    "logs_among",
     "producer",
     "read_changes",
     "send_control",

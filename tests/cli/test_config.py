@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.settings import Settings
+from streamer.settings import Settings, without_password
 from tests.cli.conftest import Run, run_apart
 
 COMMANDS = (
@@ -76,6 +76,16 @@ def test_a_setting_that_is_none_is_named_without_its_value(
     assert says in told.err
     assert len(told.err.splitlines()) == 1
     assert "hunter2" not in told.err
+
+
+@pytest.mark.parametrize("name", ["password", "ssl_password", "SSL_PASSWORD", "ssl_keyfile", "access_token", "client-secret", "api_key"])
+def test_a_secret_in_the_query_of_an_address_is_stars(name: str) -> None:
+    """A library's own options travel there, and only some of them are called password."""
+    for address in (f"rediss://h/0?{name}=hunter2", f"rediss://h/0?db=1&{name}=hunter2&timeout=5", f"unix:///run/r?{name}=hunter2/?#@x"):
+        shown = without_password(address)
+        assert "hunter2" not in shown
+        assert f"{name}=********" in shown
+    assert without_password("redis://h:1/0?db=1&timeout=5") == "redis://h:1/0?db=1&timeout=5"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -31,6 +31,12 @@ def deadline(request: pytest.FixtureRequest) -> Iterator[None]:
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture(autouse=True)
+def begins_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a log of its own beside those of the others on one broker."""
+    monkeypatch.setenv("STREAMER_CREATE", "true")
+
+
 @pytest.fixture
 def fresh_name(request: pytest.FixtureRequest) -> str:
     """A name for a topic, a group or a key prefix that no other test has."""
