@@ -25,20 +25,98 @@ FEATURES_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Linear:
+    """A number as it is, in ``unit``. ``more`` and ``less`` are the adjectives for a customer above and below the average."""
+
+    unit: str = ""
+    more: str = "high"
+    less: str = "low"
+
+    @property
+    def text(self) -> str:
+        """The unit of what is measured."""
+        return self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Logarithm:
+    """``log(1 + x)`` of a number ``x`` in ``unit``; ``more`` and ``less`` as for ``Linear``."""
+
+    unit: str
+    more: str = "high"
+    less: str = "low"
+
+    @property
+    def text(self) -> str:
+        """The unit of what is measured."""
+        return f"log(1 + {self.unit})"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """0 or 1."""
+
+    @property
+    def text(self) -> str:
+        """What the values are."""
+        return "0 or 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Cyclic:
+    """Whole numbers that go round with the day, each ``hours`` long: the last is beside the first."""
+
+    unit: str
+    hours: int
+
+    @property
+    def text(self) -> str:
+        """What the values are."""
+        return self.unit
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """Whole numbers without an order. ``labels`` name them from 0 on; where they are ``proper`` names, they need no noun ("Monday")."""
+
+    labels: tuple[str, ...] = ()
+    proper: bool = False
+
+    @property
+    def text(self) -> str:
+        """What the values are."""
+        if self.proper:
+            return f"0 {self.labels[0]} to {len(self.labels) - 1} {self.labels[-1]}"
+        return ", ".join(f"{value} {label}" for value, label in enumerate(self.labels))
+
+
+Scale = Linear | Logarithm | Flag | Cyclic | Category
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One number measured of a customer. ``low`` and ``high`` bound it (both inside); values outside are clipped when measured.
 
-    ``kind``: ``number`` is binned by quantiles and also used as it is; ``category`` is a small whole number without an order.
+    Numbers (``Linear``, ``Logarithm``) are binned by quantiles and also used as they are; the other scales are small whole numbers.
     ``reads`` names what it is measured from (event names; ``context``): a lookalike whose seed is defined by the same must leave it out.
     """
 
     name: str
-    unit: str
+    scale: Scale
     low: float
     high: float
-    kind: Literal["number", "category"] = "number"
     reads: tuple[str, ...] = ()
     words: str = ""
+
+    @property
+    def is_number(self) -> bool:
+        """Whether more and less of it means something."""
+        return isinstance(self.scale, Linear | Logarithm)
+
+    @property
+    def unit(self) -> str:
+        """The unit, or what the values are, as text for people."""
+        return self.scale.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from math import log1p
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from streamer.examples import Feature, FeatureList
+from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Linear, Logarithm
 
 from .memories import Data
 from .profile import (
@@ -49,14 +49,15 @@ _ORDER: Final = ("Order Completed",)
 _CART: Final = ("Product Added",)
 _VIEW: Final = ("Product Viewed", "Product List Viewed", "Product Clicked")
 _ANY: Final = ("*",)
+_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def _hours(name: str, reads: tuple[str, ...], words: str) -> Feature:
-    return Feature(name, "log(1 + hours)", 0.0, _LOG_HOURS_MAX, reads=reads, words=words)
+    return Feature(name, Logarithm("hours", "long", "short"), 0.0, _LOG_HOURS_MAX, reads=reads, words=words)
 
 
 def _count(name: str, high: float, reads: tuple[str, ...], words: str) -> Feature:
-    return Feature(name, "log(1 + events)", 0.0, high, reads=reads, words=words)
+    return Feature(name, Logarithm("events", "many", "few"), 0.0, high, reads=reads, words=words)
 
 
 FEATURES: Final = FeatureList(
@@ -69,24 +70,24 @@ FEATURES: Final = FeatureList(
         _hours("since_order", _ORDER, "time since the last order"),
         _hours("known_for", _ANY, "time since the first visit"),
         _count("session_events", 7.0, _ANY, "activities in this visit"),
-        Feature("session_minutes", "log(1 + minutes)", 0.0, 7.3, reads=_ANY, words="length of this visit"),
-        Feature("session_products", "products", 0.0, float(PRODUCTS_MAX), reads=_VIEW, words="different products in this visit"),
+        Feature("session_minutes", Logarithm("minutes", "long", "short"), 0.0, 7.3, reads=_ANY, words="length of this visit"),
+        Feature("session_products", Linear("products"), 0.0, float(PRODUCTS_MAX), reads=_VIEW, words="different products in this visit"),
         _count("views_day", 7.0, _VIEW, "product views lately (half-life a day)"),
         _count("carts_day", 5.0, _CART, "cart adds lately (half-life a day)"),
         _count("searches_day", 5.0, ("Products Searched",), "searches lately (half-life a day)"),
         _count("views_month", 9.0, _VIEW, "product views (half-life 30 days)"),
         _count("carts_month", 7.0, _CART, "cart adds (half-life 30 days)"),
         _count("orders_month", 5.0, _ORDER, "orders (half-life 30 days)"),
-        Feature("spend_month", "log(1 + currency)", 0.0, 14.0, reads=_ORDER, words="spend (half-life 30 days)"),
+        Feature("spend_month", Logarithm("currency"), 0.0, 14.0, reads=_ORDER, words="spend (half-life 30 days)"),
         _count("orders", 7.0, _ORDER, "orders ever"),
-        Feature("basket", "log(1 + currency)", 0.0, 14.0, reads=_ORDER, words="average order"),
+        Feature("basket", Logarithm("currency"), 0.0, 14.0, reads=_ORDER, words="average order"),
         _count("removes_month", 5.0, ("Product Removed",), "things taken out of the cart again"),
         _count("coupons_month", 5.0, ("Coupon Applied",), "coupons used"),
         _count("refunds_month", 5.0, ("Order Refunded",), "orders sent back"),
-        Feature("cart_open", "0 or 1", 0.0, 1.0, "category", reads=(*_CART, *_ORDER), words="an open cart"),
-        Feature("device", "0 unknown, 1 mobile, 2 desktop, 3 tablet", 0.0, 3.0, "category", reads=("context",), words="device"),
-        Feature("daytime", "eighth of the day", 0.0, 7.0, "category", reads=(), words="time of day"),
-        Feature("weekday", "0 Monday to 6 Sunday", 0.0, 6.0, "category", reads=(), words="day of the week"),
+        Feature("cart_open", Flag(), 0.0, 1.0, reads=(*_CART, *_ORDER), words="an open cart"),
+        Feature("device", Category(("unknown", "mobile", "desktop", "tablet")), 0.0, 3.0, reads=("context",), words="device"),
+        Feature("daytime", Cyclic("eighth of the day", hours=3), 0.0, 7.0, reads=(), words="time of day"),
+        Feature("weekday", Category(_WEEKDAYS, proper=True), 0.0, 6.0, reads=(), words="day of the week"),
     ),
     crosses=(
         ("cart_open", "since_cart"),

@@ -112,7 +112,7 @@ def freeze(rows: Sequence[Sequence[float]], features: FeatureList, version: int)
     base = 0
     for at, feature in enumerate(features.features):
         seen = [row[at] for row in rows]
-        if feature.kind == "category":
+        if not feature.is_number:
             values = _values(feature, seen)
             column = Column(at, base, tuple(range(len(values) + 1)), values=values)
             base += column.bins

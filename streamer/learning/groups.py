@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from streamer.examples import Cyclic
 from streamer.learning import traits
 from streamer.learning.card import Card
 from streamer.learning.dice import Dice
@@ -22,7 +23,7 @@ from streamer.learning.reservoir import Reservoir
 from streamer.learning.said import Alert, Publish, Said
 from streamer.learning.scorer_groups import Group, GroupsContent
 from streamer.learning.scoring import canonical
-from streamer.learning.space import HOURS_OF, Projector, Space, fit
+from streamer.learning.space import Projector, Space, fit
 
 if TYPE_CHECKING:
     from streamer.examples import Example, FeatureList, ModelSpec
@@ -283,7 +284,7 @@ def _of_the_moment(features: FeatureList) -> list[str]:
 
     The time of day stays, for whom one meets at night is somebody who is up at night.
     """
-    return [feature.name for feature in features.features if not feature.reads and feature.unit not in HOURS_OF]
+    return [feature.name for feature in features.features if not feature.reads and not isinstance(feature.scale, Cyclic)]
 
 
 def _both(old: Clusters, new: Clusters) -> tuple[tuple[list[int], int], tuple[list[int], int]]:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from streamer.examples import Cyclic
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streamer.examples import Feature, FeatureList
 
 CUT: Final = 4.0  # standard deviations
-HOURS_OF: Final = {"hour": 1, "eighth of the day": 3}  # units that go round with the day, and how many hours one is
 CATEGORIES_MAX: Final = 32  # directions of one feature; what is above counts as the last
 _CATEGORY_WEIGHT: Final = 0.5
 _LONG_TAIL: Final = 2.0  # skewness
@@ -85,10 +86,10 @@ def fit(rows: Sequence[Sequence[float]], features: FeatureList, left_out: frozen
         if feature.name in left_out:
             continue
         values = [row[at] for row in rows]
-        if feature.kind == "category" or feature.unit in HOURS_OF:
-            wheels += _wheel(at, feature, values)
-        else:
+        if feature.is_number:
             axes += _axis(at, feature, values)
+        else:
+            wheels += _wheel(at, feature, values)
     axes.sort(key=lambda axis: not axis.long)
     return Space(tuple(axes), tuple(wheels))
 
@@ -109,7 +110,7 @@ def _wheel(at: int, feature: Feature, values: Sequence[float]) -> list[Wheel]:
     shares = [seen.count(value) / len(seen) for value in range(count)]
     if max(shares) == 1.0:
         return []
-    if feature.unit in HOURS_OF:
+    if isinstance(feature.scale, Cyclic):
         turns = [2 * pi * value / count for value in range(count)]
         return [Wheel(at, low, tuple((cos(turn) * _CATEGORY_WEIGHT * sqrt(2), sin(turn) * _CATEGORY_WEIGHT * sqrt(2)) for turn in turns))]
     size = _CATEGORY_WEIGHT / sqrt(1 - sum(share * share for share in shares))

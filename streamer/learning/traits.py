@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import expm1, sqrt
 from typing import TYPE_CHECKING, Final
 
-from streamer.learning.space import HOURS_OF
+from streamer.examples import Category, Cyclic, Flag, Linear, Logarithm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 LEAST_STRENGTH: Final = 0.5  # standard deviations from everybody's average: less is nothing to speak of
 TRAITS_MAX: Final = 5
-_LOGARITHM: Final = "log(1 + "  # how units of features that are logarithms begin; ratios are those of what is inside
-_MANY: Final = {"events": ("many", "few"), "count": ("many", "few"), "hours": ("long", "short"), "minutes": ("long", "short")}
-_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _BANDS: Final = (("night", 0, 6), ("morning", 6, 12), ("afternoon", 12, 18), ("evening", 18, 24))
 _BAND_SHARE: Final = 0.15  # more of the group than of everybody: less is nothing to speak of
 
@@ -50,7 +47,8 @@ def traits(
     for wheel in space.wheels:
         feature = features.features[wheel.at]
         own, all_values = [int(row[wheel.at]) for row in inside], [int(row[wheel.at]) for row in everybody]
-        found += _bands(feature, own, all_values) if feature.unit in HOURS_OF else _values(feature, own, all_values)
+        scale = feature.scale
+        found += _bands(scale, own, all_values) if isinstance(scale, Cyclic) else _values(feature, own, all_values)
     return sorted(found, key=lambda trait: (-trait.strength, trait.words))[:TRAITS_MAX]
 
 
@@ -67,14 +65,14 @@ def name(found: Sequence[Trait], taken: Sequence[str]) -> str:
 
 
 def _number(feature: Feature, inside: Sequence[Sequence[float]], everybody: Sequence[Sequence[float]], at: int, off: float) -> Trait:
-    noun = feature.words or feature.name
-    unit, own, average = feature.unit, _mean(inside, at), _mean(everybody, at)
-    if unit.startswith(_LOGARITHM):
-        unit = unit.removeprefix(_LOGARITHM).removesuffix(")")
+    noun, scale = feature.words or feature.name, feature.scale
+    assert isinstance(scale, Linear | Logarithm), "only numbers have an axis"
+    own, average = _mean(inside, at), _mean(everybody, at)
+    if isinstance(scale, Logarithm):  # a ratio is one of what the logarithm was taken of
         own, average = (sum(expm1(row[at]) for row in rows) / len(rows) for rows in (inside, everybody))
-    short = f"{_MANY.get(unit, ('high', 'low'))[off < 0]} {_bare(noun)}"
+    short = f"{scale.less if off < 0 else scale.more} {_bare(noun)}"
     if feature.low < 0 or average <= 0:
-        return Trait(abs(off), f"{noun} {own:.3g} {unit} against {average:.3g}", short)
+        return Trait(abs(off), f"{noun} {own:.3g} {scale.unit} against {average:.3g}", short)
     ratio = own / average
     if ratio < 0.05:
         return Trait(abs(off), f"{noun} next to nothing", short)
@@ -91,8 +89,8 @@ def _bare(noun: str) -> str:
     return noun.split(" (", maxsplit=1)[0]
 
 
-def _bands(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
-    hours = HOURS_OF[feature.unit]
+def _bands(scale: Cyclic, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
+    hours = scale.hours
     found: list[Trait] = []
     for band, start, end in _BANDS:
         here = sum(start <= value * hours < end for value in own) / len(own)
@@ -114,14 +112,12 @@ def _values(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> l
 
 
 def _value(feature: Feature, value: int) -> str:
-    """A value of a category by its own name, where the unit says what the numbers are called ("0 unknown, 1 mobile")."""
-    noun = feature.words or feature.name
-    if feature.unit == "0 or 1":
+    """A value of a category by its own name, where its scale has one."""
+    noun, scale = feature.words or feature.name, feature.scale
+    if isinstance(scale, Flag):
         return noun if value else f"without {noun}"
-    if feature.unit == "0 Monday to 6 Sunday":
-        return _WEEKDAYS[value % 7]
-    called = dict(part.split(" ", maxsplit=1) for part in feature.unit.split(", ") if " " in part)
-    return f"{noun} {called.get(str(value), value)}"
+    label = scale.labels[value] if isinstance(scale, Category) and 0 <= value < len(scale.labels) else str(value)
+    return label if isinstance(scale, Category) and scale.proper else f"{noun} {label}"
 
 
 def _against(here: float, there: float) -> str:

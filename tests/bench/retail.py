@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streamer.examples import Example, Feature, FeatureList, ModelSpec
+from streamer.examples import Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
 from streamer.learning.propensity import Limits
 from streamer.learning.said import Publish
@@ -36,21 +36,21 @@ RECENCIES = (1.0, 10.0, 20.0, 40.0)  # days, the edges of the plain rule's table
 FEATURES = FeatureList(
     1,
     (
-        Feature("days_since_order", "days", 0, 400),
-        Feature("orders_30d", "", 0, 1e3),
-        Feature("orders_90d", "", 0, 1e3),
-        Feature("orders", "", 0, 1e4),
-        Feature("spend_30d", "", 0, 1e6),
-        Feature("spend_90d", "", 0, 1e6),
-        Feature("basket_mean", "", 0, 1e6),
-        Feature("days_since_first", "days", 0, 400),
-        Feature("gap_mean", "days", 0, 400),
-        Feature("lateness", "", 0, 100),
-        Feature("lines_mean", "", 0, 1e4),
-        Feature("refunds", "", 0, 1e3),
-        Feature("abroad", "", 0, 1, "category"),
-        Feature("weekday", "", 0, 6, "category"),
-        Feature("month", "", 1, 12, "category"),
+        Feature("days_since_order", Linear("days"), 0, 400),
+        Feature("orders_30d", Linear(), 0, 1e3),
+        Feature("orders_90d", Linear(), 0, 1e3),
+        Feature("orders", Linear(), 0, 1e4),
+        Feature("spend_30d", Linear(), 0, 1e6),
+        Feature("spend_90d", Linear(), 0, 1e6),
+        Feature("basket_mean", Linear(), 0, 1e6),
+        Feature("days_since_first", Linear("days"), 0, 400),
+        Feature("gap_mean", Linear("days"), 0, 400),
+        Feature("lateness", Linear(), 0, 100),
+        Feature("lines_mean", Linear(), 0, 1e4),
+        Feature("refunds", Linear(), 0, 1e3),
+        Feature("abroad", Category(), 0, 1),
+        Feature("weekday", Category(), 0, 6),
+        Feature("month", Category(), 1, 12),
     ),
     (("days_since_order", "orders_90d"), ("lateness", "orders")),
 )

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streamer.examples import MARK_MS, Example, Feature, FeatureList, ModelSpec
+from streamer.examples import MARK_MS, Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.evaluation import Tally
 from streamer.learning.learner import Learner
 from streamer.learning.propensity import Limits
@@ -55,8 +55,8 @@ def load(path: Path, with_page_values: bool) -> tuple[FeatureList, list[Row]]:
         raw = list(csv.DictReader(file))
     numbers = [name for name in NUMBERS if with_page_values or name != VALUED]
     values = {name: {value: float(k) for k, value in enumerate(sorted({row[name] for row in raw}))} for name in CATEGORIES}
-    features = [Feature(name, "", 0, 1e6) for name in numbers]
-    features += [Feature(name, "", 0, len(values[name]) - 1, "category") for name in CATEGORIES]
+    features = [Feature(name, Linear(), 0, 1e6) for name in numbers]
+    features += [Feature(name, Category(), 0, len(values[name]) - 1) for name in CATEGORIES]
     names = {feature.name for feature in features}
     crosses = tuple(pair for pair in CROSSES if names.issuperset(pair))
     rows = [
@@ -106,7 +106,7 @@ def boosted(features: FeatureList, rows: Sequence[Row]) -> list[float]:
     import lightgbm as lgb  # noqa: PLC0415
 
     x, y = np.array([row for row, _ in rows]), np.array([label for _, label in rows])
-    categories = [at for at, feature in enumerate(features.features) if feature.kind == "category"]
+    categories = [at for at, feature in enumerate(features.features) if not feature.is_number]
     settings = {"objective": "binary", "learning_rate": 0.05, "num_leaves": 15, "verbose": -1, "num_threads": 1, "seed": 0}
     chances = [0.0] * FIRST
     for start in range(FIRST, len(rows), REFIT):

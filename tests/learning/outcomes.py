@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from streamer.examples import MARK_MS, Example, Feature, FeatureList, ModelSpec
+from streamer.examples import MARK_MS, Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
 from streamer.learning.said import Publish, Said
 from streamer.learning.scorer import Scorer, decode_scorer
@@ -25,14 +25,14 @@ DAY_MS = 24 * HOUR_MS
 FEATURES = FeatureList(
     3,
     (
-        Feature("views_day", "", 0, 10_000, words="products looked at in a day"),
-        Feature("carts_week", "", 0, 1_000, words="products put into the cart in a week"),
-        Feature("days_since_order", "days", 0, 3_650, words="days since the last order"),
-        Feature("basket_mean", "", 0, 100_000, words="usual basket"),
-        Feature("sessions_month", "", 0, 1_000, words="visits in a month"),
-        Feature("discount_share", "", 0, 1, words="share of discounted products looked at"),
-        Feature("hour", "", 0, 23, "category", words="hour of the day"),
-        Feature("device", "", 0, 3, "category", words="device"),
+        Feature("views_day", Linear(), 0, 10_000, words="products looked at in a day"),
+        Feature("carts_week", Linear(), 0, 1_000, words="products put into the cart in a week"),
+        Feature("days_since_order", Linear("days"), 0, 3_650, words="days since the last order"),
+        Feature("basket_mean", Linear(), 0, 100_000, words="usual basket"),
+        Feature("sessions_month", Linear(), 0, 1_000, words="visits in a month"),
+        Feature("discount_share", Linear(), 0, 1, words="share of discounted products looked at"),
+        Feature("hour", Category(), 0, 23, words="hour of the day"),
+        Feature("device", Category(), 0, 3, words="device"),
     ),
     (("carts_week", "days_since_order"), ("hour", "device")),
 )

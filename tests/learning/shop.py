@@ -7,7 +7,7 @@ from math import exp
 from random import Random
 from typing import Final
 
-from streamer.examples import Example, Feature, FeatureList
+from streamer.examples import Category, Cyclic, Example, Feature, FeatureList, Linear
 
 DAY_MS: Final = 86_400_000
 START_MS: Final = 20_454 * DAY_MS  # 2026-01-01
@@ -15,16 +15,16 @@ START_MS: Final = 20_454 * DAY_MS  # 2026-01-01
 FEATURES: Final = FeatureList(
     version=3,
     features=(
-        Feature("views", "count", 0, 5_000, reads=("Product Viewed",), words="product views"),
-        Feature("adds", "count", 0, 2_000, reads=("Product Added",), words="cart adds"),
-        Feature("orders", "count", 0, 500, reads=("Order Completed",), words="orders"),
-        Feature("spend", "currency", 0, 100_000, reads=("Order Completed",), words="spend"),
-        Feature("recency", "days", 0, 365, reads=("Product Viewed",), words="days since the last visit"),
-        Feature("discount", "ratio", 0, 1, reads=("Order Completed",), words="share bought at a discount"),
-        Feature("session_events", "count", 0, 10_000, reads=("context",), words="events in a session"),
-        Feature("gap", "seconds", 0, 3_600, reads=("context",), words="seconds between events"),
-        Feature("hour", "hour", 0, 23, kind="category", reads=("context",), words="active"),
-        Feature("device", "category", 0, 3, kind="category", reads=("context",), words="device"),
+        Feature("views", Linear("count", "many", "few"), 0, 5_000, reads=("Product Viewed",), words="product views"),
+        Feature("adds", Linear("count", "many", "few"), 0, 2_000, reads=("Product Added",), words="cart adds"),
+        Feature("orders", Linear("count", "many", "few"), 0, 500, reads=("Order Completed",), words="orders"),
+        Feature("spend", Linear("currency"), 0, 100_000, reads=("Order Completed",), words="spend"),
+        Feature("recency", Linear("days"), 0, 365, reads=("Product Viewed",), words="days since the last visit"),
+        Feature("discount", Linear("ratio"), 0, 1, reads=("Order Completed",), words="share bought at a discount"),
+        Feature("session_events", Linear("count", "many", "few"), 0, 10_000, reads=("context",), words="events in a session"),
+        Feature("gap", Linear("seconds"), 0, 3_600, reads=("context",), words="seconds between events"),
+        Feature("hour", Cyclic("hour", hours=1), 0, 23, reads=("context",), words="active"),
+        Feature("device", Category(), 0, 3, reads=("context",), words="device"),
     ),
 )
 NAMES: Final = FEATURES.names

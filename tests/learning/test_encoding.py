@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.examples import Feature, FeatureList
+from streamer.examples import Category, Feature, FeatureList, Linear
 from streamer.learning.encoding import BINS, Encoder, bin_shares, freeze, segments
 
 FEATURES = FeatureList(
     1,
-    (Feature("spend", "", 0, 1e6), Feature("month", "", 1, 12, "category"), Feature("visits", "", 0, 1e3)),
+    (Feature("spend", Linear(), 0, 1e6), Feature("month", Category(), 1, 12), Feature("visits", Linear(), 0, 1e3)),
     (("spend", "month"), ("spend", "visits")),
 )
 ROWS = [(float(i * i % 977), float(1 + i % 3), 0.0 if i % 5 else float(i)) for i in range(1_000)]
@@ -42,7 +42,7 @@ def test_a_category_has_a_slot_for_what_was_never_seen_yet() -> None:
 
 def test_a_category_with_too_many_values_keeps_the_commonest() -> None:
     """Memory must be bounded by the declaration, not by the data."""
-    wide = FeatureList(1, (Feature("city", "", 0, 1e6, "category"),))
+    wide = FeatureList(1, (Feature("city", Category(), 0, 1e6),))
     encoding = freeze([(float(i % 70 if i < 700 else 5),) for i in range(1_000)], wide, 1)
     assert len(encoding.columns[0].values) == 64
     assert Encoder(encoding).encode((123_456.0,)) == {64: 1.0}

@@ -13,7 +13,7 @@ import pytest
 from river import linear_model, optim
 
 from streamer.errors import RefusedError
-from streamer.examples import Feature, FeatureList
+from streamer.examples import Category, Feature, FeatureList, Linear
 from streamer.learning.encoding import Encoder, freeze
 from streamer.learning.linear import RECIPES, Ftrl, OnlineLinear
 from streamer.learning.propensity import average_of
@@ -24,10 +24,10 @@ from streamer.learning.scoring import canonical
 FEATURES = FeatureList(
     2,
     (
-        Feature("spend", "euro", 0, 1e6, words="money spent"),
-        Feature("month", "", 1, 12, "category"),
-        Feature("visits", "", 0, 1e3),
-        Feature("age", "days", 0, 1e4),
+        Feature("spend", Linear("euro"), 0, 1e6, words="money spent"),
+        Feature("month", Category(), 1, 12),
+        Feature("visits", Linear(), 0, 1e3),
+        Feature("age", Linear("days"), 0, 1e4),
     ),
     (("spend", "month"), ("spend", "visits")),
 )

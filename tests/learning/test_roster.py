@@ -7,13 +7,13 @@ from math import exp
 
 import pytest
 
-from streamer.examples import Feature, FeatureList
+from streamer.examples import Feature, FeatureList, Linear
 from streamer.learning.encoding import Encoder, freeze
 from streamer.learning.linear import OnlineLinear
 from streamer.learning.roster import BASELINE, CANDIDATES_MAX, LAST_WEEK, WEEK_MS, Candidate, Roster
 
 HOUR_MS = 3_600_000
-FEATURES = FeatureList(1, (Feature("a", "", 0, 1), Feature("b", "", 0, 1)))
+FEATURES = FeatureList(1, (Feature("a", Linear(), 0, 1), Feature("b", Linear(), 0, 1)))
 ENCODER = Encoder(freeze([(i / 100, (i * 37 % 100) / 100) for i in range(100)], FEATURES, 1))
 
 

@@ -6,17 +6,17 @@ from math import log1p
 
 import pytest
 
-from streamer.examples import Feature, FeatureList
+from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Logarithm
 from streamer.learning.space import fit
 from streamer.learning.traits import Trait, name, traits
 
 LIST = FeatureList(
     1,
     (
-        Feature("adds", "log(1 + events)", 0, 9, reads=("Product Added",), words="cart adds (half-life a day)"),
-        Feature("daytime", "eighth of the day", 0, 7, "category", words="time of day"),
-        Feature("device", "0 unknown, 1 mobile, 2 desktop, 3 tablet", 0, 3, "category", words="device"),
-        Feature("cart_open", "0 or 1", 0, 1, "category", words="an open cart"),
+        Feature("adds", Logarithm("events", "many", "few"), 0, 9, reads=("Product Added",), words="cart adds (half-life a day)"),
+        Feature("daytime", Cyclic("eighth of the day", hours=3), 0, 7, words="time of day"),
+        Feature("device", Category(("unknown", "mobile", "desktop", "tablet")), 0, 3, words="device"),
+        Feature("cart_open", Flag(), 0, 1, words="an open cart"),
     ),
 )
 

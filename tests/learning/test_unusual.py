@@ -14,7 +14,7 @@ import pytest
 from river.anomaly import HalfSpaceTrees
 
 from streamer.errors import RefusedError
-from streamer.examples import Feature, FeatureList, ModelSpec
+from streamer.examples import Feature, FeatureList, Logarithm, ModelSpec
 from streamer.learning.half_spaces import HEIGHT, SPARSE, TREES, WINDOW, HalfSpaces
 from streamer.learning.robots import RULES, Rule, at_least, at_most, faster_than, known_rules
 from streamer.learning.said import Publish
@@ -143,7 +143,7 @@ def test_the_compiled_trees_say_what_the_library_says() -> None:
 def test_the_default_rules_leave_people_alone_and_catch_machines() -> None:
     """They stand on the features that the segmenter measures, which are logarithms of one more."""
     names = ("session_events", "session_minutes", "gap", "views_day", "carts_month", "orders")
-    features = FeatureList(1, tuple(Feature(name, "log(1 + x)", 0, 9) for name in names))
+    features = FeatureList(1, tuple(Feature(name, Logarithm("x"), 0, 9) for name in names))
     assert len(known_rules(RULES, features)) == len(RULES)
     assert known_rules(RULES, FEATURES) == ()
     (said,) = UnusualStudent(SPEC, features).at_mark(START_MS)

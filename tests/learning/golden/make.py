@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from streamer.examples import Example, Feature, FeatureList, ModelSpec
+from streamer.examples import Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
 from streamer.learning.propensity import Limits, Propensity
 
 FILE = Path(__file__).with_name("learner.json")
-FEATURES = FeatureList(1, (Feature("views", "", 0, 100), Feature("device", "", 0, 2, "category")), (("views", "device"),))
+FEATURES = FeatureList(1, (Feature("views", Linear(), 0, 100), Feature("device", Category(), 0, 2)), (("views", "device"),))
 SPECS = (
     ModelSpec("purchase", "purchase", ("Order Completed",), horizon_ms=3_600_000, window_ms=600_000),
     ModelSpec("worth", "value", ("Order Completed",), horizon_ms=3_600_000, window_ms=600_000, amount=("total",)),

@@ -247,7 +247,7 @@ def test_features_are_finite_and_in_range_whatever_the_events_say(events: list[t
         for feature, number in zip(FEATURES.features, x, strict=True):
             assert isfinite(number)
             assert feature.low <= number <= feature.high, feature.name
-            assert feature.kind != "category" or number == int(number), feature.name
+            assert feature.is_number or number == int(number), feature.name
 
 
 def test_amounts_beyond_all_measure_do_not_stop_a_shard() -> None:
