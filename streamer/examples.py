@@ -169,7 +169,7 @@ class Example(msgspec.Struct, omit_defaults=True):
 
     ``t_ms`` is the moment of measuring, ``at_ms`` log time when this was written. ``x`` has one finite number per feature. ``label`` is 0
     or 1, ``amount`` what was spent within the horizon, in ten-thousandths. ``score`` is what was served at ``t_ms`` by ``version`` (None:
-    no model was ready).
+    no model was ready). ``generation`` is the log's.
     """
 
     kind: Literal["train", "mature", "profile", "mark"]
@@ -188,6 +188,7 @@ class Example(msgspec.Struct, omit_defaults=True):
     seeds: tuple[str, ...] = ()
     sizes: dict[str, int] = {}
     definitions: int = 0
+    generation: int = 1
     schema: int = SCHEMA
 
     @property

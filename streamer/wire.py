@@ -26,7 +26,7 @@ SINGLE_TOPICS: Final = (ALERTS, COMMANDS)
 OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on in behind what stands there
 
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it
-POSITION_HEADER: Final = "streamer-position"  # "offset-ordinal" of an output, so that a relay finds where it stopped
+POSITION_HEADER: Final = "streamer-position"  # "generation-offset-ordinal" of an output, so that a relay finds where it stopped
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record
@@ -71,6 +71,22 @@ class Output(NamedTuple):
     value: bytes
 
 
+def position_text(generation: int, offset: int, ordinal: int) -> bytes:
+    """What stands in the position header of an output. ``generation`` is the log's."""
+    return b"%d-%d-%d" % (generation, offset, ordinal)
+
+
+def read_position(text: bytes) -> tuple[int, int, int] | None:
+    """Generation, offset and ordinal; None for what no relay has written.
+
+    >>> read_position(position_text(1, 1042, 0)), read_position(b"1042-0"), read_position(b"1-x-0")
+    ((1, 1042, 0), None, None)
+    """
+    found = _POSITION.fullmatch(text)
+    return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
+
+
+_POSITION: Final = re.compile(rb"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})")
 _outputs_decoder = msgspec.msgpack.Decoder(list[Output])
 encode_outputs: Final = msgspec.msgpack.Encoder().encode
 decode_outputs: Final = _outputs_decoder.decode
@@ -198,11 +214,12 @@ def shard_of(customer: str, shards: int) -> int:
 
 
 class Origin(msgspec.Struct):
-    """Where a refused record lay. ``topic`` is a suffix."""
+    """Where a refused record lay. ``topic`` is a suffix, ``generation`` that of the log."""
 
     topic: Annotated[str, msgspec.Meta(min_length=1)]
     partition: Annotated[int, msgspec.Meta(ge=0)]
     offset: Annotated[int, msgspec.Meta(ge=0)]
+    generation: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class DeadLetter(msgspec.Struct):

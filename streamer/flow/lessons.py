@@ -48,7 +48,7 @@ class Taught(msgspec.Struct, array_like=True):
     current: dict[str, tuple[int, str]] = {}
     cards: dict[str, Card] = {}
     learned: int = 0
-    places: list[tuple[int, int]] = []
+    places: list[tuple[int, int, int]] = []
 
 
 encode_taught: Final = msgspec.msgpack.Encoder().encode
@@ -131,7 +131,7 @@ class Lessons:
         checkpoint = await store.acquire(LEARNER)
         taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
         taught.offsets = taught.offsets or [0] * shards
-        taught.places = taught.places or [(-1, -1)] * shards
+        taught.places = taught.places or [(0, -1, -1)] * shards
         if len(taught.offsets) != shards:
             raise HaltError(f"the learner read {len(taught.offsets)} shards of examples, the settings say {shards}")
         lessons = cls(store, checkpoint, taught, shards)
@@ -156,7 +156,7 @@ class Lessons:
         return lesson
 
     def _is_new(self, shard: int, example: Example) -> bool:
-        place = (example.offset, example.ordinal)
+        place = (example.generation, example.offset, example.ordinal)
         if place <= self.taught.places[shard]:
             return False
         self.taught.places[shard] = place

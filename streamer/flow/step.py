@@ -58,13 +58,18 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of the settings is part of the story: two runs agree only if these do."""
+    """What of the settings is part of the story: two runs agree only if these do.
+
+    ``log_generation`` counts how often the log was sharded anew; it stands in every position, and has nothing to do with the generation of
+    a state.
+    """
 
     shards: int = 12
     lateness_ms: int = 86_400_000
     skew_ms: int = 300_000
     source: str = "/streamer"
     refused_ratio_max: float = 0.05  # operators may raise it to go on after a halt; it changes no answer
+    log_generation: int = 1
 
 
 class Body(msgspec.Struct, array_like=True):
@@ -338,7 +343,7 @@ class Step:
         return Moment(now, self.shard, offset, self._say_example)
 
     def _say_example(self, example: Example) -> None:
-        example.ordinal = self.body.ordinal
+        example.ordinal, example.generation = self.body.ordinal, self.rules.log_generation
         self._put(EXAMPLES, self.shard, example.offset, b"", encode_example(example))
 
     def in_words(self, state: State, model: str, now: int) -> list[str]:
@@ -377,11 +382,11 @@ class Step:
         self._put_change(customer, rule.name, sequence, now, cause, clauses, offset)
 
     def _put_change(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], offset: int) -> None:
-        ordinal, at = self.body.ordinal, time_text(now)
+        ordinal, at, generation = self.body.ordinal, time_text(now), self.rules.log_generation
         kind = ENTERED if sequence % 2 else EXITED
-        position = ChangePosition(self.shard, offset, ordinal)
+        position = ChangePosition(generation, self.shard, offset, ordinal)
         change = Change(
-            f"{self.shard}-{offset}-{ordinal}",
+            f"{generation}-{self.shard}-{offset}-{ordinal}",
             self.rules.source,
             kind,
             customer,
@@ -418,7 +423,7 @@ class Step:
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
         """A dead letter. Too many of them are a bad release rather than bad data, and stop the shard."""
         self._count(error.reason)
-        origin = Origin(EVENTS, self.shard, record.offset)
+        origin = Origin(EVENTS, self.shard, record.offset, self.rules.log_generation)
         letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), time_text(self.body.log_time_ms))
         self._put(DEAD_LETTERS, self.shard, record.offset, b"", encode_dead_letter(letter))
         if error.reason not in _TIMELY:

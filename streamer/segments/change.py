@@ -53,8 +53,12 @@ class Cause(msgspec.Struct, omit_defaults=True):
 
 
 class ChangePosition(msgspec.Struct):
-    """Where in the story: a reader skips what is not above the highest it has seen in the shard."""
+    """Where in the story: a reader skips what is not above the highest it has seen in the shard.
 
+    ``generation`` is that of the log: it rises when a log is sharded anew, and offsets then begin again.
+    """
+
+    generation: Annotated[int, msgspec.Meta(ge=1)]
     shard: Count
     offset: Count
     ordinal: Count
@@ -75,7 +79,7 @@ class ChangeData(msgspec.Struct):
 class Change(msgspec.Struct):
     """A CloudEvent 1.0 in structured JSON."""
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+-[0-9]+-[0-9]+$")]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+-[0-9]+-[0-9]+-[0-9]+$")]
     source: Annotated[str, msgspec.Meta(min_length=1)]
     type: Literal["segment.entered", "segment.exited"]
     subject: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]

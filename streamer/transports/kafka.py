@@ -20,7 +20,20 @@ from streamer.flow.reader import Highest
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
 from streamer.stores.base import Place
-from streamer.wire import CHANGES, CONTENT_TYPE, CONTROL_HEADER, EVENTS, POSITION_HEADER, SINGLE_TOPICS, TICK, TOPICS, LogRecord, Output
+from streamer.wire import (
+    CHANGES,
+    CONTENT_TYPE,
+    CONTROL_HEADER,
+    EVENTS,
+    POSITION_HEADER,
+    SINGLE_TOPICS,
+    TICK,
+    TOPICS,
+    LogRecord,
+    Output,
+    position_text,
+    read_position,
+)
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
 TAIL_SECONDS: Final = 30.0
@@ -151,10 +164,11 @@ class KafkaSink:
 
     def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
         self._settings = settings
+        self._generation = settings.rules.log_generation
         self._producer = client
 
     async def tail(self, topic: str, shard: int) -> Place | None:
-        """The highest place among the newest ``TAIL_RECORDS`` of a partition."""
+        """The highest place of this generation of the log among the newest ``TAIL_RECORDS`` of a partition."""
         async with asyncio.timeout(TAIL_SECONDS):  # a partition without a leader would keep us for ever
             places = [place async for place in self._last_places(topic, shard)]
         return max(places, default=None)
@@ -173,7 +187,7 @@ class KafkaSink:
             while await consumer.position(partition) < end:
                 for records in (await consumer.getmany(timeout_ms=1_000)).values():
                     for record in records:
-                        place = _place(record.headers)
+                        place = _place(record.headers, self._generation)
                         if place is not None:
                             yield place
         finally:
@@ -193,26 +207,24 @@ class KafkaSink:
         for (name, partition), found in by_place.items():
             batch = self._producer.create_batch()
             for output in found:
-                if not _append(batch, output):
+                if not self._append(batch, output):
                     yield name, partition, batch
                     batch = self._producer.create_batch()
-                    if not _append(batch, output):
+                    if not self._append(batch, output):
                         raise HaltError(f"an output of {len(output.value)} bytes does not fit into a batch for {name}")
             yield name, partition, batch
 
+    def _append(self, batch: Any, output: Output) -> bool:
+        headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal))]
+        if output.topic == CHANGES:
+            headers.append(CONTENT_TYPE)
+        return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
 
-def _append(batch: Any, output: Output) -> bool:
-    headers = [(POSITION_HEADER, b"%d-%d" % (output.offset, output.ordinal))]
-    if output.topic == CHANGES:
-        headers.append(CONTENT_TYPE)
-    return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
 
-
-def _place(headers: Iterable[tuple[str, bytes]]) -> Place | None:
+def _place(headers: Iterable[tuple[str, bytes]], generation: int) -> Place | None:
     for name, value in headers:
-        if name == POSITION_HEADER:
-            offset, _, ordinal = value.partition(b"-")
-            return Place(int(offset), int(ordinal))
+        if name == POSITION_HEADER and (found := read_position(value)) is not None and found[0] == generation:
+            return Place(*found[1:])
     return None
 
 
@@ -242,8 +254,8 @@ async def read_changes(
 
     A repeated position (a relay that crashed between publishing and trimming, a former owner) is dropped: ``skip what is not above the
     highest position seen in this shard``. With a ``group`` offsets are committed as changes are handed out, and a restart may repeat the
-    last few: then keep ``(shard, offset, ordinal)`` beside your own result and drop likewise. ``wait_ms`` is how long the broker may hold
-    a request while there is nothing new; the embedded one holds it so long whatever comes.
+    last few: then keep ``(shard, generation, offset, ordinal)`` beside your own result and drop likewise. ``wait_ms`` is how long the
+    broker may hold a request while there is nothing new; the embedded one holds it so long whatever comes.
     """
     consumer = AIOKafkaConsumer(
         settings.topic(CHANGES),
@@ -258,7 +270,7 @@ async def read_changes(
         async for record in consumer:
             change = decode_change(record.value or b"")
             position = change.data.position
-            if highest.rises(position.shard, position.offset, position.ordinal):
+            if highest.rises(position.shard, position.generation, position.offset, position.ordinal):
                 yield change
     finally:
         await consumer.stop()

@@ -11,7 +11,19 @@ from typing import Final, NamedTuple
 from streamer.flow.reader import Highest
 from streamer.segments.change import Change, decode_change
 from streamer.stores.base import Place
-from streamer.wire import CHANGES, CONTROL_HEADER, EVENTS, POSITION_HEADER, TICK, TOPICS, Headers, LogRecord, Output
+from streamer.wire import (
+    CHANGES,
+    CONTROL_HEADER,
+    EVENTS,
+    POSITION_HEADER,
+    TICK,
+    TOPICS,
+    Headers,
+    LogRecord,
+    Output,
+    position_text,
+    read_position,
+)
 
 CONTROL: Final = ((CONTROL_HEADER, b"1"),)
 
@@ -78,28 +90,31 @@ class MemoryLog:
             for record in partition:
                 change = decode_change(record.value)
                 position = change.data.position
-                if highest.rises(position.shard, position.offset, position.ordinal):
+                if highest.rises(position.shard, position.generation, position.offset, position.ordinal):
                     yield change
 
 
 class MemorySink:
     """Publishes outputs: ``flow.relay.Sink`` on a ``MemoryLog``."""
 
-    def __init__(self, log: MemoryLog) -> None:
+    def __init__(self, log: MemoryLog, generation: int = 1) -> None:
         self._log = log
+        self._generation = generation
 
     async def tail(self, topic: str, shard: int) -> Place | None:
         """See ``Sink``."""
-        return max(map(place_of, self._log.records(topic, shard)), default=None)
+        found = (position_of(record) for record in self._log.records(topic, shard))
+        return max((Place(offset, ordinal) for generation, offset, ordinal in found if generation == self._generation), default=None)
 
     async def send(self, outputs: Sequence[Output]) -> None:
         """See ``Sink``."""
         for output in outputs:
-            headers = ((POSITION_HEADER, b"%d-%d" % (output.offset, output.ordinal)),)
+            headers = ((POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)),)
             self._log.append(output.topic, output.partition, output.value, key=output.key, headers=headers)
 
 
-def place_of(record: MemoryRecord) -> Place:
-    """Where an output stands in the story of its shard. Only for records that a sink has written."""
-    offset, _, ordinal = dict(record.headers)[POSITION_HEADER].partition(b"-")
-    return Place(int(offset), int(ordinal))
+def position_of(record: MemoryRecord) -> tuple[int, int, int]:
+    """Generation, offset and ordinal of an output. Only for records that a sink has written."""
+    found = read_position(dict(record.headers)[POSITION_HEADER])
+    assert found is not None, f"no position of an output: {record.headers}"
+    return found

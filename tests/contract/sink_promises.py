@@ -51,7 +51,7 @@ async def outputs_arrive_whole_and_in_order(desk: Desk) -> None:
     await desk.sink.send(sent)
     found = await desk.read(CHANGES, 1)
     assert [(record.key, record.value) for record in found] == [(one.key, one.value) for one in sent]
-    assert [record.headers["streamer-position"] for record in found] == [b"3-0", b"3-1", b"4-0", b"10-0"]
+    assert [record.headers["streamer-position"] for record in found] == [b"1-3-0", b"1-3-1", b"1-4-0", b"1-10-0"]
     assert (await desk.read(CHANGES, 0), await desk.read(CHANGES, 2)) == ([], [])
 
 
@@ -99,7 +99,7 @@ async def shards_publish_at_the_same_time(desk: Desk) -> None:
     """One sink serves all relays of a worker."""
     await asyncio.gather(*(desk.sink.send([output(number, 0, partition=shard) for number in range(50)]) for shard in range(SHARDS)))
     for shard in range(SHARDS):
-        assert [record.headers["streamer-position"] for record in await desk.read(CHANGES, shard)] == [b"%d-0" % n for n in range(50)]
+        assert [record.headers["streamer-position"] for record in await desk.read(CHANGES, shard)] == [b"1-%d-0" % n for n in range(50)]
 
 
 PROMISES: Final[list[Callable[[Desk], Awaitable[None]]]] = [

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from streamer.transports.memory import MemoryLog, MemorySink
-from streamer.wire import EVENTS
+from streamer.transports.memory import MemoryLog, MemorySink, position_of
+from streamer.wire import CHANGES, EVENTS
 
-from .sink_promises import PROMISES, SHARDS, Desk, Found
+from .sink_promises import PROMISES, SHARDS, Desk, Found, output
 
 
 class MemoryDesk:
@@ -39,3 +39,14 @@ def test_the_log_in_memory_is_read_as_a_shard_reads_it() -> None:
     assert [(record.offset, record.arrival_ms, record.control) for record in records] == [(0, 5, False), (1, 3, False), (2, 9, True)]
     assert log.fetch(1, 1, 1) == records[1:2]
     assert (log.fetch(0, 0, 9), log.fetch(1, 3, 9)) == ([], [])
+
+
+async def test_the_tail_of_another_generation_of_the_log_is_none_of_ours() -> None:
+    """A log that was sharded anew begins again at offset 0: behind the old tail nothing of it would ever be published."""
+    log = MemoryLog(SHARDS, lambda: 0)
+    await MemorySink(log, generation=1).send([output(1_000, 3)])
+    renewed = MemorySink(log, generation=2)
+    assert await renewed.tail(CHANGES, 1) is None
+    await renewed.send([output(0, 0)])
+    assert await renewed.tail(CHANGES, 1) == (0, 0)
+    assert [position_of(record) for record in log.records(CHANGES, 1)] == [(1, 1_000, 3), (2, 0, 0)]

@@ -151,7 +151,7 @@ def changes_of(outputs: Sequence[Output]) -> Iterator[Change]:
         if output.topic == CHANGES:
             event = json.loads(output.value)
             data, cause, position = event["data"], event["data"]["cause"], event["data"]["position"]
-            assert event["id"] == f"{position['shard']}-{position['offset']}-{position['ordinal']}"
+            assert event["id"] == f"1-{position['shard']}-{position['offset']}-{position['ordinal']}"
             assert event["time"] == data["at"]
             assert (position["offset"], position["ordinal"]) == (output.offset, output.ordinal)
             due = cause.get("due")

@@ -11,7 +11,7 @@ from streamer.flow.reader import Highest
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
-from streamer.transports.memory import MemoryLog, place_of
+from streamer.transports.memory import MemoryLog, position_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, Output
 
 from .shop import SHARDS
@@ -92,12 +92,11 @@ def _compare_outputs(log: MemoryLog, shard: int, topic: str, expected: list[Outp
     highest = Highest()
     read: list[bytes] = []
     for record in log.records(topic, shard):
-        place = place_of(record)
-        if place not in by_place or by_place[place].value != record.value:
-            raise ViolationError(
-                f"shard {shard}: {topic} has something else at {tuple(place)}\nfound {record.value!r}\nnot {by_place.get(place)}"
-            )
-        if highest.rises(shard, *place):
+        generation, *place = position_of(record)
+        expected_one = by_place.get((place[0], place[1]))
+        if expected_one is None or expected_one.value != record.value:
+            raise ViolationError(f"shard {shard}: {topic} has something else at {tuple(place)}\nfound {record.value!r}\nnot {expected_one}")
+        if highest.rises(shard, generation, *place):
             read.append(record.value)
     if read != [output.value for output in expected]:
         raise ViolationError(f"shard {shard}: a reader of {topic} sees {len(read)} outputs, expected {len(expected)}")

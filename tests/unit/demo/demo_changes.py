@@ -25,8 +25,8 @@ def change(
     """A change at so many milliseconds after the opening; by a timer unless an event's id is given."""
     moment = time_text(OPENED_MS + at)
     cause = Cause("event", id=event) if event else Cause("timer", due=moment)
-    data = ChangeData(segment, 1, moment, 1 if entered else 2, cause, [Clause(clause, holds=True, value="3s")], ChangePosition(0, at, 0))
-    return Change(f"0-{at}-0", "/streamer", ENTERED if entered else EXITED, customer, moment, data, "1.0")
+    data = ChangeData(segment, 1, moment, 1 if entered else 2, cause, [Clause(clause, holds=True, value="3s")], ChangePosition(1, 0, at, 0))
+    return Change(f"1-0-{at}-0", "/streamer", ENTERED if entered else EXITED, customer, moment, data, "1.0")
 
 
 def event(customer: str, name: str, *, at: int, message_id: str = "", product: str = "") -> Event:
