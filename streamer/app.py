@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import faust
 import msgspec
@@ -26,10 +24,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.web import Request, Response
 
-from .errors import SettingsError, StoreUnavailableError, StreamerError
+from .errors import SettingsError, StoreUnavailableError, StreamerError, place_of
 from .flow.lessons import VERSION_KEY
 from .segments.definitions import load_definitions
 from .settings import Settings
+from .stopping import Stopping, at_most
 from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
@@ -41,7 +40,8 @@ from .wire import COMMANDS, Control, definitions_control, encode_control, shard_
 
 log: Any = structlog.get_logger("streamer.app")
 
-STOP_SECONDS: Final = 8.5  # SIGTERM to exit is promised within ten; the segmenter takes six at most
+REST_SECONDS: Final = 1.5  # for what is not ours to end, once ours has
+CLOSE_SECONDS: Final = 0.5  # for a client to close: one whose server is away would wait for it
 COMMAND_AGAIN_SECONDS: Final = 1.0
 LEARNER_HOME: Final = 0  # whoever owns this shard runs the learner
 
@@ -119,8 +119,8 @@ async def starting(
         await check_manifest(settings, store)
         yield client, store
     finally:
-        await client.stop()
-        await store.close()
+        for closed in (client.stop(), store.close()):
+            await at_most(CLOSE_SECONDS, closed)
 
 
 async def check_store(settings: Settings, store: RedisStore) -> None:
@@ -168,18 +168,23 @@ class _App(faust.App):
 
     def __init__(self, services: Sequence[Any], *args: Any, **kwargs: Any) -> None:
         self.services = services
+        self.ours_ended = asyncio.Event()
         super().__init__(*args, **kwargs)
 
     def on_init_dependencies(self) -> Iterable[Any]:
         return [*self.services, *super().on_init_dependencies()]
 
     async def on_stop(self) -> None:
-        for service in reversed(self.services):
-            await service.stop()
+        await asyncio.gather(*(service.stop() for service in self.services))  # at once: each may have to wait for a server that is away
+        self.ours_ended.set()
         await super().on_stop()
 
+    def unfinished(self) -> list[str]:
+        """What of ours has begun and not ended yet."""
+        return [type(service).__name__ for service in self.services if service.started and not service.finished.is_set()]
 
-def make_app(parts: Parts, folder: str) -> faust.App:
+
+def make_app(parts: Parts, folder: str) -> _App:
     """The Faust application around the segmenter. ``folder`` is where Faust may keep files; it keeps none of ours."""
     settings = parts.settings
     app = _App(
@@ -310,17 +315,18 @@ class _JsonLines(logging.Formatter):
         return json.dumps(found)
 
 
+_QUIET: Final[dict[str, Any]] = {"loglevel": "WARN", "override_logging": False, "redirect_stdouts": False, "quiet": True}
+
+
 class _Worker(faust.Worker):
-    """A Faust worker that says when it has stopped altogether: ``start`` returns when it begins to."""
+    """A Faust worker that leaves signals to ``Stopping``, and prints nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.finished = asyncio.Event()
         self.spinner = None  # it writes escape codes even where there is no terminal
 
-    async def on_shutdown(self) -> None:
-        await super().on_shutdown()
-        self.finished.set()
+    def install_signal_handlers(self) -> None:
+        """Signals are heard before the worker begins, and until the process ends."""
 
 
 def check_port(settings: Settings) -> None:
@@ -337,36 +343,57 @@ def check_port(settings: Settings) -> None:
         ) from None
 
 
-async def run_worker(settings: Settings) -> None:
-    """Run until a signal; raises what stopped it otherwise."""
+async def run_worker(settings: Settings, stopping: Stopping) -> None:
+    """Run until ``stopping`` begins; raises what stopped it otherwise. A start that is interrupted is given up."""
+    work, asked = asyncio.create_task(_work(settings, stopping)), asyncio.create_task(stopping.asked())
+    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    work.cancel()  # does nothing when it has ended by itself
+    with suppress(asyncio.CancelledError):
+        await work
+
+
+async def _work(settings: Settings, stopping: Stopping) -> None:
+    """Start, run, and stop in order once cancelled."""
     check_port(settings)
     async with starting(settings) as (client, store):
         await _first_definitions(settings, client, store)
-        folder = tempfile.TemporaryDirectory(prefix="streamer-")
         metrics = Metrics()
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, kafka_alerts(settings, client, metrics))
         learner = LearnerService(settings, store, client, metrics, lambda: segmenter.owns(LEARNER_HOME))
-        app = make_app(Parts(settings, store, client, metrics, segmenter, learner), folder.name)
-        worker = _Worker(app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True, loop=asyncio.get_running_loop())
+        with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
+            app = make_app(Parts(settings, store, client, metrics, segmenter, learner), folder)
+            await _run(_Worker(app, **_QUIET, loop=asyncio.get_running_loop()), app, stopping)
+
+
+async def _run(worker: _Worker, app: _App, stopping: Stopping) -> None:
+    stopping.left = app.unfinished
+    try:
         await worker.start()
-        await worker.stop()  # after a crash; a signal has begun it already
-        try:
-            await asyncio.wait_for(worker.finished.wait(), STOP_SECONDS)
-        except TimeoutError:
-            folder.cleanup()
-            _leave(segmenter)
-        folder.cleanup()
-        if isinstance(worker.crash_reason, KafkaError):
-            raise SettingsError(f"STREAMER_KAFKA: {type(worker.crash_reason).__name__}: {worker.crash_reason}") from None
-        if worker.crash_reason is not None:
-            raise worker.crash_reason
+    except asyncio.CancelledError:
+        pass
+    finally:
+        crash: BaseException | None = worker.crash_reason
+        if crash is not None:
+            stopping.left = lambda: [f"broken by {type(crash).__name__} in {place_of(crash)}"]
+        await _stop(worker, app, stopping)
+    if isinstance(crash, KafkaError):
+        raise SettingsError(f"STREAMER_KAFKA: {type(crash).__name__}: {crash}") from None
+    if crash is not None:
+        raise crash
 
 
-def _leave(segmenter: Segmenter) -> NoReturn:
-    """End the process although Faust's own consumer hangs: it cannot be stopped while it joins its group, and it holds nothing of ours."""
-    log.warning("left without waiting for the command topic's consumer", action="stop", segmenter=segmenter.state)
-    sys.stdout.flush()
-    os._exit(0 if segmenter.finished.is_set() else 1)
+async def _stop(worker: _Worker, app: _App, stopping: Stopping) -> None:
+    """Stop all; once what is ours has ended, the rest gets ``REST_SECONDS``: Faust's own consumer cannot be stopped while it looks for its
+    group, and it holds nothing of ours."""
+    stopping.begin()
+    stop, ours = asyncio.create_task(worker.stop()), asyncio.create_task(app.ours_ended.wait())
+    await asyncio.wait({stop, ours}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stop}, timeout=REST_SECONDS)
+    ours.cancel()
+    if not stop.done():
+        stopping.leave()
+    stop.result()
 
 
 __all__ = [

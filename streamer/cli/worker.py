@@ -40,12 +40,15 @@ def worker(
     The topics of a new log are made, and the worker's log says so; where the cluster has another log already, only with --create, since a
     misspelt STREAMER_TOPIC_PREFIX looks just like that.
     """
-    from streamer.app import configure_logging, run_worker
+    from streamer.stopping import Stopping
 
-    options = {"segments": segments, "web_port": web_port, "create": create or None}
-    settings = load_settings(**{name: value for name, value in options.items() if value is not None})
-    configure_logging(settings.log_level)
-    asyncio.run(run_worker(settings))
+    with Stopping() as stopping:  # before anything is imported that takes its time
+        from streamer.app import configure_logging, run_worker
+
+        options = {"segments": segments, "web_port": web_port, "create": create or None}
+        settings = load_settings(**{name: value for name, value in options.items() if value is not None})
+        configure_logging(settings.log_level)
+        asyncio.run(run_worker(settings, stopping))
 
 
 def config(as_json: Annotated[bool, typer.Option("--json", help="as one JSON object")] = False) -> None:

@@ -22,6 +22,7 @@ from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedE
 from streamer.flow.lessons import Item, Lesson, Lessons, read_item
 from streamer.learning.alerts import alert_event, encode_alert
 from streamer.settings import Settings
+from streamer.stopping import at_most
 from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.values import time_text
@@ -56,11 +57,12 @@ class LearnerService(Service):
         self._committed = 0.0
         self._idle = asyncio.Event()  # nothing learned that is not kept
         self._idle.set()
+        self.finished = asyncio.Event()  # stopped; a lesson that was not kept in time is learned again by the next
 
     async def on_stop(self) -> None:
         """Give the lesson in hand the time to be kept: whatever still runs behind this is cancelled."""
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), STOP_SECONDS)
+        await at_most(STOP_SECONDS, self._idle.wait())
+        self.finished.set()
 
     @Service.task
     async def _run(self) -> None:

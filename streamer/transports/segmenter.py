@@ -27,6 +27,7 @@ from streamer.errors import FencedError, HaltError, StoreError, StoreUnavailable
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.settings import Settings
+from streamer.stopping import at_most
 from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import EVENTS, LogRecord
@@ -85,7 +86,8 @@ class Segmenter(Service):
         self._sink = sink
         self._plans = Plans(store, settings.rules)
         self.finished = asyncio.Event()  # stopped, with nothing left in hand
-        self._idle = asyncio.Event()
+        self._idle = asyncio.Event()  # no batch in hand
+        self._idle.set()
         self._wake_relay = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._last_group_commit = 0.0
@@ -116,16 +118,13 @@ class Segmenter(Service):
     async def on_stop(self) -> None:
         """Finish the batch in hand, publish what it said, leave the group."""
         self._stopping = True
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), STOP_SECONDS / 2)
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._relay_all(), STOP_SECONDS / 4)
+        await at_most(STOP_SECONDS / 2, self._idle.wait())
+        await at_most(STOP_SECONDS / 4, self._relay_all())
         for task in self._beside:
             task.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.owned))
         if self._consumer is not None:
-            with suppress(asyncio.TimeoutError, KafkaError):
-                await asyncio.wait_for(self._consumer.stop(), STOP_SECONDS / 4)
+            await at_most(STOP_SECONDS / 4, self._consumer.stop())
         self.finished.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -140,6 +139,7 @@ class Segmenter(Service):
     @Service.task
     async def _run(self) -> None:
         assert self._consumer is not None
+        self._idle.clear()
         try:
             while not self.should_stop and not self._stopping:
                 self._balance_fetch()

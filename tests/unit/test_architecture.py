@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("segments",),
     ("stores",),
     ("flow",),
-    ("settings", "telemetry", "local"),
+    ("settings", "stopping", "telemetry", "local"),
     ("transports",),
     ("app",),
     ("demo",),
