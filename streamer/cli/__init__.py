@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Annotated, Any, Final, NoReturn
 
@@ -16,6 +18,9 @@ import typer
 import typer.core
 
 from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StoreUnavailableError, StreamerError
+from streamer.printable import printable
+
+from .say import say
 
 EXIT_NO: Final = 1
 EXIT_SETTINGS: Final = 3
@@ -27,20 +32,40 @@ EXIT_CODES: Final = (
 )
 
 
+_UsageError: Final[Any] = next(found for found in typer.BadParameter.__mro__ if found.__name__ == "UsageError")
+
+
+@contextmanager
+def _safe_usage() -> Generator[None]:
+    """What the library says of wrong use repeats what was typed, or pasted, and is printed by the library."""
+    try:
+        yield
+    except _UsageError as error:
+        error.message = "\n".join(map(printable, error.message.split("\n")))
+        raise
+
+
 class Commands(typer.core.TyperGroup):
     """Known errors become one line on standard error and an exit code; whoever stops reading our output is no error."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options that stand before a command."""
+        with _safe_usage():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # click's context, which Typer has as its own class or not, by version
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _safe_usage():
+                return super().invoke(ctx)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain at its end
             raise typer.Exit(0) from None
         except KeyboardInterrupt:
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except StreamerError as error:
-            typer.echo(f"{_KIND.get(type(error), '')}{error}", err=True)
+            for line in f"{_KIND.get(type(error), '')}{error}".split("\n"):
+                say(line, err=True)
             raise typer.Exit(_code(error)) from None
 
 
@@ -78,7 +103,7 @@ def command_line() -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version("streamer"))
+        say(version("streamer"))
         raise typer.Exit
 
 

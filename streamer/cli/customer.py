@@ -8,7 +8,6 @@ from pathlib import Path
 from time import time
 from typing import Annotated
 
-import msgspec
 import typer
 
 from streamer.customers.state import State, decode_state
@@ -45,6 +44,7 @@ from .arrivals import (
     length_ms,
 )
 from .names import misheard
+from .say import say, say_json
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +95,7 @@ def explain_customer(
             raise SettingsError(f"there is no segment {segment!r}{f', did you mean {near[0]!r}?' if near else ''}")
     if as_json:
         for item in found:
-            typer.echo(msgspec.json.encode(item).decode())
+            say_json(item)
     else:
         _print(customer, found, now)
 
@@ -136,7 +136,7 @@ async def _from_files(
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):
             pass
     for hint in (*refused.hints(), *misheard(definitions, source.names)):
-        typer.echo(f"hint: {hint}", err=True)
+        say(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     return _explained(run.plan, await run.state(customer), now, frozenset(), customer, run.in_words), now
 
@@ -150,18 +150,19 @@ def _explained(
 
 
 def _print(customer: str, found: list[Explanation], now: int) -> None:
-    typer.echo(f"{customer} at {time_text(now)}")
+    say(f"{customer} at {time_text(now)}")
     for item in sorted(found, key=lambda item: not item.inside):
         word = "in    " if item.inside else "not in"
         flip = "" if item.flips_at is None else f"; {'leaves' if item.inside else 'enters'} {item.flips_at} if nothing happens"
-        typer.echo(f"\n{word} {item.segment}{f' since {item.since}' if item.inside else ''}{flip}")
-        typer.echo(f"       {item.purpose}")
+        say()
+        say(f"{word} {item.segment}{f' since {item.since}' if item.inside else ''}{flip}")
+        say(f"       {item.purpose}")
         if item.of_exit:
-            typer.echo("       stays until its exit holds:")
+            say("       stays until its exit holds:")
         for clause in item.because:
-            typer.echo(f"       {_clause(clause)}")
+            say(f"       {_clause(clause)}")
         if item.note:
-            typer.echo(f"       {item.note}")
+            say(f"       {item.note}")
 
 
 def _clause(clause: Clause) -> str:
@@ -179,7 +180,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
     stay in the log until its retention ends, and a replay of it comes to the same erasure.
     """
     asyncio.run(_erase(customer))
-    typer.echo(f"erasure of {customer} is in the log")
+    say(f"erasure of {customer} is in the log")
 
 
 async def _erase(customer: str) -> None:

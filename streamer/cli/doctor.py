@@ -26,6 +26,7 @@ from streamer.values import time_text
 from streamer.wire import EVENTS, TOPICS
 
 from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
+from .say import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,14 +97,15 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object
 def _print(checks: Sequence[Check], *, as_json: bool) -> None:
     for check in checks:
         if as_json:
-            typer.echo(msgspec.json.encode(check).decode())
+            say_json(check)
             continue
-        typer.echo(f"{check.verdict:<8} {check.name}: {check.found}")
+        say(f"{check.verdict:<8} {check.name}: {check.found}")
         if check.mend:
-            typer.echo(f"{'':<8} -> {check.mend}")
+            say(f"{'':<8} -> {check.mend}")
     if not as_json:
         counts = {verdict: sum(check.verdict == verdict for check in checks) for verdict in ("ok", "warning", "wrong")}
-        typer.echo(f"\n{counts['ok']} ok, {counts['warning']} warnings, {counts['wrong']} wrong")
+        say()
+        say(f"{counts['ok']} ok, {counts['warning']} warnings, {counts['wrong']} wrong")
 
 
 async def examine(settings: Settings) -> list[Check]:

@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from streamer.errors import SettingsError
@@ -24,6 +23,7 @@ from streamer.wire import EXAMPLES, Control, encode_control, model_control
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source, in_order
+from .say import say, say_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="the model's name in the definitions")]
@@ -60,18 +60,18 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 def pin(name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", help="the version to keep", min=1)]) -> None:
     """Keep a model at a version. Learning goes on, and nothing newer serves before `streamer models unpin`."""
-    typer.echo(asyncio.run(_pin(load_settings(), name, version)))
+    say(asyncio.run(_pin(load_settings(), name, version)))
 
 
 def rollback(name: Name) -> None:
     """Go back to the version before the one that serves, and stay there until `streamer models unpin`."""
-    typer.echo(asyncio.run(_pin(load_settings(), name, None)))
+    say(asyncio.run(_pin(load_settings(), name, None)))
 
 
 def unpin(name: Name) -> None:
     """Let a model go on: the newest version that was held back serves within a minute of log time."""
     asyncio.run(_unpin(load_settings(), name))
-    typer.echo(f"{name} goes on as it learns")
+    say(f"{name} goes on as it learns")
 
 
 def evaluate(
@@ -97,7 +97,7 @@ def evaluate(
         raise SettingsError("the definitions name no model; write some under `models:`")
     cards = asyncio.run(_evaluated(Source(files, mapping, format_name, sort), definitions))
     if not cards:
-        typer.echo("nothing was learned: there are no events, or too few to make one example", err=True)
+        say("nothing was learned: there are no events, or too few to make one example", err=True)
         raise typer.Exit(EXIT_NO)
     _print(cards, None, as_json=as_json, whole=True)
 
@@ -109,7 +109,7 @@ async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
     async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
         pass
     for hint in refused.hints():
-        typer.echo(f"hint: {hint}", err=True)
+        say(f"hint: {hint}", err=True)
     return list(run.cards.values())
 
 
@@ -176,9 +176,10 @@ async def _unpin(settings: Settings, name: str) -> None:
 def _print(cards: list[Card], taught: Taught | None, *, as_json: bool, whole: bool) -> None:
     for card in cards:
         if as_json:
-            typer.echo(msgspec.json.encode(card).decode())
+            say_json(card)
             continue
-        typer.echo("\n".join(_lines(card, taught) if whole else [_line(card, taught)]))
+        for line in _lines(card, taught) if whole else [_line(card, taught)]:
+            say(line)
 
 
 def _line(card: Card, taught: Taught | None) -> str:

@@ -46,6 +46,7 @@ from .arrivals import (
     numbered,
 )
 from .names import misheard
+from .say import say, say_json, standard_output, write_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -138,7 +139,7 @@ async def _replay(task: _Task) -> bool:
     if not task.quiet:
         _summary(task, run, tally)
         for hint in _hints(task, run, tally, last_ms):
-            typer.echo(f"hint: {hint}", err=True)
+            say(f"hint: {hint}", err=True)
     return accepted > 0 or not tally.received
 
 
@@ -188,11 +189,11 @@ def _writer(stack: ExitStack, path: str | None) -> Callable[[bytes], None] | Non
     if path is None:
         return None
     with _told(path):
-        out: IO[bytes] = sys.stdout.buffer if path == STDIN else Path(path).open("wb")  # noqa: SIM115 - the stack closes it
+        out: IO[bytes] = standard_output() if path == STDIN else Path(path).open("wb")  # noqa: SIM115 - the stack closes it
 
     def write(line: bytes) -> None:
         with _told(path):
-            out.write(line + b"\n")
+            write_json(out, line)
 
     def finish() -> None:
         with _told(path):
@@ -265,9 +266,9 @@ def _shown(progress: Progress, what: str, arrivals: Iterator[Arrival], meter: Me
 
 
 async def _print_members(run: Replay) -> None:
-    out = sys.stdout.buffer
+    out = standard_output()
     async for customer, state in run.states():
-        out.write(msgspec.json.encode({"customer": customer, "segments": _inside(run, state)}) + b"\n")
+        write_json(out, msgspec.json.encode({"customer": customer, "segments": _inside(run, state)}))
     out.flush()
 
 
@@ -290,7 +291,7 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
             "story": run.head.hex(),
             "members": dict(sorted(sizes.items())),
         }
-        typer.echo(msgspec.json.encode(summary).decode(), err=task.is_stdout_taken)
+        say_json(summary, err=task.is_stdout_taken)
         return
     outcomes = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items())) or "nothing to do"
     lines = [f"{tally.received:,} received: {outcomes}"]
@@ -298,7 +299,8 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
         story = f", story {run.head.hex()}" if run.head else ""  # there is none before something is said
         lines.append(f"{numbered(tally.changes, 'change')} up to {time_text(run.body.log_time_ms)}{story}")
     lines += [f"  {size:>8,}  {name}" for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
-    typer.echo("\n".join(lines), err=True)
+    for line in lines:
+        say(line, err=True)
 
 
 def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str]:

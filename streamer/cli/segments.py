@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from streamer.errors import DefinitionError
@@ -16,6 +15,7 @@ from streamer.settings import load_settings
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import numbered
+from .say import say, say_json
 from .worker import Create
 
 
@@ -50,16 +50,16 @@ def check(
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)
     if not as_json:
-        typer.echo(f"{numbered(len(definitions.segments), 'segment')}, {len(findings)} suspicious")
+        say(f"{numbered(len(definitions.segments), 'segment')}, {len(findings)} suspicious")
 
 
 def _print(level: str, file: str, line: int, column: int, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
         found = {"level": level, "file": file, "line": line, "column": column, "message": message, "hint": hint}
-        typer.echo(msgspec.json.encode(found).decode())
+        say_json(found)
         return
     place = ":".join(str(part) for part in (file, line or "", column or "") if part)
-    typer.echo(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
+    say(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
 
 
 def publish(paths: Paths, create: Create = False) -> None:
@@ -69,7 +69,7 @@ def publish(paths: Paths, create: Create = False) -> None:
     what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
     cluster has another log already, only with --create.
     """
-    typer.echo(asyncio.run(_publish(paths, create=create)))
+    say(asyncio.run(_publish(paths, create=create)))
 
 
 async def _publish(paths: list[Path], *, create: bool) -> str:
@@ -82,4 +82,4 @@ async def _publish(paths: list[Path], *, create: bool) -> str:
 
 
 def _say_topics(names: list[str]) -> None:
-    typer.echo(f"a new log begins: made the topics {', '.join(names)}", err=True)
+    say(f"a new log begins: made the topics {', '.join(names)}", err=True)

@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from streamer.settings import Settings, load_settings
 
 from . import EXIT_CODES
+from .say import say, say_json
 
 Create = Annotated[bool, typer.Option("--create", help="make the topics of a new log also where the cluster has another log already")]
 
@@ -59,7 +59,7 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="as one JSON obj
     """
     shown = load_settings().shown()
     if as_json:
-        typer.echo(msgspec.json.encode(shown).decode())
+        say_json(shown)
         return
     for name, value in shown.items():
-        typer.echo(f"STREAMER_{name.upper():<24} {'' if value is None else value!s:<40} {Settings.model_fields[name].description}")
+        say(f"STREAMER_{name.upper():<24} {'' if value is None else value!s:<40} {Settings.model_fields[name].description}")

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from streamer.demo import words
 from streamer.demo.seen import PREFIX, Seen, Shown, quantile_ms
+from streamer.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,7 +175,7 @@ def change_lines(shown: Shown) -> tuple[Text, Text]:
     change = shown.change
     verb, by_time = words.verb(change), change.data.cause.kind == "timer"
     first = _line(
-        (f" {words.clock(change.data.at)} ", QUIET), f" {change.subject} ", (f"{verb} ", ENTERED if verb == "entered" else LEFT),
+        (f" {words.clock(change.data.at)} ", QUIET), f" {printable(change.subject)} ", (f"{verb} ", ENTERED if verb == "entered" else LEFT),
         (change.data.segment, "bold"), (f"  {words.cause(change, shown.event)}", TIME if by_time else QUIET),
     )  # fmt: skip
     return first, Text(f"     {words.reason(change)}", style=QUIET, no_wrap=True, overflow="ellipsis")

@@ -18,6 +18,7 @@ from streamer.demo.seen import Seen
 from streamer.demo.shop import Shop
 from streamer.demo.summary import problems, summary, wrapped
 from streamer.demo.traffic import now_ms
+from streamer.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,12 +171,12 @@ class Session:
 
     def _say(self, *lines: str) -> None:
         for line in lines:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=not self._console.is_terminal)
+            self._console.print(printable(line), highlight=False, markup=False, soft_wrap=not self._console.is_terminal)
 
     def _failed(self, why: list[str]) -> int:
         for line in why:
             self._say(f"The demo failed: {line}.")
-        self._say("The worker's last words:", self._servers.worker_log_tail() or "(none)")
+        self._say("The worker's last words:", *(self._servers.worker_log_tail() or "(none)").split("\n"))
         return 1
 
 

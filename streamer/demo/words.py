@@ -1,10 +1,11 @@
-"""Changes in words, for whoever sees them for the first time."""
+"""Changes in words, for whoever sees them for the first time; fit for a terminal whatever customers and authors wrote."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from streamer.demo.seen import CART_LEFT
+from streamer.printable import printable
 from streamer.segments.change import ENTERED, Change, Clause
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ def cause(change: Change, event: str | None) -> str:
     kind = change.data.cause.kind
     if kind == "timer":
         return ONLY_TIME
-    return f"event {event}" if kind == "event" else f"new {kind}" if kind == "definitions" else kind
+    return printable(f"event {event}") if kind == "event" else f"new {kind}" if kind == "definitions" else kind
 
 
 def reason(change: Change) -> str:
     """The clauses that decided, with their values."""
-    return "because " + " and ".join(_clause(one) for one in change.data.because)
+    return printable("because " + " and ".join(_clause(one) for one in change.data.because))
 
 
 def _clause(one: Clause) -> str:
@@ -52,7 +53,7 @@ def silence(one: Silence) -> list[str]:
     product = f" ({one.product})" if one.product else ""
     segment = one.entered.data.segment
     lines = [
-        f"{one.customer} put something into the cart{product} and went away.",
+        printable(f"{one.customer} put something into the cart{product} and went away."),
         f"{clock(one.entered.data.at)}  entered {segment}  {ONLY_TIME}",
     ]
     if one.left is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ SEGMENTS_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 8_000_000
 YAML_DEPTH_MAX: Final = 20  # three are needed; the composer is recursive and would take the process down
 _SCALAR_TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp"))
+_UNREADABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 _KEYS: Final = ("for", "when", "exit", "stay", "cooldown")
 
 
@@ -218,7 +220,7 @@ def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode,
     for key in ("for", "when"):
         if key not in body:
             _fail(at, file, f"expected {key!r} in the segment {name!r}, found none")
-    source = {key: _scalar(node, file) for key, (_, node) in body.items()}
+    source = {key: _printable(node, file) for key, (_, node) in body.items()}
     if not source["for"].strip():
         _fail(body["for"][1], file, "expected a sentence that says what the segment is for, found nothing")
     when = _condition(body["when"][1], file, text)
@@ -309,6 +311,17 @@ def _scalar(node: yaml.Node, file: str) -> str:
     if node.tag not in _SCALAR_TAGS:
         _fail(node, file, f"expected a text, found the tag {node.tag!r:.60}")
     return node.value
+
+
+def _printable(node: yaml.Node, file: str) -> str:
+    """A text that the canonical JSON can carry: it is read as YAML again, where some characters are line breaks and others forbidden.
+
+    Else what ``check`` passed would be refused by every shard.
+    """
+    value = _scalar(node, file)
+    if (found := _UNREADABLE.search(value)) is not None:
+        _fail(node, file, f"expected a printable text, found the character U+{ord(found[0]):04X}")
+    return value
 
 
 def _condition(node: yaml.Node, file: str, text: str) -> Condition:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "streamer"
 # Each part may use those of the lines above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("wire", "values", "examples"),
+    ("wire", "values", "examples", "printable"),
     ("events",),
     ("customers", "learning"),
     ("segments",),

@@ -55,6 +55,22 @@ WRONG: list[tuple[str, str, int, int, str, str]] = [
         "expected a sentence that says what the segment is for, found nothing",
         "",
     ),
+    (
+        "an escape in for",
+        'segments:\n  a:\n    for: "x\\e[2J"\n    when: hour() == 1\n',
+        3,
+        10,
+        "expected a printable text, found the character U+001B",
+        "",
+    ),
+    (
+        "another line in for",
+        'segments:\n  a:\n    for: "x\\Ly"\n    when: hour() == 1\n',
+        3,
+        10,
+        "expected a printable text, found the character U+2028",
+        "",
+    ),
     ("a near key", "segments:\n  a:\n    fro: x\n", 3, 5, "found the unknown key 'fro' in the segment 'a'", "did you mean for?"),
     (
         "a strange key",
