@@ -8,7 +8,7 @@ StreamerError
 │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
-└── HaltError               the operator: going on would be wrong (a hole in the log, a bad release); the shard stops
+└── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
 """
 
 from __future__ import annotations

@@ -170,12 +170,13 @@ class Shard:
         return self.checkpoint.position
 
     async def process(self, records: Sequence[LogRecord]) -> list[tuple[Place, Sequence[Output]]]:
-        """Apply records, the first of which lies at ``position``; return what was committed to the outbox, in order.
+        """Apply the records that follow ``position``; return what was committed to the outbox, in order.
 
+        Offsets rise and need not be dense: markers of transactions take some, and so do records of aborted ones.
         After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
         Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back).
         """
-        self._check_dense(records)
+        self._check_rising(records)
         items = [(record, self._read(record)) for record in records]
         try:
             await self._process(items)
@@ -192,13 +193,14 @@ class Shard:
         FencedError."""
         await _check_unchanged(self._store, self.shard, self.checkpoint)
 
-    def _check_dense(self, records: Sequence[LogRecord]) -> None:
-        for expected, record in enumerate(records, self.position.offset):
-            if record.offset != expected:
-                raise HaltError(
-                    f"shard {self.shard}: expected offset {expected}, found {record.offset}; "
-                    "the topic was compacted, truncated or recreated, and what is missing cannot be guessed"
-                )
+    def _check_rising(self, records: Sequence[LogRecord]) -> None:
+        """Whether something is missing cannot be seen from offsets; whoever reads the log asks it for its begin and its end."""
+        least, is_begun = self.position.offset, self.position.step > 0
+        for record in records:
+            if record.offset < least or (is_begun and record.offset != least):
+                wanted = "the record that is done in part, at" if is_begun else "an offset of at least"
+                raise HaltError(f"shard {self.shard}: expected {wanted} {least}, found {record.offset}; it is another log than it was")
+            least, is_begun = record.offset + 1, False
 
     def _read(self, record: LogRecord) -> Event | Control | RefusedError:
         try:

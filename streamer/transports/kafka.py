@@ -1,7 +1,7 @@
 """Kafka at its edges: topics, the producer behind the relay, ticks, and reading changes back.
 
-Topics have one partition per shard and are always written to a named partition. The input is created with ``LogAppendTime``, not compacted
-and not transactional, so its offsets are dense and its times are the broker's.
+Topics have one partition per shard and are always written to a named partition. The input is created with ``LogAppendTime`` and not
+compacted. Whoever writes to it may use transactions: only committed records are read, and the markers between them are no records.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
     return AIOKafkaProducer(
         **connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more
     )
+
+
+def reader(settings: Settings, *topics: str, **more: Any) -> AIOKafkaConsumer:
+    """A consumer of what is committed: what a transaction wrote that was aborted did not happen."""
+    return AIOKafkaConsumer(*topics, **connection(settings), isolation_level="read_committed", **more)
 
 
 def is_dead(client: AIOKafkaProducer) -> bool:
@@ -174,7 +179,7 @@ class KafkaSink:
         return max(places, default=None)
 
     async def _last_places(self, topic: str, shard: int) -> AsyncIterator[Place]:
-        consumer = AIOKafkaConsumer(**connection(self._settings), enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="earliest")
         try:
             await consumer.start()
             partition = TopicPartition(self._settings.topic(topic), shard)
@@ -257,9 +262,9 @@ async def read_changes(
     last few: then keep ``(shard, generation, offset, ordinal)`` beside your own result and drop likewise. ``wait_ms`` is how long the
     broker may hold a request while there is nothing new; the embedded one holds it so long whatever comes.
     """
-    consumer = AIOKafkaConsumer(
+    consumer = reader(
+        settings,
         settings.topic(CHANGES),
-        **connection(settings),
         group_id=group,
         auto_offset_reset="earliest" if from_start else "latest",
         fetch_max_wait_ms=wait_ms,
@@ -287,6 +292,7 @@ __all__ = [
     "logs_among",
     "producer",
     "read_changes",
+    "reader",
     "send_control",
     "send_tick",
     "ssl_context",

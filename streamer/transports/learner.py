@@ -28,7 +28,7 @@ from streamer.telemetry.metrics import Metrics
 from streamer.values import time_text
 from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, raw_text
 
-from .kafka import connection, log_record, send_control
+from .kafka import log_record, reader, send_control
 
 log: Any = structlog.get_logger("streamer.learner")
 
@@ -91,9 +91,7 @@ class LearnerService(Service):
         """Learn until this worker should no longer; keep what was learned on the way out."""
         lessons = self._lessons = await Lessons.acquire(self._store, self.settings.shards)
         await self._tell_shards(lessons)
-        consumer = AIOKafkaConsumer(
-            **connection(self.settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200
-        )
+        consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200)
         try:
             await consumer.start()
             partitions = {TopicPartition(self.settings.topic(EXAMPLES), shard): at for shard, at in enumerate(lessons.taught.offsets)}

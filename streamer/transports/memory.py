@@ -29,7 +29,7 @@ CONTROL: Final = ((CONTROL_HEADER, b"1"),)
 
 
 class MemoryRecord(NamedTuple):
-    """One record as a broker keeps it; its offset is its place in the partition. ``arrival_ms`` is the broker's time."""
+    """One record as a broker keeps it. ``arrival_ms`` is the broker's time."""
 
     arrival_ms: int
     key: bytes
@@ -43,7 +43,7 @@ class MemoryLog:
     def __init__(self, shards: int, now: Callable[[], int]) -> None:
         self.shards = shards
         self._now = now
-        self._topics: dict[str, list[list[MemoryRecord]]] = {topic: [[] for _ in range(shards)] for topic in TOPICS}
+        self._topics: dict[str, list[list[MemoryRecord | None]]] = {topic: [[] for _ in range(shards)] for topic in TOPICS}
 
     def append(self, topic: str, partition: int, value: bytes, *, key: bytes = b"", headers: Headers = ()) -> int:
         """Write a record; return its offset."""
@@ -60,17 +60,26 @@ class MemoryLog:
         """Let time pass in a shard."""
         self.send_control(TICK, [shard])
 
+    def use_offset(self, topic: str, partition: int) -> None:
+        """Take an offset for something that no reader gets: a transaction's marker, or a record of one that was aborted."""
+        self._topics[topic][partition].append(None)
+
     def end(self, topic: str, partition: int) -> int:
         """The offset that the next record will have."""
         return len(self._topics[topic][partition])
 
+    def read_end(self, topic: str, partition: int) -> int:
+        """The offset behind the last record that a reader gets: the position of one who has read everything."""
+        records = self._topics[topic][partition]
+        return next((offset + 1 for offset in range(len(records) - 1, -1, -1) if records[offset] is not None), 0)
+
     def records(self, topic: str, partition: int) -> Sequence[MemoryRecord]:
-        """Everything in a partition."""
-        return self._topics[topic][partition]
+        """Every record in a partition that a reader gets."""
+        return [record for record in self._topics[topic][partition] if record is not None]
 
     def fetch(self, shard: int, offset: int, limit: int) -> list[LogRecord]:
         """At most ``limit`` records of the input from ``offset``, as a shard reads them."""
-        found = self._topics[EVENTS][shard][offset : offset + limit]
+        found = [(at, record) for at, record in enumerate(self._topics[EVENTS][shard][offset:], offset) if record is not None]
         return [
             LogRecord(
                 place,
@@ -80,14 +89,14 @@ class MemoryLog:
                 record.key,
                 record.headers,
             )
-            for place, record in enumerate(found, offset)
+            for place, record in found[:limit]
         ]
 
     def read_changes(self) -> Iterator[Change]:
         """Segment changes as a downstream service should read them: each once, in order per shard."""
         highest = Highest()
-        for partition in self._topics[CHANGES]:
-            for record in partition:
+        for partition in range(self.shards):
+            for record in self.records(CHANGES, partition):
                 change = decode_change(record.value)
                 position = change.data.position
                 if highest.rises(position.shard, position.generation, position.offset, position.ordinal):

@@ -20,11 +20,12 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from mode import Service
 
 from streamer.errors import FencedError, HaltError, StoreError, StoreUnavailableError, StreamerError, place_of
 from streamer.flow.relay import Relay, Sink
+from streamer.flow.same_log import check_reach
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -33,7 +34,7 @@ from streamer.telemetry.metrics import Metrics
 from streamer.wire import EVENTS, LogRecord
 
 from .alerts import Alerts
-from .kafka import connection, is_dead, log_record, send_tick
+from .kafka import is_dead, log_record, reader, send_tick
 
 log: Any = structlog.get_logger("streamer.segmenter")
 
@@ -100,12 +101,11 @@ class Segmenter(Service):
 
     async def on_start(self) -> None:
         """Join the group."""
-        self._consumer = AIOKafkaConsumer(
-            **connection(self.settings),
+        self._consumer = reader(
+            self.settings,
             group_id=f"{self.settings.group}-segmenter",
             enable_auto_commit=False,
-            # A position that the log does not have shows as a gap, and a gap halts the shard: nothing is skipped in silence.
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # a position that the log does not have is an error: nothing is skipped in silence
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=20,
             session_timeout_ms=self.settings.session_timeout,
@@ -145,8 +145,12 @@ class Segmenter(Service):
                 self._balance_fetch()
                 try:
                     batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=2 * self.settings.batch_records)
+                except OffsetOutOfRangeError as error:
+                    await self._halt_out_of_range(error)
+                    continue
                 except KafkaError as error:  # of one partition: not authorized, or what the broker has there is damaged
                     log.warning("nothing fetched", action="fetch", why=f"{type(error).__name__}: {error}")
+                    self._seek_back()
                     await self.sleep(FETCH_AGAIN_SECONDS)
                     continue
                 for partition, shard, records in [(at, self._shard_of(at), records) for at, records in batches.items()]:
@@ -155,6 +159,31 @@ class Segmenter(Service):
             pass
         finally:
             self._idle.set()
+
+    def _seek_back(self) -> None:
+        """Fetch again from where the shards are: with an error the client drops what it had ready, of other partitions too."""
+        assert self._consumer is not None
+        for partition in self._consumer.assignment():
+            if (shard := self._shard_of(partition)) is not None:
+                self._consumer.seek(partition, shard.position.offset)
+
+    async def _halt_out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        """Halt the shards whose position their log does not have."""
+        self._seek_back()
+        for partition in error.args[0]:
+            owned = self.owned.get(partition)
+            if owned is not None and owned.shard is not None:
+                async with owned.lock:
+                    await self._guarded(owned, lambda owned=owned: self._raise_out_of_range(owned))
+
+    async def _raise_out_of_range(self, owned: Owned) -> None:
+        assert self._consumer is not None
+        if owned.shard is None:
+            return
+        at = [owned.partition]
+        begin = (await self._consumer.beginning_offsets(at))[owned.partition]
+        end = (await self._consumer.end_offsets(at))[owned.partition]
+        check_reach(owned.partition.partition, owned.shard.position.offset, begin, end)
 
     def _shard_of(self, partition: TopicPartition) -> Shard | None:
         owned = self.owned.get(partition)
@@ -174,17 +203,14 @@ class Segmenter(Service):
 
     async def _process(self, partition: TopicPartition, shard: Shard | None, records: Sequence[LogRecord]) -> None:
         """Process what was fetched for ``shard``. If the shard was let go and acquired anew since then, perhaps at an older position, the
-        records are dropped: they would look like a gap, and they will be fetched again."""
+        records are dropped: some would be left out, and they will be fetched again."""
         owned = self.owned.get(partition)
         if owned is None or shard is None:
             return
         async with owned.lock:
             if owned.shard is not shard or owned.state != "owned":
                 return
-            fresh = [record for record in records if record.offset >= shard.position.offset]
-            if not fresh:
-                return
-            await self._guarded(owned, lambda: self._process_fresh(owned, shard, fresh))
+            await self._guarded(owned, lambda: self._process_fresh(owned, shard, records))
 
     async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
         assert owned.relay is not None
@@ -268,9 +294,11 @@ class Segmenter(Service):
         return Limits(records=self.settings.batch_records)
 
     def pause_now(self, partitions: Collection[TopicPartition]) -> None:
-        """Stop delivery of partitions at once."""
+        """Stop delivery of partitions at once. They get a position of no meaning: without one the client looks for the group's."""
         assert self._consumer is not None
         self._consumer.pause(*partitions)
+        for partition in partitions:
+            self._consumer.seek(partition, 0)
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Begin to own the shards dealt to this worker. Nothing is awaited: while the group waits for us there are no heartbeats."""

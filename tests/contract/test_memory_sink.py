@@ -30,7 +30,7 @@ async def test_the_sink_in_memory_keeps(promise: Callable[[Desk], Awaitable[None
 
 
 def test_the_log_in_memory_is_read_as_a_shard_reads_it() -> None:
-    """Offsets are dense, times are the broker's, and our own records are told from the producers'."""
+    """Times are the broker's, and our own records are told from the producers'."""
     times = iter((5, 3, 9))
     log = MemoryLog(2, lambda: next(times))
     assert [log.append(EVENTS, 1, b"a"), log.end(EVENTS, 1), log.append(EVENTS, 1, b"b")] == [0, 1, 1]
@@ -50,3 +50,17 @@ async def test_the_tail_of_another_generation_of_the_log_is_none_of_ours() -> No
     await renewed.send([output(0, 0)])
     assert await renewed.tail(CHANGES, 1) == (0, 0)
     assert [position_of(record) for record in log.records(CHANGES, 1)] == [(1, 1_000, 3), (2, 0, 0)]
+
+
+def test_offsets_of_markers_in_the_log_in_memory_are_used_and_never_read() -> None:
+    """As with a real broker's transactions: a reader goes on behind them, and one that has read everything stands before the last."""
+    log = MemoryLog(1, lambda: 0)
+    log.append(EVENTS, 0, b"a")
+    log.use_offset(EVENTS, 0)
+    log.append(EVENTS, 0, b"b")
+    log.use_offset(EVENTS, 0)
+
+    assert [(record.offset, record.value) for record in log.fetch(0, 0, 9)] == [(0, b"a"), (2, b"b")]
+    assert [record.offset for record in log.fetch(0, 1, 1)] == [2]
+    assert (log.end(EVENTS, 0), log.read_end(EVENTS, 0)) == (4, 3)
+    assert [record.value for record in log.records(EVENTS, 0)] == [b"a", b"b"]

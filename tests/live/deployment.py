@@ -32,7 +32,7 @@ from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import RedisStore, connect
-from streamer.transports.kafka import CONTROL, connection, ensure_topics, log_record, producer
+from streamer.transports.kafka import CONTROL, connection, ensure_topics, log_record, producer, reader
 from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
 
 SHARDS = 3
@@ -165,7 +165,7 @@ class Deployment:
 
     async def until_caught_up(self, *, deadline_s: float = 60) -> None:
         """Wait until every shard has reached the end that its log has now."""
-        ends = await self._ends(EVENTS)
+        ends = await self.ends(EVENTS)
         await self.until(lambda found: all(c.position.offset >= end for c, end in zip(found, ends, strict=True)), deadline_s=deadline_s)
 
     async def until(self, holds: Callable[[list[Checkpoint]], bool], *, deadline_s: float = 60) -> None:
@@ -176,7 +176,17 @@ class Deployment:
                 raise AssertionError(f"not within {deadline_s} s; checkpoints {[(c.epoch, c.position) for c in found]}\n{self.logs()}")
             await asyncio.sleep(0.1)
 
-    async def _ends(self, suffix: str) -> list[int]:
+    async def until_longer(self, shard: int, records: int, *, deadline_s: float = 20) -> None:
+        """Wait until so many more records lie in a shard of the log, committed or not; ticks are some."""
+        partition, deadline = TopicPartition(self.settings.topic(EVENTS), shard), monotonic() + deadline_s
+        async with AIOKafkaConsumer(**connection(self.settings)) as consumer:
+            begun = (await consumer.end_offsets([partition]))[partition]
+            while (await consumer.end_offsets([partition]))[partition] < begun + records:
+                assert monotonic() < deadline, f"no {records} records within {deadline_s} s\n{self.logs()}"
+                await asyncio.sleep(0.1)
+
+    async def ends(self, suffix: str) -> list[int]:
+        """The last stable offset of every partition of a topic."""
         async with self._reader() as consumer:
             partitions = [TopicPartition(self.settings.topic(suffix), shard) for shard in range(SHARDS)]
             ends = await consumer.end_offsets(partitions)
@@ -184,7 +194,7 @@ class Deployment:
 
     @asynccontextmanager
     async def _reader(self) -> AsyncGenerator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(**connection(self.settings), enable_auto_commit=False, auto_offset_reset="earliest")
+        consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest")
         await consumer.start()
         try:
             yield consumer
@@ -225,7 +235,9 @@ class Deployment:
             for shard in range(SHARDS):
                 checkpoint = await store.checkpoint(shard)
                 records = [log_record(record) for record in await self.read(EVENTS, shard)]
-                expected, twin, memory = await self._told(shard, records[: checkpoint.position.offset])
+                expected, twin, memory = await self._told(
+                    shard, [record for record in records if record.offset < checkpoint.position.offset]
+                )
                 seen, again = _by_the_rule([decode_change(record.value) for record in await self.read(CHANGES, shard)])
                 assert not (wrong := _difference(seen, expected)), f"shard {shard}: another story: {wrong}\n{self.logs()}"
                 assert seen == expected

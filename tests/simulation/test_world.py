@@ -24,6 +24,7 @@ HAPPENS = {
     *WORLD_FAULTS,
     *FATAL_PLACES.values(),
     *(f"{kind} written" for kind in ("event", "late", "duplicate", "wrong shard", "damaged", "definitions", "erase")),
+    "marker written",
     "commits lost",
     "lost once acknowledged",
     "fenced",

@@ -136,6 +136,7 @@ class World:
         self._ticks = length // 3
         self._rates = {kind: rate * 2 * random.random() for kind, rate in WORLD_FAULTS.items() if random.random() < 0.7}
         self._lost_at_once = random.random() * 0.04 if random.random() < 0.5 else 0.0
+        self._marked = random.random() if random.random() < 0.5 else 0.0  # how many of the producers' records end a transaction
         self._fatal = {place: random.random() * 0.1 for place in FATAL_PLACES if random.random() < 0.5}
 
     def _broker_ms(self) -> int:
@@ -177,6 +178,9 @@ class World:
         self.loop.now_ms = max(self.loop.now_ms, entry.at_ms)
         self.log.append(EVENTS, entry.shard, entry.value, headers=CONTROL if entry.is_control else ())
         self.faults.happened[f"{entry.kind} written"] += 1
+        if self.loop.random.random() < self._marked:
+            self.log.use_offset(EVENTS, entry.shard)
+            self.faults.happened["marker written"] += 1
 
     def _step(self) -> None:
         now_ms = self.loop.now_ms
@@ -208,10 +212,10 @@ class World:
         if owner is None or owner.shard is None or owner.relay is None or owner.relay.backlog:
             return False
         stored = self.redis.checkpoint(number)
-        return owner.shard.checkpoint == stored and stored.position == (self.log.end(EVENTS, number), 0)
+        return owner.shard.checkpoint == stored and stored.position == (self.log.read_end(EVENTS, number), 0)
 
     def _where(self) -> str:
-        ends = [self.log.end(EVENTS, shard) for shard in range(SHARDS)]
+        ends = [self.log.read_end(EVENTS, shard) for shard in range(SHARDS)]
         stored = [self.redis.checkpoint(shard) for shard in range(SHARDS)]
         return f"log {ends}, store {[(at.epoch, *at.position) for at in stored]}, tasks {[(t.name, t.place) for t in self.loop.tasks]}"
 

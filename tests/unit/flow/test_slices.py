@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -119,13 +120,27 @@ def test_a_store_that_came_back_older_fences_and_does_not_halt() -> None:
     asyncio.run(scenario())
 
 
-def test_a_hole_in_the_log_still_halts() -> None:
-    """What is missing cannot be guessed, and no other owner would do better."""
+def test_offsets_need_not_be_dense() -> None:
+    """Markers of transactions take some, and so do aborted records: neither is a hole, wherever in a batch it lies."""
 
     async def scenario() -> None:
         shard = await _acquire(MemoryStore())
-        with pytest.raises(HaltError, match="expected offset 0, found 1"):
-            await shard.process([LogRecord(1, 0, TICK, control=True)])
+        await shard.process([LogRecord(offset, 1_000, TICK, control=True) for offset in (3, 4, 9)])
+        assert shard.position == (10, 0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("offsets", [(5, 5), (5, 4), (2,)])
+def test_offsets_that_do_not_rise_halt(offsets: Sequence[int]) -> None:
+    """No log gives them: what the shard reads is not what it has read so far."""
+
+    async def scenario() -> None:
+        shard = await _acquire(MemoryStore())
+        await shard.process([LogRecord(2, 1_000, TICK, control=True)])
+        with pytest.raises(HaltError, match="expected an offset of at least"):
+            await shard.process([LogRecord(offset, 1_000, TICK, control=True) for offset in offsets])
+        assert shard.position == (3, 0)
 
     asyncio.run(scenario())
 

@@ -131,7 +131,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.topic, self.store, self.producer = Topic(), MemoryStore(), Producer()
         self.consumer = Consumer(self.topic, step=50)
-        monkeypatch.setattr(learner_module, "AIOKafkaConsumer", lambda **_: self.consumer)
+        monkeypatch.setattr(learner_module, "reader", lambda *_, **_more: self.consumer)
 
     async def define(self) -> None:
         definitions = parse_definitions(DEFINITIONS)

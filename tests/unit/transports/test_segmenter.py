@@ -128,19 +128,31 @@ async def test_a_record_that_breaks_our_code_halts_its_shard_and_not_the_worker(
     assert "mila@example.com" not in said.out + said.err + "".join(segmenter.problems())
 
 
-async def test_what_was_fetched_before_a_shard_was_acquired_anew_is_no_gap() -> None:
-    """A store that came back older moves the position back; the batch in hand then seems to skip records, and would halt the shard."""
+async def test_what_was_fetched_before_a_shard_was_acquired_anew_is_not_processed() -> None:
+    """A store that came back older moves the position back; the batch in hand would skip the records between."""
     store = MemoryStore()
     segmenter, owned = _owning(store)
     before = await _acquired(segmenter, owned, store)
     now = await _acquired(segmenter, owned, store)  # at position 0
 
     await segmenter._process(owned.partition, before, [LogRecord(7, 1_000, TICK, control=True)])
-    assert owned.state == "owned"
-    assert now.position.offset == 0
+    assert (owned.state, now.position.offset) == ("owned", 0)
 
     await segmenter._process(owned.partition, now, [LogRecord(7, 1_000, TICK, control=True)])
-    assert owned.state == "halted"  # the same, fetched for this very shard, is a gap
+    assert (owned.state, now.position.offset) == ("owned", 8)  # the same, fetched for this very shard, comes after markers
+
+
+async def test_records_below_the_position_are_not_dropped_in_silence() -> None:
+    """No reader of this log can get them again: whoever brings them reads another log."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    shard = await _acquired(segmenter, owned, store)
+    await segmenter._process(owned.partition, shard, [LogRecord(7, 1_000, TICK, control=True)])
+
+    await segmenter._process(owned.partition, shard, [LogRecord(3, 1_000, TICK, control=True)])
+
+    assert owned.state == "halted"
+    assert owned.why == "shard 0: expected an offset of at least 8, found 3; it is another log than it was"
 
 
 async def test_a_shard_that_was_revoked_before_its_turn_is_not_acquired() -> None:
