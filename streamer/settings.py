@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     skew: DurationMs = Field(300_000, description="how far ahead a producer's clock may be. Part of the story")
     source: str = Field("/streamer", description="CloudEvents source of the changes. Part of the story")
     log_generation: int = Field(1, ge=1, description="how often the log was sharded anew, counted from 1. Part of the story")
-    refused_ratio_max: float = Field(
-        0.05, gt=0, le=1, description="of 1,000 records so many may be refused before a shard halts; 1 never halts"
+    refused_ratio_alert: float = Field(
+        0.05, gt=0, le=1, description="of a shard's newest 1,000 records so many may be refused before an alert says so; 1 never does"
     )
 
     segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     @property
     def rules(self) -> Rules:
         """What of the settings is part of the story."""
-        return Rules(self.shards, self.lateness, self.skew, self.source, self.refused_ratio_max, self.log_generation)
+        return Rules(self.shards, self.lateness, self.skew, self.source, self.log_generation)
 
     def shown(self) -> dict[str, Any]:
         """Names and values fit to print: secrets are stars."""

@@ -222,10 +222,11 @@ class Origin(msgspec.Struct):
     generation: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
-class DeadLetter(msgspec.Struct):
+class DeadLetter(msgspec.Struct, omit_defaults=True):
     """A record that was refused: why, where the fault is, where it lay, and its bytes in base64 (the first 600,000).
 
-    ``reason`` is a code of ``events.admission.REASONS``.
+    ``reason`` is a code of ``events.admission.REASONS``. ``producer`` names the program that wrote it, where that is known. The customer is
+    the key of the record that carries it.
     """
 
     reason: str
@@ -234,6 +235,7 @@ class DeadLetter(msgspec.Struct):
     origin: Origin
     raw: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
     at: Instant
+    producer: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
 DEAD_RAW_MAX: Final = 600_000  # in base64 still below one Kafka record

@@ -38,9 +38,12 @@ REASONS: Final[dict[str, str]] = {
     "wrong_shard": "The record lay in another partition than its customer's; it was sent on to the right one.",
     "bad_control": "A control record does not say what it should, or what it carries cannot be used.",
     "bad_example": "A record of the examples is none, or of another feature list, or holds a number that is not finite.",
+    "fault": "Our own code failed at the record, twice. The customer is as before it. A fault of ours: please report it.",
+    "passed_over": "A person had the shard go on without this record.",
     "bad_model": "A scorer cannot be read, or is not finite, or of an unknown kind.",
     "unknown_format": "No adapter knows the format of the record.",
     # files of rows
     "not_a_row": "The line does not split into the columns of its file.",
     "skipped": "The mapping of the file says to pass over rows like this one.",
 }
+UNSAID: Final = frozenset({"future", "late", "fault", "passed_over"})  # reasons that say nothing about a producer's release

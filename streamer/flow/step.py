@@ -22,6 +22,7 @@ from streamer.customers.ids import digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
+from streamer.events.sender import Sender, sender_of
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorer import Groups, Scorer
 from streamer.segments import scored
@@ -46,10 +47,8 @@ from streamer.wire import (
 from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
-REFUSALS_WINDOW: Final = 1_000
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
 WARMING_MS: Final = 60_000  # how often it is looked up which leaves are still warming
-_TIMELY: Final = ("future", "late")  # refusals that say nothing about a bad release
 
 
 def _never() -> bool:
@@ -68,7 +67,6 @@ class Rules:
     lateness_ms: int = 86_400_000
     skew_ms: int = 300_000
     source: str = "/streamer"
-    refused_ratio_max: float = 0.05  # operators may raise it to go on after a halt; it changes no answer
     log_generation: int = 1
 
 
@@ -90,7 +88,6 @@ class Body(msgspec.Struct, array_like=True):
     since_ms: dict[str, int] = {}
     counts: dict[str, int] = {}
     sizes: list[int] = []
-    window: tuple[int, int] = (0, 0)
     models: dict[str, tuple[int, str]] = {}
 
 
@@ -421,24 +418,13 @@ class Step:
         self.body.counts[what] = self.body.counts.get(what, 0) + 1
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
-        """A dead letter. Too many of them are a bad release rather than bad data, and stop the shard."""
+        """A dead letter, under the customer's id where it can be read. They halt nothing, however many: anybody can send bad lines."""
         self._count(error.reason)
         origin = Origin(EVENTS, self.shard, record.offset, self.rules.log_generation)
-        letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), time_text(self.body.log_time_ms))
-        self._put(DEAD_LETTERS, self.shard, record.offset, b"", encode_dead_letter(letter))
-        if error.reason not in _TIMELY:
-            self._watch_refusals(error, record)
-
-    def _watch_refusals(self, error: RefusedError, record: LogRecord) -> None:
-        window, refused = self.body.window
-        refused = refused + 1 if window == record.offset // REFUSALS_WINDOW else 1
-        self.body.window = (record.offset // REFUSALS_WINDOW, refused)
-        if refused > REFUSALS_WINDOW * self.rules.refused_ratio_max:
-            raise HaltError(
-                f"shard {self.shard}: {refused} of {REFUSALS_WINDOW} records around offset {record.offset} were refused, "
-                f"the last as {error.reason!r}; "
-                "look at the dead letters, then raise refused_ratio_max to go on"
-            )
+        at = time_text(self.body.log_time_ms)
+        customer, producer = Sender() if record.control else sender_of(record.value, record.headers)
+        letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), at, producer)
+        self._put(DEAD_LETTERS, self.shard, record.offset, customer.encode() or record.key, encode_dead_letter(letter))
 
     def _refuse_time(self, reason: str, record: LogRecord) -> None:
         self.refuse(RefusedError(reason, path="$.timestamp"), record)

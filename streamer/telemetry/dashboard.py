@@ -111,6 +111,12 @@ ROWS: Final = (
                 unit="reqps",
                 stacked=True,
             ),
+            Panel(
+                "Refused of the newest thousand",
+                "By shard; without what is merely late. Above STREAMER_REFUSED_RATIO_ALERT an alert names reason and producer.",
+                {"shard {{shard}}": "max by (shard) (segmenter_refused_ratio)"},
+                unit="percentunit",
+            ),
             Panel("Lag in records", "Behind the end of the log, by shard.", {"shard {{shard}}": "max by (shard) (segmenter_lag_records)"}),
             Panel(
                 "Lag in seconds",

@@ -28,6 +28,9 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.events = Counter("segmenter_events_total", "Records by what became of them", ["outcome"], registry=registry)
         self.refused = Counter("segmenter_events_refused_total", "Refused records by reason", ["reason"], registry=registry)
+        self.refused_ratio = Gauge(
+            "segmenter_refused_ratio", "Of a shard's newest 1,000 records so many were refused", ["shard"], registry=registry
+        )
         self.changes = Counter("segmenter_changes_total", "Segment changes", ["segment", "change"], registry=registry)
         self.published = Counter("segmenter_outputs_published_total", "Outputs acknowledged by the broker", registry=registry)
         self.members = Gauge(
@@ -92,7 +95,7 @@ class Metrics:
             return
         for name in SHARD_STATES:
             _forget(self.shard_state, shard, name)
-        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox):
+        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.refused_ratio):
             _forget(gauge, shard)
         self.show_definitions(shard, None)
 

@@ -35,6 +35,7 @@ from streamer.wire import EVENTS, LogRecord
 
 from .alerts import Alerts
 from .kafka import is_dead, log_record, reader, send_tick
+from .refusals import Refusals
 
 log: Any = structlog.get_logger("streamer.segmenter")
 
@@ -63,6 +64,7 @@ class Owned:
     last_tick: float = 0.0
     last_probe: float = 0.0
     broken_at: int | None = None  # the position at the last error that nobody foresaw
+    refusals: Refusals = field(default_factory=Refusals)
     log_time_ms: int = 0  # as last seen, also while the shard is let go
     counted: Counter[str] = field(default_factory=Counter[str])
     arrivals: deque[tuple[int, int]] = field(
@@ -221,6 +223,7 @@ class Segmenter(Service):
             owned.arrivals += [(record.offset, record.arrival_ms) for record in records if record.offset in said]
             owned.relay.add(outputs)
             self._wake_relay.set()
+        owned.refusals.see(len(records), outputs)
         self._show(owned, shard)
 
     async def _guarded(self, owned: Owned, work: Callable[[], Awaitable[None]]) -> None:
@@ -428,8 +431,15 @@ class Segmenter(Service):
         self.metrics.lag_seconds.labels(number).set(max(0.0, time() - body.log_time_ms / 1_000))
         highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None
         self.metrics.lag.labels(number).set(max(0, (highwater or shard.position.offset) - shard.position.offset))
+        self._show_refusals(owned)
         if owned.relay is not None:
             self.metrics.outbox.labels(number).set(owned.relay.backlog)
+
+    def _show_refusals(self, owned: Owned) -> None:
+        ratio = owned.refusals.ratio
+        self.metrics.refused_ratio.labels(owned.partition.partition).set(ratio)
+        if ratio > self.settings.refused_ratio_alert:
+            self.alerts.say("refused_records", owned.refusals.in_words(), shard=owned.partition.partition)
 
     def sizes(self) -> Counter[str]:
         """Members by segment over the shards of this worker."""

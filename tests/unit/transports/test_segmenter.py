@@ -246,3 +246,23 @@ async def test_a_busy_shard_does_not_hold_up_the_others_at_a_rebalance() -> None
         assert segmenter.owned == {}
     await revoked
     assert busy.state == "released"
+
+
+async def test_many_refused_records_are_an_alert_and_no_halt(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever can send 51 bad lines must not be able to stop a shard; somebody should look all the same, and at what is named."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    shard = await _acquired(segmenter, owned, store)
+    bad = b'{"userId": "mila", "context": {"library": {"name": "analytics-php", "version": "3.8"}}}'
+
+    await segmenter._process(owned.partition, shard, [LogRecord(offset, 1_000, bad) for offset in range(51)])
+
+    assert owned.state == "owned"
+    assert shard.position.offset == 51
+    assert owned.relay is not None
+    assert owned.relay.backlog == 51  # on their way to the topic of dead letters
+    assert _value(segmenter, "segmenter_refused_ratio", shard="0") == 0.051
+    assert _value(segmenter, "streamer_alerts_total", kind="refused_records") == 1
+    said = capsys.readouterr().out
+    assert "missing_message_id at $.messageId, from analytics-php 3.8" in said
+    assert "mila" not in said
