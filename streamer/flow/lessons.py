@@ -18,8 +18,8 @@ import msgspec
 from streamer.customers.features import FEATURES
 from streamer.errors import HaltError, RefusedError
 from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
-from streamer.learning.card import Card
-from streamer.learning.said import Alert, Publish, Withdraw
+from streamer.learning.reports.model_card import Card
+from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
 from streamer.segments.definitions import content_digest, parse_definitions
 from streamer.segments.reads import left_out
 from streamer.stores.base import Checkpoint, Commit, Position, Store
@@ -108,7 +108,7 @@ class Order:
 class Lesson(NamedTuple):
     """What came of a stretch of examples: scorers to switch to, alerts, and records that are none."""
 
-    published: list[Publish]
+    published: list[ModelPublished]
     alerts: list[Alert]
     refused: list[tuple[Item, RefusedError]]
 
@@ -169,7 +169,7 @@ class Lessons:
             if isinstance(said, Alert):
                 lesson.alerts.append(said)
                 continue
-            if isinstance(said, Withdraw):
+            if isinstance(said, ModelWithdrawn):
                 self.taught.current[said.model] = (said.version, "")
                 continue
             kept = await self._store.put_document(scorer_document(said.model, said.version), said.scorer)
@@ -181,7 +181,7 @@ class Lessons:
 
     async def _obey(self, control: Control) -> None:
         """Somebody keeps a model at a version, or lets it go on."""
-        if self._learner is None or control.model not in self._learner.students:
+        if self._learner is None or control.model not in self._learner.trainers:
             return
         if control.control == "unpin":
             self._learner.unpin(control.model)

@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from streamer.customers.state import State, decode_state
 from streamer.errors import StoreUnavailableError
-from streamer.learning.card import Card
-from streamer.learning.said import Alert, Publish
+from streamer.learning.reports.model_card import Card
+from streamer.learning.reports.outputs import Alert, ModelPublished
 from streamer.segments import scored
 from streamer.segments.definitions import Definitions
 from streamer.segments.plan import Plan
@@ -53,7 +53,7 @@ class Replay:
         self._store = store
         self._lessons: Lessons | None = None
         self._hour = -1
-        self.published: list[Publish] = []
+        self.published: list[ModelPublished] = []
         self.alerts: list[Alert] = []
 
     @classmethod

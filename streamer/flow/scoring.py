@@ -20,7 +20,7 @@ from streamer.customers.profile import AMOUNT_MAX, DAY_MS, LAST, SAID, SESSION_E
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
-from streamer.learning.scorer import Groups, Reason, Scorer
+from streamer.learning.scorers.decode import Groups, Reason, Scorer
 from streamer.segments import scored, watch
 from streamer.segments.matching import ACTIVITY, Predicate, amounts_at, names_match
 from streamer.segments.plan import Plan

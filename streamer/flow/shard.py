@@ -14,7 +14,7 @@ from streamer.customers.features import FEATURES
 from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreError, StoreUnavailableError
 from streamer.events.codec import decode
 from streamer.events.event import Event
-from streamer.learning.scorer import Groups, Scorer, decode_scorer
+from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.plan import Plan
 from streamer.stores.base import Checkpoint, Commit, Place, Position, Store

@@ -24,7 +24,7 @@ from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
 from streamer.events.sender import Sender, sender_of
 from streamer.examples import MARK_MS, Example, encode_example
-from streamer.learning.scorer import Groups, Scorer
+from streamer.learning.scorers.decode import Groups, Scorer
 from streamer.segments import scored
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from streamer.segments.judge import follow, judge, wake

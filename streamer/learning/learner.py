@@ -15,11 +15,11 @@ import msgspec
 
 from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
-from streamer.learning.base import Student
-from streamer.learning.card import Card
-from streamer.learning.propensity import Limits, Propensity
-from streamer.learning.said import Alert, Publish, Said, Withdraw
-from streamer.learning.scoring import canonical
+from streamer.learning.models.propensity import Limits, Propensity
+from streamer.learning.models.trainer import Trainer
+from streamer.learning.reports.model_card import Card
+from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
+from streamer.learning.scorers.contract import canonical
 from streamer.learning.snapshot import SCHEMA, decode_state, encode_state
 
 RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
@@ -30,22 +30,22 @@ class Pin(msgspec.Struct):
     serves any more."""
 
     version: int
-    held: Publish | None = None
-    withdrawn: Withdraw | None = None
+    held: ModelPublished | None = None
+    withdrawn: ModelWithdrawn | None = None
 
 
-HOMES: Final = {  # where each kind's student lives; read when a definitions file first asks for one
+HOMES: Final = {  # where each kind's trainer lives; read when a definitions file first asks for one
     "purchase": ("propensity", "Propensity"),
     "churn": ("propensity", "Propensity"),
     "value": ("value", "Value"),
-    "groups": ("groups", "GroupsStudent"),
-    "lookalike": ("lookalike", "LookalikeStudent"),
-    "unusual": ("unusual", "UnusualStudent"),
+    "groups": ("groups", "GroupsTrainer"),
+    "lookalike": ("lookalike", "LookalikeTrainer"),
+    "unusual": ("unusual", "UnusualTrainer"),
 }
 
 
 class Learner:
-    """The students of all models of one definitions file, and the watch over sizes of segments.
+    """The trainers of all models of one definitions file, and the watch over sizes of segments.
 
     ``zone`` is the shop's time zone: a surge is told from what is usual in an hour of its week. ``left_out`` names for each lookalike the
     features that are measured from what its seed is defined by.
@@ -62,14 +62,14 @@ class Learner:
         self._left_out = left_out or {}
         self.features = features
         self.limits = limits or Limits()
-        self.students: dict[str, Student] = {}
+        self.trainers: dict[str, Trainer] = {}
         for spec in specs:
-            self.students[spec.name] = _home(spec.kind)(spec, features, **self._extra(spec))
+            self.trainers[spec.name] = _home(spec.kind)(spec, features, **self._extra(spec))
         self._surges = _surges()(zone)
         self._zone = zone
         self._minute = -1  # of log time, the newest begun
         self._pins: dict[str, Pin] = {}
-        self._bases: dict[str, int] = {}  # what a student's own versions are counted on from: it is not the first of its name
+        self._bases: dict[str, int] = {}  # what a trainer's own versions are counted on from: it is not the first of its name
         self._newest: dict[str, int] = {}  # version of every model there ever was: two scorers never have the same name
 
     def _extra(self, spec: ModelSpec) -> dict[str, Any]:
@@ -77,9 +77,9 @@ class Learner:
             return {"left_out": self._left_out.get(spec.name, ())}
         return {"limits": self.limits} if spec.kind in ("purchase", "churn", "value") else {}
 
-    def take(self, example: Example) -> list[Said]:
+    def take(self, example: Example) -> list[LearnerOutput]:
         """One example, in the order of ``merge_key``. What is said is a function of the examples so far."""
-        said: list[Said] = []
+        said: list[LearnerOutput] = []
         minute = example.at_ms // MARK_MS
         if minute > self._minute:
             if self._minute >= 0:
@@ -87,26 +87,26 @@ class Learner:
             self._minute = minute
         if example.kind == "mark":
             said += self._surges.take(example)
-            for student in self.students.values():
-                if student.spec.kind == "lookalike":  # it wants to know how large its seed is
-                    said += student.take(example)
+            for trainer in self.trainers.values():
+                if trainer.spec.kind == "lookalike":  # it wants to know how large its seed is
+                    said += trainer.take(example)
         elif example.kind == "profile":
-            for student in self.students.values():
-                said += student.take(example)
+            for trainer in self.trainers.values():
+                said += trainer.take(example)
         else:
-            student = self.students.get(example.model)
-            if student is not None:  # a model of definitions that are gone
-                said += student.take(example)
+            trainer = self.trainers.get(example.model)
+            if trainer is not None:  # a model of definitions that are gone
+                said += trainer.take(example)
         return said
 
-    def _at_mark(self, at_ms: int) -> list[Said]:
-        said: list[Said] = list(self._surges.at_mark(at_ms))
-        for name, student in self.students.items():
+    def _at_mark(self, at_ms: int) -> list[LearnerOutput]:
+        said: list[LearnerOutput] = list(self._surges.on_watermark(at_ms))
+        for name, trainer in self.trainers.items():
             pin = self._pins.get(name)
-            for one in map(self._numbered, student.at_mark(at_ms)):
-                if pin is not None and isinstance(one, Publish):
+            for one in map(self._numbered, trainer.on_watermark(at_ms)):
+                if pin is not None and isinstance(one, ModelPublished):
                     pin.held, pin.withdrawn = one, None
-                elif pin is not None and isinstance(one, Withdraw):
+                elif pin is not None and isinstance(one, ModelWithdrawn):
                     pin.held, pin.withdrawn = None, one
                 else:
                     said.append(one)
@@ -116,15 +116,15 @@ class Learner:
                 said += [one for one in (pin.held, pin.withdrawn) if one is not None]
         return said
 
-    def _numbered(self, one: Said) -> Said:
-        """Count a version on from those of the former students of its name, in the scorer's bytes too."""
+    def _numbered(self, one: LearnerOutput) -> LearnerOutput:
+        """Count a version on from those of the former trainers of its name, in the scorer's bytes too."""
         if isinstance(one, Alert):
             return one
         base = self._bases.get(one.model, 0)
         self._newest[one.model] = version = base + one.version
         if not base:
             return one
-        if isinstance(one, Withdraw):
+        if isinstance(one, ModelWithdrawn):
             return msgspec.structs.replace(one, version=version)
         scorer = canonical({**msgspec.json.decode(one.scorer), "version": version})
         return msgspec.structs.replace(one, version=version, scorer=scorer, card=self._card(one.card))
@@ -135,21 +135,21 @@ class Learner:
 
     def pin(self, model: str, version: int) -> None:
         """Keep a model at a version: nothing is published for it until ``unpin``. Learning goes on. KeyError for an unknown model."""
-        card, before = self._card(self.students[model].card()), self._pins.get(model, Pin(0))
+        card, before = self._card(self.trainers[model].card()), self._pins.get(model, Pin(0))
         if model not in self._pins and card.version and card.state == "not ready":
-            before.withdrawn = Withdraw(model, card.version, max(0, self._minute) * MARK_MS, card.why)
+            before.withdrawn = ModelWithdrawn(model, card.version, max(0, self._minute) * MARK_MS, card.why)
         self._pins[model] = Pin(version, before.held, before.withdrawn)
 
     def unpin(self, model: str) -> None:
-        """Publish again: at the next mark what was held back, then as usual."""
+        """ModelPublished again: at the next mark what was held back, then as usual."""
         if model in self._pins:
             self._pins[model].version = 0
 
     def accept(self, model: str) -> None:
         """The next scorer of this model need not be like the one before: somebody has looked at why it was refused."""
-        student = self.students[model]
-        if isinstance(student, Propensity):
-            student.accept()
+        trainer = self.trainers[model]
+        if isinstance(trainer, Propensity):
+            trainer.accept()
 
     @property
     def pins(self) -> dict[str, int]:
@@ -158,7 +158,7 @@ class Learner:
 
     def cards(self) -> dict[str, Card]:
         """How good each model is, by name."""
-        return {name: self._card(student.card()) for name, student in self.students.items()}
+        return {name: self._card(trainer.card()) for name, trainer in self.trainers.items()}
 
     def dump(self) -> bytes:
         """The whole learner, canonical JSON."""
@@ -168,8 +168,8 @@ class Learner:
                 "river": RIVER,
                 "features": self.features.version,
                 "minute": self._minute,
-                "specs": [msgspec.to_builtins(student.spec) for student in self.students.values()],
-                "students": {name: student.dump() for name, student in self.students.items()},
+                "specs": [msgspec.to_builtins(trainer.spec) for trainer in self.trainers.values()],
+                "trainers": {name: trainer.dump() for name, trainer in self.trainers.items()},
                 "surges": self._surges.dump(),
                 "pins": {name: msgspec.to_builtins(pin) for name, pin in self._pins.items()},
                 "versions": [self._bases, self._newest],
@@ -177,9 +177,9 @@ class Learner:
         )
 
     def _count_on(self) -> None:
-        """Students that began anew count on from the newest version of their name; snapshots of older releases do not know it."""
-        for name, student in self.students.items():
-            own = student.card().version
+        """Trainers that began anew count on from the newest version of their name; snapshots of older releases do not know it."""
+        for name, trainer in self.trainers.items():
+            own = trainer.card().version
             if own:
                 self._newest[name] = self._bases.get(name, 0) + own
             elif name in self._newest:
@@ -206,11 +206,11 @@ class Learner:
             for spec in specs:
                 if state["features"] == features.version and known.get(spec.name) == spec:
                     restore = _home(spec.kind).restore
-                    learner.students[spec.name] = restore(spec, features, state["students"][spec.name], **learner._extra(spec))
+                    learner.trainers[spec.name] = restore(spec, features, state["trainers"][spec.name], **learner._extra(spec))
             learner._bases, learner._newest = (dict(numbers) for numbers in state.get("versions", ({}, {})))
             learner._count_on()
             pins = msgspec.convert(state["pins"], dict[str, Pin])
-            learner._pins = {name: pin for name, pin in pins.items() if name in learner.students}
+            learner._pins = {name: pin for name, pin in pins.items() if name in learner.trainers}
             learner._surges = _surges().restore(state["surges"], zone)
             learner._minute = int(state["minute"])
         except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
@@ -220,8 +220,8 @@ class Learner:
 
 def _home(kind: str) -> Any:
     module, name = HOMES[kind]
-    return getattr(import_module(f"streamer.learning.{module}"), name)
+    return getattr(import_module(f"streamer.learning.models.{module}"), name)
 
 
 def _surges() -> Any:
-    return import_module("streamer.learning.surge").Surges
+    return import_module("streamer.learning.models.size_anomaly").Surges

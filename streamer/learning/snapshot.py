@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from streamer.errors import HaltError
-from streamer.learning.scorer_linear import AmountScorer, ChanceScorer, chance_of, decode_linear, loss_of
-from streamer.learning.scoring import canonical
+from streamer.learning.scorers.contract import canonical
+from streamer.learning.scorers.linear_scorer import AmountScorer, ChanceScorer, chance_of, decode_linear, loss_of
 
 SCHEMA: Final = 1
 PROBE_ROWS: Final = 500

@@ -12,7 +12,7 @@ from streamer import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamer.learning.card import Card
+    from streamer.learning.reports.model_card import Card
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "erased", "refused")

@@ -18,7 +18,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streamer.learning.alerts import AlertData, AlertEvent, encode_alert
+from streamer.learning.reports.alerts import AlertData, AlertEvent, encode_alert
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 from streamer.values import time_text

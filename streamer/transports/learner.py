@@ -20,7 +20,7 @@ from mode import Service
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedError, StoreError, place_of
 from streamer.flow.lessons import Item, Lesson, Lessons, read_item
-from streamer.learning.alerts import alert_event, encode_alert
+from streamer.learning.reports.alerts import alert_event, encode_alert
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store

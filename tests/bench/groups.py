@@ -13,10 +13,10 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from streamer.examples import ModelSpec
-from streamer.learning.groups import GroupsStudent
-from streamer.learning.said import Alert, Publish, Said
-from streamer.learning.scorer_groups import GroupsScorer
-from streamer.learning.unusual import UnusualStudent
+from streamer.learning.models.groups import GroupsTrainer
+from streamer.learning.models.unusual import UnusualTrainer
+from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished
+from streamer.learning.scorers.groups_scorer import GroupsScorer
 from tests.learning import test_lookalikes, test_unusual
 from tests.learning.shop import DAY_MS, FEATURES, NAMES, nobody_in_particular, people, person, profile
 from tests.learning.sizes import DAY_MINUTES, HAPPENS, simulate
@@ -65,7 +65,7 @@ def groups() -> list[Row]:
 
 
 def _shapeless(seed: int) -> float:
-    dice, shop = Random(seed), Shop(GroupsStudent(ModelSpec("behaviour", "groups", groups=6), FEATURES))
+    dice, shop = Random(seed), Shop(GroupsTrainer(ModelSpec("behaviour", "groups", groups=6), FEATURES))
     crowd = [nobody_in_particular(dice) for _ in range(500)]
     where: dict[int, int] = {}
     moved = asked = 0
@@ -144,7 +144,7 @@ def quiet_year(segments: int, days: int) -> list[Row]:
 
 
 def costs() -> list[Row]:
-    """Microseconds a call on this machine; the students' are a profile each, which comes once a day per customer."""
+    """Microseconds a call on this machine; the trainers' are a profile each, which comes once a day per customer."""
     dice = Random(1)
     xs = [person(dice, kind % 4) for kind in range(500)]
     shop = Shop()
@@ -153,7 +153,7 @@ def costs() -> list[Row]:
     settled: GroupsScorer = shop.scorer
     homes = {x: settled.assign(x, None) for x in xs}
     like_student, like = test_lookalikes.learned(dice)
-    odd_student = UnusualStudent(test_unusual.SPEC, FEATURES, (test_unusual.FAST,))
+    odd_student = UnusualTrainer(test_unusual.SPEC, FEATURES, (test_unusual.FAST,))
     said = test_unusual.feed(odd_student, [x for _, x in test_unusual.crowd(dice, 4_000)])
     odd = test_unusual.decode_unusual(said[-1].scorer)
     later = shop.at_ms + DAY_MS
@@ -161,7 +161,7 @@ def costs() -> list[Row]:
         ("groups: assign", lambda x: settled.assign(x, homes[x])),
         ("lookalike: score", like.score),
         ("unusual: score", odd.score),
-        ("groups: learn a profile", lambda x: shop.student.take(profile(x, later, 0))),
+        ("groups: learn a profile", lambda x: shop.trainer.take(profile(x, later, 0))),
         ("lookalike: learn a profile", lambda x: like_student.take(profile(x, later, 0))),
         ("unusual: learn a profile", lambda x: odd_student.take(profile(x, later, 0))),
     )
@@ -169,8 +169,8 @@ def costs() -> list[Row]:
     return [Row(f"cost of {what}", f"{_microseconds(call, xs):.1f} µs", "") for what, call in calls] + sizes
 
 
-def _last(said: Sequence[Said]) -> int:
-    return next(len(one.scorer) for one in reversed(said) if isinstance(one, Publish))
+def _last(said: Sequence[LearnerOutput]) -> int:
+    return next(len(one.scorer) for one in reversed(said) if isinstance(one, ModelPublished))
 
 
 def _microseconds(call: Callable[[Any], object], xs: Sequence[Any]) -> float:

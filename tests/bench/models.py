@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from streamer.examples import SCORE_SCALE, Example
-from streamer.learning.evaluation import Tally
+from streamer.learning.evaluation.window import Tally
 from streamer.learning.learner import Learner
-from streamer.learning.linear import OnlineLinear
-from streamer.learning.said import Alert, Publish
-from streamer.learning.scorer import decode_scorer
+from streamer.learning.online.linear import OnlineLinear
+from streamer.learning.reports.outputs import Alert, ModelPublished
+from streamer.learning.scorers.decode import decode_scorer
 from tests.bench import retail, shoppers
 from tests.learning.outcomes import CHURN, DAY_MS, FEATURES, HOUR_MS, PURCHASE, VALUE, Moment, Step, moments, play
 
@@ -95,7 +95,7 @@ def bench_shop() -> None:
     for example in step.examples(stream):
         for said in learner.take(example):
             heard.append(said)
-            if isinstance(said, Publish):
+            if isinstance(said, ModelPublished):
                 step.scorer = decode_scorer(said.scorer)  # type: ignore[assignment]
         if example.at_ms <= drift_ms:
             frozen = step.scorer
@@ -156,7 +156,7 @@ def _drive(learner: Learner, examples: Sequence[Example], scorers: dict[str, Any
     begun = time.process_time()
     for example in examples:
         for said in learner.take(example):
-            if isinstance(said, Publish):
+            if isinstance(said, ModelPublished):
                 scorers[said.model] = said.scorer
     took = time.process_time() - begun
     for name, raw in scorers.items():
@@ -166,7 +166,7 @@ def _drive(learner: Learner, examples: Sequence[Example], scorers: dict[str, Any
 
 def _river_alone(stream: Sequence[Moment]) -> None:
     """The same rows through river and nothing else, to tell what the rest costs."""
-    from streamer.learning.encoding import Encoder, freeze  # noqa: PLC0415
+    from streamer.learning.inputs.feature_encoding import Encoder, freeze  # noqa: PLC0415
 
     encoder = Encoder(freeze([moment.x for moment in stream[:1_000]], FEATURES, 1))
     lit = [encoder.encode(moment.x) for moment in stream]

@@ -23,9 +23,9 @@ import numpy as np
 
 from streamer.examples import Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.propensity import Limits
-from streamer.learning.said import Publish
-from streamer.learning.scorer import decode_scorer
+from streamer.learning.models.propensity import Limits
+from streamer.learning.reports.outputs import ModelPublished
+from streamer.learning.scorers.decode import decode_scorer
 
 DAY_MS = 86_400_000
 HORIZON_MS = 30 * DAY_MS
@@ -163,7 +163,7 @@ def serve(rows: Sequence[Measured], spec: ModelSpec) -> list[int | None]:
 
     for example in examples(rows, spec, score):
         for said in learner.take(example):
-            if isinstance(said, Publish):
+            if isinstance(said, ModelPublished):
                 scorer = decode_scorer(said.scorer)
     return served
 

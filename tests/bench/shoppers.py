@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streamer.examples import MARK_MS, Category, Example, Feature, FeatureList, Linear, ModelSpec
-from streamer.learning.evaluation import Tally
+from streamer.learning.evaluation.window import Tally
 from streamer.learning.learner import Learner
-from streamer.learning.propensity import Limits
-from streamer.learning.said import Publish
-from streamer.learning.scorer import decode_scorer
+from streamer.learning.models.propensity import Limits
+from streamer.learning.reports.outputs import ModelPublished
+from streamer.learning.scorers.decode import decode_scorer
 
 LAG = 200  # rows until an outcome is known; a row is a minute
 REFIT = 200  # rows between two trainings of LightGBM
@@ -95,7 +95,7 @@ def serve(features: FeatureList, rows: Sequence[Row], publish_after: int = 25) -
                     kind, 0, now, len(kind), now * MARK_MS, due * MARK_MS, spec.name, features.version, old, label, score=served[due]
                 )
                 for said in learner.take(example):
-                    if isinstance(said, Publish):
+                    if isinstance(said, ModelPublished):
                         scorer = decode_scorer(said.scorer)
         served.append(scorer.score(x) if scorer else None)
     return served

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streamer.learning.card import Card
+from streamer.learning.reports.model_card import Card
 from tests.cli.conftest import EVENTS, Run, ndjson, run_apart
 
 T0 = 1_767_225_600_000

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 
 from streamer.examples import MARK_MS, Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.said import Publish, Said
-from streamer.learning.scorer import Scorer, decode_scorer
+from streamer.learning.reports.outputs import LearnerOutput, ModelPublished
+from streamer.learning.scorers.decode import Scorer, decode_scorer
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -146,12 +146,12 @@ class Step:
             yield example
 
 
-def play(learner: Learner, step: Step, of: Iterable[Moment]) -> list[Said]:
+def play(learner: Learner, step: Step, of: Iterable[Moment]) -> list[LearnerOutput]:
     """Learn from all, and serve each new scorer from the moment it is published."""
-    heard: list[Said] = []
+    heard: list[LearnerOutput] = []
     for example in step.examples(of):
         for one in learner.take(example):
             heard.append(one)
-            if isinstance(one, Publish) and one.model == step.spec.name:
+            if isinstance(one, ModelPublished) and one.model == step.spec.name:
                 step.scorer = cast("Scorer", decode_scorer(one.scorer))
     return heard

@@ -38,20 +38,20 @@ KINDS: Final = (
 )
 
 
-def person(dice: Random, kind: int) -> tuple[float, ...]:
+def person(rng: Random, kind: int) -> tuple[float, ...]:
     """Somebody of a kind; their numbers have long tails."""
     means, discount, hours = KINDS[kind]
-    spread = [min(exp(dice.gauss(mean, 0.35)), 3_000.0) for mean in means]
+    spread = [min(exp(rng.gauss(mean, 0.35)), 3_000.0) for mean in means]
     views, adds, orders, spend, recency, session, gap = (round(number, 3) for number in spread)
-    share = min(1.0, max(0.0, round(dice.gauss(discount, 0.07), 3)))
-    hour = float(dice.choice(list(hours)))
-    return (views, adds, orders, spend, min(recency, 365.0), share, session, gap, hour, float(dice.randrange(3)))
+    share = min(1.0, max(0.0, round(rng.gauss(discount, 0.07), 3)))
+    hour = float(rng.choice(list(hours)))
+    return (views, adds, orders, spend, min(recency, 365.0), share, session, gap, hour, float(rng.randrange(3)))
 
 
-def nobody_in_particular(dice: Random) -> tuple[float, ...]:
+def nobody_in_particular(rng: Random) -> tuple[float, ...]:
     """One of a crowd without any groups in it: whatever divides it is arbitrary, and should at least stay as it is."""
-    numbers = [round(exp(dice.gauss(mean, 1.0)), 3) for mean in (3.0, 1.5, 0.5, 4.0, 2.0, 2.5, 3.0)]
-    return (*numbers[:5], round(dice.random(), 3), *numbers[5:], float(dice.randrange(24)), float(dice.randrange(3)))
+    numbers = [round(exp(rng.gauss(mean, 1.0)), 3) for mean in (3.0, 1.5, 0.5, 4.0, 2.0, 2.5, 3.0)]
+    return (*numbers[:5], round(rng.random(), 3), *numbers[5:], float(rng.randrange(24)), float(rng.randrange(3)))
 
 
 def profile(x: Sequence[float], at_ms: int, offset: int, *, seeds: Iterable[str] = ()) -> Example:
@@ -60,8 +60,8 @@ def profile(x: Sequence[float], at_ms: int, offset: int, *, seeds: Iterable[str]
     return Example("profile", 0, offset, 0, at_ms, t_ms=at_ms, features=features, x=tuple(x), seeds=tuple(seeds))
 
 
-def people(dice: Random, count: int, kinds: Sequence[int] = (0, 1, 2, 3)) -> Iterator[tuple[int, tuple[float, ...]]]:
+def people(rng: Random, count: int, kinds: Sequence[int] = (0, 1, 2, 3)) -> Iterator[tuple[int, tuple[float, ...]]]:
     """``count`` people with their kinds."""
     for _ in range(count):
-        kind = dice.choice(kinds)
-        yield kind, person(dice, kind)
+        kind = rng.choice(kinds)
+        yield kind, person(rng, kind)

@@ -8,10 +8,10 @@ from math import log
 import pytest
 
 from streamer.examples import MARK_MS
-from streamer.learning.alignment import HELD_MAX, Alignment
-from streamer.learning.calibration import Recalibration
-from streamer.learning.drift import Alarm, DriftDetector
-from streamer.learning.scorer_linear import chance_of, logit_of, loss_of
+from streamer.learning.evaluation.alignment import HELD_MAX, Alignment
+from streamer.learning.evaluation.calibration import Recalibration
+from streamer.learning.evaluation.drift import Alarm, DriftDetector
+from streamer.learning.scorers.linear_scorer import chance_of, logit_of, loss_of
 
 WEEK_MINUTES = 7 * 24 * 60
 
@@ -24,7 +24,7 @@ def watch(detector: DriftDetector, minutes: int, rng: random.Random, actual: flo
             chance = rng.uniform(0.02, 0.12) * (0.5 if minute % 1440 < 480 else 1.0)
             label = int(rng.random() < chance * actual)
             detector.take(chance, loss_of(logit_of(chance), label))
-        alarm = detector.at_mark(minute * MARK_MS)
+        alarm = detector.on_watermark(minute * MARK_MS)
         if alarm is not None:
             alarms.append((minute, alarm))
     return alarms
@@ -58,7 +58,7 @@ def settle(recalibration: Recalibration, rng: random.Random, actual: float, coun
         chance = rng.uniform(0.02, 0.12)
         recalibration.take(logit_of(chance), int(rng.random() < chance * actual))
         if at % 50 == 0:
-            recalibration.at_mark()
+            recalibration.on_watermark()
 
 
 def test_no_shift_without_need() -> None:

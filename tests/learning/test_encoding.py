@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.examples import Category, Feature, FeatureList, Linear
-from streamer.learning.encoding import BINS, Encoder, bin_shares, freeze, segments
+from streamer.learning.inputs.feature_encoding import BINS, Encoder, bin_shares, freeze, segments
 
 FEATURES = FeatureList(
     1,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import metrics
 
-from streamer.learning.evaluation import Gain, Tally, Window
+from streamer.learning.evaluation.window import Gain, Tally, Window
 
 OUTCOMES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 1)), max_size=60)
 

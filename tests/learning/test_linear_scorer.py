@@ -14,12 +14,12 @@ from river import linear_model, optim
 
 from streamer.errors import RefusedError
 from streamer.examples import Category, Feature, FeatureList, Linear
-from streamer.learning.encoding import Encoder, freeze
-from streamer.learning.linear import RECIPES, Ftrl, OnlineLinear
-from streamer.learning.propensity import average_of
-from streamer.learning.scorer import Scorer, decode_scorer
-from streamer.learning.scorer_linear import AmountScorer, ChanceScorer, Content, Form, Sum, describe_features
-from streamer.learning.scoring import canonical
+from streamer.learning.inputs.feature_encoding import Encoder, freeze
+from streamer.learning.models.propensity import average_of
+from streamer.learning.online.linear import RECIPES, Ftrl, OnlineLinear
+from streamer.learning.scorers.contract import canonical
+from streamer.learning.scorers.decode import Scorer, decode_scorer
+from streamer.learning.scorers.linear_scorer import AmountScorer, ChanceScorer, Content, Form, Sum, describe_features
 
 FEATURES = FeatureList(
     2,
@@ -194,5 +194,5 @@ def test_a_damaged_scorer_is_refused(how: str) -> None:
 
 def test_a_scoring_worker_never_loads_river() -> None:
     """It costs a second and 140 MB to import, in every worker."""
-    program = "import sys, streamer.learning.scorer; sys.exit(any(m in sys.modules for m in ('river', 'numpy', 'scipy')))"
+    program = "import sys, streamer.learning.scorers.decode; sys.exit(any(m in sys.modules for m in ('river', 'numpy', 'scipy')))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

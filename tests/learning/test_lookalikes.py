@@ -13,9 +13,9 @@ import pytest
 from streamer.errors import RefusedError
 from streamer.examples import Example, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.lookalike import LookalikeStudent
-from streamer.learning.said import Publish
-from streamer.learning.scorer_lookalike import LookalikeScorer, decode_lookalike
+from streamer.learning.models.lookalike import LookalikeTrainer
+from streamer.learning.reports.outputs import ModelPublished
+from streamer.learning.scorers.lookalike_scorer import LookalikeScorer, decode_lookalike
 from tests.learning.shop import DAY_MS, FEATURES, NAMES, START_MS, person, profile
 
 SPEC = ModelSpec("like-loyal", "lookalike", seed="loyal", exclude="robots", sensitive=("device",))
@@ -24,28 +24,28 @@ TAGGED = 0.4  # of those who are truly the best: the others are who is looked fo
 Person = tuple[bool, bool, tuple[float, ...]]  # truly one of the best, inside the seed, features
 
 
-def crowd(dice: Random, count: int, best: float = 0.05, tagged: float = TAGGED) -> list[Person]:
+def crowd(rng: Random, count: int, best: float = 0.05, tagged: float = TAGGED) -> list[Person]:
     """Loyal buyers among others; only some of them are in the seed yet."""
     found: list[Person] = []
     for _ in range(count):
-        truly = dice.random() < best
-        x = person(dice, 2 if truly else dice.choice((0, 1, 3)))
-        found.append((truly, truly and dice.random() < tagged, x))
+        truly = rng.random() < best
+        x = person(rng, 2 if truly else rng.choice((0, 1, 3)))
+        found.append((truly, truly and rng.random() < tagged, x))
     return found
 
 
-def feed(student: LookalikeStudent, people: Iterable[Person], start_ms: int = START_MS) -> list[Publish]:
+def feed(trainer: LookalikeTrainer, people: Iterable[Person], start_ms: int = START_MS) -> list[ModelPublished]:
     """Their profiles within a day, then the marks that end it."""
     for offset, (_, inside, x) in enumerate(people):
-        assert student.take(profile(x, start_ms, offset, seeds=("loyal",) if inside else ())) == []
-    said = student.at_mark(start_ms + 60_000) + student.at_mark(start_ms + DAY_MS)
-    return [one for one in said if isinstance(one, Publish)]
+        assert trainer.take(profile(x, start_ms, offset, seeds=("loyal",) if inside else ())) == []
+    said = trainer.on_watermark(start_ms + 60_000) + trainer.on_watermark(start_ms + DAY_MS)
+    return [one for one in said if isinstance(one, ModelPublished)]
 
 
-def learned(dice: Random, count: int = 6_000) -> tuple[LookalikeStudent, LookalikeScorer]:
-    """A student that has seen a crowd, and what it published last."""
-    student = LookalikeStudent(SPEC, FEATURES, DEFINING)
-    return student, decode_lookalike(feed(student, crowd(dice, count))[-1].scorer)
+def learned(rng: Random, count: int = 6_000) -> tuple[LookalikeTrainer, LookalikeScorer]:
+    """A trainer that has seen a crowd, and what it published last."""
+    trainer = LookalikeTrainer(SPEC, FEATURES, DEFINING)
+    return trainer, decode_lookalike(feed(trainer, crowd(rng, count))[-1].scorer)
 
 
 def precision(scores: Sequence[float], people: Sequence[Person], share: float) -> float:
@@ -58,9 +58,9 @@ def precision(scores: Sequence[float], people: Sequence[Person], share: float) -
 @pytest.mark.parametrize("seed", [1, 2])
 def test_those_who_are_like_the_seed_come_out_on_top(seed: int) -> None:
     """Without the traits that define it, and far better than chance and than the rule of thumb, recency."""
-    dice = Random(seed)
-    _, scorer = learned(dice)
-    others = [one for one in crowd(dice, 6_000) if not one[1]]
+    rng = Random(seed)
+    _, scorer = learned(rng)
+    others = [one for one in crowd(rng, 6_000) if not one[1]]
     base = sum(truly for truly, _, _ in others) / len(others)
     found = precision([scorer.score(x) for _, _, x in others], others, base)
     recent = precision([-x[NAMES.index("recency")] for _, _, x in others], others, base)
@@ -72,9 +72,9 @@ def test_those_who_are_like_the_seed_come_out_on_top(seed: int) -> None:
 
 def test_a_score_is_the_share_of_the_others_who_are_less_like_the_seed() -> None:
     """So 0.8 means the same in every shop: the most alike fifth."""
-    dice = Random(3)
-    _, scorer = learned(dice)
-    others = [x for _, inside, x in crowd(dice, 4_000) if not inside]
+    rng = Random(3)
+    _, scorer = learned(rng)
+    others = [x for _, inside, x in crowd(rng, 4_000) if not inside]
     for least in (5_000, 8_000, 9_500):
         assert sum(scorer.score(x) >= least for x in others) / len(others) == pytest.approx(1 - least / 10_000, abs=0.03)
     assert [scorer.percentile(score) for score in (0, 7_300, 10_000)] == [0, 7_300, 10_000]
@@ -83,28 +83,28 @@ def test_a_score_is_the_share_of_the_others_who_are_less_like_the_seed() -> None
 def test_what_defines_the_seed_and_what_is_sensitive_has_no_influence() -> None:
     """Other values there must give the same model, byte for byte, and the same scores and reasons."""
     people = crowd(Random(4), 3_000)
-    dice = Random(5)
+    rng = Random(5)
     left_out = [at for at, name in enumerate(NAMES) if name in DEFINING or name == "device"]
 
     def other(x: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(float(dice.randrange(3)) if at in left_out else number for at, number in enumerate(x))
+        return tuple(float(rng.randrange(3)) if at in left_out else number for at, number in enumerate(x))
 
-    first = feed(LookalikeStudent(SPEC, FEATURES, DEFINING), people)
-    second = feed(LookalikeStudent(SPEC, FEATURES, DEFINING), [(truly, inside, other(x)) for truly, inside, x in people])
+    first = feed(LookalikeTrainer(SPEC, FEATURES, DEFINING), people)
+    second = feed(LookalikeTrainer(SPEC, FEATURES, DEFINING), [(truly, inside, other(x)) for truly, inside, x in people])
     assert [one.scorer for one in first] == [one.scorer for one in second] != []
     scorer = decode_lookalike(first[-1].scorer)
     for _, _, x in people[:200]:
         assert scorer.score(x) == scorer.score(other(x))
         assert not {reason.feature for reason in scorer.reasons(x, 10)} & {"orders", "spend", "device"}
-    with_all = feed(LookalikeStudent(ModelSpec("like-loyal", "lookalike", seed="loyal"), FEATURES), people)
+    with_all = feed(LookalikeTrainer(ModelSpec("like-loyal", "lookalike", seed="loyal"), FEATURES), people)
     assert with_all[-1].scorer != first[-1].scorer
 
 
 def test_reasons_name_what_is_like_the_seed_and_what_is_not() -> None:
     """A marketer asks why; so does the customer."""
-    dice = Random(6)
-    _, scorer = learned(dice)
-    like, unlike = scorer.reasons(person(dice, 2)), scorer.reasons(person(dice, 0))
+    rng = Random(6)
+    _, scorer = learned(rng)
+    like, unlike = scorer.reasons(person(rng, 2)), scorer.reasons(person(rng, 0))
     assert 1 <= len(like) <= 3
     assert all(reason.effect > 0 and reason.words.endswith(": like “loyal”") for reason in like)
     assert any(reason.effect < 0 and reason.words.endswith(": unlike “loyal”") for reason in unlike)
@@ -114,20 +114,20 @@ def test_reasons_name_what_is_like_the_seed_and_what_is_not() -> None:
 @pytest.mark.parametrize(("best", "why"), [(0.01, "“loyal” has "), (0.0, "“loyal” has 0 of 50 members")])
 def test_a_seed_of_a_handful_publishes_nothing(best: float, why: str) -> None:
     """Thirty people are not a kind of people."""
-    student = LookalikeStudent(SPEC, FEATURES, DEFINING)
-    assert feed(student, crowd(Random(7), 3_000, best, 1.0)) == []
-    card = student.card()
+    trainer = LookalikeTrainer(SPEC, FEATURES, DEFINING)
+    assert feed(trainer, crowd(Random(7), 3_000, best, 1.0)) == []
+    card = trainer.card()
     assert card.state == "not ready"
     assert card.why.startswith(why)
 
 
 def test_a_seed_drawn_by_lot_publishes_nothing() -> None:
     """They are like everybody; a ranking of the others by it would be noise that looks like knowledge."""
-    dice = Random(8)
-    people = [(False, dice.random() < 0.1, person(dice, dice.randrange(4))) for _ in range(6_000)]
-    student = LookalikeStudent(SPEC, FEATURES, DEFINING)
-    assert feed(student, people) == []
-    card = student.card()
+    rng = Random(8)
+    people = [(False, rng.random() < 0.1, person(rng, rng.randrange(4))) for _ in range(6_000)]
+    trainer = LookalikeTrainer(SPEC, FEATURES, DEFINING)
+    assert feed(trainer, people) == []
+    card = trainer.card()
     assert (card.state, card.why) == ("not ready", "those in “loyal” cannot be told from the others yet")
     assert card.auc == pytest.approx(0.5, abs=0.05)
 
@@ -135,7 +135,7 @@ def test_a_seed_drawn_by_lot_publishes_nothing() -> None:
 def test_marks_say_how_large_the_seed_is() -> None:
     """Few of a large seed may come by in a day; and one person who comes every day is still one."""
     people = crowd(Random(9), 3_000, 0.04, 1.0)
-    few = LookalikeStudent(SPEC, FEATURES, DEFINING)
+    few = LookalikeTrainer(SPEC, FEATURES, DEFINING)
     for shard, size in ((0, 20), (1, 29), (1, 25)):
         few.take(Example("mark", shard, 0, 0, START_MS, sizes={"loyal": size, "other": 900}))
     assert feed(few, people) == []
@@ -146,25 +146,25 @@ def test_marks_say_how_large_the_seed_is() -> None:
 
 def test_robots_leave_no_trace() -> None:
     """Who is excluded neither trains nor counts."""
-    dice = Random(10)
-    people = crowd(dice, 2_500, 0.1)
-    clean, crawled = LookalikeStudent(SPEC, FEATURES, DEFINING), LookalikeStudent(SPEC, FEATURES, DEFINING)
-    for x in (person(dice, 1) for _ in range(100)):
+    rng = Random(10)
+    people = crowd(rng, 2_500, 0.1)
+    clean, crawled = LookalikeTrainer(SPEC, FEATURES, DEFINING), LookalikeTrainer(SPEC, FEATURES, DEFINING)
+    for x in (person(rng, 1) for _ in range(100)):
         crawled.take(profile(x, START_MS, 0, seeds=("loyal", "robots")))
     assert feed(clean, people) == feed(crawled, people) != []
 
 
 def test_a_snapshot_in_mid_stream_goes_on_as_if_nothing_had_happened() -> None:
     """Through JSON; what was left out stays left out."""
-    student = LookalikeStudent(SPEC, FEATURES, DEFINING)
-    dice = Random(11)
+    trainer = LookalikeTrainer(SPEC, FEATURES, DEFINING)
+    rng = Random(11)
     published = 0
     for day in range(8):
-        again = LookalikeStudent.restore(SPEC, FEATURES, json.loads(json.dumps(student.dump())), DEFINING)
-        people = crowd(dice, 400 if day < 2 else 1_200, 0.1)
-        first, second = (feed(one, people, START_MS + day * DAY_MS) for one in (student, again))
+        again = LookalikeTrainer.restore(SPEC, FEATURES, json.loads(json.dumps(trainer.dump())), DEFINING)
+        people = crowd(rng, 400 if day < 2 else 1_200, 0.1)
+        first, second = (feed(one, people, START_MS + day * DAY_MS) for one in (trainer, again))
         assert first == second
-        assert student.dump() == again.dump()
+        assert trainer.dump() == again.dump()
         published += len(first)
     assert published >= 5
 
@@ -184,12 +184,12 @@ def test_when_the_seed_is_defined_by_something_else_it_begins_anew() -> None:
 
 def test_memory_is_flat() -> None:
     """The snapshot is written with every batch."""
-    student = LookalikeStudent(SPEC, FEATURES, DEFINING)
-    dice = Random(12)
+    trainer = LookalikeTrainer(SPEC, FEATURES, DEFINING)
+    rng = Random(12)
     sizes: list[int] = []
     for day in range(8):
-        feed(student, crowd(dice, 3_000), START_MS + day * DAY_MS)
-        sizes.append(len(json.dumps(student.dump())))
+        feed(trainer, crowd(rng, 3_000), START_MS + day * DAY_MS)
+        sizes.append(len(json.dumps(trainer.dump())))
     assert max(sizes) < 180_000
     assert sizes[-1] < 1.15 * sizes[2]
 
@@ -198,9 +198,9 @@ def test_the_hash_seed_does_not_matter() -> None:
     """Names of features travel in sets on their way here."""
     program = (
         "import hashlib\nfrom random import Random\nfrom tests.learning.test_lookalikes import *\n"
-        "student = LookalikeStudent(SPEC, FEATURES, {'spend', 'orders'})\n"
-        "said = feed(student, crowd(Random(6), 2_000, 0.1))\nassert said\n"
-        "print(hashlib.sha256(repr((said, student.dump())).encode()).hexdigest())\n"
+        "trainer = LookalikeTrainer(SPEC, FEATURES, {'spend', 'orders'})\n"
+        "said = feed(trainer, crowd(Random(6), 2_000, 0.1))\nassert said\n"
+        "print(hashlib.sha256(repr((said, trainer.dump())).encode()).hexdigest())\n"
     )
     digests = [
         subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True, text=True).stdout
@@ -230,7 +230,7 @@ def test_a_scorer_answers_whatever_it_is_asked() -> None:
 )
 def test_a_damaged_scorer_is_refused(old: str, new: str, path: str) -> None:
     """It comes out of the log, where anything may stand."""
-    said = feed(LookalikeStudent(SPEC, FEATURES, DEFINING), crowd(Random(14), 2_500, 0.1))
+    said = feed(LookalikeTrainer(SPEC, FEATURES, DEFINING), crowd(Random(14), 2_500, 0.1))
     text = said[0].scorer.decode()
     assert old in text
     with pytest.raises(RefusedError) as refused:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.learning.matching import match
+from streamer.learning.algorithms.group_matching import match
 
 
 def grouped(*runs: tuple[int, int, int]) -> tuple[list[int], list[int]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.learning.quantiles import STEPS, Quantiles, share_in, table_of
+from streamer.learning.algorithms.quantiles import STEPS, Quantiles, share_in, table_of
 
 EXAMPLES = int(os.environ.get("STREAMER_TEST_EXAMPLES", "100"))
 values = st.lists(st.one_of(st.integers(0, 10_000), st.integers(0, 10**15)), min_size=1, max_size=300)
@@ -41,11 +41,11 @@ def test_a_share_is_exact_but_for_the_cell_of_the_value(values: list[int], value
 @pytest.mark.parametrize("shape", ["uniform", "heavy", "mostly zero"])
 def test_the_table_of_a_scorer_is_within_one_percent_of_the_truth(shape: str) -> None:
     """Scorers look up ``percentile`` in it, and a marketer reads 0.9 as the best tenth."""
-    dice = Random(4)
+    rng = Random(4)
     draw = {
-        "uniform": lambda: dice.randrange(10_001),
-        "heavy": lambda: int(dice.lognormvariate(8, 2)),
-        "mostly zero": lambda: dice.randrange(1, 10_001) if dice.random() < 0.2 else 0,
+        "uniform": lambda: rng.randrange(10_001),
+        "heavy": lambda: int(rng.lognormvariate(8, 2)),
+        "mostly zero": lambda: rng.randrange(1, 10_001) if rng.random() < 0.2 else 0,
     }[shape]
     seen = [draw() for _ in range(5_000)]
     recent = Quantiles(float("inf"))
@@ -76,11 +76,11 @@ def test_old_values_fade() -> None:
 
 def test_memory_is_flat_and_a_snapshot_goes_on_as_if_nothing_had_happened() -> None:
     """It lives for years inside the learner's snapshot."""
-    dice = Random(1)
+    rng = Random(1)
     recent = Quantiles(half_life=200)
     sizes: list[int] = []
     for _ in range(6):
-        recent.extend(int(dice.lognormvariate(9, 3)) for _ in range(20_000))
+        recent.extend(int(rng.lognormvariate(9, 3)) for _ in range(20_000))
         sizes.append(len(recent.dump()["cells"]))
     assert max(sizes[1:]) < 3_000
     again = Quantiles.restore(json.loads(json.dumps(recent.dump())))

@@ -8,9 +8,9 @@ from math import exp
 import pytest
 
 from streamer.examples import Feature, FeatureList, Linear
-from streamer.learning.encoding import Encoder, freeze
-from streamer.learning.linear import OnlineLinear
-from streamer.learning.roster import BASELINE, CANDIDATES_MAX, LAST_WEEK, WEEK_MS, Candidate, Roster
+from streamer.learning.evaluation.champion_challenger import BASELINE, CANDIDATES_MAX, LAST_WEEK, WEEK_MS, Candidate, Roster
+from streamer.learning.inputs.feature_encoding import Encoder, freeze
+from streamer.learning.online.linear import OnlineLinear
 
 HOUR_MS = 3_600_000
 FEATURES = FeatureList(1, (Feature("a", Linear(), 0, 1), Feature("b", Linear(), 0, 1)))
@@ -38,12 +38,12 @@ def outcomes(rng: random.Random, count: int) -> list[tuple[tuple[float, float], 
 def test_nobody_is_scored_by_what_was_learned_after_the_score_was_due() -> None:
     """A candidate that has since learned everything by heart must be judged as it was."""
     one = roster(candidate("plain"))
-    one.at_mark(1_000, 0.0)
+    one.on_watermark(1_000, 0.0)
     before = one.judge(2_000, (0.5, 0.5), 1)
     for _ in range(500):
         one.learn((0.5, 0.5), 1)
     assert before == one.judge(2_000, (0.5, 0.5), 1)
-    one.at_mark(1_000 + HOUR_MS, 0.0)
+    one.on_watermark(1_000 + HOUR_MS, 0.0)
     assert before == one.judge(HOUR_MS, (0.5, 0.5), 1)
     after = one.judge(1_000 + HOUR_MS, (0.5, 0.5), 1)
     assert before is not None
@@ -55,7 +55,7 @@ def test_before_the_first_copies_nobody_is_judged() -> None:
     """A score that could not have been given is no score."""
     one = roster(candidate("plain"))
     assert one.judge(10, (0.5, 0.5), 1) is None
-    one.at_mark(1_000, 0.0)
+    one.on_watermark(1_000, 0.0)
     assert one.judge(999, (0.5, 0.5), 1) is None
     assert one.judge(1_000, (0.5, 0.5), 1) is not None
 
@@ -63,7 +63,7 @@ def test_before_the_first_copies_nobody_is_judged() -> None:
 def test_the_served_shift_is_judged_with_the_champion() -> None:
     """It was in the score."""
     one = roster(candidate("plain"))
-    one.at_mark(1_000, 0.7)
+    one.on_watermark(1_000, 0.7)
     judged = one.judge(1_000, (0.5, 0.5), 1)
     assert judged is not None
     assert judged.shifted - judged.logit == pytest.approx(0.7)
@@ -72,7 +72,7 @@ def test_the_served_shift_is_judged_with_the_champion() -> None:
 def test_a_proven_rival_takes_over_and_only_after_the_cool_down() -> None:
     """And then everybody is compared with the new champion from the beginning."""
     one = roster(candidate("plain"), candidate("knows", 1.2))
-    one.at_mark(1_000, 0.0)
+    one.on_watermark(1_000, 0.0)
     rng = random.Random(1)
     for x, label in outcomes(rng, 3_000):
         one.judge(1_000, x, label)
@@ -88,7 +88,7 @@ def test_a_proven_rival_takes_over_and_only_after_the_cool_down() -> None:
 def test_too_few_outcomes_prove_nothing() -> None:
     """Five hundred positives, however clear it seems."""
     one = roster(candidate("plain"), candidate("knows", 1.2))
-    one.at_mark(1_000, 0.0)
+    one.on_watermark(1_000, 0.0)
     for x, label in outcomes(random.Random(1), 800):
         one.judge(1_000, x, label)
     assert one.gain_of("knows") > 0
@@ -100,7 +100,7 @@ def test_who_knows_nothing_is_never_ready() -> None:
     blind, seeing = roster(candidate("blind")), roster(candidate("seeing", 1.2))
     rng = random.Random(5)
     for one in (blind, seeing):
-        one.at_mark(1_000, 0.0)
+        one.on_watermark(1_000, 0.0)
         for x, label in outcomes(rng, 3_000):
             one.judge(1_000, x, label)
     assert [one.settle_readiness() for one in (blind, seeing)] == [False, True]
@@ -111,7 +111,7 @@ def test_a_champion_that_falls_behind_the_base_rate_is_ready_no_more() -> None:
     """What was learned may become worse than nothing."""
     one = roster(candidate("turned", 1.2))
     one.ready = True
-    one.at_mark(1_000, 0.0)
+    one.on_watermark(1_000, 0.0)
     for (a, b), label in outcomes(random.Random(5), 3_000):
         one.judge(1_000, (1 - a, b), label)
     assert not one.settle_readiness()
@@ -146,7 +146,7 @@ def test_the_frozen_copy_is_a_week_old_at_least() -> None:
     one = roster(candidate("plain"))
     marks = [at * 24 * HOUR_MS for at in range(1, 20)]
     for at_ms in marks:
-        one.at_mark(at_ms, 0.0)
+        one.on_watermark(at_ms, 0.0)
         one.judge(at_ms, (0.5, 0.5), 1)
     [line] = [line for line in one.table() if line.name == LAST_WEEK]
     assert line.count > 0

@@ -17,10 +17,10 @@ import streamer
 from streamer.errors import HaltError, RefusedError
 from streamer.examples import Example, ModelSpec, decode_example, encode_example
 from streamer.learning.learner import Learner
-from streamer.learning.linear import OnlineLinear
-from streamer.learning.propensity import Limits, Propensity
-from streamer.learning.said import Alert, Publish
-from streamer.learning.scorer_linear import ChanceScorer, Content, Form
+from streamer.learning.models.propensity import Limits, Propensity
+from streamer.learning.online.linear import OnlineLinear
+from streamer.learning.reports.outputs import Alert, ModelPublished
+from streamer.learning.scorers.linear_scorer import ChanceScorer, Content, Form
 from streamer.learning.snapshot import Probe, encode_state
 from tests.learning.golden.make import FEATURES as SMALL
 from tests.learning.golden.make import FILE, LIMITS, SPECS, answers, examples
@@ -118,7 +118,7 @@ def test_nothing_is_unpickled_and_nothing_learned_in_batches() -> None:
 def served(weight: float = 0.0, intercept: float = -2.0) -> ChanceScorer:
     """A scorer like one that a learner published."""
     learner = Learner([PURCHASE], FEATURES, Limits(warm_up=300, publish_after=300))
-    published = [said for said in play(learner, Step(PURCHASE), moments(2_500, per_hour=60)) if isinstance(said, Publish)]
+    published = [said for said in play(learner, Step(PURCHASE), moments(2_500, per_hour=60)) if isinstance(said, ModelPublished)]
     content = msgspec.json.decode(published[-1].scorer, type=Content)
     return ChanceScorer(msgspec.structs.replace(content, chance=Form(intercept, (weight,) * content.encoding.slots)))
 
@@ -153,33 +153,33 @@ def test_a_scorer_that_promises_what_does_not_come_is_refused() -> None:
 
 def spoilt(learner: Learner) -> Propensity:
     """A fault: the champion's intercept goes wild inside the learner."""
-    student = learner.students["purchase"]
-    assert isinstance(student, Propensity)
-    assert student.roster is not None
-    student.roster.champion_candidate.model.model.intercept += 3.0
-    return student
+    trainer = learner.trainers["purchase"]
+    assert isinstance(trainer, Propensity)
+    assert trainer.roster is not None
+    trainer.roster.champion_candidate.model.model.intercept += 3.0
+    return trainer
 
 
 def test_a_refused_scorer_is_kept_aside_and_the_old_one_serves_on() -> None:
     """And somebody is told, once."""
     learner, step = Learner([PURCHASE], FEATURES, Limits(warm_up=300, publish_after=300)), Step(PURCHASE)
     stream = list(moments(3_000, per_hour=60))
-    assert any(isinstance(said, Publish) for said in play(learner, step, stream[:2_500]))
-    student = spoilt(learner)
-    version = student.version
+    assert any(isinstance(said, ModelPublished) for said in play(learner, step, stream[:2_500]))
+    trainer = spoilt(learner)
+    version = trainer.version
     heard: list[Any] = []
     last_ms = stream[2_499].t_ms + PURCHASE.horizon_ms
     for at in range(600):
         moment = stream[at % 100]
         example = Example("train", 0, at, 0, last_ms + at * 60_000, last_ms + at * 60_000 - PURCHASE.window_ms, "purchase", 3, moment.x, 0)
         heard += learner.take(example)
-        student.roster.champion_candidate.model.model.intercept = 3.0  # type: ignore[union-attr]
+        trainer.roster.champion_candidate.model.model.intercept = 3.0  # type: ignore[union-attr]
     assert [(said.kind, said.subject) for said in heard if isinstance(said, Alert)] == [("refused", "purchase")]
-    assert not any(isinstance(said, Publish) for said in heard)
-    assert student.version == version
-    assert student.refused is not None
-    assert student.refused.version == version + 1
-    assert student.refused.why.startswith("calibration")
+    assert not any(isinstance(said, ModelPublished) for said in heard)
+    assert trainer.version == version
+    assert trainer.refused is not None
+    assert trainer.refused.version == version + 1
+    assert trainer.refused.why.startswith("calibration")
     assert b"refused" in learner.dump()
 
 
@@ -190,7 +190,7 @@ def test_a_pinned_model_learns_and_is_silent_until_it_is_let_go() -> None:
 
     def published(start: int, count: int) -> list[int]:
         said = [one for example in examples(start, count) for one in learner.take(example)]
-        return [one.version for one in said if isinstance(one, Publish) and one.model == "purchase"]
+        return [one.version for one in said if isinstance(one, ModelPublished) and one.model == "purchase"]
 
     before = published(0, 500)
     assert before
@@ -228,6 +228,6 @@ def test_no_structure_no_scorer() -> None:
     learner = Learner([PURCHASE], FEATURES)
     heard = play(learner, Step(PURCHASE), moments(8_000, spread=0.0))
     card = learner.cards()["purchase"]
-    assert not any(isinstance(said, Publish) for said in heard)
+    assert not any(isinstance(said, ModelPublished) for said in heard)
     assert card.state == "not ready"
     assert "does not beat the base rate" in card.why

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from streamer.examples import Example
-from streamer.learning.said import Alert
-from streamer.learning.surge import Surges
+from streamer.learning.models.size_anomaly import Surges
+from streamer.learning.reports.outputs import Alert
 from tests.learning.sizes import DAY_MINUTES, HAPPENS, MINUTE_MS, START_MS, simulate
 
 SIMULATED_DAYS = 42
@@ -63,7 +63,7 @@ def run(surges: Surges, start: int, end: int, size: Callable[[int], int] = weekl
         at_ms = START_MS + minute * MINUTE_MS
         for shard, part in ((1, size(minute) // 4), (0, size(minute) - size(minute) // 4)):
             said += surges.take(Example("mark", shard, minute, 0, at_ms, sizes={"loyal": part}))
-        said += surges.at_mark(at_ms)
+        said += surges.on_watermark(at_ms)
     return said
 
 
@@ -116,7 +116,7 @@ def test_a_segment_that_is_gone_is_forgotten_and_does_not_raise_an_alarm() -> No
         at_ms = START_MS + minute * MINUTE_MS
         surges.take(Example("mark", 0, minute, 0, at_ms, sizes={}))
         surges.take(Example("mark", 1, minute, 0, at_ms, sizes={}))
-        said += surges.at_mark(at_ms)
+        said += surges.on_watermark(at_ms)
     assert said == []
     assert surges.dump()["watches"] == {}
 

@@ -7,8 +7,8 @@ from math import log1p
 import pytest
 
 from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Logarithm
-from streamer.learning.space import fit
-from streamer.learning.traits import Trait, name, traits
+from streamer.learning.inputs.feature_space import fit
+from streamer.learning.models.group_descriptions import Trait, name, traits
 
 LIST = FeatureList(
     1,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from streamer.learning.encoding import Encoder, freeze
+from streamer.learning.inputs.feature_encoding import Encoder, freeze
 from streamer.learning.learner import Learner
-from streamer.learning.propensity import Limits
-from streamer.learning.said import Publish
-from streamer.learning.value import BASKETS_TO_BEGIN, FACTOR_MAX, Amounts, Basket
+from streamer.learning.models.propensity import Limits
+from streamer.learning.models.value import BASKETS_TO_BEGIN, FACTOR_MAX, Amounts, Basket
+from streamer.learning.reports.outputs import ModelPublished
 from tests.learning.outcomes import FEATURES, VALUE, Step, moments, play
 
 ROWS = [moment.x for moment in moments(500, seed=2)]
@@ -52,7 +52,7 @@ def test_dearer_baskets_and_likelier_buyers_are_worth_more(played: tuple[Learner
 def test_the_card_judges_the_chance_and_the_amounts(played: tuple[Learner, Step, list[Any]]) -> None:
     """A sum that fits may hide a chance that does not."""
     card = played[0].cards()["worth"]
-    assert any(isinstance(said, Publish) for said in played[2])
+    assert any(isinstance(said, ModelPublished) for said in played[2])
     assert card.auc is not None
     assert card.auc > 0.65
     assert card.figures["top_tenth_share"] > 0.15

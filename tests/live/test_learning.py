@@ -21,7 +21,7 @@ from streamer.customers.features import measure
 from streamer.customers.state import decode_state
 from streamer.flow.lessons import LEARNER, VERSION_KEY, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
 from streamer.flow.shard import document_name
-from streamer.learning.scorer import Groups, Scorer, decode_scorer
+from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.plan import Plan

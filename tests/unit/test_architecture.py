@@ -87,6 +87,12 @@ def test_every_library_has_one_home() -> None:
     assert all(found[library] for library in ("river", "redis", "faust", "aiokafka")), "the check reads nothing"
 
 
+def test_river_is_behind_two_doors() -> None:
+    """What of river's is private is read in one folder, so an upgrade of river is looked at in one folder."""
+    users = {file.relative_to(PACKAGE).parts[:2] for file in FILES if any(name.split(".")[0] == "river" for name in imports(file))}
+    assert users == {("learning", "online")}
+
+
 def test_nothing_below_the_edges_reads_a_clock_waits_or_draws_a_number() -> None:
     """The same log gives the same story only if nothing else can have a part in it."""
     for place in PURE:

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer.examples import Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.propensity import Limits, Propensity
+from streamer.learning.models.propensity import Limits, Propensity
 
 FILE = Path(__file__).with_name("learner.json")
 FEATURES = FeatureList(1, (Feature("views", Linear(), 0, 100), Feature("device", Category(), 0, 2)), (("views", "device"),))
@@ -39,10 +39,10 @@ def examples(start: int, count: int) -> list[Example]:
 def answers(learner: Learner) -> dict[str, list[float]]:
     """Log-odds of the champion for each row, by model."""
     out: dict[str, list[float]] = {}
-    for name, student in learner.students.items():
-        assert isinstance(student, Propensity)
-        assert student.roster is not None
-        champion = student.roster.champion_candidate
+    for name, trainer in learner.trainers.items():
+        assert isinstance(trainer, Propensity)
+        assert trainer.roster is not None
+        champion = trainer.roster.champion_candidate
         out[name] = [champion.model.predict(champion.encoder.encode(row)) for row in ROWS]
     return out
 

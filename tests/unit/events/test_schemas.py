@@ -19,8 +19,8 @@ from streamer.events import admission
 from streamer.events.codec import decode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import Example, decode_example, encode_example
-from streamer.learning.alerts import alert_event, decode_alert, encode_alert
-from streamer.learning.said import Alert
+from streamer.learning.reports.alerts import alert_event, decode_alert, encode_alert
+from streamer.learning.reports.outputs import Alert
 from streamer.segments.change import decode_change
 from streamer.wire import Control, decode_control
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from itertools import pairwise
@@ -24,7 +23,7 @@ from streamer.examples import MARK_MS, Example
 from streamer.flow import lessons as lessons_module
 from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
 from streamer.learning.learner import Learner
-from streamer.learning.said import Said, Withdraw
+from streamer.learning.reports.outputs import LearnerOutput, ModelWithdrawn
 from streamer.stores.memory import MemoryStore
 from streamer.wire import Control, LogRecord, decode_control, unpack
 
@@ -271,7 +270,7 @@ async def test_models_that_are_the_same_go_on_when_definitions_change() -> None:
     mine, theirs = (msgspec.json.decode(learned.taught.learner) for learned in (before, after))
     await after.commit()
     theirs = msgspec.json.decode(after.taught.learner)
-    assert theirs["students"]["purchase"]["version"] == mine["students"]["purchase"]["version"] > 1
+    assert theirs["trainers"]["purchase"]["version"] == mine["trainers"]["purchase"]["version"] > 1
     assert after.taught.current == {"purchase": before.taught.current["purchase"]}, "the other is to learn something else"
     assert after.cards()["behaviour"].state == "not ready"
     assert told == []
@@ -345,7 +344,10 @@ async def test_a_withdrawn_model_is_told_as_such_and_stays_so_over_a_start(monke
     await lessons.take(items[:-1])
     version = lessons.taught.current["purchase"][0]
     await lessons.news()
-    says: Callable[[Learner, Example], list[Said]] = lambda _, example: [Withdraw("purchase", version, example.at_ms, "worse")]  # noqa: E731
+
+    def says(_: Learner, example: Example) -> list[LearnerOutput]:
+        return [ModelWithdrawn("purchase", version, example.at_ms, "worse")]
+
     monkeypatch.setattr(Learner, "take", says)
     await lessons.take(items[-1:])
     await lessons.commit()

@@ -14,7 +14,7 @@ from streamer.examples import Example, decode_example
 from streamer.flow import shard as shard_module
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Rules
-from streamer.learning.scoring import Reason
+from streamer.learning.scorers.contract import Reason
 from streamer.segments.change import Change, decode_change
 from streamer.segments.definitions import content_digest, parse_definitions
 from streamer.stores.memory import MemoryStore

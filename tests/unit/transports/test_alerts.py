@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jsonschema_rs
 from aiokafka.errors import KafkaConnectionError
 
-from streamer.learning.alerts import decode_alert
+from streamer.learning.reports.alerts import decode_alert
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.alerts import AGAIN_SECONDS, Alerts
 

@@ -15,7 +15,7 @@ from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.flow.lessons import LEARNER, VERSION_KEY, Lessons, Taught, decode_taught
 from streamer.flow.shard import document_name
-from streamer.learning.alerts import decode_alert
+from streamer.learning.reports.alerts import decode_alert
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.stores.memory import MemoryStore
