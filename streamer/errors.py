@@ -9,6 +9,7 @@ StreamerError
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
+    └── KeysLostError       nobody at first: the shard is told anew from the log, where the log is whole
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ class CommitUnknownError(StoreError):
 
 class HaltError(StreamerError):
     """The shard must not go on before a person has looked. The message says what was found and how to mend it."""
+
+
+class KeysLostError(HaltError):
+    """The store has lost some of a shard's keys and kept others: evicted or deleted one by one. Nothing was written.
+
+    What is left cannot be gone on from; ``Store.reset`` and the log bring it back.
+    """
 
 
 def place_of(error: BaseException) -> str:

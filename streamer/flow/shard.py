@@ -17,7 +17,7 @@ from streamer.events.event import Event
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.plan import Plan
-from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
+from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 
 from .step import Body, Rules, Step, decode_body
@@ -52,6 +52,12 @@ def scorer_name(model: str) -> str:
 def document_name(digest: str) -> str:
     """Where the store keeps the content of definitions."""
     return f"definitions:{digest}"
+
+
+def _documents(body: Body) -> set[str]:
+    """What a shard's states cannot be read without; nothing else is kept."""
+    definitions = {document_name(digest) for digest in (body.digest, body.previous) if digest}
+    return definitions | {scorer_name(model) for model in body.models}
 
 
 class Plans:
@@ -148,6 +154,8 @@ class Shard:
         self._outputs: list[tuple[Place, Sequence[Output]]] = []
         self._span_records = limits.records
         self._document: tuple[str, bytes] | None = None
+        self._documents = _documents(step.body)
+        self.stalled = ""  # why the store does not take what this shard asks of it right now; empty when it does
 
     @classmethod
     async def acquire(cls, shard: int, store: Store, plans: Plans, rules: Rules, *, limits: Limits = Limits(), pause: Pause) -> Shard:
@@ -159,7 +167,7 @@ class Shard:
             previous = await plans.get(body.previous, shard) if body.cursor else None
             scorers = await plans.scorers(body, shard)
         except HaltError:
-            await _check_unchanged(store, shard, checkpoint)
+            await store.verify(shard, checkpoint)
             raise
         step = Step(shard, rules, body, checkpoint.head, plan, previous, scorers)
         return cls(shard, store, plans, rules, limits, checkpoint, step, pause)
@@ -189,9 +197,9 @@ class Shard:
         return outputs
 
     async def probe(self) -> None:
-        """Compare with the store: a quiet shard must notice too that it was fenced, or that the store came back older. Raises
-        FencedError."""
-        await _check_unchanged(self._store, self.shard, self.checkpoint)
+        """Compare with the store: a quiet shard must notice too that it was fenced, that the store came back older, or that it has lost
+        keys. Raises FencedError, KeysLostError."""
+        await self._store.verify(self.shard, self.checkpoint)
 
     def _check_rising(self, records: Sequence[LogRecord]) -> None:
         """Whether something is missing cannot be seen from offsets; whoever reads the log asks it for its begin and its end."""
@@ -267,9 +275,8 @@ class Shard:
         Returns whether there are wake-ups, and the first that was left out.
         """
         customers = sorted(awaited)
-        fetched = await _patiently(
-            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1, expected=self.checkpoint),
-            self._pause,
+        fetched = await self._patiently(
+            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1, expected=self.checkpoint)
         )
         due, bound = fetched.due, None
         if len(due) > self._limits.wakes:
@@ -290,9 +297,7 @@ class Shard:
 
     async def _add_states(self, states: dict[str, bytes | None], customers: list[str]) -> None:
         if customers:
-            fetched = await _patiently(
-                lambda: self._store.fetch(self.shard, customers, until_ms=0, limit=0, expected=self.checkpoint), self._pause
-            )
+            fetched = await self._patiently(lambda: self._store.fetch(self.shard, customers, until_ms=0, limit=0, expected=self.checkpoint))
             states.update(zip(customers, fetched.states, strict=True))
 
     def _open(self, record: LogRecord) -> int:
@@ -327,7 +332,7 @@ class Shard:
                 await self._commit(Position(record.offset + 1, 0))
                 return
         cursor = self.step.body.cursor
-        known = await _patiently(lambda: self._store.customers(self.shard, expected=self.checkpoint), self._pause)
+        known = await self._patiently(lambda: self._store.customers(self.shard, expected=self.checkpoint))
         todo = [customer for customer in known if customer > cursor]
         while todo:
             done = await self._rejudge(todo[: self._limits.states], record)
@@ -394,7 +399,13 @@ class Shard:
     async def _commit(self, position: Position) -> None:
         found = self.step.take()
         outbox = (Place(found.outputs[-1].offset, found.outputs[-1].ordinal), encode_outputs(found.outputs)) if found.outputs else None
-        commit = Commit(self.checkpoint, position, found.head, found.body, found.states, found.wakes, outbox, self._document)
+        body, before = self.step.body, self._documents
+        self._documents = _documents(body)
+        forgotten = sorted(before - self._documents)
+        holds = Holdings(body.customers, body.wakes, len(self._documents))
+        commit = Commit(
+            self.checkpoint, position, found.head, found.body, found.states, found.wakes, outbox, self._document, forgotten, holds
+        )
         await self._commit_surely(commit)
         self.checkpoint, self._document = commit.checkpoint, None
         if outbox is not None:
@@ -405,13 +416,17 @@ class Shard:
         for attempt in range(TRIES_MAX):
             try:
                 await self._store.commit(self.shard, commit)
+                self.stalled = ""
                 return
-            except StoreUnavailableError:
+            except StoreUnavailableError as error:
+                self.stalled = str(error)
                 if attempt == TRIES_MAX - 1:
                     raise
-            except CommitUnknownError:
-                stored = await _patiently(lambda: self._store.checkpoint(self.shard), self._pause)
+            except CommitUnknownError as error:
+                self.stalled = str(error)
+                stored = await self._patiently(lambda: self._store.checkpoint(self.shard))
                 if stored == commit.checkpoint:
+                    self.stalled = ""
                     return
                 if stored != commit.expected:
                     raise FencedError(
@@ -420,25 +435,42 @@ class Shard:
             await self._pause(RETRY_SECONDS * 2**attempt)
         raise StoreUnavailableError(f"shard {self.shard}: no commit went through in {TRIES_MAX} tries")
 
+    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Read from the store, and say while it refuses."""
+        found = await _patiently(call, self._pause, self._stall)
+        self.stalled = ""
+        return found
+
+    def _stall(self, why: str) -> None:
+        self.stalled = why
+
     def _adapt(self, covered: int, wanted: int) -> None:
         """Do not read again and again what does not fit."""
         self._span_records = max(1, covered) if covered < wanted else min(self._limits.records, 2 * self._span_records)
 
 
-async def _check_unchanged(store: Store, shard: int, mine: Checkpoint) -> None:
-    stored = await store.checkpoint(shard)
-    if stored.mark != mine.mark:
-        raise FencedError(
-            f"shard {shard}: expected epoch {mine.epoch} at {tuple(mine.position)}, found {stored.epoch} at {tuple(stored.position)}"
+async def start_anew(shard: int, store: Store, before: Checkpoint, begin: int = 0) -> None:
+    """Empty a shard that has lost keys, so that it is told anew from its log, which begins at offset ``begin``.
+
+    What was published is published under the same positions again, or not at all. Raises HaltError where the log's beginning is gone, and
+    FencedError unless the shard is where ``before`` says.
+    """
+    if begin > 0:
+        raise HaltError(
+            f"shard {shard}: Redis has lost some of its keys, and its log begins at offset {begin:,} by now, so that it cannot be told "
+            f"anew whole; restore a backup of Redis, or run `streamer shards rebuild {shard}` to begin with what the log still has"
         )
+    await store.reset(shard, expected=before)
 
 
-async def _patiently(call: Callable[[], Awaitable[Result]], pause: Pause) -> Result:
-    """Try a read again while the store refuses it."""
+async def _patiently(call: Callable[[], Awaitable[Result]], pause: Pause, stall: Callable[[str], None] | None = None) -> Result:
+    """Try a read again while the store refuses it; tell ``stall`` why."""
     for attempt in range(TRIES_MAX):
         try:
             return await call()
-        except StoreUnavailableError:
+        except StoreUnavailableError as error:
+            if stall is not None:
+                stall(str(error))
             if attempt == TRIES_MAX - 1:
                 raise
         await pause(RETRY_SECONDS * 2**attempt)

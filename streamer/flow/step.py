@@ -75,7 +75,8 @@ class Body(msgspec.Struct, array_like=True):
 
     ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
-    ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model.
+    ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
+    ``wakes`` are how many states and wake-ups there are.
     """
 
     log_time_ms: int = 0
@@ -89,6 +90,8 @@ class Body(msgspec.Struct, array_like=True):
     counts: dict[str, int] = {}
     sizes: list[int] = []
     models: dict[str, tuple[int, str]] = {}
+    customers: int = 0
+    wakes: int = 0
 
 
 _body_encoder = msgspec.msgpack.Encoder()
@@ -138,6 +141,7 @@ class Step:
         self._blobs: Mapping[str, bytes | None] = {}
         self._states: dict[str, State] = {}
         self._packed: dict[str, bytes] = {}
+        self._kept: dict[str, bool] = {}  # customers looked at whose state is in the store, and whether a wake-up of theirs is
         self._touched: set[str] = set()
         self._gone: set[str] = set()
         self._wakes: dict[str, int | None] = {}
@@ -168,8 +172,16 @@ class Step:
         """What has happened since ``load``."""
         for customer in list(self._states):
             self.pack(customer)
+        self._recount()
         states: dict[str, bytes | None] = {**self._packed, **dict.fromkeys(self._gone)}
         return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs)
+
+    def _recount(self) -> None:
+        """How many states and wake-ups there are once what happened is committed."""
+        kept, body = self._kept, self.body
+        body.customers += sum([customer not in kept for customer in self._packed]) - sum([customer in kept for customer in self._gone])
+        for customer, due_ms in self._wakes.items():
+            body.wakes += (due_ms is not None) - kept.get(customer, False)
 
     def pack(self, customer: str) -> None:
         """Encode the state of a customer of whom nothing more is known to come.
@@ -185,12 +197,15 @@ class Step:
         state = self._states.get(customer)
         if state is None:
             blob = self._packed.get(customer)
+            is_kept = blob is None
             if blob is None:
                 blob = self._blobs.get(customer)
                 if blob is None or customer in self._gone:
                     return None
                 self.weight += len(blob)
             state = self._states[customer] = decode_state(blob)
+            if is_kept:
+                self._kept[customer] = state.armed_ms < NEVER
             generation = self.body.generation
             if state.generation != generation and (self.previous is None or state.generation != generation - 1):
                 raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {generation}")

@@ -28,13 +28,32 @@ class Place(NamedTuple):
     ordinal: int
 
 
+class Holdings(NamedTuple):
+    """How many entries a shard has besides its checkpoint. Should the store have another number, some were lost."""
+
+    customers: int
+    wakes: int
+    documents: int
+
+
+def lost(expected: Holdings, found: Holdings) -> str:
+    """Which numbers differ, in words.
+
+    >>> lost(Holdings(2, 1_000, 1), Holdings(2, 0, 1))
+    'expected 1,000 wakes, found 0'
+    """
+    pairs = zip(Holdings._fields, expected, found, strict=True)
+    return ", ".join(f"expected {one:,} {name}, found {other:,}" for name, one, other in pairs if one != other)
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a shard's owner needs to go on.
 
     ``epoch`` rises by one at each ``acquire``; 0 means the shard was never acquired. ``head`` is the running digest over the
     outputs so far (empty before the first commit). ``body`` belongs to the segmenter; the store does not look into it. ``owner`` is drawn
-    by each ``acquire``: should the store lose one and come back older, the next has the same epoch and yet is another.
+    by each ``acquire``: should the store lose one and come back older, the next has the same epoch and yet is another. ``holds`` is what
+    the shard's other keys hold; None: nobody has said so, and it is not compared.
     """
 
     epoch: int
@@ -42,6 +61,7 @@ class Checkpoint:
     head: bytes
     body: bytes
     owner: bytes = b""
+    holds: Holdings | None = None
 
     @property
     def mark(self) -> tuple[int, bytes, Position, bytes]:
@@ -56,7 +76,8 @@ class Commit:
     The ``mark`` of ``expected`` must be that of the stored checkpoint, or nothing is written. ``position`` is above ``expected.position``.
     In ``states`` and ``wakes`` a value of None removes. ``wakes`` are UTC milliseconds. ``outbox`` is one opaque entry and the place of its
     last output, under which it is kept until it is trimmed; None when there is nothing to say. ``document`` is a name and a content without
-    which the states cannot be read; see ``get_document``.
+    which the states cannot be read; see ``get_document``. The shard's documents of the names in ``forgotten`` are removed. ``holds`` is
+    what there is after this commit.
     """
 
     expected: Checkpoint
@@ -67,11 +88,13 @@ class Commit:
     wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     outbox: tuple[Place, bytes] | None = None
     document: tuple[str, bytes] | None = None
+    forgotten: Sequence[str] = ()
+    holds: Holdings | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that holds once this commit went through."""
-        return Checkpoint(self.expected.epoch, self.position, self.head, self.body, self.expected.owner)
+        return Checkpoint(self.expected.epoch, self.position, self.head, self.body, self.expected.owner, self.holds)
 
 
 class Fetched(NamedTuple):
@@ -85,14 +108,26 @@ class Store(Protocol):
     """Keeps the shards. ``tests/contract`` holds every implementation to these promises.
 
     Errors: ``StoreUnavailableError`` (nothing was written, try again), ``CommitUnknownError`` only from
-    ``commit``, ``FencedError`` from whatever is told what to expect.
+    ``commit``, ``FencedError`` from whatever is told what to expect, ``KeysLostError`` from ``acquire``, ``commit`` and ``verify``.
     No call retries by itself. No key ever expires.
     """
 
     async def acquire(self, shard: int) -> Checkpoint:
         """Raise the epoch by one and return the checkpoint under it. From then on commits of older epochs are fenced.
 
-        After an error it may have risen all the same.
+        After an error it may have risen all the same. KeysLostError unless the shard has what its checkpoint says.
+        """
+        ...
+
+    async def verify(self, shard: int, expected: Checkpoint) -> None:
+        """FencedError unless the shard is where ``expected`` says; KeysLostError unless it has what its checkpoint says."""
+        ...
+
+    async def reset(self, shard: int, *, expected: Checkpoint | None = None) -> Checkpoint:
+        """Empty a shard, to be told anew from the beginning of its log: the checkpoint that holds then, at position (0, 0).
+
+        All or nothing. The epoch rises by one, so whoever owned the shard is fenced. FencedError, and nothing done, unless the shard is
+        where ``expected`` says (None: wherever it is). After another error it may be done all the same; once more does no harm.
         """
         ...
 
@@ -132,6 +167,15 @@ class Store(Protocol):
 
     async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         """What ``put_document`` kept, or None. With a ``shard`` what its commits kept comes first: it cannot be lost without them."""
+        ...
+
+    async def drop_document(self, name: str) -> None:
+        """Forget what ``put_document`` kept; nothing if there is nothing."""
+        ...
+
+    async def dangers(self) -> list[str]:
+        """What threatens what is kept, and how to mend it: a policy that evicts keys, a server that takes no writes. Empty when all is
+        well."""
         ...
 
     async def close(self) -> None:

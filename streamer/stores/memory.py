@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 
-from streamer.errors import FencedError
+from streamer.errors import FencedError, KeysLostError
 
-from .base import Checkpoint, Commit, Fetched, Place, Position
+from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, lost
 
 EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
 _owners = count(1)  # over all stores: a copy, too, must not draw a name again
@@ -23,6 +23,10 @@ class _Shard:
     heap: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])  # may hold entries that ``wakes`` no longer has
     outbox: list[tuple[Place, bytes]] = field(default_factory=list[tuple[Place, bytes]])
     documents: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    @property
+    def holds(self) -> Holdings:
+        return Holdings(len(self.states), len(self.wakes), len(self.documents))
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -66,8 +70,22 @@ class MemoryStore:
         """See ``Store``."""
         kept = self._shard(shard)
         old = kept.checkpoint
-        kept.checkpoint = Checkpoint(old.epoch + 1, old.position, old.head, old.body, b"%d" % next(_owners))
+        _check_whole(shard, kept)
+        kept.checkpoint = replace(old, epoch=old.epoch + 1, owner=b"%d" % next(_owners))
         return kept.checkpoint
+
+    async def verify(self, shard: int, expected: Checkpoint) -> None:
+        """See ``Store``."""
+        kept = self._shard(shard)
+        _check(shard, expected, kept.checkpoint)
+        _check_whole(shard, kept)
+
+    async def reset(self, shard: int, *, expected: Checkpoint | None = None) -> Checkpoint:
+        """See ``Store``."""
+        old = self._shard(shard).checkpoint
+        _check(shard, expected, old)
+        emptied = self._shards[shard] = _Shard(replace(EMPTY, epoch=old.epoch + 1, owner=b"%d" % next(_owners)))
+        return emptied.checkpoint
 
     async def checkpoint(self, shard: int) -> Checkpoint:
         """See ``Store``."""
@@ -90,6 +108,7 @@ class MemoryStore:
         """See ``Store``."""
         kept = self._shard(shard)
         _check(shard, commit.expected, kept.checkpoint)
+        _check_whole(shard, kept)
         for customer, state in commit.states.items():
             if state is None:
                 kept.states.pop(customer, None)
@@ -101,6 +120,8 @@ class MemoryStore:
             kept.outbox.append(commit.outbox)
         if commit.document is not None:
             kept.documents[commit.document[0]] = commit.document[1]
+        for name in commit.forgotten:
+            kept.documents.pop(name, None)
         kept.checkpoint = commit.checkpoint
 
     async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
@@ -121,8 +142,22 @@ class MemoryStore:
         own = self._shard(shard).documents.get(name) if shard is not None else None
         return self._documents.get(name) if own is None else own
 
+    async def drop_document(self, name: str) -> None:
+        """See ``Store``."""
+        self._documents.pop(name, None)
+
+    async def dangers(self) -> list[str]:
+        """See ``Store``."""
+        return []
+
     async def close(self) -> None:
         """See ``Store``."""
+
+
+def _check_whole(shard: int, kept: _Shard) -> None:
+    expected = kept.checkpoint.holds
+    if expected is not None and expected != kept.holds:
+        raise KeysLostError(f"shard {shard}: {lost(expected, kept.holds)}")
 
 
 def _check(shard: int, expected: Checkpoint | None, found: Checkpoint) -> None:

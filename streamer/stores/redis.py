@@ -1,6 +1,7 @@
 """The store in Redis (6.2 or newer) or Valkey: a fast checkpoint of the log, replaceable.
 
-All keys of a shard share a hash tag, so on a cluster a commit is one slot::
+All keys of a shard share a hash tag, so that a commit could be one slot of a cluster; but the client here speaks to one primary, and a
+Redis Cluster is refused at the start::
 
     {streamer:7}:checkpoint  STRING  epoch, position, head, body, owner
     {streamer:7}:customers   HASH    customer -> state   one HMGET and one HSET a batch, 1-2 µs a customer; cheaper in memory than a key
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 from redis.asyncio import Connection, ConnectionPool, Redis
@@ -29,9 +30,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streamer.errors import CommitUnknownError, FencedError, HaltError, SettingsError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
 
-from .base import Checkpoint, Commit, Fetched, Place, Position
+from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, lost
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 ACQUIRE_TRIES: Final = 20
@@ -46,6 +47,12 @@ class _Kept(msgspec.Struct, array_like=True):
     head: bytes = b""
     body: bytes = b""
     owner: bytes = b""
+    holds: Holdings | None = None
+    has_said: bool = False  # something was put into the outbox once: from then on its key is there, if only with nothing in it
+
+    @property
+    def at(self) -> Position:
+        return Position(self.offset, self.step)
 
 
 _encode_kept = msgspec.msgpack.Encoder().encode
@@ -80,20 +87,28 @@ class Health:
     max_bytes: int
     role: str
     appendonly: bool
+    is_cluster: bool = False
 
-    def problems(self) -> list[str]:
-        """What is wrong, and how to mend it."""
+    def dangers(self) -> list[str]:
+        """What may lose keys or refuses commits, and how to mend it."""
         found: list[str] = []
         if self.policy != "noeviction":
             found.append(
                 f"maxmemory-policy is {self.policy}: Redis may drop customers and positions; run CONFIG SET maxmemory-policy noeviction"
             )
+        if self.role != "master":
+            found.append(f"role is {self.role}: commits need the primary")
+        if self.is_cluster:
+            found.append("this is a Redis Cluster, which is not supported; use one primary, with replicas as you like")
+        return found
+
+    def problems(self) -> list[str]:
+        """What is wrong, and how to mend it."""
+        found = self.dangers()
         if tuple(int(part) for part in self.version.split(".")[:2]) < (6, 2):
             found.append(f"version {self.version} is older than 6.2")
         if self.max_bytes and self.used_bytes > 0.75 * self.max_bytes:
             found.append(f"{self.used_bytes:,} of {self.max_bytes:,} bytes are used; raise maxmemory")
-        if self.role != "master":
-            found.append(f"role is {self.role}: commits need the primary")
         return found
 
     def advice(self) -> list[str]:
@@ -124,19 +139,33 @@ class RedisStore:
         key = self._key(shard, "checkpoint")
         for _ in range(ACQUIRE_TRIES):
             async with self._transaction() as transaction:
-                raw, types = await self._watch(transaction, shard)
-                if raw is None and types != [b"none"] * len(KEPT_AS):
-                    raise HaltError(
-                        f"shard {shard}: its checkpoint is gone and its customers are not; a key was evicted or deleted. "
-                        "Restore the checkpoint, or delete the shard's other keys and it is computed anew from the log"
-                    )
+                old = _whole(shard, await self._watch(transaction, shard))
+                new = msgspec.structs.replace(old, epoch=old.epoch + 1, owner=token_bytes(8))
+                if await _harmless(transaction, [("SET", key, _encode_kept(new))]):
+                    return _checkpoint(new)
+        raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
+
+    async def verify(self, shard: int, expected: Checkpoint) -> None:
+        """See ``Store``."""
+        async with self._transaction() as transaction:
+            found = await self._watch(transaction, shard)
+            await transaction.together([("UNWATCH",)])
+        _check(shard, expected, _kept(found.raw))
+        _whole(shard, found)
+
+    async def reset(self, shard: int, *, expected: Checkpoint | None = None) -> Checkpoint:
+        """See ``Store``. A key of another type goes like ours."""
+        key = self._key(shard, "checkpoint")
+        others = [self._key(shard, name) for name in KEPT_AS]
+        for _ in range(ACQUIRE_TRIES):
+            async with self._transaction() as transaction:
+                [raw] = await transaction.watch(key, [])
                 old = _kept(raw)
-                new = _Kept(old.epoch + 1, old.offset, old.step, old.head, old.body, token_bytes(8))
-                try:
-                    if await transaction.execute([("SET", key, _encode_kept(new))]):
-                        return _checkpoint(new)
-                except CommitUnknownError as error:  # to raise the epoch twice does no harm
-                    raise StoreUnavailableError(str(error)) from None
+                if expected is not None:
+                    _check(shard, expected, old)
+                new = _Kept(old.epoch + 1, owner=token_bytes(8))
+                if await _harmless(transaction, [("UNLINK", *others), ("SET", key, _encode_kept(new))]):
+                    return _checkpoint(new)
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
 
     async def checkpoint(self, shard: int) -> Checkpoint:
@@ -184,26 +213,32 @@ class RedisStore:
         """See ``Store``."""
         key, expected = self._key(shard, "checkpoint"), commit.expected
         assert commit.position > expected.position, f"{commit.position} is not above {expected.position}"
-        commands = self._commands(shard, commit)
         async with self._transaction() as transaction:
-            raw, _ = await self._watch(transaction, shard)
-            _check(shard, expected, _kept(raw))
+            found = await self._watch(transaction, shard)
+            kept = _kept(found.raw)
+            _check(shard, expected, kept)
+            _whole(shard, found)
+            commands = self._commands(shard, commit, has_said=kept.has_said or commit.outbox is not None)
             if not await transaction.execute(commands):
                 _fenced(shard, expected, _kept(await self._call("GET", key)))
 
-    async def _watch(self, transaction: _Transaction, shard: int) -> tuple[bytes | None, list[bytes]]:
-        """Watch the checkpoint; return it and the types of the shard's other keys, which must be ours.
+    async def _watch(self, transaction: _Transaction, shard: int) -> _Found:
+        """Watch the checkpoint; return it and what there is of the shard's other keys, which must be of our types.
 
         A command on a key of another type fails inside EXEC, where what stands before and behind it is written all the same.
         """
-        keys = [self._key(shard, name) for name in KEPT_AS]
-        raw, *types = await transaction.watch(self._key(shard, "checkpoint"), [("TYPE", key) for key in keys])
-        for key, found, expected in zip(keys, types, KEPT_AS.values(), strict=True):
+        keys = {name: self._key(shard, name) for name in KEPT_AS}
+        questions = [("TYPE", key) for key in keys.values()]
+        questions += [("HLEN", keys["customers"]), ("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
+        raw, *answers = await transaction.watch(self._key(shard, "checkpoint"), questions)
+        types = answers[: len(keys)]
+        for key, found, expected in zip(keys.values(), types, KEPT_AS.values(), strict=True):
             if found not in (b"none", expected):
                 raise HaltError(f"{key}: expected a {expected.decode()}, found a {found.decode()}; something else writes under our names")
-        return raw, types
+        there = dict(zip(keys, types, strict=True))
+        return _Found(raw, Holdings(*answers[len(keys) :]), there["outbox"] != b"none", set(types) != {b"none"})
 
-    def _commands(self, shard: int, commit: Commit) -> list[tuple[Any, ...]]:
+    def _commands(self, shard: int, commit: Commit, *, has_said: bool) -> list[tuple[Any, ...]]:
         """Everything one commit writes; the checkpoint last."""
         commands: list[tuple[Any, ...]] = []
         kept = [part for customer, state in commit.states.items() if state is not None for part in (customer, state)]
@@ -223,7 +258,9 @@ class RedisStore:
             commands.append(("XADD", self._key(shard, "outbox"), _name(place), "o", entry))
         if commit.document is not None:
             commands.append(("HSET", self._key(shard, "documents"), *commit.document))
-        new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body, commit.expected.owner)
+        if commit.forgotten:
+            commands.append(("HDEL", self._key(shard, "documents"), *commit.forgotten))
+        new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body, commit.expected.owner, commit.holds, has_said)
         commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
         return commands
 
@@ -263,7 +300,15 @@ class RedisStore:
                 return own
         return await self._call("GET", f"{self._namespace}:document:{name}")
 
+    async def drop_document(self, name: str) -> None:
+        """See ``Store``."""
+        await self._call("DEL", f"{self._namespace}:document:{name}")
+
     # operation
+
+    async def dangers(self) -> list[str]:
+        """See ``Store``."""
+        return (await self.health()).dangers()
 
     async def health(self) -> Health:
         """What the server says of itself."""
@@ -277,6 +322,7 @@ class RedisStore:
             int(info.get("maxmemory", 0)),
             str(info.get("role", "unknown")),
             str(info.get("aof_enabled", "0")) == "1",
+            str(info.get("redis_mode", "standalone")) == "cluster",
         )
 
     async def memory_bytes(self, shards: int) -> int:
@@ -322,18 +368,32 @@ class _Transaction:
 
     async def together(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Commands in one round trip."""
-        try:
-            await self._open.send_packed_command(self._open.pack_commands(commands), check_health=False)
-            replies = [await self._open.read_response() for _ in commands]
-        except (RedisError, OSError) as error:
-            _refused(error)
+        replies = await self._answers(commands)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                _refused(reply)
         self._clean = True
         return replies
 
+    async def _answers(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        try:
+            await self._open.send_packed_command(self._open.pack_commands(commands), check_health=False)
+            return [await self._answer() for _ in commands]
+        except (RedisError, OSError) as error:
+            _refused(error)
+
+    async def _answer(self) -> Any:
+        try:
+            return await self._open.read_response()
+        except ResponseError as error:
+            return error
+
     async def watch(self, key: str, questions: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Begin: the value of the watched key, and the answers to ``questions``, in one round trip."""
-        replies = await self.together([("WATCH", key), ("GET", key), *questions])
-        self._clean = False
+        """Begin: the value of the watched key, and the answers to ``questions``, in one round trip. An answer may be a refusal."""
+        replies = await self._answers([("WATCH", key), ("GET", key), *questions])
+        for reply in replies[:2]:
+            if isinstance(reply, ResponseError):
+                _refused(reply)
         return replies[1:]
 
     async def execute(self, commands: Sequence[tuple[Any, ...]]) -> bool:
@@ -362,12 +422,43 @@ class _Transaction:
         return result is not None
 
 
+class _Found(NamedTuple):
+    """What there is of a shard: its checkpoint, the numbers of its entries, whether there is an outbox, and anything but a checkpoint."""
+
+    raw: bytes | None
+    holds: Holdings
+    has_outbox: bool
+    has_keys: bool
+
+
+def _whole(shard: int, found: _Found) -> _Kept:
+    """The checkpoint; KeysLostError unless there is everything that it says."""
+    kept = _kept(found.raw)
+    if found.raw is None and found.has_keys:
+        what = "its checkpoint is gone and its other keys are not"
+    elif kept.holds is not None and kept.holds != found.holds:
+        what = lost(kept.holds, found.holds)
+    elif kept.has_said and not found.has_outbox:
+        what = "its outbox is gone"
+    else:
+        return kept
+    raise KeysLostError(f"shard {shard}: {what}; keys were evicted or deleted")
+
+
+async def _harmless(transaction: _Transaction, commands: Sequence[tuple[Any, ...]]) -> bool:
+    """Execute what may be done twice: a lost reply is nothing but a store to ask again."""
+    try:
+        return await transaction.execute(commands)
+    except CommitUnknownError as error:
+        raise StoreUnavailableError(str(error)) from None
+
+
 def _kept(raw: bytes | None) -> _Kept:
     return _decode_kept(raw) if raw else _Kept()
 
 
 def _checkpoint(kept: _Kept) -> Checkpoint:
-    return Checkpoint(kept.epoch, Position(kept.offset, kept.step), kept.head, kept.body, kept.owner)
+    return Checkpoint(kept.epoch, kept.at, kept.head, kept.body, kept.owner, kept.holds)
 
 
 def _name(place: Place) -> str:
@@ -393,7 +484,7 @@ def _check(shard: int, expected: Checkpoint, found: _Kept) -> None:
 
 def _fenced(shard: int, expected: Checkpoint, found: _Kept) -> NoReturn:
     raise FencedError(
-        f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {(found.offset, found.step)}"
+        f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.at)}"
     )
 
 

@@ -23,10 +23,10 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from mode import Service
 
-from streamer.errors import FencedError, HaltError, StoreError, StoreUnavailableError, StreamerError, place_of
+from streamer.errors import FencedError, HaltError, KeysLostError, StoreError, StoreUnavailableError, StreamerError, place_of
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.same_log import check_reach
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Limits, Plans, Shard, start_anew
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
@@ -42,6 +42,7 @@ log: Any = structlog.get_logger("streamer.segmenter")
 POLL_MS: Final = 50
 MAINTAIN_SECONDS: Final = 0.25
 GROUP_COMMIT_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0  # between two looks at how Redis is set
 WAIT_FENCED_SECONDS: Final = 5.0  # a zombie learns within two heartbeats that its shards are somebody else's
 WAIT_STORE_SECONDS: Final = 1.0
 FETCH_AGAIN_SECONDS: Final = 1.0
@@ -94,6 +95,8 @@ class Segmenter(Service):
         self._wake_relay = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._last_group_commit = 0.0
+        self._last_look = 0.0
+        self._dangers: list[str] = []
         self._stopping = False
         self._dealt = False
         self._acquiring = asyncio.Semaphore(ACQUIRE_AT_ONCE)
@@ -233,6 +236,9 @@ class Segmenter(Service):
         except FencedError as error:
             self.metrics.fenced.inc()
             self._let_go(owned, "waiting", str(error), WAIT_FENCED_SECONDS)
+        except KeysLostError as error:
+            why = str(error)
+            await self._guarded(owned, lambda: self._tell_anew(owned, why))  # one level deep: a reset finds nothing lost
         except HaltError as error:
             self._halt(owned, str(error))
         except StoreUnavailableError as error:
@@ -256,6 +262,16 @@ class Segmenter(Service):
         log.error("shard halted", action="halt", shard=owned.partition.partition, why=why)
         self.alerts.say("halted", why, shard=owned.partition.partition)
         self._let_go(owned, "halted", why, 0)
+
+    async def _tell_anew(self, owned: Owned, why: str) -> None:
+        """Redis has lost keys of a shard: empty it and begin again at the beginning of the log, where that is still there."""
+        assert self._consumer is not None
+        number, shard = owned.partition.partition, owned.shard
+        before = shard.checkpoint if shard is not None else await self._store.checkpoint(number)
+        begins = await self._consumer.beginning_offsets([owned.partition])
+        await start_anew(number, self._store, before, begins[owned.partition])
+        self.alerts.say("keys_lost", f"{why}; the shard is told anew from the log", shard=number)
+        self._let_go(owned, "waiting", f"{why}; it is told anew from the log", 0)
 
     def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:
         """Drop everything held of a shard; its truth is in the store."""
@@ -382,7 +398,17 @@ class Segmenter(Service):
                 raise HaltError("the Kafka producer gave up and can publish nothing any more; start the worker again")
             for owned in list(self.owned.values()):
                 await self._maintain_one(owned)
+            if time() - self._last_look >= LOOK_SECONDS:
+                self._last_look = time()
+                self._spawn(self._look_at_store())
             await self._commit_group()
+
+    async def _look_at_store(self) -> None:
+        """What was right at the start may be changed under a running worker: an eviction policy above all."""
+        with suppress(StoreError):  # that it is away is noticed elsewhere
+            self._dangers = await self._store.dangers()
+        for danger in self._dangers:
+            self.alerts.say("redis", danger)
 
     async def _maintain_one(self, owned: Owned) -> None:
         now = time()
@@ -457,10 +483,18 @@ class Segmenter(Service):
         """Why this worker is not ready; nothing when it is."""
         if self._consumer is None or not self._dealt:
             return ["the shards are not dealt out yet"]
-        return [
+        found = [
             f"shard {owned.partition.partition} is {owned.state}: {owned.why or 'not acquired yet'}"
             for owned in self.owned.values()
             if owned.state != "owned"
+        ]
+        return found + self._stalled() + [f"Redis: {danger}" for danger in self._dangers]
+
+    def _stalled(self) -> list[str]:
+        """Shards of which the store takes nothing just now; given up after a while, they are waiting."""
+        owned = [(owned.partition.partition, owned.shard) for owned in self.owned.values()]
+        return [
+            f"shard {number}: no commit goes through: {shard.stalled}" for number, shard in owned if shard is not None and shard.stalled
         ]
 
 

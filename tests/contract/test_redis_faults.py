@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from streamer.errors import CommitUnknownError, FencedError, HaltError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, StoreUnavailableError
 from streamer.flow.shard import Plans, Shard
 from streamer.flow.step import Rules
 from streamer.local.redis import RedisServer
@@ -197,6 +197,29 @@ async def test_a_checkpoint_that_is_gone_alone_halts(store: Store, admin: Redis,
     for name in ("customers", "wakes", "outbox", "documents"):
         admin.delete(f"{{{namespace}:0}}:{name}")
     assert (await store.acquire(0)).position == Position(0, 0)
+
+
+async def test_an_outbox_that_is_gone_is_noticed_though_it_was_empty(store: Store, admin: Redis, namespace: str) -> None:
+    """Trimmed to nothing its key is still there: without it nobody knows whether something was waiting in it."""
+    await store.commit(0, next_commit(await store.acquire(0), **FULL))
+    await store.trim(0, upto=Place(9, 9))
+    now = await store.checkpoint(0)
+    await store.verify(0, now)
+    assert admin.delete(f"{{{namespace}:0}}:outbox") == 1
+    for call in (lambda: store.verify(0, now), lambda: store.commit(0, next_commit(now)), lambda: store.acquire(0)):
+        with pytest.raises(KeysLostError, match="its outbox is gone"):
+            await call()
+
+
+async def test_an_eviction_policy_is_a_danger(store: RedisStore, admin: Redis) -> None:
+    """It is looked at while the worker runs, too."""
+    assert await store.dangers() == []
+    admin.config_set("maxmemory-policy", "allkeys-random")
+    try:
+        [danger] = await store.dangers()
+        assert "CONFIG SET maxmemory-policy noeviction" in danger
+    finally:
+        admin.config_set("maxmemory-policy", "noeviction")
 
 
 async def test_an_owner_of_a_lost_time_is_fenced(store: Store, admin: Redis, namespace: str) -> None:

@@ -1,4 +1,5 @@
 """A Redis and a Kafka that fail in every way they can, at every await, as a seed decides."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -58,13 +59,31 @@ class Faults:
         return True
 
 
+class LossyStore(MemoryStore):
+    """A store in memory of which single entries can be lost."""
+
+    @classmethod
+    def of(cls, store: MemoryStore) -> LossyStore:
+        found = cls()
+        found._shards, found._documents = (copied := store.copy())._shards, copied._documents
+        return found
+
+    def lose(self, shard: int, what: str, most: int) -> int:
+        """Drop at most so many entries behind everybody's back; how many."""
+        kept: dict[str, object] = getattr(self._shard(shard), what)
+        gone = sorted(kept)[:most]
+        for name in gone:
+            del kept[name]
+        return len(gone)
+
+
 class Redis:
     """One server for all workers: what it holds, and what it held before."""
 
     def __init__(self, faults: Faults, loop: Loop) -> None:
         self.faults = faults
         self.loop = loop
-        self.store = MemoryStore()
+        self.store: LossyStore = LossyStore()
         self.commits = 0
         self.server = 0  # a packet on its way to one does not arrive at the next
         self._snapshots: deque[Snapshot] = deque(maxlen=SNAPSHOTS)
@@ -83,17 +102,29 @@ class Redis:
             self.server += 1
             self.faults.happened["failover"] += 1
             self.faults.happened["commits lost"] += self.commits - kept.commits
-            self.store, self.commits = kept.store.copy(), kept.commits
+            self.store, self.commits = LossyStore.of(kept.store), kept.commits
+
+    def is_whole(self, shard: int) -> bool:
+        """Whether the shard has what its checkpoint says."""
+        kept = self.store._shard(shard)
+        return kept.checkpoint.holds in (None, kept.holds)
 
     def checkpoint(self, shard: int) -> Checkpoint:
         """As it stands, seen from outside the story."""
         return now(self.store.checkpoint(shard))
 
+    def lose_keys(self, shard: int) -> None:
+        """An eviction policy, or somebody with DEL: some of a shard's entries are gone, and the rest is as it was."""
+        what = self.faults.random.choice(("states", "states", "wakes", "wakes", "documents"))
+        if self.store.lose(shard, what, self.faults.random.choice((1, 3, 1_000))):
+            self.faults.happened[f"{what} lost"] += 1
+            self.written()
+
     def empty(self) -> None:
         """Somebody typed FLUSHALL."""
         self.faults.happened["emptied"] += 1
         self.server += 1
-        self.store, self.commits = MemoryStore(), 0
+        self.store, self.commits = LossyStore(), 0
         self._snapshots.clear()
         self.written()
 
@@ -120,6 +151,12 @@ class FaultyStore:
         if self._faults.hit("acquired, reply lost"):
             raise StoreUnavailableError("the reply was lost")
         return found
+
+    async def verify(self, shard: int, expected: Checkpoint) -> None:
+        await self._call("verify", lambda store: store.verify(shard, expected))
+
+    async def reset(self, shard: int, *, expected: Checkpoint | None = None) -> Checkpoint:
+        return await self._call("reset", lambda store: store.reset(shard, expected=expected), writes=True)
 
     async def checkpoint(self, shard: int) -> Checkpoint:
         return await self._call("checkpoint", lambda store: store.checkpoint(shard))
@@ -178,6 +215,12 @@ class FaultyStore:
 
     async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         return await self._call("get", lambda store: store.get_document(name, shard=shard))
+
+    async def drop_document(self, name: str) -> None:
+        await self._call("drop", lambda store: store.drop_document(name), writes=True)
+
+    async def dangers(self) -> list[str]:
+        return []
 
     async def close(self) -> None:
         return None

@@ -21,7 +21,9 @@ from .world import FATAL_PLACES, WORLD_FAULTS, World
 SEEDS = int(os.environ.get("STREAMER_TEST_SEEDS", "60"))
 HAPPENS = {
     *CALL_FAULTS,
-    *WORLD_FAULTS,
+    *(WORLD_FAULTS.keys() - {"keys lost"}),
+    *(f"{what} lost" for what in ("states", "wakes", "documents")),
+    "told anew",
     *FATAL_PLACES.values(),
     *(f"{kind} written" for kind in ("event", "late", "duplicate", "wrong shard", "damaged", "definitions", "erase")),
     "marker written",

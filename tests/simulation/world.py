@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from streamer.errors import FencedError, StoreError
+from streamer.errors import FencedError, KeysLostError, StoreError
 from streamer.flow.relay import Relay
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Limits, Plans, Shard, start_anew
 from streamer.flow.step import Rules
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS
@@ -25,7 +25,14 @@ PROBE_MS: Final = 2_000
 TICK_MS: Final = 1_000
 SETTLE_STEPS: Final = 40_000
 LENGTH: Final = 90
-WORLD_FAULTS: Final = {"worker killed": 0.003, "worker frozen": 0.004, "rebalance": 0.004, "failover": 0.003, "emptied": 0.0004}
+WORLD_FAULTS: Final = {
+    "worker killed": 0.003,
+    "worker frozen": 0.004,
+    "rebalance": 0.004,
+    "failover": 0.003,
+    "emptied": 0.0004,
+    "keys lost": 0.001,
+}
 WRITTEN_PLACES: Final = {"commit applied": 1, "acquire done": 1, "trim done": 1, "put done": 20}  # documents are rare, so more of them
 FATAL_PLACES: Final = {"acknowledged": "killed between publish and trim", "commit applied": "killed before the reply"}
 
@@ -64,7 +71,7 @@ class Owner:
     async def _run(self) -> None:
         while self.is_assigned:
             try:
-                await self._own()
+                await self._own_or_reset()
             except FencedError:
                 self.shard = self.relay = None
                 await Halt("fenced", 5)
@@ -72,6 +79,15 @@ class Owner:
                 self.shard = self.relay = None
                 await Halt("waiting", 1)
         self.is_ended = True
+
+    async def _own_or_reset(self) -> None:
+        try:
+            await self._own()
+        except KeysLostError:
+            before = self.shard.checkpoint if self.shard is not None else await self.world.store.checkpoint(self.number)
+            self.shard = self.relay = None
+            await start_anew(self.number, self.world.store, before)
+            self.world.faults.happened["told anew"] += 1
 
     async def _own(self) -> None:
         world, random = self.world, self.world.loop.random
@@ -212,7 +228,9 @@ class World:
         if owner is None or owner.shard is None or owner.relay is None or owner.relay.backlog:
             return False
         stored = self.redis.checkpoint(number)
-        return owner.shard.checkpoint == stored and stored.position == (self.log.read_end(EVENTS, number), 0)
+        return (
+            self.redis.is_whole(number) and owner.shard.checkpoint == stored and stored.position == (self.log.read_end(EVENTS, number), 0)
+        )
 
     def _where(self) -> str:
         ends = [self.log.read_end(EVENTS, shard) for shard in range(SHARDS)]
@@ -234,6 +252,8 @@ class World:
             self.redis.fail_over(random.randrange(0, 25))
         elif kind == "emptied":
             self.redis.empty()
+        elif kind == "keys lost":
+            self.redis.lose_keys(random.randrange(SHARDS))
         elif kind == "rebalance":
             self._rebalance()
         elif kind == "worker killed":
@@ -242,7 +262,7 @@ class World:
             worker.frozen_until_ms = self.loop.now_ms + random.choice((100, 8_000, 60_000))
             if random.random() < 0.7:  # longer than the session: its shards go to others while it believes that they are its own
                 self._rebalance(without=worker)
-        self.faults.happened[kind] += kind not in ("failover", "emptied")
+        self.faults.happened[kind] += kind not in ("failover", "emptied", "keys lost")
 
     def _kill_at_worst(self, task: Task) -> None:
         if self.loop.random.random() < self._lost_at_once * WRITTEN_PLACES.get(task.place, 0):
