@@ -17,7 +17,7 @@ from streamer.flow.scoring import Scoring
 from streamer.flow.shard import Plans
 from streamer.flow.step import Rules, decode_body
 from streamer.segments import scored
-from streamer.segments.change import Clause, Reasons
+from streamer.segments.change import Reasons
 from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
@@ -25,7 +25,6 @@ from streamer.segments.plan import Plan, warming_leaves
 from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import connect
-from streamer.values import time_text
 from streamer.wire import shard_of
 
 from . import EXIT_CODES
@@ -45,6 +44,7 @@ from .arrivals import (
 )
 from .names import misheard
 from .say import say, say_json
+from .told import lines
 
 
 def register(app: typer.Typer) -> None:
@@ -66,9 +66,13 @@ def explain_customer(
     sort: Sorted = False,
     until: Until = None,
     lateness: Lateness = "24h",
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="all segments, also the many that nothing but an event would change")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them")] = False,
 ) -> None:
     """Why a customer is in a segment, or what is missing, and when that turns if nothing happens.
+
+    First the segments they are in, then those that time alone will change and those whose way in is barred, then the rest. Each clause
+    says yes or no and its value; where a value was cut, capped ("3 or more") or folded it says so.
 
     Asks Redis, where workers keep what they know (see `streamer config`); with --events it replays files instead and needs no server. The
     options below --events are those of `streamer replay` and mean something only with it.
@@ -97,7 +101,8 @@ def explain_customer(
         for item in found:
             say_json(item)
     else:
-        _print(customer, found, now)
+        for line in lines(customer, found, now, whole=whole):
+            say(line)
 
 
 async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanation], int]:
@@ -147,30 +152,6 @@ def _explained(
     if state is None:
         raise SettingsError(f"nothing is known of the customer {customer!r}")
     return explain(plan, state, now, warming, reasons)
-
-
-def _print(customer: str, found: list[Explanation], now: int) -> None:
-    say(f"{customer} at {time_text(now)}")
-    for item in sorted(found, key=lambda item: not item.inside):
-        word = "in    " if item.inside else "not in"
-        flip = "" if item.flips_at is None else f"; {'leaves' if item.inside else 'enters'} {item.flips_at} if nothing happens"
-        say()
-        say(f"{word} {item.segment}{f' since {item.since}' if item.inside else ''}{flip}")
-        say(f"       {item.purpose}")
-        if item.of_exit:
-            say("       stays until its exit holds:")
-        for clause in item.because:
-            say(f"       {_clause(clause)}")
-        if item.note:
-            say(f"       {item.note}")
-
-
-def _clause(clause: Clause) -> str:
-    marks = " (warming: has not seen its whole window yet)" if clause.warming else ""
-    marks += f" (approximate: up to {clause.approximate:g} events)" if clause.approximate else ""
-    value = "nothing" if clause.value is None else clause.value
-    why = f" (associated with {'; '.join(clause.reasons)})" if clause.reasons else ""
-    return f"{'yes' if clause.holds else 'no ':<3} {clause.clause}: {value}{marks}{why}"
 
 
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")]) -> None:

@@ -152,7 +152,7 @@ class Builder(Needs):
     def _count(self, text: str, events: Events, within_ms: int, op: str, right: int) -> Leaf:
         """``>=`` and its kin fall exactly when the k-th newest time leaves the window; others look at each expiry."""
         slot, keep = self._newest_slot(events)
-        reading = replace(leaves.count_in(keep, within_ms), slots=(slot,), show=lambda found: found if found < keep else f"{found} or more")
+        reading = replace(leaves.count_in(keep, within_ms), slots=(slot,))
         leaf = leaves.count_leaf(text, reading, op, right)
         leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
@@ -221,9 +221,7 @@ class Builder(Needs):
                 memory = self._pairs_memory(events, (), Window(within_ms=each_ms * periods))
                 return self._over(memory, lambda _: leaves.active_reading(each_ms, periods))
             case tree.Aggregate(name="distinct", window=window):
-                labels = leaves.labels_reading("distinct", window, self._zone_of)
-                plain = leaves.distinct_reading(window, self._zone_of) if not window.before_ms else labels
-                return self._over(self._distinct_memory(node, 1), lambda _: plain)
+                return self._over(self._distinct_memory(node, 1), lambda spec: self._distinct_reading(window, spec))
             case tree.Aggregate(name=name, window=window):
                 return self._over(self._number_memory(node), lambda spec: self._number_reading(name, window, spec))
             case tree.Age(of=of):
@@ -250,6 +248,11 @@ class Builder(Needs):
         if window.this is not None:
             return replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,))
         return replace(leaves.count_in(keep, window.within_ms), slots=(slot,))
+
+    def _distinct_reading(self, window: Window, spec: Spec) -> Reading:
+        if isinstance(spec, memories.Distinct):
+            return leaves.distinct_reading(window, self._zone_of, spec.keep)
+        return leaves.labels_reading("distinct", window, self._zone_of)
 
     def _number_reading(self, name: str, window: Window, spec: Spec) -> Reading:
         match spec:

@@ -23,6 +23,8 @@ from .tree import Condition
 
 ENTERED: Final = "segment.entered"
 EXITED: Final = "segment.exited"
+TEXT_SHOWN: Final = 100  # characters of a value that a change carries
+ITEMS_SHOWN: Final = 10
 
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -32,7 +34,8 @@ class Clause(msgspec.Struct, omit_defaults=True):
     """One atom of the condition that decided, with its value at that moment.
 
     ``warming``: it looks further back than what has been seen since it was defined. ``approximate``: the answer was folded; how many
-    events it may be off. ``reasons``: of a score, what moved it most, in words.
+    events it may be off. ``cut``: only the beginning of the value is here, the clause looked at all of it. ``reasons``: of a score, what
+    moved it most, in words.
     """
 
     clause: str
@@ -40,6 +43,7 @@ class Clause(msgspec.Struct, omit_defaults=True):
     value: Json
     warming: bool = False
     approximate: float | None = None
+    cut: bool = False
     reasons: list[str] = []
 
 
@@ -158,13 +162,16 @@ def _reason_of_leaf(leaf: Leaf, model: str | None) -> Tell:
         data = leaf.data(state)
         error = None if is_exact else approximate(data, now, state)
         moved = lens.reasons(state, model, now) if lens.reasons is not None and model is not None else []
-        found[text] = Clause(text, truth, _plain(value(data, now, state)), text in lens.warming, error, moved)
+        shown, cut = _shown(value(data, now, state))
+        found[text] = Clause(text, truth, shown, text in lens.warming, error, cut, moved)
 
     return tell
 
 
-def _plain(value: Any) -> Json:
-    """A value short enough for a message."""
-    if isinstance(value, str) and len(value) > 100:
-        return value[:99] + "…"
-    return value[:10] if isinstance(value, list) else value
+def _shown(value: Any) -> tuple[Json, bool]:
+    """A value short enough for a message, and whether it was cut for that."""
+    if isinstance(value, str) and len(value) > TEXT_SHOWN:
+        return value[: TEXT_SHOWN - 1] + "…", True
+    if isinstance(value, list) and len(value) > ITEMS_SHOWN:
+        return value[:ITEMS_SHOWN], True
+    return value, False

@@ -16,8 +16,10 @@ from .tree import Condition
 class Explanation(msgspec.Struct, omit_defaults=True):
     """One customer and one segment.
 
-    ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn. ``of_exit``: they are those of the
-    segment's exit, whose being false is what holds them there. ``since``: of the newest change.
+    ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn, or those that hold where the way
+    in is barred by something else. ``barred``: outside, the clauses of an ``exit`` that holds; nobody enters before it does not.
+    ``of_exit``: inside, they are those of the segment's exit, whose being false is what holds them there. ``since``: of the newest change.
+    ``flips_at``: when that turns if nothing happens; ``no_flip_until``: none is known, and that is how far was looked.
     """
 
     segment: str
@@ -26,29 +28,35 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     because: list[Clause]
     since: str | None = None
     flips_at: str | None = None
+    no_flip_until: str | None = None
     note: str | None = None
+    barred: list[Clause] = []
     of_exit: bool = False
 
 
 def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
     """All segments by name, as things stand at ``now`` (not before the state's last event)."""
-    flips = next_flips(plan, state, now)
+    ahead = next_flips(plan, state, now)
+    until = None if ahead.until_ms is None else time_text(ahead.until_ms)
     state = decode_state(encode_state(state))
     plan.settle(state, now)
     found: list[Explanation] = []
     for rule in sorted(plan.rules, key=lambda rule: rule.name):
         entry = state.members.get(rule.number)
         inside = entry is not None and entry[0] % 2 == 1
-        flip = flips.get(rule.name)
+        flip = ahead.flips.get(rule.name)
+        bar = _bar(rule, state, now) if not inside else None
         found.append(
             Explanation(
                 rule.name,
                 rule.segment.purpose,
                 inside,
                 because(plan, _deciding(rule, inside), state, now, warming, reasons),
-                time_text(entry[1]) if entry is not None else None,
-                time_text(flip.at_ms) if flip is not None else None,
-                _note(rule, state, now),
+                since=time_text(entry[1]) if entry is not None else None,
+                flips_at=time_text(flip.at_ms) if flip is not None else None,
+                no_flip_until=until if flip is None else None,
+                note=_note(rule, state, now),
+                barred=because(plan, bar, state, now, warming, reasons) if bar is not None else [],
                 of_exit=inside and rule.segment.exit is not None,
             )
         )
@@ -57,6 +65,13 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
 
 def _deciding(rule: Rule, inside: bool) -> Condition:
     return rule.segment.exit if inside and rule.segment.exit is not None else rule.segment.when
+
+
+def _bar(rule: Rule, state: State, now: int) -> Condition | None:
+    """The exit, where it holds and somebody wrote it: that of a score's hysteresis says nothing that ``when`` does not."""
+    if rule.exit is None or "exit" not in rule.segment.source or not rule.exit(state, now):
+        return None
+    return rule.segment.exit
 
 
 def _note(rule: Rule, state: State, now: int) -> str | None:

@@ -104,8 +104,15 @@ class Flip(NamedTuple):
     enters: bool
 
 
-def next_flips(plan: Plan, state: State, after_ms: int) -> dict[str, Flip]:
-    """The next flip of every segment that has one after ``after_ms``, if nothing happens. ``state`` is not changed.
+class Ahead(NamedTuple):
+    """The next flip of each segment that has one, by name. ``until_ms``: so far was looked, where that is not for ever."""
+
+    flips: dict[str, Flip]
+    until_ms: int | None
+
+
+def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
+    """What the memberships do after ``after_ms`` if nothing happens. ``state`` is not changed.
 
     Exact, since it is the same judgement run ahead; looks ``STEPS_MAX`` moments far.
     """
@@ -119,4 +126,4 @@ def next_flips(plan: Plan, state: State, after_ms: int) -> dict[str, Flip]:
         for rule in wake(plan, ahead, moment):
             found.setdefault(rule.name, Flip(moment, ahead.members[rule.number][0] % 2 == 1))
         moment = ahead.armed_ms
-    return found
+    return Ahead(found, moment if moment < NEVER else None)

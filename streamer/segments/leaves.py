@@ -162,6 +162,11 @@ def newest_after(keep: int) -> Callable[[Data, int], int]:
     return lambda data, moment: len(data) - bisect_right(data, moment) if data is not None else 0
 
 
+def up_to(keep: int) -> Callable[[Json], Json]:
+    """How a number is shown of which no more than ``keep`` was counted."""
+    return lambda found: found if found < keep else f"{found} or more"
+
+
 def count_in(keep: int, within_ms: int) -> Reading:
     """How many times lie in the window, up to ``keep``."""
     after = newest_after(keep)
@@ -171,7 +176,7 @@ def count_in(keep: int, within_ms: int) -> Reading:
             if t is not None and t + within_ms > now:
                 yield t + within_ms
 
-    return Reading(lambda data, now, state: after(data, now - within_ms), changes=expiries, span_ms=within_ms)
+    return Reading(lambda data, now, state: after(data, now - within_ms), changes=expiries, span_ms=within_ms, show=up_to(keep))
 
 
 def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> Reading:
@@ -185,7 +190,7 @@ def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> Reading:
         if data is not None and read(data, now, state):
             yield calendar.current_period(now, zone_of(state), period)[1]
 
-    return Reading(read, changes=ends, zoned=True, span_ms=calendar.PERIOD_MS_MAX[period])
+    return Reading(read, changes=ends, zoned=True, span_ms=calendar.PERIOD_MS_MAX[period], show=up_to(keep))
 
 
 # windows over pairs ---------------------------------------------------------------------------------------------------
@@ -352,10 +357,10 @@ def distinct_at_least(n: int, within_ms: int) -> tuple[Truth, Due]:
     return (lambda data, now, state: nth(data) > now - within_ms), due
 
 
-def distinct_reading(window: Window, zone_of: ZoneOf) -> Reading:
-    """How many values of a ``Distinct`` memory are newest inside the window."""
+def distinct_reading(window: Window, zone_of: ZoneOf, keep: int) -> Reading:
+    """How many values of a ``Distinct`` memory of the ``keep`` newest are inside the window."""
     if window.ever:
-        return Reading(lambda data, now, state: len(data) if data is not None else 0, span_ms=0)
+        return Reading(lambda data, now, state: len(data) if data is not None else 0, span_ms=0, show=up_to(keep))
     edges = bounds(window, zone_of)
 
     def read(data: Data, now: int, state: State) -> Json:
@@ -371,7 +376,7 @@ def distinct_reading(window: Window, zone_of: ZoneOf) -> Reading:
             if t + window.within_ms > now:
                 yield t + window.within_ms
 
-    return Reading(read, changes=changes, zoned=window.this is not None, span_ms=span_of(window))
+    return Reading(read, changes=changes, zoned=window.this is not None, span_ms=span_of(window), show=up_to(keep))
 
 
 def first_of(found: dict[str, tuple[int, int]]) -> Json:

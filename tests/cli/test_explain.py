@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from streamer.flow.step import Rules
 from streamer.segments.definitions import load_definitions
 from streamer.stores.redis import connect
 from streamer.wire import TICK, LogRecord, definitions_control, shard_of
-from tests.cli.conftest import DATA, EVENTS, Run, ndjson
+from tests.cli.conftest import DATA, EVENTS, Run, event, ndjson
 
 if TYPE_CHECKING:
     from streamer.local.redis import RedisServer
@@ -54,6 +55,100 @@ def test_the_same_for_machines(run: Run, events: Path, segments: Path) -> None:
         "because": [{"clause": 'since(last("*")) >= "7d"', "holds": False, "value": "1h30m"}],
         "flips_at": "2026-01-08T10:30:00.000Z",
     }
+
+
+README = """
+segments:
+  cart_left:
+    for: Left a cart half an hour ago and has not bought; send one reminder, and none again for a day.
+    when: idle("*") >= "30m" and last("Product Added") > last("Order Completed")
+    exit: since(last("Product Added")) >= "3d" or did("Order Completed", within="1h")
+    cooldown: 1d
+"""
+
+
+@pytest.mark.parametrize(
+    ("until", "says"),
+    [
+        (
+            "4d",
+            [
+                'yes since(last("*")) >= "30m": 4d',
+                'yes last("Product Added") > last("Order Completed"): 2026-03-01T10:00:00.000Z',
+                "its exit holds, and nobody enters while it does:",
+                'yes since(last("Product Added")) >= "3d": 4d',
+            ],
+        ),
+        ("3d1h", ["its exit holds, and nobody enters while it does:", "cannot enter again before 2026-03-05T10:00:00.000Z"]),
+        ("1h", ["stays until its exit holds:", 'no  since(last("Product Added")) >= "3d": 1h']),
+    ],
+)
+def test_what_bars_the_way_in_is_said(run: Run, tmp_path: Path, until: str, says: list[str]) -> None:
+    """ "Not in, and all clauses yes" is no reason: an exit that holds keeps everybody out."""
+    segments = tmp_path / "readme.yaml"
+    segments.write_text(README, encoding="utf-8")
+    cart = event("c-17", "Product Added", "2026-03-01T10:00:00Z", properties={"price": 20})
+    told = run("explain", "c-17", "--events", "-", "--segments", segments, "--until", until, stdin=ndjson([cart]))
+    assert told.code == 0
+    assert [line for line in says if line not in told.out] == []
+
+
+def test_an_exit_that_holds_is_said_also_where_clauses_are_missing(run: Run, tmp_path: Path) -> None:
+    """Both must turn before they enter."""
+    segments = tmp_path / "a.yaml"
+    segments.write_text('segments: {a: {for: x, when: did("B"), exit: did("A")}}', encoding="utf-8")
+    told = run(
+        "explain", "anna", "--events", "-", "--segments", segments, "--json", stdin=ndjson([event("anna", "A", "2026-01-01T10:00:00Z")])
+    )
+    [found] = told.lines()
+    assert [clause["clause"] for clause in found["because"]] == ['did("B")']
+    assert [clause["clause"] for clause in found["barred"]] == ['did("A")']
+
+
+def test_what_matters_comes_first_and_the_rest_is_counted(run: Run, events: Path) -> None:
+    """Of the library's segments nearly all are "not in" and stay so: six hundred lines hid the ten that mattered."""
+    told, whole = run("explain", "anna", "--events", events), run("explain", "anna", "--events", events, "--all")
+    heads = [line for line in told.out.splitlines() if line.startswith(("in ", "not in "))]
+    assert heads == sorted(heads, key=lambda line: (not line.startswith("in "), "enters" not in line, line.startswith("not in 1")))
+    assert "more, which time alone does not change: --all shows them" in heads[-1]
+    assert len(told.out.splitlines()) < len(whole.out.splitlines()) / 2
+    assert set(heads[:-1]) <= set(whole.out.splitlines())
+
+
+def test_a_value_that_is_not_the_whole_truth_says_so(run: Run, tmp_path: Path) -> None:
+    """Counted no further than the rule asks, or cut for the message: shown as exact, it is believed."""
+    segments = tmp_path / "a.yaml"
+    rules = {
+        "in_window": 'count("A", within="1h") >= 2',
+        "one_of": 'count("A", within="1h") in [1, 2]',
+        "this_day": 'count("A", this="day") >= 2',
+        "kinds": 'distinct("A", "kind", within="1h") >= 2',
+        "ever": 'distinct("A", "kind") >= 2',
+        "long": 'exists(trait("text"))',
+        "many": 'exists(trait("list"))',
+        "exact": 'count("A", within="1h") >= 20',
+    }
+    segments.write_text(json.dumps({"segments": {name: {"for": "x", "when": when} for name, when in rules.items()}}), encoding="utf-8")
+    traits = {"text": "x" * 200, "list": list(range(20))}
+    told = [
+        event("anna", "A", "2026-01-01T10:00:00Z", number, properties={"kind": number}, traits=traits) for number in range(5)
+    ]  # fmt: skip
+    found = {item["segment"]: item["because"][0] for item in run(
+        "explain", "anna", "--events", "-", "--segments", segments, "--json", stdin=ndjson(told)
+    ).lines()}  # fmt: skip
+    # One memory serves all counts of an event, and keeps what the rule that asks for most needs: 20 here.
+    assert {name: found[name]["value"] for name in ("in_window", "one_of", "this_day", "exact")} == dict.fromkeys(
+        ("in_window", "one_of", "this_day", "exact"), 5
+    )
+    assert (found["kinds"]["value"], found["ever"]["value"]) == ("2 or more", "2 or more")
+    assert found["long"] == {"clause": rules["long"], "holds": True, "value": "x" * 99 + "…", "cut": True}
+    assert found["many"] == {"clause": rules["many"], "holds": True, "value": list(range(10)), "cut": True}
+
+    del rules["exact"]
+    segments.write_text(json.dumps({"segments": {name: {"for": "x", "when": when} for name, when in rules.items()}}), encoding="utf-8")
+    text = run("explain", "anna", "--events", "-", "--segments", segments, stdin=ndjson(told)).out
+    assert text.count("or more") == 5
+    assert text.count("(cut: the value is longer)") == 2
 
 
 def test_it_can_be_asked_of_a_later_time(run: Run, events: Path, segments: Path) -> None:

@@ -46,7 +46,9 @@ def test_the_replay_says_what_is_promised_beside_it(run: Run, mine: Path) -> Non
     assert 'stays until its exit holds:\n       no  since(last("Product Added")) >= "3d": 40m' in told.out
     outside = run("explain", "c-18", "--events", mine / "events.ndjson", "--segments", mine / "my_segments.yaml")
     assert "not in cart_left" in outside.out
-    assert "exit" not in outside.out
+    assert "stays until" not in outside.out
+    later = run("explain", "c-17", "--events", mine / "events.ndjson", "--segments", mine / "my_segments.yaml", "--until", "4d")
+    assert 'its exit holds, and nobody enters while it does:\n       yes since(last("Product Added")) >= "3d"' in later.out
 
 
 def test_the_sample_is_where_it_is_said_to_be_and_knows_the_customer(run: Run) -> None:

@@ -68,7 +68,7 @@ def test_the_next_flips_are_what_happens_if_only_time_passes(case: Case) -> None
     foretold = {
         (customer, segment, flip.at_ms, flip.enters)
         for customer, state in states_of(driver).items()
-        for segment, flip in next_flips(shard.step.plan, state, now).items()
+        for segment, flip in next_flips(shard.step.plan, state, now).flips.items()
         if flip.at_ms <= now + horizon
     }
     before = len(story.changes)
