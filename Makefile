@@ -10,7 +10,7 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --python-version 3
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-models lint format install lock clean
+.PHONY: help demo test soak bench bench-models lint format install lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ demo: .venv/.run ## a shop, live, on this machine alone (SECONDS=60 ends it afte
 
 test: lint ## lint and all tests; a real Kafka is used where Java 17 and Maven are there (ARGS='-k outbox' passes on to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: .venv/.dev ## long seeded runs before something is called done, ten minutes each (ARGS='fuzz --seconds 60' chooses)
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: .venv/.dev ## how fast it is here
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -15,6 +15,8 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from streamer.zones import LAST_MS
+
 Json = Any  # a decoded JSON value; missing is None
 Compare = Callable[[Json, Json], bool]
 
@@ -24,6 +26,9 @@ SCALE: Final = (
 NUMBER_MAX: Final = 1e12  # larger ones are not money; 2^63 / SCALE leaves room for 900 of them in a sum
 TEXT_KEPT: Final = 513  # one more than the longest text a rule can name, so a longer one equals none of them
 LIST_ITEMS_MAX: Final = 64  # of a list in an event no more are looked at: a rule needs a few, an attacker sends thousands
+
+SECONDS_BELOW: Final = 100_000_000_000  # 1973-03-03 in milliseconds; in seconds the year 5138
+FIRST_MS: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -239,9 +244,13 @@ def datetime_to_ms(moment: datetime) -> int:
 
 
 def parse_time_ms(value: Json) -> int | None:
-    """RFC 3339 text, ``YYYY-MM-DD`` (midnight UTC), or a whole number of milliseconds; None for anything else."""
+    """RFC 3339 text, ``YYYY-MM-DD`` (midnight UTC), or a whole number of milliseconds, from the year 1 to 9999; None for anything else.
+
+    Numbers below ``SECONDS_BELOW`` but 0 are seconds by all likelihood, and nobody should take them for January 1970: None.
+    """
     if is_number(value):
-        return int(value) if abs(value) <= 253_402_300_799_999 and value == int(value) else None
+        likely = FIRST_MS <= value <= LAST_MS and (abs(value) >= SECONDS_BELOW or value == 0)
+        return int(value) if likely and value == int(value) else None
     if type(value) is not str:
         return None
     if len(value) == 10:

@@ -6,13 +6,13 @@ Numbers are rounded to thousandths, so what an example carries is to the bit wha
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import lru_cache
 from math import log1p
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Linear, Logarithm
+from streamer.zones import local
 
 from .memories import Data
 from .profile import (
@@ -143,5 +143,5 @@ def _ago(t: int, now: int) -> float:
 @lru_cache(maxsize=4_096)
 def _local(quarter_hour: int, zone: ZoneInfo) -> tuple[int, int]:
     """Eighth of the day and weekday; no zone changes its offset within a quarter of an hour."""
-    local = datetime.fromtimestamp(quarter_hour * 900, UTC).astimezone(zone)
-    return local.hour // 3, local.weekday()
+    wall = local(quarter_hour * 900_000, zone)
+    return wall.hour // 3, wall.weekday()

@@ -19,6 +19,7 @@ from streamer.segments.definitions import Definitions, content_digest, parse_def
 from streamer.segments.plan import Plan
 from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
+from streamer.zones import LAST_MS
 
 from .step import Body, Rules, Step, decode_body
 
@@ -303,7 +304,7 @@ class Shard:
     def _open(self, record: LogRecord) -> int:
         """Log time at a record; its outputs are counted from 0 unless part of it is committed already."""
         if self.position.step and record.offset == self.position.offset:
-            return max(self.step.body.log_time_ms, record.arrival_ms)
+            return max(self.step.body.log_time_ms, min(record.arrival_ms, LAST_MS))
         return self.step.begin(record)
 
     def _apply(self, record: LogRecord, what: Event | Control | RefusedError, bound: tuple[int, str] | None) -> bool:

@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from streamer.customers.ids import digest, is_remembered, remember
+from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
@@ -43,12 +43,14 @@ from streamer.wire import (
     raw_text,
     shard_of,
 )
+from streamer.zones import LAST_MS
 
 from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
 WARMING_MS: Final = 60_000  # how often it is looked up which leaves are still warming
+CROWDED: Final = f"the customer sent more than {IDS_MAX} events since, so whether it is a second delivery can no longer be told"
 
 
 def _never() -> bool:
@@ -218,7 +220,7 @@ class Step:
     def begin(self, record: LogRecord) -> int:
         """Log time at a record; opens its count of outputs. Call once per record, before ``fire``."""
         self.body.ordinal = 0
-        return max(self.body.log_time_ms, record.arrival_ms)
+        return max(self.body.log_time_ms, min(record.arrival_ms, LAST_MS))
 
     def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None, is_full: Callable[[], bool] = _never) -> bool:
         """Judge every customer at every moment up to ``until_ms`` at which time alone changes something, in the order of (moment,
@@ -274,14 +276,17 @@ class Step:
         timestamp_ms, customer = event.timestamp_ms, event.customer
         horizon_ms = now - self.rules.lateness_ms
         if timestamp_ms > now + self.rules.skew_ms:
-            self._refuse_time("future", record)
+            self._refuse_time("future", f"after {time_text(now + self.rules.skew_ms)}: log time and the allowed skew", record)
             return
         state = self._state(customer)
         if state is None and shard_of(customer, self.rules.shards) != self.shard:
             self._forward(customer, record)
             return
-        if timestamp_ms <= horizon_ms or (state is not None and timestamp_ms <= state.floor_ms > 0):
-            self._refuse_time("late", record)
+        if timestamp_ms <= horizon_ms:
+            self._refuse_time("late", f"at or before {time_text(horizon_ms)}: log time less the allowed lateness", record)
+            return
+        if state is not None and timestamp_ms <= state.floor_ms > 0:
+            self._refuse_time("late", f"at or before {time_text(state.floor_ms)}: {CROWDED}", record)
             return
         key = digest(event.message_id)
         if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms):
@@ -441,8 +446,8 @@ class Step:
         letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), at, producer)
         self._put(DEAD_LETTERS, self.shard, record.offset, customer.encode() or record.key, encode_dead_letter(letter))
 
-    def _refuse_time(self, reason: str, record: LogRecord) -> None:
-        self.refuse(RefusedError(reason, path="$.timestamp"), record)
+    def _refuse_time(self, reason: str, detail: str, record: LogRecord) -> None:
+        self.refuse(RefusedError(reason, path="$.timestamp", detail=detail), record)
 
     def _forward(self, customer: str, record: LogRecord) -> None:
         """The record lies in the wrong shard: its producer chose another partitioner. Send it on; the right shard knows duplicates by

@@ -1,23 +1,26 @@
 """The calendar in a customer's own zone: periods, readings, ages, and when each next changes.
 
-A local midnight that a change to summer time skips counts as the moment of the change; one that comes twice is the first of the two.
+A local midnight that a change to summer time skips counts as the moment of the change; one that comes twice is the first of the two. The
+calendar ends with the year 9999: what would change after it never does (``NEVER``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, date, timedelta
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from streamer.values import Json, datetime_to_ms, is_number, parse_date, parse_time_ms
+from streamer.customers.state import NEVER
+from streamer.values import Json, is_number, parse_date, parse_time_ms
+from streamer.zones import local, midnight_ms
 
 from .tree import ClockUnit, Period
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 QUARTER_MS: Final = 900_000  # offsets of zones since 1972 are multiples of a quarter of an hour
-_DAY = timedelta(days=1)
+_DAY: Final = timedelta(days=1)
 # The longest span a current period can have, an hour of summer time included: what a memory for it has to hold.
 PERIOD_MS_MAX: Final[dict[Period, int]] = {
     "day": 26 * 3_600_000,
@@ -25,31 +28,6 @@ PERIOD_MS_MAX: Final[dict[Period, int]] = {
     "month": 746 * 3_600_000,
     "year": 8_786 * 3_600_000,
 }
-
-
-# files that lie beside the zones and differ from machine to machine
-_OF_THE_MACHINE: Final = frozenset({"localtime", "posixrules", "Factory"})
-
-
-@lru_cache(maxsize=2_048)
-def find_zone(name: str) -> ZoneInfo | None:
-    """The zone of an IANA name; None if there is none."""
-    if not name or len(name) > 64 or name in _OF_THE_MACHINE or name.startswith(("posix/", "right/")):
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def local(ms: int, zone: ZoneInfo) -> datetime:
-    """Wall clock time."""
-    return datetime.fromtimestamp(ms // 1_000, UTC).astimezone(zone)
-
-
-def midnight_ms(day: date, zone: ZoneInfo) -> int:
-    """The moment a local day begins."""
-    return datetime_to_ms(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC))
 
 
 def _first_day(day: date, period: Period) -> date:
@@ -67,7 +45,10 @@ def _first_day(day: date, period: Period) -> date:
 @lru_cache(maxsize=4_096)
 def _period_of_day(day: date, zone: ZoneInfo, period: Period) -> tuple[int, int]:
     first = _first_day(day, period)
-    later = first + timedelta(days={"day": 1, "week": 7, "month": 32, "year": 367}[period])
+    try:
+        later = first + timedelta(days={"day": 1, "week": 7, "month": 32, "year": 367}[period])
+    except OverflowError:
+        return midnight_ms(first, zone), NEVER
     return midnight_ms(first, zone), midnight_ms(_first_day(later, period), zone)
 
 
@@ -99,8 +80,9 @@ def boundaries(now: int, zone: ZoneInfo, unit: ClockUnit) -> Iterator[int]:
         yield from range(first, first + 200 * QUARTER_MS, QUARTER_MS)
         return
     day = local(now, zone).date()
-    for ahead in range(1, 400):
-        yield midnight_ms(day + ahead * _DAY, zone)
+    for _ in range(1, min(400, 1 + (date.max - day).days)):
+        day += _DAY
+        yield midnight_ms(day, zone)
 
 
 def next_flip(now: int, zone: ZoneInfo, unit: ClockUnit, holds: Callable[[Json], bool]) -> int | None:
@@ -141,9 +123,10 @@ def next_birthday_ms(born: date, now: int, zone: ZoneInfo) -> int:
 
 
 def next_anniversary_ms(born: date, now: int, zone: ZoneInfo) -> int:
-    """The next moment after ``now`` at which the month and day of a date come round."""
+    """The next moment after ``now`` at which the month and day of a date come round; ``NEVER`` if they do not."""
     year = local(now, zone).year
-    return next(moment for ahead in range(3) if (moment := midnight_ms(_anniversary(born, year + ahead), zone)) > now)
+    moments = (midnight_ms(_anniversary(born, ahead), zone) for ahead in range(year, min(year + 2, MAXYEAR) + 1))
+    return next((moment for moment in moments if moment > now), NEVER)
 
 
 def is_birthday(born: date, now: int, zone: ZoneInfo) -> bool:

@@ -18,9 +18,9 @@ import yaml
 
 from streamer.errors import DefinitionError
 from streamer.examples import ModelSpec
+from streamer.zones import find_zone
 
 from . import tree
-from .calendar import find_zone
 from .durations import parse_duration
 from .hysteresis import staying
 from .models import MODELS_MAX, check_use, read_model, read_sensitive, unknown_segment

@@ -14,8 +14,9 @@ from streamer.customers.profile import take as take_profile
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.values import MISSING, Json, scaled
+from streamer.zones import find_zone
 
-from . import calendar, watch
+from . import watch
 from .matching import Predicate, Reader, compile_where, names_match, read_properties
 from .tree import Events
 
@@ -59,7 +60,7 @@ def zone_name(rank: int) -> Callable[[dict[str, Json]], Json]:
 
     def name(source: dict[str, Json]) -> Json:
         found = find(source)
-        return [rank, found] if type(found) is str and calendar.find_zone(found) is not None else MISSING
+        return [rank, found] if type(found) is str and find_zone(found) is not None else MISSING
 
     return name
 

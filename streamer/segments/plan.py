@@ -16,8 +16,9 @@ from streamer import values
 from streamer.customers.state import NEVER, State
 from streamer.events.event import Event
 from streamer.values import Json
+from streamer.zones import PINNED, find_zone
 
-from . import calendar, scored, tree, watch
+from . import scored, tree, watch
 from .builder import Builder, Holds, Rule, all_hold, any_holds, noted
 from .definitions import Definitions, Segment, nodes
 from .feeds import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
@@ -53,7 +54,7 @@ class Plan:
     def __init__(self, definitions: Definitions, *, lateness_ms: int) -> None:
         self.definitions = definitions
         self.digest = definitions.digest
-        self.default_zone = calendar.find_zone(definitions.zone) or ZoneInfo("UTC")
+        self.default_zone = find_zone(definitions.zone) or PINNED.utc
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(definitions.segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]
         builder = Builder(definitions, self.numbers, self.zone_of, lateness_ms)
@@ -113,7 +114,7 @@ class Plan:
     def zone_of(self, state: State) -> ZoneInfo:
         """The customer's own zone, else the shop's."""
         data = state.slots.get(self.zone_slot) if self.zone_slot is not None else None
-        return (calendar.find_zone(data[2]) if data is not None else None) or self.default_zone
+        return (find_zone(data[2]) if data is not None else None) or self.default_zone
 
     def leaf(self, atom: tree.Condition) -> Leaf:
         """The compiled form of an atom that stands in some condition of the plan."""

@@ -17,6 +17,7 @@ from tests.oracle.moments import Clockwork
 from tests.oracle.values import duration_ms
 
 FOREVER_AGO = -1
+IDS_MAX = 8_192
 ZONE = "zone"
 
 
@@ -112,6 +113,7 @@ class Customer:
     judged_ms: int
     history: list[Accepted] = field(default_factory=list)
     ids: list[tuple[str, int]] = field(default_factory=list)
+    forgotten_ms: int = FOREVER_AGO
     standings: dict[str, Standing] = field(default_factory=dict)
 
 
@@ -177,12 +179,12 @@ class Story:
     def _admit(self, event: dict[str, Any], offset: int) -> list[dict[str, Any]]:
         customer, timestamp = event.get("userId") or event["anonymousId"], event["timestamp"]
         known = self.customers.get(customer)
-        oldest_second = (self.now - self.lateness_ms) // 1000
+        oldest_minute = (self.now - self.lateness_ms) // 60_000
         if timestamp > self.now + self.skew_ms:
             verdict = "future"
-        elif timestamp <= self.now - self.lateness_ms:
+        elif timestamp <= max(self.now - self.lateness_ms, known.forgotten_ms if known else FOREVER_AGO):
             verdict = "late"
-        elif known and any(id_ == event["messageId"] and ts // 1000 >= oldest_second for id_, ts in known.ids):
+        elif known and any(id_ == event["messageId"] and ts // 60_000 >= oldest_minute for id_, ts in known.ids):
             verdict = "duplicate"
         else:
             verdict = "accepted"
@@ -190,9 +192,17 @@ class Story:
         if verdict != "accepted":
             return []
         one = self.customers.setdefault(customer, Customer(self.now))
-        one.ids.append((event["messageId"], timestamp))
+        self._remember_id(one, event["messageId"], timestamp, oldest_minute)
         one.history.append(Accepted(offset, min(timestamp, self.now), event))
         return self._judge(customer, self.now, Cause("event", id=event["messageId"]))
+
+    @staticmethod
+    def _remember_id(one: Customer, message_id: str, timestamp: int, oldest_minute: int) -> None:
+        one.ids = [(id_, ts) for id_, ts in one.ids if ts // 60_000 >= oldest_minute] + [(message_id, timestamp)]
+        if len(one.ids) > IDS_MAX:
+            forgotten = min(ts // 60_000 for _, ts in one.ids)
+            one.ids = [(id_, ts) for id_, ts in one.ids if ts // 60_000 > forgotten]
+            one.forgotten_ms = forgotten * 60_000 + 59_999
 
     def _define(self, new: Definitions, offset: int) -> list[dict[str, Any]]:
         self.born = {memory: self.born.get(memory, offset) for memory in new.memories()}

@@ -358,7 +358,7 @@ def test_timers_carry_their_own_instant_and_come_before_the_record() -> None:
 
 
 def test_admission_refuses_future_and_late_and_knows_duplicates() -> None:
-    """Bounds: T + skew is in, T - lateness is out; log time never goes back; an id is known for the lateness, in whole seconds."""
+    """Bounds: T + skew is in, T - lateness is out; log time never goes back; an id is known for the lateness, in whole minutes."""
     outcome = told(
         {"any": {"when": 'count("A") >= 3'}},
         (NOON, event("A", NOON + 5 * M + 1, "1")),
@@ -367,20 +367,20 @@ def test_admission_refuses_future_and_late_and_knows_duplicates() -> None:
         (NOON, event("A", NOON - D + 1, "4")),
         (NOON, event("A", NOON, "4")),
         (NOON, event("A", NOON, "4", "other")),
-        (NOON + 999, event("A", NOON, "4")),
-        (NOON + 1000, event("A", NOON, "4")),
+        (NOON + M - 1, event("A", NOON, "4")),
+        (NOON + M, event("A", NOON, "4")),
     )
     assert outcome.counts == {"future": 1, "late": 1, "accepted": 4, "duplicate": 2}
-    assert short(outcome) == [("c", "any", "in", 1000, 1, "event", 7, 0)]
+    assert short(outcome) == [("c", "any", "in", M, 1, "event", 7, 0)]
 
 
-def test_an_id_is_known_until_its_second_is_over() -> None:
-    """``floor(ts / 1000) >= floor((T - lateness) / 1000)``."""
+def test_an_id_is_known_until_its_minute_is_over() -> None:
+    """``floor(ts / 60,000) >= floor((T - lateness) / 60,000)``."""
     outcome = told(
         {"any": {"when": 'did("A")'}},
         (NOON, event("A", NOON - D + 1, "4")),
-        (NOON + 999, event("A", NOON, "4")),
-        (NOON + 1000, event("A", NOON, "4")),
+        (NOON + M - 1, event("A", NOON, "4")),
+        (NOON + M, event("A", NOON, "4")),
     )
     assert outcome.counts == {"accepted": 2, "duplicate": 1}
 

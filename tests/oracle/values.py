@@ -10,11 +10,14 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, available_timezones, reset_tzpath
+
+reset_tzpath(())  # the package `tzdata` alone, on every machine
 
 ABSENT: Final = object()
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 QUARTER_MS: Final = 900_000
+FIRST_MS: Final = -62_135_596_800_000  # the beginning of the year 1
 LAST_MS: Final = 253_402_300_799_999  # the end of the year 9999
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d|w))+")
@@ -118,7 +121,8 @@ def calendar_day(value: Any) -> date | None:
 def instant_ms(value: Any) -> int | None:
     """The instant that a text or a number of milliseconds names, or ``None``."""
     if kind(value) == "number":
-        return int(value) if value == int(value) and abs(value) <= LAST_MS else None
+        whole_ms = value == int(value) and FIRST_MS <= value <= LAST_MS and (value == 0 or abs(value) >= 10**11)
+        return int(value) if whole_ms else None
     if not isinstance(value, str):
         return None
     try:

@@ -74,12 +74,23 @@ def test_different_values_stay_exact_past_the_cap() -> None:
 def test_an_id_that_fell_out_of_memory_is_refused_and_not_counted_again() -> None:
     """Past the cap on ids what can no longer be told from a duplicate is refused as late."""
     size = IDS_MAX + 1
-    events = [event(offset, START + 2_000 * offset) for offset in range(1, size + 1)]
-    again = [Record(size + index, START + DAY, events[index - 1].body) for index in (1, 2)]
-    case = Case({"segments": {"s": {"when": f'count("A") > {size}'}}}, (*events, *again))
+    events = [event(offset, START + 5_000 * offset) for offset in range(1, size + 1)]
+    again = [Record(size + place, START + DAY, events[index].body) for place, index in enumerate((0, 10, 11, size - 1), 1)]
+    case = Case({"segments": {"s": {"when": 'sum("A", "price") < 0'}}}, (*events, *again))
     driver, shard = drive(case)
-    assert counts_of(shard) == {"accepted": size, "late": 1, "duplicate": 1}
+    assert counts_of(shard) == {"accepted": size, "late": 2, "duplicate": 2}, "the first minute has eleven events, and is forgotten whole"
     assert changes_by(driver) == []
+
+
+def test_a_busy_customers_late_event_counts_once() -> None:
+    """More than a thousand views in ten minutes, and then an order of the first of them: inside the lateness it counts, and only once."""
+    views = [event(offset, START + 500 * offset) for offset in range(1, 1_201)]
+    order = Record(1_201, START + 605_000, {**event(0, START + 60_000).body, "event": "B"})
+    again = Record(1_202, START + 606_000, order.body)
+    case = Case({"segments": {"s": {"when": 'count("B") == 1'}}}, (*views, order, again))
+    driver, shard = drive(case)
+    assert counts_of(shard) == {"accepted": 1_201, "duplicate": 1}
+    assert [change.entered for change in changes_by(driver)] == [True]
 
 
 def test_top_of_ever_says_when_rarer_values_were_dropped() -> None:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "streamer"
 # Each part may use those of the lines above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
+    ("zones",),
     ("wire", "values", "examples", "printable"),
     ("events",),
     ("customers", "learning"),
@@ -43,7 +44,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "pyarrow": {"transports"},
     "aiokafka": {"transports", "app", "cli", "demo", "local"},
 }
-PURE = ("flow/step.py", "flow/scoring.py", "customers", "segments", "events", "values.py", "wire.py", "examples.py")
+PURE = ("flow/step.py", "flow/scoring.py", "customers", "segments", "events", "values.py", "zones.py", "wire.py", "examples.py")
 FORBIDDEN = {"time", "random", "secrets", "os", "socket", "subprocess", "asyncio", "threading", "pickle", "marshal", "shelve"}
 
 

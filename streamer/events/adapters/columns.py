@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -18,6 +17,7 @@ from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, read_mapping
 from streamer.events.codec import encode, from_fields, read_object
 from streamer.events.sound import check_values, json_type
+from streamer.zones import PINNED, find_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +71,7 @@ class Mapping:
         self.sort = file.sort
         self._file = file
         formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format
-        self._moment = cells.moment(formats, ZoneInfo(file.timestamp.zone))
+        self._moment = cells.moment(formats, find_zone(file.timestamp.zone) or PINNED.utc)
         self._sections = {name: _reader(getattr(file, name)) for name in ("properties", "traits", "context")}
         self._item = _reader(file.collect.item if file.collect else {})
 

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import yaml
 
 from streamer.errors import DefinitionError
 from streamer.events.admission import TEXT_MAX
+from streamer.zones import find_zone
 
 SHIPPED: Final = Path(__file__).parent.parent / "mappings"
 COLLECT_MAX: Final = 250  # an order of 1,000 lines would be larger than an event may be
@@ -144,9 +144,7 @@ def _complaints(mapping: MappingFile) -> list[str]:
         for field, column in _columns_used(mapping)
         if mapping.columns and column not in mapping.columns
     ]
-    try:
-        ZoneInfo(mapping.timestamp.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+    if find_zone(mapping.timestamp.zone) is None:
         complaints.append(f"'{mapping.timestamp.zone}' is no time zone (say Europe/London), at 'timestamp.zone'")
     if not mapping.timestamp.format:
         complaints.append("at least one format is needed, at 'timestamp.format'")

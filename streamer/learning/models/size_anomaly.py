@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 from streamer.examples import MARK_MS
 from streamer.learning.models.seasonal_baseline import Usual
 from streamer.learning.reports.outputs import Alert
+from streamer.zones import PINNED, find_zone, local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ class Surges:
     """All segments. ``zone`` is the shop's: hours of the week are its hours, and stay so when clocks change."""
 
     def __init__(self, zone: str = "UTC") -> None:
-        self._zone = ZoneInfo(zone)
+        self._zone = find_zone(zone) or PINNED.utc
         self._sizes: dict[int, dict[str, int]] = {}
         self._watches: dict[str, _Watch] = {}
         self._slot = (-1, -1)  # the hour of the week and its half that is running
@@ -81,7 +81,7 @@ class Surges:
 
     def minute(self, at_ms: int, totals: Mapping[str, int]) -> list[Alert]:
         """The same with the sums at hand."""
-        moment = datetime.fromtimestamp(at_ms // MARK_MS * (MARK_MS // 1000), self._zone)
+        moment = local(at_ms // MARK_MS * MARK_MS, self._zone)
         hour, half = moment.weekday() * 24 + moment.hour, moment.minute // 30
         said: list[Alert] = []
         if (hour, half) != self._slot:

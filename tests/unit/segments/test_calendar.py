@@ -13,15 +13,14 @@ from streamer.segments.calendar import (
     age_years,
     calendar_date,
     current_period,
-    find_zone,
     is_birthday,
-    midnight_ms,
     next_anniversary_ms,
     next_birthday_ms,
     next_flip,
     reading,
 )
 from streamer.values import parse_time_ms, time_text
+from streamer.zones import find_zone, midnight_ms
 
 BERLIN, NEW_YORK, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")
 UTC = ZoneInfo("UTC")

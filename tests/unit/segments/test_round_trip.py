@@ -161,7 +161,7 @@ SAMPLES = [
     'language() == "de" and top("A", "x", this="week") == "y" and latest("A", "x") == 1 and earliest("A", "x") == 1',
     'count(["A", "B*"]) >= 3 and sum("*", "p", within="1h") < 1.5 and active("A", each="1d", of=7) >= 2 and hour() < 3',
     'age(trait("b")) >= 18 and birthday(trait("b")) and contains(trait("t"), "x") and startswith(trait("t"), "y")',
-    'last("A") > first("B") and date(trait("d")) < entered("s") and left("s") >= date(-5)',
+    'last("A") > first("B") and date(trait("d")) < entered("s") and left("s") >= date(-500000000000)',
     'since(last("A")) >= "0ms" and since(date("2026-01-31")) < "7d" and unchanged(context("c")) > "1s500ms"',
     'until(date(trait("d"))) < "1d2h"',
     'sequence("A", step("B", where=prop("x") == 1), within="1h", then_not="C", wait="1m", over="30d") and segment("s")',

@@ -1,0 +1,50 @@
+"""Long runs, seeded and bounded, that are too slow for every day: run them before something is called done.
+
+python -m tests.soak                        all of them, each with its default bounds
+python -m tests.soak fuzz --seed 7 --logs 1 one of them again, as a failure says
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from time import monotonic
+
+from tests.soak.fuzz import fuzz
+
+Run = Callable[[argparse.Namespace], str]
+
+
+def _fuzz(options: argparse.Namespace) -> str:
+    """Hostile logs through the real step: any JSON, zone and clock."""
+    end = monotonic() + options.seconds
+    seeds = iter(range(options.seed, options.seed + options.logs))
+    told = 0
+    while monotonic() < end and (seed := next(seeds, None)) is not None:
+        told += sum(fuzz([seed], events=options.events).values())
+    return f"{told:,} records and outputs, none an error"
+
+
+RUNS: dict[str, Run] = {"fuzz": _fuzz}
+
+
+def main() -> None:
+    """Run what was asked for; the first failure ends it with its seed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", help=f"which, of {', '.join(RUNS)}; all if left out")
+    parser.add_argument("--seed", type=int, default=1_000, help="the first seed (CI uses those below 100)")
+    parser.add_argument("--logs", type=int, default=10_000, help="at most so many logs of each run")
+    parser.add_argument("--events", type=int, default=120, help="records of a log")
+    parser.add_argument("--seconds", type=float, default=600, help="at most so long for each run")
+    options = parser.parse_args()
+    for name in options.runs or RUNS:
+        if name not in RUNS:
+            parser.error(f"expected one of {', '.join(RUNS)}, found {name!r}")
+        print(f"{name}: {RUNS[name].__doc__}", flush=True)
+        started = monotonic()
+        print(f"{name}: {RUNS[name](options)}, in {monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
