@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 
-class Highest:
+class Deduplicator:
     """The highest position seen, by shard. A log that is sharded anew begins a generation, whose offsets begin again.
 
-    >>> seen = Highest()
-    >>> [seen.rises(7, 1, offset, ordinal) for offset, ordinal in ((3, 0), (3, 1), (3, 0), (3, 1), (4, 0))]
+    >>> seen = Deduplicator()
+    >>> [seen.is_new(7, 1, offset, ordinal) for offset, ordinal in ((3, 0), (3, 1), (3, 0), (3, 1), (4, 0))]
     [True, True, False, False, True]
-    >>> seen.rises(7, 2, 0, 0), seen.rises(7, 1, 5, 0)
+    >>> seen.is_new(7, 2, 0, 0), seen.is_new(7, 1, 5, 0)
     (True, False)
     """
 
     def __init__(self) -> None:
         self._places: dict[int, tuple[int, int, int]] = {}
 
-    def rises(self, shard: int, generation: int, offset: int, ordinal: int) -> bool:
+    def is_new(self, shard: int, generation: int, offset: int, ordinal: int) -> bool:
         """Whether the position is new; it is the highest from then on."""
         place = (generation, offset, ordinal)
         if place <= self._places.get(shard, (0, -1, -1)):

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streamer.errors import HaltError, SettingsError
-from streamer.flow.reader import Highest
+from streamer.flow.reader import Deduplicator
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
 from streamer.stores.base import Place
@@ -269,13 +269,13 @@ async def read_changes(
         auto_offset_reset="earliest" if from_start else "latest",
         fetch_max_wait_ms=wait_ms,
     )
-    highest = Highest()
+    highest = Deduplicator()
     await consumer.start()
     try:
         async for record in consumer:
             change = decode_change(record.value or b"")
             position = change.data.position
-            if highest.rises(position.shard, position.generation, position.offset, position.ordinal):
+            if highest.is_new(position.shard, position.generation, position.offset, position.ordinal):
                 yield change
     finally:
         await consumer.stop()

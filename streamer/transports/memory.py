@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from streamer.flow.reader import Highest
+from streamer.flow.reader import Deduplicator
 from streamer.segments.change import Change, decode_change
 from streamer.stores.base import Place
 from streamer.wire import (
@@ -94,12 +94,12 @@ class MemoryLog:
 
     def read_changes(self) -> Iterator[Change]:
         """Segment changes as a downstream service should read them: each once, in order per shard."""
-        highest = Highest()
+        highest = Deduplicator()
         for partition in range(self.shards):
             for record in self.records(CHANGES, partition):
                 change = decode_change(record.value)
                 position = change.data.position
-                if highest.rises(position.shard, position.generation, position.offset, position.ordinal):
+                if highest.is_new(position.shard, position.generation, position.offset, position.ordinal):
                     yield change
 
 

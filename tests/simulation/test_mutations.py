@@ -20,7 +20,7 @@ import pytest
 from streamer.customers.state import State
 from streamer.errors import CommitUnknownError, HaltError, StoreUnavailableError
 from streamer.flow import step as step_module
-from streamer.flow.reader import Highest
+from streamer.flow.reader import Deduplicator
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Plans, Shard
 from streamer.flow.step import Step
@@ -384,7 +384,7 @@ def a_relay_skips_what_it_could_not_publish(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_reader_believes_everything(patch: pytest.MonkeyPatch) -> None:
     """Relays repeat themselves after a crash; the rule for readers is part of the promise."""
-    patch.setattr(Highest, "rises", lambda self, shard, generation, offset, ordinal: True)
+    patch.setattr(Deduplicator, "rises", lambda self, shard, generation, offset, ordinal: True)
 
 
 # seat belts: a deterministic story holds without them, always or nearly

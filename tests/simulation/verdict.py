@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from streamer.flow.reader import Highest
+from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
@@ -89,14 +89,14 @@ def _compare(shard: int, found: Kept, expected: Kept) -> None:
 def _compare_outputs(log: MemoryLog, shard: int, topic: str, expected: list[Output]) -> None:
     """The reader's view equals the undisturbed one; and whatever is repeated is repeated word for word."""
     by_place = {(output.offset, output.ordinal): output for output in expected}
-    highest = Highest()
+    highest = Deduplicator()
     read: list[bytes] = []
     for record in log.records(topic, shard):
         generation, *place = position_of(record)
         expected_one = by_place.get((place[0], place[1]))
         if expected_one is None or expected_one.value != record.value:
             raise ViolationError(f"shard {shard}: {topic} has something else at {tuple(place)}\nfound {record.value!r}\nnot {expected_one}")
-        if highest.rises(shard, generation, *place):
+        if highest.is_new(shard, generation, *place):
             read.append(record.value)
     if read != [output.value for output in expected]:
         raise ViolationError(f"shard {shard}: a reader of {topic} sees {len(read)} outputs, expected {len(expected)}")

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow",),
     ("settings", "stopping", "telemetry", "local"),
     ("transports",),
-    ("app",),
+    ("app", "offline"),
     ("demo",),
     ("cli",),
     ("__main__", "__init__"),

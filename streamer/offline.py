@@ -1,0 +1,106 @@
+"""A log from memory, in one call: for tests of one's own definitions, notebooks and backtests. No server, no file, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from .errors import RefusedError
+from .flow.replay import Arrival, Replay
+from .flow.step import Rules
+from .segments.change import Change, decode_change
+from .segments.definitions import Definitions
+from .stores.memory import MemoryStore
+from .values import parse_time_ms
+from .wire import CHANGES, DEAD_LETTERS, DeadLetter, Output
+
+Result = TypeVar("Result")
+
+BATCH: Final = 1_000  # events a commit; changes no answer
+_decode_letter = msgspec.json.Decoder(DeadLetter).decode
+
+
+class _Times(msgspec.Struct):
+    timestamp: Any = None
+    received: Any = msgspec.field(name="receivedAt", default=None)
+
+
+_decode_times = msgspec.json.Decoder(_Times).decode
+
+
+def raise_refused(letter: DeadLetter) -> None:
+    """Raise RefusedError for a refused event: what ``replay`` does unless it is told otherwise."""
+    raise RefusedError(letter.reason, path=letter.path, detail=letter.detail)
+
+
+def replay(
+    events: Iterable[bytes | str | Mapping[str, Any]],
+    definitions: Definitions,
+    *,
+    until_ms: int | None = None,
+    rules: Rules | None = None,
+    on_refused: Callable[[DeadLetter], None] = raise_refused,
+) -> Iterator[Change]:
+    """The segment changes that events bring about, in order; the same that a deployment would say of them.
+
+    ``events`` are objects of ``schemas/event.v1.json``, as JSON or as mappings, in the order in which they arrived. An event arrives at its
+    ``receivedAt``, else at its ``timestamp``; time never goes back. After the last one time passes up to ``until_ms`` (UTC
+    milliseconds), so that windows end; left out, it stands still. ``rules`` has the lateness and skew that are allowed (default: a day
+    and five minutes). What is refused goes to ``on_refused`` as the dead letter that a worker would write; left out, it raises
+    RefusedError.
+
+    >>> from streamer import parse_definitions, replay
+    >>> buyer = {"for": "Bought lately.", "when": 'did("Order Completed", within="1h")'}
+    >>> segments = parse_definitions({"segments": {"buyer": buyer}})
+    >>> order = {"event": "Order Completed", "messageId": "1", "userId": "ada", "timestamp": "2026-03-01T10:00:00Z"}
+    >>> [(change.type, change.time) for change in replay([order], segments, until_ms=1772409600000)]
+    [('segment.entered', '2026-03-01T10:00:00.000Z'), ('segment.exited', '2026-03-01T11:00:00.000Z')]
+    """
+    run = _finish(Replay.begin(definitions, MemoryStore(), rules or Rules(shards=1), batch=BATCH))
+    yield from _changes(run.feed(_arrivals(events), batch=BATCH), on_refused)
+    if until_ms is not None:
+        yield from _changes(run.until(until_ms), on_refused)
+
+
+def _arrivals(events: Iterable[bytes | str | Mapping[str, Any]]) -> Iterator[Arrival]:
+    """Each event at its time; one whose time cannot be read arrives with the one before it, and is refused there."""
+    last_ms = 0
+    for number, event in enumerate(events, 1):
+        raw = event if isinstance(event, bytes) else event.encode() if isinstance(event, str) else msgspec.json.encode(event)
+        last_ms = _arrival_ms(raw, last_ms)
+        yield Arrival(number, last_ms, raw)
+
+
+def _arrival_ms(raw: bytes, last_ms: int) -> int:
+    try:
+        times = _decode_times(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return last_ms
+    found = next((ms for ms in map(parse_time_ms, (times.received, times.timestamp)) if ms is not None and ms >= 0), last_ms)
+    return max(found, last_ms)
+
+
+def _changes(said: AsyncIterator[Any], on_refused: Callable[[DeadLetter], None]) -> Iterator[Change]:
+    while True:
+        try:
+            output: Output = _finish(anext(said)).output  # pyright: ignore[reportArgumentType] - of an async generator it is a coroutine
+        except StopAsyncIteration:
+            return
+        if output.topic == CHANGES:
+            yield decode_change(output.value)
+        elif output.topic == DEAD_LETTERS:
+            on_refused(_decode_letter(output.value))
+
+
+def _finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of a coroutine that never waits, without an event loop: so it may be called from inside one."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("a replay in memory has nothing to wait for")
+
+
+__all__ = ["raise_refused", "replay"]
