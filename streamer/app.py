@@ -270,11 +270,12 @@ async def erase(settings: Settings, client: AIOKafkaProducer, customer: str) -> 
 
 
 def _add_pages(app: faust.App, parts: Parts) -> None:
-    metrics, segmenter = parts.metrics, parts.segmenter
+    metrics, segmenter, learner = parts.metrics, parts.segmenter, parts.learner
 
     @app.page("/metrics")
     async def show_metrics(view: Any, _request: Request) -> Response:
-        metrics.show_members(segmenter.sizes())
+        segmenter.show_now()
+        metrics.learner_works.set(0 if learner.problem else 1)
         return view.bytes(metrics.text(), content_type="text/plain; version=0.0.4")
 
     @app.page("/livez")
@@ -283,8 +284,8 @@ def _add_pages(app: faust.App, parts: Parts) -> None:
 
     @app.page("/readyz")
     async def show_readiness(view: Any, _request: Request) -> Response:
-        problems = segmenter.problems()
-        return view.json({"status": "not ready" if problems else "ready", "problems": problems}, status=503 if problems else 200)
+        found = segmenter.readiness(learner.problem)
+        return view.json(msgspec.to_builtins(found), status=200 if found.status == "ready" else 503)
 
 
 def configure_logging(level: str) -> None:

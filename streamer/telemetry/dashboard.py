@@ -62,6 +62,17 @@ ROWS: Final = (
                 width=4,
             ),
             Panel(
+                "Workers and Kafka",
+                "Shards that do their work, and the longest time without an answer of Kafka; /readyz says what is wrong.",
+                {
+                    "shards at work": "sum(segmenter_shard_works)",
+                    "Kafka silent, s": "max(segmenter_kafka_silent_seconds)",
+                    "learner at work": "min(segmenter_learner_works)",
+                },
+                kind="stat",
+                width=4,
+            ),
+            Panel(
                 "Records a second",
                 "Over all workers.",
                 {"records": "sum(rate(segmenter_events_total[$__rate_interval]))"},
@@ -117,10 +128,14 @@ ROWS: Final = (
                 {"shard {{shard}}": "max by (shard) (segmenter_refused_ratio)"},
                 unit="percentunit",
             ),
-            Panel("Lag in records", "Behind the end of the log, by shard.", {"shard {{shard}}": "max by (shard) (segmenter_lag_records)"}),
+            Panel(
+                "Lag in records",
+                "Behind the end of the log, by shard. Not shown while that end is not known.",
+                {"shard {{shard}}": "max by (shard) (segmenter_lag_records)"},
+            ),
             Panel(
                 "Lag in seconds",
-                "How far log time was behind the clock at the last batch, by shard. About one second on a quiet shard, which ticks.",
+                "How far log time is behind the clock, by shard. About one second on a quiet shard, which ticks.",
                 {"shard {{shard}}": "max by (shard) (segmenter_lag_seconds)"},
                 unit="s",
             ),

@@ -36,13 +36,28 @@ class Metrics:
         self.members = Gauge(
             "segmenter_segment_members", "Customers inside a segment, over this worker's shards", ["segment"], registry=registry
         )
-        self.lag = Gauge("segmenter_lag_records", "Records behind the end of the log", ["shard"], registry=registry)
-        self.lag_seconds = Gauge("segmenter_lag_seconds", "How far log time is behind the clock", ["shard"], registry=registry)
+        self.lag = Gauge(
+            "segmenter_lag_records",
+            "Records behind the end of the log; not shown while that end is not known or 15 s old",
+            ["shard"],
+            registry=registry,
+        )
+        self.lag_seconds = Gauge(
+            "segmenter_lag_seconds", "How far log time is behind the clock, at the moment of the scrape", ["shard"], registry=registry
+        )
         self.log_time = Gauge("segmenter_log_time_timestamp_seconds", "Log time of a shard", ["shard"], registry=registry)
         self.outbox = Gauge("segmenter_outbox_outputs", "Outputs waiting for the broker", ["shard"], registry=registry)
         self.shard_state = Gauge(
             "segmenter_shard_state", "1 for the state a shard of this worker is in", ["shard", "state"], registry=registry
         )
+        self.shard_works = Gauge(
+            "segmenter_shard_works",
+            "1 while a shard does its work; 0 while it is let go, full, commits or fetches nothing, or its time stands still: see /readyz",
+            ["shard"],
+            registry=registry,
+        )
+        self.kafka_silent = Gauge("segmenter_kafka_silent_seconds", "Time since the last answer of a broker of Kafka", registry=registry)
+        self.learner_works = Gauge("segmenter_learner_works", "0 while this worker should learn and cannot, else 1", registry=registry)
         self.batch = Histogram(
             "segmenter_batch_seconds", "Time from records in hand to the commit", ["stage"], registry=registry, buckets=LATENCY_SECONDS
         )
@@ -87,6 +102,18 @@ class Metrics:
                 self.events.labels("refused").inc(number)
                 self.refused.labels(outcome).inc(number)
 
+    def show_shard(
+        self, shard: int, *, works: bool, outbox: int, lag_records: int | None, lag_seconds: float | None, log_time_ms: int | None
+    ) -> None:
+        """Where a shard stands at this moment; what is not known of it now is forgotten, and not shown as it was."""
+        log_time = None if log_time_ms is None else log_time_ms / 1_000
+        figures = ((self.lag, lag_records), (self.lag_seconds, lag_seconds), (self.log_time, log_time), (self.outbox, outbox))
+        for gauge, value in (*figures, (self.shard_works, int(works))):
+            if value is None:
+                _forget(gauge, shard)
+            else:
+                gauge.labels(shard).set(value)
+
     def show_state(self, shard: int, state: str) -> None:
         """A shard is now ``owned``, ``waiting`` or ``halted``; ``released`` forgets it: its numbers are another worker's from now on."""
         if state in SHARD_STATES:
@@ -95,7 +122,7 @@ class Metrics:
             return
         for name in SHARD_STATES:
             _forget(self.shard_state, shard, name)
-        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.refused_ratio):
+        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.shard_works, self.refused_ratio):
             _forget(gauge, shard)
         self.show_definitions(shard, None)
 

@@ -54,6 +54,7 @@ class LearnerService(Service):
         self._metrics = metrics
         self._is_mine = is_mine
         self._lessons: Lessons | None = None
+        self.problem = ""  # why this worker should learn and does not
         self._committed = 0.0
         self._idle = asyncio.Event()  # nothing learned that is not kept
         self._idle.set()
@@ -74,18 +75,25 @@ class LearnerService(Service):
                 except FencedError as error:
                     log.warning("learner let go", action="let_go", why=str(error))
                 except HaltError as error:
-                    log.error("learner halted", action="halt", why=str(error))
-                    await self.sleep(HALTED_SECONDS)
+                    await self._halt(str(error))
                 except (StoreError, KafkaError) as error:
+                    self.problem = f"waits: {type(error).__name__}: {error}"
                     log.warning("learner waits", action="wait", why=f"{type(error).__name__}: {error}")
                 except Exception as error:  # a fault of the learner must not end a worker, and after it the next one
-                    log.error("learner halted", action="halt", why=f"unexpected {type(error).__name__} in {place_of(error)}")
-                    await self.sleep(HALTED_SECONDS)
+                    await self._halt(f"unexpected {type(error).__name__} in {place_of(error)}")
                 finally:
                     self._idle.set()
                 self._lessons = None
                 await self.sleep(AGAIN_SECONDS)
+            else:
+                self.problem = ""
             await self.sleep(IDLE_SECONDS)
+
+    async def _halt(self, why: str) -> None:
+        """Learn nothing for a while; what is wrong may be mended meanwhile."""
+        self.problem = f"halted: {why}"
+        log.error("learner halted", action="halt", why=why)
+        await self.sleep(HALTED_SECONDS)
 
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
@@ -101,6 +109,7 @@ class LearnerService(Service):
             self._committed = monotonic()
             while self._is_mine() and not self.should_stop:
                 await self._turn(consumer, lessons)
+                self.problem = ""
             await lessons.commit()
         finally:
             await consumer.stop()

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 from typing import Any, Final
 
 import structlog
@@ -29,12 +29,14 @@ from streamer.flow.same_log import check_reach
 from streamer.flow.shard import Limits, Plans, Shard, start_anew
 from streamer.settings import Settings
 from streamer.stopping import at_most
-from streamer.stores.base import Store
+from streamer.stores.base import Position, Store
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import EVENTS, LogRecord
 
 from .alerts import Alerts
+from .broker_watch import ASK_SECONDS, BrokerWatch
 from .kafka import is_dead, log_record, reader, send_tick
+from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
 from .refusals import Refusals
 
 log: Any = structlog.get_logger("streamer.segmenter")
@@ -59,6 +61,9 @@ class Owned:
     state: str = "acquiring"
     again_at: float = 0.0
     why: str = ""
+    since: float = field(default_factory=monotonic)  # when the state began
+    busy_since: float | None = None  # when what is in hand was taken up
+    moved: tuple[Position | None, float] = (None, 0.0)  # the position as last seen, and when it was new
     shard: Shard | None = None
     relay: Relay | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -72,6 +77,37 @@ class Owned:
         default_factory=deque[tuple[int, int]]
     )  # (offset, arrival) of records with outputs still to publish
     relaying: asyncio.Task[None] | None = None
+
+    def enter(self, state: str, why: str = "") -> None:
+        """Be in a state from now on."""
+        self.state, self.why, self.since = state, why, monotonic()
+        self.moved = (None, self.since)
+
+    def look(self) -> None:
+        """Note whether the position moves."""
+        position = self.shard.position if self.shard is not None else None
+        if position != self.moved[0]:
+            self.moved = (position, monotonic())
+
+    def seen(self, end: int | None) -> Seen:
+        """How the shard is doing now. ``end`` is where its log ends, as far as it is known."""
+        self.look()
+        now, shard, relay = monotonic(), self.shard, self.relay
+        still = now - self.moved[1]
+        return Seen(
+            self.partition.partition,
+            self.state,
+            now - self.since,
+            self.why,
+            offset=shard.position.offset if shard is not None else None,
+            end=end,
+            log_time_ms=self.log_time_ms,
+            busy=min(still, now - self.busy_since) if self.busy_since is not None else 0.0,
+            still=still,
+            outbox=relay.backlog if relay is not None else 0,
+            is_full=relay is not None and relay.is_full,
+            stalled=shard.stalled if shard is not None else "",
+        )
 
 
 class Segmenter(Service):
@@ -99,6 +135,7 @@ class Segmenter(Service):
         self._dangers: list[str] = []
         self._stopping = False
         self._dealt = False
+        self._watch = BrokerWatch(settings.kafka)
         self._acquiring = asyncio.Semaphore(ACQUIRE_AT_ONCE)
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -231,6 +268,7 @@ class Segmenter(Service):
 
     async def _guarded(self, owned: Owned, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with a shard; on any error let go of it, in the way that the error asks for."""
+        owned.busy_since = monotonic()
         try:
             await work()
         except FencedError as error:
@@ -248,6 +286,8 @@ class Segmenter(Service):
             self._let_go(owned, "waiting", f"{type(error).__name__}: {error}", WAIT_STORE_SECONDS)
         except Exception as error:  # a fault of ours: it would end every worker in turn that gets this shard
             self._broken(owned, f"unexpected {type(error).__name__} in {place_of(error)}")  # its text may quote a customer's data
+        finally:
+            owned.busy_since = None
 
     def _broken(self, owned: Owned, why: str) -> None:
         """An error that nobody foresaw: once may be chance, twice at the same position is the record, and each further try in vain."""
@@ -277,7 +317,8 @@ class Segmenter(Service):
         """Drop everything held of a shard; its truth is in the store."""
         if state == "waiting":
             log.warning("shard let go", action="let_go", shard=owned.partition.partition, why=why)
-        owned.state, owned.why, owned.again_at = state, why, time() + seconds
+        owned.enter(state, why)
+        owned.again_at = time() + seconds
         owned.shard = owned.relay = None
         owned.arrivals.clear()
         if self.owned.get(owned.partition) is not owned:
@@ -298,7 +339,8 @@ class Segmenter(Service):
         if self.owned.get(owned.partition) is not owned or owned.partition not in self._consumer.assignment():
             return
         self._consumer.seek(owned.partition, shard.position.offset)
-        owned.shard, owned.relay, owned.state, owned.why = shard, relay, "owned", ""
+        owned.shard, owned.relay = shard, relay
+        owned.enter("owned")
         owned.counted = Counter(shard.step.body.counts)
         owned.log_time_ms = shard.step.body.log_time_ms
         owned.last_probe = time()
@@ -343,7 +385,8 @@ class Segmenter(Service):
                 with suppress(KafkaError, StreamerError, OSError, asyncio.TimeoutError):
                     await asyncio.wait_for(_relay_until_empty(owned.relay), 2)
             owned.shard = owned.relay = None
-            owned.state = "released"
+            owned.enter("released")
+            self._watch.forget(owned.partition.partition)
             self.metrics.show_state(owned.partition.partition, "released")
 
     # publishing
@@ -414,21 +457,38 @@ class Segmenter(Service):
         now = time()
         if self.owned.get(owned.partition) is not owned:
             return  # revoked since the round began
-        if owned.log_time_ms:  # not only when records are processed: a shard that stands still is the one to see
-            self.metrics.lag_seconds.labels(owned.partition.partition).set(max(0.0, now - owned.log_time_ms / 1_000))
+        owned.look()
         if owned.state == "waiting" and now >= owned.again_at:
-            owned.state = "acquiring"
+            owned.enter("acquiring", owned.why)
             self._spawn(self._own(owned))
         elif owned.state == "owned" and owned.shard is not None:
             if now - owned.last_tick >= self.settings.tick / 1_000:
                 owned.last_tick = now
                 with suppress(KafkaError):
-                    (await send_tick(self._producer, self.settings, owned.partition.partition)).add_done_callback(_ignore)
+                    (await send_tick(self._producer, self.settings, owned.partition.partition)).add_done_callback(self._tick_ended)
             if now - owned.last_probe >= self.settings.probe / 1_000:
                 owned.last_probe = now
                 async with owned.lock:
                     if owned.shard is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may have gone while we waited
                         await self._guarded(owned, owned.shard.probe)
+
+    def _tick_ended(self, acknowledged: asyncio.Future[Any]) -> None:
+        """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
+        if not acknowledged.cancelled() and acknowledged.exception() is None:
+            self._watch.answered()
+
+    @Service.task
+    async def _watch_broker(self) -> None:
+        while not self.should_stop:
+            await self._watch.look(self._ends)
+            await self.sleep(ASK_SECONDS)
+
+    async def _ends(self) -> dict[int, int]:
+        """Where the log ends; a worker without shards asks all the same, as it has no other sign that the broker is there."""
+        assert self._consumer is not None
+        asked = list(self.owned) or [TopicPartition(self.settings.topic(EVENTS), 0)]
+        found = await self._consumer.end_offsets(asked)
+        return {partition.partition: end for partition, end in found.items() if partition in self.owned}
 
     async def _commit_group(self) -> None:
         """Tell the group where the shards are: for dashboards only."""
@@ -453,13 +513,38 @@ class Segmenter(Service):
         shard.step.said.clear()
         owned.log_time_ms = body.log_time_ms
         self.metrics.show_definitions(number, (body.version, body.digest))
-        self.metrics.log_time.labels(number).set(body.log_time_ms / 1_000)
-        self.metrics.lag_seconds.labels(number).set(max(0.0, time() - body.log_time_ms / 1_000))
         highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None
-        self.metrics.lag.labels(number).set(max(0, (highwater or shard.position.offset) - shard.position.offset))
+        if highwater is not None:
+            self._watch.saw_end(number, highwater)
         self._show_refusals(owned)
-        if owned.relay is not None:
-            self.metrics.outbox.labels(number).set(owned.relay.backlog)
+
+    def statuses(self) -> list[ShardStatus]:
+        """How each shard of this worker is doing, at this moment."""
+        now_ms = int(time() * 1_000)
+        seen = [owned.seen(self._watch.end(owned.partition.partition)) for owned in self.owned.values()]
+        return [status_of(one, now_ms=now_ms, tick_ms=self.settings.tick) for one in sorted(seen, key=lambda one: one.shard)]
+
+    def show_now(self) -> None:
+        """Bring the metrics up to this moment: called for each scrape, so that none is older than it looks."""
+        self.metrics.show_members(self.sizes())
+        self.metrics.kafka_silent.set(self._watch.silent_seconds)
+        for status in self.statuses():
+            self.metrics.show_shard(
+                status.shard,
+                works=not status.problem,
+                outbox=status.outbox,
+                lag_records=status.lag_records,
+                lag_seconds=status.lag_seconds,
+                log_time_ms=status.log_time_ms,
+            )
+
+    def readiness(self, learner: str = "") -> Readiness:
+        """Whether this worker does its work; ``learner`` says why its learner does not."""
+        silent, address = self._watch.silent_seconds, self.settings.kafka
+        away = f"Kafka at {address} has not answered for {silent:.0f} s" if self._watch.is_away else ""
+        dealt = self._consumer is not None and self._dealt
+        others = [*(f"Redis: {danger}" for danger in self._dangers), *([f"learner: {learner}"] if learner else [])]
+        return readiness(self.statuses(), dealt=dealt, away=away, others=others, kafka_silent_seconds=silent)
 
     def _show_refusals(self, owned: Owned) -> None:
         ratio = owned.refusals.ratio
@@ -481,21 +566,7 @@ class Segmenter(Service):
 
     def problems(self) -> list[str]:
         """Why this worker is not ready; nothing when it is."""
-        if self._consumer is None or not self._dealt:
-            return ["the shards are not dealt out yet"]
-        found = [
-            f"shard {owned.partition.partition} is {owned.state}: {owned.why or 'not acquired yet'}"
-            for owned in self.owned.values()
-            if owned.state != "owned"
-        ]
-        return found + self._stalled() + [f"Redis: {danger}" for danger in self._dangers]
-
-    def _stalled(self) -> list[str]:
-        """Shards of which the store takes nothing just now; given up after a while, they are waiting."""
-        owned = [(owned.partition.partition, owned.shard) for owned in self.owned.values()]
-        return [
-            f"shard {number}: no commit goes through: {shard.stalled}" for number, shard in owned if shard is not None and shard.stalled
-        ]
+        return self.readiness().problems
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -520,9 +591,3 @@ async def _relay_until_empty(relay: Relay) -> None:
 
 async def _raise(error: Exception) -> None:
     raise error
-
-
-def _ignore(acknowledged: asyncio.Future[Any]) -> None:
-    """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
-    if not acknowledged.cancelled():
-        acknowledged.exception()

@@ -1,0 +1,121 @@
+"""What ``/readyz`` answers: whether this worker does its work, and what it is that it does not do.
+
+Nothing here waits or reads a clock: it is judged from what is known at the moment of asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from streamer.segments.durations import format_duration
+
+STUCK_SECONDS: Final = 5.0  # a commit takes milliseconds, acquiring a shard a second
+STILL_SECONDS: Final = 10.0  # so long without a record although there are some; also for log time, besides ten ticks
+TICKS_MISSED: Final = 10
+
+
+class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one shard of this worker is doing; ``problem`` is empty when it does its work.
+
+    ``offset`` is the next record to process, ``end`` the place behind the last one of the log; both are absent where they are not known
+    now. ``log_time_ms`` is UTC milliseconds, ``lag_seconds`` the clock minus it.
+    """
+
+    shard: int
+    state: str
+    since_seconds: float
+    problem: str = ""
+    offset: int | None = None
+    end: int | None = None
+    lag_records: int | None = None
+    log_time_ms: int | None = None
+    lag_seconds: float | None = None
+    outbox: int = 0
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """The answer of ``/readyz``, with status 200 when it is ``ready``, else 503.
+
+    ``problems`` has all of them in words; ``working`` the shards that go on all the same, as one that is halted holds up no other.
+    ``kafka_silent_seconds`` is the time since the last answer of a broker.
+    """
+
+    status: Literal["ready", "not ready"]
+    problems: list[str]
+    working: list[int]
+    shards: list[ShardStatus]
+    kafka_silent_seconds: float
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What is known of a shard at a moment; times are seconds up to it."""
+
+    shard: int
+    state: str
+    since: float
+    why: str = ""
+    offset: int | None = None
+    end: int | None = None
+    log_time_ms: int = 0
+    busy: float = 0.0  # something is in hand, and since so long nothing of it was committed
+    still: float = 0.0  # the position has not moved
+    outbox: int = 0
+    is_full: bool = False
+    stalled: str = ""  # why the store takes nothing
+
+
+def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
+    """How a shard is doing at ``now_ms``."""
+    behind = max(0, seen.end - seen.offset) if seen.end is not None and seen.offset is not None else None
+    late = max(0.0, (now_ms - seen.log_time_ms) / 1_000) if seen.log_time_ms else None
+    return ShardStatus(
+        seen.shard,
+        seen.state,
+        round(seen.since, 1),
+        _problem(seen, behind=behind, late=late, patience=max(STILL_SECONDS, TICKS_MISSED * tick_ms / 1_000)),
+        seen.offset,
+        seen.end,
+        behind,
+        seen.log_time_ms or None,
+        late,
+        seen.outbox,
+    )
+
+
+def _problem(seen: Seen, *, behind: int | None, late: float | None, patience: float) -> str:
+    """Why a shard does not do its work; the first reason is the one to mend."""
+    if seen.state != "owned":
+        return f"{seen.state} for {_duration(seen.since)}: {seen.why or 'not acquired yet'}"
+    if seen.is_full:
+        return f"the outbox is full: {seen.outbox} outputs wait for the broker, and nothing is read until it takes them"
+    if seen.stalled:
+        return f"no commit goes through: {seen.stalled}"
+    if seen.busy > STUCK_SECONDS:
+        return f"nothing is committed for {_duration(seen.busy)}: Redis does not answer, or one record takes so long"
+    if behind and seen.still > STILL_SECONDS:
+        return f"nothing is fetched for {_duration(seen.still)} although {behind} records are there"
+    if not behind and late is not None and min(late, seen.still) > patience:
+        return f"log time stands still for {_duration(late)}: the broker takes no ticks, or gives them to nobody"
+    return ""
+
+
+def readiness(
+    statuses: Sequence[ShardStatus], *, dealt: bool, away: str, others: Sequence[str] = (), kafka_silent_seconds: float
+) -> Readiness:
+    """The answer for a worker. ``away`` is what is wrong with Kafka, empty when nothing is; ``others`` what is wrong besides the shards."""
+    problems = [] if dealt else ["the shards are not dealt out yet"]
+    problems += [away] if away else []
+    problems += [f"shard {status.shard}: {status.problem}" for status in statuses if status.problem]
+    problems += others
+    working = [] if away else [status.shard for status in statuses if not status.problem]
+    return Readiness("not ready" if problems else "ready", problems, working, list(statuses), round(kafka_silent_seconds, 1))
+
+
+def _duration(seconds: float) -> str:
+    return format_duration(int(seconds) * 1_000)
+
+
+__all__ = ["Readiness", "Seen", "ShardStatus", "readiness", "status_of"]
