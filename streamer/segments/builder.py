@@ -222,7 +222,7 @@ class Builder(Needs):
                 return self._over(memory, lambda _: leaves.active_reading(each_ms, periods))
             case tree.Aggregate(name="distinct", window=window):
                 return self._over(self._distinct_memory(node, 1), lambda spec: self._distinct_reading(window, spec))
-            case tree.Aggregate(name=name, window=window):
+            case tree.Aggregate(name="sum" | "avg" | "min" | "max" as name, window=window):
                 return self._over(self._number_memory(node), lambda spec: self._number_reading(name, window, spec))
             case tree.Age(of=of):
                 return leaves.age_reading(self._reading(of), self._zone_of)
@@ -254,9 +254,10 @@ class Builder(Needs):
             return leaves.distinct_reading(window, self._zone_of, spec.keep)
         return leaves.labels_reading("distinct", window, self._zone_of)
 
-    def _number_reading(self, name: str, window: Window, spec: Spec) -> Reading:
+    def _number_reading(self, name: tree.NumberName, window: Window, spec: Spec) -> Reading:
         match spec:
             case memories.Totals():
+                assert name in ("sum", "avg"), f"{name}() without a window is kept by another memory"
                 read = _sum_of if name == "sum" else _average_of
                 return Reading(read, span_ms=0, show=leaves.show_scaled)
             case memories.Bests():

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, assert_never
 from zoneinfo import ZoneInfo
 
 from streamer import values
@@ -25,7 +25,7 @@ from . import calendar, tree
 from .durations import format_duration
 from .looks import LOOK_AHEAD, SIGNS, Due, LookOne, Truth, labels_in, look_sequence, look_top, never_due, places
 from .matching import one_of, value_of
-from .tree import Window
+from .tree import NumberName, Window
 
 ValueOf = Callable[[Data, int, State], Json]
 
@@ -267,7 +267,7 @@ def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
     return lambda data, now, state: 1 if data is not None and data[0] and data[0] >= edges(now, state)[0] else None
 
 
-def pairs_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
+def pairs_reading(name: Literal["count"] | NumberName, window: Window, zone_of: ZoneOf) -> Reading:
     """``count``, ``sum``, ``avg``, ``min``, ``max`` over a ``Pairs`` memory."""
     edges = bounds(window, zone_of)
 
@@ -289,8 +289,9 @@ def pairs_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
                 return (total, number) if number else None
             case "min":
                 return min(extremes, default=None)
-            case _:
+            case "max":
                 return max(extremes, default=None)
+        assert_never(name)
 
     return Reading(
         read,

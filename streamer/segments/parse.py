@@ -592,7 +592,7 @@ def _clock(unit: tree.ClockUnit) -> Builder:
     return _plain(lambda: tree.Clock(unit))
 
 
-def _number(name: Any) -> Builder:
+def _number(name: tree.AggregateName) -> Builder:
     return _on_property(lambda events, path, window: tree.Aggregate(name, events, path, window))
 
 
@@ -645,6 +645,8 @@ _EVENT_FUNCTIONS: Final[dict[str, Builder]] = {
     "eventcontext": _on_path(tree.EventContext),
     **{name: _FUNCTIONS[name] for name in ("number", "lower", "date", "exists", "contains", "startswith")},
 }
+
+FUNCTION_NAMES: Final = frozenset({*_FUNCTIONS, *_EVENT_FUNCTIONS})
 
 _KIND: Final[dict[type, str]] = {
     ast.Attribute: "an attribute (a.b)",
@@ -704,4 +706,4 @@ def _similar(name: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]}?" if close else ""
 
 
-__all__ = ["COUNT_MAX", "WINDOW_MS_MAX", "is_segment_name", "parse"]
+__all__ = ["COUNT_MAX", "FUNCTION_NAMES", "WINDOW_MS_MAX", "is_segment_name", "parse"]

@@ -16,7 +16,8 @@ from .durations import format_duration
 Path = tuple[str, ...]
 Scalar = str | int | float | bool
 CompareOp = Literal["==", "!=", "<", "<=", ">", ">="]
-AggregateName = Literal["sum", "avg", "min", "max", "distinct", "top"]
+NumberName = Literal["sum", "avg", "min", "max"]
+AggregateName = Literal[NumberName, "distinct"]
 ClockUnit = Literal["hour", "weekday", "day", "month"]
 Period = Literal["day", "week", "month", "year"]
 
@@ -131,7 +132,7 @@ class Count(Node, frozen=True):
 class Aggregate(Node, frozen=True):
     """``sum``, ``avg``, ``min``, ``max`` of numbers, or how many ``distinct`` values."""
 
-    name: Literal["sum", "avg", "min", "max", "distinct"]
+    name: AggregateName
     events: Events
     path: Path
     window: Window = Window()
