@@ -27,6 +27,7 @@ OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on
 
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it
 POSITION_HEADER: Final = "streamer-position"  # "generation-offset-ordinal" of an output, so that a relay finds where it stopped
+FORWARD_HEADER: Final = "streamer-forward"  # where a record comes from that another shard sent on; see ``flow.forwards``
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record
@@ -60,7 +61,8 @@ class LogRecord(NamedTuple):
 class Output(NamedTuple):
     """One thing to say, and where in the story: outputs are ordered by (offset, ordinal) within a shard.
 
-    ``topic`` is a suffix; ``partition`` the shard, but for forwarded records, which go to another shard of the events.
+    ``topic`` is a suffix; ``partition`` the shard, but for forwarded records, which go to another shard of the events. ``headers`` stand
+    beside its position.
     """
 
     topic: str
@@ -69,6 +71,7 @@ class Output(NamedTuple):
     ordinal: int
     key: bytes
     value: bytes
+    headers: Headers = ()
 
 
 def position_text(generation: int, offset: int, ordinal: int) -> bytes:
@@ -144,10 +147,14 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
         case "unpin":
             return (("model", _MODEL_NAME.fullmatch(control.model) is not None),)
         case "erase":
-            name = control.customer
-            return (("customer", 0 < len(name) <= CUSTOMER_CHARS_MAX and _CONTROL_CHARACTERS.search(name) is None),)
+            return (("customer", is_customer(control.customer)),)
         case _:
             return ()
+
+
+def is_customer(name: str) -> bool:
+    """Whether a customer can have this id."""
+    return 0 < len(name) <= CUSTOMER_CHARS_MAX and _CONTROL_CHARACTERS.search(name) is None
 
 
 def definitions_control(content: bytes, digest: str, version: int) -> bytes:

@@ -18,8 +18,8 @@ class State(msgspec.Struct, array_like=True, gc=False):
 
     ``armed_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the wake-up index
     (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` by segment number ``[changes so far, moment of the
-    newest]``, odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the oldest timestamp that
-    memory can vouch for.
+    newest]``, odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the newest timestamp of
+    which ids may be forgotten.
     ``retired`` keeps the count of changes of segments that are no longer defined. ``truths`` has, by memory, a bit for each leaf that only
     that memory decides: whether it held when last looked at (absent: as of nothing remembered). It spares asking twice at each event.
     """

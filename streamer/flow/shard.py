@@ -21,6 +21,7 @@ from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, 
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 from streamer.zones import LAST_MS
 
+from .forwards import addressed, check_forward, forward_of
 from .step import Body, Rules, Step, decode_body
 
 Result = TypeVar("Result")
@@ -213,7 +214,13 @@ class Shard:
 
     def _read(self, record: LogRecord) -> Event | Control | RefusedError:
         try:
-            return decode_control(record.value) if record.control else decode(record.value)
+            if record.control:
+                return decode_control(record.value)
+            event, forward = decode(record.value), forward_of(record)
+            if forward is None:
+                return event
+            check_forward(forward, shard=self.shard, shards=self._rules.shards, generation=self._rules.log_generation)
+            return addressed(event, record)
         except RefusedError as error:
             return error
 

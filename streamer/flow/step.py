@@ -36,6 +36,7 @@ from streamer.wire import (
     EVENTS,
     EXAMPLES,
     DeadLetter,
+    Headers,
     LogRecord,
     Origin,
     Output,
@@ -45,12 +46,14 @@ from streamer.wire import (
 )
 from streamer.zones import LAST_MS
 
+from .forwards import Forward, forward_of
 from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
 WARMING_MS: Final = 60_000  # how often it is looked up which leaves are still warming
 CROWDED: Final = f"the customer sent more than {IDS_MAX} events since, so whether it is a second delivery can no longer be told"
+FORGOTTEN: Final = "it came by way of another shard, and whether it is a second delivery can no longer be told"
 
 
 def _never() -> bool:
@@ -78,7 +81,7 @@ class Body(msgspec.Struct, array_like=True):
     ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
-    ``wakes`` are how many states and wake-ups there are.
+    ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard.
     """
 
     log_time_ms: int = 0
@@ -94,6 +97,7 @@ class Body(msgspec.Struct, array_like=True):
     models: dict[str, tuple[int, str]] = {}
     customers: int = 0
     wakes: int = 0
+    forwards: dict[int, tuple[int, int, int]] = {}
 
 
 _body_encoder = msgspec.msgpack.Encoder()
@@ -274,20 +278,24 @@ class Step:
         """Admit, remember, judge. ``pass_time`` was called with the record's log time."""
         now = self.body.log_time_ms
         timestamp_ms, customer = event.timestamp_ms, event.customer
-        horizon_ms = now - self.rules.lateness_ms
-        if timestamp_ms > now + self.rules.skew_ms:
-            self._refuse_time("future", f"after {time_text(now + self.rules.skew_ms)}: log time and the allowed skew", record)
+        forward = forward_of(record) if record.headers else None
+        if forward is not None and not self._is_first(forward):
+            return
+        arrived_ms = now if forward is None else forward.arrival_ms  # what was forwarded is judged by when it arrived where it first lay
+        if timestamp_ms > arrived_ms + self.rules.skew_ms:
+            self._refuse_time("future", f"after {time_text(arrived_ms + self.rules.skew_ms)}: log time and the allowed skew", record)
             return
         state = self._state(customer)
         if state is None and shard_of(customer, self.rules.shards) != self.shard:
-            self._forward(customer, record)
+            self._forward(customer, record, arrived_ms)
             return
-        if timestamp_ms <= horizon_ms:
-            self._refuse_time("late", f"at or before {time_text(horizon_ms)}: log time less the allowed lateness", record)
+        too_old = self._too_old(timestamp_ms, arrived_ms, state, CROWDED if forward is None else FORGOTTEN)
+        if too_old:
+            self._refuse_time("late", too_old, record)
             return
-        if state is not None and timestamp_ms <= state.floor_ms > 0:
-            self._refuse_time("late", f"at or before {time_text(state.floor_ms)}: {CROWDED}", record)
-            return
+        horizon_ms = min(now, arrived_ms) - self.rules.lateness_ms
+        if forward is not None and state is not None:
+            horizon_ms = max(horizon_ms, state.floor_ms)
         key = digest(event.message_id)
         if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms):
             self._count("duplicate")
@@ -299,8 +307,7 @@ class Step:
         self._touched.add(customer)
         self.weight += len(record.value)  # a state grows by no more than that, give or take a few numbers
         state.seen, lost_ms = remember(state.seen, key, timestamp_ms=timestamp_ms, horizon_ms=horizon_ms)
-        if lost_ms > state.floor_ms:
-            state.floor_ms = lost_ms
+        state.floor_ms = max(state.floor_ms, lost_ms, horizon_ms)
         armed_ms = state.armed_ms
         dirty = self._remember(state, event, min(now, timestamp_ms), now)
         if self._scoring is not None:
@@ -313,6 +320,15 @@ class Step:
                 self._say_all(customer, state, changed, now, Cause("event", id=event.message_id), record.offset)
         if is_new or state.armed_ms != armed_ms:
             self._arm(customer, state, state.armed_ms)
+
+    def _too_old(self, timestamp_ms: int, arrived_ms: int, state: State | None, forgotten: str) -> str:
+        """Why an event is late; empty when it is not."""
+        oldest_ms = arrived_ms - self.rules.lateness_ms
+        if timestamp_ms <= oldest_ms:
+            return f"at or before {time_text(oldest_ms)}: log time less the allowed lateness"
+        if state is not None and timestamp_ms <= state.floor_ms > 0:
+            return f"at or before {time_text(state.floor_ms)}: {forgotten}"
+        return ""
 
     def _born(self, customer: str) -> State:
         self._gone.discard(customer)
@@ -414,9 +430,9 @@ class Step:
         self._put(CHANGES, self.shard, offset, customer.encode(), encode_change(change))
         self.said[segment, kind] += 1
 
-    def _put(self, topic: str, partition: int, offset: int, key: bytes, value: bytes) -> None:
+    def _put(self, topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """One output; the head is the digest of the head before it and of the output, so it names the whole story so far."""
-        self._outputs.append(Output(topic, partition, offset, self.body.ordinal, key, value))
+        self._outputs.append(Output(topic, partition, offset, self.body.ordinal, key, value, headers))
         place = b"%d-%d" % (offset, self.body.ordinal)
         self.head = blake2b(self.head + topic.encode() + place + value, digest_size=HEAD_BYTES).digest()
         self.body.ordinal += 1
@@ -449,11 +465,19 @@ class Step:
     def _refuse_time(self, reason: str, detail: str, record: LogRecord) -> None:
         self.refuse(RefusedError(reason, path="$.timestamp", detail=detail), record)
 
-    def _forward(self, customer: str, record: LogRecord) -> None:
-        """The record lies in the wrong shard: its producer chose another partitioner. Send it on; the right shard knows duplicates by
-        their ids."""
+    def _forward(self, customer: str, record: LogRecord, arrived_ms: int) -> None:
+        """The record lies in the wrong shard: its producer chose another partitioner. Send it on, with when it first arrived."""
         self._count("wrong_shard")
-        self._put(EVENTS, shard_of(customer, self.rules.shards), record.offset, customer.encode(), record.value)
+        forward = Forward(self.rules.log_generation, self.shard, record.offset, self.body.ordinal, arrived_ms)
+        self._put(EVENTS, shard_of(customer, self.rules.shards), record.offset, customer.encode(), record.value, forward.headers)
+
+    def _is_first(self, forward: Forward) -> bool:
+        """Whether a forwarded record is new: a relay that crashed sends its last ones again, and a rebuilt shard all it ever sent."""
+        if forward.place <= self.body.forwards.get(forward.shard, (0, -1, -1)):
+            self._count("forwarded_again")
+            return False
+        self.body.forwards = {**self.body.forwards, forward.shard: forward.place}
+        return True
 
     # control
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamer.learning.reports.model_card import Card
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
-OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "erased", "refused")
+OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "forwarded_again", "erased", "refused")
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 SHARD_STATES: Final = ("owned", "waiting", "halted")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
@@ -94,7 +94,7 @@ class Metrics:
         Gauge("segmenter_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
 
     def count(self, counts: Mapping[str, int]) -> None:
-        """Add what became of records: accepted, duplicate, wrong_shard, or a reason code."""
+        """Add what became of records: accepted, duplicate, wrong_shard, forwarded_again, or a reason code."""
         for outcome, number in counts.items():
             if outcome in OUTCOMES:
                 self.events.labels(outcome).inc(number)

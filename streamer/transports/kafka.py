@@ -220,7 +220,7 @@ class KafkaSink:
             yield name, partition, batch
 
     def _append(self, batch: Any, output: Output) -> bool:
-        headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal))]
+        headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *output.headers]
         if output.topic == CHANGES:
             headers.append(CONTENT_TYPE)
         return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None

@@ -118,7 +118,7 @@ class MemorySink:
     async def send(self, outputs: Sequence[Output]) -> None:
         """See ``Sink``."""
         for output in outputs:
-            headers = ((POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)),)
+            headers = ((POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *output.headers)
             self._log.append(output.topic, output.partition, output.value, key=output.key, headers=headers)
 
 

@@ -162,7 +162,7 @@ async def test_what_is_added_while_a_turn_waits_is_not_lost(store: Store, log: M
 
 
 async def test_forwarded_records_have_no_tail(store: Store, log: MemoryLog, sink: Sink) -> None:
-    """In the log they lie among the producers' own; the right shard knows a repeated one by its id."""
+    """In the log they lie among the producers' own; the right shard knows a repeated one by its place."""
     await store.commit(0, next_commit(await store.acquire(0), outbox=encode_outputs([_output(1, 0, EVENTS), _output(1, 1)])))
     log.append(EVENTS, 0, b"by a producer, without a place")
     await (await _started(store, sink)).turn()

@@ -22,6 +22,15 @@ ZONE = "zone"
 
 
 @dataclass(frozen=True)
+class Forward:
+    """Who sent a record on: the shard, the record's place in that shard's story, and the log time at which it first arrived."""
+
+    shard: int
+    place: tuple[int, int, int]
+    arrival_ms: int
+
+
+@dataclass(frozen=True)
 class Record:
     """One record of a shard. The body is an event (``timestamp`` in milliseconds), or ``{"control": "tick"}``,
     ``{"control": "erase", "customer": ...}``, ``{"control": "definitions", "version": ..., "definitions": {...}}``.
@@ -30,6 +39,7 @@ class Record:
     offset: int
     arrival_ms: int
     body: dict[str, Any]
+    forward: Forward | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ class Story:
         self.changes: list[Change] = []
         self.counts: Counter[str] = Counter()
         self.now = FOREVER_AGO
+        self.forwarded: dict[int, tuple[int, int, int]] = {}
         self.witness: Callable[[dict[str, Any], Asked], None] = lambda draft, asked: None  # is shown each change while it can be asked why
 
     def tell(self, record: Record) -> None:
@@ -141,7 +152,7 @@ class Story:
             case {"control": "definitions", "version": version, "definitions": source}:
                 drafts += self._define(Definitions(source, version), record.offset)
             case event:
-                drafts += self._admit(event, record.offset)
+                drafts += self._admit(event, record)
         for ordinal, draft in enumerate(drafts):
             self.changes.append(Change(**draft, offset=record.offset, ordinal=ordinal))
 
@@ -176,15 +187,27 @@ class Story:
         one = self.customers[customer]
         return self.definitions.clockwork.moments(one.judged_ms, self.now, self.zone(customer), one.history, one.standings.values())
 
-    def _admit(self, event: dict[str, Any], offset: int) -> list[dict[str, Any]]:
+    def _is_sent_again(self, forward: Forward) -> bool:
+        if forward.shard in self.forwarded and forward.place <= self.forwarded[forward.shard]:
+            return True
+        self.forwarded[forward.shard] = forward.place
+        return False
+
+    def _admit(self, event: dict[str, Any], record: Record) -> list[dict[str, Any]]:
+        if record.forward is not None and self._is_sent_again(record.forward):
+            self.counts["forwarded_again"] += 1
+            return []
+        arrived = record.forward.arrival_ms if record.forward is not None else self.now
         customer, timestamp = event.get("userId") or event["anonymousId"], event["timestamp"]
         known = self.customers.get(customer)
-        oldest_minute = (self.now - self.lateness_ms) // 60_000
-        if timestamp > self.now + self.skew_ms:
+        horizon = min(self.now, arrived) - self.lateness_ms
+        if record.forward is not None and known:
+            horizon = max(horizon, known.forgotten_ms)
+        if timestamp > arrived + self.skew_ms:
             verdict = "future"
-        elif timestamp <= max(self.now - self.lateness_ms, known.forgotten_ms if known else FOREVER_AGO):
+        elif timestamp <= arrived - self.lateness_ms or (known and timestamp <= known.forgotten_ms):
             verdict = "late"
-        elif known and any(id_ == event["messageId"] and ts // 60_000 >= oldest_minute for id_, ts in known.ids):
+        elif known and any(id_ == event["messageId"] and ts // 60_000 >= horizon // 60_000 for id_, ts in known.ids):
             verdict = "duplicate"
         else:
             verdict = "accepted"
@@ -192,8 +215,9 @@ class Story:
         if verdict != "accepted":
             return []
         one = self.customers.setdefault(customer, Customer(self.now))
-        self._remember_id(one, event["messageId"], timestamp, oldest_minute)
-        one.history.append(Accepted(offset, min(timestamp, self.now), event))
+        self._remember_id(one, event["messageId"], timestamp, horizon // 60_000)
+        one.forgotten_ms = max(one.forgotten_ms, horizon)
+        one.history.append(Accepted(record.offset, min(timestamp, self.now), event))
         return self._judge(customer, self.now, Cause("event", id=event["messageId"]))
 
     @staticmethod

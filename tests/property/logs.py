@@ -162,12 +162,13 @@ def successors(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
         kept |= {name: source["segments"][name] for name in more}
     fresh = draw(definitions(OTHER, names=("a", "b", "m")))["segments"]
     fresh = {name: given for name, given in fresh.items() if name not in kept}
-    usable = {
+    while dangling := {
         name
         for name in fresh
-        if not any(f'("{other}")' in text for text in fresh[name].values() for other in ("a", "b", "m") if other not in fresh)
-    }
-    segments = {**kept, **{name: fresh[name] for name in usable}}
+        if any(f'("{other}")' in text for text in fresh[name].values() for other in ("a", "b", "m") if other not in fresh)
+    }:
+        fresh = {name: given for name, given in fresh.items() if name not in dangling}
+    segments = {**kept, **fresh}
     segments = segments or {"b": {"when": 'did("C")'}}
     return {"zone": draw(st.sampled_from([source["zone"], "Asia/Tokyo"])), "segments": segments}
 

@@ -128,9 +128,15 @@ def warming_is_looked_up_when_a_worker_happens_to(patch: pytest.MonkeyPatch) -> 
 
 
 @mutant
+def what_was_sent_on_before_is_applied_again(patch: pytest.MonkeyPatch) -> None:
+    """A shard that is told anew sends everything again."""
+    patch.setattr(Step, "_is_first", lambda self, forward: True)
+
+
+@mutant
 def a_record_in_the_wrong_shard_is_dropped(patch: pytest.MonkeyPatch) -> None:
     """Its producer chose another partitioner; the event is no less true."""
-    patch.setattr(Step, "_forward", lambda self, customer, record: self._count("wrong_shard"))
+    patch.setattr(Step, "_forward", lambda self, customer, record, arrived_ms: self._count("wrong_shard"))
 
 
 @mutant

@@ -35,6 +35,7 @@ HAPPENS = {
     "found by a probe",
     "failover of quiet shards",
     "slice of a record",
+    "sent on again",
 }
 
 

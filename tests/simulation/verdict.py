@@ -9,6 +9,7 @@ from typing import Final
 
 from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.step import decode_body
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, position_of
@@ -54,6 +55,7 @@ async def _judge(world: World) -> None:
     for shard in range(SHARDS):
         undisturbed, outputs = await run_alone(world.log, shard)
         _compare(shard, await kept(world.redis.store, shard), undisturbed)
+        world.faults.happened["sent on again"] += decode_body(undisturbed.body).counts.get("forwarded_again", 0)
         for topic in (CHANGES, DEAD_LETTERS):
             _compare_outputs(world.log, shard, topic, [output for output in outputs if output.topic == topic])
         for output in outputs:

@@ -44,7 +44,18 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "pyarrow": {"transports"},
     "aiokafka": {"transports", "app", "cli", "demo", "local"},
 }
-PURE = ("flow/step.py", "flow/scoring.py", "customers", "segments", "events", "values.py", "zones.py", "wire.py", "examples.py")
+PURE = (
+    "flow/step.py",
+    "flow/forwards.py",
+    "flow/scoring.py",
+    "customers",
+    "segments",
+    "events",
+    "values.py",
+    "zones.py",
+    "wire.py",
+    "examples.py",
+)
 FORBIDDEN = {"time", "random", "secrets", "os", "socket", "subprocess", "asyncio", "threading", "pickle", "marshal", "shelve"}
 
 
