@@ -7,8 +7,6 @@ past its streams: they cost 70 to 100 microseconds an event, and drop events who
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import socket
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -288,34 +286,6 @@ def _add_pages(app: faust.App, parts: Parts) -> None:
         return view.json(msgspec.to_builtins(found), status=200 if found.status == "ready" else 503)
 
 
-def configure_logging(level: str) -> None:
-    """One JSON line per event of ours, warnings of libraries in between; silent when all is well."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    logging.getLogger("faust.agents.actor").setLevel(logging.CRITICAL)  # it reports its own cancellation at every stop as an error
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper(), logging.INFO)),
-        logger_factory=structlog.PrintLoggerFactory(),
-    )
-
-
-class _JsonLines(logging.Formatter):
-    """A library's record as one line of JSON, whatever is in it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        found = {"level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
-        if record.exc_info:
-            found["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(found)
-
-
 _QUIET: Final[dict[str, Any]] = {"loglevel": "WARN", "override_logging": False, "redirect_stdouts": False, "quiet": True}
 
 
@@ -400,7 +370,6 @@ async def _stop(worker: _Worker, app: _App, stopping: Stopping) -> None:
 __all__ = [
     "check_manifest",
     "check_port",
-    "configure_logging",
     "erase",
     "make_app",
     "publish_definitions",

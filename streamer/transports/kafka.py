@@ -39,13 +39,18 @@ TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer
 TAIL_SECONDS: Final = 30.0
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
 PREFIXES_SHOWN: Final = 5
+RETRY_MS: Final = 400  # a client tries again so often while its broker is away: by its default ten times a second
 CONTROL: Final = [(CONTROL_HEADER, b"1")]
 LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
 
 
 def connection(settings: Settings) -> dict[str, Any]:
     """What every client needs to reach the cluster."""
-    found: dict[str, Any] = {"bootstrap_servers": settings.kafka, "security_protocol": settings.kafka_security_protocol}
+    found: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka,
+        "security_protocol": settings.kafka_security_protocol,
+        "retry_backoff_ms": RETRY_MS,
+    }
     if "SSL" in settings.kafka_security_protocol:
         found["ssl_context"] = ssl_context(settings)
     if settings.kafka_username is not None:

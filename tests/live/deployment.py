@@ -68,6 +68,7 @@ class Deployment:
         )
         self.definitions = parse_definitions(definitions)
         self.workers: list[Child] = []
+        self.ports: list[int] = []  # of the workers' web pages
         self.sent = 0
         self._folder = folder
         self._random = random.Random(name)
@@ -87,6 +88,7 @@ class Deployment:
 
     def start_worker(self) -> Child:
         """One more worker process."""
+        self.ports.append(free_port())
         environment = {
             **os.environ,
             "STREAMER_KAFKA": self.settings.kafka,
@@ -98,7 +100,7 @@ class Deployment:
             "STREAMER_SESSION_TIMEOUT": str(SESSION_TIMEOUT_MS),
             "STREAMER_TICK": str(self.settings.tick),
             "STREAMER_PROBE": "300",
-            "STREAMER_WEB_PORT": str(free_port()),
+            "STREAMER_WEB_PORT": str(self.ports[-1]),
             "STREAMER_BATCH_RECORDS": "50",
         }
         log = self._folder / f"worker-{len(self.workers)}.log"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 
@@ -52,6 +55,22 @@ async def ends(child: Child) -> float:
     return monotonic() - began
 
 
+def unready(shop: Deployment, wanted: str, *, within_seconds: float = 30) -> list[str]:
+    """The problems of the first worker, once one of them has ``wanted`` in it."""
+    address = f"http://127.0.0.1:{shop.ports[0]}/readyz"
+    deadline = monotonic() + within_seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as answer:
+            found = json.load(answer)
+        if any(wanted in problem for problem in found["problems"]):
+            return found["problems"]
+        assert monotonic() < deadline, f"{found}\n{shop.logs()}"
+        sleep(0.2)
+
+
 async def test_with_kafka_away_and_then_with_redis_away_too(
     shop: Deployment, kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer
 ) -> None:
@@ -63,8 +82,13 @@ async def test_with_kafka_away_and_then_with_redis_away_too(
     await shop.until(lambda found: any(new.epoch > old for new, old in zip(found, before, strict=True)))  # both have shards
     kafka.kill()
     try:
-        await asyncio.sleep(1)  # ticks wait for the broker by now
+        problems = await asyncio.to_thread(unready, shop, "has not answered")
+        assert any("Kafka at" in problem for problem in problems)
         await ends(shop.workers[0])
+        lines = [json.loads(line) for line in shop.workers[0].log_tail(10_000).splitlines()]  # each of them JSON
+        assert all({"timestamp", "level", "event", "action"} <= line.keys() for line in lines)
+        assert sum(line["event"] == "kafka is away" for line in lines) == 1
+        assert len(lines) < 60, "a flood"
         own_redis.kill()
         await ends(shop.workers[1])
     finally:

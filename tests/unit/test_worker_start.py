@@ -5,8 +5,6 @@ do when something is away or breaks."""
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -79,14 +77,6 @@ def test_the_command_topic_is_read_with_the_same_credentials_as_the_log(protocol
     is_encrypted = found.ssl_context is not None if hasattr(found, "ssl_context") else None
     assert (found.protocol.value, mechanism, is_encrypted) == expected
     assert "sekret" not in repr(found)
-
-
-def test_a_librarys_line_in_the_log_is_json_whatever_is_in_it() -> None:
-    """A newline or a quote in a message must not make another line of it."""
-    record = logging.LogRecord("aiokafka", logging.ERROR, "", 0, 'it\'s "%s"', ('a\n{"level": "info"}',), None)
-    line = app._JsonLines().format(record)
-    assert "\n" not in line
-    assert json.loads(line) == {"level": "error", "logger": "aiokafka", "event": 'it\'s "a\n{"level": "info"}"'}
 
 
 @pytest.mark.parametrize(("ended", "closed", "is_dead"), [(False, False, False), (True, False, True), (True, True, False)])
