@@ -7,10 +7,13 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --req
 PYTHON_IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 COMPILE := .cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
+# As many processes as there are cores, four at most; tests on the shared servers stay in one of them.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
+
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench bench-models lint format install lock clean
+.PHONY: help demo check test newest soak bench bench-models lint format install lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -18,8 +21,11 @@ help: ## this list
 demo: .venv/.run ## a shop, live, on this machine alone (SECONDS=60 ends it after a minute)
 	@$(BIN)/streamer demo $(if $(SECONDS),--seconds $(SECONDS))
 
+check: lint ## lint, types and the fast tests: after each change, a minute on two quiet cores
+	@$(BIN)/python -m pytest -m fast $(PARALLEL) $(ARGS)
+
 test: lint ## lint and all tests; a real Kafka is used where Java 17 and Maven are there (ARGS='-k outbox' passes on to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 soak: .venv/.dev ## long seeded runs before something is called done, ten minutes each (ARGS='fuzz --seconds 60' chooses)
 	@$(BIN)/python -m tests.soak $(ARGS)
@@ -41,6 +47,12 @@ format: .venv/.dev ## put the code into shape
 
 install: .venv/.run ## make .venv with what `streamer` needs to run
 	@:
+
+newest: ## all tests on the newest versions that the ranges in pyproject.toml allow, in an environment of their own
+	@$(PYTHON) -m venv --clear .cache/newest
+	@.cache/newest/bin/python -m pip --quiet --disable-pip-version-check install --upgrade pip
+	@.cache/newest/bin/python -m pip --quiet install --editable '.[local,parquet]' --group dev
+	@.cache/newest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lock: ## make both locks anew from pyproject.toml, keeping pins that still fit (UPGRADE=1 takes the newest)
 	@$(PYTHON) -m venv .cache/lock

@@ -17,10 +17,11 @@ from streamer.errors import SettingsError
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka
 from streamer.local.mock_kafka import MockKafka
 from streamer.local.redis import RedisServer
+from tests.tiers import mark_and_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 REQUIRE_REAL_VARIABLE = "STREAMER_REQUIRE_REAL"
 NO_KAFKA = "needs a real Kafka"
@@ -94,6 +95,24 @@ def broker(
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with no server used."""
     config.stash[SERVERS_USED] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests are fast, and which stay in one process."""
+    mark_and_order(items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process among several tells the one that reports which servers it used."""
+    told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["servers"] = session.config.stash[SERVERS_USED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """One of several processes has ended."""
+    node.config.stash[SERVERS_USED].update(getattr(node, "workeroutput", {}).get("servers", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
