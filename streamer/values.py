@@ -25,7 +25,6 @@ SCALE: Final = (
 )
 NUMBER_MAX: Final = 1e12  # larger ones are not money; 2^63 / SCALE leaves room for 900 of them in a sum
 TEXT_KEPT: Final = 513  # one more than the longest text a rule can name, so a longer one equals none of them
-LIST_ITEMS_MAX: Final = 64  # of a list in an event no more are looked at: a rule needs a few, an attacker sends thousands
 
 SECONDS_BELOW: Final = 100_000_000_000  # 1973-03-03 in milliseconds; in seconds the year 5138
 FIRST_MS: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
@@ -55,8 +54,7 @@ def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
 
 def _through(items: list[Json], rest: Callable[[dict[str, Json]], Json]) -> Json:
     """What a path finds in the objects of a list, and of the lists in it."""
-    inner = items[:LIST_ITEMS_MAX]
-    return _flat([rest(item) if type(item) is dict else _through(item, rest) for item in inner if type(item) in (dict, list)])
+    return _flat([rest(item) if type(item) is dict else _through(item, rest) for item in items if type(item) in (dict, list)])
 
 
 def _lookup_one(key: str) -> Callable[[dict[str, Json]], Json]:
@@ -68,16 +66,14 @@ def _lookup_one(key: str) -> Callable[[dict[str, Json]], Json]:
 
 
 def _flat(found: list[Json]) -> Json:
-    """Nested lists flattened, nulls dropped, cut to the cap; None when nothing is left."""
+    """Nested lists flattened, nulls dropped; None when nothing is left."""
     flat: list[Json] = []
     for item in found:
         if type(item) is list:
             flat.extend(_flat(item) or ())
         elif item is not None:
             flat.append(item)
-        if len(flat) >= LIST_ITEMS_MAX:
-            break
-    return flat[:LIST_ITEMS_MAX] or None
+    return flat or None
 
 
 class _Missing:
@@ -200,10 +196,11 @@ def language_of(locale: Json) -> Json:
 
 
 def scaled(value: Json) -> int | None:
-    """A number in ten-thousandths, or None for what cannot be added."""
-    if not is_number(value) or not -NUMBER_MAX <= value <= NUMBER_MAX:
+    """A number, or a text that is a decimal number, in ten-thousandths; None for what cannot be added."""
+    number: Json = float(value) if type(value) is str and _DECIMAL.fullmatch(value) else value
+    if not is_number(number) or not -NUMBER_MAX <= number <= NUMBER_MAX:
         return None
-    return round(value * SCALE)
+    return round(number * SCALE)
 
 
 def scalars(value: Json) -> list[Json]:

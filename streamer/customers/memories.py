@@ -11,8 +11,10 @@ cap costs is marked in the data and reported with every answer that it touches.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
 from typing import Any, Final
 
 from streamer.values import Json, same
@@ -25,6 +27,7 @@ BUCKETS: Final = 256  # a full window is folded into so many stretches: the erro
 VALUES_MAX: Final = 1_024  # different values counted for ever
 STEPS_MAX: Final = 256  # events held for a sequence until nothing late can touch them
 RUNS_MAX: Final = 64  # assertions of one trait held until nothing late can come between them
+SUM_MAX: Final = 1 << 62  # ten-thousandths: 461 trillion of any currency; a state holds integers of 64 bits
 ASIDE: Final = -(1 << 52)  # before every moment
 
 
@@ -81,15 +84,23 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sum and number of values, ever. The value is an integer. Data: ``[sum, number]``."""
+    """Sum and number of values, ever. The value is an integer. Data: ``[sum, number]``. A sum that reached ``SUM_MAX`` stays there."""
 
     def update(self) -> Update:
         """The fitting function."""
 
         def update(old: Data, value: Json, _t: int, _now: int) -> Data:
-            return [value, 1] if old is None else [old[0] + value, old[1] + 1]
+            if old is None:
+                return [value, 1]
+            total = old[0] if abs(old[0]) == SUM_MAX else _bounded(old[0] + value)
+            return [total, old[1] + 1]
 
         return update
+
+
+def _bounded(total: int) -> int:
+    """A sum that a state can hold."""
+    return max(-SUM_MAX, min(SUM_MAX, total))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ def _fold_numbers(data: list[Any], stretch_ms: int) -> None:
     for at in range(1, len(data), 3):
         t, total, number = data[at : at + 3]
         if len(folded) > 1 and folded[-3] // stretch_ms == t // stretch_ms:
-            folded[-3:] = (t, folded[-2] + total, folded[-1] + number)
+            folded[-3:] = (t, _bounded(folded[-2] + total), folded[-1] + number)
         else:
             folded += (t, total, number)
     data[:] = folded
@@ -215,8 +226,8 @@ class Distinct:
                 ordered = sorted(data.items(), key=lambda item: (item[1], item[0]))
                 data.clear()
                 data.update(ordered)
-            while len(data) > keep:
-                del data[next(iter(data))]
+            for text in list(islice(data, max(0, len(data) - keep))):
+                del data[text]
             return data
 
         return update
@@ -283,9 +294,10 @@ class Frequencies:
             for text in value:
                 entry = counts.get(text)
                 counts[text] = [1, t] if entry is None else [entry[0] + 1, max(entry[1], t)]
-            while len(counts) > VALUES_MAX:
-                rarest = min(counts, key=lambda text: (*counts[text], text))
-                data[0] = max(data[0], counts.pop(rarest)[0])
+            surplus = len(counts) - VALUES_MAX
+            if surplus > 0:
+                for rarest in nsmallest(surplus, counts, key=lambda text: (*counts[text], text)):
+                    data[0] = max(data[0], counts.pop(rarest)[0])
             return data
 
         return update
@@ -377,9 +389,10 @@ class Steps:
     """Events that can still be part of a sequence, and what they amount to. The value is a bit set: bit i for step i, bit ``steps`` for
     what must not follow.
 
-    Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``. ``completions`` are the times, ascending, of last steps of matches that
-    nothing forbids as far as is known; ``final`` the newest of those that no late event can forbid any more (``ASIDE``: none). Events are
-    held until nothing late can combine with them: ``lateness_ms + within_ms + wait_ms``.
+    Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``, by time, of equal times in the order of the log. ``completions`` are
+    the times, ascending, of last steps of matches that nothing forbids as far as is known; ``final`` the newest of those that no late
+    event can forbid any more (``ASIDE``: none). Events are held until nothing late can combine with them: ``lateness_ms + within_ms +
+    wait_ms``.
     """
 
     steps: int
@@ -413,7 +426,7 @@ class Steps:
         any.
         """
         best, found, last = [ASIDE] * self.steps, list[int](), self.steps - 1
-        for t, bits in _moments(data):
+        for t, bits in zip(data[3::2], data[4::2], strict=True):
             if self.wait_ms and bits >> self.steps:
                 found = [completion for completion in found if t > completion + self.wait_ms]
             reached = best[:]
@@ -427,18 +440,8 @@ class Steps:
         return found
 
 
-def _moments(data: list[Any]) -> Iterator[tuple[int, int]]:
-    """The held events, those of one millisecond as one: steps follow each other strictly."""
-    at, end = 3, len(data)
-    while at < end:
-        t, bits = data[at], 0
-        while at < end and data[at] == t:
-            bits |= data[at + 1]
-            at += 2
-        yield t, bits
-
-
 def _insert_step(data: list[Any], t: int, bits: int) -> None:
+    """Behind those of the same time: they came before it in the log."""
     at = len(data)
     while at > 3 and data[at - 2] > t:
         at -= 2

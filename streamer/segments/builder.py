@@ -259,7 +259,7 @@ class Builder(Needs):
             case memories.Totals():
                 assert name in ("sum", "avg"), f"{name}() without a window is kept by another memory"
                 read = _sum_of if name == "sum" else _average_of
-                return Reading(read, span_ms=0, show=leaves.show_scaled)
+                return Reading(read, approximate=leaves.held_error, span_ms=0, show=leaves.show_scaled)
             case memories.Bests():
                 return Reading(lambda data, now, state: data, span_ms=0, show=leaves.show_scaled)
             case memories.Ladder():

@@ -261,6 +261,11 @@ def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
     return approximate
 
 
+def held_error(data: Data, _now: int, _state: State) -> Json:
+    """1 when a sum is larger than can be held."""
+    return 1 if data is not None and abs(data[0]) == memories.SUM_MAX else None
+
+
 def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
     """1 when something in the window was dropped over a cap."""
     edges = bounds(window, zone_of)

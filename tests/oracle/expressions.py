@@ -301,7 +301,7 @@ class Asked:
 
     def _numbers(self, call: ast.Call) -> list[int]:
         """The numbers at the path, in ten thousandths."""
-        numbers = [x for _, found in self._at_path(call) for x in found if values.kind(x) == "number"]
+        numbers = [float(x) if isinstance(x, str) else x for _, found in self._at_path(call) for x in found if values.is_amount(x)]
         return [round(x * 10_000) for x in numbers if abs(x) <= 10**12]
 
     def _sum(self, call: ast.Call, _: Any) -> Answer:
@@ -358,22 +358,23 @@ class Asked:
         return self._elapsed(self._last(call, subject))
 
     def _sequence(self, call: ast.Call, _: Any) -> Answer:
-        spans = [(t, t) for t in self._step_times(call.args[0], call)]  # from the first step to the last one reached
+        spans = [(moment, moment) for moment in self._step_moments(call.args[0], call)]  # from the first step to the last one reached
         for step in call.args[1:]:
-            times = self._step_times(step, call)
-            spans = sorted({(start, t) for start, end in spans for t in times if t > end})
+            moments = self._step_moments(step, call)
+            spans = sorted({(start, moment) for start, end in spans for moment in moments if moment > end})
         within, wait, over = self._span(call, "within"), self._span(call, "wait"), self._span(call, "over")
-        ends = {end for start, end in spans if within is None or end - start <= within}
+        ends = {end for start, end in spans if within is None or end[0] - start[0] <= within}
         if (then_not := self._keyword(call, "then_not")) is not None:
             assert wait is not None
-            spoilers = self._step_times(then_not, call)
-            ends = {end + wait for end in ends if not any(end < t <= end + wait for t in spoilers)}
-        return Answer("bool", any((MINUS_INFINITY if over is None else self.now - over) < end <= self.now for end in ends))
+            spoilers = self._step_moments(then_not, call)
+            ends = {end for end in ends if not any(end < spoiler and spoiler[0] <= end[0] + wait for spoiler in spoilers)}
+        after = MINUS_INFINITY if over is None else self.now - over
+        return Answer("bool", any(after < end + (wait or 0) <= self.now for end, _ in ends))
 
-    def _step_times(self, step: ast.expr, leaf: ast.Call) -> list[int]:
-        if isinstance(step, ast.Call):
-            return [each.t for each in self._matching(step.args[0], self._keyword(step, "where"), leaf)]
-        return [each.t for each in self._matching(step, None, leaf)]
+    def _step_moments(self, step: ast.expr, leaf: ast.Call) -> list[tuple[int, int]]:
+        """When the events of a step were, as (event time, offset): of equal times the earlier in the log is the earlier."""
+        pattern, where = (step.args[0], self._keyword(step, "where")) if isinstance(step, ast.Call) else (step, None)
+        return [(each.t, each.offset) for each in self._matching(pattern, where, leaf)]
 
     # Time
 

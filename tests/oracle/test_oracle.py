@@ -131,7 +131,7 @@ def test_values_traits_and_time(text: str, *, expected: bool) -> None:
 SHOPPING = (
     track("View", 10 * D, sku="a", price=1),
     track("View", 7 * D, sku="b", price=2.5),
-    track("View", 2 * D, sku="a", price="9"),
+    track("View", 2 * D, sku="a", price="9 EUR"),
     track("Buy", 2 * D, total=20.1, skus=["a", "b"], gift=True),
     track("Buy", 1 * D, total=0.2, skus=["b", 5]),
     track("View Page", 1 * H),

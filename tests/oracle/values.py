@@ -23,7 +23,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATION = re.compile(r"(?:\d+(?:ms|s|m|h|d|w))+")
 _DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,20}(\.\d{1,20})?", re.ASCII)
 
 
 def find(document: Any, path: str | list[str]) -> Any:
@@ -92,6 +92,11 @@ def number(value: Any) -> Any:
     if kind(value) == "text" and _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
     return None
+
+
+def is_amount(value: Any) -> bool:
+    """A number, or a text that is a decimal number."""
+    return kind(value) == "number" or (kind(value) == "text" and _NUMBER.fullmatch(value) is not None)
 
 
 def lower(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from time import process_time
 from typing import Any
 
 import pytest
@@ -91,6 +92,30 @@ def test_a_busy_customers_late_event_counts_once() -> None:
     driver, shard = drive(case)
     assert counts_of(shard) == {"accepted": 1_201, "duplicate": 1}
     assert [change.entered for change in changes_by(driver)] == [True]
+
+
+@pytest.mark.parametrize("window", ["", ', within="7d"'])
+def test_a_sum_that_no_state_can_hold_says_so(window: str) -> None:
+    """One event may carry thousands of the largest numbers that count: the step goes on, and the answer is marked."""
+    amounts = [event(offset, START + offset, price=[10**12] * 3_000) for offset in (1, 2, 3)]
+    case = Case({"segments": {"s": {"when": f'sum("A", "price"{window}) > 0'}}}, tuple(amounts))
+    driver, shard = drive(case)
+    assert counts_of(shard) == {"accepted": 3}
+    assert [change.entered for change in changes_by(driver)] == [True]
+
+
+def test_a_list_as_long_as_an_event_costs_no_more_than_its_length() -> None:
+    """Thousands of values of one event are dropped over a cap in one go, not one by one."""
+    tags = [[f"{offset}-{number}" for number in range(6_000)] for offset in range(3)]
+    whens = ('top("A", "tag") == "x"', 'distinct("A", "tag", within="7d") == 3', 'top("A", "tag", within="7d") == "x"')
+    case = Case(
+        {"segments": {f"s{at}": {"when": when} for at, when in enumerate(whens)}},
+        tuple(event(offset, START + offset, tag=found) for offset, found in enumerate(tags, 1)),
+    )
+    started = process_time()
+    _, shard = drive(case)
+    assert counts_of(shard) == {"accepted": 3}
+    assert process_time() - started < 10
 
 
 def test_top_of_ever_says_when_rarer_values_were_dropped() -> None:

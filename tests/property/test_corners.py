@@ -53,6 +53,17 @@ TAGGED = event(1, properties={"tag": ["a", "b"], "price": 1})
         ('min("A", "price") in [0.50001]', {"properties": {"price": 0.5}}, IN_AT_ONCE),
         ('sum("A", "price") == 0.3', {"properties": {"price": [0.1, 0.2]}}, IN_AT_ONCE),
         ('sum("A", "price") > 0', {"properties": {"price": 10**12 + 1}}, []),
+        ('sum("A", "price") == 1305.5', {"properties": {"price": ["1299.00", "+5", 1.5, "1,299.00", "1e3", "", " 7"]}}, IN_AT_ONCE),
+        ('avg("A", "price") == 1.5', {"properties": {"price": "1.5"}}, IN_AT_ONCE),
+        ('max("A", "price", within="1d") >= 1000000000001', {"properties": {"price": "1000000000001"}}, []),
+        ('sum("A", "items.price") == 3000', {"properties": {"items": [{"price": 1}] * 3_000}}, IN_AT_ONCE),
+        ('distinct("A", "tag") >= 1000', {"properties": {"tag": [f"t{number}" for number in range(1_001)]}}, IN_AT_ONCE),
+        ('contains(trait("a"), 2999)', {"traits": {"a": [[], *range(3_000)]}}, IN_AT_ONCE),
+        ('did("A", where=prop("items") == 2999)', {"properties": {"items": list(range(3_000))}}, IN_AT_ONCE),
+        ('exists(date(trait("a")))', {"traits": {"a": 1_772_625_600}}, []),
+        ('exists(date(trait("a")))', {"traits": {"a": -99_999_999_999}}, []),
+        ('exists(date(trait("a")))', {"traits": {"a": -100_000_000_000}}, IN_AT_ONCE),
+        ('age(trait("a")) > 5000', {"traits": {"a": -62_135_596_800_001}}, []),
         ('trait("a.b") == 1', {"traits": {"a": [[{"b": 1}]]}}, IN_AT_ONCE),
         ('exists(trait("a.b"))', {"traits": {"a": [{"b": []}]}}, []),
         ('exists(trait("a.b"))', {"traits": {"a": {"b": []}}}, IN_AT_ONCE),
@@ -79,6 +90,21 @@ def test_an_event_of_two_of_the_listed_values_is_one_event(window: str, where: s
     """Events find rules by the values they name, and one event may find the same rule twice."""
     assert of(f'count("A", where={where}{window}) == 1', TAGGED) == IN_AT_ONCE
     assert of(f'sum("A", "price", where={where}{window}) == 1', TAGGED) == IN_AT_ONCE
+
+
+AT_ONCE: dict[str, Any] = {"timestamp": START}  # several events with the same time, as sources have it that know whole seconds
+
+
+def test_events_of_the_same_time_follow_each_other_in_the_order_of_the_log() -> None:
+    """A cart and an order in the same second: the order came second, so it is a sale, and no cart was left."""
+    cart, order = event(1, **AT_ONCE), {"event": "B", **AT_ONCE}
+    later = event(3, timestamp=START + 3_600_000)
+    assert of('sequence("A", "B", within="1h")', cart, event(2, **order), later) == [(True, 2)]
+    assert of('sequence("A", then_not="B", wait="30m")', cart, event(2, **order), later) == []
+    assert of('sequence("B", "A", within="1h")', cart, event(2, **order)) == []
+    assert of('sequence("B", then_not="A", wait="1ms")', cart, event(2, **order), later) != []
+    assert of('sequence("A", "A", within="1ms")', cart, event(2, **AT_ONCE)) == [(True, 2)]
+    assert of('sequence("A", "A", within="1ms")', cart) == [], "no event follows itself"
 
 
 def test_the_trait_of_an_event_wins_over_its_context_in_the_time_zone() -> None:
