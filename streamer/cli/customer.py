@@ -157,11 +157,24 @@ def _explained(
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")]) -> None:
     """Make the customer leave every segment, and forget them.
 
-    The wish is written into the log, where the shard's worker finds it: run this while workers run, or start one. The customer's events
-    stay in the log until its retention ends, and a replay of it comes to the same erasure.
+    The wish is written into the log, where the shard's worker finds it: run this while workers run, or start one. From then on Redis holds
+    nothing of them but a hash of the id, for twice STREAMER_LATENESS: by it, events from before the erasure that arrive after it are
+    dropped (counted as of_erased) and bring nobody back. An event with a later timestamp is that of a new customer. A shard keeps 10,000
+    such hashes; of more erasures within that time the oldest are forgotten. A rebuild of the log comes to the same erasure.
+
+    What remains, and what ends it:
+
+    \b
+      the events           in PREFIX.events, until its retention.ms or retention.bytes (made by us: for ever)
+      segment changes      in PREFIX.segment-changes, with the id; likewise. Your readers' copies are yours
+      refused events       in PREFIX.dead-letters, as raw bytes; likewise
+      training examples    in PREFIX.examples, figures without the id; likewise
+      Redis on disk        in its append-only file until that is rewritten (BGREWRITEAOF), in dumps and in backups
+
+    A log must be kept for as long as an empty Redis is to be filled from it again: retention ends that, too.
     """
     asyncio.run(_erase(customer))
-    say(f"erasure of {customer} is in the log")
+    say(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")
 
 
 async def _erase(customer: str) -> None:

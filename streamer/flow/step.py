@@ -18,6 +18,7 @@ from typing import Final
 
 import msgspec
 
+from streamer.customers import erased
 from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state
 from streamer.errors import HaltError, RefusedError
@@ -98,6 +99,7 @@ class Body(msgspec.Struct, array_like=True):
     customers: int = 0
     wakes: int = 0
     forwards: dict[int, tuple[int, int, int]] = {}
+    erased: erased.Marks = {}
 
 
 _body_encoder = msgspec.msgpack.Encoder()
@@ -270,6 +272,7 @@ class Step:
             self._say_example(
                 Example("mark", self.shard, offset, 0, now, sizes=dict(list(sizes.items())[:SIZES_MAX]), definitions=self.body.version)
             )
+        erased.forget(self.body.erased, now - 2 * self.rules.lateness_ms)
         self.body.log_time_ms = now
 
     # events
@@ -292,6 +295,9 @@ class Step:
         too_old = self._too_old(timestamp_ms, arrived_ms, state, CROWDED if forward is None else FORGOTTEN)
         if too_old:
             self._refuse_time("late", too_old, record)
+            return
+        if erased.was_erased(self.body.erased, customer, timestamp_ms):
+            self._count("of_erased")  # and no dead letter: it would keep what was to be forgotten
             return
         horizon_ms = min(now, arrived_ms) - self.rules.lateness_ms
         if forward is not None and state is not None:
@@ -482,7 +488,8 @@ class Step:
     # control
 
     def erase(self, customer: str, record: LogRecord) -> None:
-        """Leave every segment and forget the customer."""
+        """Leave every segment and forget the customer; of what happened up to now nothing more is taken of them."""
+        erased.mark(self.body.erased, customer, self.body.log_time_ms)
         state = self._state(customer)
         if state is None:
             return

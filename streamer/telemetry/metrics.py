@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamer.learning.reports.model_card import Card
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
-OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "forwarded_again", "erased", "refused")
+OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "forwarded_again", "erased", "of_erased", "refused")
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 SHARD_STATES: Final = ("owned", "waiting", "halted")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape

@@ -149,8 +149,11 @@ def test_what_was_typed_or_set_comes_back_safe(run: Run, monkeypatch: pytest.Mon
 def test_the_demos_screen_is_safe_to_look_at() -> None:
     """Its customers are invented; its definitions and product names are read from files."""
     data = {"segment": "gold", "definitions": 1, "at": "2026-01-01T00:00:00.000Z", "sequence": 1, "cause": {"kind": "event", "id": EVIL}}
-    data |= {"because": [{"clause": EVIL, "holds": True, "value": EVIL}], "position": {"shard": 0, "offset": 0, "ordinal": 0}}
-    envelope = {"id": "0-0-0", "source": "/s", "type": "segment.entered", "subject": EVIL, "time": data["at"], "specversion": "1.0"}
+    data |= {
+        "because": [{"clause": EVIL, "holds": True, "value": EVIL}],
+        "position": {"generation": 1, "shard": 0, "offset": 0, "ordinal": 0},
+    }
+    envelope = {"id": "1-0-0-0", "source": "/s", "type": "segment.entered", "subject": EVIL, "time": data["at"], "specversion": "1.0"}
     change: Change = decode_change(json.dumps({**envelope, "data": data}).encode())
     with (console := Console(width=200, color_system=None)).capture() as drawn:
         for line in change_lines(Shown(change, EVIL)):

@@ -135,6 +135,7 @@ class Story:
         self.lateness_ms, self.skew_ms = lateness_ms, skew_ms
         self.born = dict.fromkeys(self.definitions.memories(), 0)
         self.customers: dict[str, Customer] = {}
+        self.erased_ms: dict[str, int] = {}
         self.changes: list[Change] = []
         self.counts: Counter[str] = Counter()
         self.now = FOREVER_AGO
@@ -207,6 +208,8 @@ class Story:
             verdict = "future"
         elif timestamp <= arrived - self.lateness_ms or (known and timestamp <= known.forgotten_ms):
             verdict = "late"
+        elif timestamp <= (erased_ms := self.erased_ms.get(customer, FOREVER_AGO)) and erased_ms > self.now - 2 * self.lateness_ms:
+            verdict = "of_erased"
         elif known and any(id_ == event["messageId"] and ts // 60_000 >= horizon // 60_000 for id_, ts in known.ids):
             verdict = "duplicate"
         else:
@@ -235,6 +238,7 @@ class Story:
         return [draft for customer in sorted(self.customers) for draft in self._judge(customer, self.now, cause)]
 
     def _erase(self, customer: str) -> list[dict[str, Any]]:
+        self.erased_ms[customer] = self.now
         one = self.customers.pop(customer, None)
         if one is None:
             return []

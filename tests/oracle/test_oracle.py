@@ -452,22 +452,25 @@ def test_new_definitions_judge_everybody_and_let_go_of_what_is_gone() -> None:
 
 
 def test_an_erased_customer_leaves_and_is_unknown_afterwards() -> None:
-    """Also to the memory of ids; timers that were due come first."""
+    """Also to the memory of ids; timers that were due come first. What is of before stays away, what is of later is somebody new."""
     outcome = told(
         {"a": {"when": 'did("A")'}, "b": {"when": 'idle("A") >= "1m"'}},
         (NOON, event("A", NOON, "1")),
         (NOON + M, {"control": "erase", "customer": "c"}),
         (NOON + 2 * M, {"control": "erase", "customer": "c"}),
-        (NOON + 2 * M, event("B", NOON, "1")),
+        (NOON + 2 * M, event("A", NOON, "1")),
+        (NOON + 2 * M, event("A", NOON + 2 * M, "2")),
+        (NOON + 3 * M, event("A", NOON + 2 * M + 1, "1")),
     )
     assert short(outcome) == [
         ("c", "a", "in", 0, 1, "event", 0, 0),
         ("c", "b", "in", M, 1, "timer", 1, 0),
         ("c", "a", "out", M, 2, "erase", 1, 1),
         ("c", "b", "out", M, 2, "erase", 1, 2),
+        ("c", "a", "in", 3 * M, 1, "event", 5, 0),
     ]
-    assert outcome.counts == {"accepted": 2}
-    assert outcome.memberships == {}
+    assert outcome.counts == {"accepted": 2, "of_erased": 2}
+    assert outcome.memberships == {"c": ["a"]}
 
 
 @pytest.mark.parametrize(

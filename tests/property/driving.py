@@ -20,7 +20,7 @@ from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, decode_outp
 from tests.oracle.story import Cause, Change, Record
 from tests.oracle.values import to_ms
 
-COUNTED = ("accepted", "duplicate", "future", "late")
+COUNTED = ("accepted", "duplicate", "future", "late", "of_erased")
 
 
 @dataclass(frozen=True)
