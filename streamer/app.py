@@ -24,6 +24,7 @@ from faust.web import Request, Response
 
 from .errors import SettingsError, StoreUnavailableError, StreamerError, place_of
 from .flow.lessons import VERSION_KEY
+from .flow.shard import compile_plan
 from .segments.definitions import load_definitions
 from .settings import Settings
 from .stopping import Stopping, at_most
@@ -80,6 +81,7 @@ async def check_manifest(settings: Settings, store: Store) -> None:
 async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path) -> tuple[str, int]:
     """Check definitions and write them into every shard; return their digest and version."""
     definitions = load_definitions(*paths)
+    compile_plan(definitions, settings.rules)  # before anything is in the log
     content, digest = definitions.content(), definitions.digest
     await store.put_document(f"definitions:{digest}", content)
     version = await _next_version(store, digest)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from streamer.errors import DefinitionError
+from streamer.flow.shard import compile_plan
+from streamer.flow.step import Rules
 from streamer.segments.definitions import load_definitions
 from streamer.segments.lint import lint
 from streamer.settings import load_settings
@@ -46,6 +48,7 @@ def check(
     except DefinitionError as error:
         _print("error", error.file, error.line, error.column, error.message, error.hint, as_json=as_json)
         raise typer.Exit(EXIT_NO) from None
+    compile_plan(definitions, Rules())
     findings = lint(definitions)
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)

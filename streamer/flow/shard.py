@@ -6,12 +6,22 @@ committed in several. Where the slices are cut changes nothing that is said.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from streamer.customers.features import FEATURES
-from streamer.errors import CommitUnknownError, DefinitionError, FencedError, HaltError, RefusedError, StoreError, StoreUnavailableError
+from streamer.errors import (
+    CommitUnknownError,
+    DefinitionError,
+    FencedError,
+    HaltError,
+    RefusedError,
+    StoreError,
+    StoreUnavailableError,
+    place_of,
+)
 from streamer.events.codec import decode
 from streamer.events.event import Event
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
@@ -30,6 +40,7 @@ Item = tuple[LogRecord, Event | Control | RefusedError]
 
 TRIES_MAX: Final = 8  # of a call that the store refuses, about a quarter of a minute; then the worker gives the shard up
 RETRY_SECONDS: Final = 0.05
+JUDGEMENTS_MAX: Final = 50_000  # of customers times segments between two looks at the event loop when definitions change
 SCORERS_MAX: Final = 64  # kept ready for all shards of a worker
 
 
@@ -62,14 +73,24 @@ def _documents(body: Body) -> set[str]:
     return definitions | {scorer_name(model) for model in body.models}
 
 
-class Plans:
-    """Plans by the digest of their definitions, compiled once for all shards of a worker."""
+async def at_once(work: Callable[[], Plan]) -> Plan:
+    """Compile where it is asked for."""
+    return work()
 
-    def __init__(self, store: Store, rules: Rules) -> None:
+
+class Plans:
+    """Plans by the digest of their definitions, compiled once for all shards of a worker.
+
+    ``compile_by`` runs a compilation, which takes 15 s for 20,000 segments: ``asyncio.to_thread`` where heartbeats share the loop.
+    """
+
+    def __init__(self, store: Store, rules: Rules, *, compile_by: Callable[[Callable[[], Plan]], Awaitable[Plan]] = at_once) -> None:
         self._store = store
         self._rules = rules
+        self._compile_by = compile_by
+        self._compiling = asyncio.Lock()  # two shards that come to the same record compile it once
         self._scorers: dict[str, Scorer | Groups] = {}
-        self._plans: dict[str, Plan] = {"": self._compile(Definitions(()))}
+        self._plans: dict[str, Plan] = {"": compile_plan(Definitions(()), rules)}
 
     async def get(self, digest: str, shard: int) -> Plan:
         """The plan of definitions that a shard is under; HaltError when the store does not have them."""
@@ -77,20 +98,30 @@ class Plans:
             content = await self._store.get_document(document_name(digest), shard=shard)
             if content is None:
                 raise HaltError(f"definitions {digest} are not in the store; publish them again with `streamer segments publish`")
-            self._plans[digest] = self._compile(parse_definitions(content))
+            return await self._compiled(digest, content)
         return self._plans[digest]
 
-    def read(self, control: Control) -> tuple[Plan, bytes]:
+    async def read(self, control: Control) -> tuple[Plan, bytes]:
         """What a ``definitions`` record carries, compiled and as it is. Raises RefusedError when it is damaged or wrong."""
         content = unpack(control)
         if content_digest(content) != control.digest:
             raise RefusedError("bad_control", path="$.digest", detail="the digest does not fit the content")
-        if control.digest not in self._plans:
-            try:
-                self._plans[control.digest] = self._compile(parse_definitions(content))
-            except DefinitionError as error:
-                raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
-        return self._plans[control.digest], content
+        try:
+            return await self._compiled(control.digest, content), content
+        except DefinitionError as error:
+            raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
+        except (MemoryError, RecursionError):  # these depend on the machine, and not on the record alone
+            raise
+        except Exception as error:  # a fault of ours, but the same at every try: the definitions that hold go on
+            raise RefusedError(
+                "bad_control", path="$.packed", detail=f"it cannot be compiled: {type(error).__name__} in {place_of(error)}"
+            ) from None
+
+    async def _compiled(self, digest: str, content: bytes) -> Plan:
+        async with self._compiling:
+            if digest not in self._plans:
+                self._plans[digest] = await self._compile_by(lambda: compile_plan(parse_definitions(content), self._rules))
+            return self._plans[digest]
 
     async def scorers(self, body: Body, shard: int) -> dict[str, Scorer | Groups]:
         """The scorers in force in a shard; HaltError when the store does not have one."""
@@ -122,8 +153,10 @@ class Plans:
             self._scorers[digest] = decode_scorer(content)
         return self._scorers[digest]
 
-    def _compile(self, definitions: Definitions) -> Plan:
-        return Plan(definitions, lateness_ms=self._rules.lateness_ms)
+
+def compile_plan(definitions: Definitions, rules: Rules) -> Plan:
+    """What a shard works by; an error here is one of ours, since definitions are checked when they are parsed."""
+    return Plan(definitions, lateness_ms=rules.lateness_ms)
 
 
 def _try_out(scorer: Scorer | Groups) -> None:
@@ -336,14 +369,15 @@ class Shard:
             now = await self._fire_all(record)
             self.step.load({}, [])
             self.step.pass_time(now, record.offset)
-            if not self._begin_switch(record, control):
+            if not await self._begin_switch(record, control):
                 await self._commit(Position(record.offset + 1, 0))
                 return
         cursor = self.step.body.cursor
         known = await self._patiently(lambda: self._store.customers(self.shard, expected=self.checkpoint))
         todo = [customer for customer in known if customer > cursor]
+        at_once_max = min(self._limits.states, max(1, JUDGEMENTS_MAX // max(1, len(self.step.plan.rules))))
         while todo:
-            done = await self._rejudge(todo[: self._limits.states], record)
+            done = await self._rejudge(todo[:at_once_max], record)
             todo = todo[done:]
             if todo:
                 await self._commit(self._within(record))
@@ -377,10 +411,10 @@ class Shard:
             self.step.fire(record.offset, now, bound, self._is_full)
             await self._commit(self._within(record))
 
-    def _begin_switch(self, record: LogRecord, control: Control) -> bool:
+    async def _begin_switch(self, record: LogRecord, control: Control) -> bool:
         """Whether there is something to switch to: a damaged record is a dead letter, a repeated one is nothing."""
         try:
-            plan, content = self._plans.read(control)
+            plan, content = await self._plans.read(control)
         except RefusedError as error:
             self.step.refuse(error, record)
             return False

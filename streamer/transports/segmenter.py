@@ -35,6 +35,7 @@ from streamer.wire import EVENTS, LogRecord
 
 from .alerts import Alerts
 from .broker_watch import ASK_SECONDS, BrokerWatch
+from .compiling import beside
 from .kafka import is_dead, log_record, reader, send_tick
 from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
 from .refusals import Refusals
@@ -124,7 +125,7 @@ class Segmenter(Service):
         self._store = store
         self._producer = producer
         self._sink = sink
-        self._plans = Plans(store, settings.rules)
+        self._plans = Plans(store, settings.rules, compile_by=beside)
         self.finished = asyncio.Event()  # stopped, with nothing left in hand
         self._idle = asyncio.Event()  # no batch in hand
         self._idle.set()

@@ -10,7 +10,7 @@ with them gone no reader is told anything else, and a law of the contract suites
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -93,7 +93,7 @@ def definitions_hold_from_when_a_worker_hears_of_them(patch: pytest.MonkeyPatch)
     """Not from a position of the log: each worker switches at a moment of its own."""
     read = Plans.read
 
-    def read_newest(self: Plans, control: Control) -> tuple[Plan, bytes]:
+    def read_newest(self: Plans, control: Control) -> Coroutine[Any, Any, tuple[Plan, bytes]]:
         newest: Control = self.__dict__.setdefault("newest", control)
         if control.version > newest.version:
             newest = self.__dict__["newest"] = control
