@@ -32,6 +32,7 @@ from streamer.wire import Control, LogRecord, Output, decode_control, encode_out
 from streamer.zones import LAST_MS
 
 from .forwards import addressed, check_forward, forward_of
+from .same_log import delivered
 from .step import Body, Rules, Step, decode_body
 
 Result = TypeVar("Result")
@@ -191,6 +192,7 @@ class Shard:
         self._document: tuple[str, bytes] | None = None
         self._documents = _documents(step.body)
         self.stalled = ""  # why the store does not take what this shard asks of it right now; empty when it does
+        self._record: LogRecord | None = None  # the newest that was opened
 
     @classmethod
     async def acquire(cls, shard: int, store: Store, plans: Plans, rules: Rules, *, limits: Limits = Limits(), pause: Pause) -> Shard:
@@ -343,6 +345,7 @@ class Shard:
 
     def _open(self, record: LogRecord) -> int:
         """Log time at a record; its outputs are counted from 0 unless part of it is committed already."""
+        self._record = record
         if self.position.step and record.offset == self.position.offset:
             return max(self.step.body.log_time_ms, min(record.arrival_ms, LAST_MS))
         return self.step.begin(record)
@@ -439,6 +442,8 @@ class Shard:
     # commit
 
     async def _commit(self, position: Position) -> None:
+        if self._record is not None:
+            self.step.body.last = delivered(self._record)
         found = self.step.take()
         outbox = (Place(found.outputs[-1].offset, found.outputs[-1].ordinal), encode_outputs(found.outputs)) if found.outputs else None
         body, before = self.step.body, self._documents

@@ -48,6 +48,7 @@ from streamer.wire import (
 from streamer.zones import LAST_MS
 
 from .forwards import Forward, forward_of
+from .same_log import NOTHING, Delivered
 from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
@@ -83,6 +84,7 @@ class Body(msgspec.Struct, array_like=True):
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
     ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard.
+    ``last`` is the record that was delivered last: by it the log is known again.
     """
 
     log_time_ms: int = 0
@@ -100,6 +102,7 @@ class Body(msgspec.Struct, array_like=True):
     wakes: int = 0
     forwards: dict[int, tuple[int, int, int]] = {}
     erased: erased.Marks = {}
+    last: Delivered = NOTHING
 
 
 _body_encoder = msgspec.msgpack.Encoder()

@@ -41,6 +41,7 @@ RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decid
 PREFIXES_SHOWN: Final = 5
 RETRY_MS: Final = 400  # a client tries again so often while its broker is away: by its default ten times a second
 CONTROL: Final = [(CONTROL_HEADER, b"1")]
+METADATA_MS: Final = 3_000  # how soon a topic is seen that was given partitions, went, or came back
 LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
 
 
@@ -169,6 +170,17 @@ async def check_topics(settings: Settings, client: AIOKafkaProducer) -> None:
             )
 
 
+def partitions_problems(settings: Settings, partitions: int) -> list[str]:
+    """What is wrong with the number of partitions that the events topic has by now."""
+    name = settings.topic(EVENTS)
+    if not partitions:
+        return [f"the topic {name} is not there any more"]
+    if partitions == settings.shards:
+        return []
+    counts = f"the topic {name} has {partitions} partitions, and the log has {settings.shards} shards"
+    return [f"{counts}: what is written into others is read by nobody; the number of shards is fixed for the life of the log"]
+
+
 class KafkaSink:
     """Publishes outputs: ``flow.relay.Sink`` on Kafka."""
 
@@ -287,6 +299,7 @@ async def read_changes(
 
 
 __all__ = [
+    "METADATA_MS",
     "KafkaError",
     "KafkaSink",
     "check_topics",
@@ -295,6 +308,7 @@ __all__ = [
     "is_dead",
     "log_record",
     "logs_among",
+    "partitions_problems",
     "producer",
     "read_changes",
     "reader",

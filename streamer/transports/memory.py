@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from streamer.flow.reader import Deduplicator
+from streamer.flow.same_log import View
 from streamer.segments.change import Change, decode_change
 from streamer.stores.base import Place
 from streamer.wire import (
@@ -91,6 +92,11 @@ class MemoryLog:
             )
             for place, record in found[:limit]
         ]
+
+    async def look(self, shard: int, offset: int) -> View:
+        """What the log of a shard has, and at ``offset``: ``flow.same_log.Look``."""
+        found = self.fetch(shard, offset, 1) if offset >= 0 else []
+        return View(0, self.end(EVENTS, shard), found[0] if found and found[0].offset == offset else None)
 
     def read_changes(self) -> Iterator[Change]:
         """Segment changes as a downstream service should read them: each once, in order per shard."""

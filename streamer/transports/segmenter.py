@@ -25,7 +25,7 @@ from mode import Service
 
 from streamer.errors import FencedError, HaltError, KeysLostError, StoreError, StoreUnavailableError, StreamerError, place_of
 from streamer.flow.relay import Relay, Sink
-from streamer.flow.same_log import check_reach
+from streamer.flow.same_log import look_again
 from streamer.flow.shard import Limits, Plans, Shard, start_anew
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -36,7 +36,8 @@ from streamer.wire import EVENTS, LogRecord
 from .alerts import Alerts
 from .broker_watch import ASK_SECONDS, BrokerWatch
 from .compiling import beside
-from .kafka import is_dead, log_record, reader, send_tick
+from .kafka import METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
+from .lookout import Lookout
 from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
 from .refusals import Refusals
 
@@ -131,6 +132,8 @@ class Segmenter(Service):
         self._idle.set()
         self._wake_relay = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
+        self._lookout = Lookout(settings)
+        self._log_problems: list[str] = []  # of the topic of events as a whole
         self._last_group_commit = 0.0
         self._last_look = 0.0
         self._dangers: list[str] = []
@@ -151,6 +154,7 @@ class Segmenter(Service):
             auto_offset_reset="none",  # a position that the log does not have is an error: nothing is skipped in silence
             max_partition_fetch_bytes=1 << 20,
             fetch_max_wait_ms=20,
+            metadata_max_age_ms=METADATA_MS,  # by default the group would not see for five minutes that a topic is back
             session_timeout_ms=self.settings.session_timeout,
             heartbeat_interval_ms=max(100, min(3_000, self.settings.session_timeout // 10)),
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
@@ -166,8 +170,8 @@ class Segmenter(Service):
         for task in self._beside:
             task.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.owned))
-        if self._consumer is not None:
-            await at_most(STOP_SECONDS / 4, self._consumer.stop())
+        closing = [client.stop() for client in (self._consumer, self._lookout) if client is not None]
+        await at_most(STOP_SECONDS / 4, _all(closing))
         self.finished.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -214,19 +218,8 @@ class Segmenter(Service):
         """Halt the shards whose position their log does not have."""
         self._seek_back()
         for partition in error.args[0]:
-            owned = self.owned.get(partition)
-            if owned is not None and owned.shard is not None:
-                async with owned.lock:
-                    await self._guarded(owned, lambda owned=owned: self._raise_out_of_range(owned))
-
-    async def _raise_out_of_range(self, owned: Owned) -> None:
-        assert self._consumer is not None
-        if owned.shard is None:
-            return
-        at = [owned.partition]
-        begin = (await self._consumer.beginning_offsets(at))[owned.partition]
-        end = (await self._consumer.end_offsets(at))[owned.partition]
-        check_reach(owned.partition.partition, owned.shard.position.offset, begin, end)
+            if (owned := self.owned.get(partition)) is not None:
+                await self._look_at(owned)
 
     def _shard_of(self, partition: TopicPartition) -> Shard | None:
         owned = self.owned.get(partition)
@@ -335,6 +328,7 @@ class Segmenter(Service):
         assert self._consumer is not None
         number = owned.partition.partition
         shard = await Shard.acquire(number, self._store, self._plans, self.settings.rules, limits=self._limits, pause=asyncio.sleep)
+        await look_again(self._lookout.look, number, shard.position.offset, shard.step.body.last, asyncio.sleep)
         relay = Relay(number, self._store, self._sink)
         await relay.start()
         if self.owned.get(owned.partition) is not owned or owned.partition not in self._consumer.assignment():
@@ -368,7 +362,10 @@ class Segmenter(Service):
         self._dealt = True
         for partition in partitions:
             owned = self.owned[partition] = Owned(partition)
-            self._spawn(self._own(owned))
+            if partition.partition < self.settings.shards:
+                self._spawn(self._own(owned))
+            else:
+                self._halt(owned, "the log has no such shard: the partition was added to its topic")
 
     async def _own(self, owned: Owned) -> None:
         async with self._acquiring, owned.lock:
@@ -491,6 +488,45 @@ class Segmenter(Service):
         found = await self._consumer.end_offsets(asked)
         return {partition.partition: end for partition, end in found.items() if partition in self.owned}
 
+    # the log as a whole
+
+    @Service.task
+    async def _watch_log(self) -> None:
+        while not self.should_stop:
+            await self.sleep(self.settings.probe / 1_000)
+            await self._look_at_topic()
+            for owned in list(self.owned.values()):
+                await self._look_at(owned)
+
+    async def _look_at(self, owned: Owned) -> None:
+        """Halt a shard whose log is no longer the one that it has read. A log that does not answer says nothing."""
+        shard = owned.shard
+        if shard is None:
+            return
+        try:
+            number, last = owned.partition.partition, shard.step.body.last
+            await look_again(self._lookout.look, number, shard.position.offset, last, asyncio.sleep)
+        except HaltError as error:
+            found = error
+            async with owned.lock:
+                if owned.shard is shard:
+                    await self._guarded(owned, lambda: _raise(found))
+        except (TimeoutError, KafkaError, OSError) as error:
+            log.debug("the log was not looked at", action="look", shard=owned.partition.partition, why=type(error).__name__)
+
+    async def _look_at_topic(self) -> None:
+        """Say it at once when the topic of events has another number of partitions than the log has shards."""
+        try:
+            partitions = await self._lookout.partitions()
+        except (TimeoutError, KafkaError, OSError):
+            return
+        problems = partitions_problems(self.settings, partitions)
+        for problem in problems:
+            if problem not in self._log_problems:
+                log.error("the log changed", action="look", why=problem)
+                self.alerts.say("log_changed", problem)
+        self._log_problems = problems
+
     async def _commit_group(self) -> None:
         """Tell the group where the shards are: for dashboards only."""
         assert self._consumer is not None
@@ -544,7 +580,7 @@ class Segmenter(Service):
         silent, address = self._watch.silent_seconds, self.settings.kafka
         away = f"Kafka at {address} has not answered for {silent:.0f} s" if self._watch.is_away else ""
         dealt = self._consumer is not None and self._dealt
-        others = [*(f"Redis: {danger}" for danger in self._dangers), *([f"learner: {learner}"] if learner else [])]
+        others = [*self._log_problems, *(f"Redis: {danger}" for danger in self._dangers), *([f"learner: {learner}"] if learner else [])]
         return readiness(self.statuses(), dealt=dealt, away=away, others=others, kafka_silent_seconds=silent)
 
     def _show_refusals(self, owned: Owned) -> None:
@@ -588,6 +624,10 @@ class _Listener(ConsumerRebalanceListener):
 async def _relay_until_empty(relay: Relay) -> None:
     while await relay.turn():
         pass
+
+
+async def _all(works: Sequence[Awaitable[None]]) -> None:
+    await asyncio.gather(*works)
 
 
 async def _raise(error: Exception) -> None:

@@ -16,6 +16,8 @@ from itertools import zip_longest
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -136,7 +138,7 @@ class Deployment:
         async with self.producer() as client:
             end = monotonic() + seconds
             while monotonic() < end:
-                customer, raw = self._event()
+                customer, raw = self.event()
                 for _ in range(2 if self._random.random() < 0.1 else 1):
                     try:
                         await client.send(self.settings.topic(EVENTS), raw, key=customer.encode(), partition=shard_of(customer, SHARDS))
@@ -145,7 +147,8 @@ class Deployment:
                         await asyncio.sleep(0.2)
                 await asyncio.sleep(1 / rate)
 
-    def _event(self) -> tuple[str, bytes]:
+    def event(self) -> tuple[str, bytes]:
+        """A customer and an event of theirs."""
         draw = self._random
         customer = f"customer-{draw.randrange(40)}"
         name = draw.choice(["Product Viewed"] * 5 + ["Product Added"] * 2 + ["Order Completed"])
@@ -186,6 +189,23 @@ class Deployment:
             while (await consumer.end_offsets([partition]))[partition] < begun + records:
                 assert monotonic() < deadline, f"no {records} records within {deadline_s} s\n{self.logs()}"
                 await asyncio.sleep(0.1)
+
+    async def problems(self) -> list[str]:
+        """Why the newest worker says that it is not ready; empty when it is, or does not answer yet."""
+        return await asyncio.to_thread(_problems, self.ports[-1])
+
+    async def until_problem(self, text: str, *, deadline_s: float = 30) -> list[str]:
+        """Wait until the newest worker names a problem; return all that it names."""
+        deadline = monotonic() + deadline_s
+        while text not in "\n".join(found := await self.problems()):
+            assert monotonic() < deadline, f"no {text!r} within {deadline_s} s, but {found}\n{self.logs()}"
+            await asyncio.sleep(0.1)
+        return found
+
+    async def until_moved(self, shard: int) -> None:
+        """Wait until a shard has read more of its log than now."""
+        before = (await self.checkpoints())[shard].position
+        await self.until(lambda found: found[shard].position > before)
 
     async def ends(self, suffix: str) -> list[int]:
         """The last stable offset of every partition of a topic."""
@@ -258,6 +278,16 @@ class Deployment:
         twin = await Shard.acquire(shard, memory, Plans(memory, self.settings.rules), self.settings.rules, pause=asyncio.sleep)
         outputs = [output for _, entry in await twin.process(records) for output in entry]
         return [decode_change(output.value) for output in outputs if output.topic == CHANGES], twin, memory
+
+
+def _problems(port: int) -> list[str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            return []
+    except HTTPError as error:
+        return msgspec.json.decode(error.read())["problems"]
+    except OSError:
+        return []
 
 
 class Reckoning(NamedTuple):

@@ -44,6 +44,7 @@ class Worker:
         self.segmenter = Segmenter(self.settings, self.store, cast("Any", None), MemorySink(self.log), metrics, alerts)
         partition = TopicPartition(self.settings.topic(EVENTS), 0)
         self.segmenter._consumer = cast("Any", self._consumer(partition))
+        self.segmenter._lookout = cast("Any", SimpleNamespace(look=self.log.look))
         self.owned = self.segmenter.owned[partition] = Owned(partition)
         self.segmenter._dealt = True
 

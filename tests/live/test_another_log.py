@@ -1,0 +1,104 @@
+"""The log under the workers is not the one they knew: made anew, cut off at its begin, given more partitions. Real Kafka only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.errors import KafkaError
+
+from streamer.errors import SettingsError
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.local.redis import RedisServer
+from streamer.transports.kafka import connection, ensure_topics
+from streamer.wire import EVENTS
+
+from .deployment import SHARDS, Deployment
+
+
+@pytest.fixture
+async def shop(kafka: ApacheKafka | ExternalKafka, redis_server: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """Topics, definitions and a worker that has read a few events."""
+    deployment = Deployment(kafka.bootstrap, redis_server.url, fresh_name, tmp_path)
+    await deployment.prepare()
+    deployment.start_worker()
+    await deployment.until(lambda found: all(checkpoint.position.offset > 1 for checkpoint in found))
+    await deployment.load(1)
+    await deployment.until_caught_up()
+    yield deployment
+    for child in deployment.workers:
+        child.kill()
+
+
+@asynccontextmanager
+async def admin(shop: Deployment) -> AsyncGenerator[AIOKafkaAdminClient]:
+    """Whoever may do with topics what they like."""
+    client = AIOKafkaAdminClient(**connection(shop.settings))
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def make_anew(shop: Deployment) -> None:
+    """Delete the topic of events and create it again, longer than it was."""
+    longest = max(await shop.ends(EVENTS))
+    async with admin(shop) as client:
+        await client.delete_topics([shop.settings.topic(EVENTS)])
+    await until_made(shop)
+    async with shop.producer() as client:
+        for shard in range(SHARDS):
+            sent = [await client.send(shop.settings.topic(EVENTS), shop.event()[1], partition=shard) for _ in range(longest + 50)]
+            await asyncio.gather(*sent)
+
+
+async def until_made(shop: Deployment, *, deadline_s: float = 20) -> None:
+    """Create what is missing; a topic that was deleted is in the way for a while."""
+    deadline = monotonic() + deadline_s
+    while True:
+        try:
+            await ensure_topics(shop.settings)
+            if len(await shop.ends(EVENTS)) == SHARDS:
+                return
+        except (KafkaError, SettingsError):
+            assert monotonic() < deadline, "the topic could not be made again"
+            await asyncio.sleep(0.2)
+
+
+async def test_a_topic_made_anew_halts_its_shards_running_or_started_and_nothing_of_it_is_read(shop: Deployment) -> None:
+    """It is longer than the old one was, so its end says nothing: before, the first records of the new log were dropped in silence."""
+    before = await shop.checkpoints()
+    await make_anew(shop)
+    found = await shop.until_problem("shard 0: halted")
+    assert all("made anew" in problem for problem in found if "halted" in problem)
+
+    await shop.stop_all()
+    shop.start_worker()
+    found = await shop.until_problem(f"shard {SHARDS - 1}: halted")
+    assert all("is another one" in problem for problem in found if "halted" in problem)
+    assert [checkpoint.position for checkpoint in await shop.checkpoints()] == [checkpoint.position for checkpoint in before]
+
+
+async def test_records_gone_unread_and_partitions_added_are_said(shop: Deployment) -> None:
+    """What retention took before it was read cannot be guessed; what lies in an added partition is read by nobody."""
+    await shop.stop_all()
+    topic = shop.settings.topic(EVENTS)
+    async with shop.producer() as client, admin(shop) as operator:
+        for _ in range(5):
+            await client.send_and_wait(topic, shop.event()[1], partition=0)
+        end = (await shop.ends(EVENTS))[0]
+        await operator.delete_records({TopicPartition(topic, 0): RecordsToDelete(end)})
+        shop.start_worker()
+        await shop.until_problem(f"the log of shard 0 begins at offset {end}, after the position")
+
+        await operator.create_partitions({topic: NewPartitions(SHARDS + 1)})
+        await shop.until_problem(f"has {SHARDS + 1} partitions, and the log has {SHARDS} shards")
+        await shop.until_problem("the log has no such shard")
+    await shop.until_moved(1)
