@@ -10,21 +10,23 @@ Nothing here knows what time it is, so ``future`` and ``late`` are not decided h
 from __future__ import annotations
 
 import json
+import math
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NoReturn, cast, get_args
 
 import msgspec
 
 from streamer.errors import RefusedError
-from streamer.events.admission import DEPTH_MAX, SIZE_MAX, TEXT_MAX, TIMESTAMP_MS_MAX
-from streamer.events.event import Event, Kind, Moment
-from streamer.events.sound import check_values, json_type
+from streamer.events.admission import DEPTH_MAX, SIZE_MAX, TEXT_MAX
+from streamer.events.event import Event, Kind
+from streamer.events.moments import LOOKS_LIKE_SECONDS, looks_like_seconds, moment_ms, within_years
+from streamer.events.sound import held, is_whole_text, json_type
+from streamer.values import datetime_to_ms, time_text
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND: Final = timedelta(milliseconds=1)
 KINDS: Final = frozenset(get_args(Kind))
 READABLE_DEPTH: Final = 200  # deeper text is refused unread: how deep a parser can follow depends on who called it
+READABLE_DIGITS: Final = 4_000  # Python refuses to read an integer of more than 4,300
 UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what can forge a line of a log, or hide in a key
 NO_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[^\[\]{}"]+', re.DOTALL)
 
@@ -45,14 +47,19 @@ def decode(raw: bytes) -> Event:
         event = _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _event(read_object(raw))
+    if event.timestamp_ms.__class__ is int and looks_like_seconds(event.timestamp_ms):
+        raise RefusedError("epoch_seconds", path="$.timestamp", detail=LOOKS_LIKE_SECONDS)
     return _checked(event)
 
 
 def encode(event: Event) -> bytes:
-    """The bytes of ``event`` as they lie in the log: fields in the order of ``Event``, missing ones left out, time in milliseconds.
+    """The bytes of ``event`` as they lie in the log: fields in the order of ``Event``, missing ones left out, time in milliseconds (as text
+    where these would be taken for seconds).
 
     ``decode(encode(event)) == event``. An event that would come out too large to be read again is refused.
     """
+    if looks_like_seconds(event.timestamp_ms):
+        event = msgspec.structs.replace(event, timestamp_ms=time_text(event.timestamp_ms))
     raw = _encoder.encode(event)
     check_size(raw)
     return raw
@@ -65,9 +72,11 @@ def check_size(raw: bytes) -> None:
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The object in ``raw``, read with care and holding nothing that an event may not hold; ``RefusedError`` if there is none.
+    """The object in ``raw``, as it was written; ``RefusedError`` if there is none.
 
-    For adapters. Size is the caller's business. Deeper nesting than 200 is refused before it is known whether it is JSON at all.
+    For adapters. Numbers may be beyond what an event can carry, and texts hold halves of surrogate pairs: ``from_fields`` and
+    ``sound.held`` see to that. Size is the caller's business. Deeper nesting than 200 is refused before it is known whether it is JSON at
+    all.
     """
     try:
         text = raw.decode()
@@ -75,53 +84,47 @@ def read_object(raw: bytes) -> dict[str, Any]:
         raise RefusedError("bad_utf8", detail=f"at byte {error.start}") from None
     if _nesting(raw) > READABLE_DEPTH:
         raise RefusedError("too_deep", detail=f"more than {READABLE_DEPTH} containers inside each other, at most {DEPTH_MAX}")
-    constants: list[str] = []  # NaN, Infinity: Python would read them
     try:
-        value = json.loads(text, parse_constant=lambda name: constants.append(name) or float(name))
+        value = _read_json(text)
     except json.JSONDecodeError as error:
         raise RefusedError("not_json", detail=f"{error.msg.rstrip(': ')}, at character {error.pos}") from None
-    except ValueError:  # Python does not read integers of more than 4,300 digits
-        raise RefusedError("not_finite", detail="an integer of thousands of digits") from None
     if not isinstance(value, dict):
-        raise RefusedError("not_an_object", detail=f"found {json_type(value)}")
-    fields = cast("dict[str, Any]", value)
-    check_values(fields)
-    if constants:  # it stood under a key that is written twice
-        raise RefusedError("not_finite", detail=constants[0])
-    return fields
+        detail = f"expected an object, found {json_type(value)}"
+        raise RefusedError("not_an_object", detail=f"{detail}; each event is a record of its own" if isinstance(value, list) else detail)
+    return cast("dict[str, Any]", value)
 
 
-def from_fields(fields: dict[str, Any]) -> Event:
+def from_fields(fields: dict[str, Any], *, timestamp_ms: int | None = None) -> Event:
     """The event with these fields, named and typed as in the JSON form; the same checks, order and errors as ``decode``, but for size.
 
-    Adapters end here. Fields we do not know are ignored.
+    Adapters end here. Fields we do not know are ignored. ``timestamp_ms`` is a moment that was read already, in place of the field.
     """
-    check_values(fields)
-    return _event(fields)
+    return _event(fields, timestamp_ms)
 
 
-def moment_ms(value: object, *, path: str = "$.timestamp") -> int:
-    """Milliseconds since 1970 of RFC 3339 text with a zone, or of a whole number of them. Digits beyond microseconds are rounded.
-
-    >>> moment_ms("1970-01-01T01:00:00.001+01:00")
-    1
-    """
-    if isinstance(value, float) and value.is_integer():  # JSON does not tell 1.0 from 1
-        value = int(value)
-    try:
-        moment: Any = msgspec.convert(value, Moment)
-    except msgspec.ValidationError:
-        detail = "absent" if value is None else "neither RFC 3339 text with a zone nor whole milliseconds from 1970 to 9999"
-        raise RefusedError("bad_timestamp", path=path, detail=detail) from None
-    return moment if isinstance(moment, int) else _since_epoch_ms(moment, path)
+def section(fields: dict[str, Any], key: str, *, path: str = "$") -> dict[str, Any] | None:
+    """An object of named values, or None. An empty array is one too: PHP writes an empty object so."""
+    value = fields.get(key)
+    if value is None or isinstance(value, dict):
+        return cast("dict[str, Any] | None", value)
+    if value != []:
+        _refuse_type(f"{path}.{key}", "an object", value)
+    return {}
 
 
-def _event(fields: dict[str, Any]) -> Event:
+def refuse_batch(fields: dict[str, Any]) -> None:
+    """Refuse the body of a request that carries several messages: which fields of it go for which message is the sender's to say."""
+    if isinstance(fields.get("batch"), list) and "messageId" not in fields and "type" not in fields:
+        raise RefusedError("batch_body", path="$.batch", detail="the body of a batch request; each message in it is a record of its own")
+
+
+def _event(fields: dict[str, Any], timestamp_ms: int | None = None) -> Event:
+    refuse_batch(fields)
     kind = fields.get("type", "track")
     if not isinstance(kind, str):
         _refuse_type("$.type", "a text", kind)
     if kind not in KINDS:
-        raise RefusedError("unknown_type", path="$.type", detail=f"one of {', '.join(sorted(KINDS))}")
+        raise unknown_type("another text")
     message_id = _text(fields, "messageId")
     if not message_id:
         raise RefusedError("missing_message_id", path="$.messageId")
@@ -131,7 +134,7 @@ def _event(fields: dict[str, Any]) -> Event:
         message_id=message_id,
         user_id=_text(fields, "userId"),
         anonymous_id=_text(fields, "anonymousId"),
-        timestamp_ms=moment_ms(fields.get("timestamp")),
+        timestamp_ms=moment_ms(fields.get("timestamp")) if timestamp_ms is None else within_years(timestamp_ms, path="$.timestamp"),
         properties=_values(fields, "properties"),
         traits=_values(fields, "traits"),
         context=_values(fields, "context"),
@@ -165,15 +168,8 @@ def _checked(event: Event) -> Event:
         _set(event, "event", None)
     moment: Any = event.timestamp_ms
     if moment.__class__ is not int:
-        _set(event, "timestamp_ms", _since_epoch_ms(moment, "$.timestamp"))
+        _set(event, "timestamp_ms", within_years(datetime_to_ms(cast("datetime", moment)), path="$.timestamp"))
     return event
-
-
-def _since_epoch_ms(moment: datetime, path: str) -> int:
-    milliseconds = (moment - EPOCH) // MILLISECOND
-    if not 0 <= milliseconds <= TIMESTAMP_MS_MAX:
-        raise RefusedError("bad_timestamp", path=path, detail="outside 1970 to 9999")
-    return milliseconds
 
 
 def _refuse_unsafe(key: str, text: str) -> None:
@@ -202,14 +198,29 @@ def _text(fields: dict[str, Any], key: str) -> str | None:
         _refuse_type(f"$.{key}", "a text", value)
     if len(value) > TEXT_MAX:
         raise RefusedError("bad_text", path=f"$.{key}", detail=f"{len(value)} characters, at most {TEXT_MAX}")
+    if not is_whole_text(value):
+        raise RefusedError("bad_utf8", path=f"$.{key}", detail="half of a surrogate pair")
     return value
 
 
 def _values(fields: dict[str, Any], key: str) -> dict[str, Any] | None:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, dict):
-        _refuse_type(f"$.{key}", "an object", value)
-    return cast("dict[str, Any] | None", value)
+    values = section(fields, key)
+    return held(values, section=key) if values else values
+
+
+def _read_json(text: str) -> Any:
+    """Python's reading, which also knows NaN and Infinity; integers of thousands of digits become infinite."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python does not read integers of more than 4,300 digits
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= READABLE_DIGITS else math.inf)
+
+
+def unknown_type(found: str) -> RefusedError:
+    """The refusal of a type that is none of ours; ``found`` says what it is without repeating it."""
+    return RefusedError("unknown_type", path="$.type", detail=f"expected one of {', '.join(sorted(KINDS))}, found {found}")
 
 
 def _refuse_type(path: str, expected: str, value: object) -> NoReturn:

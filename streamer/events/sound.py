@@ -1,47 +1,44 @@
-"""Which values an event may carry: JSON's, without the ones that cannot be held or written again.
+"""Which values an event may carry: JSON's, with the few that cannot be held or written again replaced.
 
-Refused are halves of surrogate pairs, containers nested too deep, numbers that are not finite, and integers beyond 64 bits. The question is
-answered twice: quickly with yes or no, then, only for a no, again with the place. Fields and their meaning are not known here.
+A value that nobody may ever read must not cost its event, so these are mended where they stand, by one rule for every door:
+
+- an integer beyond 64 bits is the text of its digits: what is so long is a name, not an amount; beyond 256 digits it is null;
+- a number that is not finite (``NaN``, ``1e999``) is null, that is missing;
+- half of a surrogate pair, as a text has that was cut within an emoji, is U+FFFD.
+
+Refused are only containers nested too deep, and what is no JSON at all. The question is answered twice: quickly with yes or no, then, only
+for a no, again with care. Fields and their meaning are not known here.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from streamer.errors import RefusedError
-from streamer.events.admission import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN
+from streamer.events.admission import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, TEXT_MAX
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    Place = tuple[()] | tuple["Place", object]  # the place of what it lies in, and its key or index there
+Place = tuple[()] | tuple["Place", object]  # the place of what it lies in, and its key or index there
 
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
+REPLACEMENT: Final = "\ufffd"
 PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_ -]{0,63}")
 PATH_MAX: Final = 256  # characters; a path is for reading
-ORDER: Final = ("bad_utf8", "too_deep", "not_finite", "wrong_type")
-NO_JSON: Final = object()  # stands for a key that is no text
+LONGEST_INTEGER: Final = 10**TEXT_MAX
 
 
-def check_values(fields: dict[str, Any]) -> None:
-    """Refuse the first broken text, else the first value too deep, else the first number that cannot be held.
+def held(values: dict[str, Any], *, section: str = "") -> dict[str, Any]:
+    """``values`` as an event can carry them: the same object where nothing has to be replaced.
 
-    "First" is by the order of keys and items, so equal records are refused at equal places.
+    ``section`` is the field of the record that they stand in; without it they are the record. ``RefusedError`` with the place, the first
+    by the order of keys and items, for what is too deep or nothing JSON knows.
+
+    >>> held({"total": 5, "click": 2**70, "ratio": float("nan")})
+    {'total': 5, 'click': '1180591620717411303424', 'ratio': None}
     """
-    if _is_sound(fields, 1):
-        return
-    found: dict[str, tuple[Place, str]] = {}
-    for place, depth, value in _walk(fields, (), 1):
-        fault = _fault(value, depth)
-        if fault is not None:
-            found.setdefault(fault[0], (place, fault[1]))
-    for reason in ORDER:
-        if reason in found:
-            place, detail = found[reason]
-            raise RefusedError(reason, path=_path(place), detail=detail)
-    raise AssertionError(f"unsound, and yet no fault among {ORDER}")
+    place, depth = (((), section), 2) if section else ((), 1)
+    return values if _is_sound(values, depth) else _mended(values, place, depth)
 
 
 def json_type(value: object) -> str:
@@ -67,57 +64,73 @@ def json_type(value: object) -> str:
             return "nothing JSON knows"
 
 
+def is_whole_text(text: str) -> bool:
+    """Whether a text has no halves of surrogate pairs, and so can be written as UTF-8."""
+    return text.isascii() or SURROGATE.search(text) is None
+
+
 def _is_sound(container: dict[Any, Any] | list[Any], depth: int) -> bool:
-    """Whether there is no fault in ``container``, which lies at ``depth``. Most values are short ASCII texts: they are asked first."""
+    """Whether there is nothing to mend in ``container``, which lies at ``depth``. Texts are asked first: most values are some."""
     if depth > DEPTH_MAX:
         return False
     if isinstance(container, dict):
         for key in container:
-            if not (isinstance(key, str) and (key.isascii() or SURROGATE.search(key) is None)):
+            if not (isinstance(key, str) and is_whole_text(key)):
                 return False
         container = list(container.values())
     for value in container:
         if isinstance(value, str):
-            if not value.isascii() and SURROGATE.search(value):
+            if not is_whole_text(value):
                 return False
         elif isinstance(value, (dict, list)):
             if not _is_sound(cast("dict[Any, Any] | list[Any]", value), depth + 1):
                 return False
-        elif _fault(value, depth + 1) is not None:
+        elif not _is_sound_scalar(value):
             return False
     return True
 
 
-def _fault(value: Any, depth: int) -> tuple[str, str] | None:
-    """What is wrong with ``value`` itself, as (reason, detail); not with what it holds."""
+def _is_sound_scalar(value: object) -> bool:
     if value is None or isinstance(value, bool):
-        return None
+        return True
     if isinstance(value, int):
-        return None if INTEGER_MIN <= value <= INTEGER_MAX else ("not_finite", "an integer beyond 64 bits")
-    if isinstance(value, float):
-        return None if math.isfinite(value) else ("not_finite", str(value))
-    if isinstance(value, str):
-        return ("bad_utf8", "half of a surrogate pair") if SURROGATE.search(value) else None
-    if isinstance(value, (list, dict)):
-        return None if depth <= DEPTH_MAX else ("too_deep", f"at most {DEPTH_MAX} containers inside each other")
-    return "wrong_type", "nothing JSON knows"
+        return INTEGER_MIN <= value <= INTEGER_MAX
+    return isinstance(value, float) and math.isfinite(value)
 
 
-def _walk(value: Any, place: Place, depth: int) -> Iterator[tuple[Place, int, Any]]:
-    """``value`` and everything in it, keys too, as (place, depth, value). It stops one step below the deepest place allowed."""
-    yield place, depth, value
-    if depth > DEPTH_MAX:
-        return
-    if isinstance(value, dict):
-        for key, inner in cast("dict[Any, Any]", value).items():
-            yield (place, key), depth, key if isinstance(key, str) else NO_JSON
-            yield from _walk(inner, (place, key), depth + 1)
-    elif isinstance(value, list):
-        for index, item in enumerate(cast("list[Any]", value)):
-            yield from _walk(item, (place, index), depth + 1)
+def _mended(value: Any, place: Place, depth: int) -> Any:
+    """A copy of ``value``, which lies at ``place``, with what cannot be held replaced."""
+    match value:
+        case str():
+            return SURROGATE.sub(REPLACEMENT, value)
+        case dict() | list() if depth > DEPTH_MAX:
+            raise RefusedError("too_deep", path=path_text(place), detail=f"at most {DEPTH_MAX} containers inside each other")
+        case dict():
+            items = cast("dict[Any, Any]", value).items()
+            return {_mended_key(key, place): _mended(inner, (place, key), depth + 1) for key, inner in items}
+        case list():
+            return [_mended(item, (place, index), depth + 1) for index, item in enumerate(cast("list[Any]", value))]
+        case bool() | None:
+            return value
+        case int():
+            return value if INTEGER_MIN <= value <= INTEGER_MAX else _digits(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case _:
+            raise RefusedError("wrong_type", path=path_text(place), detail="nothing JSON knows")
 
 
-def _path(place: Place) -> str:
+def _mended_key(key: object, place: Place) -> str:
+    if not isinstance(key, str):
+        raise RefusedError("wrong_type", path=path_text((place, key)), detail="a key that is no text")
+    return SURROGATE.sub(REPLACEMENT, key)
+
+
+def _digits(value: int) -> str | None:
+    return str(value) if -LONGEST_INTEGER < value < LONGEST_INTEGER else None
+
+
+def path_text(place: Place) -> str:
     """A place as JSON path, for reading. Keys that do not look like names may be customers' data, or forge a log line: not repeated."""
     steps: list[str] = []
     while place:

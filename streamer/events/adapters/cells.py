@@ -1,6 +1,7 @@
 """What a cell of a row says: text, number, or moment. CSV knows only text; Parquet and NDJSON know more.
 
-A cell is empty when it is None, empty text or NaN, which is how pandas writes None. Every refusal names the column, never the content.
+A cell is empty when it is None, empty text or NaN, which is how pandas writes None. Bytes are UTF-8 text, as older writers of Parquet leave
+them. Every refusal names the column, never the content.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from streamer.errors import RefusedError
-from streamer.events.codec import EPOCH, MILLISECOND
-from streamer.events.sound import json_type
+from streamer.events.admission import EXACT_MAX, INTEGER_MAX, INTEGER_MIN, TIMESTAMP_MS_MAX
+from streamer.events.moments import LOOKS_LIKE_SECONDS, looks_like_seconds
+from streamer.events.sound import is_whole_text, json_type
+from streamer.values import datetime_to_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +29,7 @@ Cast = Callable[[Any, str], Any]
 
 NUMBER: Final = re.compile(r"[+-]?[0-9]{1,4000}(\.[0-9]*)?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 UNITS_MS: Final = {"s": 1_000, "ms": 1}
+LARGEST_EXPONENT: Final = 20  # of a number that may be a moment; larger ones are not multiplied out
 MOMENTS_KEPT: Final = 4_096  # rows come in the order of time, so a moment is mostly the one before
 
 
@@ -40,83 +44,159 @@ def text(cell: Any, column: str) -> str | None:
     """The cell as text. A whole number has no ``.0``: pandas turns a column of ids with one gap into doubles."""
     if is_empty(cell):
         return None
+    if isinstance(cell, bytes):
+        return _decoded(cell, column)
     if isinstance(cell, str):
-        return cell
+        return _whole_text(cell, column)
     if isinstance(cell, (date, datetime)):
         return cell.isoformat()
     if _is_number(cell):
+        _check_exact(cell, column)
         return str(int(cell)) if _is_whole(cell) else str(cell)
     raise _refused(column, "a text", cell)
 
 
+def identifier(cell: Any, column: str) -> str | None:
+    """The cell as the name of somebody or something: a text that is a large double as some tool wrote it has lost digits."""
+    found = text(cell, column)
+    if found is not None and (match := NUMBER.fullmatch(found)) and (match[1] is not None or match[2] is not None):
+        _check_exact(float(found), column)
+    return found
+
+
 def number(cell: Any, column: str) -> int | float | None:
-    """The cell as a number: an int where it is written as one."""
+    """The cell as a number: an int where it is written as one. ``not_finite`` if it is beyond 64 bits, or the range of a double."""
+    if isinstance(cell, bytes):
+        cell = _decoded(cell, column)
     if is_empty(cell):
         return None
+    found = _number(cell)
+    if found is None:
+        raise _refused(column, "a number", cell)
+    if not (INTEGER_MIN <= found <= INTEGER_MAX if isinstance(found, int) else math.isfinite(found)):
+        raise RefusedError("not_finite", path=f"$.{column}", detail="expected a number of at most 64 bits")
+    return found
+
+
+def _number(cell: Any) -> int | float | None:
     if isinstance(cell, Decimal):
         return int(cell) if _is_whole(cell) else float(cell)
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return cell
     if isinstance(cell, str) and (match := NUMBER.fullmatch(cell.strip())):
         return float(match[0]) if match[1] is not None or match[2] is not None else int(match[0])
-    raise _refused(column, "a number", cell)
+    return None
 
 
 def exact(cell: Any, column: str) -> Decimal:
     """The cell as the decimal number that was written, for sums of money; an empty cell is 0."""
-    found = number(cell, column)
-    if found is None:
+    if number(cell, column) is None:
         return Decimal(0)
-    if not _is_finite(found):
-        raise RefusedError("not_finite", path=f"$.{column}")
-    return Decimal(str(cell).strip())
+    return Decimal(_decoded(cell, column).strip() if isinstance(cell, bytes) else str(cell).strip())
 
 
 def as_is(cell: Any, column: str) -> Any:
-    """The cell as the file has it; what JSON cannot say becomes text or number."""
+    """The cell as the file has it; what JSON cannot say becomes text or number, also within lists and objects."""
     if is_empty(cell):
         return None
     if isinstance(cell, Decimal):
         return number(cell, column)
-    return text(cell, column) if isinstance(cell, (date, datetime)) else cell
+    if isinstance(cell, (str, bytes, date, datetime)):
+        return text(cell, column)
+    if isinstance(cell, list):
+        return [as_is(item, column) for item in cast("list[Any]", cell)]
+    if isinstance(cell, dict):
+        return {key: as_is(inner, column) for key, inner in cast("dict[Any, Any]", cell).items()}
+    return cell
 
 
 def moment(formats: Sequence[str], zone: ZoneInfo) -> Callable[[Any, str], int]:
     """A function from (cell, column) to UTC milliseconds, by the first of ``formats`` that fits.
 
     A format is ``iso``, ``ms``, ``s``, or one of ``strptime``. ``zone`` holds where the cell names none; an hour that the clocks show
-    twice is the first of the two.
+    twice is the first of the two. A number fits ``ms`` or ``s`` if that moment lies in 1970 to 9999 and, for ``ms``, does not look like
+    seconds.
     """
     texts = lru_cache(MOMENTS_KEPT)(partial(_text_ms, formats=formats, zone=zone))
-    unit_ms = next((UNITS_MS[name] for name in formats if name in UNITS_MS), None)
+    expected = " or ".join(formats)
 
     def read(cell: Any, column: str) -> int:
+        if isinstance(cell, bytes):
+            cell = _decoded(cell, column)
         if isinstance(cell, datetime):
             return _datetime_ms(cell, zone)
-        if isinstance(cell, str) and (found := texts(cell)) is not None:
-            return found
+        if isinstance(cell, date):
+            return _datetime_ms(datetime(cell.year, cell.month, cell.day), zone)  # noqa: DTZ001 - the zone comes next
         if is_empty(cell):
             raise RefusedError("bad_timestamp", path=f"$.{column}", detail="absent")
-        if unit_ms is not None and _is_number(cell) and _is_finite(cell):
-            return int(Decimal(str(cell)) * unit_ms)
-        raise RefusedError("bad_timestamp", path=f"$.{column}", detail=f"expected {' or '.join(formats)}")
+        found = texts(cell) if isinstance(cell, str) else _number_ms(cell, formats)
+        if found is not None:
+            return found
+        if "ms" in formats and _number_ms(cell, ("s",)) is not None:
+            raise RefusedError("epoch_seconds", path=f"$.{column}", detail=f"{LOOKS_LIKE_SECONDS}: say 's' among the formats")
+        raise RefusedError("bad_timestamp", path=f"$.{column}", detail=f"expected {expected}")
 
     return read
 
 
 def _text_ms(cell: str, *, formats: Sequence[str], zone: ZoneInfo) -> int | None:
     for name in formats:
-        try:
-            if name in UNITS_MS:
-                return int(Decimal(cell) * UNITS_MS[name]) if NUMBER.fullmatch(cell) else None
-            return _datetime_ms(datetime.fromisoformat(cell) if name == "iso" else datetime.strptime(cell, name), zone)  # noqa: DTZ007
-        except ValueError:
+        found = _number_ms(cell, (name,)) if name in UNITS_MS else _written_ms(cell, name, zone)
+        if found is not None:
+            return found
+    return None
+
+
+def _written_ms(cell: str, name: str, zone: ZoneInfo) -> int | None:
+    try:
+        moment = datetime.fromisoformat(cell) if name == "iso" else datetime.strptime(cell, name)  # noqa: DTZ007
+    except ValueError:
+        return None
+    return _datetime_ms(moment, zone)
+
+
+def _number_ms(cell: Any, formats: Sequence[str]) -> int | None:
+    """The moment that a number, or a text of one, is in the first unit that makes sense of it."""
+    if isinstance(cell, str):
+        if NUMBER.fullmatch(cell) is None:
+            return None
+    elif not (_is_number(cell) and _is_finite(cell)):
+        return None
+    written = Decimal(str(cell))
+    for name in formats:
+        if name not in UNITS_MS or written.adjusted() > LARGEST_EXPONENT:
             continue
+        ms = int(written * UNITS_MS[name])
+        if 0 <= ms <= TIMESTAMP_MS_MAX and not (name == "ms" and looks_like_seconds(ms)):
+            return ms
     return None
 
 
 def _datetime_ms(value: datetime, zone: ZoneInfo) -> int:
-    return ((value if value.tzinfo else value.replace(tzinfo=zone)) - EPOCH) // MILLISECOND
+    return datetime_to_ms(value if value.tzinfo else value.replace(tzinfo=zone))
+
+
+def _decoded(cell: bytes, column: str) -> str:
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        raise _not_utf8(column) from None
+
+
+def _whole_text(cell: str, column: str) -> str:
+    if is_whole_text(cell):
+        return cell
+    raise _not_utf8(column)
+
+
+def _not_utf8(column: str) -> RefusedError:
+    return RefusedError("bad_utf8", path=f"$.{column}", detail="the bytes of the cell are not UTF-8")
+
+
+def _check_exact(cell: int | float | Decimal, column: str) -> None:
+    if isinstance(cell, float) and math.isfinite(cell) and abs(cell) > EXACT_MAX:
+        detail = "a double beyond 2^53, of which digits may be lost; a text or a whole number expected"
+        raise RefusedError("wrong_type", path=f"$.{column}", detail=detail)
 
 
 def _is_number(cell: Any) -> TypeGuard[int | float | Decimal]:

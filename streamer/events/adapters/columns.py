@@ -16,7 +16,7 @@ from streamer.events.adapters import cells
 from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, read_mapping
 from streamer.events.codec import encode, from_fields, read_object
-from streamer.events.sound import check_values, json_type
+from streamer.events.sound import held, is_whole_text, json_type
 from streamer.zones import PINNED, find_zone
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class Mapping:
             except RefusedError as error:
                 yield Refusal(number, error.reason, error.path, error.detail, raw)
                 continue
+            if not lines:
+                yield Refusal(number, "skipped", f"$.{self._file.explode}", "", raw)
             for line in lines:
                 empty = next((column for column in self._file.skip_if_empty if cells.is_empty(line.row.get(column))), None)
                 yield line if empty is None else line.refusal(RefusedError("skipped", path=f"$.{empty}"))
@@ -103,10 +105,10 @@ class Mapping:
         if not isinstance(raw, bytes):
             return raw
         if self.format != "ndjson":
-            raise RefusedError("not_a_row")
+            raise RefusedError("not_a_row", detail="another number of cells than the header, or a quote that is not closed")
         if len(raw) > LINE_MAX:
             raise RefusedError("too_large", detail=f"a line of more than {LINE_MAX} bytes")
-        return read_object(raw)
+        return held(read_object(raw))
 
     def _exploded(self, number: int, row: Row) -> list[_Line]:
         key = self._file.explode
@@ -150,12 +152,12 @@ class Mapping:
                     "type": "track",
                     "event": _event_name(self._file.event, first.row),
                     "messageId": self._message_id(group),
-                    "userId": cells.text(first.row.get(self._file.customer), self._file.customer),
-                    "timestamp": self._moment(first.row.get(self._file.timestamp.column), self._file.timestamp.column),
+                    "userId": cells.identifier(first.row.get(self._file.customer), self._file.customer),
                     "properties": {**properties, **self._collected(group), **self._totals(group)} or None,
                     "traits": self._sections["traits"](first.row) or None,
                     "context": self._sections["context"](first.row) or None,
-                }
+                },
+                timestamp_ms=self._moment(first.row.get(self._file.timestamp.column), self._file.timestamp.column),
             )
             encode(event)  # it must fit into the log
         except RefusedError as error:
@@ -165,18 +167,13 @@ class Mapping:
     def _message_id(self, group: list[_Line]) -> str | None:
         wanted = self._file.message_id
         first = group[0]
-        try:
-            if wanted == "content":
-                return content_id([line.row for line in group])
-            if wanted == "row":
-                return content_id([(line.number, line.part, line.row) for line in group])
-            if isinstance(wanted, list):
-                return content_id([first.row.get(column) for column in wanted])
-        except UnicodeEncodeError:
-            for line in group:
-                check_values(line.row)
-            raise
-        return cells.text(first.row.get(wanted), wanted)
+        if wanted == "content":
+            return content_id([_writable(line.row) for line in group])
+        if wanted == "row":
+            return content_id([(line.number, line.part, _writable(line.row)) for line in group])
+        if isinstance(wanted, list):
+            return content_id([_writable({column: first.row.get(column)})[column] for column in wanted])
+        return cells.identifier(first.row.get(wanted), wanted)
 
     def _collected(self, group: list[_Line]) -> Row:
         collect = self._file.collect
@@ -201,6 +198,13 @@ class Mapping:
         )
         cents = int((exact * 100).to_integral_value(ROUND_HALF_EVEN))
         return {total.property: cents / 100, f"{total.property}_cents": cents}
+
+
+def _writable(row: Row) -> Row:
+    """The same row, where texts that are not UTF-8 are the bytes they were: no column that is not read may cost a row its id."""
+    if all(not isinstance(cell, str) or is_whole_text(cell) for cell in row.values()):
+        return row
+    return {column: cell.encode("utf-8", "surrogateescape") if isinstance(cell, str) else cell for column, cell in row.items()}
 
 
 def _reader(wanted: dict[str, str | Cell]) -> Callable[[Row], Row]:

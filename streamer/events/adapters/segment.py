@@ -7,12 +7,14 @@ event is late.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import RefusedError
 from streamer.events.adapters.digest import content_id
-from streamer.events.codec import from_fields, moment_ms
-from streamer.events.sound import check_values, json_type
+from streamer.events.admission import EXACT_MAX, TEXT_MAX
+from streamer.events.codec import KINDS, from_fields, refuse_batch, section, unknown_type
+from streamer.events.moments import instant_ms, within_years
+from streamer.events.sound import held, json_type
 
 if TYPE_CHECKING:
     from streamer.events.event import Event
@@ -23,89 +25,97 @@ DELIVERY: Final = frozenset({"messageId", "sentAt", "receivedAt"})  # differ bet
 def from_segment(message: dict[str, Any], *, received_ms: int | None) -> Event:
     """The event that ``message`` tells of; ``RefusedError`` with the place in ``message`` if it tells of none.
 
-    - ``type`` may be in any case. Ids may be numbers. Empty texts count as absent.
-    - ``timestamp`` is believed; without it ``receivedAt - (sentAt - originalTimestamp)``, which takes out an error of the device's clock;
-      then ``originalTimestamp``, ``receivedAt``, ``sentAt``, whichever is there first. ``received_ms`` stands in for a missing
-      ``receivedAt``.
+    - ``type`` may be in any case. Ids and names may be whole numbers. Empty texts count as absent.
+    - ``timestamp`` is believed; without it ``receivedAt - (sentAt - originalTimestamp)``, which takes out an error of the device's clock,
+      however large; then ``originalTimestamp``, ``receivedAt``, ``sentAt``, whichever is there first. ``received_ms`` stands in for a
+      missing ``receivedAt``. A clock that is not needed is not read.
     - ``context.traits`` go under ``traits``. The traits of a ``group`` message are the group's, not the customer's: they become properties.
+    - A page or screen that is named by ``event``, as some SDKs do it, has that name.
     - Without ``messageId`` the id is a digest of the content, so a second delivery is a duplicate; two messages that say the same
       without any time of their own are told apart by when they arrived.
     """
-    check_values(message)
+    refuse_batch(message)
     kind = _kind(message)
-    timestamp = _timestamp_ms(message, received_ms)
-    traits, properties, context = _section(message, "traits"), _section(message, "properties"), _section(message, "context")
-    known = _section(context, "traits", path="$.context") if "traits" in context else {}
+    timestamp_ms = _timestamp_ms(message, received_ms)
+    traits, properties, context = (section(message, key) or {} for key in ("traits", "properties", "context"))
+    known = section(context, "traits", path="$.context") or {}
     if kind == "group":
         properties, traits = {**properties, **traits}, {}
     return from_fields(
         {
             "type": kind,
-            "event": message.get("event") if kind == "track" else None,
-            "messageId": _identifier(message, "messageId") or _content_id(message, timestamp),
+            "event": _identifier(message, "event") if kind == "track" else None,
+            "messageId": _identifier(message, "messageId") or _content_id(message, timestamp_ms),
             "userId": _identifier(message, "userId"),
             "anonymousId": _identifier(message, "anonymousId"),
-            "timestamp": timestamp,
             "properties": {**properties, **_own_fields(message, kind, properties)} or None,
             "traits": {**known, **traits} or None,
             "context": {key: value for key, value in context.items() if key != "traits"} or None,
-        }
+        },
+        timestamp_ms=timestamp_ms,
     )
 
 
 def _kind(message: dict[str, Any]) -> str:
     kind = message.get("type")
     if not isinstance(kind, str):
-        raise RefusedError("unknown_type", path="$.type", detail="absent" if kind is None else f"found {json_type(kind)}")
+        raise unknown_type("none" if kind is None else json_type(kind))
+    if kind.lower() not in KINDS:
+        raise unknown_type("another text")
     return kind.lower()
 
 
 def _identifier(message: dict[str, Any], key: str) -> str | None:
-    """An id or a name as text. 17.0 is 17: some senders keep their numbers as doubles."""
+    """An id or a name as text. 17.0 is 17: some senders keep their numbers as doubles. One so large that digits are lost is nobody's."""
     value = message.get(key)
     if value is None or isinstance(value, str):
         return value or None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
-        raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected a text or a whole number, found {json_type(value)}")
-    return str(int(value))
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_MAX:
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**TEXT_MAX:
+        return str(value)
+    raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected a text or a whole number, found {_not_whole(value)}")
 
 
-def _section(parent: dict[str, Any], key: str, *, path: str = "$") -> dict[str, Any]:
-    value = parent.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise RefusedError("wrong_type", path=f"{path}.{key}", detail=f"expected an object, found {json_type(value)}")
-    return cast("dict[str, Any]", value)
+def _not_whole(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return "a double beyond 2^53, of which digits may be lost"
+    return json_type(value)
 
 
 def _own_fields(message: dict[str, Any], kind: str, properties: dict[str, Any]) -> dict[str, Any]:
     """What this kind of message says outside its properties. The category, often said twice, does not replace a property."""
     keys = {"page": ("name", "category"), "screen": ("name", "category"), "group": ("groupId",), "alias": ("previousId",)}.get(kind, ())
     said = {key: _identifier(message, key) for key in keys}
-    return {key: value for key, value in said.items() if value is not None and (key != "category" or key not in properties)}
+    found = {key: value for key, value in said.items() if value is not None and (key != "category" or key not in properties)}
+    event = message.get("event")
+    if "name" in keys and "name" not in found and not properties.get("name") and isinstance(event, str) and event:
+        found["name"] = event
+    return found
 
 
 def _timestamp_ms(message: dict[str, Any], received_ms: int | None) -> int:
-    told, original, sent, received = (_clock(message, key) for key in ("timestamp", "originalTimestamp", "sentAt", "receivedAt"))
-    received = received_ms if received is None else received
+    told = _clock(message, "timestamp")
     if told is not None:
-        return told
+        return within_years(told, path="$.timestamp")
+    original, sent, received = (_clock(message, key) for key in ("originalTimestamp", "sentAt", "receivedAt"))
+    received = received_ms if received is None else received
     if original is not None and sent is not None and received is not None:
-        return received - (sent - original)
-    for moment in (original, received, sent):
+        return within_years(received - (sent - original), path="$.originalTimestamp")
+    for key, moment in (("originalTimestamp", original), ("receivedAt", received), ("sentAt", sent)):
         if moment is not None:
-            return moment
+            return within_years(moment, path=f"$.{key}")
     raise RefusedError("bad_timestamp", path="$.timestamp", detail="absent, as are originalTimestamp, receivedAt and sentAt")
 
 
 def _clock(message: dict[str, Any], key: str) -> int | None:
+    """What a clock said, which may be before 1970: a device that was reset is corrected before it is judged."""
     value = message.get(key)
-    return None if value is None or value == "" else moment_ms(value, path=f"$.{key}")
+    return None if value is None or value == "" else instant_ms(value, path=f"$.{key}")
 
 
-def _content_id(message: dict[str, Any], timestamp: int) -> str:
+def _content_id(message: dict[str, Any], timestamp_ms: int) -> str:
     content = {key: value for key, value in message.items() if key not in DELIVERY}
     if not (content.get("timestamp") or content.get("originalTimestamp")):
-        content["timestamp"] = timestamp
-    return content_id(content)
+        content["timestamp"] = timestamp_ms
+    return content_id(held(content))

@@ -13,17 +13,21 @@ scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floa
 values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(letters, inner, max_size=3), max_leaves=8)
 objects = st.dictionaries(letters, values, max_size=4)
 ids = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=20)
-timestamps = st.integers(0, 253_402_300_799_999) | st.builds(
-    "{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
-    st.integers(1970, 9999),
-    st.integers(1, 12),
-    st.integers(1, 31),
-    st.sampled_from("Tt "),
-    st.integers(0, 23),
-    st.integers(0, 59),
-    st.integers(0, 59),
-    st.sampled_from(["", ".0", ".387", ".123456789"]),
-    st.sampled_from(["Z", "z", "+01:00", "-0930", "+23:59"]),
+timestamps = (
+    st.integers(0, 10**8 - 1)
+    | st.integers(10**11, 253_402_300_799_999)
+    | st.builds(
+        "{:04}-{:02}-{:02}{}{:02}:{:02}:{:02}{}{}".format,
+        st.integers(1970, 9999),
+        st.integers(1, 12),
+        st.integers(1, 31),
+        st.sampled_from("Tt "),
+        st.integers(0, 23),
+        st.integers(0, 59),
+        st.integers(0, 59),
+        st.sampled_from(["", ".0", ".387", ".123456789"]),
+        st.sampled_from(["Z", "z", "+01:00", "-0930", "+23:59"]),
+    )
 )
 
 right: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -44,6 +48,9 @@ odd_moments = st.sampled_from(
         "2026-01-01T24:00:00Z",
         "2026-01-01T00:60:00Z",
         "2026-01-01T00:00:60Z",
+        "2016-12-31T23:59:60Z",
+        "2016-12-31T18:59:60.5-05:00",
+        "2016-12-31T23:59:61Z",
         "2026-01-01T00:00:00+24:00",
         "2026-01-01T00:00:00+01:60",
         "2026-01-01T00:00:00.Z",
@@ -55,7 +62,9 @@ odd_moments = st.sampled_from(
         "٢٠٢٦-01-01T00:00:00Z",
     ]
 )
-odd_numbers = st.sampled_from([0, -1, 1.0, 0.5, -0.0, 1e300, 253_402_300_799_999, 253_402_300_800_000, 253_402_300_799_999.0, 17])
+odd_numbers = st.sampled_from(
+    [0, -1, 1.0, 0.5, -0.0, 1e300, 253_402_300_799_999, 253_402_300_800_000, 253_402_300_799_999.0, 17, 10**8, 10**11, 1_772_359_200.5]
+)
 odd = odd_texts | odd_moments | odd_numbers | scalars | st.just([]) | objects | timestamps
 
 

@@ -99,16 +99,53 @@ def test_a_clock_that_cannot_be_read_is_refused_where_it_stands(clock: str) -> N
 
 def test_a_clock_so_wrong_that_the_corrected_time_is_none_is_refused() -> None:
     """Taking out an error of fifty years leads before 1970."""
-    assert refusal({**TRACK, "timestamp": None, "originalTimestamp": 0, "sentAt": 2**41}, 5) == ("bad_timestamp", "$.timestamp")
+    assert refusal({**TRACK, "timestamp": None, "originalTimestamp": 0, "sentAt": 2**41}, 5) == ("bad_timestamp", "$.originalTimestamp")
+
+
+def test_a_device_that_was_reset_to_before_1970_is_corrected() -> None:
+    """A phone in India that begins anew shows 1969; its two clocks still tell how long the message waited."""
+    clocks = {
+        "originalTimestamp": "1969-12-31T18:30:10.000Z",
+        "sentAt": "1969-12-31T18:30:11.000Z",
+        "receivedAt": "2026-03-01T12:00:01.000Z",
+    }
+    event = from_segment({**TRACK, "timestamp": None, **clocks}, received_ms=None)
+    assert event.timestamp_ms == 1_772_366_400_000
+    assert refusal({**TRACK, "timestamp": None, "originalTimestamp": clocks["originalTimestamp"]}) == (
+        "bad_timestamp",
+        "$.originalTimestamp",
+    )
+
+
+@pytest.mark.parametrize("clock", ["sentAt", "originalTimestamp", "receivedAt"])
+@pytest.mark.parametrize("garbled", ["2023-11-22T10:12:44.75705:30", 1_772_359_200, True, [], "soon"])
+def test_a_clock_that_is_not_needed_costs_nothing(clock: str, garbled: object) -> None:
+    """Beside a good timestamp nobody reads the others."""
+    assert from_segment({**TRACK, clock: garbled}, received_ms=None).timestamp_ms == 1_000
+
+
+@pytest.mark.parametrize("clock", ["timestamp", "originalTimestamp", "sentAt", "receivedAt"])
+def test_seconds_are_refused_by_the_name_of_their_clock(clock: str) -> None:
+    """Read as milliseconds they lie in January 1970."""
+    assert refusal({**TRACK, "timestamp": None, clock: 1_772_359_200}, 1) == ("epoch_seconds", f"$.{clock}")
 
 
 # who
 
 
-@pytest.mark.parametrize(("written", "expected"), [(17, "17"), (17.0, "17"), ("17", "17"), (2**62, str(2**62))])
+@pytest.mark.parametrize(
+    ("written", "expected"), [(17, "17"), (17.0, "17"), ("17", "17"), (2**62, str(2**62)), (10**35, "1" + "0" * 35), (2.0**53, str(2**53))]
+)
 def test_a_numeric_id_is_its_text(written: object, expected: str) -> None:
     """The same customer comes as a number from one SDK and as text from another."""
     assert from_segment({**TRACK, "userId": written}, received_ms=None).customer == expected
+
+
+@pytest.mark.parametrize("written", [157963456373623802.0, 1e17, -(2.0**53) - 2, float("nan"), float("inf"), 10**256])
+def test_a_number_that_may_have_lost_digits_is_no_id(written: float) -> None:
+    """157963456373623802.0 is read as …808, who is somebody else."""
+    assert refusal({**TRACK, "userId": written}) == ("wrong_type", "$.userId")
+    assert refusal({**TRACK, "messageId": written}) == ("wrong_type", "$.messageId")
 
 
 @pytest.mark.parametrize("written", [True, 1.5, [], {"id": 17}])
@@ -132,9 +169,28 @@ def test_the_type_may_be_in_any_case(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [None, 5, "action", ""])
-def test_a_message_of_no_known_type_is_refused(kind: object) -> None:
-    """Old pages of the spec say ``action``; to guess from the other fields would accept fragments too."""
-    assert refusal({**TRACK, "type": kind}) == ("unknown_type", "$.type")
+@pytest.mark.parametrize("timestamp", [TRACK["timestamp"], None, "soon"])
+def test_a_message_of_no_known_type_is_refused(kind: object, timestamp: str | None) -> None:
+    """Old pages of the spec say ``action``; to guess from the other fields would accept fragments too. Its time is not looked at."""
+    assert refusal({**TRACK, "type": kind, "timestamp": timestamp}) == ("unknown_type", "$.type")
+
+
+def test_the_body_of_a_batch_is_told_from_a_message() -> None:
+    """It is what the vendors' HTTP interfaces take, so it is what somebody stores."""
+    assert refusal({"batch": [TRACK], "sentAt": "2026-03-01T10:00:02Z"}) == ("batch_body", "$.batch")
+
+
+@pytest.mark.parametrize(("written", "expected"), [(12, "12"), (12.0, "12"), ("12", "12")])
+def test_a_numeric_event_name_is_its_text(written: object, expected: str) -> None:
+    """As a numeric id is."""
+    assert from_segment({**TRACK, "event": written}, received_ms=None).name == expected
+
+
+@pytest.mark.parametrize("section", ["properties", "traits", "context"])
+def test_an_empty_array_is_an_empty_object(section: str) -> None:
+    """PHP writes an empty map so: the vendors' own library for PHP does."""
+    assert from_segment({**TRACK, section: []}, received_ms=None) == from_segment({**TRACK, section: {}}, received_ms=None)
+    assert from_segment({**TRACK, "context": {"traits": []}}, received_ms=None) == from_segment(TRACK, received_ms=None)
 
 
 def test_the_traits_of_the_context_are_overruled_by_those_of_the_message() -> None:
@@ -166,6 +222,24 @@ def test_the_name_of_a_page_becomes_a_property(kind: str) -> None:
     assert (event.name, event.properties) == (kind, {"name": "Home", "category": "kept"})
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "Checkout"),
+        ({"properties": {"name": "Own"}}, "Own"),
+        ({"name": "Said"}, "Said"),
+        ({"name": "", "properties": {"name": ""}}, "Checkout"),
+        ({"event": ""}, None),
+        ({"event": {"a": 1}}, None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["page", "screen"])
+def test_a_screen_that_is_named_by_its_event_keeps_the_name(kind: str, changes: dict[str, Any], expected: str | None) -> None:
+    """RudderStack's mobile SDKs put it there."""
+    event = from_segment({**TRACK, "type": kind, "event": "Checkout", **changes}, received_ms=None)
+    assert (event.name, (event.properties or {}).get("name")) == (kind, expected)
+
+
 def test_an_alias_keeps_the_id_it_comes_from() -> None:
     """Whoever merges histories needs both ids."""
     event = from_segment({**TRACK, "type": "alias", "previousId": "a-9"}, received_ms=None)
@@ -175,18 +249,27 @@ def test_an_alias_keeps_the_id_it_comes_from() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"traits": []}, ("wrong_type", "$.traits")),
+        ({"traits": [1]}, ("wrong_type", "$.traits")),
         ({"context": "web"}, ("wrong_type", "$.context")),
         ({"context": {"traits": 1}}, ("wrong_type", "$.context.traits")),
         ({"type": "page", "name": {"path": "/"}}, ("wrong_type", "$.name")),
         ({"event": None}, ("missing_event_name", "$.event")),
-        ({"properties": {"price": float("nan")}}, ("not_finite", "$.properties.price")),
-        ({"integrations": {"a": "\ud800"}}, ("bad_utf8", "$.integrations.a")),
+        ({"userId": "\ud800"}, ("bad_utf8", "$.userId")),
+        ({"properties": {"a": json.loads("[" * 40 + "]" * 40)}}, ("too_deep", f"$.properties.a{'[0]' * 30}")),
     ],
 )
 def test_a_refusal_names_the_place_in_the_message(changes: dict[str, Any], expected: tuple[str, str]) -> None:
     """The sender knows their message, not our event."""
     assert refusal({**TRACK, **changes}) == expected
+
+
+@pytest.mark.parametrize("odd", [float("nan"), 10**30, "\ud800", json.loads("[" * 40 + "]" * 40)])
+def test_a_field_that_nobody_reads_costs_nothing(odd: object) -> None:
+    """Integrations are for other people's destinations."""
+    assert from_segment({**TRACK, "integrations": {"a": odd}}, received_ms=None) == from_segment(TRACK, received_ms=None)
+    if not isinstance(odd, list):
+        nameless = {key: value for key, value in TRACK.items() if key != "messageId"}
+        assert from_segment({**nameless, "properties": {"a": odd}}, received_ms=None).message_id.startswith("content-")
 
 
 # which
