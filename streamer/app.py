@@ -52,6 +52,7 @@ class Manifest(msgspec.Struct, frozen=True):
     shards: int
     lateness_ms: int
     skew_ms: int
+    placeholder_ids: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -69,7 +70,7 @@ class Parts:
 async def check_manifest(settings: Settings, store: Store) -> None:
     """Write the manifest, or compare with the one that is there. Raises SettingsError."""
     rules = settings.rules
-    mine = Manifest(settings.topic("events"), rules.shards, rules.lateness_ms, rules.skew_ms)
+    mine = Manifest(settings.topic("events"), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids)
     kept = msgspec.json.decode(await store.put_document("manifest", msgspec.json.encode(mine)), type=Manifest)
     if kept != mine:
         raise SettingsError(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from .errors import SettingsError
+from .events.placeholders import PLACEHOLDER_IDS, normal_form
 from .flow.step import Rules
 from .segments.durations import format_duration, parse_duration
 
@@ -28,6 +29,12 @@ def _to_ms(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) and not value.isdigit() else value
 
 
+def _to_placeholders(value: Any) -> Any:
+    texts = value.split(",") if isinstance(value, str) else value
+    return normal_form(texts) if isinstance(texts, (list, tuple)) and all(isinstance(text, str) for text in texts) else texts
+
+
+PlaceholderIds = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_to_placeholders)]
 DurationMs = Annotated[int, BeforeValidator(_to_ms), Field(ge=0)]
 
 
@@ -68,6 +75,9 @@ class Settings(BaseSettings):
         86_400_000, description="how old an event may be; also how long message ids are remembered. Part of the story"
     )
     skew: DurationMs = Field(300_000, description="how far ahead a producer's clock may be. Part of the story")
+    placeholder_ids: PlaceholderIds = Field(
+        PLACEHOLDER_IDS, description="ids that name nobody, separated by commas; an event without another id is refused. Part of the story"
+    )
     source: str = Field("/streamer", description="CloudEvents source of the changes. Part of the story")
     log_generation: int = Field(1, ge=1, description="how often the log was sharded anew, counted from 1. Part of the story")
     refused_ratio_alert: float = Field(
@@ -103,7 +113,7 @@ class Settings(BaseSettings):
     @property
     def rules(self) -> Rules:
         """What of the settings is part of the story."""
-        return Rules(self.shards, self.lateness, self.skew, self.source, self.log_generation)
+        return Rules(self.shards, self.lateness, self.skew, self.source, self.log_generation, self.placeholder_ids)
 
     def shown(self) -> dict[str, Any]:
         """Names and values fit to print: secrets are stars."""
@@ -116,6 +126,8 @@ class Settings(BaseSettings):
                 found[name] = "********"
             elif name in _DURATIONS:
                 found[name] = format_duration(value)
+            elif name == "placeholder_ids":
+                found[name] = ",".join(value)
             else:
                 found[name] = str(value) if isinstance(value, Path) else value
         return found

@@ -23,6 +23,7 @@ from streamer.events.adapters.columns import Mapping, Refusal, load_mapping
 from streamer.events.adapters.mapping import SHIPPED
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
+from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.flow.replay import Arrival
 from streamer.segments.durations import parse_duration
 from streamer.transports.files import Meter, read
@@ -127,6 +128,11 @@ class Source:
     def mapping(self) -> Mapping | None:
         """The mapping, loaded; ``DefinitionError`` if it cannot be used."""
         return None if self.mapping_name is None else load_mapping(self.mapping_name)
+
+    @property
+    def placeholder_ids(self) -> tuple[str, ...]:
+        """The ids that name nobody."""
+        return PLACEHOLDER_IDS if self.mapping is None else self.mapping.placeholder_ids
 
     @property
     def is_sorted_first(self) -> bool:

@@ -82,7 +82,8 @@ def explain_customer(
       streamer explain c-17 --segment cart_left --events events.ndjson --segments my_segments.yaml
     """
     if events:
-        source, rules = Source(events, mapping, format_name, sort), Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"))
+        source = Source(events, mapping, format_name, sort)
+        rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
         definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
         found, now = asyncio.run(_from_files(customer, source, definitions, rules, until))
     else:

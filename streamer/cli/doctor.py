@@ -340,10 +340,10 @@ async def _manifest(settings: Settings, store: Store) -> Check:
             "manifest",
             "warning",
             "none yet: no worker has begun",
-            "`streamer worker` writes it once; from then on shards, lateness and skew are fixed",
+            "`streamer worker` writes it once; from then on shards, lateness, skew and placeholder ids are fixed",
         )
     kept, rules = msgspec.json.decode(raw, type=Manifest), settings.rules
-    mine = Manifest(settings.topic(EVENTS), rules.shards, rules.lateness_ms, rules.skew_ms)
+    mine = Manifest(settings.topic(EVENTS), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids)
     differing = [
         f"{name} was {getattr(kept, name)}, is {getattr(mine, name)}"
         for name in Manifest.__struct_fields__

@@ -103,7 +103,7 @@ def evaluate(
 
 
 async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
-    run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1), batch=1_000)
+    run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1, placeholder_ids=source.placeholder_ids), batch=1_000)
     refused = FirstRefused()
     arrivals = source.arrivals(refused)
     async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):

@@ -97,7 +97,7 @@ def replay(
     for out in (changes, rejects):
         if out not in (None, STDIN) and any(file != STDIN and Path(file).resolve() == Path(out).resolve() for file in files):
             raise typer.BadParameter(f"{out} is also read", param_hint="--changes and --rejects")
-    rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"))
+    rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
     task = _Task(source, definitions, rules, until, batch, changes, rejects, members, as_json, quiet)
     if not asyncio.run(_replay(task)):
         raise typer.Exit(EXIT_NO)

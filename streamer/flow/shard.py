@@ -24,6 +24,7 @@ from streamer.errors import (
 )
 from streamer.events.codec import decode
 from streamer.events.event import Event
+from streamer.events.placeholders import settle_customer
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.plan import Plan
@@ -185,6 +186,7 @@ class Shard:
         self._store = store
         self._plans = plans
         self._rules = rules
+        self._placeholders = frozenset(rules.placeholder_ids)
         self._limits = limits
         self._pause = pause
         self._outputs: list[tuple[Place, Sequence[Output]]] = []
@@ -251,7 +253,7 @@ class Shard:
         try:
             if record.control:
                 return decode_control(record.value)
-            event, forward = decode(record.value), forward_of(record)
+            event, forward = settle_customer(decode(record.value), self._placeholders), forward_of(record)
             if forward is None:
                 return event
             check_forward(forward, shard=self.shard, shards=self._rules.shards, generation=self._rules.log_generation)

@@ -23,6 +23,7 @@ from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
+from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.events.sender import Sender, sender_of
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorers.decode import Groups, Scorer
@@ -67,7 +68,7 @@ class Rules:
     """What of the settings is part of the story: two runs agree only if these do.
 
     ``log_generation`` counts how often the log was sharded anew; it stands in every position, and has nothing to do with the generation of
-    a state.
+    a state. ``placeholder_ids`` name nobody, in the normal form of ``events.placeholders``.
     """
 
     shards: int = 12
@@ -75,6 +76,7 @@ class Rules:
     skew_ms: int = 300_000
     source: str = "/streamer"
     log_generation: int = 1
+    placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
 
 
 class Body(msgspec.Struct, array_like=True):

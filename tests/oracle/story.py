@@ -19,6 +19,10 @@ from tests.oracle.values import duration_ms
 FOREVER_AGO = -1
 IDS_MAX = 8_192
 ZONE = "zone"
+PLACEHOLDERS = (
+    *("undefined", "null", "nil", "none", "nan", "(null)", "<null>", "[object object]", "0", "true", "false"),
+    *("00000000-0000-0000-0000-000000000000", "anonymous", "guest", "not_authenticated"),
+)
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ class Story:
     """Tell records one by one; ``changes``, ``memberships()`` and ``counts`` say what came of them."""
 
     def __init__(self, definitions: dict[str, Any], *, version: int = 1, lateness_ms: int = 86_400_000, skew_ms: int = 300_000) -> None:
+        self.placeholders = PLACEHOLDERS
         self.definitions = Definitions(definitions, version)
         self.lateness_ms, self.skew_ms = lateness_ms, skew_ms
         self.born = dict.fromkeys(self.definitions.memories(), 0)
@@ -199,7 +204,10 @@ class Story:
             self.counts["forwarded_again"] += 1
             return []
         arrived = record.forward.arrival_ms if record.forward is not None else self.now
-        customer, timestamp = event.get("userId") or event["anonymousId"], event["timestamp"]
+        customer, timestamp = self._customer(event), event["timestamp"]
+        if customer is None:
+            self.counts["placeholder_id"] += 1
+            return []
         known = self.customers.get(customer)
         horizon = min(self.now, arrived) - self.lateness_ms
         if record.forward is not None and known:
@@ -230,6 +238,11 @@ class Story:
             forgotten = min(ts // 60_000 for _, ts in one.ids)
             one.ids = [(id_, ts) for id_, ts in one.ids if ts // 60_000 > forgotten]
             one.forgotten_ms = forgotten * 60_000 + 59_999
+
+    def _customer(self, event: dict[str, Any]) -> str | None:
+        """The first id that names somebody."""
+        ids = (event.get("userId"), event.get("anonymousId"))
+        return next((id_ for id_ in ids if id_ and id_.strip() and id_.strip().lower() not in self.placeholders), None)
 
     def _define(self, new: Definitions, offset: int) -> list[dict[str, Any]]:
         self.born = {memory: self.born.get(memory, offset) for memory in new.memories()}

@@ -16,11 +16,12 @@ from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
+from streamer.values import time_text
 from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, decode_outputs, definitions_control, encode_control
 from tests.oracle.story import Cause, Change, Record
 from tests.oracle.values import to_ms
 
-COUNTED = ("accepted", "duplicate", "future", "late", "of_erased")
+COUNTED = ("accepted", "duplicate", "future", "late", "of_erased", "placeholder_id")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ def _log_record(record: Record) -> LogRecord:
             parsed = parse_definitions(with_purposes(source))
             raw = definitions_control(parsed.content(), parsed.digest, version)
             return LogRecord(record.offset, record.arrival_ms, raw, control=True)
-        case event:
-            return LogRecord(record.offset, record.arrival_ms, json.dumps(event).encode())
+        case event:  # its time as text: a number early in 1970 would be taken for seconds
+            raw = json.dumps({**event, "timestamp": time_text(event["timestamp"])}).encode()
+            return LogRecord(record.offset, record.arrival_ms, raw)
 
 
 class Driver:

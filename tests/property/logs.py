@@ -77,6 +77,8 @@ def events(draw: st.DrawFn, customers: tuple[str, ...] = CUSTOMERS) -> dict[str,
     """An event but for its time and id."""
     kind = draw(st.sampled_from(["track"] * 5 + ["identify", "identify", "page", "screen", "group"]))
     body: dict[str, Any] = {"type": kind, draw(st.sampled_from(["userId", "userId", "anonymousId"])): draw(st.sampled_from(customers))}
+    if draw(st.integers(0, 15)) == 0:  # what programs write where an id is missing
+        body["userId"] = draw(st.sampled_from(["undefined", "NULL", " ", "0", "[object Object]"]))
     if kind == "track":
         body["event"] = draw(st.sampled_from(EVENT_NAMES))
     for name, strategy, chance in (

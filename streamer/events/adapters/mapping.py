@@ -9,6 +9,7 @@
     properties: {product_id: product_id, price: {column: price, type: number}}
     traits: {country: Country}          # and context, likewise
     skip_if_empty: [user_id]            # such rows are no events, and no faults either
+    placeholder_ids: []                 # ids that name nobody in this file; left out, undefined, null, 0 and their like
     sort: true                          # the rows are not in the order of time: a replay reads all of them before the first counts
     explode: events                     # a row holds a list of objects; each, laid over its row, is a row of its own
     group_by: [order_id]                # rows that follow each other and agree here are one event, told by the first of them
@@ -92,6 +93,7 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     properties: dict[Named, Named | Cell] = {}
     traits: dict[Named, Named | Cell] = {}
     context: dict[Named, Named | Cell] = {}
+    placeholder_ids: list[str] | None = None
     skip_if_empty: list[Named] = []
     explode: Named | None = None
     sort: bool = False

@@ -62,6 +62,9 @@ RECORDS: dict[str, tuple[bytes, str, str]] = {
     "an id that is a number": (event(userId=17), "wrong_type", "$.userId"),
     "an id of 257 characters": (event(userId="c" * 257), "bad_text", "$.userId"),
     "an id that forges a line of a log": (event(userId="c\nERROR"), "bad_text", "$.userId"),
+    "a placeholder": (event(userId="undefined"), "placeholder_id", "$.userId"),
+    "a placeholder for a visitor": (event(userId=None, anonymousId=" NULL "), "placeholder_id", "$.anonymousId"),
+    "a placeholder beside an id": (event(userId="[object Object]", anonymousId="a-1"), ACCEPTED, ""),
     "no name": (event(event=None), "missing_event_name", "$.event"),
     "a name that is an object": (event(event={"a": 1}), "wrong_type", "$.event"),
     "properties that are a list": (event(properties=[1]), "wrong_type", "$.properties"),
@@ -171,7 +174,7 @@ async def test_accepted_duplicates_and_refused_are_all_that_was_received() -> No
 
 def test_every_reason_of_bytes_and_fields_is_tried_here() -> None:
     """A reason that no record earns is a promise nobody has looked at."""
-    elsewhere = {"bad_example", "bad_model", "wrong_shard", "unknown_format", "placeholder_id"}  # forwarded; adapters
+    elsewhere = {"bad_example", "bad_model", "wrong_shard", "unknown_format"}  # forwarded; adapters
     elsewhere |= {"not_a_row", "not_finite", "ahead", "skipped"}  # files
     elsewhere |= {"fault", "passed_over"}  # decided about a place in the log, whatever lies there: test_isolation
     tried = {reason for _, reason, _ in (*RECORDS.values(), *CONTROLS.values())}

@@ -147,7 +147,7 @@ def test_offsets_that_do_not_rise_halt(offsets: Sequence[int]) -> None:
 
 def test_warming_does_not_depend_on_when_a_worker_began() -> None:
     """A clause stops warming between two looks at the clock: whoever took the shard over in between must not say otherwise."""
-    start = 1_000 * HOUR_MS
+    start = 1_000_000 * HOUR_MS
     records = [
         *_switch(NIGHT, at_ms=start),
         _event("c", "m1", at_ms=start + 1_000),
