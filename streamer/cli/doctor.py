@@ -23,7 +23,7 @@ from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unk
 from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
-from streamer.wire import EVENTS, TOPICS
+from streamer.wire import DEAD_LETTERS, EVENTS, TOPICS, decode_outputs
 
 from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
 from .say import say, say_json
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from streamer.settings import Settings
     from streamer.stores.base import Store
     from streamer.stores.redis import RedisStore
+    from streamer.transports.shard_notes import ShardNote
 
 KAFKA_SECONDS: Final = 15.0
 STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without is no owner, or one that hangs
+ACQUIRING_SECONDS: Final = 30  # a rebalance, or a worker that just started
 LAG_RECORDS: Final = 10_000
 OUTBOX_ENTRIES: Final = 10  # entries are read whole and may be a megabyte: enough to say that there are some
 VERSIONS_MAX: Final = 100_000
@@ -131,6 +133,7 @@ async def examine(settings: Settings) -> list[Check]:
                 await _manifest(settings, store),
                 *await _definitions(store, shards),
                 *_progress(shards, ends, int(time() * 1_000)),
+                *_owners(await _notes(settings, store), settings, int(time() * 1_000)),
                 await _outbox(store, shards),
             ]
     finally:
@@ -449,20 +452,80 @@ def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:
     return Check("shards", "ok", found)
 
 
+async def _notes(settings: Settings, store: Store) -> list[ShardNote]:
+    """What the owners of shards say of them."""
+    from streamer.transports.shard_notes import read_note
+
+    found = [await read_note(store, number) for number in range(settings.shards)]
+    return [note for note in found if note is not None]
+
+
+def _owners(notes: Sequence[ShardNote], settings: Settings, now_ms: int) -> list[Check]:
+    """What the workers say: shards that do not do their work, refused records, zone data that differ."""
+    fresh = [note for note in notes if not note.is_stale(now_ms)]
+    found = [_trouble(note) for note in fresh if note.status.problem]
+    gone = [note for note in notes if note.is_stale(now_ms)]
+    if gone:
+        workers = ", ".join(sorted({note.worker for note in gone}))
+        since = time_text(max(note.at_ms for note in gone))
+        mend = "start workers, or see whether those that run reach Redis"
+        numbers = _numbers([note.status.shard for note in gone])
+        found.append(Check("workers", "warning", f"no worker has said anything of {numbers} since {since}; the last was {workers}", mend))
+    elif notes and not found:
+        workers = len({note.worker for note in fresh})
+        found.append(Check("workers", "ok", f"{workers} at work, {len(fresh)} of {settings.shards} shards with an owner"))
+    refusing = [note.status.shard for note in fresh if note.refused_ratio > settings.refused_ratio_alert]
+    if refusing:
+        worst = max(note.refused_ratio for note in fresh)
+        mend = "the dead letters say which field of which producer is wrong"
+        found.append(
+            Check(
+                "refused records", "warning", f"up to {worst:.1%} of the newest thousand records of {_numbers(refusing)} are refused", mend
+            )
+        )
+    return [*found, *_zone_data(fresh)]
+
+
+def _trouble(note: ShardNote) -> Check:
+    status = note.status
+    name = f"shard {status.shard}"
+    if status.state == "acquiring" and status.since_seconds < ACQUIRING_SECONDS:
+        return Check(name, "warning", f"{status.problem}, by {note.worker}", "nothing to do: look again in a minute")
+    mend = f"mend what it names; more is in the log of {note.worker} and under its /readyz"
+    if status.state == "halted":
+        return Check(name, "wrong", f"has {status.problem}", f"{mend}; then start that worker again")
+    return Check(name, "wrong", f"does not do its work: {status.problem}", mend)
+
+
+def _zone_data(fresh: Sequence[ShardNote]) -> list[Check]:
+    """Workers with other zone data tell another story of the same log."""
+    by_version: dict[str, set[str]] = {}
+    for note in fresh:
+        by_version.setdefault(note.zones, set()).add(note.worker)
+    if len(by_version) < 2:
+        return []
+    shown = "; ".join(f"{version} on {', '.join(sorted(workers))}" for version, workers in sorted(by_version.items()))
+    mend = "install the same release of streamer with its lock (requirements.lock) on all of them"
+    return [Check("zone data", "wrong", f"workers have different versions of tzdata: {shown}", mend)]
+
+
 async def _outbox(store: Store, shards: Sequence[Shard]) -> Check:
     waiting: dict[int, int] = {}
+    letters = 0
     for shard in shards:
         entries = await store.outbox(shard.number, after=None, limit=OUTBOX_ENTRIES)
         if entries:
             waiting[shard.number] = len(entries)
+            letters += sum(output.topic == DEAD_LETTERS for _, blob in entries for output in decode_outputs(blob))
     if not waiting:
         return Check("outbox", "ok", "empty: everything that was committed is published")
     most = max(waiting.values())
     counted = f"{most} or more" if most == OUTBOX_ENTRIES else f"up to {most}"
+    among = f", {letters} dead letters among the first" if letters else ""
     mend = (
         "a running worker publishes them within a second; if they stay, start one, or see whether Kafka accepts writes to the output topics"
     )
-    return Check("outbox", "warning", f"{counted} commits wait to be published in {_numbers(sorted(waiting))}", mend)
+    return Check("outbox", "warning", f"{counted} commits wait to be published in {_numbers(sorted(waiting))}{among}", mend)
 
 
 def _numbers(numbers: Sequence[int]) -> str:

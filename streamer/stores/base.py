@@ -165,6 +165,10 @@ class Store(Protocol):
         """Keep ``content`` under ``name`` unless something is there already; return what is kept now."""
         ...
 
+    async def replace_document(self, name: str, content: bytes) -> None:
+        """Keep ``content`` under ``name``, whatever was there: for what is only a note."""
+        ...
+
     async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         """What ``put_document`` kept, or None. With a ``shard`` what its commits kept comes first: it cannot be lost without them."""
         ...

@@ -142,6 +142,10 @@ class MemoryStore:
         own = self._shard(shard).documents.get(name) if shard is not None else None
         return self._documents.get(name) if own is None else own
 
+    async def replace_document(self, name: str, content: bytes) -> None:
+        """See ``Store``."""
+        self._documents[name] = content
+
     async def drop_document(self, name: str) -> None:
         """See ``Store``."""
         self._documents.pop(name, None)

@@ -292,6 +292,10 @@ class RedisStore:
         await self._call("SET", key, content, "NX")
         return await self._call("GET", key)
 
+    async def replace_document(self, name: str, content: bytes) -> None:
+        """See ``Store``."""
+        await self._call("SET", f"{self._namespace}:document:{name}", content)
+
     async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         """See ``Store``."""
         if shard is not None:

@@ -23,6 +23,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from mode import Service
 
+from streamer import zones
 from streamer.errors import FencedError, HaltError, KeysLostError, StoreError, StoreUnavailableError, StreamerError, place_of
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.same_log import look_again
@@ -40,6 +41,7 @@ from .kafka import METADATA_MS, is_dead, log_record, partitions_problems, reader
 from .lookout import Lookout
 from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
 from .refusals import Refusals
+from .shard_notes import WRITE_SECONDS, ShardNote, leave_note, this_worker
 
 log: Any = structlog.get_logger("streamer.segmenter")
 
@@ -65,6 +67,7 @@ class Owned:
     why: str = ""
     since: float = field(default_factory=monotonic)  # when the state began
     busy_since: float | None = None  # when what is in hand was taken up
+    noted: tuple[float, str] = (0.0, "")  # when the last note was left, and of what
     moved: tuple[Position | None, float] = (None, 0.0)  # the position as last seen, and when it was new
     shard: Shard | None = None
     relay: Relay | None = None
@@ -474,6 +477,26 @@ class Segmenter(Service):
         """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
         if not acknowledged.cancelled() and acknowledged.exception() is None:
             self._watch.answered()
+
+    @Service.task
+    async def _leave_notes(self) -> None:
+        """Tell whoever looks from outside how the shards are doing: at once when it changes, else now and then."""
+        while not self.should_stop:
+            for status in self.statuses():
+                owned = self.owned.get(TopicPartition(self.settings.topic(EVENTS), status.shard))
+                if owned is not None:
+                    with suppress(StoreError, OSError):  # the next one is due in a second
+                        await self._leave_note(owned, status)
+            await self.sleep(ASK_SECONDS)
+
+    async def _leave_note(self, owned: Owned, status: ShardStatus) -> None:
+        news = f"{status.state} {owned.why}" if status.problem else status.state
+        at, before = owned.noted
+        if monotonic() - at < WRITE_SECONDS and news == before:
+            return
+        note = ShardNote(int(time() * 1_000), this_worker(), status, zones.version(), owned.refusals.ratio)
+        await leave_note(self._store, note)
+        owned.noted = (monotonic(), news)
 
     @Service.task
     async def _watch_broker(self) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from time import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from redis import Redis
 
@@ -20,6 +22,8 @@ from streamer.local.mock_kafka import MockKafka
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.stores.redis import Health, connect
+from streamer.transports.readiness import ShardStatus
+from streamer.transports.shard_notes import ShardNote, leave_note
 from streamer.wire import TOPICS, LogRecord, definitions_control
 from tests.cli.conftest import SEGMENTS, Run, ndjson
 
@@ -246,6 +250,84 @@ def test_a_worker_that_does_not_run(run: Run) -> None:
     found = wrong_in(run, "warning")
     assert "stands still" in found["log time"]["found"]
     assert "commits wait to be published" in found["outbox"]["found"]
+
+
+# what the owners of shards say of them
+
+
+def note(shard: int, problem: str = "", *, state: str = "owned", worker: str = "host:1", **more: Any) -> ShardNote:
+    """A note of this moment."""
+    status = ShardStatus(shard, state, 60.0, problem)
+    return msgspec.structs.replace(ShardNote(int(time() * 1_000), worker, status, zones="2026.1", refused_ratio=0.0), **more)
+
+
+def told_of(run: Run, *notes: ShardNote) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code of the doctor and what it says, by name, where the owners have said this."""
+
+    async def leave() -> None:
+        settings = load_settings()
+        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+        for one in notes:
+            await leave_note(store, one)
+        await store.close()
+
+    asyncio.run(leave())
+    told = run("doctor", "--json")
+    return told.code, {item["name"]: item for item in told.lines()}
+
+
+@pytest.mark.usefixtures("name")
+def test_a_halted_shard_is_wrong(run: Run) -> None:
+    """It said "13 ok, 0 warnings, 0 wrong" beside it, and alerts send people here first."""
+    code, found = told_of(run, note(0), note(1, "halted for 1m: a hole in the log", state="halted"))
+    assert code == 1
+    assert (found["shard 1"]["verdict"], found["shard 1"]["found"]) == ("wrong", "has halted for 1m: a hole in the log")
+    assert "host:1" in found["shard 1"]["mend"]
+    assert "workers" not in found, "nothing may say ok beside it"
+
+
+@pytest.mark.usefixtures("name")
+@pytest.mark.parametrize(
+    ("state", "problem"),
+    [("waiting", "waiting for 1m: no Redis"), ("owned", "the outbox is full"), ("owned", "log time stands still")],
+)
+def test_a_shard_that_does_not_do_its_work_is_wrong(run: Run, state: str, problem: str) -> None:
+    """Whatever it is that holds it up, its owner has said so."""
+    code, found = told_of(run, note(2, problem, state=state))
+    assert (code, found["shard 2"]["found"]) == (1, f"does not do its work: {problem}")
+
+
+@pytest.mark.usefixtures("name")
+def test_shards_with_owners_are_well(run: Run) -> None:
+    """Two workers on an ordinary day."""
+    code, found = told_of(run, note(0), note(1, worker="host:2"))
+    assert (code, found["workers"]["verdict"]) == (0, "ok")
+    assert found["workers"]["found"] == f"2 at work, 2 of {SHARDS} shards with an owner"
+
+
+@pytest.mark.usefixtures("name")
+def test_a_worker_that_is_gone_is_no_owner(run: Run) -> None:
+    """It takes its notes with it only in that they grow old; what it said last is not how things are."""
+    code, found = told_of(run, note(0, "halted", state="halted", at_ms=1_767_268_800_000))
+    assert (code, found["workers"]["verdict"]) == (0, "warning")
+    assert "no worker has said anything of shard 0 since 2026-01-01T12:00:00" in found["workers"]["found"]
+    assert "shard 0" not in found
+
+
+@pytest.mark.usefixtures("name")
+def test_many_refused_records_are_a_warning(run: Run) -> None:
+    """Nothing stands still for them, so somebody has to be told."""
+    code, found = told_of(run, note(0, refused_ratio=0.25))
+    assert (code, found["refused records"]["verdict"]) == (0, "warning")
+    assert "25.0%" in found["refused records"]["found"]
+
+
+@pytest.mark.usefixtures("name")
+def test_zone_data_that_differ_between_workers_are_wrong(run: Run) -> None:
+    """Two workers would tell two stories of one log."""
+    code, found = told_of(run, note(0), note(1, worker="host:2", zones="2025.2"))
+    assert (code, found["zone data"]["verdict"]) == (1, "wrong")
+    assert "2025.2 on host:2; 2026.1 on host:1" in found["zone data"]["found"]
 
 
 # settings

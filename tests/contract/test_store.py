@@ -240,6 +240,13 @@ async def test_a_document_is_put_once(store: Store) -> None:
     assert await store.put_document("empty", b"") == b""
 
 
+async def test_a_note_takes_the_place_of_the_last_one(store: Store) -> None:
+    """What a worker says of its shard now is all that anybody wants to know."""
+    await store.replace_document("note:0", b"first")
+    await store.replace_document("note:0", b"second")
+    assert await store.get_document("note:0") == b"second"
+
+
 async def test_a_shards_own_document_comes_first(store: Store) -> None:
     """It came with the commit that needs it, and is lost only with that."""
     await store.put_document("doc", b"for all")

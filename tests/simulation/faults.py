@@ -216,6 +216,9 @@ class FaultyStore:
     async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
         return await self._call("get", lambda store: store.get_document(name, shard=shard))
 
+    async def replace_document(self, name: str, content: bytes) -> None:
+        await self._call("replace", lambda store: store.replace_document(name, content), writes=True)
+
     async def drop_document(self, name: str) -> None:
         await self._call("drop", lambda store: store.drop_document(name), writes=True)
 

@@ -21,6 +21,7 @@ from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.alerts import Alerts
 from streamer.transports.segmenter import Owned, Segmenter
+from streamer.transports.shard_notes import ShardNote, read_note
 from streamer.wire import TICK, LogRecord, Output, definitions_control
 
 if TYPE_CHECKING:
@@ -267,3 +268,27 @@ async def test_many_refused_records_are_an_alert_and_no_halt(capsys: pytest.Capt
     said = capsys.readouterr().out
     assert "missing_message_id at $.messageId, from analytics-php 3.8" in said
     assert "mila" not in said
+
+
+async def test_a_shard_leaves_a_note_at_once_when_its_state_changes() -> None:
+    """`streamer doctor` looks at the store, not at workers: it said "ok" beside halted shards."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+
+    async def leaves() -> ShardNote | None:
+        for status in segmenter.statuses():
+            await segmenter._leave_note(owned, status)
+        return await read_note(store, 0)
+
+    await _acquired(segmenter, owned, store)
+    first = await leaves()
+    assert first is not None
+    assert (first.status.state, first.status.problem, first.is_stale(first.at_ms)) == ("owned", "", False)
+    assert await leaves() == first, "nothing new: not written again within ten seconds"
+
+    segmenter._let_go(owned, "halted", "a hole in the log", 0)
+    now = await leaves()
+    assert now is not None
+    assert now.status.state == "halted"
+    assert "a hole in the log" in now.status.problem
+    assert now.is_stale(now.at_ms + 31_000)
