@@ -9,7 +9,8 @@ StreamerError
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
-    └── KeysLostError       nobody at first: the shard is told anew from the log, where the log is whole
+    ├── KeysLostError       nobody at first: the shard is told anew from the log, where the log is whole
+    └── UnreadableStateError   nobody at first: that one customer is folded anew from the log
 """
 
 from __future__ import annotations
@@ -82,6 +83,15 @@ class KeysLostError(HaltError):
 
     What is left cannot be gone on from; ``Store.reset`` and the log bring it back.
     """
+
+
+class UnreadableStateError(HaltError):
+    """What the store has of one customer is no state. It halts the shard only where that customer cannot be folded anew from the log."""
+
+    def __init__(self, shard: int, customer: str, why: str) -> None:
+        # Without the customer's id: this goes into logs.
+        super().__init__(f"shard {shard}: the state of a customer cannot be read ({why}); `streamer shards rebuild {shard}` makes it anew")
+        self.customer = customer
 
 
 def place_of(error: BaseException) -> str:

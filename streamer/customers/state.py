@@ -22,6 +22,8 @@ class State(msgspec.Struct, array_like=True, gc=False):
     which ids may be forgotten.
     ``retired`` keeps the count of changes of segments that are no longer defined. ``truths`` has, by memory, a bit for each leaf that only
     that memory decides: whether it held when last looked at (absent: as of nothing remembered). It spares asking twice at each event.
+    ``aside_ms`` (0: not so) is the moment at which our code failed at the customer: memberships stand as they were then, and no timer runs,
+    until the next event.
     """
 
     generation: int
@@ -32,6 +34,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     floor_ms: int = 0
     retired: dict[str, int] = {}
     truths: dict[int, int] = {}
+    aside_ms: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()

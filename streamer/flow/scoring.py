@@ -121,6 +121,13 @@ class Scoring:
             self._score(state, profile, self._measured(state, profile, moment.now), moment.now, dirty)
         return dirty
 
+    def drop_overdue(self, state: State, now: int) -> None:
+        """Forget the examples whose end has passed unseen, as it does for a customer who is set aside: nothing is learned from those."""
+        for model in self._awaiting:
+            data = state.slots.get(model.pending) if model.pending is not None else None
+            if data is not None and scored.matures_ms(model.spec, data) <= now:
+                del state.slots[model.pending]  # type: ignore[arg-type] - it has data
+
     def _measured(self, state: State, profile: Data, now: int) -> tuple[float, ...]:
         return measure(profile, now, self._plan.zone_of(state))
 

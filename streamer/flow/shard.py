@@ -7,9 +7,12 @@ committed in several. Where the slices are cut changes nothing that is said.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
+
+import msgspec
 
 from streamer.customers.features import FEATURES
 from streamer.errors import (
@@ -20,6 +23,7 @@ from streamer.errors import (
     RefusedError,
     StoreError,
     StoreUnavailableError,
+    StreamerError,
     place_of,
 )
 from streamer.events.codec import decode
@@ -32,6 +36,7 @@ from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, 
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 from streamer.zones import LAST_MS
 
+from .amendments import FOR_DEFINITIONS, Amendment, Amendments, Journal, MemoryJournal
 from .forwards import addressed, check_forward, forward_of
 from .same_log import delivered
 from .step import Body, Rules, Step, decode_body
@@ -43,6 +48,7 @@ Item = tuple[LogRecord, Event | Control | RefusedError]
 TRIES_MAX: Final = 8  # of a call that the store refuses, about a quarter of a minute; then the worker gives the shard up
 RETRY_SECONDS: Final = 0.05
 JUDGEMENTS_MAX: Final = 50_000  # of customers times segments between two looks at the event loop when definitions change
+NOT_OF_THE_RECORD: Final = (MemoryError, RecursionError, StreamerError, OSError)  # of the machine, the store, the network
 SCORERS_MAX: Final = 64  # kept ready for all shards of a worker
 
 
@@ -57,6 +63,9 @@ class Limits:
     states: int = 500
     wakes: int = 500
     bytes: int = 1_000_000
+
+
+ALONE: Final = Limits(records=1, states=1, wakes=1)  # while something is suspected
 
 
 def scorer_name(model: str) -> str:
@@ -174,11 +183,38 @@ def _try_out(scorer: Scorer | Groups) -> None:
         raise RefusedError("bad_control", path="$.packed", detail=f"it cannot score: {type(error).__name__}") from None
 
 
+class Fault(NamedTuple):
+    """Something that our code failed at twice and that was passed over: ``what`` of an amendment, the error's class and where it arose.
+    Without the customer: it goes into logs."""
+
+    what: str
+    offset: int
+    error: str
+    place: str
+
+    def in_words(self) -> str:
+        """A sentence for people."""
+        if self.what == "fault":
+            became = "the record is a dead letter, its customer is as before it, and the shard goes on"
+        else:
+            became = "the customer is set aside: their memberships stand and none of their timers runs until their next event"
+        return f"our own code failed twice at offset {self.offset} ({self.error}): {became}. The log of the worker has its place"
+
+
 class Shard:
     """One shard under one epoch. After any error but a refused call it must be dropped and acquired anew."""
 
     def __init__(
-        self, shard: int, store: Store, plans: Plans, rules: Rules, limits: Limits, checkpoint: Checkpoint, step: Step, pause: Pause
+        self,
+        shard: int,
+        store: Store,
+        plans: Plans,
+        rules: Rules,
+        limits: Limits,
+        checkpoint: Checkpoint,
+        step: Step,
+        journal: Journal,
+        pause: Pause,
     ) -> None:
         self.shard = shard
         self.checkpoint = checkpoint
@@ -189,27 +225,43 @@ class Shard:
         self._placeholders = frozenset(rules.placeholder_ids)
         self._limits = limits
         self._pause = pause
+        self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many, for metrics; whoever shows them clears it
+        self.faults: list[Fault] = []  # what was passed over; whoever tells people clears it
+        self._journal = journal
+        self._at: int | None = None  # the record in hand
+        self._suspect: Amendment | None = None  # what failed once; until it is done with, everything is done one by one
         self._outputs: list[tuple[Place, Sequence[Output]]] = []
         self._span_records = limits.records
         self._document: tuple[str, bytes] | None = None
         self._documents = _documents(step.body)
         self.stalled = ""  # why the store does not take what this shard asks of it right now; empty when it does
         self._record: LogRecord | None = None  # the newest that was opened
+        self._as_found: dict[int, LogRecord] = {}  # one whose arrival was amended, by its offset
 
     @classmethod
-    async def acquire(cls, shard: int, store: Store, plans: Plans, rules: Rules, *, limits: Limits = Limits(), pause: Pause) -> Shard:
-        """Become the owner: from here on whoever owned the shard before is fenced."""
+    async def acquire(
+        cls,
+        shard: int,
+        store: Store,
+        plans: Plans,
+        rules: Rules,
+        *,
+        limits: Limits = Limits(),
+        journal: Journal | None = None,
+        pause: Pause,
+    ) -> Shard:
+        """Become the owner: from here on whoever owned the shard before is fenced.
+
+        ``journal`` has been read whole; without one what fails is passed over all the same, and the next owner finds out by itself.
+        """
         checkpoint = await _patiently(lambda: store.acquire(shard), pause)
-        body = decode_body(checkpoint.body) if checkpoint.body else Body()
+        journal = journal if journal is not None else MemoryJournal()
         try:
-            plan = await plans.get(body.digest, shard)
-            previous = await plans.get(body.previous, shard) if body.cursor else None
-            scorers = await plans.scorers(body, shard)
+            step = await _step_at(shard, checkpoint, plans, rules, journal.amendments)
         except HaltError:
             await store.verify(shard, checkpoint)
             raise
-        step = Step(shard, rules, body, checkpoint.head, plan, previous, scorers)
-        return cls(shard, store, plans, rules, limits, checkpoint, step, pause)
+        return cls(shard, store, plans, rules, limits, checkpoint, step, journal, pause)
 
     @property
     def position(self) -> Position:
@@ -224,14 +276,16 @@ class Shard:
         Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back).
         """
         self._check_rising(records)
-        items = [(record, self._read(record)) for record in records]
-        try:
-            await self._process(items)
-        except StoreError:
-            raise
-        except Exception:
-            await self.probe()  # it may come of reading what another owner wrote, or a store that came back older
-            raise
+        todo = records
+        while todo:
+            try:
+                await self._process([self._read(record) for record in todo])
+            except StoreError:
+                raise
+            except Exception as error:
+                await self.probe()  # it may come of reading what another owner wrote, or a store that came back older
+                await self._isolate(error)
+            todo = [record for record in todo if record.offset >= self.position.offset]
         outputs, self._outputs = self._outputs, []
         return outputs
 
@@ -249,17 +303,61 @@ class Shard:
                 raise HaltError(f"shard {self.shard}: expected {wanted} {least}, found {record.offset}; it is another log than it was")
             least, is_begun = record.offset + 1, False
 
-    def _read(self, record: LogRecord) -> Event | Control | RefusedError:
+    def _read(self, record: LogRecord) -> Item:
+        self._at = record.offset
+        amendments = self._journal.amendments
+        arrival_ms = amendments.arrival_ms(record.offset, record.arrival_ms)
+        if arrival_ms != record.arrival_ms:
+            self._as_found = {record.offset: record}  # the log is known again by what lies there, not by what we make of it
+            record = record._replace(arrival_ms=arrival_ms)
+        refusal = amendments.refusal(record.offset)
+        if refusal is not None:
+            return record, refusal
         try:
             if record.control:
-                return decode_control(record.value)
+                return record, decode_control(record.value)
             event, forward = settle_customer(decode(record.value), self._placeholders), forward_of(record)
             if forward is None:
-                return event
+                return record, event
             check_forward(forward, shard=self.shard, shards=self._rules.shards, generation=self._rules.log_generation)
-            return addressed(event, record)
+            return record, addressed(event, record)
         except RefusedError as error:
-            return error
+            return record, error
+
+    # what our own code fails at
+
+    async def _isolate(self, error: Exception) -> None:
+        """An error that nobody foresaw: begin anew at the checkpoint, so that what failed can be tried alone; what fails there too is
+        passed over, by an amendment. Raises what is no function of the record or the customer in hand."""
+        culprit = self._culprit()
+        if culprit is None or isinstance(error, NOT_OF_THE_RECORD) or self._journal.amendments.has(culprit):
+            raise error
+        self.step = await _step_at(self.shard, self.checkpoint, self._plans, self._rules, self._journal.amendments)
+        self._document, self._documents = None, _documents(self.step.body)
+        if self._suspect is None or not _is_same(self._suspect, culprit):
+            self._suspect = culprit
+            return
+        kind = type(error).__name__
+        await self._journal.write(msgspec.structs.replace(culprit, detail=kind, why=f"{kind} in {place_of(error)}"))
+        self.faults.append(Fault(culprit.what, culprit.offset, kind, place_of(error)))
+        self._suspect = None
+
+    def _culprit(self) -> Amendment | None:
+        """What is in hand, as the amendment that passes it over."""
+        if self._at is None:
+            return None
+        generation, step = self._rules.log_generation, self.step
+        if step.at_timer is not None:
+            due_ms, customer = step.at_timer
+            return Amendment("aside", self.shard, self._at, generation, customer, due_ms)
+        if step.at_customer:
+            return Amendment("aside", self.shard, self._at, generation, step.at_customer, FOR_DEFINITIONS)
+        return Amendment("fault", self.shard, self._at, generation)
+
+    @property
+    def _cut(self) -> Limits:
+        """What a commit may cover now."""
+        return self._limits if self._suspect is None else ALONE
 
     async def _process(self, items: Sequence[Item]) -> None:
         at = 0
@@ -301,7 +399,7 @@ class Shard:
     def _extent(self, items: Sequence[Item], at: int) -> tuple[int, dict[str, int]]:
         """Where the span ends, and the customers in it, each with the index of its last item."""
         last: dict[str, int] = {}
-        for index in range(at, min(len(items), at + self._span_records)):
+        for index in range(at, min(len(items), at + self._records_max)):
             what = items[index][1]
             if isinstance(what, Event):
                 last[what.customer] = index
@@ -310,9 +408,9 @@ class Shard:
                     return index, last
                 if what.customer:
                     last[what.customer] = index
-            if len(last) >= self._limits.states:
+            if len(last) >= self._cut.states:
                 return index + 1, last
-        return min(len(items), at + self._span_records), last
+        return min(len(items), at + self._records_max), last
 
     async def _load(self, awaited: Mapping[str, int], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
         """Give the step the states of the customers ``awaited``, and the first wake-ups up to ``until_ms`` with theirs.
@@ -321,19 +419,23 @@ class Shard:
         """
         customers = sorted(awaited)
         fetched = await self._patiently(
-            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._limits.wakes + 1, expected=self.checkpoint)
+            lambda: self._store.fetch(self.shard, customers, until_ms=until_ms, limit=self._cut.wakes + 1, expected=self.checkpoint)
         )
         due, bound = fetched.due, None
-        if len(due) > self._limits.wakes:
+        if len(due) > self._cut.wakes:
             due, bound = due[:-1], due[-1]
         states = dict(zip(customers, fetched.states, strict=True))
         await self._add_states(states, [customer for _, customer in due if customer not in states])
         self.step.load(states, due, awaited)
         return bool(due), bound
 
+    @property
+    def _records_max(self) -> int:
+        return min(self._span_records, self._cut.records)
+
     def _is_full(self) -> bool:
         """Whether the slice in hand is as large as a commit should be."""
-        step, limits = self.step, self._limits
+        step, limits = self.step, self._cut
         return step.touched >= limits.states or step.fired >= limits.wakes or step.weight > limits.bytes
 
     def _within(self, record: LogRecord) -> Position:
@@ -347,7 +449,7 @@ class Shard:
 
     def _open(self, record: LogRecord) -> int:
         """Log time at a record; its outputs are counted from 0 unless part of it is committed already."""
-        self._record = record
+        self._at, self._record = record.offset, self._as_found.get(record.offset, record)
         if self.position.step and record.offset == self.position.offset:
             return max(self.step.body.log_time_ms, min(record.arrival_ms, LAST_MS))
         return self.step.begin(record)
@@ -370,6 +472,7 @@ class Shard:
 
     async def _switch(self, record: LogRecord, control: Control) -> None:
         """Timers first; then every customer is judged under the new definitions in the order of their ids, in slices."""
+        self._at = record.offset
         if self.step.previous is None:
             now = await self._fire_all(record)
             self.step.load({}, [])
@@ -382,7 +485,7 @@ class Shard:
         todo = [customer for customer in known if customer > cursor]
         at_once_max = min(self._limits.states, max(1, JUDGEMENTS_MAX // max(1, len(self.step.plan.rules))))
         while todo:
-            done = await self._rejudge(todo[:at_once_max], record)
+            done = await self._rejudge(todo[: min(at_once_max, self._cut.states)], record)
             todo = todo[done:]
             if todo:
                 await self._commit(self._within(record))
@@ -457,6 +560,9 @@ class Shard:
         )
         await self._commit_surely(commit)
         self.checkpoint, self._document = commit.checkpoint, None
+        self.said += found.said
+        if self._suspect is not None and position.offset > self._suspect.offset:
+            self._suspect = None  # it was chance
         if outbox is not None:
             self._outputs.append((outbox[0], found.outputs))
 
@@ -495,7 +601,22 @@ class Shard:
 
     def _adapt(self, covered: int, wanted: int) -> None:
         """Do not read again and again what does not fit."""
+        if self._suspect is not None:
+            return
         self._span_records = max(1, covered) if covered < wanted else min(self._limits.records, 2 * self._span_records)
+
+
+async def _step_at(shard: int, checkpoint: Checkpoint, plans: Plans, rules: Rules, amendments: Amendments) -> Step:
+    """The step as it stood at a checkpoint. HaltError when what it needs is not in the store."""
+    body = decode_body(checkpoint.body) if checkpoint.body else Body()
+    plan = await plans.get(body.digest, shard)
+    previous = await plans.get(body.previous, shard) if body.cursor else None
+    scorers = await plans.scorers(body, shard)
+    return Step(shard, rules, body, checkpoint.head, plan, previous, scorers, amendments)
+
+
+def _is_same(one: Amendment, other: Amendment) -> bool:
+    return (one.what, one.offset, one.customer, one.due_ms) == (other.what, other.offset, other.customer, other.due_ms)
 
 
 async def start_anew(shard: int, store: Store, before: Checkpoint, begin: int = 0) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from streamer.customers import erased
 from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state
-from streamer.errors import HaltError, RefusedError
+from streamer.errors import RefusedError, UnreadableStateError
 from streamer.events.event import Event
 from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.events.sender import Sender, sender_of
@@ -48,6 +48,7 @@ from streamer.wire import (
 )
 from streamer.zones import LAST_MS
 
+from .amendments import FOR_DEFINITIONS, Amendments
 from .forwards import Forward, forward_of
 from .same_log import NOTHING, Delivered
 from .scoring import Moment, Scoring
@@ -86,6 +87,7 @@ class Body(msgspec.Struct, array_like=True):
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
     ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard.
+    ``aside`` counts the customers that are set aside.
     ``last`` is the record that was delivered last: by it the log is known again.
     """
 
@@ -105,6 +107,7 @@ class Body(msgspec.Struct, array_like=True):
     forwards: dict[int, tuple[int, int, int]] = {}
     erased: erased.Marks = {}
     last: Delivered = NOTHING
+    aside: int = 0
 
 
 _body_encoder = msgspec.msgpack.Encoder()
@@ -121,6 +124,7 @@ class Slice:
     states: Mapping[str, bytes | None]
     wakes: Mapping[str, int | None]
     outputs: Sequence[Output]
+    said: Counter[tuple[str, str]]
 
 
 class Step:
@@ -135,6 +139,7 @@ class Step:
         plan: Plan,
         previous: Plan | None = None,
         scorers: Mapping[str, Scorer | Groups] | None = None,
+        amendments: Amendments | None = None,
     ) -> None:
         self.shard = shard
         self.rules = rules
@@ -142,7 +147,7 @@ class Step:
         self.head = head
         self.plan = plan
         self.previous = previous
-        self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many, for metrics; whoever shows them clears it
+        self._aside = amendments.aside if amendments is not None else set[tuple[int, str, int]]()
         self._warming: frozenset[str] = frozenset()
         self._warming_at_ms = -1
         self._scorers = dict(scorers or {})
@@ -161,6 +166,9 @@ class Step:
         self._heap: list[tuple[int, str]] = []
         self._awaited: Container[str] = ()
         self._outputs: list[Output] = []
+        self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many since ``load``
+        self.at_timer: tuple[int, str] | None = None  # (due_ms, customer) of the timer in hand: should something fail, this is what
+        self.at_customer = ""  # of the customer in hand at a change of definitions, likewise
         self.fired = 0
         self.weight = 0
 
@@ -187,7 +195,7 @@ class Step:
             self.pack(customer)
         self._recount()
         states: dict[str, bytes | None] = {**self._packed, **dict.fromkeys(self._gone)}
-        return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs)
+        return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs, self.said)
 
     def _recount(self) -> None:
         """How many states and wake-ups there are once what happened is committed."""
@@ -216,12 +224,16 @@ class Step:
                 if blob is None or customer in self._gone:
                     return None
                 self.weight += len(blob)
-            state = self._states[customer] = decode_state(blob)
+            try:
+                state = decode_state(blob)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise UnreadableStateError(self.shard, customer, type(error).__name__) from None
             if is_kept:
                 self._kept[customer] = state.armed_ms < NEVER
             generation = self.body.generation
             if state.generation != generation and (self.previous is None or state.generation != generation - 1):
-                raise HaltError(f"shard {self.shard}: a state of generation {state.generation} in generation {generation}")
+                raise UnreadableStateError(self.shard, customer, f"it is of generation {state.generation} in generation {generation}")
+            self._states[customer] = state
             if self.silent and state.generation == generation:
                 scored.forget(state, self.silent)
         return state
@@ -243,7 +255,7 @@ class Step:
         while heap and heap[0][0] <= until_ms:
             if (bound is not None and heap[0] >= bound) or is_full():
                 return False
-            armed_ms, customer = heappop(heap)
+            self.at_timer = armed_ms, customer = heappop(heap)
             state = self._state(customer)
             if state is None:
                 self._wakes[customer] = None
@@ -252,16 +264,36 @@ class Step:
                 self._wake(customer, state, offset)
             if customer not in self._awaited:
                 self.pack(customer)
+        self.at_timer = None
         return bound is None or bound[0] > until_ms
 
     def _wake(self, customer: str, state: State, offset: int) -> None:
         self.fired += 1
         now = state.armed_ms
+        if self._aside and (offset, customer, now) in self._aside:
+            self._set_aside(customer, state, now)
+            return
         also = self._scoring.at_moment(state, self._moment(now, offset)) if self._scoring is not None else ()
         changed = wake(self.plan, state, now, also)
         if changed:
             self._say_all(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
         self._arm(customer, state, state.armed_ms)
+
+    def _set_aside(self, customer: str, state: State, now: int) -> None:
+        """Our code fails at this customer: leave them as they are until they do something."""
+        if not state.aside_ms:
+            self.body.aside += 1
+        state.aside_ms = now
+        self._arm(customer, state, NEVER)
+
+    def _bring_back(self, state: State, now: int) -> set[int]:
+        """A customer who was set aside did something, or the definitions are other ones: find out anew what holds; return what to judge."""
+        state.aside_ms = 0
+        self.body.aside -= 1
+        if self._scoring is not None:
+            self._scoring.drop_overdue(state, now)
+        self.plan.settle(state, now)
+        return self.plan.concerned(state)
 
     def _arm(self, customer: str, state: State, due_ms: int) -> None:
         state.armed_ms = due_ms
@@ -325,7 +357,10 @@ class Step:
             dirty |= self._scoring.at_event(state, event, min(now, timestamp_ms), self._moment(now, record.offset))
         if is_new:
             dirty |= self.plan.newborn
-        if dirty or is_new:
+        was_aside = state.aside_ms > 0
+        if was_aside:
+            dirty |= self._bring_back(state, now)
+        if dirty or is_new or was_aside:
             changed = follow(self.plan, state, now, dirty)
             if changed:
                 self._say_all(customer, state, changed, now, Cause("event", id=event.message_id), record.offset)
@@ -499,6 +534,7 @@ class Step:
         if state is None:
             return
         now = self.body.log_time_ms
+        self.body.aside -= state.aside_ms > 0
         for number in sorted((number for number, entry in state.members.items() if entry[0] % 2), key=lambda n: self.plan.names[n]):
             state.members[number] = [state.members[number][0] + 1, now]
             self.body.sizes[number] -= 1
@@ -539,13 +575,16 @@ class Step:
         if state is None or state.generation == self.body.generation:
             return
         assert self.previous is not None, "rejudge comes after switch"
+        self.at_customer = customer
         now, cause = self.body.log_time_ms, Cause("definitions", version=self.body.version)
         gone = self.plan.carry(state, self.previous)
         scored.forget(state, self.silent)
-        self.plan.settle(state, now)
         state.generation = self.body.generation
         self._touched.add(customer)
-        changed: dict[str, Rule | None] = {rule.name: rule for rule in judge(self.plan, state, now, self.plan.concerned(state))}
+        changed: dict[str, Rule | None] = {}
+        is_aside = (offset, customer, FOR_DEFINITIONS) in self._aside
+        if not is_aside:
+            changed |= {rule.name: rule for rule in self._judge_anew(state, now)}
         changed |= dict.fromkeys(gone)
         for name in sorted(changed):
             rule = changed[name]
@@ -554,8 +593,20 @@ class Step:
             else:
                 state.retired[name] += 1
                 self._put_change(customer, name, state.retired[name], now, cause, [], offset)
-        self._arm(customer, state, self.plan.next_due(state, now))
+        if is_aside:
+            state.truths = {}
+            self._set_aside(customer, state, now)
+        else:
+            self._arm(customer, state, self.plan.next_due(state, now))
         self.body.cursor = customer
+
+    def _judge_anew(self, state: State, now: int) -> list[Rule]:
+        if state.aside_ms:
+            concerned = self._bring_back(state, now)
+        else:
+            self.plan.settle(state, now)
+            concerned = self.plan.concerned(state)
+        return judge(self.plan, state, now, concerned)
 
     def finish_switch(self) -> None:
         """Every customer is under the new definitions."""

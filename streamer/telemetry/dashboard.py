@@ -129,6 +129,14 @@ ROWS: Final = (
                 unit="percentunit",
             ),
             Panel(
+                "Faults of our own",
+                "Records made dead letters and customers set aside in five minutes because our code failed at them; and those aside now.",
+                {
+                    "{{what}}": "sum by (what) (increase(segmenter_faults_total[5m]))",
+                    "set aside now": "sum(segmenter_customers_set_aside)",
+                },
+            ),
+            Panel(
                 "Lag in records",
                 "Behind the end of the log, by shard. Not shown while that end is not known.",
                 {"shard {{shard}}": "max by (shard) (segmenter_lag_records)"},

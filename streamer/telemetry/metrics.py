@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "forwarded_again", "erased", "of_erased", "refused")
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
+FAULTS: Final = ("fault", "aside")
 SHARD_STATES: Final = ("owned", "waiting", "halted")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
 
@@ -28,6 +29,15 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.events = Counter("segmenter_events_total", "Records by what became of them", ["outcome"], registry=registry)
         self.refused = Counter("segmenter_events_refused_total", "Refused records by reason", ["reason"], registry=registry)
+        self.faults = Counter(
+            "segmenter_faults_total",
+            "What our own code failed at: fault (a record, now a dead letter), aside (a customer at a timer or at new definitions)",
+            ["what"],
+            registry=registry,
+        )
+        self.set_aside = Gauge(
+            "segmenter_customers_set_aside", "Customers none of whose timers runs until their next event", ["shard"], registry=registry
+        )
         self.refused_ratio = Gauge(
             "segmenter_refused_ratio", "Of a shard's newest 1,000 records so many were refused", ["shard"], registry=registry
         )
@@ -89,6 +99,8 @@ class Metrics:
         )
         self.alerts = Counter("streamer_alerts_total", "What was said to people, by kind; repeated ones too", ["kind"], registry=registry)
         self._defined: dict[int, tuple[int, str]] = {}
+        for what in FAULTS:
+            self.faults.labels(what)
         for outcome in OUTCOMES:  # from 0 on: a counter that appears with its first event hides that event from rate()
             self.events.labels(outcome)
         Gauge("segmenter_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
@@ -122,7 +134,7 @@ class Metrics:
             return
         for name in SHARD_STATES:
             _forget(self.shard_state, shard, name)
-        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.shard_works, self.refused_ratio):
+        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.shard_works, self.refused_ratio, self.set_aside):
             _forget(gauge, shard)
         self.show_definitions(shard, None)
 

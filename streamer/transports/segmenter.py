@@ -254,7 +254,10 @@ class Segmenter(Service):
     async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
         assert owned.relay is not None
         with self.metrics.batch.labels("process").time():
-            outputs = await shard.process(records)  # what was committed before an error, the next owner's relay finds in the outbox
+            try:
+                outputs = await shard.process(records)  # what was committed before an error, the next owner's relay finds in the outbox
+            finally:
+                self._tell_faults(owned, shard)
         if outputs:
             said = {output.offset for _, entry in outputs for output in entry}
             owned.arrivals += [(record.offset, record.arrival_ms) for record in records if record.offset in said]
@@ -262,6 +265,16 @@ class Segmenter(Service):
             self._wake_relay.set()
         owned.refusals.see(len(records), outputs)
         self._show(owned, shard)
+
+    def _tell_faults(self, owned: Owned, shard: Shard) -> None:
+        """What our own code failed at and what was passed over for it: its place is for the log alone."""
+        number = owned.partition.partition
+        for fault in shard.faults:
+            self.metrics.faults.labels(fault.what).inc()
+            log.error("our own code failed", action=fault.what, shard=number, offset=fault.offset, error=fault.error, place=fault.place)
+            self.alerts.say(fault.what, fault.in_words(), shard=number)
+        shard.faults.clear()
+        self.metrics.set_aside.labels(number).set(shard.step.body.aside)
 
     async def _guarded(self, owned: Owned, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with a shard; on any error let go of it, in the way that the error asks for."""
@@ -568,9 +581,9 @@ class Segmenter(Service):
         counts = Counter(body.counts)
         self.metrics.count(counts - owned.counted)
         owned.counted = counts
-        for (segment, change), times in shard.step.said.items():
+        for (segment, change), times in shard.said.items():
             self.metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
-        shard.step.said.clear()
+        shard.said.clear()
         owned.log_time_ms = body.log_time_ms
         self.metrics.show_definitions(number, (body.version, body.digest))
         highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None

@@ -230,7 +230,7 @@ def _leave_reads_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 
 async def _process_unchecked(self: Shard, records: Sequence[LogRecord]) -> Any:
-    await self._process([(record, self._read(record)) for record in records])
+    await self._process([self._read(record) for record in records])
     outputs, self._outputs = self._outputs, []
     return outputs
 

@@ -14,6 +14,7 @@ from streamer.events.codec import encode
 from streamer.events.event import Event
 from streamer.flow.relay import ENTRIES_AT_ONCE, Place, Relay
 from streamer.flow.shard import Plans, Shard
+from streamer.flow.step import Step
 from streamer.segments.change import decode_change
 from streamer.segments.definitions import load_definitions
 from streamer.settings import load_settings
@@ -101,7 +102,38 @@ def _value(segmenter: Segmenter, name: str, **labels: str) -> float | None:
     return segmenter.metrics.registry.get_sample_value(name, labels)
 
 
-async def test_a_record_that_breaks_our_code_halts_its_shard_and_not_the_worker(
+async def test_a_record_that_breaks_our_code_is_told_and_stops_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has the place of the error, people have an alert, the topic of dead letters has the record, and nobody has the id."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    shard = await _acquired(segmenter, owned, store)
+    sound = Step.apply_event
+
+    def breaks(self: Step, event: Event, record: LogRecord) -> None:
+        if event.customer == "mila@example.com":
+            raise KeyError(event.customer)
+        sound(self, event, record)
+
+    monkeypatch.setattr(Step, "apply_event", breaks)
+    events = [
+        encode(Event(event="Product Viewed", message_id="m", user_id=customer, timestamp_ms=1_000))
+        for customer in ("mila@example.com", "bo")
+    ]
+    await segmenter._process(owned.partition, shard, [LogRecord(at, 1_000, event) for at, event in enumerate(events)])
+
+    assert owned.state == "owned"
+    assert shard.step.body.counts == {"fault": 1, "accepted": 1}
+    assert _value(segmenter, "segmenter_faults_total", what="fault") == 1
+    assert _value(segmenter, "streamer_alerts_total", kind="fault") == 1
+    assert _value(segmenter, "segmenter_events_refused_total", reason="fault") == 1
+    said = capsys.readouterr()
+    assert "flow/shard.py" in said.out
+    assert "mila@example.com" not in said.out + said.err
+
+
+async def test_an_error_that_is_no_records_halts_its_shard_and_not_the_worker(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that ends the worker goes on to the next one that gets the shard, until none is left."""
@@ -110,19 +142,18 @@ async def test_a_record_that_breaks_our_code_halts_its_shard_and_not_the_worker(
     shard = await _acquired(segmenter, owned, store)
 
     def breaks(*_: object) -> None:
-        raise KeyError("mila@example.com")
+        raise RecursionError("mila@example.com")
 
-    monkeypatch.setattr(shard.step, "apply_event", breaks)
+    monkeypatch.setattr(Step, "apply_event", breaks)
     event = encode(Event(event="Product Viewed", message_id="m", user_id="mila@example.com", timestamp_ms=1_000))
     await segmenter._process(owned.partition, shard, [LogRecord(0, 1_000, event)])
     assert owned.state == "waiting"  # it may have been chance
 
     again = await _acquired(segmenter, owned, store)
-    monkeypatch.setattr(again.step, "apply_event", breaks)
     await segmenter._process(owned.partition, again, [LogRecord(0, 1_000, event)])
 
     assert owned.state == "halted"
-    assert "KeyError in flow/shard.py" in owned.why
+    assert "RecursionError in flow/shard.py" in owned.why
     assert _value(segmenter, "segmenter_shard_state", shard="0", state="halted") == 1
     said = capsys.readouterr()
     assert "shard halted" in said.out

@@ -1,0 +1,128 @@
+"""What people or faults decided about places of a shard's log, as a shard obeys it.
+
+Such a decision lies behind its place in the log: a rebuild would meet the place first. So it is an amendment, a record of a small topic of
+its own, read whole before a shard is acquired, acknowledged there before the commit that depends on it, and obeyed by every rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+
+from streamer.errors import RefusedError
+from streamer.wire import Instant
+
+What = Literal["skip", "fault", "aside", "resume", "arrival"]
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+
+FOR_DEFINITIONS: Final = 0  # the ``due_ms`` of a customer who is set aside at a change of definitions, not at a timer
+
+
+class Amendment(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One decision about ``offset`` of a shard, in the log of generation ``log``.
+
+    ``skip``: a person has the shard go on without the record. ``fault``: our code failed at the record, with an error of the class
+    ``detail``. ``aside``: it failed at ``customer``, at the timer due at ``due_ms`` or, where that is 0, at a change of definitions; their
+    memberships stand and no timer of theirs runs until their next event. ``resume``: the log no longer has what follows; a person has the
+    shard go on at ``to``. ``arrival``: the record counts as arrived at ``arrival_ms``.
+
+    ``who`` is a worker or a person, ``when`` by their clock, ``why`` for people; none of the three is part of the story.
+    """
+
+    what: What
+    shard: Whole
+    offset: Whole
+    log: Annotated[int, msgspec.Meta(ge=1)] = 1
+    customer: str = ""
+    due_ms: Whole = 0
+    to: Whole = 0
+    arrival_ms: Whole = 0
+    detail: str = ""
+    who: str = ""
+    when: Instant | None = None
+    why: str = ""
+
+
+encode_amendment: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(Amendment)
+
+
+def decode_amendment(raw: bytes) -> Amendment:
+    """An amendment, or RefusedError."""
+    try:
+        return _decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError("wrong_type", detail=f"{error}"[:200]) from None
+
+
+class Amendments:
+    """The amendments of one shard, by place. Of two about one place the later one holds."""
+
+    def __init__(self, found: Iterable[Amendment] = ()) -> None:
+        self._refused: dict[int, Amendment] = {}
+        self._resumed: dict[int, int] = {}
+        self._arrived: dict[int, int] = {}
+        self.aside: set[tuple[int, str, int]] = set()  # (offset, customer, due_ms)
+        for amendment in found:
+            self.add(amendment)
+
+    def add(self, amendment: Amendment) -> None:
+        """One more."""
+        match amendment.what:
+            case "skip" | "fault":
+                self._refused[amendment.offset] = amendment
+            case "resume":
+                self._resumed[amendment.offset] = amendment.to
+            case "arrival":
+                self._arrived[amendment.offset] = amendment.arrival_ms
+            case "aside":
+                self.aside.add((amendment.offset, amendment.customer, amendment.due_ms))
+
+    def has(self, amendment: Amendment) -> bool:
+        """Whether the same was decided before, in which case to decide it once more does not help."""
+        if amendment.what == "aside":
+            return (amendment.offset, amendment.customer, amendment.due_ms) in self.aside
+        return amendment.what == "fault" and amendment.offset in self._refused
+
+    def refusal(self, offset: int) -> RefusedError | None:
+        """Why the record at an offset is not to be applied; None when it is."""
+        amendment = self._refused.get(offset)
+        if amendment is None:
+            return None
+        return RefusedError("fault" if amendment.what == "fault" else "passed_over", detail=amendment.detail)
+
+    def arrival_ms(self, offset: int, found_ms: int) -> int:
+        """When a record arrived that came with ``found_ms``."""
+        return self._arrived.get(offset, found_ms)
+
+    def resumes_at(self, offset: int) -> int | None:
+        """Where the shard goes on that stands at ``offset``; None where nobody chose a place."""
+        return self._resumed.get(offset)
+
+
+class Journal(Protocol):
+    """The amendments of one shard, and the way to write one more."""
+
+    amendments: Amendments
+
+    async def write(self, amendment: Amendment) -> None:
+        """Keep an amendment for good: when this returns the broker has acknowledged it and ``amendments`` has it.
+
+        Raises FencedError when the shard has a newer owner, StoreUnavailableError when it could not be written.
+        """
+        ...
+
+
+class MemoryJournal:
+    """A journal for replays and tests; ``kept`` is what a topic would have. Several of one list share what is written."""
+
+    def __init__(self, kept: list[Amendment] | None = None) -> None:
+        self.kept = kept if kept is not None else []
+        self.amendments = Amendments(self.kept)
+
+    async def write(self, amendment: Amendment) -> None:
+        """See ``Journal``."""
+        self.kept.append(amendment)
+        self.amendments.add(amendment)
