@@ -20,7 +20,7 @@ from streamer.errors import DefinitionError
 from streamer.examples import ModelSpec
 from streamer.zones import find_zone
 
-from . import tree
+from . import slips, tree
 from .durations import parse_duration
 from .hysteresis import staying
 from .models import MODELS_MAX, check_use, read_model, read_sensitive, unknown_segment
@@ -269,6 +269,11 @@ def _compose(text: str, file: str) -> yaml.Node:
         _measure(text, loader, file)
         node = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
+        found = slips.in_yaml(text, error) if isinstance(error, yaml.MarkedYAMLError) else None
+        if found is not None:
+            row, slip = found
+            message = f"expected YAML, found {slip.found}"
+            raise DefinitionError(message, file=file, line=row + 1, column=slip.at + 1, hint=slip.mend) from None
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
         raise DefinitionError(

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, get_args
 from streamer.errors import DefinitionError
 from streamer.values import parse_time_ms
 
-from . import tree
+from . import slips, tree
 from .durations import parse_duration
 from .tree import Condition, Events, Scalar, Value, Window
 
@@ -114,12 +114,19 @@ class _Parser:
         raise DefinitionError(message, file=self._file, line=line, column=column, hint=hint)
 
     def _syntax(self, error: SyntaxError) -> NoReturn:
+        slip = slips.in_expression(self._text)
+        if slip is not None:
+            before = self._text[: slip.at].split("\n")
+            line, column = self._at(len(before), len(before[-1]) + (len(before) == 1))
+            message = f"expected an expression, found {slip.found}"
+            raise DefinitionError(message, file=self._file, line=line, column=column, hint=slip.mend) from None
         row, found = error.lineno or 1, error.msg or "a mistake"
         line, column = self._at(row, (error.offset or 2) - 1)
         if "never closed" in found or row > self._text.count("\n") + 1:
             line, column = self._at(row + len(self._text), 0)
             found = "a ) that closes nothing" if "unmatched" in found else "the end"
         hint = "compare with ==, not =" if "=" in found and "==" in found else ""
+        hint = hint or ("a ( is opened and never closed" if "never closed" in (error.msg or "") else "")
         raise DefinitionError(f"expected an expression, found: {found}", file=self._file, line=line, column=column, hint=hint) from None
 
     def _measure(self, root: ast.AST) -> None:
@@ -166,9 +173,9 @@ class _Parser:
             case ast.Constant(value=value):
                 self._fail(node, f"expected a condition or a function call, found the constant {value!r:.40}")
             case _:
-                self._fail(
-                    node, f"expected a condition, found {_KIND.get(type(node), type(node).__name__)}, which the language does not have"
-                )
+                slip = slips.in_expression(self._text) if isinstance(node, (ast.BinOp, ast.UnaryOp)) else None  # a & b is arithmetic
+                found = _KIND.get(type(node), type(node).__name__)
+                self._fail(node, f"expected a condition, found {found}, which the language does not have", slip.mend if slip else "")
         return None
 
     def _joined(self, kind: type[tree.And] | type[tree.Or], values: list[ast.expr]) -> Condition:
