@@ -4,6 +4,7 @@ StreamerError
 ├── RefusedError            the producer: this record will never be accepted (dead letter, never a retry)
 ├── DefinitionError         the author of a definition: file, line, column, what was expected, what was found
 ├── SettingsError           the operator: a setting is wrong; nothing was started
+│   └── MissingZonesError   (in zones) the log is told by a version of the zone data that is not here
 ├── StoreError              the store
 │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
 │   ├── StoreUnavailableError   nobody at first: retry without advancing

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from . import zones
 from .errors import SettingsError
 from .events.placeholders import PLACEHOLDER_IDS, normal_form
 from .flow.step import Rules
@@ -84,6 +85,9 @@ class Settings(BaseSettings):
         0.05, gt=0, le=1, description="of a shard's newest 1,000 records so many may be refused before an alert says so; 1 never does"
     )
 
+    zones_dir: Path | None = Field(
+        None, description="folder with further versions of the zone data, DIR/VERSION/tzdata, for logs that were told by them"
+    )
     segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
     web_host: str = Field("127.0.0.1", description="where the worker's web port listens")
     web_port: int = Field(6066, ge=1, le=65_535, description="/metrics /livez /readyz")
@@ -157,11 +161,17 @@ def load_settings(**given: Any) -> Settings:
     if file and not Path(file).is_file():
         raise SettingsError(f"{FILE_VARIABLE}: expected a TOML file, found nothing at {file}")
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError("; ".join(_problem(item) for item in error.errors(include_input=False, include_url=False))) from None
     except (ValueError, OSError) as error:  # the TOML file itself
         raise SettingsError(f"{FILE_VARIABLE}: {error}") from None
+    if settings.zones_dir is not None:
+        try:
+            zones.add(settings.zones_dir)
+        except OSError as error:
+            raise SettingsError(f"STREAMER_ZONES_DIR: expected a folder, {error.strerror or 'found none'}") from None
+    return settings
 
 
 def _problem(item: ErrorDetails) -> str:

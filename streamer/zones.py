@@ -1,21 +1,28 @@
 """Zone data and wall clocks: the rules of the world's time zones, always those of one named version of the `tzdata` package.
 
 The operating system's zone data are never looked at: they differ from machine to machine, and two machines must tell the same log the same
-way. Moments are UTC milliseconds from 1970 to 9999. Where a zone's wall shows a moment that the calendar does not have (before the year 1,
-after 9999) it shows the first or the last that it has.
+way. Which version holds is said by the definitions in the log (``zone_data``), so a log that is told anew is told by what held then. The
+installed package has one version; ``add`` makes known a folder with others.
+
+Moments are UTC milliseconds from 1970 to 9999. Where a zone's wall shows a moment that the calendar does not have (before the year 1, after
+9999) it shows the first or the last that it has.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import tzdata
+
+from streamer.errors import SettingsError
 
 LAST_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 _NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names that mean whatever a machine is set to
@@ -47,6 +54,50 @@ class Zones:
 
 PINNED: Final = Zones(tzdata.__version__, files("tzdata"))
 """The zones of the installed package."""
+
+_known: dict[str, Zones] = {PINNED.version: PINNED}
+_VERSION: Final = re.compile(r"20[0-9]{2}\.[0-9]{1,3}")
+
+
+class MissingZonesError(SettingsError):
+    """Zone data of a version that is not here. The text says how to get them."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"needs the zone data of tzdata {version}, and {', '.join(sorted(_known))} is here: "
+            f"pip install --no-deps --target DIR/{version} tzdata=={version}, and set STREAMER_ZONES_DIR=DIR"
+        )
+
+
+def is_version(text: str) -> bool:
+    """Whether a text may name a version of tzdata, such as ``2026.6``."""
+    return _VERSION.fullmatch(text) is not None
+
+
+def zones_of(version: str) -> Zones:
+    """The zones of a version. Raises MissingZonesError where they are not."""
+    found = _known.get(version)
+    if found is None:
+        raise MissingZonesError(version)
+    return found
+
+
+def add(folder: Path) -> list[str]:
+    """Make known every version of a folder, and return them: ``FOLDER/2025.2/tzdata`` as pip's ``--target`` makes it.
+
+    Called once, at the start. Raises NotADirectoryError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise NotADirectoryError(folder)
+    found = sorted(path.name for path in folder.iterdir() if is_version(path.name) and (path / "tzdata" / "zones").is_file())
+    for name in found:
+        _known.setdefault(name, Zones(name, folder / name / "tzdata"))
+    return found
+
+
+def known_versions() -> list[str]:
+    """The versions that are here, the installed one and those of ``add``."""
+    return sorted(_known)
 
 
 def version() -> str:

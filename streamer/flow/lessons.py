@@ -20,12 +20,12 @@ from streamer.errors import HaltError, RefusedError
 from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
-from streamer.segments.definitions import content_digest, parse_definitions
+from streamer.segments.definitions import content_digest
 from streamer.segments.reads import left_out
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import Control, LogRecord, decode_control, model_control, withdraw_control
 
-from .shard import document_name
+from .shard import document_name, read_definitions
 
 if TYPE_CHECKING:
     from streamer.learning.learner import Learner
@@ -219,7 +219,7 @@ class Lessons:
         # It takes a second and 100 MB: a worker that only scores needs none of it, and the shards share the loop.
         learner: type[Learner] = (await asyncio.to_thread(import_module, "streamer.learning.learner")).Learner
 
-        definitions = parse_definitions(content)
+        definitions = read_definitions(content)
         specs, out = definitions.models, left_out(definitions, FEATURES)
         dumped = self._learner.dump() if self._learner is not None else self.taught.learner
         if dumped:

@@ -34,7 +34,7 @@ from streamer.segments.definitions import Definitions, content_digest, parse_def
 from streamer.segments.plan import Plan
 from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
-from streamer.zones import LAST_MS
+from streamer.zones import LAST_MS, MissingZonesError
 
 from .amendments import FOR_DEFINITIONS, Amendment, Amendments, Journal, MemoryJournal
 from .forwards import addressed, check_forward, forward_of
@@ -89,6 +89,15 @@ async def at_once(work: Callable[[], Plan]) -> Plan:
     return work()
 
 
+def read_definitions(content: bytes) -> Definitions:
+    """Definitions as the log has them. HaltError where this machine lacks the zone data by which they are to be read: whoever tells the
+    log by others tells another story."""
+    try:
+        return parse_definitions(content)
+    except MissingZonesError as error:
+        raise HaltError(f"the log {error}") from None
+
+
 class Plans:
     """Plans by the digest of their definitions, compiled once for all shards of a worker.
 
@@ -121,7 +130,7 @@ class Plans:
             return await self._compiled(control.digest, content), content
         except DefinitionError as error:
             raise RefusedError("bad_control", path="$.packed", detail=str(error)[:500]) from None
-        except (MemoryError, RecursionError):  # these depend on the machine, and not on the record alone
+        except (MemoryError, RecursionError, HaltError):  # these depend on the machine, and not on the record alone
             raise
         except Exception as error:  # a fault of ours, but the same at every try: the definitions that hold go on
             raise RefusedError(
@@ -131,7 +140,7 @@ class Plans:
     async def _compiled(self, digest: str, content: bytes) -> Plan:
         async with self._compiling:
             if digest not in self._plans:
-                self._plans[digest] = await self._compile_by(lambda: compile_plan(parse_definitions(content), self._rules))
+                self._plans[digest] = await self._compile_by(lambda: compile_plan(read_definitions(content), self._rules))
             return self._plans[digest]
 
     async def scorers(self, body: Body, shard: int) -> dict[str, Scorer | Groups]:

@@ -18,7 +18,7 @@ import yaml
 
 from streamer.errors import DefinitionError
 from streamer.examples import ModelSpec
-from streamer.zones import find_zone
+from streamer.zones import PINNED, MissingZonesError, is_version, zones_of
 
 from . import slips, tree
 from .durations import parse_duration
@@ -60,18 +60,20 @@ class Segment:
 @dataclass(frozen=True, slots=True)
 class Definitions:
     """All segments of a shop, those that others refer to first, its models by name, and its time zone. ``written`` is the models'
-    source."""
+    source; ``zone_data`` the version of tzdata by which all zones are read."""
 
     segments: tuple[Segment, ...]
     zone: str = "UTC"
     models: tuple[ModelSpec, ...] = ()
     written: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    zone_data: str = PINNED.version
 
     def content(self) -> bytes:
         """The canonical JSON: what a ``definitions`` record carries and ``digest`` is taken of."""
         return msgspec.json.encode(
             {
                 "zone": self.zone,
+                "zone_data": self.zone_data,
                 "segments": {segment.name: dict(segment.source) for segment in sorted(self.segments, key=lambda s: s.name)},
                 **self.written,
             },
@@ -98,11 +100,17 @@ def load_definitions(*paths: Path) -> Definitions:
     for path in paths:
         for file in _files(path):
             reader.read_yaml(_text(file), file=str(file))
-    return reader.finish()
+    try:
+        return reader.finish()
+    except MissingZonesError as error:
+        raise DefinitionError(f"'zone_data' {error}", file=str(paths[0])) from None
 
 
 def parse_definitions(content: bytes | str | Mapping[str, Any], *, file: str = "definitions") -> Definitions:
-    """Definitions from the canonical JSON, from YAML text, or from a decoded mapping."""
+    """Definitions from the canonical JSON, from YAML text, or from a decoded mapping.
+
+    Raises DefinitionError; MissingZonesError where they are to be read by zone data that are not here, which is no fault of theirs.
+    """
     reader = _Reader()
     if isinstance(content, Mapping):
         content = msgspec.json.encode(content)
@@ -141,7 +149,8 @@ class _Reader:
         self._segments: dict[str, Segment] = {}
         self._models: dict[str, tuple[yaml.ScalarNode, yaml.Node, str]] = {}
         self._sensitive: tuple[str, ...] = ()
-        self._zone: str | None = None
+        self._zone: tuple[yaml.Node, str, str] | None = None
+        self._zone_data: str | None = None
 
     def read_yaml(self, text: str, *, file: str) -> None:
         for key, value in _entries(_compose(text, file), file, what="a mapping with 'segments'"):
@@ -155,8 +164,12 @@ class _Reader:
                 self._sensitive += read_sensitive(value, _failing(file))
             elif key.value == "zone":
                 self._set_zone(value, file)
+            elif key.value == "zone_data":
+                self._set_zone_data(value, file)
             else:
-                _fail(key, file, f"found the unknown key {key.value!r}", "expected 'segments', 'models', 'sensitive' and 'zone'")
+                _fail(
+                    key, file, f"found the unknown key {key.value!r}", "expected 'segments', 'models', 'sensitive', 'zone' and 'zone_data'"
+                )
 
     def _add_model(self, key: yaml.ScalarNode, body: yaml.Node, file: str) -> None:
         if key.value in self._models:
@@ -167,11 +180,27 @@ class _Reader:
 
     def _set_zone(self, node: yaml.Node, file: str) -> None:
         zone = _scalar(node, file)
-        if find_zone(zone) is None:
+        if self._zone is not None and self._zone[2] != zone:
+            _fail(node, file, f"found a second zone; it was {self._zone[2]} before")
+        self._zone = node, file, zone
+
+    def _set_zone_data(self, node: yaml.Node, file: str) -> None:
+        version = _scalar(node, file)
+        if not is_version(version):
+            _fail(node, file, f"expected a version of tzdata such as {PINNED.version}, found {version!r:.60}")
+        if self._zone_data not in (None, version):
+            _fail(node, file, f"found a second version of the zone data; it was {self._zone_data} before")
+        self._zone_data = version
+
+    def _checked_zone(self, zone_data: str) -> str:
+        """The shop's zone. Raises MissingZonesError where the zone data are not here."""
+        zones = zones_of(zone_data)
+        if self._zone is None:
+            return "UTC"
+        node, file, zone = self._zone
+        if zones.find(zone) is None:
             _fail(node, file, f"expected an IANA time zone such as Europe/Berlin, found {zone!r:.60}")
-        if self._zone not in (None, zone):
-            _fail(node, file, f"found a second zone; it was {self._zone} before")
-        self._zone = zone
+        return zone
 
     def _add(self, key: yaml.ScalarNode, body: yaml.Node, file: str, text: str) -> None:
         name = key.value
@@ -195,7 +224,8 @@ class _Reader:
             written["models"] = {name: _plain(self._models[name][1], self._models[name][2]) for name in models}
         if self._sensitive:
             written["sensitive"] = sorted(set(self._sensitive))
-        return Definitions(_in_order(self._segments), self._zone or "UTC", tuple(models.values()), written)
+        zone_data = self._zone_data or PINNED.version
+        return Definitions(_in_order(self._segments), self._checked_zone(zone_data), tuple(models.values()), written, zone_data)
 
     def _model(self, name: str) -> ModelSpec:
         key, body, file = self._models[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from streamer import values
 from streamer.customers import memories
@@ -14,7 +15,6 @@ from streamer.customers.profile import take as take_profile
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.values import MISSING, Json, scaled
-from streamer.zones import find_zone
 
 from . import watch
 from .matching import Predicate, Reader, compile_where, names_match, read_properties
@@ -54,7 +54,7 @@ def unless_same_zone(slot: int, update: Update, feed: watch.Feed) -> watch.Feed:
     return feed_zone
 
 
-def zone_name(rank: int) -> Callable[[dict[str, Json]], Json]:
+def zone_name(rank: int, find_zone: Callable[[str], ZoneInfo | None]) -> Callable[[dict[str, Json]], Json]:
     """A customer's zone in traits (rank 1) or context (0); what is no zone is passed over."""
     find = values.lookup(("timezone",))
 

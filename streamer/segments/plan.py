@@ -16,7 +16,7 @@ from streamer import values
 from streamer.customers.state import NEVER, State
 from streamer.events.event import Event
 from streamer.values import Json
-from streamer.zones import PINNED, find_zone
+from streamer.zones import zones_of
 
 from . import scored, tree, watch
 from .builder import Builder, Holds, Rule, all_hold, any_holds, noted
@@ -54,7 +54,8 @@ class Plan:
     def __init__(self, definitions: Definitions, *, lateness_ms: int) -> None:
         self.definitions = definitions
         self.digest = definitions.digest
-        self.default_zone = find_zone(definitions.zone) or PINNED.utc
+        self.zones = zones_of(definitions.zone_data)
+        self.default_zone = self.zones.find(definitions.zone) or self.zones.utc
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(definitions.segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]
         builder = Builder(definitions, self.numbers, self.zone_of, lateness_ms)
@@ -114,7 +115,7 @@ class Plan:
     def zone_of(self, state: State) -> ZoneInfo:
         """The customer's own zone, else the shop's."""
         data = state.slots.get(self.zone_slot) if self.zone_slot is not None else None
-        return (find_zone(data[2]) if data is not None else None) or self.default_zone
+        return (self.zones.find(data[2]) if data is not None else None) or self.default_zone
 
     def leaf(self, atom: tree.Condition) -> Leaf:
         """The compiled form of an atom that stands in some condition of the plan."""
@@ -159,8 +160,8 @@ class Plan:
                 case "step itself":
                     self.puts[memory.key] = self._feed(slot, memory)
                 case "zone":
-                    self.on_traits.append((self._feed(slot, memory), zone_name(1)))
-                    self.on_context.append((self._feed(slot, memory), zone_name(0)))
+                    self.on_traits.append((self._feed(slot, memory), zone_name(1, self.zones.find)))
+                    self.on_context.append((self._feed(slot, memory), zone_name(0, self.zones.find)))
                 case _:
                     self._index_feed(slot, memory)
 
