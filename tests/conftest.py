@@ -17,6 +17,7 @@ from streamer.errors import SettingsError
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka
 from streamer.local.mock_kafka import MockKafka
 from streamer.local.redis import RedisServer
+from tests.progress import ProgressLines
 from tests.tiers import mark_and_order
 
 if TYPE_CHECKING:
@@ -93,8 +94,10 @@ def broker(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin with no server used."""
+    """Begin with no server used. One process among several leaves it to the one that gathers the reports to say how far it all is."""
     config.stash[SERVERS_USED] = {}
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(ProgressLines())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
