@@ -32,6 +32,7 @@ from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
 from .transports.alerts import kafka_alerts
+from .transports.events_topic import check_events_topic
 from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control, ssl_context
 from .transports.learner import LearnerService
 from .transports.segmenter import Segmenter
@@ -53,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
     lateness_ms: int
     skew_ms: int
     placeholder_ids: tuple[str, ...]
+    trust_producer_time: bool
 
 
 @dataclass(slots=True)
@@ -70,7 +72,9 @@ class Parts:
 async def check_manifest(settings: Settings, store: Store) -> None:
     """Write the manifest, or compare with the one that is there. Raises SettingsError."""
     rules = settings.rules
-    mine = Manifest(settings.topic("events"), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids)
+    mine = Manifest(
+        settings.topic("events"), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids, rules.trust_producer_time
+    )
     kept = msgspec.json.decode(await store.put_document("manifest", msgspec.json.encode(mine)), type=Manifest)
     if kept != mine:
         raise SettingsError(
@@ -149,6 +153,7 @@ async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: b
         raise SettingsError(f"STREAMER_KAFKA: cannot make topics at {settings.kafka} ({type(error).__name__})") from None
     try:
         await check_topics(settings, client)
+        await check_events_topic(settings)
     except KafkaError as error:
         raise SettingsError(f"STREAMER_KAFKA: cannot look at the topics at {settings.kafka} ({type(error).__name__})") from None
     return names

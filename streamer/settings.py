@@ -75,6 +75,11 @@ class Settings(BaseSettings):
     lateness: DurationMs = Field(
         86_400_000, description="how old an event may be; also how long message ids are remembered. Part of the story"
     )
+    trust_producer_time: bool = Field(
+        False,
+        description="take the time of records from producers where the topic has CreateTime: one wrong clock moves everybody's time. "
+        "Part of the story",
+    )
     skew: DurationMs = Field(300_000, description="how far ahead a producer's clock may be. Part of the story")
     placeholder_ids: PlaceholderIds = Field(
         PLACEHOLDER_IDS, description="ids that name nobody, separated by commas; an event without another id is refused. Part of the story"
@@ -117,7 +122,9 @@ class Settings(BaseSettings):
     @property
     def rules(self) -> Rules:
         """What of the settings is part of the story."""
-        return Rules(self.shards, self.lateness, self.skew, self.source, self.log_generation, self.placeholder_ids)
+        return Rules(
+            self.shards, self.lateness, self.skew, self.source, self.log_generation, self.placeholder_ids, self.trust_producer_time
+        )
 
     def shown(self) -> dict[str, Any]:
         """Names and values fit to print: secrets are stars."""

@@ -244,8 +244,10 @@ async def _ends(settings: Settings, partitions: int) -> dict[int, Ends]:
 
 async def _topic_settings(settings: Settings, admin: Any) -> list[Check]:
     """How the events topic is set up: the promises of time and of completeness stand on it."""
+    from streamer.transports.events_topic import alter, describe
+
     name = settings.topic(EVENTS)
-    found = await _described(admin, name)
+    found = await describe(admin, name)
     place = f"settings of topic {name}"
     if found is None:
         mend = "nothing to do for the embedded broker; elsewhere give this user DescribeConfigs on the topic"
@@ -253,11 +255,14 @@ async def _topic_settings(settings: Settings, admin: Any) -> list[Check]:
     checks: list[Check] = []
     for key, wanted, why in (
         ("message.timestamp.type", "LogAppendTime", "producers' clocks would decide what time it is"),
-        ("cleanup.policy", "delete", "compaction takes records out of the story, and a shard halts at the hole"),
+        ("cleanup.policy", "delete", "compaction takes records out of the story"),
     ):
         value = found.get(key, "unknown")
-        if value != wanted:
-            checks.append(Check(place, "wrong", f"{key} is {value}: {why}", _alter(settings, f"{key}={wanted}")))
+        if value != wanted and key == "message.timestamp.type" and settings.trust_producer_time:
+            mend = "see that every producer has the right time: one that is ahead makes everybody's events late"
+            checks.append(Check(place, "warning", f"{key} is {value}, and STREAMER_TRUST_PRODUCER_TIME trusts the producers' clocks", mend))
+        elif value != wanted:
+            checks.append(Check(place, "wrong", f"{key} is {value}: {why}", alter(settings, f"{key}={wanted}")))
     if found.get("retention.ms", "-1") != "-1" or found.get("retention.bytes", "-1") != "-1":
         limit = _retention(found)
         checks.append(
@@ -265,7 +270,7 @@ async def _topic_settings(settings: Settings, admin: Any) -> list[Check]:
                 place,
                 "warning",
                 f"records vanish after {limit}: a shard that is further behind halts, and an empty Redis cannot be filled again",
-                _alter(settings, "retention.ms=-1,retention.bytes=-1") + ", or keep backups of Redis",
+                alter(settings, "retention.ms=-1,retention.bytes=-1") + ", or keep backups of Redis",
             )
         )
     return checks or [Check(place, "ok", "LogAppendTime, not compacted, kept for ever")]
@@ -275,30 +280,6 @@ def _retention(found: Mapping[str, str]) -> str:
     ms, size = found.get("retention.ms", "-1"), found.get("retention.bytes", "-1")
     limits = [format_duration(int(ms)) if ms.isdigit() else "", f"{int(size):,} bytes" if size.isdigit() else ""]
     return " or ".join(limit for limit in limits if limit)
-
-
-def _alter(settings: Settings, configs: str) -> str:
-    topic = settings.topic(EVENTS)
-    return f"kafka-configs.sh --bootstrap-server {settings.kafka} --alter --entity-type topics --entity-name {topic} --add-config {configs}"
-
-
-async def _described(admin: Any, topic: str) -> dict[str, str] | None:
-    """The topic's settings; None when the broker does not say."""
-    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-    from aiokafka.errors import KafkaError
-
-    names = ("message.timestamp.type", "cleanup.policy", "retention.ms", "retention.bytes")
-    try:
-        return _entries(await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(names))]))
-    except (KafkaError, AttributeError, NotImplementedError):
-        return None
-
-
-def _entries(answers: Any) -> dict[str, str] | None:
-    for answer in answers:
-        for error_code, _, _, _, entries in answer.resources:
-            return None if error_code else {entry[0]: entry[1] for entry in entries}
-    return None
 
 
 # Redis ----------------------------------------------------------------------------------------------------------------
@@ -346,7 +327,9 @@ async def _manifest(settings: Settings, store: Store) -> Check:
             "`streamer worker` writes it once; from then on shards, lateness, skew and placeholder ids are fixed",
         )
     kept, rules = msgspec.json.decode(raw, type=Manifest), settings.rules
-    mine = Manifest(settings.topic(EVENTS), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids)
+    mine = Manifest(
+        settings.topic(EVENTS), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids, rules.trust_producer_time
+    )
     differing = [
         f"{name} was {getattr(kept, name)}, is {getattr(mine, name)}"
         for name in Manifest.__struct_fields__

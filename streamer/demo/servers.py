@@ -55,7 +55,13 @@ class Servers:
         self._stack.callback(kafka.stop)
         kafka.start()
         self._settings = plain.model_copy(
-            update={"kafka": kafka.bootstrap, "redis": SecretStr(redis.socket_url), "shards": SHARDS, "web_port": free_port()}
+            update={
+                "kafka": kafka.bootstrap,
+                "redis": SecretStr(redis.socket_url),
+                "shards": SHARDS,
+                "web_port": free_port(),
+                "trust_producer_time": True,
+            }
         )
 
     def start_worker(self) -> None:
@@ -119,6 +125,7 @@ def worker_environment(settings: Settings, ours: Mapping[str, str], folder: Path
         "STREAMER_SHARDS": str(settings.shards),
         "STREAMER_WEB_PORT": str(settings.web_port),
         "STREAMER_TICK": TICK,
+        "STREAMER_TRUST_PRODUCER_TIME": "true",  # the embedded broker has no other time
         "TMPDIR": str(folder),
     }
 

@@ -34,7 +34,7 @@ from streamer.segments.definitions import Definitions, content_digest, parse_def
 from streamer.segments.plan import Plan
 from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
-from streamer.zones import LAST_MS, MissingZonesError
+from streamer.zones import MissingZonesError
 
 from .amendments import FOR_DEFINITIONS, Amendment, Amendments, Journal, MemoryJournal
 from .forwards import addressed, check_forward, forward_of
@@ -386,7 +386,7 @@ class Shard:
     async def _span(self, items: Sequence[Item], at: int) -> int:
         """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
         end, last = self._extent(items, at)
-        until_ms = max(self.step.body.log_time_ms, *(record.arrival_ms for record, _ in items[at:end]))
+        until_ms = max(self.step.time_at(record) for record, _ in items[at:end])
         _, bound = await self._load(last, until_ms)
         for index in range(at, end):
             record, what = items[index]
@@ -460,7 +460,7 @@ class Shard:
         """Log time at a record; its outputs are counted from 0 unless part of it is committed already."""
         self._at, self._record = record.offset, self._as_found.get(record.offset, record)
         if self.position.step and record.offset == self.position.offset:
-            return max(self.step.body.log_time_ms, min(record.arrival_ms, LAST_MS))
+            return self.step.time_at(record)
         return self.step.begin(record)
 
     def _apply(self, record: LogRecord, what: Event | Control | RefusedError, bound: tuple[int, str] | None) -> bool:

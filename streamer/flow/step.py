@@ -69,7 +69,8 @@ class Rules:
     """What of the settings is part of the story: two runs agree only if these do.
 
     ``log_generation`` counts how often the log was sharded anew; it stands in every position, and has nothing to do with the generation of
-    a state. ``placeholder_ids`` name nobody, in the normal form of ``events.placeholders``.
+    a state. ``placeholder_ids`` name nobody, in the normal form of ``events.placeholders``. ``trust_producer_time``: a record's time counts
+    also where it is its producer's.
     """
 
     shards: int = 12
@@ -78,6 +79,7 @@ class Rules:
     source: str = "/streamer"
     log_generation: int = 1
     placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
+    trust_producer_time: bool = False
 
 
 class Body(msgspec.Struct, array_like=True):
@@ -243,6 +245,12 @@ class Step:
     def begin(self, record: LogRecord) -> int:
         """Log time at a record; opens its count of outputs. Call once per record, before ``fire``."""
         self.body.ordinal = 0
+        return self.time_at(record)
+
+    def time_at(self, record: LogRecord) -> int:
+        """Log time at a record, in UTC milliseconds. A record that has its producer's time moves none, unless producers are trusted."""
+        if not record.broker_time and not self.rules.trust_producer_time:
+            return self.body.log_time_ms
         return max(self.body.log_time_ms, min(record.arrival_ms, LAST_MS))
 
     def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None, is_full: Callable[[], bool] = _never) -> bool:

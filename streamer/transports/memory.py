@@ -30,12 +30,13 @@ CONTROL: Final = ((CONTROL_HEADER, b"1"),)
 
 
 class MemoryRecord(NamedTuple):
-    """One record as a broker keeps it. ``arrival_ms`` is the broker's time."""
+    """One record as a broker keeps it. ``arrival_ms`` is the broker's time, or the producer's where ``broker_time`` is false."""
 
     arrival_ms: int
     key: bytes
     value: bytes
     headers: Headers
+    broker_time: bool = True
 
 
 class MemoryLog:
@@ -46,10 +47,13 @@ class MemoryLog:
         self._now = now
         self._topics: dict[str, list[list[MemoryRecord | None]]] = {topic: [[] for _ in range(shards)] for topic in TOPICS}
 
-    def append(self, topic: str, partition: int, value: bytes, *, key: bytes = b"", headers: Headers = ()) -> int:
-        """Write a record; return its offset."""
+    def append(
+        self, topic: str, partition: int, value: bytes, *, key: bytes = b"", headers: Headers = (), producer_ms: int | None = None
+    ) -> int:
+        """Write a record; return its offset. ``producer_ms``: its time is its producer's, as where the topic has ``CreateTime``."""
         records = self._topics[topic][partition]
-        records.append(MemoryRecord(self._now(), key, value, headers))
+        is_brokers = producer_ms is None
+        records.append(MemoryRecord(self._now() if producer_ms is None else producer_ms, key, value, headers, is_brokers))
         return len(records) - 1
 
     def send_control(self, raw: bytes, shards: Sequence[int] | None = None) -> None:
@@ -89,6 +93,7 @@ class MemoryLog:
                 any(name == CONTROL_HEADER for name, _ in record.headers),
                 record.key,
                 record.headers,
+                record.broker_time,
             )
             for place, record in found[:limit]
         ]

@@ -264,6 +264,7 @@ class Segmenter(Service):
             owned.relay.add(outputs)
             self._wake_relay.set()
         owned.refusals.see(len(records), outputs)
+        self._say_times(owned, records)
         self._show(owned, shard)
 
     def _tell_faults(self, owned: Owned, shard: Shard) -> None:
@@ -275,6 +276,15 @@ class Segmenter(Service):
             self.alerts.say(fault.what, fault.in_words(), shard=number)
         shard.faults.clear()
         self.metrics.set_aside.labels(number).set(shard.step.body.aside)
+
+    def _say_times(self, owned: Owned, records: Sequence[LogRecord]) -> None:
+        """Tell people that records carry their producers' time, which moves none."""
+        if not self.settings.trust_producer_time and (count := sum(not record.broker_time for record in records)):
+            text = (
+                f"{count} of {len(records)} records have their producer's time, which moves no time here; set message.timestamp.type "
+                f"of {owned.partition.topic} to LogAppendTime, or start anew with STREAMER_TRUST_PRODUCER_TIME=true"
+            )
+            self.alerts.say("producer_time", text, shard=owned.partition.partition)
 
     async def _guarded(self, owned: Owned, work: Callable[[], Awaitable[None]]) -> None:
         """Do something with a shard; on any error let go of it, in the way that the error asks for."""

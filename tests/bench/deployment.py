@@ -73,6 +73,7 @@ class Deployment:
             namespace=name,
             group=name,
             shards=SHARDS,
+            trust_producer_time=log_time,
         )
         stamps = {"message.timestamp.type": "CreateTime" if log_time else "LogAppendTime", "message.timestamp.after.max.ms": str(10**12)}
         servers.kafka.create_topic(self.settings.topic(EVENTS), SHARDS, stamps)
@@ -124,6 +125,7 @@ class Deployment:
             "STREAMER_NAMESPACE": settings.namespace,
             "STREAMER_GROUP": settings.group,
             "STREAMER_SHARDS": str(settings.shards),
+            "STREAMER_TRUST_PRODUCER_TIME": str(settings.trust_producer_time),
             "STREAMER_WEB_PORT": str(free_port()),
         }
         self._worker = Child([sys.executable, "-m", "streamer", "worker"], log=self._log, env=environment)

@@ -56,7 +56,17 @@ segments:
 class Deployment:
     """Topics, keys and workers of one test."""
 
-    def __init__(self, bootstrap: str, redis_url: str, name: str, folder: Path, *, definitions: str = DEFINITIONS, tick: int = 200) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        redis_url: str,
+        name: str,
+        folder: Path,
+        *,
+        definitions: str = DEFINITIONS,
+        tick: int = 200,
+        trust_producer_time: bool = False,
+    ) -> None:
         self.settings = Settings(
             kafka=bootstrap,
             redis=redis_url,  # type: ignore[arg-type] - pydantic makes the secret
@@ -67,6 +77,7 @@ class Deployment:
             session_timeout=SESSION_TIMEOUT_MS,
             tick=tick,
             probe=300,
+            trust_producer_time=trust_producer_time,
         )
         self.definitions = parse_definitions(definitions)
         self.workers: list[Child] = []
@@ -102,6 +113,7 @@ class Deployment:
             "STREAMER_SESSION_TIMEOUT": str(SESSION_TIMEOUT_MS),
             "STREAMER_TICK": str(self.settings.tick),
             "STREAMER_PROBE": "300",
+            "STREAMER_TRUST_PRODUCER_TIME": str(self.settings.trust_producer_time),
             "STREAMER_WEB_PORT": str(self.ports[-1]),
             "STREAMER_BATCH_RECORDS": "50",
         }

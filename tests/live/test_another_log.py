@@ -16,6 +16,8 @@ from aiokafka.errors import KafkaError
 from streamer.errors import SettingsError
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
+from streamer.settings import load_settings
+from streamer.transports.events_topic import check_events_topic
 from streamer.transports.kafka import connection, ensure_topics
 from streamer.wire import EVENTS
 
@@ -102,3 +104,17 @@ async def test_records_gone_unread_and_partitions_added_are_said(shop: Deploymen
         await shop.until_problem(f"has {SHARDS + 1} partitions, and the log has {SHARDS} shards")
         await shop.until_problem("the log has no such shard")
     await shop.until_moved(1)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_a_topic_with_the_time_of_producers_is_refused_before_anything_starts(
+    kafka: ApacheKafka | ExternalKafka, fresh_name: str, trusted: bool
+) -> None:
+    """Whoever starts a worker or publishes is told how to set it, or how to trust the producers."""
+    settings = load_settings(kafka=kafka.bootstrap, topic_prefix=fresh_name, trust_producer_time=trusted)
+    kafka.create_topic(settings.topic(EVENTS), 1, {"message.timestamp.type": "CreateTime"})
+    if trusted:
+        await check_events_topic(settings)
+    else:
+        with pytest.raises(SettingsError, match=r"message\.timestamp\.type is CreateTime"):
+            await check_events_topic(settings)

@@ -56,7 +56,9 @@ def own_redis() -> Iterator[RedisServer]:
 @pytest.fixture
 async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
     """Topics and definitions, no worker yet."""
-    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=NEVER_MS)
+    deployment = Deployment(
+        kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=NEVER_MS, trust_producer_time=True
+    )
     kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime"})
     await deployment.prepare(at_ms=0)
     yield deployment

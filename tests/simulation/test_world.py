@@ -27,6 +27,8 @@ HAPPENS = {
     *FATAL_PLACES.values(),
     *(f"{kind} written" for kind in ("event", "late", "duplicate", "wrong shard", "damaged", "definitions", "erase")),
     "marker written",
+    "clock jumped",
+    "wild clock written",
     "commits lost",
     "lost once acknowledged",
     "fenced",

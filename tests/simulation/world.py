@@ -153,11 +153,29 @@ class World:
         self._rates = {kind: rate * 2 * random.random() for kind, rate in WORLD_FAULTS.items() if random.random() < 0.7}
         self._lost_at_once = random.random() * 0.04 if random.random() < 0.5 else 0.0
         self._marked = random.random() if random.random() < 0.5 else 0.0  # how many of the producers' records end a transaction
+        self._wild = random.random() * 0.2 if random.random() < 0.5 else 0.0
+        begin_ms = START_MS + random.randrange(0, 7_200_000)
+        self._ahead = (begin_ms, begin_ms + random.randrange(1, 600_000), random.choice((0, 0, 7_200_000, 3 * 86_400_000)))
         self._fatal = {place: random.random() * 0.1 for place in FATAL_PLACES if random.random() < 0.5}
 
     def _broker_ms(self) -> int:
         """Brokers' clocks differ: arrival times go back now and then."""
-        return self.loop.now_ms - self.loop.random.choice((0, 0, 0, 300))
+        return self.loop.now_ms - self.loop.random.choice((0, 0, 0, 300)) + self._jump()
+
+    def _jump(self) -> int:
+        """How far the brokers' clocks are ahead now: they jump once, and are set right after a while."""
+        begin_ms, end_ms, ahead_ms = self._ahead
+        if not ahead_ms or not begin_ms <= self.loop.now_ms < end_ms:
+            return 0
+        self.faults.happened["clock jumped"] += 1
+        return ahead_ms
+
+    def _producer_ms(self, entry: Entry) -> int | None:
+        """A record with its producer's time now and then, and that clock is wild."""
+        if entry.is_control or self.loop.random.random() >= self._wild:
+            return None
+        self.faults.happened["wild clock written"] += 1
+        return self.loop.now_ms + self.loop.random.choice((-1, 1)) * 10 * 86_400_000
 
     def may_tick(self) -> bool:
         """Whether a worker may still write a tick: after the story's end the shards are quiet."""
@@ -192,7 +210,7 @@ class World:
             return
         entry = self._script.pop()
         self.loop.now_ms = max(self.loop.now_ms, entry.at_ms)
-        self.log.append(EVENTS, entry.shard, entry.value, headers=CONTROL if entry.is_control else ())
+        self.log.append(EVENTS, entry.shard, entry.value, headers=CONTROL if entry.is_control else (), producer_ms=self._producer_ms(entry))
         self.faults.happened[f"{entry.kind} written"] += 1
         if self.loop.random.random() < self._marked:
             self.log.use_offset(EVENTS, entry.shard)
