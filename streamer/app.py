@@ -23,20 +23,23 @@ from aiokafka.errors import KafkaError
 from faust.web import Request, Response
 
 from .errors import SettingsError, StoreUnavailableError, StreamerError, place_of
-from .flow.lessons import VERSION_KEY
+from .flow.published import Publication, encode_manifest, manifest_of
 from .flow.shard import compile_plan
-from .segments.definitions import load_definitions
+from .flow.step import decode_body
+from .segments.definitions import Definitions, load_definitions
 from .settings import Settings
 from .stopping import Stopping, at_most
 from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
 from .transports.alerts import kafka_alerts
+from .transports.completion import CompletionService
+from .transports.definitions import DefinitionsTopic
 from .transports.events_topic import check_events_topic
 from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control, ssl_context
 from .transports.learner import LearnerService
 from .transports.segmenter import Segmenter
-from .wire import COMMANDS, Control, definitions_control, encode_control, shard_of
+from .wire import COMMANDS, DEFINITIONS, Control, definitions_control, encode_control, shard_of
 
 log: Any = structlog.get_logger("streamer.app")
 
@@ -44,17 +47,6 @@ REST_SECONDS: Final = 1.5  # for what is not ours to end, once ours has
 CLOSE_SECONDS: Final = 0.5  # for a client to close: one whose server is away would wait for it
 COMMAND_AGAIN_SECONDS: Final = 1.0
 LEARNER_HOME: Final = 0  # whoever owns this shard runs the learner
-
-
-class Manifest(msgspec.Struct, frozen=True):
-    """What can never change under a running log. Kept in the store; a worker with another one does not start."""
-
-    topic: str
-    shards: int
-    lateness_ms: int
-    skew_ms: int
-    placeholder_ids: tuple[str, ...]
-    trust_producer_time: bool
 
 
 @dataclass(slots=True)
@@ -67,39 +59,64 @@ class Parts:
     metrics: Metrics
     segmenter: Segmenter
     learner: LearnerService
+    completion: CompletionService
 
 
-async def check_manifest(settings: Settings, store: Store) -> None:
-    """Write the manifest, or compare with the one that is there. Raises SettingsError."""
-    rules = settings.rules
-    mine = Manifest(
-        settings.topic("events"), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids, rules.trust_producer_time
-    )
-    kept = msgspec.json.decode(await store.put_document("manifest", msgspec.json.encode(mine)), type=Manifest)
-    if kept != mine:
+async def check_manifest(settings: Settings, topic: DefinitionsTopic) -> None:
+    """Write the manifest of the log, or compare with the one that is there. Raises SettingsError.
+
+    Of two who write it at the same time the first counts, for both.
+    """
+    mine = manifest_of(settings.topic_prefix, settings.rules)
+    published = await topic.refresh()
+    if published.manifest is None:
+        await topic.append(encode_manifest(mine))
+        published = await topic.refresh()
+    kept = published.manifest
+    if kept is None:
+        raise SettingsError(f"topic {settings.topic(DEFINITIONS)}: what was just written is not there")
+    if kept.story != mine.story:
         raise SettingsError(
-            f"the log was begun with {msgspec.to_builtins(kept)}, the settings say {msgspec.to_builtins(mine)}; "
-            "these are part of the story and cannot change: set them back, or use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX"
+            f"the log was begun by a release that tells story version {kept.story}, this one tells {mine.story}: before 1.0 an upgrade "
+            "that changes the story means to tell it anew; use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX, and write the events "
+            "there again"
+        )
+    if differences := kept.differences(mine):
+        raise SettingsError(
+            f"the log was begun with other settings: {'; '.join(differences)}; these are part of the story and cannot change: "
+            "set them back, or use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX"
         )
 
 
-async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path) -> tuple[str, int]:
-    """Check definitions and write them into every shard; return their digest and version."""
+async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path) -> tuple[Publication, bool]:
+    """Check definitions, give them a number, and write them into every shard; the publication, and whether it is new.
+
+    What is in force already is not published again. Should this end between the number and the shards, their owners notice.
+    """
     definitions = load_definitions(*paths)
+    topic = DefinitionsTopic(settings, client)
+    newest = (await topic.refresh()).newest
+    if newest is not None and newest.digest == definitions.digest:
+        return newest, False
+    return await _publish(settings, client, store, topic, definitions), True
+
+
+async def _publish(
+    settings: Settings, client: AIOKafkaProducer, store: Store, topic: DefinitionsTopic, definitions: Definitions
+) -> Publication:
     compile_plan(definitions, settings.rules)  # before anything is in the log
-    content, digest = definitions.content(), definitions.digest
-    await store.put_document(f"definitions:{digest}", content)
-    version = await _next_version(store, digest)
-    await send_control(client, settings, definitions_control(content, digest, version), range(settings.shards))
-    return digest, version
+    content, digest, newest = definitions.content(), definitions.digest, topic.published.newest
+    number = 1 + max(newest.version if newest is not None else 0, await _highest_in_force(settings, store))
+    offset = await topic.append(definitions_control(content, digest, number))
+    mine = (await topic.refresh()).upto(offset)
+    await send_control(client, settings, definitions_control(content, digest, mine.version), range(settings.shards))
+    return mine
 
 
-async def _next_version(store: Store, digest: str) -> int:
-    """Versions count from 1; whoever first puts a digest under a number has it."""
-    version = 1
-    while await store.put_document(f"{VERSION_KEY}:{version}", digest.encode()) != digest.encode():
-        version += 1
-    return version
+async def _highest_in_force(settings: Settings, store: Store) -> int:
+    """The newest version that a shard has: above what the topic says only if that has lost records."""
+    checkpoints = [await store.checkpoint(shard) for shard in range(settings.shards)]
+    return max((decode_body(checkpoint.body).version for checkpoint in checkpoints if checkpoint.body), default=0)
 
 
 def log_topics(names: list[str]) -> None:
@@ -121,7 +138,7 @@ async def starting(
         if names := await _started(client, settings, may_begin=may_begin):
             made(names)
         await check_store(settings, store)
-        await check_manifest(settings, store)
+        await _check_log(settings, DefinitionsTopic(settings, client))
         yield client, store
     finally:
         for closed in (client.stop(), store.close()):
@@ -159,10 +176,21 @@ async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: b
     return names
 
 
-async def _first_definitions(settings: Settings, client: AIOKafkaProducer, store: Store) -> None:
-    if settings.segments is not None and await store.get_document(f"{VERSION_KEY}:1") is None:
-        digest, version = await publish_definitions(settings, client, store, settings.segments)
-        log.info("definitions published", action="publish", digest=digest, version=version)
+async def _check_log(settings: Settings, topic: DefinitionsTopic) -> None:
+    try:
+        await check_manifest(settings, topic)
+    except (KafkaError, TimeoutError) as error:
+        raise SettingsError(f"STREAMER_KAFKA: cannot read the topic {settings.topic(DEFINITIONS)} ({type(error).__name__})") from None
+
+
+async def first_definitions(settings: Settings, client: AIOKafkaProducer, store: Store) -> None:
+    """Publish ``settings.segments`` if nothing was ever published: whatever was is newer, also when Redis came back empty."""
+    if settings.segments is None:
+        return
+    topic = DefinitionsTopic(settings, client)
+    if (await topic.refresh()).newest is None and not await _highest_in_force(settings, store):
+        found = await _publish(settings, client, store, topic, load_definitions(settings.segments))
+        log.info("definitions published", action="publish", digest=found.digest, version=found.version)
 
 
 class _App(faust.App):
@@ -194,7 +222,7 @@ def make_app(parts: Parts, folder: str) -> _App:
     """The Faust application around the segmenter. ``folder`` is where Faust may keep files; it keeps none of ours."""
     settings = parts.settings
     app = _App(
-        [parts.segmenter, parts.learner],
+        [parts.segmenter, parts.learner, parts.completion],
         f"{settings.group}-control",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
         env_prefix="STREAMER_FAUST_",  # Faust reads the environment over everything else: keep strangers' variables out
@@ -336,12 +364,14 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
     """Start, run, and stop in order once cancelled."""
     check_port(settings)
     async with starting(settings) as (client, store):
-        await _first_definitions(settings, client, store)
+        await first_definitions(settings, client, store)
         metrics = Metrics()
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, kafka_alerts(settings, client, metrics))
-        learner = LearnerService(settings, store, client, metrics, lambda: segmenter.owns(LEARNER_HOME))
+        topic = DefinitionsTopic(settings, client)
+        learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.owns(LEARNER_HOME))
+        completion = CompletionService(settings, topic, client, segmenter.in_force)
         with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
-            app = make_app(Parts(settings, store, client, metrics, segmenter, learner), folder)
+            app = make_app(Parts(settings, store, client, metrics, segmenter, learner, completion), folder)
             await _run(_Worker(app, **_QUIET, loop=asyncio.get_running_loop()), app, stopping)
 
 
@@ -379,6 +409,7 @@ __all__ = [
     "check_manifest",
     "check_port",
     "erase",
+    "first_definitions",
     "make_app",
     "publish_definitions",
     "run_command",

@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from streamer.errors import SettingsError, StoreError
+from streamer.flow.published import Published, manifest_of
 from streamer.flow.shard import document_name
 from streamer.flow.step import Body, decode_body
 from streamer.segments.durations import format_duration
@@ -23,7 +24,7 @@ from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unk
 from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
-from streamer.wire import DEAD_LETTERS, EVENTS, TOPICS, decode_outputs
+from streamer.wire import DEAD_LETTERS, DEFINITIONS, EVENTS, TOPICS, decode_outputs
 
 from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
 from .say import say, say_json
@@ -41,7 +42,6 @@ STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without i
 ACQUIRING_SECONDS: Final = 30  # a rebalance, or a worker that just started
 LAG_RECORDS: Final = 10_000
 OUTBOX_ENTRIES: Final = 10  # entries are read whole and may be a megabyte: enough to say that there are some
-VERSIONS_MAX: Final = 100_000
 NAMES_SHOWN: Final = 5
 
 Verdict = Literal["ok", "warning", "wrong"]
@@ -126,12 +126,12 @@ async def examine(settings: Settings) -> list[Check]:
     try:
         redis = await _redis(settings, store)
         shards = await _shards(settings, store) if redis[0].verdict == "ok" else None
-        topics, ends = await _kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
+        topics, ends, published = await _kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
         found = [*_settings(settings), *topics, *redis]
         if shards is not None:
             found += [
-                await _manifest(settings, store),
-                *await _definitions(store, shards),
+                *_manifest(settings, published),
+                *await _definitions(published, store, shards),
                 *_progress(shards, ends, int(time() * 1_000)),
                 *_owners(await _notes(settings, store), settings, int(time() * 1_000)),
                 await _outbox(store, shards),
@@ -167,8 +167,8 @@ def _settings(settings: Settings) -> list[Check]:
 # Kafka ----------------------------------------------------------------------------------------------------------------
 
 
-async def _kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends]]:
-    """Checks of broker and topics, and the ends of the log by shard as far as they can be read."""
+async def _kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends], Published | None]:
+    """Checks of broker and topics, the ends of the log by shard, and what was published, as far as they can be read."""
     from aiokafka.errors import KafkaError
 
     try:
@@ -176,7 +176,7 @@ async def _kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mappi
     except (TimeoutError, KafkaError, OSError, ValueError) as error:
         why = f"no answer in {KAFKA_SECONDS:g} s" if isinstance(error, asyncio.TimeoutError) else _reason(error)
         mend = "see whether it runs and STREAMER_KAFKA, STREAMER_KAFKA_SECURITY_PROTOCOL and the credentials are those of its listener"
-        return [Check("kafka", "wrong", f"no broker at {settings.kafka}: {why}", mend)], {}
+        return [Check("kafka", "wrong", f"no broker at {settings.kafka}: {why}", mend)], {}, None
 
 
 def _reason(error: Exception) -> str:
@@ -186,9 +186,10 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends]]:
+async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends], Published | None]:
     from aiokafka.admin import AIOKafkaAdminClient
 
+    from streamer.transports.definitions import read_published
     from streamer.transports.kafka import connection
 
     admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=5_000)
@@ -199,12 +200,13 @@ async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check
         found = [Check("kafka", "ok", f"a broker answers at {settings.kafka}, {len(existing)} topics")]
         found += [_topic(settings, suffix, existing.get(settings.topic(suffix)), begun=begun) for suffix in TOPICS]
         partitions = existing.get(settings.topic(EVENTS))
+        published = await read_published(settings) if settings.topic(DEFINITIONS) in existing else Published()
         if partitions is None:
-            return found, {}
+            return found, {}, published
         found += await _topic_settings(settings, admin)
     finally:
         await admin.close()
-    return found, await _ends(settings, partitions)
+    return found, await _ends(settings, partitions), published
 
 
 def _topic(settings: Settings, suffix: str, partitions: int | None, *, begun: bool) -> Check:
@@ -315,40 +317,27 @@ async def _shards(settings: Settings, store: Store) -> list[Shard]:
 # what the store holds -------------------------------------------------------------------------------------------------
 
 
-async def _manifest(settings: Settings, store: Store) -> Check:
-    from streamer.app import Manifest
-
-    raw = await store.get_document("manifest")
-    if raw is None:
-        return Check(
-            "manifest",
-            "warning",
-            "none yet: no worker has begun",
-            "`streamer worker` writes it once; from then on shards, lateness, skew and placeholder ids are fixed",
-        )
-    kept, rules = msgspec.json.decode(raw, type=Manifest), settings.rules
-    mine = Manifest(
-        settings.topic(EVENTS), rules.shards, rules.lateness_ms, rules.skew_ms, rules.placeholder_ids, rules.trust_producer_time
-    )
-    differing = [
-        f"{name} was {getattr(kept, name)}, is {getattr(mine, name)}"
-        for name in Manifest.__struct_fields__
-        if getattr(kept, name) != getattr(mine, name)
-    ]
+def _manifest(settings: Settings, published: Published | None) -> list[Check]:
+    if published is None:
+        return []
+    kept = published.manifest
+    if kept is None:
+        mend = "`streamer worker` writes it once; from then on shards, lateness, skew and placeholder ids are fixed"
+        return [Check("manifest", "warning", "none yet: no worker has begun", mend)]
+    differing = kept.differences(manifest_of(settings.topic_prefix, settings.rules))
     if differing:
         mend = "set them back; to begin another log, use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX"
-        return Check("manifest", "wrong", f"the log was begun with other settings: {'; '.join(differing)}", mend)
-    return Check(
-        "manifest",
-        "ok",
-        f"fits the settings: {kept.shards} shards, lateness {format_duration(kept.lateness_ms)}, skew {format_duration(kept.skew_ms)}",
-    )
+        return [Check("manifest", "wrong", f"the log was begun with other settings: {'; '.join(differing)}", mend)]
+    lateness, skew = format_duration(kept.rules.lateness_ms), format_duration(kept.rules.skew_ms)
+    return [Check("manifest", "ok", f"fits the settings: {kept.rules.shards} shards, lateness {lateness}, skew {skew}")]
 
 
-async def _definitions(store: Store, shards: Sequence[Shard]) -> list[Check]:
-    """Which versions were published, and which hold where."""
-    published = await _published(store)
-    if not published:
+async def _definitions(published: Published | None, store: Store, shards: Sequence[Shard]) -> list[Check]:
+    """What was published, and what holds where."""
+    if published is None:
+        return []
+    newest = published.newest
+    if newest is None:
         return [Check("definitions", "warning", "none were published: nobody enters a segment", "streamer segments publish PATH")]
     by_version: dict[int, list[int]] = {}
     for shard in shards:
@@ -367,22 +356,13 @@ async def _definitions(store: Store, shards: Sequence[Shard]) -> list[Check]:
                 "definitions",
                 "wrong",
                 f"{', '.join(dict.fromkeys(lost))} hold in shards and are not in Redis",
-                "publish the same files again: streamer segments publish PATH",
+                "streamer shards rebuild SHARD for each of them",
             )
         ]
     if len(by_version) > 1 or 0 in by_version:
-        mend = "a publication reaches a shard when its worker reads it: start workers; if they run and it stays so, publish again"
-        return [Check("definitions", "warning", f"{len(published)} versions published; {shown}", mend)]
-    return [Check("definitions", "ok", f"{len(published)} versions published; {shown}")]
-
-
-async def _published(store: Store) -> list[str]:
-    from streamer.flow.lessons import VERSION_KEY
-
-    found: list[str] = []
-    while len(found) < VERSIONS_MAX and (digest := await store.get_document(f"{VERSION_KEY}:{len(found) + 1}")) is not None:
-        found.append(digest.decode())
-    return found
+        mend = "a publication reaches a shard when its worker reads it: start workers; they also finish what a publisher left undone"
+        return [Check("definitions", "warning", f"version {newest.version} was published last; {shown}", mend)]
+    return [Check("definitions", "ok", f"version {newest.version} was published last; {shown}")]
 
 
 def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) -> list[Check]:

@@ -49,6 +49,9 @@ def register(app: typer.Typer) -> None:
 def list_models(as_json: AsJson = False) -> None:
     """One line a model: ready or not, the version that serves, and how good it is on outcomes that came after the score."""
     taught = asyncio.run(_taught(load_settings()))
+    if taught.target and not as_json:
+        done = sum(map(min, taught.offsets, taught.target))
+        say(f"relearning: {done:,} of {sum(taught.target):,} examples; until then the versions that serve stay")
     _print(list(taught.cards.values()), taught, as_json=as_json, whole=False)
 
 

@@ -70,7 +70,7 @@ def publish(paths: Paths, create: Create = False) -> None:
 
     Each shard switches at one position of its log. Who no longer qualifies leaves, with that cause; a clause that looks further back than
     what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
-    cluster has another log already, only with --create.
+    cluster has another log already, only with --create. What is in force already is not published again.
     """
     say(asyncio.run(_publish(paths, create=create)))
 
@@ -80,8 +80,10 @@ async def _publish(paths: list[Path], *, create: bool) -> str:
 
     settings = load_settings(**({"create": True} if create else {}))
     async with starting(settings, made=_say_topics) as (client, store):
-        digest, version = await publish_definitions(settings, client, store, *paths)
-    return f"published version {version} ({digest}) to {settings.shards} shards"
+        found, is_new = await publish_definitions(settings, client, store, *paths)
+    if not is_new:
+        return f"already in force as version {found.version} ({found.digest}): nothing was published"
+    return f"published version {found.version} ({found.digest}) to {settings.shards} shards"
 
 
 def _say_topics(names: list[str]) -> None:

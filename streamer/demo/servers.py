@@ -19,7 +19,7 @@ from streamer.local.children import Child, TemporaryFolder, free_port
 from streamer.local.mock_kafka import MockKafkaProcess, library_path
 from streamer.local.redis import RedisServer
 from streamer.settings import Settings
-from streamer.wire import COMMANDS, TOPICS
+from streamer.wire import SINGLE_TOPICS, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +50,7 @@ class Servers:
         self._stack.callback(redis.stop)  # before it starts: Ctrl-C may come in the middle of that
         redis.start()
         plain = Settings.model_construct()  # the defaults alone: a shell's settings are for another deployment
-        topics = {plain.topic(suffix): SHARDS for suffix in TOPICS} | {plain.topic(COMMANDS): 1}
+        topics = {plain.topic(suffix): SHARDS for suffix in TOPICS} | {plain.topic(suffix): 1 for suffix in SINGLE_TOPICS}
         kafka = MockKafkaProcess(topics)
         self._stack.callback(kafka.stop)
         kafka.start()

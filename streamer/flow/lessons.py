@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from streamer.customers.features import FEATURES
-from streamer.errors import HaltError, RefusedError
+from streamer.errors import HaltError, KeysLostError, RefusedError
 from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
@@ -25,13 +25,14 @@ from streamer.segments.reads import left_out
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import Control, LogRecord, decode_control, model_control, withdraw_control
 
-from .shard import document_name, read_definitions
+from .published import Versions
+from .shard import read_definitions
 
 if TYPE_CHECKING:
     from streamer.learning.learner import Learner
 
 LEARNER: Final = -1  # the shard number under which the store keeps the learner
-VERSION_KEY: Final = "definitions-version"
+VERSIONS_KEPT: Final = 10  # of a model's scorers, to go back to
 
 
 class Taught(msgspec.Struct, array_like=True):
@@ -39,7 +40,8 @@ class Taught(msgspec.Struct, array_like=True):
 
     ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest; without a digest that
     version was withdrawn and none serves. ``cards``: for whoever asks how good the models are, without a learner. ``places``: by partition
-    the highest place whose example was taken; what is not above it is said again, by a relay that crashed or a former owner.
+    the highest place whose example was taken; what is not above it is said again, by a relay that crashed or a former owner. ``target``:
+    by partition the end of the examples when everything was begun anew, until that is reached; then empty.
     """
 
     version: int = 0
@@ -49,6 +51,7 @@ class Taught(msgspec.Struct, array_like=True):
     cards: dict[str, Card] = {}
     learned: int = 0
     places: list[tuple[int, int, int]] = []
+    target: list[int] = []
 
 
 encode_taught: Final = msgspec.msgpack.Encoder().encode
@@ -116,28 +119,50 @@ class Lesson(NamedTuple):
 class Lessons:
     """The learner of one deployment, under one epoch."""
 
-    def __init__(self, store: Store, checkpoint: Checkpoint, taught: Taught, shards: int) -> None:
+    def __init__(self, store: Store, versions: Versions, checkpoint: Checkpoint, taught: Taught, shards: int) -> None:
         self.checkpoint = checkpoint
+        self._versions = versions
         self.taught = taught
         self._store = store
         self._learner: Learner | None = None
         self._specs: dict[str, ModelSpec] = {}
         self._told: dict[str, tuple[int, str]] = {}
         self.order = Order(shards)
+        self.is_behind = True  # of what was said before it was acquired; the shards know already what came of that
+        self._ends: list[int] = []
 
     @classmethod
-    async def acquire(cls, store: Store, shards: int) -> Lessons:
-        """Become the one learner: whoever was it before is fenced."""
+    async def acquire(cls, store: Store, versions: Versions, shards: int) -> Lessons:
+        """Become the one learner: whoever was it before is fenced. HaltError where that cannot be gone on from."""
         checkpoint = await store.acquire(LEARNER)
         taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
         taught.offsets = taught.offsets or [0] * shards
         taught.places = taught.places or [(0, -1, -1)] * shards
         if len(taught.offsets) != shards:
             raise HaltError(f"the learner read {len(taught.offsets)} shards of examples, the settings say {shards}")
-        lessons = cls(store, checkpoint, taught, shards)
+        lessons = cls(store, versions, checkpoint, taught, shards)
         if taught.version:
             await lessons._teach(taught.version)
         return lessons
+
+    def aim(self, ends: Sequence[int]) -> None:
+        """Where the examples end, by partition, as learning begins: what was said up to there is learned before anything is told."""
+        self._ends = list(ends)
+        if not self.taught.learned and any(ends):
+            self.taught.target = list(ends)
+
+    def reach(self, positions: Sequence[int]) -> None:
+        """Everything below these positions was read, and learned where its minute is over."""
+        if _is_beyond(positions, self._ends):
+            self.is_behind = False
+        if _is_beyond(positions, self.taught.target):
+            self.taught.target = []
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Examples learned of those to be learned anew; None where the learner goes on from what it knows."""
+        target = self.taught.target
+        return (sum(map(min, self.taught.offsets, target)), sum(target)) if target else None
 
     async def take(self, items: Sequence[Item]) -> Lesson:
         """Learn from items in order; nothing is kept before ``commit``."""
@@ -178,6 +203,13 @@ class Lessons:
                 content_digest(kept),
             )  # of another release that learned the same before, if any
             lesson.published.append(said)
+            await self._drop_old(said)
+
+    async def _drop_old(self, newest: ModelPublished) -> None:
+        """Of scorers only the last few are kept; while somebody pins an old one nothing newer is published."""
+        old = newest.version - VERSIONS_KEPT
+        if old >= 1:
+            await self._store.drop_document(scorer_document(newest.model, old))
 
     async def _obey(self, control: Control) -> None:
         """Somebody keeps a model at a version, or lets it go on."""
@@ -193,7 +225,7 @@ class Lessons:
 
     async def news(self) -> list[bytes]:
         """Control records for the shards: what serves by now, as far as it is not what this said before. At first that is everything, which
-        is harmless to repeat. HaltError when a scorer is not in the store."""
+        is harmless to repeat. KeysLostError when a scorer is not in the store."""
         found: list[bytes] = []
         for model, (version, digest) in sorted(self.taught.current.items()):
             if self._told.get(model) == (version, digest):
@@ -207,15 +239,14 @@ class Lessons:
             return withdraw_control(model, version)
         content = await self._store.get_document(scorer_document(model, version))
         if content is None:
-            raise HaltError(f"version {version} of the model {model!r} is not in the store")
+            raise KeysLostError(f"version {version} of the model {model!r} is not in the store")
         return model_control(model, content, digest, version)
 
     async def _teach(self, version: int) -> None:
         """Take up the definitions of a version: models that are still the same go on as they were."""
-        named = await self._store.get_document(f"{VERSION_KEY}:{version}")
-        content = await self._store.get_document(document_name(named.decode())) if named is not None else None
+        content = await self._versions.content(version)
         if content is None:
-            raise HaltError(f"definitions of version {version} are not in the store; publish them again with `streamer segments publish`")
+            raise HaltError(f"an example names version {version} of the definitions, and the topic of definitions does not have it")
         # It takes a second and 100 MB: a worker that only scores needs none of it, and the shards share the loop.
         learner: type[Learner] = (await asyncio.to_thread(import_module, "streamer.learning.learner")).Learner
 
@@ -246,6 +277,10 @@ class Lessons:
         commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_taught(self.taught))
         await self._store.commit(LEARNER, commit)
         self.checkpoint = commit.checkpoint
+
+
+def _is_beyond(positions: Sequence[int], ends: Sequence[int]) -> bool:
+    return all(position >= end for position, end in zip(positions, ends, strict=False))
 
 
 def scorer_document(model: str, version: int) -> str:

@@ -20,8 +20,9 @@ from streamer.segments.plan import Plan
 from streamer.stores.base import Store
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
-from .lessons import VERSION_KEY, Lessons, read_item
-from .shard import Limits, Plans, Shard, document_name
+from .lessons import Lessons, read_item
+from .published import GivenVersions
+from .shard import Limits, Plans, Shard
 from .step import Body, Rules
 
 HOUR_MS: Final = 3_600_000
@@ -65,9 +66,7 @@ class Replay:
         await shard.process([first])
         run = cls(shard, store)
         if definitions.models:
-            await store.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
-            await store.put_document(document_name(definitions.digest), definitions.content())
-            run._lessons = await Lessons.acquire(store, 1)
+            run._lessons = await Lessons.acquire(store, GivenVersions({1: definitions.content()}), 1)
         return run
 
     @property

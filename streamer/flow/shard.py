@@ -49,6 +49,7 @@ TRIES_MAX: Final = 8  # of a call that the store refuses, about a quarter of a m
 RETRY_SECONDS: Final = 0.05
 JUDGEMENTS_MAX: Final = 50_000  # of customers times segments between two looks at the event loop when definitions change
 NOT_OF_THE_RECORD: Final = (MemoryError, RecursionError, StreamerError, OSError)  # of the machine, the store, the network
+PLANS_MAX: Final = 8  # kept ready for all shards of a worker
 SCORERS_MAX: Final = 64  # kept ready for all shards of a worker
 
 
@@ -117,7 +118,7 @@ class Plans:
         if digest not in self._plans:
             content = await self._store.get_document(document_name(digest), shard=shard)
             if content is None:
-                raise HaltError(f"definitions {digest} are not in the store; publish them again with `streamer segments publish`")
+                raise HaltError(f"definitions {digest} are not in the store of shard {shard}; run `streamer shards rebuild {shard}`")
             return await self._compiled(digest, content)
         return self._plans[digest]
 
@@ -139,9 +140,17 @@ class Plans:
 
     async def _compiled(self, digest: str, content: bytes) -> Plan:
         async with self._compiling:
-            if digest not in self._plans:
-                self._plans[digest] = await self._compile_by(lambda: compile_plan(read_definitions(content), self._rules))
-            return self._plans[digest]
+            plan = self._plans.get(digest)
+            if plan is None:
+                plan = await self._compile_by(lambda: compile_plan(read_definitions(content), self._rules))
+                self._keep(digest, plan)
+            return plan
+
+    def _keep(self, digest: str, plan: Plan) -> None:
+        """The newest few: shards differ only while some are told anew."""
+        self._plans[digest] = plan
+        for old in [name for name in self._plans if name][:-PLANS_MAX]:
+            del self._plans[old]
 
     async def scorers(self, body: Body, shard: int) -> dict[str, Scorer | Groups]:
         """The scorers in force in a shard; HaltError when the store does not have one."""
@@ -529,11 +538,13 @@ class Shard:
             await self._commit(self._within(record))
 
     async def _begin_switch(self, record: LogRecord, control: Control) -> bool:
-        """Whether there is something to switch to: a damaged record is a dead letter, a repeated one is nothing."""
+        """Whether there is something to switch to: a damaged record is a dead letter, a repeated or older one is nothing."""
         try:
             plan, content = await self._plans.read(control)
         except RefusedError as error:
             self.step.refuse(error, record)
+            return False
+        if control.version <= self.step.body.version:  # numbers only rise: it is repeated, or was overtaken by a newer one
             return False
         if plan.digest == self.step.body.digest:
             self.step.body.version = control.version  # the same under a new number

@@ -64,6 +64,11 @@ def _never() -> bool:
     return False
 
 
+# The version of the step's meaning, in the manifest of each log. Until 1.0 another one means to tell the story anew under another prefix:
+# no old meanings are kept in the code. From then on a change of meaning stands behind its number.
+STORY: Final = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What of the settings is part of the story: two runs agree only if these do.

@@ -226,6 +226,11 @@ ROWS: Final = (
                 {"{{model}}": "time() - max by (model) (segmenter_model_published_timestamp_seconds)"},
                 unit="s",
             ),
+            Panel(
+                "Learned anew",
+                "Examples still to be read again after Redis lost the learner. Until then the versions that serve stay.",
+                {"examples": "sum(segmenter_relearning_examples)"},
+            ),
         ),
     ),
     Row(

@@ -18,8 +18,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from streamer.errors import CommitUnknownError, FencedError, HaltError, RefusedError, StoreError, place_of
-from streamer.flow.lessons import Item, Lesson, Lessons, read_item
+from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, RefusedError, StoreError, place_of
+from streamer.flow.lessons import LEARNER, Item, Lesson, Lessons, read_item
+from streamer.flow.published import Versions
 from streamer.learning.reports.alerts import alert_event, encode_alert
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -34,6 +35,7 @@ log: Any = structlog.get_logger("streamer.learner")
 
 COMMIT_SECONDS: Final = 15.0  # of learning that a crash makes the next learner do again
 AGAIN_SECONDS: Final = 5.0
+PROGRESS_SECONDS: Final = 10.0  # between two lines about how far a learner is that begins anew
 HALTED_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0  # of the ten within which a worker ends
@@ -45,7 +47,14 @@ class LearnerService(Service):
     """Learns while ``is_mine`` says that this worker should."""
 
     def __init__(
-        self, settings: Settings, store: Store, producer: AIOKafkaProducer, metrics: Metrics, is_mine: Callable[[], bool], **kwargs: Any
+        self,
+        settings: Settings,
+        store: Store,
+        versions: Versions,
+        producer: AIOKafkaProducer,
+        metrics: Metrics,
+        is_mine: Callable[[], bool],
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.settings = settings
@@ -53,9 +62,10 @@ class LearnerService(Service):
         self._producer = producer
         self._metrics = metrics
         self._is_mine = is_mine
+        self._versions = versions
         self._lessons: Lessons | None = None
         self.problem = ""  # why this worker should learn and does not
-        self._committed = 0.0
+        self._committed = self._said = 0.0
         self._idle = asyncio.Event()  # nothing learned that is not kept
         self._idle.set()
         self.finished = asyncio.Event()  # stopped; a lesson that was not kept in time is learned again by the next
@@ -74,9 +84,12 @@ class LearnerService(Service):
                     await self._learn()
                 except FencedError as error:
                     log.warning("learner let go", action="let_go", why=str(error))
+                except KeysLostError as error:
+                    log.warning("learner begins anew", action="relearn", why=str(error))
+                    await self._begin_anew()
                 except HaltError as error:
                     await self._halt(str(error))
-                except (StoreError, KafkaError) as error:
+                except (StoreError, KafkaError, TimeoutError) as error:
                     self.problem = f"waits: {type(error).__name__}: {error}"
                     log.warning("learner waits", action="wait", why=f"{type(error).__name__}: {error}")
                 except Exception as error:  # a fault of the learner must not end a worker, and after it the next one
@@ -95,10 +108,15 @@ class LearnerService(Service):
         log.error("learner halted", action="halt", why=why)
         await self.sleep(HALTED_SECONDS)
 
+    async def _begin_anew(self) -> None:
+        """The store has lost what the learner cannot go on without: the examples have it all."""
+        if self._lessons is not None:
+            with suppress(StoreError):
+                await self._store.reset(LEARNER, expected=self._lessons.checkpoint)
+
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
-        lessons = self._lessons = await Lessons.acquire(self._store, self.settings.shards)
-        await self._tell_shards(lessons)
+        lessons = self._lessons = await Lessons.acquire(self._store, self._versions, self.settings.shards)
         consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200)
         try:
             await consumer.start()
@@ -106,7 +124,9 @@ class LearnerService(Service):
             consumer.assign(list(partitions))
             for partition, offset in partitions.items():
                 consumer.seek(partition, offset)
-            self._committed = monotonic()
+            ends = await consumer.end_offsets(list(partitions))
+            lessons.aim([ends[partition] for partition in partitions])
+            self._committed = 0.0 if lessons.progress else monotonic()  # at once, where people will ask how far it is
             while self._is_mine() and not self.should_stop:
                 await self._turn(consumer, lessons)
                 self.problem = ""
@@ -123,9 +143,20 @@ class LearnerService(Service):
             lesson = await lessons.take(items[start : start + SLICE])
             await self._tell(lesson)
             await asyncio.sleep(0)
-        if lessons.taught.current != before or monotonic() - self._committed > COMMIT_SECONDS:
+        was_behind = lessons.is_behind
+        lessons.reach([await consumer.position(partition) for partition in sorted(consumer.assignment())])
+        self._show_progress(lessons)
+        if was_behind != lessons.is_behind or lessons.taught.current != before or monotonic() - self._committed > COMMIT_SECONDS:
             await self._commit(lessons)
             await self._tell_shards(lessons)
+
+    def _show_progress(self, lessons: Lessons) -> None:
+        """Once in a while, while it learns anew what it had learned before Redis lost it."""
+        done, total = lessons.progress or (0, 0)
+        self._metrics.relearning.set(total - done)
+        if total and monotonic() - self._said > PROGRESS_SECONDS:
+            self._said = monotonic()
+            log.info("learning anew", action="relearn", learned=done, of=total)
 
     def _balance(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
         """Read no further in a shard that is far ahead of the others."""
@@ -162,6 +193,9 @@ class LearnerService(Service):
         await self._producer.send_and_wait(self.settings.topic(DEAD_LETTERS), encode_dead_letter(letter), partition=item.shard)
 
     async def _tell_shards(self, lessons: Lessons) -> None:
-        """Only what is committed: a learner that starts again must not come to something else than the shards were told."""
+        """Only what is committed: a learner that starts again must not come to something else than the shards were told. And nothing before
+        it has learned what was said until it began: on the way there it comes to versions that the shards have left behind."""
+        if lessons.is_behind:
+            return
         for raw in await lessons.news():
             await send_control(self._producer, self.settings, raw, range(self.settings.shards))

@@ -37,6 +37,7 @@ from streamer.wire import EVENTS, LogRecord
 from .alerts import Alerts
 from .broker_watch import ASK_SECONDS, BrokerWatch
 from .compiling import beside
+from .completion import InForce
 from .kafka import METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
 from .lookout import Lookout
 from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
@@ -642,6 +643,11 @@ class Segmenter(Service):
             if owned.shard is not None:
                 found.update(dict(zip(owned.shard.step.plan.names, owned.shard.step.body.sizes, strict=False)))
         return found
+
+    def in_force(self) -> list[InForce]:
+        """Which definitions hold in the shards of this worker that are at work."""
+        bodies = [(owned.shard.shard, owned.shard.step.body) for owned in self.owned.values() if owned.shard is not None]
+        return [InForce(number, body.version, body.log_time_ms) for number, body in bodies]
 
     def owns(self, shard: int) -> bool:
         """Whether a shard is this worker's, and at work."""

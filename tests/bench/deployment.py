@@ -86,8 +86,7 @@ class Deployment:
     async def define(self, definitions: Definitions) -> None:
         """Definitions, before anything else."""
         content, digest = definitions.content(), definitions.digest
-        async with starting(self.settings) as (client, store):
-            await store.put_document(f"definitions:{digest}", content)
+        async with starting(self.settings) as (client, _):
             await send_control(client, self.settings, definitions_control(content, digest, 1), range(SHARDS))
         self.ends = [1] * SHARDS
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from redis import Redis
 
-from streamer.app import VERSION_KEY, check_manifest
+from streamer.app import check_manifest
 from streamer.errors import StoreUnavailableError
 from streamer.flow.shard import Plans, Shard, document_name
 from streamer.local.children import free_port
@@ -22,9 +22,11 @@ from streamer.local.mock_kafka import MockKafka
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.stores.redis import Health, connect
+from streamer.transports.definitions import DefinitionsTopic
+from streamer.transports.kafka import producer
 from streamer.transports.readiness import ShardStatus
 from streamer.transports.shard_notes import ShardNote, leave_note
-from streamer.wire import TOPICS, LogRecord, definitions_control
+from streamer.wire import SINGLE_TOPICS, TOPICS, LogRecord, definitions_control
 from tests.cli.conftest import SEGMENTS, Run, ndjson
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def name(redis_server: RedisServer, mock: MockKafka, monkeypatch: pytest.MonkeyP
     name = tmp_path.name.replace("[", "-").replace("]", "")
     for suffix in TOPICS:
         mock.create_topic(f"{name}.{suffix}", SHARDS)
+    for suffix in SINGLE_TOPICS:
+        mock.create_topic(f"{name}.{suffix}", 1)
     for key, value in {
         "KAFKA": mock.bootstrap,
         "TOPIC_PREFIX": name,
@@ -86,11 +90,15 @@ async def _begin() -> None:
     """What a worker leaves that has read definitions and events in shard 0, and has published nothing."""
     settings = load_settings()
     store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
-    await check_manifest(settings, store)
-    await store.put_document(f"{VERSION_KEY}:1", DEFINITIONS.digest.encode())
+    first = definitions_control(DEFINITIONS.content(), DEFINITIONS.digest, 1)
+    client = producer(settings)
+    await client.start()
+    topic = DefinitionsTopic(settings, client)
+    await check_manifest(settings, topic)
+    await topic.append(first)
+    await client.stop()
     for number in range(settings.shards):
         shard = await Shard.acquire(number, store, Plans(store, settings.rules), settings.rules, pause=_never)
-        first = definitions_control(DEFINITIONS.content(), DEFINITIONS.digest, 1)
         records = [LogRecord(0, 0, first, control=True)]
         records += [LogRecord(offset, 1_767_268_800_000, raw) for offset, raw in enumerate(ndjson().splitlines(), 1)]
         await shard.process(records)
@@ -240,7 +248,7 @@ def test_definitions_that_are_lost(run: Run, redis_server: RedisServer, name: st
         assert client.hdel(f"{{{name}:0}}:documents", document_name(DEFINITIONS.digest)) == 1
     found = wrong_in(run)["definitions"]
     assert DEFINITIONS.digest in found["found"]
-    assert "streamer segments publish" in found["mend"]
+    assert "streamer shards rebuild" in found["mend"]
 
 
 @pytest.mark.usefixtures("name")

@@ -25,7 +25,6 @@ from aiokafka.errors import KafkaError
 
 from streamer.app import check_manifest
 from streamer.customers.state import decode_state
-from streamer.flow.lessons import VERSION_KEY
 from streamer.flow.shard import Plans, Shard
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change, decode_change
@@ -34,6 +33,7 @@ from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import RedisStore, connect
+from streamer.transports.definitions import DefinitionsTopic
 from streamer.transports.kafka import CONTROL, connection, ensure_topics, log_record, producer, reader
 from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
 
@@ -90,11 +90,11 @@ class Deployment:
         """Topics, manifest and definitions. ``at_ms``: the time of the definitions, where the topic does not take the broker's."""
         await ensure_topics(self.settings)
         definitions = self.definitions
-        async with self.store() as store, self.producer() as client:
-            await check_manifest(self.settings, store)
-            await store.put_document(f"definitions:{definitions.digest}", definitions.content())
-            await store.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
+        async with self.producer() as client:
+            topic = DefinitionsTopic(self.settings, client)
+            await check_manifest(self.settings, topic)
             raw = definitions_control(definitions.content(), definitions.digest, 1)
+            await topic.append(raw)
             for shard in range(SHARDS):  # a time of one's own counts only where the topic takes it
                 sent = await client.send(self.settings.topic(EVENTS), raw, partition=shard, headers=CONTROL, timestamp_ms=at_ms)
                 await sent

@@ -19,8 +19,8 @@ import pytest
 
 from streamer.customers.features import measure
 from streamer.customers.state import decode_state
-from streamer.flow.lessons import LEARNER, VERSION_KEY, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
-from streamer.flow.shard import document_name
+from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
+from streamer.flow.published import GivenVersions
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
@@ -131,8 +131,6 @@ async def until_in_the_log(shop: Deployment, models: set[str]) -> None:
 async def learned_anew(shop: Deployment, taught: Taught) -> Lessons:
     """A learner in memory over the same examples, undisturbed; it asserts that what was taken is a beginning of the order."""
     memory, definitions = MemoryStore(), shop.definitions
-    await memory.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
-    await memory.put_document(document_name(definitions.digest), definitions.content())
     order, items = Order(SHARDS), list[Item]()
     for shard in reversed(range(SHARDS)):  # another order of fetches than the worker's
         items = [read_item(shard, log_record(record)) for record in await shop.read(EXAMPLES, shard)]
@@ -140,7 +138,7 @@ async def learned_anew(shop: Deployment, taught: Taught) -> Lessons:
     items = order.ready()
     taken = [item for item in items if item.record.offset < taught.offsets[item.shard]]
     assert taken == items[: len(taken)]
-    lessons = await Lessons.acquire(memory, SHARDS)
+    lessons = await Lessons.acquire(memory, GivenVersions({1: definitions.content()}), SHARDS)
     await lessons.take(taken)
     await lessons.commit()
     for model, (version, _) in lessons.taught.current.items():

@@ -156,7 +156,8 @@ class Story:
             case {"control": "erase", "customer": customer}:
                 drafts += self._erase(customer)
             case {"control": "definitions", "version": version, "definitions": source}:
-                drafts += self._define(Definitions(source, version), record.offset)
+                if version > self.definitions.version:  # numbers only rise: any other is repeated, or was overtaken
+                    drafts += self._define(Definitions(source, version), record.offset)
             case event:
                 drafts += self._admit(event, record)
         for ordinal, draft in enumerate(drafts):

@@ -58,13 +58,14 @@ class Entry(NamedTuple):
 def script(random: Random, length: int) -> list[Entry]:
     """What will be written, in order."""
     at_ms = START_MS
-    found = _definitions(at_ms, 0)
+    found, version = _definitions(at_ms, 0, 1), 1
     changes = {random.randrange(length): number for number in random.sample((1, 2, 1), 2)} if random.random() < 0.7 else {}
     sent: list[tuple[int, bytes]] = []
     for number in range(length):
         at_ms += _gap_ms(random)
         if number in changes:
-            found += _definitions(at_ms, changes[number])
+            version += 1
+            found += _definitions(at_ms, changes[number], version)
         found.append(_entry(random, number, at_ms, sent))
     return found
 
@@ -73,9 +74,9 @@ def _gap_ms(random: Random) -> int:
     return random.choice((0, 10, 500, 2_000, 20_000, 120_000)) if random.random() < 0.95 else random.choice((1_200_000, 9_000_000))
 
 
-def _definitions(at_ms: int, number: int) -> list[Entry]:
+def _definitions(at_ms: int, number: int, version: int) -> list[Entry]:
     definitions = DEFINITIONS[number]
-    raw = definitions_control(definitions.content(), definitions.digest, number + 1)
+    raw = definitions_control(definitions.content(), definitions.digest, version)
     return [Entry(at_ms, shard, raw, True, "definitions") for shard in range(SHARDS)]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from streamer.customers.features import FEATURES
 from streamer.examples import MARK_MS, Example, encode_example
-from streamer.flow.lessons import VERSION_KEY, Item, Lessons, Order, read_item
-from streamer.flow.shard import document_name
+from streamer.flow.lessons import Item, Lessons, Order, read_item
+from streamer.flow.published import GivenVersions
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Store
 from streamer.wire import Control, LogRecord, encode_control
@@ -81,14 +81,11 @@ def in_order(found: tuple[tuple[LogRecord, ...], ...], after: list[int] | None =
     return order.ready()
 
 
-async def publish(store: Store, version: int = 1, text: str = DEFINITIONS) -> None:
-    """Put definitions where the learner looks for them."""
-    definitions = parse_definitions(text)
-    await store.put_document(f"{VERSION_KEY}:{version}", definitions.digest.encode())
-    await store.put_document(document_name(definitions.digest), definitions.content())
+def versions(*texts: str) -> GivenVersions:
+    """Definitions under the numbers 1, 2, 3 …"""
+    return GivenVersions({number: parse_definitions(text).content() for number, text in enumerate(texts or (DEFINITIONS,), 1)})
 
 
-async def learner(store: Store) -> Lessons:
-    """The learner of a store that has the definitions."""
-    await publish(store)
-    return await Lessons.acquire(store, SHARDS)
+async def learner(store: Store, *texts: str) -> Lessons:
+    """The learner of a store, where these definitions were published."""
+    return await Lessons.acquire(store, versions(*texts), SHARDS)

@@ -16,13 +16,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lessons_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order, learner, logs, publish, with_command
+from lessons_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order, learner, logs, versions, with_command
 
 from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, HaltError, RefusedError
 from streamer.examples import MARK_MS, Example
 from streamer.flow import lessons as lessons_module
 from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
+from streamer.flow.published import GivenVersions
 from streamer.learning.learner import Learner
 from streamer.learning.reports.outputs import LearnerOutput, ModelWithdrawn
 from streamer.stores.memory import MemoryStore
@@ -216,10 +217,10 @@ async def test_a_commit_without_anything_new_is_none() -> None:
     assert lessons.checkpoint is before
 
 
-async def test_definitions_that_are_not_in_the_store_stop_the_learner() -> None:
+async def test_definitions_that_were_never_published_stop_the_learner() -> None:
     """Guessing what to learn would be worse."""
-    lessons = await Lessons.acquire(MemoryStore(), SHARDS)
-    with pytest.raises(HaltError, match="definitions of version 1"):
+    lessons = await Lessons.acquire(MemoryStore(), GivenVersions({}), SHARDS)
+    with pytest.raises(HaltError, match="version 1 of the definitions"):
         await lessons.take(in_order(logs())[:10])
 
 
@@ -245,7 +246,7 @@ async def test_another_number_of_shards_stops_the_learner() -> None:
     await lessons.take(in_order(logs())[:10])
     await lessons.commit()
     with pytest.raises(HaltError, match="3 shards"):
-        await Lessons.acquire(store, SHARDS + 1)
+        await Lessons.acquire(store, versions(), SHARDS + 1)
 
 
 async def changed(text: str, *, at: int) -> tuple[Lessons, Lessons, list[bytes]]:
@@ -255,8 +256,7 @@ async def changed(text: str, *, at: int) -> tuple[Lessons, Lessons, list[bytes]]
     await before.take(items[:at])
     await before.commit()
     await before.news()
-    await publish(store, 2, text)
-    after = await learner(store)
+    after = await learner(store, DEFINITIONS, text)
     await after.news()
     what = items[at].what
     assert isinstance(what, Example)
@@ -304,7 +304,7 @@ async def test_a_pinned_version_serves_whatever_is_learned_after() -> None:
     control = decode_control(raw)
     assert (control.control, control.version) == ("model", 1)
     assert unpack(control) == await store.get_document(scorer_document("purchase", 1))
-    assert (await Lessons.acquire(store, SHARDS)).taught.current["purchase"][0] == 1
+    assert (await Lessons.acquire(store, versions(), SHARDS)).taught.current["purchase"][0] == 1
     assert lessons.taught.cards["purchase"].learned == undisturbed().taught.cards["purchase"].learned, "learning goes on"
 
 

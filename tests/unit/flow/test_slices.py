@@ -69,7 +69,7 @@ def test_new_definitions_are_judged_in_slices_of_bytes_too() -> None:
     heavy = [_event(f"c{number:02}", f"m{number}", plan="x" * 2_000) for number in range(30)]
     one = parse_definitions({"segments": {"plan": {"for": "x", "when": 'trait("plan") == "y"'}}})
     other = parse_definitions({"segments": {"plan": {"for": "x", "when": 'trait("plan") != "y"'}}})
-    records = [*_switch(one), *heavy, *_switch(other)]
+    records = [*_switch(one), *heavy, *_switch(other, version=2)]
     small, whole = _run(records, Limits(bytes=10_000)), _run(records, Limits())
     assert small.outputs == whole.outputs
     assert len({output.ordinal for output in small.outputs}) == 30
@@ -104,6 +104,36 @@ def test_definitions_come_back_with_an_emptied_store() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_definitions_that_were_overtaken_are_nothing(version: int) -> None:
+    """Two publish at the same moment, and their records reach two shards in different orders: in the end both must have the newer."""
+
+    async def scenario() -> None:
+        shard = await _acquire(MemoryStore())
+        await shard.process(_numbered([*_switch(NIGHT, version=2), *_switch(LATELY, version=version), _event("c", "m1")]))
+        assert (shard.step.plan.digest, shard.step.body.version) == (NIGHT.digest, 2)
+
+    asyncio.run(scenario())
+
+
+def test_definitions_that_come_back_are_said_under_their_new_number() -> None:
+    """A, B, A: who reads the changes sees 1, 2, 3."""
+
+    async def scenario() -> None:
+        store = Spy()
+        shard = await _acquire(store)
+        switches = [_switch(definitions, version=at) for at, definitions in enumerate((NIGHT, LATELY, NIGHT), 1)]
+        records = [record for at, switch in enumerate(switches) for record in (*switch, _event(f"c{at}", f"m{at}"))]
+        await shard.process(_numbered(records))
+        versions = [decode_change(output.value).data.definitions for output in store.outputs if output.topic == CHANGES]
+        assert versions == sorted(versions)
+        assert set(versions) == {1, 2, 3}
+        await store.verify(0, shard.checkpoint)
+        assert shard.checkpoint.holds == (3, 3, 1), "of all three definitions one is kept"
+
+    asyncio.run(scenario())
+
+
 def test_a_store_that_came_back_older_fences_and_does_not_halt() -> None:
     """States of the generation before look like damage; but nobody needs to look at it, the shard must only begin again."""
 
@@ -112,7 +142,7 @@ def test_a_store_that_came_back_older_fences_and_does_not_halt() -> None:
         shard = await _acquire(store)
         await shard.process(_numbered([*_switch(NIGHT), _event("c", "m1")]))
         older = store.copy()
-        await shard.process([LogRecord(2, 3_000, _switch(LATELY)[0].value, control=True)])
+        await shard.process([LogRecord(2, 3_000, _switch(LATELY, version=2)[0].value, control=True)])
         store.__dict__.update(older.__dict__)
         with pytest.raises(FencedError):
             await shard.process([LogRecord(3, 4_000, _event("c", "m2").value)])
@@ -151,7 +181,7 @@ def test_warming_does_not_depend_on_when_a_worker_began() -> None:
     records = [
         *_switch(NIGHT, at_ms=start),
         _event("c", "m1", at_ms=start + 1_000),
-        *_switch(LATELY, at_ms=start + 30_000),  # warm at start + 30 s + 30 m, in the middle of a minute
+        *_switch(LATELY, at_ms=start + 30_000, version=2),  # warm at start + 30 s + 30 m, in the middle of a minute
         _event("d", "m2", at_ms=start + 30 * 60_000 + 10_000),
         _event("e", "m3", at_ms=start + 30 * 60_000 + 40_000),
     ]
@@ -212,8 +242,8 @@ def _numbered(records: list[LogRecord]) -> list[LogRecord]:
     return [record._replace(offset=offset) for offset, record in enumerate(records)]
 
 
-def _switch(definitions: Definitions, at_ms: int = 0) -> list[LogRecord]:
-    return [LogRecord(0, at_ms, definitions_control(definitions.content(), definitions.digest, 1), control=True)]
+def _switch(definitions: Definitions, at_ms: int = 0, version: int = 1) -> list[LogRecord]:
+    return [LogRecord(0, at_ms, definitions_control(definitions.content(), definitions.digest, version), control=True)]
 
 
 def _tick(at_ms: int) -> LogRecord:

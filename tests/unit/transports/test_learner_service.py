@@ -1,5 +1,7 @@
 """The learner's service, on topics in memory: who learns, what is told to whom, and when."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -10,11 +12,11 @@ import pytest
 from aiokafka import TopicPartition
 
 from streamer.customers.features import FEATURES
-from streamer.errors import FencedError
+from streamer.errors import FencedError, KeysLostError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import MARK_MS, Example, encode_example
-from streamer.flow.lessons import LEARNER, VERSION_KEY, Lessons, Taught, decode_taught
-from streamer.flow.shard import document_name
+from streamer.flow.lessons import LEARNER, Lessons, Taught, decode_taught, scorer_document
+from streamer.flow.published import GivenVersions
 from streamer.learning.reports.alerts import decode_alert
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
@@ -36,10 +38,20 @@ class Topic:
 
     def __init__(self) -> None:
         self.records: list[list[SimpleNamespace]] = [[] for _ in range(SHARDS)]
+        self._known: list[int] | None = None
 
     def add(self, shard: int, value: bytes, headers: Sequence[Any] = ()) -> None:
         record = SimpleNamespace(offset=len(self.records[shard]), timestamp=T0, timestamp_type=1, key=None, value=value, headers=headers)
         self.records[shard].append(record)
+
+    @property
+    def known(self) -> list[int]:
+        """Where the examples end when a learner begins."""
+        return self._known or [len(found) for found in self.records]
+
+    def come_later(self) -> None:
+        """Whatever is added from here on is said while a learner learns."""
+        self._known = self.known
 
     def minute(self, number: int, profiles: int, *, odd: bool = False) -> None:
         """Marks of a minute in all shards, then profiles."""
@@ -85,6 +97,12 @@ class Consumer:
     def resume(self, partition: TopicPartition) -> None:
         self.held.discard(partition)
 
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {partition: self.topic.known[partition.partition] for partition in partitions}
+
+    async def position(self, partition: TopicPartition) -> int:
+        return self.at[partition]
+
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[SimpleNamespace]]:
         self.calls += 1
         found: dict[TopicPartition, list[SimpleNamespace]] = {}
@@ -129,21 +147,17 @@ class World:
     """A topic, a store, and services that come and go."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.topic, self.store, self.producer = Topic(), MemoryStore(), Producer()
+        self.topic, self.store, self.producer, self.metrics = Topic(), MemoryStore(), Producer(), Metrics()
+        self.versions = GivenVersions({1: parse_definitions(DEFINITIONS).content()})
         self.consumer = Consumer(self.topic, step=50)
         monkeypatch.setattr(learner_module, "reader", lambda *_, **_more: self.consumer)
-
-    async def define(self) -> None:
-        definitions = parse_definitions(DEFINITIONS)
-        await self.store.put_document(f"{VERSION_KEY}:1", definitions.digest.encode())
-        await self.store.put_document(document_name(definitions.digest), definitions.content())
 
     async def learn(self, *, until: Callable[[], bool] | None = None, step: int = 50) -> None:
         """One worker that owns shard 0 until it does not."""
         consumer = self.consumer = Consumer(self.topic, step=step)
         is_over = until or (lambda: consumer.calls > 0 and consumer.is_through)
-        service = LearnerService(SETTINGS, self.store, self.producer, Metrics(), lambda: not is_over())  # type: ignore[arg-type]
-        await service._learn()  # pyright: ignore[reportPrivateUsage]
+        service = self.service = LearnerService(SETTINGS, self.store, self.versions, self.producer, self.metrics, lambda: not is_over())  # type: ignore[arg-type]
+        await service._learn()
 
     async def taught(self) -> Taught:
         return decode_taught((await self.store.checkpoint(LEARNER)).body)
@@ -153,7 +167,6 @@ class World:
 async def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """Definitions, and enough profiles for groups."""
     found = World(monkeypatch)
-    await found.define()
     for number in range(30):
         found.topic.minute(number, 20)
     return found
@@ -177,16 +190,54 @@ async def test_the_next_worker_goes_on_where_the_last_one_stopped_and_tells_agai
     await world.learn()
     assert world.producer.told == [(shard, "model", 1) for shard in range(SHARDS)] * 2
     disturbed, world.store = await world.taught(), MemoryStore()
-    await world.define()
     await world.learn(step=1_000)
     assert await world.taught() == disturbed
+
+
+async def test_a_learner_that_begins_anew_tells_only_what_it_comes_to_in_the_end(world: World) -> None:
+    """Redis came back empty: on the way it comes by versions that the shards have left behind long ago."""
+    for number in (30, 31, 32, 1_441, 1_442, 1_443):
+        world.topic.minute(number, 150, odd=number < 1_443)  # other people, so that the groups move over night
+    await world.learn(step=10)
+    before = await world.taught()
+    assert [told for told in world.producer.told if told[0] == 1] == [(1, "model", 2)]
+    world.store, world.producer = MemoryStore(), Producer()
+    await world.learn(step=10)
+    assert [told for told in world.producer.told if told[0] == 1] == [(1, "model", 2)]
+    assert await world.taught() == before
+
+
+async def test_a_learner_that_begins_anew_says_how_far_it_is(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may take an hour, and until then the card of a model is not what it was."""
+    await world.learn(until=lambda: world.consumer.calls > 3, step=40)
+    taught = await world.taught()
+    total = sum(len(found) for found in world.topic.records)
+    assert sum(taught.target) == total > sum(taught.offsets) > 0
+    assert 0 < (world.metrics.registry.get_sample_value("segmenter_relearning_examples") or 0) < total
+    assert "learning anew" in capsys.readouterr().out
+    await world.learn()
+    assert (await world.taught()).target == []
+    assert world.metrics.registry.get_sample_value("segmenter_relearning_examples") == 0
+
+
+async def test_a_scorer_that_redis_lost_is_learned_anew(world: World) -> None:
+    """Halted for ever, the learner waited for a document that nobody could bring."""
+    await world.learn()
+    before = await world.taught()
+    await world.store.drop_document(scorer_document("behaviour", 1))
+    with pytest.raises(KeysLostError):
+        await world.learn()
+    await world.service._begin_anew()
+    await world.learn()
+    assert await world.taught() == before
+    assert await world.store.get_document(scorer_document("behaviour", 1)) is not None
 
 
 async def test_a_learner_that_was_followed_by_another_tells_the_shards_nothing(world: World) -> None:
     """It was paused past its session: what it thinks by now is not what holds."""
 
     async def follow() -> None:
-        await Lessons.acquire(world.store, SHARDS)
+        await Lessons.acquire(world.store, world.versions, SHARDS)
 
     fetch, acquired = Consumer.getmany, list[bool]()
 
@@ -206,6 +257,7 @@ async def test_a_learner_that_was_followed_by_another_tells_the_shards_nothing(w
 
 async def test_a_version_pinned_by_hand_is_told_after_a_newer_one_was(world: World) -> None:
     """The command may be read after a newer version was told to the shards: the last word must be the pinned one."""
+    world.topic.come_later()
     for number in (30, 31, 32, 1_441, 1_442):
         world.topic.minute(number, 150, odd=True)  # other people, so that the groups move over night
     world.topic.add(0, encode_control(Control("pin", version=1, model="behaviour")), CONTROL)
@@ -231,7 +283,6 @@ async def test_a_record_that_is_no_example_becomes_a_dead_letter_with_its_place(
 async def test_alerts_go_to_a_topic_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """As CloudEvents that say before and after."""
     world = World(monkeypatch)
-    await world.define()
     for minute in range(6 * 7 * 24 * 6):
         size = 300 if minute > 6_000 else 100 + minute % 3
         for shard in range(SHARDS):

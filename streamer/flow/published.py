@@ -1,0 +1,125 @@
+"""What the topic of definitions says: with what the log was begun, and which definitions have which number.
+
+The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions. The order of
+the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
+the third has the content of the first. Redis has nothing of this that cannot be read here again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from streamer.errors import RefusedError
+from streamer.segments.definitions import content_digest
+from streamer.wire import EVENTS, LogRecord, decode_control, unpack
+
+from .step import STORY, Rules
+
+
+class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control"):
+    """What can never change under a running log: a worker with another one does not start.
+
+    ``story`` is the version of the step, see ``flow.step.STORY``; ``rules`` are those of ``flow.step.Rules``, all of them.
+    """
+
+    topic: str
+    rules: Rules
+    story: int = STORY
+
+    def differences(self, other: Manifest) -> list[str]:
+        """What ``other`` has otherwise, in words."""
+        mine, theirs = ({"topic": one.topic, "story": one.story, **asdict(one.rules)} for one in (self, other))
+        return [f"{name} was {mine[name]}, is {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+
+
+def manifest_of(prefix: str, rules: Rules) -> Manifest:
+    """The manifest of a log under these rules, whose topics begin with ``prefix``."""
+    return Manifest(f"{prefix}.{EVENTS}", rules)
+
+
+encode_manifest = msgspec.json.Encoder().encode
+_manifests = msgspec.json.Decoder(Manifest)
+
+
+class Publication(NamedTuple):
+    """Definitions under their number. ``offset`` is where in the topic they stand."""
+
+    version: int
+    digest: str
+    offset: int
+
+
+class Published:
+    """The topic of definitions as far as it was read."""
+
+    def __init__(self) -> None:
+        self.manifest: Manifest | None = None
+        self.end = 0  # the offset of the next record to take
+        self.unreadable = 0
+        self._publications: list[Publication] = []
+
+    def take(self, record: LogRecord) -> None:
+        """The next record of the topic. One that nobody can read is counted and has no number."""
+        if record.offset < self.end:
+            return
+        self.end = record.offset + 1
+        try:
+            found = _manifests.decode(record.value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._take_definitions(record)
+        else:
+            self.manifest = self.manifest or found  # of two who began the log at the same time the first counts
+
+    def _take_definitions(self, record: LogRecord) -> None:
+        try:
+            control = decode_control(record.value)
+            if control.control != "definitions" or content_digest(unpack(control)) != control.digest:
+                raise RefusedError("bad_control", detail="no definitions")
+        except RefusedError:
+            self.unreadable += 1
+            return
+        newest = self.newest
+        if newest is None or newest.digest != control.digest:  # else it was sent again, or two published the same at one moment
+            number = max(control.version, newest.version + 1 if newest is not None else 1)
+            self._publications.append(Publication(number, control.digest, record.offset))
+
+    @property
+    def newest(self) -> Publication | None:
+        """What is to hold; None when nothing was published yet."""
+        return self._publications[-1] if self._publications else None
+
+    def at(self, version: int) -> Publication | None:
+        """The publication of this number."""
+        return next((one for one in self._publications if one.version == version), None)
+
+    def upto(self, offset: int) -> Publication:
+        """What held once the record at ``offset`` was written. There must have been something."""
+        return next(one for one in reversed(self._publications) if one.offset <= offset)
+
+
+def definitions_in(record: LogRecord) -> bytes:
+    """The content of a record that ``Published`` has given a number."""
+    return unpack(decode_control(record.value))
+
+
+class Versions(Protocol):
+    """Where the content of definitions is found by their number."""
+
+    async def content(self, version: int) -> bytes | None:
+        """The canonical JSON; None where no definitions have this number."""
+        ...
+
+
+class GivenVersions:
+    """Versions in memory: of a replay, which has one, and for tests."""
+
+    def __init__(self, contents: Mapping[int, bytes]) -> None:
+        self.contents = dict(contents)
+
+    async def content(self, version: int) -> bytes | None:
+        """See ``Versions``."""
+        return self.contents.get(version)

@@ -1,0 +1,93 @@
+"""The topic of definitions numbers them, and everybody who reads it comes to the same numbers."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from streamer.flow.published import Published, definitions_in, encode_manifest, manifest_of
+from streamer.flow.step import STORY, Rules
+from streamer.segments.definitions import parse_definitions
+from streamer.wire import Control, LogRecord, definitions_control, encode_control
+
+A = parse_definitions({"segments": {"a": {"for": "x", "when": 'did("A")'}}})
+B = parse_definitions({"segments": {"b": {"for": "x", "when": 'did("B")'}}})
+
+
+def control(definitions: object, stated: int = 1) -> bytes:
+    found = A if definitions == "A" else B
+    return definitions_control(found.content(), found.digest, stated)
+
+
+def read(*values: bytes) -> Published:
+    """A topic of these records."""
+    published = Published()
+    for offset, value in enumerate(values):
+        published.take(LogRecord(offset, 0, value))
+    return published
+
+
+def numbers(published: Published) -> list[tuple[int, str]]:
+    names = {A.digest: "A", B.digest: "B"}
+    return [(one.version, names[one.digest]) for at in range(1, 9) if (one := published.at(at)) is not None]
+
+
+def test_definitions_that_come_back_have_a_number_of_their_own() -> None:
+    """1, 2, 1 would send readers back, and the learner would stay with 2."""
+    assert numbers(read(control("A"), control("B"), control("A"))) == [(1, "A"), (2, "B"), (3, "A")]
+
+
+def test_the_same_twice_is_one() -> None:
+    """A publisher that got no answer sends again."""
+    assert numbers(read(control("A"), control("A"), control("B"), control("B"))) == [(1, "A"), (2, "B")]
+
+
+def test_two_who_publish_at_the_same_moment_get_two_numbers() -> None:
+    """Both had read the topic when it was at 1, and both said 2."""
+    published = read(control("A", 1), control("B", 2), control("A", 2))
+    assert numbers(published) == [(1, "A"), (2, "B"), (3, "A")]
+    assert [published.upto(offset).version for offset in range(3)] == [1, 2, 3]
+
+
+def test_a_number_that_was_stated_higher_counts() -> None:
+    """The topic has lost records, and the shards are at 7 already."""
+    assert numbers(read(control("A", 8), control("B", 2))) == [(8, "A")]
+    assert read(control("A", 8), control("B", 2)).newest == (9, B.digest, 1)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{", b'"x"', encode_control(Control("tick")), definitions_control(A.content(), B.digest, 1), b"\xff\xfe"]
+)
+def test_what_nobody_can_read_has_no_number(value: bytes) -> None:
+    """It is counted, and those behind it are numbered as if it were not there."""
+    published = read(value, control("A"))
+    assert (numbers(published), published.unreadable, published.end) == ([(1, "A")], 1, 2)
+
+
+def test_the_content_is_in_its_record() -> None:
+    """The learner asks for it by number."""
+    assert definitions_in(LogRecord(3, 0, control("B"))) == B.content()
+
+
+def test_a_record_that_is_read_twice_counts_once() -> None:
+    """Two looks may overlap."""
+    published = read(control("A"), control("B"))
+    published.take(LogRecord(0, 0, control("A")))
+    assert numbers(published) == [(1, "A"), (2, "B")]
+
+
+def test_the_first_manifest_counts() -> None:
+    """Two workers with other settings began at the same moment: one of them must not start."""
+    first, second = manifest_of("shop", Rules(lateness_ms=1)), manifest_of("shop", Rules(lateness_ms=2))
+    published = read(encode_manifest(first), encode_manifest(second), control("A"))
+    assert published.manifest == first
+    assert first.differences(second) == ["lateness_ms was 1, is 2"]
+    assert numbers(published) == [(1, "A")]
+
+
+def test_the_manifest_says_which_story_is_told() -> None:
+    """An upgrade that changes the meaning of the step must not go on in an old log."""
+    found = manifest_of("shop", Rules())
+    assert (found.topic, found.story, found.rules.log_generation) == ("shop.events", STORY, 1)
+    older = msgspec.structs.replace(found, story=STORY + 1)
+    assert found.differences(older) == [f"story was {STORY}, is {STORY + 1}"]
