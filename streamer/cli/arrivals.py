@@ -23,15 +23,20 @@ from streamer.events.adapters.columns import Mapping, Refusal, load_mapping
 from streamer.events.adapters.mapping import SHIPPED
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
+from streamer.events.moments import moment_ms
 from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.flow.replay import Arrival
-from streamer.segments.durations import parse_duration
+from streamer.flow.wild_clocks import without_wild_clocks
+from streamer.segments.durations import format_duration, parse_duration
 from streamer.transports.files import Meter, read
 from streamer.values import parse_time_ms
 
 OWN: Final = "streamer"
 SORTED_AT_ONCE: Final = 200_000  # records, at 300 bytes each 60 MB
+DAY_MS: Final = 86_400_000
 MAX_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+AHEAD: Final = "366d"
+AHEAD_MS: Final = 366 * 86_400_000  # longer than any shop is closed; the years that a reset clock is off are more
 NAMES_MAX: Final = 1_000  # different names of events that are noted
 PASSED_OVER: Final = "skipped"  # on purpose: the mapping says so
 
@@ -63,6 +68,12 @@ FormatName = Annotated[
     str, typer.Option("--format", metavar="NAME", help=f"what each line of NDJSON without a mapping is: {', '.join(ADAPTERS)}")
 ]
 Lateness = Annotated[str, typer.Option(metavar="LENGTH", help="how old an event may be when it arrives; older ones are refused")]
+Ahead = Annotated[
+    str,
+    typer.Option(
+        metavar="LENGTH", help="how far a line may lie ahead of the lines around it; one further ahead has a wild clock, and is refused"
+    ),
+]
 Sorted = Annotated[bool, typer.Option("--sort", help="the files are not in the order of time: sort all events first")]
 Until = Annotated[
     str | None,
@@ -116,6 +127,7 @@ class Source:
     mapping_name: str | None = None
     format_name: str = OWN
     sort: bool = False
+    ahead_ms: int = AHEAD_MS
     names: set[str] = field(default_factory=set[str], compare=False)  # of the events read so far, for hints; at most NAMES_MAX
 
     def __post_init__(self) -> None:
@@ -146,8 +158,30 @@ class Source:
             if meter is not None:
                 meter.next_file()
 
+    def log(self, reject: Callable[[Rejected], None]) -> Iterator[Arrival]:
+        """The events of all files in the order in which they count."""
+        arrivals = self.arrivals(reject)
+        return self.steady(in_order(arrivals) if self.is_sorted_first else arrivals, reject)
+
+    def steady(self, arrivals: Iterator[Arrival], reject: Callable[[Rejected], None]) -> Iterator[Arrival]:
+        """The same without lines whose clock is wild, which go to ``reject``."""
+
+        def refuse(arrival: Arrival, by_ms: int) -> None:
+            length = format_duration(max(by_ms // DAY_MS, 1) * DAY_MS)
+            detail = f"{length} ahead of the lines around it, at most {format_duration(self.ahead_ms)}"
+            reject(Rejected(arrival.file, arrival.line, "ahead", "$.timestamp", detail, arrival.value))
+
+        return without_wild_clocks(arrivals, self.ahead_ms, refuse)
+
     def _of_mapping(self, file: str, mapping: Mapping, reject: Callable[[Rejected], None], meter: Meter | None) -> Iterator[Arrival]:
-        rows = read(file, file_format=mapping.format, columns=mapping.columns, meter=meter)
+        rows = read(
+            file,
+            file_format=mapping.format,
+            columns=mapping.columns,
+            needed=mapping.needed,
+            delimiter=mapping.delimiter,
+            meter=meter,
+        )
         for line, item in mapping.placed(rows):
             if isinstance(item, Refusal):
                 reject(Rejected(file, line, item.reason, item.path, item.detail, _row_bytes(item.row)))
@@ -182,9 +216,10 @@ def _row_bytes(row: dict[str, Any] | bytes) -> bytes:
 def _moment_ms(event: Event, raw: bytes) -> int:
     """When it arrived, as far as its line says so."""
     if b'"receivedAt"' in raw:
-        received_ms = parse_time_ms(_received_at(raw).received_at)
-        if received_ms is not None and received_ms >= 0:
-            return received_ms
+        try:
+            return moment_ms(_received_at(raw).received_at)
+        except RefusedError:  # the event's own time will do
+            pass
     return event.timestamp_ms
 
 

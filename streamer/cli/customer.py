@@ -29,7 +29,9 @@ from streamer.wire import shard_of
 
 from . import EXIT_CODES
 from .arrivals import (
+    AHEAD,
     OWN,
+    Ahead,
     FirstRefused,
     FormatName,
     Lateness,
@@ -39,7 +41,6 @@ from .arrivals import (
     Source,
     Until,
     end_ms,
-    in_order,
     length_ms,
 )
 from .names import misheard
@@ -66,6 +67,7 @@ def explain_customer(
     sort: Sorted = False,
     until: Until = None,
     lateness: Lateness = "24h",
+    ahead: Ahead = AHEAD,
     whole: Annotated[bool, typer.Option("--all", help="all segments, also the many that nothing but an event would change")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them")] = False,
 ) -> None:
@@ -82,7 +84,7 @@ def explain_customer(
       streamer explain c-17 --segment cart_left --events events.ndjson --segments my_segments.yaml
     """
     if events:
-        source = Source(events, mapping, format_name, sort)
+        source = Source(events, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
         rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
         definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
         found, now = asyncio.run(_from_files(customer, source, definitions, rules, until))
@@ -135,8 +137,7 @@ async def _from_files(
 ) -> tuple[list[Explanation], int]:
     run = await Replay.begin(definitions, MemoryStore(), rules, batch=1_000)
     refused = FirstRefused()
-    arrivals = source.arrivals(refused)
-    async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
+    async for _ in run.feed(source.log(refused), batch=1_000):
         pass
     if until is not None:
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):

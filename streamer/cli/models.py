@@ -22,7 +22,7 @@ from streamer.values import time_text
 from streamer.wire import EXAMPLES, Control, encode_control, model_control
 
 from . import EXIT_CODES, EXIT_NO
-from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source, in_order
+from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source
 from .say import say, say_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
@@ -108,8 +108,7 @@ def evaluate(
 async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
     run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1, placeholder_ids=source.placeholder_ids), batch=1_000)
     refused = FirstRefused()
-    arrivals = source.arrivals(refused)
-    async for _ in run.feed(in_order(arrivals) if source.is_sorted_first else arrivals, batch=1_000):
+    async for _ in run.feed(source.log(refused), batch=1_000):
         pass
     for hint in refused.hints():
         say(f"hint: {hint}", err=True)

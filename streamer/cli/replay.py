@@ -30,7 +30,10 @@ from streamer.wire import CHANGES, DEAD_LETTERS
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import (
+    AHEAD,
     OWN,
+    PASSED_OVER,
+    Ahead,
     Files,
     FormatName,
     Lateness,
@@ -77,6 +80,7 @@ def replay(
         bool, typer.Option("--members", help="print at the end who is in which segments since when, a customer a line")
     ] = False,
     lateness: Lateness = "24h",
+    ahead: Ahead = AHEAD,
     batch: Annotated[int, typer.Option(metavar="N", min=1, help="events per slice of work; changes nothing in the output")] = 1_000,
     as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object, on standard output where that is free")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no summary, no hints")] = False,
@@ -84,15 +88,15 @@ def replay(
     """Let files of events go through segment definitions, without Kafka and Redis, and say what came of it.
 
     It is the step that workers run, so it gives the same changes. The same input gives the same bytes, whatever --batch is. Time is taken
-    from each line's receivedAt, else from its timestamp. Each line is accepted, a duplicate, or refused for a reason that the summary
-    counts. Exit code 1: there were lines, and none was accepted.
+    from each line's receivedAt, else from its timestamp. Each line is accepted, a duplicate, skipped because its mapping says so, or
+    refused for a reason; the summary counts them all. Exit code 1: there were lines, and none was accepted.
 
     \b
       streamer replay events.ndjson.gz --until 30d --changes changes.ndjson
       streamer replay orders.csv --mapping my_columns.yaml --members --rejects refused.ndjson
       cat messages.ndjson | streamer replay - --format segment --changes - --quiet
     """
-    source = Source(files, mapping, format_name, sort)
+    source = Source(files, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
     definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
     for out in (changes, rejects):
         if out not in (None, STDIN) and any(file != STDIN and Path(file).resolve() == Path(out).resolve() for file in files):
@@ -149,6 +153,10 @@ class Tally:
     def __init__(self, write_change: Callable[[bytes], None] | None, write_reject: Callable[[bytes], None] | None) -> None:
         self.changes = 0
         self.fed = 0
+        self.leap = ""  # the line that moved time furthest, and by how much
+        self.leap_ms = 0
+        self.skipped: Counter[str] = Counter()  # by the place in the row for which it was passed over
+        self.wild: Rejected | None = None  # the first line that lay too far ahead
         self.reasons: Counter[str] = Counter()  # of lines that never became events; those of the step are among its own counts
         self._write_change = write_change
         self._write_reject = write_reject
@@ -171,6 +179,10 @@ class Tally:
     def refuse(self, found: Rejected) -> None:
         """A line that became no event."""
         self.reasons[found.reason] += 1
+        if found.reason == PASSED_OVER:
+            self.skipped[found.path.removeprefix("$.")] += 1
+        elif found.reason == "ahead":
+            self.wild = self.wild or found
         self._write(found)
 
     def _write(self, found: Rejected) -> None:
@@ -228,12 +240,16 @@ def _with_progress(stack: ExitStack, task: _Task, tally: Tally) -> Iterator[Arri
         arrivals = in_order(arrivals)
         if progress is not None:
             arrivals = _shown(progress, "replaying", arrivals, None)
-    return _counted(tally, arrivals)
+    return _counted(tally, task.source.steady(arrivals, tally.refuse))
 
 
 def _counted(tally: Tally, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+    newest_ms = 0
     for arrival in arrivals:
         tally.fed += 1
+        if tally.fed > 1 and arrival.arrival_ms - newest_ms > tally.leap_ms:
+            tally.leap, tally.leap_ms = f"{arrival.file}:{arrival.line}", arrival.arrival_ms - newest_ms
+        newest_ms = max(newest_ms, arrival.arrival_ms)
         yield arrival
 
 
@@ -286,6 +302,7 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
         summary = {
             "received": tally.received,
             "outcomes": dict(sorted(counts.items())),
+            "skipped": dict(sorted(tally.skipped.items())),
             "changes": tally.changes,
             "log_time": time_text(run.body.log_time_ms),
             "story": run.head.hex(),
@@ -295,6 +312,7 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
         return
     outcomes = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items())) or "nothing to do"
     lines = [f"{tally.received:,} received: {outcomes}"]
+    lines += [f"{number:,} skipped: no {column}" for column, number in sorted(tally.skipped.items())]
     if tally.fed:
         story = f", story {run.head.hex()}" if run.head else ""  # there is none before something is said
         lines.append(f"{numbered(tally.changes, 'change')} up to {time_text(run.body.log_time_ms)}{story}")
@@ -309,10 +327,20 @@ def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str
     if late and not task.source.is_sorted_first:
         yield (
             f"{late:,} events came more than {format_duration(task.rules.lateness_ms)} after a newer one; "
-            "if the files are not in the order of time, use --sort"
+            f"if the files are not in the order of time, use --sort{_leap(task, tally)}"
         )
+    if tally.wild is not None:
+        found, number = tally.wild, tally.reasons[tally.wild.reason]
+        yield f"{numbered(number, 'line')} refused for a wild clock, the first is {found.file}:{found.line}: {found.detail} (--ahead)"
     if tally.received and not run.body.counts.get(ACCEPTED):
         yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
     yield from misheard(task.definitions, task.source.names)
     if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"
+
+
+def _leap(task: _Task, tally: Tally) -> str:
+    """The line that moved time furthest, where that is further than an event may be late: what follows it may be late for its sake."""
+    if tally.leap_ms <= task.rules.lateness_ms:
+        return ""
+    return f"; time was moved furthest by {tally.leap}, by {format_duration(tally.leap_ms // 1_000 * 1_000)}: is its clock right?"

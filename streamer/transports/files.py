@@ -4,13 +4,13 @@ Memory is bounded whatever the file: lines, rows and batches come one by one, an
 an editor numbers them, rows of Parquet from 1. Nothing here knows what an event is: NDJSON comes as bytes, a table as rows, and a line
 that does not split into the columns of its table as bytes too, for whoever refuses it.
 
-A file that cannot be opened is a ``SettingsError``. A file that breaks off in the middle (a truncated gzip) is a ``HaltError``: what was
-read is not the whole story.
+A file that cannot be opened, or is of another kind than it seems (UTF-16, a JSON array, a table without a column that is needed), is a
+``SettingsError`` before its first line counts. A file that breaks off in the middle (a truncated gzip) is a ``HaltError``: what was read is
+not the whole story.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
 import importlib
 import sys
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, cast
 
 from streamer.errors import HaltError, SettingsError
+
+from .csv_rows import check_columns, csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -35,25 +37,32 @@ LINE_MAX: Final = (
 BATCH_ROWS: Final = 1_000
 METERED_LINES: Final = 1_000
 BOM: Final = b"\xef\xbb\xbf"
+UTF_16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
 SUFFIXES: Final[dict[str, Format]] = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 
 
 def read(
-    path: Path | str, *, file_format: Format | None = None, columns: Sequence[str] = (), meter: Meter | None = None
+    path: Path | str,
+    *,
+    file_format: Format | None = None,
+    columns: Sequence[str] = (),
+    needed: Sequence[str] = (),
+    delimiter: str = ",",
+    meter: Meter | None = None,
 ) -> Iterator[Numbered]:
     """(number, line or row) of everything in the file, in its order.
 
     The format is that of the suffix unless given; ``-`` is standard input, NDJSON unless given. ``columns`` are the names for CSV files
-    that may come without a header: their first line is a header only if each of its cells is one of these names. ``meter`` is told
-    now and then how far the reading has come.
+    that may come without a header: their first line is a header only if each of its cells is one of these names. A table must have the
+    columns ``needed``. ``delimiter`` separates the cells of CSV. ``meter`` is told now and then how far the reading has come.
     """
     match file_format or _format_of(path):
         case "ndjson":
             return _ndjson(path, meter)
         case "csv":
-            return _csv(path, columns, meter)
+            return _csv(path, columns, needed, delimiter, meter)
         case "parquet":
-            return _parquet(path, meter)
+            return _parquet(path, needed, meter)
 
 
 def _format_of(path: Path | str) -> Format:
@@ -91,32 +100,42 @@ class Meter:
 
 
 class _Lines:
-    """The lines of a stream, cut at ``LINE_MAX``; remembers the number and the bytes of the last one."""
+    """The lines of a stream with their numbers, cut at ``LINE_MAX``; remembers the number of the last one."""
 
-    def __init__(self, stream: IO[bytes], meter: Meter | None) -> None:
+    def __init__(self, path: Path | str, stream: IO[bytes], meter: Meter | None) -> None:
         self.number = 0
-        self.last = b""
+        self._path = path
         self._stream = stream
         self._meter = meter
         self._on_disk: Any = getattr(stream, "fileobj", stream)  # of a gzip the file that is unpacked
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
         while line := self._stream.readline(LINE_MAX):
-            # Editors on Windows begin a file with a mark of the order of bytes: no part of the text.
-            self.last = line if self.number else line.removeprefix(BOM)
+            if not self.number:
+                _check_text(self._path, line)
+            # Editors on Windows begin a file with a mark of the order of bytes: no part of the text, also where files were put together.
+            kept = line.removeprefix(BOM)
             self.number += 1
             if self._meter is not None and self.number % METERED_LINES == 0:
                 self._meter.at(self._on_disk.tell())
             while len(line) == LINE_MAX and not line.endswith(b"\n"):
                 line = self._stream.readline(LINE_MAX)
-            yield self.last
+            yield self.number, kept
+
+
+def _check_text(path: Path | str, line: bytes) -> None:
+    """Refuse a file whose first line shows that no other will be read as it was meant."""
+    if line.startswith(UTF_16_BOMS) or (line[:2].count(0) == 1 and len(line) > 1):
+        raise SettingsError(f"{path}: expected UTF-8, found UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
+    if b"\r" in line.rstrip(b"\r") and not line.endswith(b"\n"):
+        raise SettingsError(f"{path}: its lines end with CR alone, as on old Macs; convert them: tr '\\r' '\\n'")
 
 
 @contextmanager
 def _lines_of(path: Path | str, meter: Meter | None) -> Generator[_Lines]:
     """The lines of the file, unpacked. Standard input stays open: it is not ours."""
     with _opened(path) as stream:
-        lines = _Lines(stream, None if path == STDIN else meter)
+        lines = _Lines(path, stream, None if path == STDIN else meter)
         try:
             yield lines
         except IsADirectoryError:
@@ -129,6 +148,8 @@ def _opened(path: Path | str) -> AbstractContextManager[IO[bytes]]:
     if path == STDIN:
         return nullcontext(sys.stdin.buffer)
     try:
+        if Path(path).suffix == ".gz" and Path(path).stat().st_size == 0:
+            raise HaltError(f"{path}: damaged: it has no bytes at all, not even those of an empty gzip; get a whole copy")
         return cast("IO[bytes]", gzip.open(path)) if Path(path).suffix == ".gz" else Path(path).open("rb")
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
@@ -137,42 +158,22 @@ def _opened(path: Path | str) -> AbstractContextManager[IO[bytes]]:
 def _ndjson(path: Path | str, meter: Meter | None) -> Iterator[Numbered]:
     """Lines without their ends. Blank lines say nothing, but count."""
     with _lines_of(path, meter) as lines:
-        for line in lines:
-            if not line.isspace():
-                yield lines.number, line.rstrip(b"\r\n")
-
-
-def _csv(path: Path | str, columns: Sequence[str], meter: Meter | None) -> Iterator[Numbered]:
-    """Rows under the names of the header. Bytes that are not UTF-8 become halves of surrogate pairs, which no event may carry."""
-    with _lines_of(path, meter) as lines:
-        reader = csv.reader(line.decode("utf-8", "surrogateescape") for line in lines)
-        header: list[str] = []
-        while True:
-            number = lines.number + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:  # a cell of more than 131,072 characters: a quote was opened and never closed
-                yield number, lines.last
+        is_begun = False
+        for number, line in lines:
+            if line.isspace() or not line:
                 continue
-            if not header and cells:
-                header = _header(path, cells, columns)
-                if header == cells:
-                    continue
-            if cells:
-                yield number, dict(zip(header, cells, strict=True)) if len(cells) == len(header) else lines.last
+            if not is_begun and line.lstrip().startswith(b"["):
+                raise SettingsError(f"{path}: expected an event a line, found a JSON array; take it apart: jq -c '.[]'")
+            is_begun = True
+            yield number, line.rstrip(b"\r\n")
 
 
-def _header(path: Path | str, cells: list[str], columns: Sequence[str]) -> list[str]:
-    """The names of the columns, by the first line: itself, or ``columns`` if it is a row already."""
-    header = cells if not columns or set(cells) <= set(columns) else list(columns)
-    if len(set(header)) < len(header):
-        raise SettingsError(f"{path}: a column stands twice in the header")
-    return header
+def _csv(path: Path | str, columns: Sequence[str], needed: Sequence[str], delimiter: str, meter: Meter | None) -> Iterator[Numbered]:
+    with _lines_of(path, meter) as lines:
+        yield from csv_rows(path, iter(lines), columns=columns, needed=needed, delimiter=delimiter)
 
 
-def _parquet(path: Path | str, meter: Meter | None) -> Iterator[Numbered]:
+def _parquet(path: Path | str, needed: Sequence[str], meter: Meter | None) -> Iterator[Numbered]:
     """Rows in batches. Moments finer than microseconds are cut: Python knows none."""
     try:
         pyarrow: Any = importlib.import_module("pyarrow")
@@ -187,6 +188,7 @@ def _parquet(path: Path | str, meter: Meter | None) -> Iterator[Numbered]:
         raise SettingsError(f"{path}: {error}") from None
     number = 0
     with file:
+        check_columns(path, file.schema_arrow.names, needed)
         size, rows = Path(path).stat().st_size, max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             if meter is not None:
@@ -203,4 +205,17 @@ def _rows_of(pyarrow: Any, batch: Any) -> list[Row]:
         else field
         for field in batch.schema
     ]
-    return cast("list[Row]", batch.cast(pyarrow.schema(fields), safe=False).to_pylist())
+    batch = batch.cast(pyarrow.schema(fields), safe=False)
+    try:
+        return cast("list[Row]", batch.to_pylist())
+    except (ValueError, OverflowError):  # a moment that Python knows no date for
+        columns = {name: [_cell(item) for item in column] for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+        return [{name: cells[index] for name, cells in columns.items()} for index in range(batch.num_rows)]
+
+
+def _cell(item: Any) -> Any:
+    """What Python makes of a value; of a moment beyond the years 1 to 9999 its number and unit as text, which is no moment to anybody."""
+    try:
+        return item.as_py()
+    except (ValueError, OverflowError):
+        return f"{getattr(item, 'value', '')} {item.type}"

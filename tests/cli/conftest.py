@@ -40,7 +40,7 @@ class Outcome:
 
     def lines(self) -> list[Any]:
         """Standard output as JSON, a value a line."""
-        return [json.loads(line) for line in self.out.splitlines()]
+        return [json.loads(line) for line in self.out.split("\n") if line]  # U+2028 is a letter of a line
 
 
 class Run(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import DATA, Outcome, Run
 
 CASES = DATA / "cases"
@@ -90,3 +92,98 @@ def test_every_format_of_a_moment_is_tried(run: Run) -> None:
     counts, refused, _ = replayed(run, "32-epoch-mix.csv", "--mapping", CASES / "32-map.yaml")
     assert counts == {"accepted": 3, "bad_timestamp": 1}
     assert refused == [(4, "bad_timestamp", "$.when")]
+
+
+@pytest.mark.parametrize("sort", [(), ("--sort",)])
+def test_one_wild_clock_does_not_rule_the_lines_after_it(run: Run, sort: tuple[str, ...]) -> None:
+    """A line ten years ahead had made the order after it late, and its customer a member at the wrong time."""
+    options = ("--segments", CASES / "04-wild-clock.yaml", *sort)
+    counts, refused, told = replayed(run, "04-wild-clock.ndjson", *options)
+    assert counts == {"accepted": 3, "ahead": 1}
+    assert refused == [(2, "ahead", "$.timestamp")]
+    assert json.loads(told.err.splitlines()[0])["log_time"] == "2026-03-01T10:00:03.000Z"
+    assert "1 line refused for a wild clock, the first is" in told.err
+    assert "04-wild-clock.ndjson:2: 365" in told.err
+    assert members(run, "04-wild-clock.ndjson", *options) == {"c-1": [], "c-3": ["cart"]}
+
+
+def test_where_a_wild_clock_is_allowed_the_line_that_moved_time_is_named(run: Run) -> None:
+    """Whoever allows it must still see why the lines after it are late."""
+    counts, _, told = replayed(run, "04-wild-clock.ndjson", "--ahead", "20000d")
+    assert counts == {"accepted": 2, "late": 2}
+    assert "time was moved furthest by" in told.err
+    assert "04-wild-clock.ndjson:2, by 3653d" in told.err
+
+
+@pytest.mark.parametrize(
+    ("name", "mapping", "says"),
+    [
+        ("26-semicolon.csv", "25-map.yaml", 'the columns are separated by ";", not by ","; say delimiter: ";" in the mapping'),
+        (
+            "35-typo-column.csv",
+            "35-map.yaml",
+            "the mapping reads the column 'totl', the header has 'user', 'when', 'what', 'total'; did",
+        ),
+        ("34-array.json", None, "expected an event a line, found a JSON array; take it apart: jq -c '.[]'"),
+    ],
+)
+def test_a_file_that_is_not_what_it_seems_is_told_before_its_first_line_counts(run: Run, name: str, mapping: str | None, says: str) -> None:
+    """Each of them had lost rows, or a property for ever, with exit code 0."""
+    told = run("replay", CASES / name, *(("--mapping", CASES / mapping) if mapping else ()))
+    assert (told.code, told.out) == (3, "")
+    assert f"{CASES / name}: {says}" in told.err
+
+
+def test_a_mapping_may_name_what_separates_the_columns(run: Run, tmp_path: Path) -> None:
+    """It is what the message about semicolons asks for."""
+    mapping = tmp_path / "map.yaml"
+    text = (CASES / "25-map.yaml").read_text(encoding="utf-8").replace("{column: total, type: number}", "total")
+    mapping.write_text(text + 'delimiter: ";"\n', encoding="utf-8")
+    assert replayed(run, "26-semicolon.csv", "--mapping", mapping)[0] == {"accepted": 1}
+
+
+def test_an_open_quote_costs_its_own_line_alone(run: Run) -> None:
+    """The second order lay within the first one's note, with exit code 0."""
+    counts, refused, _ = replayed(run, "28-open-quote.csv", "--mapping", CASES / "25-map.yaml")
+    assert (counts, refused) == ({"accepted": 1, "not_a_row": 1}, [(2, "not_a_row", "$")])
+    counts, refused, _ = replayed(run, "28b-inch.csv", "--mapping", CASES / "25-map.yaml")
+    assert (counts, refused) == ({"accepted": 2, "not_a_row": 1}, [(3, "not_a_row", "$")])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("34-bom-mid.ndjson", {"accepted": 2}),
+        ("34-nul.ndjson", {"accepted": 2, "not_json": 1}),
+        ("34-u2028.ndjson", {"accepted": 1, "not_json": 1}),  # a raw control character, which JSON forbids; U+2028 beside it is a letter
+        ("36-date.csv", {"accepted": 1}),
+        ("36-date.parquet", {"accepted": 1}),
+        ("36-bin-user.parquet", {"accepted": 2, "bad_utf8": 1}),
+        ("36-far.parquet", {"accepted": 1, "bad_timestamp": 1, "late": 1}),  # of two lines neither is most
+        ("36-float-user.parquet", {"accepted": 1, "missing_id": 1, "wrong_type": 1}),
+        ("36-time-list.parquet", {"accepted": 3}),
+        ("36-nat.parquet", {"accepted": 2, "bad_timestamp": 1}),
+        ("36-uint64-user.parquet", {"accepted": 3}),
+        ("36-dec38.parquet", {"accepted": 3}),
+    ],
+)
+def test_odd_bytes_and_types_cost_their_own_line_alone(run: Run, name: str, expected: dict[str, int]) -> None:
+    """Whatever a warehouse or an editor leaves in a file."""
+    mapping = {"36-date.csv": "36-date-map.yaml", "36-date.parquet": "36-date-pq-map.yaml"}.get(name, "36-map.yaml")
+    counts, _, _ = replayed(run, name, *(() if name.endswith("ndjson") else ("--mapping", CASES / mapping)))
+    assert counts == expected
+
+
+def test_a_replay_says_why_rows_were_skipped(run: Run) -> None:
+    """Nine in ten of the rows of an export may be passed over; somebody will ask why."""
+    told = run("replay", DATA / "online_retail" / "first_3000.csv.gz", "--mapping", "online_retail")
+    assert "1,204 received: 123 accepted, 1,081 skipped\n1,081 skipped: no CustomerID\n" in told.err
+    summary = json.loads(run("replay", DATA / "online_retail" / "first_3000.csv.gz", "--mapping", "online_retail", "--json").out)
+    assert summary["skipped"] == {"CustomerID": 1_081}
+
+
+def test_sessions_may_be_numbered_from_0(run: Run) -> None:
+    """A mapping knows its file: there 0 is somebody."""
+    told = run("replay", DATA / "otto_sample" / "train_20_sessions.jsonl", "--mapping", "otto", "--members", "--json")
+    assert json.loads(told.err.splitlines()[0])["outcomes"] == {"accepted": 862}
+    assert "0" in {item["customer"] for item in told.lines()}

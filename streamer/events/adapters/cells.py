@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from streamer.errors import RefusedError
 from streamer.events.admission import EXACT_MAX, INTEGER_MAX, INTEGER_MIN, TIMESTAMP_MS_MAX
-from streamer.events.moments import LOOKS_LIKE_SECONDS, looks_like_seconds
+from streamer.events.moments import LOOKS_LIKE_SECONDS, looks_like_seconds, within_years
 from streamer.events.sound import is_whole_text, json_type
 from streamer.values import datetime_to_ms
 
@@ -48,7 +48,7 @@ def text(cell: Any, column: str) -> str | None:
         return _decoded(cell, column)
     if isinstance(cell, str):
         return _whole_text(cell, column)
-    if isinstance(cell, (date, datetime)):
+    if isinstance(cell, (date, datetime, time)):
         return cell.isoformat()
     if _is_number(cell):
         _check_exact(cell, column)
@@ -101,7 +101,7 @@ def as_is(cell: Any, column: str) -> Any:
         return None
     if isinstance(cell, Decimal):
         return number(cell, column)
-    if isinstance(cell, (str, bytes, date, datetime)):
+    if isinstance(cell, (str, bytes, date, datetime, time)):
         return text(cell, column)
     if isinstance(cell, list):
         return [as_is(item, column) for item in cast("list[Any]", cell)]
@@ -123,15 +123,11 @@ def moment(formats: Sequence[str], zone: ZoneInfo) -> Callable[[Any, str], int]:
     def read(cell: Any, column: str) -> int:
         if isinstance(cell, bytes):
             cell = _decoded(cell, column)
-        if isinstance(cell, datetime):
-            return _datetime_ms(cell, zone)
-        if isinstance(cell, date):
-            return _datetime_ms(datetime(cell.year, cell.month, cell.day), zone)  # noqa: DTZ001 - the zone comes next
         if is_empty(cell):
             raise RefusedError("bad_timestamp", path=f"$.{column}", detail="absent")
-        found = texts(cell) if isinstance(cell, str) else _number_ms(cell, formats)
+        found = texts(cell) if isinstance(cell, str) else _typed_ms(cell, formats, zone)
         if found is not None:
-            return found
+            return within_years(found, path=f"$.{column}")
         if "ms" in formats and _number_ms(cell, ("s",)) is not None:
             raise RefusedError("epoch_seconds", path=f"$.{column}", detail=f"{LOOKS_LIKE_SECONDS}: say 's' among the formats")
         raise RefusedError("bad_timestamp", path=f"$.{column}", detail=f"expected {expected}")
@@ -170,6 +166,15 @@ def _number_ms(cell: Any, formats: Sequence[str]) -> int | None:
         if 0 <= ms <= TIMESTAMP_MS_MAX and not (name == "ms" and looks_like_seconds(ms)):
             return ms
     return None
+
+
+def _typed_ms(cell: Any, formats: Sequence[str], zone: ZoneInfo) -> int | None:
+    """The moment of a cell that knows what it is; of a date its midnight."""
+    if isinstance(cell, datetime):
+        return _datetime_ms(cell, zone)
+    if isinstance(cell, date):
+        return _datetime_ms(datetime(cell.year, cell.month, cell.day), zone)  # noqa: DTZ001 - the zone comes next
+    return _number_ms(cell, formats)
 
 
 def _datetime_ms(value: datetime, zone: ZoneInfo) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from streamer.errors import RefusedError
 from streamer.events.adapters import cells
 from streamer.events.adapters.digest import content_id
-from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, read_mapping
+from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, columns_used, read_mapping
 from streamer.events.codec import encode, from_fields, read_object
 from streamer.events.placeholders import PLACEHOLDER_IDS, normal_form
 from streamer.events.sound import held, is_whole_text, json_type
@@ -64,13 +64,16 @@ def load_mapping(path_or_name: str | Path) -> Mapping:
 
 
 class Mapping:
-    """Turns rows into events. ``format``, ``columns`` and ``sort`` are for whoever reads the file, ``placeholder_ids`` for whoever
-    admits the events."""
+    """Turns rows into events. ``format``, ``columns``, ``needed``, ``delimiter`` and ``sort`` are for whoever reads the file,
+    ``placeholder_ids`` for whoever admits the events."""
 
     def __init__(self, file: MappingFile) -> None:
         self.format: Format = file.format
         self.columns = tuple(file.columns)
         self.sort = file.sort
+        self.delimiter = file.delimiter
+        # Where the mapping lists the columns, all that it reads are among them, and a copy of the file may have fewer.
+        self.needed = () if file.columns else tuple(dict.fromkeys(column for _, column in columns_used(file)))
         self.placeholder_ids = PLACEHOLDER_IDS if file.placeholder_ids is None else normal_form(file.placeholder_ids)
         self._file = file
         formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format

@@ -1,6 +1,7 @@
 """A mapping as written: a small YAML file that says which column of a file of rows means what.
 
     format: csv                         # csv, ndjson or parquet; how lines become rows is the reader's business
+    delimiter: ";"                      # optional: what separates the cells of CSV, a comma if left out
     columns: [event_time, user_id]      # optional: the names, for files that may come without a header
     customer: user_id                   # becomes userId
     timestamp: {column: event_time, format: ["%Y-%m-%d %H:%M:%S UTC", iso], zone: UTC}
@@ -86,6 +87,7 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     format: Format
     columns: list[Named] = []
+    delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r'[^"\r\n]')] = ","
     customer: Named
     timestamp: Moment
     event: Name
@@ -143,7 +145,7 @@ def _complaints(mapping: MappingFile) -> list[str]:
     """What is wrong although every field has its type, in the order of the file."""
     complaints = [
         f"column '{column}' is not among 'columns', at '{field}'"
-        for field, column in _columns_used(mapping)
+        for field, column in columns_used(mapping)
         if mapping.columns and column not in mapping.columns
     ]
     if find_zone(mapping.timestamp.zone) is None:
@@ -155,7 +157,7 @@ def _complaints(mapping: MappingFile) -> list[str]:
     return complaints
 
 
-def _columns_used(mapping: MappingFile) -> list[tuple[str, str]]:
+def columns_used(mapping: MappingFile) -> list[tuple[str, str]]:
     """(field, column) for every column that the mapping reads; not when rows explode, their columns being in the list."""
     if mapping.explode:
         return []

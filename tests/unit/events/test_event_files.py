@@ -112,13 +112,110 @@ def test_a_line_that_does_not_split_into_the_columns_comes_as_it_lies(written: A
     assert list(read(path)) == [(2, b"c-17\n"), (3, b"c-18,a,b\n"), (4, {"who": "c-19", "what": "c"})]
 
 
-def test_a_quote_that_is_never_closed_does_not_swallow_the_file(written: Any) -> None:
-    """It takes a piece with it, which is refused with the line where it began; the rows behind it are read."""
-    path = written("rows.csv", b'who,what\nc-17,"oops\n' + b"c-18,d\n" * 50_000)
-    found = list(read(path))
-    assert found[0][0] == 2
-    assert isinstance(found[0][1], bytes)
-    assert found[-1] == (50_002, {"who": "c-18", "what": "d"})
+@pytest.mark.parametrize("rows_behind", [0, 1, 50_000])
+def test_a_quote_that_is_never_closed_swallows_nothing(written: Any, rows_behind: int) -> None:
+    """Only its own line is refused; up to 131,072 characters behind it used to lie within its cell."""
+    path = written("rows.csv", b'who,what\nc-17,"oops\n' + b"c-18,d\n" * rows_behind)
+    first, *others = read(path)
+    assert first == (2, b'c-17,"oops\n')
+    assert others == [(3 + number, {"who": "c-18", "what": "d"}) for number in range(rows_behind)]
+
+
+def test_quotes_that_are_not_closed_do_not_pair_up(written: Any) -> None:
+    """The second closes the first; what lies between them is no cell of anybody."""
+    path = written("rows.csv", b'who,what\na,"x\nb,1\nc,"y\nd,2\ne,"f"\n')
+    assert list(read(path)) == [
+        (2, b'a,"x\n'),
+        (3, {"who": "b", "what": "1"}),
+        (4, b'c,"y\n'),
+        (5, {"who": "d", "what": "2"}),
+        (6, {"who": "e", "what": "f"}),
+    ]
+
+
+def test_an_inch_is_no_quote(written: Any) -> None:
+    """Within a cell it is a letter; where it closes the cell too early its line is refused."""
+    path = written("rows.csv", b'who,what\na,5" screen\nb,"24" screen, black"\nc,"24"" screen"\n')
+    assert list(read(path)) == [
+        (2, {"who": "a", "what": '5" screen'}),
+        (3, b'b,"24" screen, black"\n'),
+        (4, {"who": "c", "what": '24" screen'}),
+    ]
+
+
+def test_files_with_a_quote_in_every_line_are_read_in_one_go(written: Any) -> None:
+    """Reading lines again must not take a time that grows with the square of their number."""
+    path = written("rows.csv", b"who,what\n" + b'c-17,"oops\nc-18,d\n' * 20_000)
+    kinds = [type(row) for _, row in read(path)]
+    assert (len(kinds), kinds.count(bytes)) == (40_000, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (b"who;when;what\n", 'separated by ";", not by ","; say delimiter: ";" in the mapping'),
+        (b"who\twhen\twhat\n", 'separated by "\\t", not by ","; say delimiter: "\\t" in the mapping'),
+        (b"who, when, what\n", "the header has ' when', with spaces around it"),
+        (b"who,whn,what\n", "the mapping reads the column 'when', the header has 'who', 'whn', 'what'; did you mean 'whn'"),
+        (b"c-17,1000,view\n", "the mapping reads the column 'who'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_told_before_the_first_row(written: Any, header: bytes, says: str) -> None:
+    """A slip in a name is a property that is missing for ever, or a file of which every row is skipped."""
+    with pytest.raises(SettingsError) as caught:
+        list(read(written("rows.csv", header + b"c-17,1000,view\n"), needed=("who", "when", "what")))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("header", [b"who;what;price\n", b"who,what,prize\n"])
+def test_a_header_of_other_columns_is_not_taken_for_a_row(written: Any, header: bytes) -> None:
+    """Of a file that may lack its header, one with another column would be a file of rows that do not split."""
+    with pytest.raises(SettingsError, match=r"rows\.csv: (the columns are separated|the mapping lists other columns)"):
+        list(read(written("rows.csv", header + b"c-17,view,1\n"), columns=COLUMNS))
+
+
+def test_cells_may_be_separated_by_something_else(written: Any) -> None:
+    """Where a comma is the mark of decimals, spreadsheets write semicolons."""
+    path = written("rows.csv", b"who;price\nc-17;120,50\n")
+    assert list(read(path, needed=("who", "price"), delimiter=";")) == [(2, {"who": "c-17", "price": "120,50"})]
+
+
+# files that are something else
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["events.ndjson", "rows.csv"])
+def test_utf_16_is_told_as_such(written: Any, name: str, encoding: str) -> None:
+    """Otherwise each line of it is refused for itself, and for another reason."""
+    with pytest.raises(SettingsError, match=r"expected UTF-8, found UTF-16; convert it: iconv"):
+        list(read(written(name, '{"a":1}\n{"a":2}\n'.encode(encoding))))
+
+
+@pytest.mark.parametrize(("name", "content"), [("events.ndjson", b'{"a":1}\r{"a":2}\r'), ("rows.csv", b"who,what\rc-17,view\r")])
+def test_lines_of_old_macs_are_told_as_such(written: Any, name: str, content: bytes) -> None:
+    """The whole file is one line to everybody else."""
+    with pytest.raises(SettingsError, match="lines end with CR alone"):
+        list(read(written(name, content)))
+
+
+@pytest.mark.parametrize("content", [b'[{"a":1},{"a":2}]', b'\n [\n{"a":1},\n{"a":2}\n]\n', b"\xef\xbb\xbf[]"])
+def test_a_json_array_is_no_file_of_lines(written: Any, content: bytes) -> None:
+    """Of an array with an event a line only the last had counted: it alone has no comma behind it."""
+    with pytest.raises(SettingsError, match=r"found a JSON array; take it apart: jq -c '\.\[\]'"):
+        list(read(written("events.json", content)))
+
+
+def test_marks_of_files_that_were_put_together_are_no_part_of_their_lines(written: Any) -> None:
+    """``cat`` leaves the mark of the second file in the middle."""
+    assert list(read(written("events.ndjson", b"\xef\xbb\xbf{}\n\xef\xbb\xbf{}\n"))) == [(1, b"{}"), (2, b"{}")]
+
+
+@pytest.mark.parametrize("name", ["events.ndjson.gz", "rows.csv.gz"])
+def test_an_archive_without_a_byte_is_no_archive(written: Any, name: str) -> None:
+    """A download that failed leaves one; an empty file that was packed has twenty bytes."""
+    with pytest.raises(HaltError, match="damaged: it has no bytes at all"):
+        list(read(written(name, b"")))
+    assert list(read(written(name, gzip.compress(b"")))) == []
 
 
 def test_bytes_that_are_not_utf8_refuse_their_row_and_no_other(written: Any) -> None:
@@ -153,6 +250,27 @@ def test_parquet_rows_come_with_their_types(tmp_path: Path) -> None:
         (1, {"who": 17, "price": 1.5, "when": moment, "tags": ["a"]}),
         (2, {"who": 18, "price": None, "when": None, "tags": []}),
     ]
+
+
+def test_moments_that_python_has_no_date_for_end_no_replay(tmp_path: Path) -> None:
+    """The year 30000 of a garbled export is refused with its row; the rows beside it are read."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    moments = pyarrow.array([0, 884_541_600_000_000], pyarrow.timestamp("ms"))
+    parquet.write_table(pyarrow.table({"who": ["a", "b"], "when": moments}), tmp_path / "rows.parquet")
+    first, second = read(tmp_path / "rows.parquet", needed=("who", "when"))
+    assert first == (1, {"who": "a", "when": datetime(1970, 1, 1)})  # noqa: DTZ001 - the file names no zone
+    assert isinstance(second[1], dict)
+    assert second[1]["when"].startswith("884541600000000")
+
+
+def test_a_column_that_parquet_does_not_have_is_told(tmp_path: Path) -> None:
+    """As for CSV."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"who": ["a"]}), tmp_path / "rows.parquet")
+    with pytest.raises(SettingsError, match="the mapping reads the column 'what', the header has 'who'"):
+        list(read(tmp_path / "rows.parquet", needed=("who", "what")))
 
 
 def test_without_pyarrow_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
