@@ -27,10 +27,10 @@ def demo(
 
     Starts an embedded Kafka (in memory) and an embedded Redis, a worker, and a SIMULATED shop; shows events, lag, the size of segments,
     and changes as they happen, each with its reason. Needs nothing but this package's `local` extra. Without a terminal it prints lines;
-    NO_COLOR is respected.
+    NO_COLOR is respected. Where the machine does not keep up with --rate the shop sends less and says so.
 
-    Ctrl-C stops everything and leaves nothing behind; that is exit code 0 too. Exit code 1: the worker ended by itself, or a run of 15
-    seconds and more did not show what it is there to show.
+    Ctrl-C stops everything and leaves nothing behind; that is exit code 0 too. Exit code 1: the worker ended by itself or stopped reading,
+    or a run of 15 seconds and more on a machine that kept up did not show what it is there to show.
     """
     from rich.console import Console
 

@@ -56,7 +56,9 @@ def change_line(shown: Shown) -> str:
 
 def status_line(seen: Seen) -> str:
     """The figures in one line."""
+    slowed = words.slowed(seen.pace)
     return (
         f"-- {seen.seconds:.0f} s: {seen.rate:,.0f} events/s, {seen.sent:,} sent, lag {seen.numbers.lag:,}, {seen.changes:,} changes "
         f"({seen.causes['event']:,} by an event, {seen.causes['timer']:,} because only time passed)"
+        f"{slowed and ', '}{slowed}"
     )

@@ -58,7 +58,7 @@ def draw(seen: Seen, facts: Facts, *, width: int, height: int) -> RenderableType
         _segments(seen, facts, rows, width),
         _rule("When nothing happens", words.proven(seen.silences)),
         *_silence(seen),
-        _rule("Changes as they come", "a few of them, each with its reason"),
+        _rule("Changes as they come", words.slowed(seen.pace) or "a few of them, each with its reason"),
         *_changes(seen, changes),
         _foot(facts),
     ]

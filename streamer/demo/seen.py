@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from streamer.demo.pace import Pace
 from streamer.segments.change import ENTERED, Change
 from streamer.values import parse_time_ms
 
@@ -25,6 +26,7 @@ WAITING_MAX: Final = 2_000
 SHOWN_MAX: Final = 60
 PICK_MS: Final = 500  # one change at a time, and slowly enough to read it
 RATE_MS: Final = 3_000
+SLOW_MS: Final = 3_000  # from an event to its change; milliseconds are usual
 FOLLOW_MS: Final = 7_000  # a story that is over stays so long on the screen
 
 
@@ -81,8 +83,10 @@ class _Last:
 class Seen:
     """Fed by the shop, the reader and the metrics; read by the screen and the summary."""
 
-    def __init__(self, opened_ms: int) -> None:
+    def __init__(self, opened_ms: int, *, rate: float = 200.0) -> None:
         self.opened_ms = opened_ms
+        self.pace = Pace(rate, opened_ms)
+        self.is_cut_short = False  # the worker was still reading when there was no more time to wait for it
         self.sent = 0
         self.numbers = Numbers()
         self.causes: Counter[str] = Counter()
@@ -131,9 +135,11 @@ class Seen:
         if change.data.segment == CART_LEFT:
             self._follow_cart(change, now_ms)
 
-    def note_numbers(self, numbers: Numbers) -> None:
-        """The worker said this about itself."""
+    def note_numbers(self, numbers: Numbers, now_ms: int | None = None) -> None:
+        """The worker said this about itself; ``now_ms``: while the shop is open, so that it may send less."""
         self.numbers = numbers
+        if now_ms is not None:
+            self.pace.note(self.unread, now_ms)
 
     def pick(self, now_ms: int) -> Shown | None:
         """Choose the next change to show, at most one every ``PICK_MS``; the others are counted and not shown."""
@@ -153,6 +159,17 @@ class Seen:
     def changes(self) -> int:
         """How many changes came back."""
         return self.causes.total()
+
+    @property
+    def unread(self) -> int:
+        """How many events were sent and not read yet."""
+        return self.sent - self.numbers.read
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether this machine did not keep up."""
+        late_ms = quantile_ms(self.event_latencies_ms, 0.5)
+        return self.pace.is_slowed or self.is_cut_short or (late_ms is not None and late_ms > SLOW_MS)
 
     @property
     def seconds(self) -> float:

@@ -32,7 +32,8 @@ POLL_S: Final = 0.05
 DRAW_S: Final = 0.25
 NUMBERS_S: Final = 0.5
 READY_S: Final = 45.0
-DRAIN_S: Final = 15.0  # a busy machine may be that far behind
+STILL_S: Final = 15.0  # a worker that read nothing for so long hangs; one that reads is only slow
+DRAIN_S: Final = 45.0
 ASKED_DRAIN_S: Final = 1.0  # whoever pressed Ctrl-C does not want to wait
 
 
@@ -104,14 +105,14 @@ class Session:
     async def _keep_open(self, client: AIOKafkaProducer) -> Seen:
         """Until the time is up, somebody ends it, or a part of it fails."""
         options, opened_ms = self._options, now_ms()
-        seen = Seen(opened_ms)
+        seen = Seen(opened_ms, rate=options.rate)
         shop = Shop(seed=options.seed, customers=options.customers, rate=options.rate, opened_ms=opened_ms)
         selling = asyncio.create_task(traffic.keep_shop(shop, client, self._settings, seen))
         others = [asyncio.create_task(part) for part in (traffic.read(self._settings, seen), self._watch(seen), self._show(seen))]
         try:
             await self._until_over([selling, *others])
             await _cancel([selling])
-            await self._drain(seen, ASKED_DRAIN_S if self._asked else DRAIN_S)
+            await self._drain(seen, STILL_S, ASKED_DRAIN_S if self._asked else DRAIN_S)
         finally:
             await _cancel([selling, *others])
         return seen
@@ -128,21 +129,30 @@ class Session:
         """Ask the worker how it is, twice a second; raise when it is no more."""
         while True:
             self._check_worker()
-            await self._ask(seen)
+            await self._ask(seen, is_open=True)
             await asyncio.sleep(NUMBERS_S)
 
-    async def _ask(self, seen: Seen) -> None:
+    async def _ask(self, seen: Seen, *, is_open: bool = False) -> None:
         numbers = await asyncio.to_thread(self._servers.numbers)
-        if numbers is not None:
-            seen.note_numbers(numbers)
+        seen.note_numbers(numbers or seen.numbers, now_ms() if is_open else None)  # one that does not answer has read nothing since
 
-    async def _drain(self, seen: Seen, seconds: float) -> None:
-        """Give the worker the time to read what was sent: the figures of the summary are those after it."""
-        deadline = monotonic() + seconds
+    async def _drain(self, seen: Seen, still_s: float, longest_s: float) -> None:
+        """Give the worker the time to read what was sent: the figures of the summary are those after it.
+
+        It is over when the worker has read nothing for ``still_s``, which is a failure, or after ``longest_s``, which is slowness.
+        """
+        moved = begun = monotonic()
         await self._ask(seen)
-        while seen.numbers.read < seen.sent and monotonic() < deadline:
+        while seen.unread > 0 and monotonic() - moved < still_s:
+            if monotonic() - begun > longest_s:
+                seen.is_cut_short = True
+                return
+            self._check_worker()
             await asyncio.sleep(POLL_S)
+            before = seen.unread
             await self._ask(seen)
+            if seen.unread < before:
+                moved = monotonic()
 
     # showing
 

@@ -51,6 +51,10 @@ class Shop:
         random.shuffle(self._waiting)
         self._let_in(0.0, spread_ms=1_000 * self._shopping_max / rate)
 
+    def set_rate(self, rate: float) -> None:
+        """From each customer's next step on so many events a second, about."""
+        self._rate = rate
+
     @property
     def customers(self) -> list[Customer]:
         """Everybody who may come."""

@@ -54,6 +54,7 @@ async def keep_shop(shop: Shop, client: AIOKafkaProducer, settings: Settings, se
     """Send what happens in the shop, each event into the shard of its customer; until cancelled."""
     topic = settings.topic(EVENTS)
     while True:
+        shop.set_rate(seen.pace.rate)
         events = shop.advance(now_ms() - seen.opened_ms)
         for event in events:
             shard = shard_of(event.customer, settings.shards)

@@ -9,6 +9,7 @@ from streamer.printable import printable
 from streamer.segments.change import ENTERED, Change, Clause
 
 if TYPE_CHECKING:
+    from streamer.demo.pace import Pace
     from streamer.demo.seen import Silence
 
 ONLY_TIME: Final = "no event, only time passed"
@@ -60,6 +61,11 @@ def silence(one: Silence) -> list[str]:
         return [*lines, f"              still in {segment}, and still silent …"]
     why = "because of an event: came back in time" if one.broken else ONLY_TIME
     return [*lines, f"{clock(one.left.data.at)}  left    {segment}  {why}"]
+
+
+def slowed(pace: Pace) -> str:
+    """That the machine is slow and what holds for it; empty where it is not."""
+    return f"slow machine: {pace.rate:,.0f} events/s instead of {pace.asked:,.0f}" if pace.rate < pace.asked else ""
 
 
 def proven(silences: int) -> str:
