@@ -19,6 +19,7 @@ from .errors import SettingsError
 from .events.placeholders import PLACEHOLDER_IDS, normal_form
 from .flow.step import Rules
 from .segments.durations import format_duration, parse_duration
+from .signing import Keyring, read_keys
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
     zones_dir: Path | None = Field(
         None, description="folder with further versions of the zone data, DIR/VERSION/tzdata, for logs that were told by them"
     )
+    signing_keys: SecretStr | None = Field(
+        None, description="keys for our own records, id:base64 each, separated by commas; the first one signs. See streamer keys"
+    )
+    signing_keys_file: Path | None = Field(None, description="a file with them instead, one a line")
+
     segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
     web_host: str = Field("127.0.0.1", description="where the worker's web port listens")
     web_port: int = Field(6066, ge=1, le=65_535, description="/metrics /livez /readyz")
@@ -118,6 +124,17 @@ class Settings(BaseSettings):
     def topic(self, suffix: str) -> str:
         """The full name of a topic."""
         return f"{self.topic_prefix}.{suffix}"
+
+    @property
+    def keyring(self) -> Keyring:
+        """The secrets that sign and verify our own records. SettingsError when they cannot be read."""
+        text = self.signing_keys.get_secret_value() if self.signing_keys is not None else ""
+        if self.signing_keys_file is not None:
+            try:
+                text += "\n" + self.signing_keys_file.read_text(encoding="ascii")
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"STREAMER_SIGNING_KEYS_FILE: cannot read {self.signing_keys_file} ({type(error).__name__})") from None
+        return Keyring(self.topic_prefix, read_keys(text))
 
     @property
     def rules(self) -> Rules:

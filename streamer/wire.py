@@ -101,22 +101,27 @@ class Control(msgspec.Struct, omit_defaults=True):
 
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
     base64 and ``digest`` its name. ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
-    are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``. A
-    repeated one is harmless. ``pin`` and ``unpin`` are for the learner, among the examples: the model stays at ``version`` whatever is
-    learned.
+    are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
+    ``keys``: from here on these keys hold, their check values by their ids; see ``signing``. ``pin`` and ``unpin`` are for the learner,
+    among the examples: the model stays at ``version`` whatever is learned. Where no keys hold a repeated one is harmless; where some do
+    it is refused.
     """
 
-    control: Literal["tick", "definitions", "model", "withdraw", "erase", "pin", "unpin"]
+    control: Literal["tick", "definitions", "model", "withdraw", "erase", "keys", "pin", "unpin"]
     version: int = 0
     digest: str = ""
     packed: str = ""
     customer: str = ""
     model: str = ""
+    keys: dict[str, str] = {}
 
 
 encode_control: Final = msgspec.json.Encoder().encode
 _control_decoder = msgspec.json.Decoder(Control)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+KEYS_MAX: Final = 16  # that hold at a time
+_KEY_CHECK: Final = re.compile(r"[0-9a-f]{16}")
 _MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name is written into logs
 TICK: Final = encode_control(Control("tick"))
@@ -147,10 +152,16 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
             return ("model", _MODEL_NAME.fullmatch(control.model) is not None), ("version", control.version >= 1)
         case "unpin":
             return (("model", _MODEL_NAME.fullmatch(control.model) is not None),)
+        case "keys":
+            return (("keys", _are_keys(control.keys)),)
         case "erase":
             return (("customer", is_customer(control.customer)),)
         case _:
             return ()
+
+
+def _are_keys(keys: dict[str, str]) -> bool:
+    return 0 < len(keys) <= KEYS_MAX and all(KEY_ID.fullmatch(key) and _KEY_CHECK.fullmatch(check) for key, check in keys.items())
 
 
 def is_customer(name: str) -> bool:

@@ -43,6 +43,8 @@ REASONS: Final[dict[str, str]] = {
     # where it lay, and what it claims to be
     "wrong_shard": "The record lay in another partition than its customer's; it was sent on to the right one.",
     "bad_control": "A control record does not say what it should, or what it carries cannot be used.",
+    "bad_signature": "A record that rules the log, or that a shard sent on, is not signed by a key that holds there.",
+    "replayed": "A signed record was written a second time.",
     "bad_example": "A record of the examples is none, or of another feature list, or holds a number that is not finite.",
     "fault": "Our own code failed at the record, twice. The customer is as before it. A fault of ours: please report it.",
     "passed_over": "A person had the shard go on without this record.",

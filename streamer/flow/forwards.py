@@ -38,9 +38,14 @@ class Forward(NamedTuple):
         return self.generation, self.offset, self.ordinal
 
     @property
+    def text(self) -> bytes:
+        """As it stands in the header."""
+        return b"%d-%d-%d-%d-%d" % self
+
+    @property
     def headers(self) -> Headers:
         """What the record carries."""
-        return ((FORWARD_HEADER, b"%d-%d-%d-%d-%d" % self),)
+        return ((FORWARD_HEADER, self.text),)
 
 
 def forward_of(record: LogRecord) -> Forward | None:

@@ -32,6 +32,7 @@ from streamer.events.placeholders import settle_customer
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.definitions import Definitions, content_digest, parse_definitions
 from streamer.segments.plan import Plan
+from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 from streamer.zones import MissingZonesError
@@ -266,16 +267,17 @@ class Shard:
         *,
         limits: Limits = Limits(),
         journal: Journal | None = None,
+        keyring: Keyring = NO_KEYS,
         pause: Pause,
     ) -> Shard:
-        """Become the owner: from here on whoever owned the shard before is fenced.
+        """Become the owner: from here on whoever owned the shard before is fenced. HaltError when ``keyring`` lacks a key that holds.
 
         ``journal`` has been read whole; without one what fails is passed over all the same, and the next owner finds out by itself.
         """
         checkpoint = await _patiently(lambda: store.acquire(shard), pause)
         journal = journal if journal is not None else MemoryJournal()
         try:
-            step = await _step_at(shard, checkpoint, plans, rules, journal.amendments)
+            step = await _step_at(shard, checkpoint, plans, rules, journal.amendments, keyring)
         except HaltError:
             await store.verify(shard, checkpoint)
             raise
@@ -350,7 +352,7 @@ class Shard:
         culprit = self._culprit()
         if culprit is None or isinstance(error, NOT_OF_THE_RECORD) or self._journal.amendments.has(culprit):
             raise error
-        self.step = await _step_at(self.shard, self.checkpoint, self._plans, self._rules, self._journal.amendments)
+        self.step = await _step_at(self.shard, self.checkpoint, self._plans, self._rules, self._journal.amendments, self.step.keyring)
         self._document, self._documents = None, _documents(self.step.body)
         if self._suspect is None or not _is_same(self._suspect, culprit):
             self._suspect = culprit
@@ -482,7 +484,7 @@ class Shard:
             self.step.apply_event(what, record)
         elif isinstance(what, RefusedError):
             self.step.refuse(what, record)
-        elif what.control == "erase":
+        elif self.step.admits(what, record) and what.control == "erase":
             self.step.erase(what.customer, record)
         return True
 
@@ -515,7 +517,9 @@ class Shard:
         now = await self._fire_all(record)
         self.step.load({}, [])
         self.step.pass_time(now, record.offset)
-        if control.control == "withdraw":
+        if not self.step.admits(control, record):
+            pass
+        elif control.control == "withdraw":
             self.step.withdraw_model(control.model, control.version)
         elif self.step.body.models.get(control.model) != (control.version, control.digest):
             try:
@@ -539,6 +543,8 @@ class Shard:
 
     async def _begin_switch(self, record: LogRecord, control: Control) -> bool:
         """Whether there is something to switch to: a damaged record is a dead letter, a repeated or older one is nothing."""
+        if not self.step.admits(control, record):
+            return False
         try:
             plan, content = await self._plans.read(control)
         except RefusedError as error:
@@ -626,13 +632,14 @@ class Shard:
         self._span_records = max(1, covered) if covered < wanted else min(self._limits.records, 2 * self._span_records)
 
 
-async def _step_at(shard: int, checkpoint: Checkpoint, plans: Plans, rules: Rules, amendments: Amendments) -> Step:
+async def _step_at(shard: int, checkpoint: Checkpoint, plans: Plans, rules: Rules, amendments: Amendments, keyring: Keyring) -> Step:
     """The step as it stood at a checkpoint. HaltError when what it needs is not in the store."""
     body = decode_body(checkpoint.body) if checkpoint.body else Body()
+    keyring.require(body.trust.keys)
     plan = await plans.get(body.digest, shard)
     previous = await plans.get(body.previous, shard) if body.cursor else None
     scorers = await plans.scorers(body, shard)
-    return Step(shard, rules, body, checkpoint.head, plan, previous, scorers, amendments)
+    return Step(shard, rules, body, checkpoint.head, plan, previous, scorers, amendments, keyring)
 
 
 def _is_same(one: Amendment, other: Amendment) -> bool:

@@ -31,12 +31,14 @@ from streamer.segments import scored
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from streamer.segments.judge import follow, judge, wake
 from streamer.segments.plan import Entry, Listener, Plan, Rule, warming_leaves
+from streamer.signing import CONTROL, FORWARD, NO_KEYS, Keyring, Place, Trust, check_control, check_signed
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import (
     CHANGES,
     DEAD_LETTERS,
     EVENTS,
     EXAMPLES,
+    Control,
     DeadLetter,
     Headers,
     LogRecord,
@@ -93,7 +95,8 @@ class Body(msgspec.Struct, array_like=True):
     ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
-    ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard.
+    ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard;
+    ``trust`` says which keys hold.
     ``aside`` counts the customers that are set aside.
     ``last`` is the record that was delivered last: by it the log is known again.
     """
@@ -112,6 +115,7 @@ class Body(msgspec.Struct, array_like=True):
     customers: int = 0
     wakes: int = 0
     forwards: dict[int, tuple[int, int, int]] = {}
+    trust: Trust = msgspec.field(default_factory=Trust)
     erased: erased.Marks = {}
     last: Delivered = NOTHING
     aside: int = 0
@@ -147,9 +151,11 @@ class Step:
         previous: Plan | None = None,
         scorers: Mapping[str, Scorer | Groups] | None = None,
         amendments: Amendments | None = None,
+        keyring: Keyring = NO_KEYS,
     ) -> None:
         self.shard = shard
         self.rules = rules
+        self.keyring = keyring
         self.body = body
         self.head = head
         self.plan = plan
@@ -332,7 +338,7 @@ class Step:
         now = self.body.log_time_ms
         timestamp_ms, customer = event.timestamp_ms, event.customer
         forward = forward_of(record) if record.headers else None
-        if forward is not None and not self._is_first(forward):
+        if forward is not None and not (self._is_from_a_shard(forward, record) and self._is_first(forward)):
             return
         arrived_ms = now if forward is None else forward.arrival_ms  # what was forwarded is judged by when it arrived where it first lay
         if timestamp_ms > arrived_ms + self.rules.skew_ms:
@@ -530,6 +536,16 @@ class Step:
         forward = Forward(self.rules.log_generation, self.shard, record.offset, self.body.ordinal, arrived_ms)
         self._put(EVENTS, shard_of(customer, self.rules.shards), record.offset, customer.encode(), record.value, forward.headers)
 
+    def _is_from_a_shard(self, forward: Forward, record: LogRecord) -> bool:
+        """Whether a record that says it was sent on may say so."""
+        place = Place(FORWARD, EVENTS, self.shard)
+        try:
+            check_signed(self.body.trust, self.keyring, record.headers, place, forward.text, record.key, record.value)
+        except RefusedError as error:
+            self.refuse(error, record)
+            return False
+        return True
+
     def _is_first(self, forward: Forward) -> bool:
         """Whether a forwarded record is new: a relay that crashed sends its last ones again, and a rebuilt shard all it ever sent."""
         if forward.place <= self.body.forwards.get(forward.shard, (0, -1, -1)):
@@ -539,6 +555,16 @@ class Step:
         return True
 
     # control
+
+    def admits(self, control: Control, record: LogRecord) -> bool:
+        """Whether a control record may say what it says; if not it is a dead letter. Which keys hold is kept. HaltError when this worker
+        lacks one."""
+        try:
+            self.body.trust = check_control(self.body.trust, self.keyring, control, record, Place(CONTROL, EVENTS, self.shard))
+        except RefusedError as error:
+            self.refuse(error, record)
+            return False
+        return True
 
     def erase(self, customer: str, record: LogRecord) -> None:
         """Leave every segment and forget the customer; of what happened up to now nothing more is taken of them."""

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from functools import lru_cache
+from secrets import token_hex
+from time import time_ns
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -19,6 +22,7 @@ from streamer.errors import HaltError, SettingsError
 from streamer.flow.reader import Deduplicator
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
+from streamer.signing import Keyring, Signer
 from streamer.stores.base import Place
 from streamer.wire import (
     CHANGES,
@@ -34,6 +38,8 @@ from streamer.wire import (
     position_text,
     read_position,
 )
+
+from .signed import control_headers, headers_of
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
 TAIL_SECONDS: Final = 30.0
@@ -84,6 +90,17 @@ def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
 def reader(settings: Settings, *topics: str, **more: Any) -> AIOKafkaConsumer:
     """A consumer of what is committed: what a transaction wrote that was aborted did not happen."""
     return AIOKafkaConsumer(*topics, **connection(settings), isolation_level="read_committed", **more)
+
+
+def signer(settings: Settings) -> Signer | None:
+    """Who signs for this process, by the first of its keys; None when it has none."""
+    keyring = settings.keyring
+    return _signer(keyring.prefix, tuple(keyring.secrets.items())) if keyring.secrets else None
+
+
+@lru_cache(maxsize=4)  # one for all who sign in this process: what is remembered of signers is bounded
+def _signer(prefix: str, secrets: tuple[tuple[str, bytes], ...]) -> Signer:
+    return Signer(Keyring(prefix, dict(secrets)), secrets[0][0], token_hex(8), lambda: time_ns() // 1_000)
 
 
 def is_dead(client: AIOKafkaProducer) -> bool:
@@ -187,6 +204,7 @@ class KafkaSink:
     def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
         self._settings = settings
         self._generation = settings.rules.log_generation
+        self._signer = signer(settings)
         self._producer = client
 
     async def tail(self, topic: str, shard: int) -> Place | None:
@@ -237,7 +255,7 @@ class KafkaSink:
             yield name, partition, batch
 
     def _append(self, batch: Any, output: Output) -> bool:
-        headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *output.headers]
+        headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *headers_of(output, self._signer)]
         if output.topic == CHANGES:
             headers.append(CONTENT_TYPE)
         return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
@@ -264,9 +282,11 @@ async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) ->
 
 
 async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes, shards: Iterable[int]) -> None:
-    """Write a control record into shards and wait for the acknowledgements."""
-    for waiting in [await client.send(settings.topic(EVENTS), raw, partition=shard, headers=CONTROL) for shard in shards]:
-        await waiting
+    """Write a control record into shards, signed for each, and wait for the acknowledgements."""
+    by, topic = signer(settings), settings.topic(EVENTS)
+    sent = [await client.send(topic, raw, partition=shard, headers=[*control_headers(by, shard, raw)]) for shard in shards]
+    for acknowledged in sent:
+        await acknowledged
 
 
 async def read_changes(

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from streamer.flow.reader import Deduplicator
 from streamer.flow.same_log import View
 from streamer.segments.change import Change, decode_change
+from streamer.signing import Signer
 from streamer.stores.base import Place
 from streamer.wire import (
     CHANGES,
@@ -26,7 +27,9 @@ from streamer.wire import (
     read_position,
 )
 
-CONTROL: Final = ((CONTROL_HEADER, b"1"),)
+from .signed import control_headers, headers_of
+
+CONTROL: Final = ((CONTROL_HEADER, b"1"),)  # of a tick; any other is signed where keys hold
 
 
 class MemoryRecord(NamedTuple):
@@ -56,10 +59,10 @@ class MemoryLog:
         records.append(MemoryRecord(self._now() if producer_ms is None else producer_ms, key, value, headers, is_brokers))
         return len(records) - 1
 
-    def send_control(self, raw: bytes, shards: Sequence[int] | None = None) -> None:
+    def send_control(self, raw: bytes, shards: Sequence[int] | None = None, *, signer: Signer | None = None) -> None:
         """Write a control record into shards (all, if none are named)."""
         for shard in range(self.shards) if shards is None else shards:
-            self.append(EVENTS, shard, raw, headers=CONTROL)
+            self.append(EVENTS, shard, raw, headers=control_headers(signer, shard, raw))
 
     def send_tick(self, shard: int) -> None:
         """Let time pass in a shard."""
@@ -117,9 +120,10 @@ class MemoryLog:
 class MemorySink:
     """Publishes outputs: ``flow.relay.Sink`` on a ``MemoryLog``."""
 
-    def __init__(self, log: MemoryLog, generation: int = 1) -> None:
+    def __init__(self, log: MemoryLog, generation: int = 1, signer: Signer | None = None) -> None:
         self._log = log
         self._generation = generation
+        self._signer = signer
 
     async def tail(self, topic: str, shard: int) -> Place | None:
         """See ``Sink``."""
@@ -129,7 +133,7 @@ class MemorySink:
     async def send(self, outputs: Sequence[Output]) -> None:
         """See ``Sink``."""
         for output in outputs:
-            headers = ((POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *output.headers)
+            headers = ((POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *headers_of(output, self._signer))
             self._log.append(output.topic, output.partition, output.value, key=output.key, headers=headers)
 
 

@@ -130,6 +130,7 @@ class Segmenter(Service):
         self._store = store
         self._producer = producer
         self._sink = sink
+        self._keyring = settings.keyring
         self._plans = Plans(store, settings.rules, compile_by=beside)
         self.finished = asyncio.Event()  # stopped, with nothing left in hand
         self._idle = asyncio.Event()  # no batch in hand
@@ -354,7 +355,9 @@ class Segmenter(Service):
         """Become the owner of an assigned shard and go to its position."""
         assert self._consumer is not None
         number = owned.partition.partition
-        shard = await Shard.acquire(number, self._store, self._plans, self.settings.rules, limits=self._limits, pause=asyncio.sleep)
+        shard = await Shard.acquire(
+            number, self._store, self._plans, self.settings.rules, limits=self._limits, pause=asyncio.sleep, keyring=self._keyring
+        )
         await look_again(self._lookout.look, number, shard.position.offset, shard.step.body.last, asyncio.sleep)
         relay = Relay(number, self._store, self._sink)
         await relay.start()

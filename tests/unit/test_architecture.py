@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("zones",),
     ("wire", "values", "examples", "printable"),
+    ("signing",),
     ("events",),
     ("customers", "learning"),
     ("segments",),
@@ -54,6 +55,7 @@ PURE = (
     "values.py",
     "zones.py",
     "wire.py",
+    "signing.py",
     "examples.py",
 )
 FORBIDDEN = {"time", "random", "secrets", "os", "socket", "subprocess", "asyncio", "threading", "pickle", "marshal", "shelve"}

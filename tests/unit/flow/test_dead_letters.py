@@ -176,6 +176,7 @@ def test_every_reason_of_bytes_and_fields_is_tried_here() -> None:
     """A reason that no record earns is a promise nobody has looked at."""
     elsewhere = {"bad_example", "bad_model", "wrong_shard", "unknown_format"}  # forwarded; adapters
     elsewhere |= {"not_a_row", "not_finite", "ahead", "skipped"}  # files
+    elsewhere |= {"bad_signature", "replayed"}  # where keys hold: test_signed
     elsewhere |= {"fault", "passed_over"}  # decided about a place in the log, whatever lies there: test_isolation
     tried = {reason for _, reason, _ in (*RECORDS.values(), *CONTROLS.values())}
     assert tried - {ACCEPTED} == set(REASONS) - elsewhere
