@@ -19,7 +19,7 @@ from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.flow.replay import Arrival, Replay, Said
-from streamer.flow.step import Rules
+from streamer.flow.step import CROWDED, Rules
 from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.durations import format_duration
 from streamer.segments.library import library_path
@@ -156,7 +156,8 @@ class Tally:
         self.leap = ""  # the line that moved time furthest, and by how much
         self.leap_ms = 0
         self.skipped: Counter[str] = Counter()  # by the place in the row for which it was passed over
-        self.wild: Rejected | None = None  # the first line that lay too far ahead
+        self.crowded = 0  # events late only because their customer sent too many
+        self.first: dict[str, Rejected] = {}  # the first that was refused for a reason
         self.reasons: Counter[str] = Counter()  # of lines that never became events; those of the step are among its own counts
         self._write_change = write_change
         self._write_reject = write_reject
@@ -174,15 +175,18 @@ class Tally:
                 self._write_change(said.output.value)
         elif said.output.topic == DEAD_LETTERS:
             letter = read_dead_letter(said.output.value)
-            self._write(Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter)))
+            self.crowded += CROWDED in letter.detail
+            self._keep(Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter)))
 
     def refuse(self, found: Rejected) -> None:
         """A line that became no event."""
         self.reasons[found.reason] += 1
         if found.reason == PASSED_OVER:
             self.skipped[found.path.removeprefix("$.")] += 1
-        elif found.reason == "ahead":
-            self.wild = self.wild or found
+        self._keep(found)
+
+    def _keep(self, found: Rejected) -> None:
+        self.first.setdefault(found.reason, found)
         self._write(found)
 
     def _write(self, found: Rejected) -> None:
@@ -323,20 +327,34 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
 
 def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str]:
     """What a newcomer would want to know about these counts."""
-    late = run.body.counts.get("late", 0)
+    late = run.body.counts.get("late", 0) - tally.crowded
     if late and not task.source.is_sorted_first:
         yield (
             f"{late:,} events came more than {format_duration(task.rules.lateness_ms)} after a newer one; "
             f"if the files are not in the order of time, use --sort{_leap(task, tally)}"
         )
-    if tally.wild is not None:
-        found, number = tally.wild, tally.reasons[tally.wild.reason]
+    if tally.crowded:
+        yield f"{numbered(tally.crowded, 'event')} refused as late: {CROWDED}"
+    if "ahead" in tally.first:
+        found, number = tally.first["ahead"], tally.reasons["ahead"]
         yield f"{numbered(number, 'line')} refused for a wild clock, the first is {found.file}:{found.line}: {found.detail} (--ahead)"
+    if task.rejects is None:
+        yield from _first_refused(tally)
+    if task.source.mapping is not None:
+        for column in task.source.mapping.unseen if tally.received else ():
+            yield f"the mapping reads {column!r}, which no line had"
     if tally.received and not run.body.counts.get(ACCEPTED):
         yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
     yield from misheard(task.definitions, task.source.names)
     if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"
+
+
+def _first_refused(tally: Tally) -> Iterator[str]:
+    """Where to look, for each reason that says something of the line itself."""
+    for reason, found in sorted(tally.first.items()):
+        if reason not in ("late", "future", "ahead", PASSED_OVER):
+            yield f"{reason}: the first is {found.file}:{found.line} at {found.path}{f': {found.detail}' if found.detail else ''}"
 
 
 def _leap(task: _Task, tally: Tally) -> str:

@@ -127,7 +127,7 @@ def _event(fields: dict[str, Any], timestamp_ms: int | None = None) -> Event:
         raise unknown_type("another text")
     message_id = _text(fields, "messageId")
     if not message_id:
-        raise RefusedError("missing_message_id", path="$.messageId")
+        raise RefusedError("missing_message_id", path="$.messageId", detail="absent or empty; expected a text that every delivery repeats")
     event = Event(
         type=cast(Kind, kind),
         event=_text(fields, "event"),
@@ -151,7 +151,7 @@ def _checked(event: Event) -> Event:
         if not user_id.isprintable():
             _refuse_unsafe("userId", user_id)
     elif not anonymous_id:
-        raise RefusedError("missing_id", path="$.userId")
+        raise RefusedError("missing_id", path="$.userId", detail="absent or empty, as is anonymousId; expected one of the two")
     elif user_id == "":
         _set(event, "user_id", None)
     if anonymous_id:
@@ -163,7 +163,7 @@ def _checked(event: Event) -> Event:
         if not name.isprintable():
             _refuse_unsafe("event", name)
     elif event.type == "track":
-        raise RefusedError("missing_event_name", path="$.event")
+        raise RefusedError("missing_event_name", path="$.event", detail="absent or empty; expected what was done")
     elif name == "":
         _set(event, "event", None)
     moment: Any = event.timestamp_ms
@@ -175,7 +175,7 @@ def _checked(event: Event) -> Event:
 def _refuse_unsafe(key: str, text: str) -> None:
     """Refuse control characters. ``isprintable`` came first because it is quick; it also says no to innocent spaces and new letters."""
     if UNSAFE.search(text):
-        raise RefusedError("bad_text", path=f"$.{key}", detail="control characters")
+        raise RefusedError("bad_text", path=f"$.{key}", detail="control characters; expected a text without")
 
 
 def _nesting(raw: bytes) -> int:

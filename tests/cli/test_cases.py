@@ -57,6 +57,11 @@ def test_seconds_are_refused_and_said_to_be_seconds(run: Run) -> None:
     assert refused == [(line, "epoch_seconds", "$.timestamp") for line in (1, 2, 3)]
     assert told.code == 1
     assert "looks like seconds" in told.out
+    file = CASES / "22-epoch-seconds.ndjson"
+    told = run("replay", file)
+    assert (
+        f"hint: epoch_seconds: the first is {file}:1 at $.timestamp: looks like seconds; milliseconds or RFC 3339 text expected" in told.err
+    )
 
 
 def test_odd_messages_are_told_apart_exactly(run: Run) -> None:
@@ -187,3 +192,15 @@ def test_sessions_may_be_numbered_from_0(run: Run) -> None:
     told = run("replay", DATA / "otto_sample" / "train_20_sessions.jsonl", "--mapping", "otto", "--members", "--json")
     assert json.loads(told.err.splitlines()[0])["outcomes"] == {"accepted": 862}
     assert "0" in {item["customer"] for item in told.lines()}
+
+
+def test_a_column_that_no_line_of_ndjson_has_is_told(run: Run, tmp_path: Path) -> None:
+    """There is no header to compare with; all the same a slip in a name must not be a property that is missing for ever."""
+    mapping, file = tmp_path / "map.yaml", tmp_path / "rows.ndjson"
+    text = (CASES / "35-map.yaml").read_text(encoding="utf-8").replace("format: csv", "format: ndjson")
+    mapping.write_text(text, encoding="utf-8")
+    file.write_text('{"user": "u1", "when": "2026-03-01 10:00:00", "what": "Order Completed", "total": 120}\n', encoding="utf-8")
+    told = run("replay", file, "--mapping", mapping)
+    assert told.code == 0
+    assert "hint: the mapping reads 'totl', which no line had" in told.err
+    assert "'total'" not in told.err

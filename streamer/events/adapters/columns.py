@@ -72,14 +72,21 @@ class Mapping:
         self.columns = tuple(file.columns)
         self.sort = file.sort
         self.delimiter = file.delimiter
+        used = tuple(dict.fromkeys(column for _, column in columns_used(file)))
         # Where the mapping lists the columns, all that it reads are among them, and a copy of the file may have fewer.
-        self.needed = () if file.columns else tuple(dict.fromkeys(column for _, column in columns_used(file)))
+        self.needed = () if file.columns or file.explode else used
+        self._unseen = dict.fromkeys(used) if file.format == "ndjson" else {}
         self.placeholder_ids = PLACEHOLDER_IDS if file.placeholder_ids is None else normal_form(file.placeholder_ids)
         self._file = file
         formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format
         self._moment = cells.moment(formats, find_zone(file.timestamp.zone) or PINNED.utc)
         self._sections = {name: _reader(getattr(file, name)) for name in ("properties", "traits", "context")}
         self._item = _reader(file.collect.item if file.collect else {})
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Columns that the mapping reads and no line of NDJSON had so far: there is no header to compare with."""
+        return tuple(self._unseen)
 
     def events(self, rows: Iterable[Row]) -> Iterator[Event | Refusal]:
         """An event or a refusal for each row, or for each group of rows, in their order. Rows are counted from 1."""
@@ -104,6 +111,8 @@ class Mapping:
             if not lines:
                 yield Refusal(number, "skipped", f"$.{self._file.explode}", "", raw)
             for line in lines:
+                if self._unseen:
+                    self._unseen = {column: None for column in self._unseen if column not in line.row}
                 empty = next((column for column in self._file.skip_if_empty if cells.is_empty(line.row.get(column))), None)
                 yield line if empty is None else line.refusal(RefusedError("skipped", path=f"$.{empty}"))
 

@@ -146,7 +146,7 @@ def _complaints(mapping: MappingFile) -> list[str]:
     complaints = [
         f"column '{column}' is not among 'columns', at '{field}'"
         for field, column in columns_used(mapping)
-        if mapping.columns and column not in mapping.columns
+        if mapping.columns and not mapping.explode and column not in mapping.columns
     ]
     if find_zone(mapping.timestamp.zone) is None:
         complaints.append(f"'{mapping.timestamp.zone}' is no time zone (say Europe/London), at 'timestamp.zone'")
@@ -158,9 +158,7 @@ def _complaints(mapping: MappingFile) -> list[str]:
 
 
 def columns_used(mapping: MappingFile) -> list[tuple[str, str]]:
-    """(field, column) for every column that the mapping reads; not when rows explode, their columns being in the list."""
-    if mapping.explode:
-        return []
+    """(field, column) for every column that the mapping reads; where rows explode some of them are in the list."""
     used = [("customer", mapping.customer), ("timestamp", mapping.timestamp.column), ("event", mapping.event.column)]
     if isinstance(mapping.message_id, list):
         used += [("message_id", column) for column in mapping.message_id]
