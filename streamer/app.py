@@ -67,7 +67,7 @@ async def check_manifest(settings: Settings, topic: DefinitionsTopic) -> None:
 
     Of two who write it at the same time the first counts, for both.
     """
-    mine = manifest_of(settings.topic_prefix, settings.rules)
+    mine = manifest_of(settings.topic_prefix, settings.rules, settings.namespace)
     published = await topic.refresh()
     if published.manifest is None:
         await topic.append(encode_manifest(mine))
@@ -85,6 +85,11 @@ async def check_manifest(settings: Settings, topic: DefinitionsTopic) -> None:
         raise SettingsError(
             f"the log was begun with other settings: {'; '.join(differences)}; these are part of the story and cannot change: "
             "set them back, or use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX"
+        )
+    if kept.namespace != mine.namespace and not settings.create:
+        raise SettingsError(
+            f"STREAMER_NAMESPACE: the state of this log is kept under {kept.namespace!r}, not {mine.namespace!r}; correct it, or begin "
+            "another state of the same log with --create (or STREAMER_CREATE=true)"
         )
 
 

@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     group: str = Field("streamer", description="consumer group of the workers")
     shards: int = Field(12, ge=1, le=1_000, description="partitions of the events topic; fixed for the life of the topic")
     replication: int = Field(1, ge=1, le=10, description="replication factor of topics that are created")
-    create: bool = Field(False, description="true begins a new log also where the cluster has one already, as --create does")
+    create: bool = Field(
+        False, description="true begins a new log where the cluster has one already, or a new state of a log, as --create does"
+    )
 
     redis: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
         SecretStr("redis://localhost:6379/0"), description="redis://, rediss:// (TLS) or unix:// address; may hold a password"

@@ -13,7 +13,9 @@ from streamer.settings import Settings, load_settings
 from . import EXIT_CODES
 from .say import say, say_json
 
-Create = Annotated[bool, typer.Option("--create", help="make the topics of a new log also where the cluster has another log already")]
+Create = Annotated[
+    bool, typer.Option("--create", help="begin a new log where the cluster has another already, or a new state of a log in Redis")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +40,7 @@ def worker(
     take over. Settings come from the environment, see `streamer config`; `streamer doctor` says what is amiss with Kafka and Redis.
 
     The topics of a new log are made, and the worker's log says so; where the cluster has another log already, only with --create, since a
-    misspelt STREAMER_TOPIC_PREFIX looks just like that.
+    misspelt STREAMER_TOPIC_PREFIX looks just like that. So does STREAMER_NAMESPACE where the log's state is kept under another one.
     """
     from streamer.stopping import Stopping
 

@@ -23,12 +23,14 @@ from .step import STORY, Rules
 class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control"):
     """What can never change under a running log: a worker with another one does not start.
 
-    ``story`` is the version of the step, see ``flow.step.STORY``; ``rules`` are those of ``flow.step.Rules``, all of them.
+    ``story`` is the version of the step, see ``flow.step.STORY``; ``rules`` are those of ``flow.step.Rules``, all of them. ``namespace`` is
+    where in Redis its state was begun: no part of the story, and kept so that a slip in it does not begin a second state in silence.
     """
 
     topic: str
     rules: Rules
     story: int = STORY
+    namespace: str = ""
 
     def differences(self, other: Manifest) -> list[str]:
         """What ``other`` has otherwise, in words."""
@@ -36,9 +38,9 @@ class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control")
         return [f"{name} was {mine[name]}, is {theirs[name]}" for name in mine if mine[name] != theirs[name]]
 
 
-def manifest_of(prefix: str, rules: Rules) -> Manifest:
-    """The manifest of a log under these rules, whose topics begin with ``prefix``."""
-    return Manifest(f"{prefix}.{EVENTS}", rules)
+def manifest_of(prefix: str, rules: Rules, namespace: str = "") -> Manifest:
+    """The manifest of a log under these rules, whose topics begin with ``prefix`` and whose state is under ``namespace``."""
+    return Manifest(f"{prefix}.{EVENTS}", rules, namespace=namespace)
 
 
 encode_manifest = msgspec.json.Encoder().encode

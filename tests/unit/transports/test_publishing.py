@@ -130,6 +130,15 @@ async def test_other_settings_do_not_start_though_redis_is_empty(shop: Shop) -> 
         await app.check_manifest(load_settings(shards=SHARDS, lateness=1_000), cast("Any", shop.topic))
 
 
+async def test_a_slip_in_the_namespace_begins_no_second_state(shop: Shop) -> None:
+    """Its workers would tell the whole log again, beside those of the state that is there."""
+    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    other = {"shards": SHARDS, "namespace": "streamr"}
+    with pytest.raises(SettingsError, match="STREAMER_NAMESPACE: the state of this log is kept under 'streamer', not 'streamr'"):
+        await app.check_manifest(load_settings(**other), cast("Any", shop.topic))
+    await app.check_manifest(load_settings(create=True, **other), cast("Any", shop.topic))
+
+
 async def test_another_story_version_says_what_an_upgrade_does(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told on by another step, the log would say something else under the same positions, and readers would not see it."""
     await app.check_manifest(shop.settings, cast("Any", shop.topic))
