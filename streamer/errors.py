@@ -9,6 +9,7 @@ StreamerError
 │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
+├── ReleasedError           nobody: the shard goes to another worker, or this one ends
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
     ├── KeysLostError       nobody at first: the shard is told anew from the log, where the log is whole
     └── UnreadableStateError   nobody at first: that one customer is folded anew from the log
@@ -73,6 +74,10 @@ class StoreUnavailableError(StoreError):
 
 class CommitUnknownError(StoreError):
     """The reply to a commit was lost: it was applied whole or not at all. Read the checkpoint to know which."""
+
+
+class ReleasedError(StreamerError):
+    """The shard is to be let go in the middle of its work. Whoever comes next goes on from what is committed, outbox included."""
 
 
 class HaltError(StreamerError):

@@ -21,6 +21,7 @@ from streamer.errors import (
     FencedError,
     HaltError,
     RefusedError,
+    ReleasedError,
     StoreError,
     StoreUnavailableError,
     StreamerError,
@@ -44,6 +45,8 @@ from .step import Body, Rules, Step, decode_body
 
 Result = TypeVar("Result")
 Pause = Callable[[float], Awaitable[None]]
+Entry = tuple[Place, Sequence[Output]]  # what one commit has to say
+HandOver = Callable[[Entry], Awaitable[None]]
 Item = tuple[LogRecord, Event | Control | RefusedError]
 
 TRIES_MAX: Final = 8  # of a call that the store refuses, about a quarter of a minute; then the worker gives the shard up
@@ -249,7 +252,8 @@ class Shard:
         self._journal = journal
         self._at: int | None = None  # the record in hand
         self._suspect: Amendment | None = None  # what failed once; until it is done with, everything is done one by one
-        self._outputs: list[tuple[Place, Sequence[Output]]] = []
+        self._outputs: list[Entry] = []
+        self._hand_over: HandOver = self._collect
         self._span_records = limits.records
         self._document: tuple[str, bytes] | None = None
         self._documents = _documents(step.body)
@@ -288,19 +292,23 @@ class Shard:
         """The next record to hand to ``process``."""
         return self.checkpoint.position
 
-    async def process(self, records: Sequence[LogRecord]) -> list[tuple[Place, Sequence[Output]]]:
+    async def process(self, records: Sequence[LogRecord], hand_over: HandOver | None = None) -> list[Entry]:
         """Apply the records that follow ``position``; return what was committed to the outbox, in order.
 
+        With ``hand_over`` each entry is handed over as soon as it is committed, and nothing is returned: one record may wake 100,000
+        customers, and the first change is out before the last is computed. It may take its time, while the outbox is full, and end the
+        work with ReleasedError.
         Offsets rise and need not be dense: markers of transactions take some, and so do records of aborted ones.
         After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
         Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back).
         """
         self._check_rising(records)
+        self._hand_over = hand_over or self._collect
         todo = records
         while todo:
             try:
                 await self._process([self._read(record) for record in todo])
-            except StoreError:
+            except (StoreError, ReleasedError):
                 raise
             except Exception as error:
                 await self.probe()  # it may come of reading what another owner wrote, or a store that came back older
@@ -590,7 +598,10 @@ class Shard:
         if self._suspect is not None and position.offset > self._suspect.offset:
             self._suspect = None  # it was chance
         if outbox is not None:
-            self._outputs.append((outbox[0], found.outputs))
+            await self._hand_over((outbox[0], found.outputs))
+
+    async def _collect(self, entry: Entry) -> None:
+        self._outputs.append(entry)
 
     async def _commit_surely(self, commit: Commit) -> None:
         """Commit once. A refused commit is tried again as it is; of one whose reply was lost the head tells whether it went through."""

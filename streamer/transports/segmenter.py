@@ -24,15 +24,24 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from mode import Service
 
 from streamer import zones
-from streamer.errors import FencedError, HaltError, KeysLostError, StoreError, StoreUnavailableError, StreamerError, place_of
+from streamer.errors import (
+    FencedError,
+    HaltError,
+    KeysLostError,
+    ReleasedError,
+    StoreError,
+    StoreUnavailableError,
+    StreamerError,
+    place_of,
+)
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.same_log import look_again
-from streamer.flow.shard import Limits, Plans, Shard, start_anew
+from streamer.flow.shard import Entry, Limits, Plans, Shard, start_anew
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Position, Store
 from streamer.telemetry.metrics import Metrics
-from streamer.wire import EVENTS, LogRecord
+from streamer.wire import DEAD_LETTERS, EVENTS, LogRecord
 
 from .alerts import Alerts
 from .broker_watch import ASK_SECONDS, BrokerWatch
@@ -49,6 +58,8 @@ log: Any = structlog.get_logger("streamer.segmenter")
 POLL_MS: Final = 50
 MAINTAIN_SECONDS: Final = 0.25
 GROUP_COMMIT_SECONDS: Final = 5.0
+FULL_SECONDS: Final = 2.0  # that a shard waits in the middle of a record for a broker that takes nothing
+FULL_LOOK_SECONDS: Final = 0.05
 LOOK_SECONDS: Final = 10.0  # between two looks at how Redis is set
 WAIT_FENCED_SECONDS: Final = 5.0  # a zombie learns within two heartbeats that its shards are somebody else's
 WAIT_STORE_SECONDS: Final = 1.0
@@ -254,20 +265,44 @@ class Segmenter(Service):
             await self._guarded(owned, lambda: self._process_fresh(owned, shard, records))
 
     async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
-        assert owned.relay is not None
+        refused: list[Entry] = []
+        arrivals = {record.offset: record.arrival_ms for record in records}
+
+        async def hand_over(entry: Entry) -> None:
+            place, outputs = entry
+            if letters := [output for output in outputs if output.topic == DEAD_LETTERS]:
+                refused.append((place, letters))
+            said = sorted({output.offset for output in outputs})
+            owned.arrivals += [(offset, arrivals[offset]) for offset in said if offset in arrivals]
+            await self._publish_slice(owned, entry)
+
         with self.metrics.batch.labels("process").time():
             try:
-                outputs = await shard.process(records)  # what was committed before an error, the next owner's relay finds in the outbox
+                await shard.process(records, hand_over)  # committed before an error, the next owner's relay finds it in the outbox
             finally:
                 self._tell_faults(owned, shard)
-        if outputs:
-            said = {output.offset for _, entry in outputs for output in entry}
-            owned.arrivals += [(record.offset, record.arrival_ms) for record in records if record.offset in said]
-            owned.relay.add(outputs)
-            self._wake_relay.set()
-        owned.refusals.see(len(records), outputs)
+        owned.refusals.see(len(records), refused)
         self._say_times(owned, records)
         self._show(owned, shard)
+
+    async def _publish_slice(self, owned: Owned, entry: Entry) -> None:
+        """Queue what was just committed, and wait while the broker has enough; ReleasedError when the shard is to be let go."""
+        relay = owned.relay
+        assert relay is not None
+        relay.add([entry])
+        self._wake_relay.set()
+        before, until = relay.published, monotonic() + FULL_SECONDS
+        while relay.is_full and not self._is_to_go(owned):
+            await asyncio.sleep(FULL_LOOK_SECONDS)
+            if relay.published != before:
+                before, until = relay.published, monotonic() + FULL_SECONDS
+            elif monotonic() > until:  # the other shards have waited long enough; this one goes on once its outbox is published
+                self._let_go(owned, "waiting", "the outbox is full, and the broker takes nothing", WAIT_STORE_SECONDS)
+        if self._is_to_go(owned):
+            raise ReleasedError(f"shard {relay.shard} is let go")
+
+    def _is_to_go(self, owned: Owned) -> bool:
+        return self._stopping or owned.state != "owned" or self.owned.get(owned.partition) is not owned
 
     def _tell_faults(self, owned: Owned, shard: Shard) -> None:
         """What our own code failed at and what was passed over for it: its place is for the log alone."""
@@ -293,6 +328,8 @@ class Segmenter(Service):
         owned.busy_since = monotonic()
         try:
             await work()
+        except ReleasedError:  # whoever asked for it does the rest
+            pass
         except FencedError as error:
             self.metrics.fenced.inc()
             self._let_go(owned, "waiting", str(error), WAIT_FENCED_SECONDS)
@@ -494,7 +531,7 @@ class Segmenter(Service):
                 owned.last_tick = now
                 with suppress(KafkaError):
                     (await send_tick(self._producer, self.settings, owned.partition.partition)).add_done_callback(self._tick_ended)
-            if now - owned.last_probe >= self.settings.probe / 1_000:
+            if now - owned.last_probe >= self.settings.probe / 1_000 and not owned.lock.locked():  # each commit looks as well as a probe
                 owned.last_probe = now
                 async with owned.lock:
                     if owned.shard is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may have gone while we waited
