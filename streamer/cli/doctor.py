@@ -206,7 +206,25 @@ async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check
         found += await _topic_settings(settings, admin)
     finally:
         await admin.close()
-    return found, await _ends(settings, partitions), published
+    return [*found, *await _transactions(settings, partitions)], await _ends(settings, partitions), published
+
+
+async def _transactions(settings: Settings, partitions: int) -> list[Check]:
+    """Transactions that somebody left open in the log."""
+    from streamer.transports.open_transactions import FIND, HELD_SECONDS, open_since
+
+    now_ms = int(time() * 1_000)
+    mend = FIND.format(kafka=settings.kafka, topic=settings.topic(EVENTS))
+    return [
+        Check(
+            f"shard {shard}",
+            "wrong",
+            f"an open transaction holds its log at offset {offset} since {time_text(at_ms)}: nothing behind it is read, ticks too",
+            mend,
+        )
+        for shard, (offset, at_ms) in sorted((await open_since(settings, partitions)).items())
+        if now_ms - at_ms > HELD_SECONDS * 1_000
+    ]
 
 
 def _topic(settings: Settings, suffix: str, partitions: int | None, *, begun: bool) -> Check:

@@ -65,6 +65,7 @@ class Seen(msgspec.Struct, frozen=True):
     outbox: int = 0
     is_full: bool = False
     stalled: str = ""  # why the store takes nothing
+    held: str = ""  # why nothing new in the log may be read yet
 
 
 def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
@@ -95,6 +96,8 @@ def _problem(seen: Seen, *, behind: int | None, late: float | None, patience: fl
         return f"no commit goes through: {seen.stalled}"
     if seen.busy > STUCK_SECONDS:
         return f"nothing is committed for {_duration(seen.busy)}: Redis does not answer, or one record takes so long"
+    if seen.held:
+        return seen.held
     if behind and seen.still > STILL_SECONDS:
         return f"nothing is fetched for {_duration(seen.still)} although {behind} records are there"
     if not behind and late is not None and min(late, seen.still) > patience:

@@ -49,6 +49,7 @@ from .compiling import beside
 from .completion import InForce
 from .kafka import METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
 from .lookout import Lookout
+from .open_transactions import Held
 from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
 from .refusals import Refusals
 from .shard_notes import WRITE_SECONDS, ShardNote, leave_note, this_worker
@@ -94,6 +95,7 @@ class Owned:
         default_factory=deque[tuple[int, int]]
     )  # (offset, arrival) of records with outputs still to publish
     relaying: asyncio.Task[None] | None = None
+    held: Held = field(default_factory=Held)
 
     def enter(self, state: str, why: str = "") -> None:
         """Be in a state from now on."""
@@ -124,6 +126,7 @@ class Owned:
             outbox=relay.backlog if relay is not None else 0,
             is_full=relay is not None and relay.is_full,
             stalled=shard.stalled if shard is not None else "",
+            held=self.held.problem(now) if self.state == "owned" else "",
         )
 
 
@@ -527,6 +530,7 @@ class Segmenter(Service):
             owned.enter("acquiring", owned.why)
             self._spawn(self._own(owned))
         elif owned.state == "owned" and owned.shard is not None:
+            self._see_held(owned)
             if now - owned.last_tick >= self.settings.tick / 1_000:
                 owned.last_tick = now
                 with suppress(KafkaError):
@@ -536,6 +540,14 @@ class Segmenter(Service):
                 async with owned.lock:
                     if owned.shard is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may have gone while we waited
                         await self._guarded(owned, owned.shard.probe)
+
+    def _see_held(self, owned: Owned) -> None:
+        """Whether an open transaction holds the log; each fetch says how far the log reaches and how far it is decided."""
+        if self._consumer is not None and owned.partition in self._consumer.assignment():
+            end, stable = self._consumer.highwater(owned.partition), self._consumer.last_stable_offset(owned.partition)
+            owned.held.see(end, stable, monotonic())
+            if problem := owned.held.problem(monotonic()):
+                self.alerts.say("open_transaction", problem, shard=owned.partition.partition)
 
     def _tick_ended(self, acknowledged: asyncio.Future[Any]) -> None:
         """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""

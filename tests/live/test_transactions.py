@@ -19,6 +19,7 @@ from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
 from streamer.transports.kafka import connection
+from streamer.transports.open_transactions import open_since
 from streamer.wire import CHANGES, COMMANDS, DEAD_LETTERS, EVENTS, shard_of
 
 from .deployment import SHARDS, Deployment
@@ -119,6 +120,7 @@ async def test_an_open_transaction_is_waited_for_and_then_counts(shop: Deploymen
         assert (await shop.ends(EVENTS))[shard] == held
         assert (await shop.checkpoints())[shard].position.offset <= held
         assert later not in await members(shop)
+        assert {shard: held} == {number: offset for number, (offset, _) in (await open_since(shop.settings, SHARDS)).items()}
         await client.commit_transaction()
     await shop.until_caught_up()
     assert set(await shop.stop_all()) == {0}, shop.logs()

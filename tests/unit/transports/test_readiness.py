@@ -42,6 +42,7 @@ def test_a_shard_that_is_well_has_no_problem() -> None:
         ({"is_full": True, "outbox": 10_228}, "the outbox is full: 10228 outputs wait for the broker"),
         ({"busy": 8.0, "still": 8.0}, "nothing is committed for 8s"),
         ({"stalled": "out of memory"}, "no commit goes through: out of memory"),
+        ({"held": "an open transaction", "log_time_ms": NOW_MS - 60_000, "still": 60.0}, "an open transaction"),
         ({"end": 455, "still": 30.0}, "nothing is fetched for 30s although 445 records are there"),
         ({"log_time_ms": NOW_MS - 60_000, "still": 60.0}, "log time stands still for 1m"),
         ({"log_time_ms": NOW_MS - 60_000, "still": 60.0, "end": None}, "log time stands still for 1m"),
