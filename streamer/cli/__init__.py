@@ -84,7 +84,7 @@ def _code(error: StreamerError) -> int:
 
 def command_line() -> typer.Typer:
     """All commands, in the order in which a newcomer meets them."""
-    from . import customer, demo, doctor, models, replay, segments, worker
+    from . import customer, demo, doctor, keys, models, replay, segments, worker
 
     app = typer.Typer(
         name="streamer",
@@ -96,7 +96,7 @@ def command_line() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_streamer)
-    for module in (demo, replay, customer, segments, models, worker, doctor):
+    for module in (demo, replay, customer, segments, models, keys, worker, doctor):
         module.register(app)
     return app
 
