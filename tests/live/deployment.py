@@ -99,8 +99,8 @@ class Deployment:
                 sent = await client.send(self.settings.topic(EVENTS), raw, partition=shard, headers=CONTROL, timestamp_ms=at_ms)
                 await sent
 
-    def start_worker(self) -> Child:
-        """One more worker process."""
+    def start_worker(self, **settings: str) -> Child:
+        """One more worker process; ``settings`` besides those of the deployment, by the names of their variables."""
         self.ports.append(free_port())
         environment = {
             **os.environ,
@@ -116,6 +116,7 @@ class Deployment:
             "STREAMER_TRUST_PRODUCER_TIME": str(self.settings.trust_producer_time),
             "STREAMER_WEB_PORT": str(self.ports[-1]),
             "STREAMER_BATCH_RECORDS": "50",
+            **settings,
         }
         log = self._folder / f"worker-{len(self.workers)}.log"
         child = Child([sys.executable, "-m", "streamer", "worker"], log=log, env=environment)
