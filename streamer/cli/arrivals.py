@@ -129,6 +129,7 @@ class Source:
     sort: bool = False
     ahead_ms: int = AHEAD_MS
     names: set[str] = field(default_factory=set[str], compare=False)  # of the events read so far, for hints; at most NAMES_MAX
+    listeners: list[Callable[[Event], None]] = field(default_factory=list[Callable[[Event], None]], compare=False)  # are shown each event
 
     def __post_init__(self) -> None:
         if self.format_name not in ADAPTERS:
@@ -206,6 +207,8 @@ class Source:
     def _note(self, event: Event) -> None:
         if len(self.names) < NAMES_MAX:
             self.names.add(event.name)
+        for listen in self.listeners:
+            listen(event)
 
 
 def _row_bytes(row: dict[str, Any] | bytes) -> bytes:

@@ -50,6 +50,7 @@ from .arrivals import (
 )
 from .names import misheard
 from .say import say, say_json, standard_output, write_json
+from .texts import Texts
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -102,7 +103,9 @@ def replay(
         if out not in (None, STDIN) and any(file != STDIN and Path(file).resolve() == Path(out).resolve() for file in files):
             raise typer.BadParameter(f"{out} is also read", param_hint="--changes and --rejects")
     rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
-    task = _Task(source, definitions, rules, until, batch, changes, rejects, members, as_json, quiet)
+    texts = Texts(definitions)
+    source.listeners.append(texts.note)
+    task = _Task(source, texts, definitions, rules, until, batch, changes, rejects, members, as_json, quiet)
     if not asyncio.run(_replay(task)):
         raise typer.Exit(EXIT_NO)
 
@@ -110,6 +113,7 @@ def replay(
 @dataclass(frozen=True, slots=True)
 class _Task:
     source: Source
+    texts: Texts
     definitions: Definitions
     rules: Rules
     until: str | None
@@ -346,6 +350,7 @@ def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str
     if tally.received and not run.body.counts.get(ACCEPTED):
         yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
     yield from misheard(task.definitions, task.source.names)
+    yield from task.texts.hints()
     if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"
 
