@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from streamer.cli import HOMES, command_line
 from streamer.settings import Settings, without_password
-from tests.cli.conftest import Run, run_apart
+from tests.cli.conftest import ROOT, Run, run_apart
 
 COMMANDS = (
     *("demo", "worker", "replay", "explain", "erase", "config", "doctor", "segments", "segments check", "segments publish"),
@@ -115,6 +120,32 @@ def test_without_a_command_there_is_help_and_wrong_use() -> None:
     unknown = run_apart("replya", "x")
     assert unknown.returncode == 2
     assert b"No such command 'replya'" in unknown.stderr
+
+
+def test_every_command_is_found_by_its_first_word() -> None:
+    """A file is imported only for its own commands: one that is missing from the list would be slow, or not there."""
+    listed = {command.split()[0] for command in COMMANDS}
+    assert {word for words in HOMES.values() for word in words} >= listed | {"--version"}
+    for word in listed:
+        told = CliRunner().invoke(command_line(word), [word, "--help"], catch_exceptions=False)
+        assert told.exit_code == 0
+        assert "Usage:" in told.stdout
+
+
+def test_the_version_costs_no_import_of_the_product() -> None:
+    """The first question in every report of a fault, and asked by scripts; it took a second."""
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "streamer", "--version"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in told.stderr.splitlines()}
+    assert told.stdout.strip() == version("streamer")
+    assert "streamer.cli" in imported, "the list was read"
+    assert not {"streamer.segments", "streamer.flow", "redis", "aiokafka", "faust", "pydantic"} & imported
 
 
 def test_the_version_is_told(run: Run) -> None:
