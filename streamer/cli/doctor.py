@@ -405,6 +405,7 @@ def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) ->
         mend = "restore a newer Redis, or begin another log under another STREAMER_NAMESPACE; then set retention.ms to -1"
         found.append(Check("shards", "wrong", f"records that {_numbers(before)} have not read are gone from the log", mend))
     found.append(_lag(begun, ends))
+    found += _set_aside(begun)
     log_time_ms = min(shard.body.log_time_ms for shard in begun if shard.body is not None)
     if now_ms - log_time_ms > STILL_SECONDS * 1_000:
         still = [shard.number for shard in begun if shard.body is not None and now_ms - shard.body.log_time_ms > STILL_SECONDS * 1_000]
@@ -413,6 +414,17 @@ def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) ->
     else:
         found.append(Check("log time", "ok", f"passes in all shards, the slowest is at {time_text(log_time_ms)}"))
     return found
+
+
+def _set_aside(begun: Sequence[Shard]) -> list[Check]:
+    """Customers whose timers do not run, since an error of ours came twice with them."""
+    counts = {shard.number: shard.body.aside for shard in begun if shard.body is not None and shard.body.aside}
+    if not counts:
+        return []
+    mend = "their next event tries again; the worker's alerts name the class of the error: report it, or install a release that mends it"
+    return [
+        Check("customers set aside", "warning", f"{sum(counts.values()):,} in {_numbers(sorted(counts))}: their timers do not run", mend)
+    ]
 
 
 def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:

@@ -50,11 +50,6 @@ class BrokerWatch:
         end, seen_at = self._ends.get(shard, (0, -STALE_SECONDS))
         return end if self._clock() - seen_at < STALE_SECONDS else None
 
-    def saw_end(self, shard: int, end: int) -> None:
-        """The log of a shard reaches up to ``end``; what is known already may be newer."""
-        known, _ = self._ends.get(shard, (0, 0.0))
-        self._ends[shard] = max(end, known), self._clock()
-
     def forget(self, shard: int) -> None:
         """The shard is another worker's from now on."""
         self._ends.pop(shard, None)
@@ -69,7 +64,7 @@ class BrokerWatch:
         else:
             self.answered()
             for shard, end in found.items():
-                self._ends[shard] = end, self._clock()  # not the higher one: a log that has become shorter must show
+                self._ends[shard] = end, self._clock()
         self._tell()
 
     def _tell(self) -> None:

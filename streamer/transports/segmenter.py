@@ -649,9 +649,6 @@ class Segmenter(Service):
         shard.said.clear()
         owned.log_time_ms = body.log_time_ms
         self.metrics.show_definitions(number, (body.version, body.digest))
-        highwater = self._consumer.highwater(owned.partition) if self._consumer is not None else None
-        if highwater is not None:
-            self._watch.saw_end(number, highwater)
         self._show_refusals(owned)
 
     def statuses(self) -> list[ShardStatus]:

@@ -15,12 +15,16 @@ import pytest
 from redis import Redis
 
 from streamer.app import check_manifest
+from streamer.cli.doctor import Shard as DoctorsShard
+from streamer.cli.doctor import _progress  # pyright: ignore[reportPrivateUsage] - no real shard has such customers without a fault
 from streamer.errors import StoreUnavailableError
 from streamer.flow.shard import Plans, Shard, document_name
+from streamer.flow.step import Body
 from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
+from streamer.stores.base import Checkpoint, Position
 from streamer.stores.redis import Health, connect
 from streamer.transports.definitions import DefinitionsTopic
 from streamer.transports.kafka import producer
@@ -258,6 +262,18 @@ def test_a_worker_that_does_not_run(run: Run) -> None:
     found = wrong_in(run, "warning")
     assert "stands still" in found["log time"]["found"]
     assert "commits wait to be published" in found["outbox"]["found"]
+
+
+def test_customers_who_are_set_aside_are_counted() -> None:
+    """Their memberships stand and no timer moves them: nobody would see it in the segments."""
+
+    def shard(number: int, aside: int) -> DoctorsShard:
+        return DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), Body(aside=aside, log_time_ms=1_000))
+
+    found = {check.name: check for check in _progress([shard(0, 0), shard(1, 3)], {}, now_ms=1_500)}
+    assert found["customers set aside"].verdict == "warning"
+    assert found["customers set aside"].found == "3 in shard 1: their timers do not run"
+    assert "customers set aside" not in {check.name for check in _progress([shard(0, 0)], {}, now_ms=1_500)}
 
 
 # what the owners of shards say of them

@@ -170,10 +170,6 @@ async def test_the_end_of_the_log_grows_old() -> None:
     assert watch.end(0) is None
     await watch.look(there)
     assert watch.end(0) == 7
-    watch.saw_end(0, 9)
-    assert watch.end(0) == 9
-    await watch.look(there)
-    assert watch.end(0) == 7, "a log that has become shorter must show"
     clock.now += STALE_SECONDS
     assert watch.end(0) is None
     await watch.look(there)
