@@ -26,13 +26,19 @@ SHOWN_MAX: Final = 20  # columns of a header that a message names
 
 
 def csv_rows(
-    path: Path | str, lines: Iterator[Line], *, columns: Sequence[str] = (), needed: Sequence[str] = (), delimiter: str = ","
+    path: Path | str,
+    lines: Iterator[Line],
+    *,
+    line_max: int,
+    columns: Sequence[str] = (),
+    needed: Sequence[str] = (),
+    delimiter: str = ",",
 ) -> Iterator[tuple[int, Row | bytes]]:
     """(number, row) of everything below the header; the bytes of a line that does not split into the columns.
 
     ``columns`` are the names for files that may come without a header: the first line is a header only if each of its cells is one of
-    them. ``needed`` must be in the header. Bytes that are not UTF-8 become halves of surrogate pairs, which no event may carry.
-    ``SettingsError`` when the header cannot be used.
+    them. ``needed`` must be in the header. A line of ``line_max`` bytes without an end was cut, so its row is none. Bytes that are not
+    UTF-8 become halves of surrogate pairs, which no event may carry. ``SettingsError`` when the header cannot be used.
     """
     spread = _Spread(lines)
     reader = csv.reader(spread, delimiter=delimiter, strict=True)
@@ -50,7 +56,7 @@ def csv_rows(
             header = _header(path, cells, columns, needed, delimiter)
             if header == cells:
                 continue
-        if len(cells) == len(header) and not spread.is_cut:
+        if len(cells) == len(header) and not spread.is_cut(line_max):
             yield spread.taken[0][0], dict(zip(header, cells, strict=True))
         elif cells:
             yield spread.refuse_first()
@@ -72,10 +78,9 @@ class _Spread:
         self.taken.append(line)
         return line[1].decode("utf-8", "surrogateescape")
 
-    @property
-    def is_cut(self) -> bool:
-        """Whether a line of the row, other than the last of the file, has no end: it was too long, and something is missing."""
-        return any(not line.endswith((b"\n", b"\r")) for _, line in self.taken[:-1])
+    def is_cut(self, line_max: int) -> bool:
+        """Whether something is missing of the row, as a line of it was too long."""
+        return any(len(line) >= line_max and not line.endswith(b"\n") for _, line in self.taken)
 
     def refuse_first(self) -> Line:
         """The first line of the row, for whoever refuses it. The others are given out again."""

@@ -170,7 +170,8 @@ def _ndjson(path: Path | str, meter: Meter | None) -> Iterator[Numbered]:
 
 def _csv(path: Path | str, columns: Sequence[str], needed: Sequence[str], delimiter: str, meter: Meter | None) -> Iterator[Numbered]:
     with _lines_of(path, meter) as lines:
-        yield from csv_rows(path, iter(lines), columns=columns, needed=needed, delimiter=delimiter)
+        cut_at = LINE_MAX - len(BOM)  # of the first line a mark was taken away
+        yield from csv_rows(path, iter(lines), line_max=cut_at, columns=columns, needed=needed, delimiter=delimiter)
 
 
 def _parquet(path: Path | str, needed: Sequence[str], meter: Meter | None) -> Iterator[Numbered]:

@@ -133,6 +133,15 @@ def test_quotes_that_are_not_closed_do_not_pair_up(written: Any) -> None:
     ]
 
 
+def test_a_row_of_which_the_end_was_cut_is_no_row(written: Any) -> None:
+    """It splits into its columns all the same, the last of them shorter than it was."""
+    names = b",".join(b"c%d" % number for number in range(10))
+    row = b",".join([b"x" * 110_000] * 9) + b"," + b"y" * 120_000
+    found = list(read(written("rows.csv", names + b"\n" + row + b"\n" + b",".join([b"z"] * 10) + b"\n")))
+    assert len(row) > LINE_MAX
+    assert [(number, type(what)) for number, what in found] == [(2, bytes), (3, dict)]
+
+
 def test_an_inch_is_no_quote(written: Any) -> None:
     """Within a cell it is a letter; where it closes the cell too early its line is refused."""
     path = written("rows.csv", b'who,what\na,5" screen\nb,"24" screen, black"\nc,"24"" screen"\n')
