@@ -331,10 +331,14 @@ class Shard:
                 raise HaltError(f"shard {self.shard}: expected {wanted} {least}, found {record.offset}; it is another log than it was")
             least, is_begun = record.offset + 1, False
 
+    def arrival_ms(self, record: LogRecord) -> int:
+        """When a record arrived, in UTC milliseconds: as it says, or as a person has bounded it."""
+        return self._journal.amendments.arrival_ms(record.offset, record.arrival_ms)
+
     def _read(self, record: LogRecord) -> Item:
         self._at = record.offset
         amendments = self._journal.amendments
-        arrival_ms = amendments.arrival_ms(record.offset, record.arrival_ms)
+        arrival_ms = self.arrival_ms(record)
         if arrival_ms != record.arrival_ms:
             self._as_found = {record.offset: record}  # the log is known again by what lies there, not by what we make of it
             record = record._replace(arrival_ms=arrival_ms)

@@ -45,9 +45,10 @@ from streamer.wire import DEAD_LETTERS, EVENTS, LogRecord
 
 from .alerts import Alerts
 from .broker_watch import ASK_SECONDS, BrokerWatch
+from .clocks import AGAIN_SECONDS, Clocks, first_ahead
 from .compiling import beside
 from .completion import InForce
-from .kafka import METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
+from .kafka import LOG_APPEND_TIME, METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
 from .lookout import Lookout
 from .open_transactions import Held
 from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
@@ -96,10 +97,13 @@ class Owned:
     )  # (offset, arrival) of records with outputs still to publish
     relaying: asyncio.Task[None] | None = None
     held: Held = field(default_factory=Held)
+    broker_ahead_ms: int | None = None  # how far the broker's clock was ahead of ours at the last tick
+    waits: str = ""  # for what time it does not read on
+    waits_until: float = 0.0  # when it looks again
 
     def enter(self, state: str, why: str = "") -> None:
         """Be in a state from now on."""
-        self.state, self.why, self.since = state, why, monotonic()
+        self.state, self.why, self.since, self.waits = state, why, monotonic(), ""
         self.moved = (None, self.since)
 
     def look(self) -> None:
@@ -126,7 +130,7 @@ class Owned:
             outbox=relay.backlog if relay is not None else 0,
             is_full=relay is not None and relay.is_full,
             stalled=shard.stalled if shard is not None else "",
-            held=self.held.problem(now) if self.state == "owned" else "",
+            held=(self.waits or self.held.problem(now)) if self.state == "owned" else "",
         )
 
 
@@ -251,6 +255,7 @@ class Segmenter(Service):
         for partition in self._consumer.assignment():
             owned = self.owned.get(partition)
             ready = owned is not None and owned.state == "owned" and owned.relay is not None and not owned.relay.is_full
+            ready = ready and owned is not None and monotonic() >= owned.waits_until
             if ready and partition in paused:
                 self._consumer.resume(partition)
             elif not ready and partition not in paused:
@@ -265,7 +270,24 @@ class Segmenter(Service):
         async with owned.lock:
             if owned.shard is not shard or owned.state != "owned":
                 return
-            await self._guarded(owned, lambda: self._process_fresh(owned, shard, records))
+            timely = self._timely(owned, shard, records)
+            if timely:
+                await self._guarded(owned, lambda: self._process_fresh(owned, shard, timely))
+            if len(timely) < len(records) and owned.shard is shard and self._consumer is not None:
+                self._consumer.seek(partition, shard.position.offset)
+
+    def _timely(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """The records up to the first that the broker's clock has put into the future; the shard looks at that one again in a while."""
+        clocks = Clocks(int(time() * 1_000), shard.step.body.log_time_ms, owned.broker_ahead_ms)
+        ahead = first_ahead([record._replace(arrival_ms=shard.arrival_ms(record)) for record in records], clocks, self.settings.skew)
+        waits = ahead.why if ahead is not None and ahead.waits else ""
+        if ahead is not None and waits != owned.waits:
+            self.alerts.say("clock_ahead", ahead.why, shard=owned.partition.partition)
+        owned.waits = waits
+        if ahead is None or not ahead.waits:
+            return records
+        owned.waits_until = monotonic() + AGAIN_SECONDS
+        return records[: ahead.at]
 
     async def _process_fresh(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> None:
         refused: list[Entry] = []
@@ -534,7 +556,9 @@ class Segmenter(Service):
             if now - owned.last_tick >= self.settings.tick / 1_000:
                 owned.last_tick = now
                 with suppress(KafkaError):
-                    (await send_tick(self._producer, self.settings, owned.partition.partition)).add_done_callback(self._tick_ended)
+                    (await send_tick(self._producer, self.settings, owned.partition.partition)).add_done_callback(
+                        lambda acknowledged: self._tick_ended(owned, acknowledged)
+                    )
             if now - owned.last_probe >= self.settings.probe / 1_000 and not owned.lock.locked():  # each commit looks as well as a probe
                 owned.last_probe = now
                 async with owned.lock:
@@ -549,10 +573,13 @@ class Segmenter(Service):
             if problem := owned.held.problem(monotonic()):
                 self.alerts.say("open_transaction", problem, shard=owned.partition.partition)
 
-    def _tick_ended(self, acknowledged: asyncio.Future[Any]) -> None:
+    def _tick_ended(self, owned: Owned, acknowledged: asyncio.Future[Any]) -> None:
         """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
         if not acknowledged.cancelled() and acknowledged.exception() is None:
             self._watch.answered()
+            told = acknowledged.result()
+            if told.timestamp_type == LOG_APPEND_TIME:
+                owned.broker_ahead_ms = told.timestamp - int(time() * 1_000)
 
     @Service.task
     async def _leave_notes(self) -> None:

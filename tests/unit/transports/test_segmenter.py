@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic, time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -323,3 +324,22 @@ async def test_a_shard_leaves_a_note_at_once_when_its_state_changes() -> None:
     assert now.status.state == "halted"
     assert "a hole in the log" in now.status.problem
     assert now.is_stale(now.at_ms + 31_000)
+
+
+async def test_a_record_that_the_brokers_clock_put_into_the_future_is_waited_for_and_then_read() -> None:
+    """Without it everybody's events would be late for three days, ready and silent; what lies before it is read."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    sought: list[int] = []
+    segmenter._consumer = cast("Any", SimpleNamespace(seek=lambda _, offset: sought.append(offset), highwater=lambda _: None))
+    shard = await _acquired(segmenter, owned, store)
+    now_ms, owned.broker_ahead_ms = int(time() * 1_000), 0
+    wild = LogRecord(1, now_ms + 3 * 86_400_000, TICK, control=True)
+
+    await segmenter._process(owned.partition, shard, [LogRecord(0, now_ms, TICK, control=True), wild])
+    assert (owned.state, shard.position.offset, sought) == ("owned", 1, [1])
+    assert "record at offset 1 arrived" in segmenter.statuses()[0].problem
+    assert owned.waits_until > monotonic()
+
+    await segmenter._process(owned.partition, shard, [wild._replace(arrival_ms=now_ms + 1)])  # as an amendment bounds it
+    assert (shard.position.offset, segmenter.statuses()[0].problem) == (2, "")
