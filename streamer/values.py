@@ -30,6 +30,8 @@ SECONDS_BELOW: Final = 100_000_000_000  # 1973-03-03 in milliseconds; in seconds
 FIRST_MS: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?")
+_BELOW_MICROSECONDS = re.compile(r"(\.[0-9]{6})[0-9]+")
+MICROSECONDS_CHARS: Final = len("2026-01-31T09:12:03.123456Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_datetime = msgspec.json.Decoder(datetime).decode
 _to_json = orjson.dumps
@@ -253,6 +255,8 @@ def parse_time_ms(value: Json) -> int | None:
     if len(value) == 10:
         day = parse_date(value)
         return None if day is None else datetime_to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    if len(value) > MICROSECONDS_CHARS:
+        value = _BELOW_MICROSECONDS.sub(r"\1", value)  # they would be rounded, and so end in the next second, or after 9999
     try:
         moment = _decode_datetime(b'"' + value.encode() + b'"')
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeEncodeError):

@@ -90,7 +90,7 @@ def number(value: Any) -> Any:
     if kind(value) == "number":
         return value
     if kind(value) == "text" and _NUMBER.fullmatch(value):
-        return float(value) if "." in value else int(value)
+        return float(value) if "." in value or len(value) > 16 else int(value)
     return None
 
 
@@ -152,7 +152,10 @@ def known_zones() -> frozenset[str]:
 @cache
 def local(ms: int, zone: str) -> datetime:
     """The clock on the wall of a zone."""
-    return (EPOCH + timedelta(milliseconds=ms)).astimezone(ZoneInfo(zone))
+    try:
+        return (EPOCH + timedelta(milliseconds=ms)).astimezone(ZoneInfo(zone))
+    except OverflowError:  # the wall would show a day before the first or after the last of the calendar
+        return datetime(9999, 12, 31, 23, 59, 59) if ms > 0 else datetime(1, 1, 1)  # noqa: DTZ001
 
 
 @cache

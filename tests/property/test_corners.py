@@ -64,6 +64,7 @@ TAGGED = event(1, properties={"tag": ["a", "b"], "price": 1})
         ('exists(date(trait("a")))', {"traits": {"a": -99_999_999_999}}, []),
         ('exists(date(trait("a")))', {"traits": {"a": -100_000_000_000}}, IN_AT_ONCE),
         ('age(trait("a")) > 5000', {"traits": {"a": -62_135_596_800_001}}, []),
+        ('date(trait("a")) > date("9999-12-31")', {"traits": {"a": "9999-12-31T23:59:59.999999999Z"}}, IN_AT_ONCE),
         ('trait("a.b") == 1', {"traits": {"a": [[{"b": 1}]]}}, IN_AT_ONCE),
         ('exists(trait("a.b"))', {"traits": {"a": [{"b": []}]}}, []),
         ('exists(trait("a.b"))', {"traits": {"a": {"b": []}}}, IN_AT_ONCE),

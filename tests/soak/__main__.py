@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from time import monotonic
 
+from tests.soak.differ import AGREED, differ
 from tests.soak.fuzz import fuzz
+from tests.soak.hostile import STARTS_MS
 
 Run = Callable[[argparse.Namespace], str]
 
@@ -26,7 +28,16 @@ def _fuzz(options: argparse.Namespace) -> str:
     return f"{told:,} records and outputs, none an error"
 
 
-RUNS: dict[str, Run] = {"fuzz": _fuzz}
+def _differ(options: argparse.Namespace) -> str:
+    """Hostile logs through the step and the oracle: do both say the same?"""
+    end, said, logs = monotonic() + options.seconds, 0, 0
+    seeds = (seed for seed in range(options.seed, options.seed + options.logs) if seed % len(STARTS_MS) in AGREED)
+    while monotonic() < end and (seed := next(seeds, None)) is not None:
+        said, logs = said + differ(seed, events=min(options.events, 30)), logs + 1  # the oracle looks at everything, at each moment
+    return f"{said:,} changes of {logs} logs, none different"
+
+
+RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ}
 
 
 def main() -> None:
