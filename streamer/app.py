@@ -137,7 +137,7 @@ async def starting(
 
     ``may_begin``: whether a log that is not there is begun, see ``ensure_topics``; ``made`` is told the topics that were made.
     """
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     client = producer(settings)
     try:
         if names := await _started(client, settings, may_begin=may_begin):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -62,6 +63,9 @@ class Settings(BaseSettings):
     kafka_username: str | None = Field(None, description="SASL user")
     kafka_password: SecretStr | None = Field(None, description="SASL password")
     kafka_ca_file: str | None = Field(None, description="CA certificates for TLS")
+    kafka_cert_file: str | None = Field(None, description="client certificate for TLS, with the chain up to the CA")
+    kafka_key_file: str | None = Field(None, description="its private key, where it is not in the same file")
+    kafka_key_password: SecretStr | None = Field(None, description="password of the private key")
     topic_prefix: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="topics are PREFIX.events, PREFIX.segment-changes, …")
     group: str = Field("streamer", description="consumer group of the workers")
     shards: int = Field(12, ge=1, le=1_000, description="partitions of the events topic; fixed for the life of the topic")
@@ -73,6 +77,11 @@ class Settings(BaseSettings):
     redis: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
         SecretStr("redis://localhost:6379/0"), description="redis://, rediss:// (TLS) or unix:// address; may hold a password"
     )
+    redis_username: str | None = Field(None, description="ACL user, where it is not in the address")
+    redis_password: SecretStr | None = Field(None, description="password, where it is not in the address")
+    redis_ca_file: str | None = Field(None, description="CA certificates for TLS; the address is rediss:// then")
+    redis_cert_file: str | None = Field(None, description="client certificate for TLS")
+    redis_key_file: str | None = Field(None, description="its private key, where it is not in the same file")
     namespace: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="prefix of every Redis key")
 
     lateness: DurationMs = Field(
@@ -128,6 +137,19 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}.{suffix}"
 
     @property
+    def redis_options(self) -> dict[str, Any]:
+        """What connects to Redis beside the address. SettingsError when a file for TLS cannot be used."""
+        password = self.redis_password.get_secret_value() if self.redis_password is not None else None
+        given: dict[str, Any] = {"username": self.redis_username, "password": password}
+        files = {"ssl_ca_certs": self.redis_ca_file, "ssl_certfile": self.redis_cert_file, "ssl_keyfile": self.redis_key_file}
+        if any(files.values()):
+            if not self.redis.get_secret_value().startswith("rediss://"):
+                raise SettingsError("STREAMER_REDIS: expected a rediss:// address, as there are files for TLS")
+            tls_context("REDIS", self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
+            given |= {**files, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
     def keyring(self) -> Keyring:
         """The secrets that sign and verify our own records. SettingsError when they cannot be read."""
         text = self.signing_keys.get_secret_value() if self.signing_keys is not None else ""
@@ -167,6 +189,25 @@ _DURATIONS: Final = ("lateness", "skew", "tick", "probe", "session_timeout")
 
 
 _OTHERS: Final = ("STREAMER_FAUST_", "STREAMER_REQUIRE_REAL", "STREAMER_REDIS_SERVER", "STREAMER_TEST")  # read elsewhere
+
+
+def tls_context(
+    whose: str, ca_file: str | None, cert_file: str | None = None, key_file: str | None = None, password: str | None = None
+) -> ssl.SSLContext:
+    """What TLS trusts and shows. SettingsError names the setting, ``STREAMER_<whose>_…``, whose file cannot be used."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise SettingsError(f"STREAMER_{whose}_CA_FILE: cannot use {ca_file} ({error.strerror or type(error).__name__})") from None
+    if cert_file is None and key_file is not None:
+        raise SettingsError(f"STREAMER_{whose}_KEY_FILE: expected STREAMER_{whose}_CERT_FILE beside it")
+    if cert_file is not None:
+        try:
+            context.load_cert_chain(cert_file, key_file, password or "")  # never ask for one on a terminal
+        except OSError as error:
+            names = cert_file if key_file is None else f"{cert_file} with {key_file}"
+            raise SettingsError(f"STREAMER_{whose}_CERT_FILE: cannot use {names} ({error.strerror or type(error).__name__})") from None
+    return context
 
 
 def without_password(url: str) -> str:

@@ -109,7 +109,7 @@ def explain_customer(
 
 
 async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanation], int]:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     try:
         shard = shard_of(customer, settings.shards)
         checkpoint = await store.checkpoint(shard)

@@ -113,7 +113,7 @@ def _print(checks: Sequence[Check], *, as_json: bool) -> None:
 async def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which one would mend them."""
     try:
-        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     except SettingsError:
         return [
             Check(

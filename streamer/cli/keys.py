@@ -93,7 +93,7 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="one JSON obj
 
 
 async def _held(settings: Settings) -> dict[int, dict[str, str]]:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     try:
         return {shard: await _of(store, shard) for shard in range(settings.shards)}
     finally:

@@ -116,7 +116,7 @@ async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
 
 
 async def _taught(settings: Settings) -> Taught:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     try:
         return await _read(store)
     finally:

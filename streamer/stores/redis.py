@@ -17,9 +17,10 @@ gone through.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_bytes
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
@@ -59,11 +60,15 @@ _encode_kept = msgspec.msgpack.Encoder().encode
 _decode_kept = msgspec.msgpack.Decoder(_Kept).decode
 
 
-def connect(url: str, *, namespace: str = "streamer") -> RedisStore:
-    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address. Connects on first use. SettingsError for what is no address."""
+def connect(url: str, *, namespace: str = "streamer", options: Mapping[str, Any] = MappingProxyType({})) -> RedisStore:
+    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address. Connects on first use. SettingsError for what is no address.
+
+    ``options`` are redis-py's: who connects, and the files of TLS. What the address says comes first.
+    """
     try:
         pool: Any = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py's keyword arguments
             url,
+            **options,
             socket_timeout=SOCKET_SECONDS,
             socket_connect_timeout=SOCKET_SECONDS,
             retry=Retry(NoBackoff(), 0),

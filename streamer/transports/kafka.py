@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from streamer.errors import HaltError, SettingsError
 from streamer.flow.reader import Deduplicator
 from streamer.segments.change import Change, decode_change
-from streamer.settings import Settings
+from streamer.settings import Settings, tls_context
 from streamer.signing import Keyring, Signer
 from streamer.stores.base import Place
 from streamer.wire import (
@@ -71,13 +71,9 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext:
-    """What TLS trusts. SettingsError when the file with the certificates cannot be used."""
-    try:
-        return ssl.create_default_context(cafile=settings.kafka_ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(
-            f"STREAMER_KAFKA_CA_FILE: cannot use {settings.kafka_ca_file} ({error.strerror or type(error).__name__})"
-        ) from None
+    """What TLS trusts, and the client certificate that it shows. SettingsError when a file cannot be used."""
+    password = settings.kafka_key_password.get_secret_value() if settings.kafka_key_password is not None else None
+    return tls_context("KAFKA", settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file, password)
 
 
 def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
