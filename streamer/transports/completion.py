@@ -79,7 +79,7 @@ class CompletionService(Service):
             self._newest, self._seen_at = newest, now
             return
         behind = [one.shard for one in self._in_force() if one.version < newest.version and now - one.log_time_ms / 1_000 <= FRESH_SECONDS]
-        content = await self._topic.content(newest.version) if behind else None
+        content = await self._topic.vouched(newest.version) if behind else None
         if content is not None:
             await send_control(self._producer, self.settings, definitions_control(content, newest.digest, newest.version), behind)
             log.info("publication completed", action="publish", version=newest.version, shards=behind)

@@ -14,12 +14,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streamer.flow.published import Published, definitions_in
 from streamer.settings import Settings
+from streamer.signing import CONTROL, Keyring, Place, signature_of
 from streamer.wire import DEFINITIONS, LogRecord
 
-from .kafka import connection, log_record
+from .kafka import connection, log_record, signer
 
 READ_SECONDS: Final = 30.0  # a partition without a leader would keep us for ever
 POLL_MS: Final = 500
+PLACE: Final = Place(CONTROL, DEFINITIONS, 0)  # for what a record of the topic is signed
 
 
 async def read_published(settings: Settings) -> Published:
@@ -48,17 +50,39 @@ class DefinitionsTopic:
         return self.published
 
     async def append(self, raw: bytes) -> int:
-        """Write a record and wait for the acknowledgement; its offset."""
-        written = await self._producer.send_and_wait(self._settings.topic(DEFINITIONS), raw, partition=0)
+        """Write a record, signed where this process has keys, and wait for the acknowledgement; its offset."""
+        by = signer(self._settings)
+        headers = [*by.sign(PLACE, raw)] if by is not None else []
+        written = await self._producer.send_and_wait(self._settings.topic(DEFINITIONS), raw, partition=0, headers=headers)
         return written.offset
 
     async def content(self, version: int) -> bytes | None:
         """See ``flow.published.Versions``."""
+        record = await self._record(version)
+        return definitions_in(record) if record is not None else None
+
+    async def vouched(self, version: int) -> bytes | None:
+        """The content as ``content``, where this process may write it into the log in its own name; None where it may not.
+
+        It has keys, and the record is not signed by one of them: whoever may write into this topic must not get a worker's signature.
+        """
+        record = await self._record(version)
+        return definitions_in(record) if record is not None and is_vouched(record, self._settings.keyring) else None
+
+    async def _record(self, version: int) -> LogRecord | None:
         found = self.published.at(version) or (await self.refresh()).at(version)
         if found is None:
             return None
         async with asyncio.timeout(READ_SECONDS), aclosing(_records(self._settings, found.offset)) as records:
-            return definitions_in(await anext(records))
+            return await anext(records)
+
+
+def is_vouched(record: LogRecord, keyring: Keyring) -> bool:
+    """Whether a record of the topic is signed by a key of ours; true for every one where there are no keys."""
+    if not keyring.secrets:
+        return True
+    signature = signature_of(record.headers)
+    return signature is not None and signature.key in keyring.secrets and keyring.verifies(signature, PLACE, record.value)
 
 
 async def _records(settings: Settings, begin: int) -> AsyncGenerator[LogRecord]:

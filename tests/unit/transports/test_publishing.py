@@ -12,9 +12,11 @@ from streamer import app
 from streamer.errors import SettingsError
 from streamer.flow.published import Published, definitions_in
 from streamer.settings import Settings, load_settings
+from streamer.signing import Keyring, Signer
 from streamer.stores.memory import MemoryStore
 from streamer.transports import completion
 from streamer.transports.completion import CompletionService, InForce
+from streamer.transports.definitions import PLACE, is_vouched
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, LogRecord, decode_control
 
@@ -46,6 +48,8 @@ class Topic:
     async def content(self, version: int) -> bytes | None:
         found = (await self.refresh()).at(version)
         return definitions_in(LogRecord(found.offset, 0, self.records[found.offset])) if found else None
+
+    vouched = content
 
 
 class Shop:
@@ -119,6 +123,18 @@ async def test_what_a_publisher_left_undone_the_owner_of_a_shard_finishes(shop: 
     shards[0] = InForce(0, 1, 159_000)
     await service.look(160)
     assert [shop.told(shard) for shard in range(SHARDS)] == [[1, 2], [1]]
+
+
+def test_where_keys_are_only_what_is_signed_by_one_is_written_in_a_workers_name() -> None:
+    """Whoever may write into the topic of definitions must not get a worker to sign for them."""
+    ring = Keyring("shop", {"k1": b"x" * 32})
+    by = Signer(ring, "k1", "a1", lambda: 1)
+    signed = LogRecord(0, 0, b"{}", headers=by.sign(PLACE, b"{}"))
+    assert is_vouched(signed, ring)
+    assert not is_vouched(signed._replace(value=b"{ }"), ring)
+    assert not is_vouched(signed._replace(headers=()), ring)
+    assert not is_vouched(signed, Keyring("shop", {"k2": b"x" * 32}))
+    assert is_vouched(signed._replace(headers=()), Keyring())
 
 
 async def test_other_settings_do_not_start_though_redis_is_empty(shop: Shop) -> None:
