@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
     web_host: str = Field("127.0.0.1", description="where the worker's web port listens")
     web_port: int = Field(6066, ge=1, le=65_535, description="/metrics /livez /readyz")
+    transactions: bool = Field(
+        True,
+        description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
+    )
     tick: DurationMs = Field(1_000, description="how often time passes on a quiet shard")
     probe: DurationMs = Field(2_000, description="how often a shard compares itself with Redis")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")

@@ -21,8 +21,9 @@ DEAD_LETTERS: Final = "dead-letters"
 EXAMPLES: Final = "examples"  # what models learn from
 ALERTS: Final = "alerts"  # what the learner has to say to people; one partition
 COMMANDS: Final = "commands"
+AMENDMENTS: Final = "amendments"  # what people and faults decided about places of the log
 DEFINITIONS: Final = "definitions"  # the manifest, and everything that was published; one partition, kept for ever
-TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES)  # one partition a shard
+TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES, AMENDMENTS)  # one partition a shard
 SINGLE_TOPICS: Final = (ALERTS, COMMANDS, DEFINITIONS)
 OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on in behind what stands there
 

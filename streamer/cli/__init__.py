@@ -94,6 +94,8 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "keys": ("keys",),
     "worker": ("worker", "config"),
     "doctor": ("doctor",),
+    "shards": ("shards",),
+    "dead_letters": ("dead-letters",),
 }
 
 

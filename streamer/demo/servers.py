@@ -61,6 +61,7 @@ class Servers:
                 "shards": SHARDS,
                 "web_port": free_port(),
                 "trust_producer_time": True,
+                "transactions": False,
             }
         )
 
@@ -124,6 +125,7 @@ def worker_environment(settings: Settings, ours: Mapping[str, str], folder: Path
         "STREAMER_REDIS": settings.redis.get_secret_value(),
         "STREAMER_SHARDS": str(settings.shards),
         "STREAMER_WEB_PORT": str(settings.web_port),
+        "STREAMER_TRANSACTIONS": "false",  # the embedded broker has no markers that a reader could check
         "STREAMER_TICK": TICK,
         "STREAMER_TRUST_PRODUCER_TIME": "true",  # the embedded broker has no other time
         "TMPDIR": str(folder),

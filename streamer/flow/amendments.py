@@ -126,3 +126,6 @@ class MemoryJournal:
         """See ``Journal``."""
         self.kept.append(amendment)
         self.amendments.add(amendment)
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -40,7 +40,7 @@ from streamer.zones import MissingZonesError
 
 from .amendments import FOR_DEFINITIONS, Amendment, Amendments, Journal, MemoryJournal
 from .forwards import addressed, check_forward, forward_of
-from .same_log import delivered
+from .same_log import NOTHING, delivered
 from .step import Body, Rules, Step, decode_body
 
 Result = TypeVar("Result")
@@ -316,6 +316,18 @@ class Shard:
             todo = [record for record in todo if record.offset >= self.position.offset]
         outputs, self._outputs = self._outputs, []
         return outputs
+
+    async def resume(self, offset: int) -> None:
+        """Go on at an offset that a person chose, above the position; what lies between is not in the log any more. A change of
+        definitions that is done in part is brought to its end first."""
+        assert offset > self.position.offset, f"{offset} is not above {self.position.offset}"
+        if self.step.previous is not None:
+            await self._switch(LogRecord(self.position.offset, 0, b"", control=True), Control("definitions"))
+        self.step.load({}, [])
+        self.step.body.ordinal = 0
+        self.step.body.last, self._record = NOTHING, None
+        if offset > self.position.offset:
+            await self._commit(Position(offset, 0))
 
     async def probe(self) -> None:
         """Compare with the store: a quiet shard must notice too that it was fenced, that the store came back older, or that it has lost

@@ -36,6 +36,8 @@ class Explanation(msgspec.Struct, omit_defaults=True):
 
 def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
     """All segments by name, as things stand at ``now`` (not before the state's last event)."""
+    if state.aside_ms:
+        return [_standing(rule, state) for rule in sorted(plan.rules, key=lambda rule: rule.name)]
     ahead = next_flips(plan, state, now)
     until = None if ahead.until_ms is None else time_text(ahead.until_ms)
     state = decode_state(encode_state(state))
@@ -61,6 +63,17 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
             )
         )
     return found
+
+
+def _standing(rule: Rule, state: State) -> Explanation:
+    """Of a customer who is set aside: our code fails at judging them, so only what was said is repeated."""
+    entry = state.members.get(rule.number)
+    note = (
+        f"set aside since {time_text(state.aside_ms)}: our own code failed at this customer, so memberships stand as they were then "
+        "and no timer runs until their next event; the worker's log has the place"
+    )
+    since = time_text(entry[1]) if entry is not None else None
+    return Explanation(rule.name, rule.segment.purpose, entry is not None and entry[0] % 2 == 1, [], since=since, note=note)
 
 
 def _deciding(rule: Rule, inside: bool) -> Condition:

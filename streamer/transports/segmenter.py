@@ -48,6 +48,7 @@ from .broker_watch import ASK_SECONDS, BrokerWatch
 from .clocks import AGAIN_SECONDS, Clocks, first_ahead
 from .compiling import beside
 from .completion import InForce
+from .journal import KafkaJournal, OpenJournal
 from .kafka import LOG_APPEND_TIME, METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
 from .lookout import Lookout
 from .open_transactions import Held
@@ -71,6 +72,9 @@ ACQUIRE_AT_ONCE: Final = 3  # each reads the tails of the outputs with a consume
 STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
 
 
+Mark = tuple[int, bytes, Position, bytes]
+
+
 @dataclass(slots=True)
 class Owned:
     """One assigned shard."""
@@ -85,6 +89,8 @@ class Owned:
     moved: tuple[Position | None, float] = (None, 0.0)  # the position as last seen, and when it was new
     shard: Shard | None = None
     relay: Relay | None = None
+    journal: OpenJournal | None = None
+    mark: Mark | None = None  # of the checkpoint when the shard was halted
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     last_tick: float = 0.0
     last_probe: float = 0.0
@@ -163,6 +169,7 @@ class Segmenter(Service):
         self._stopping = False
         self._dealt = False
         self._watch = BrokerWatch(settings.kafka)
+        self.open_journal: Callable[[int], Awaitable[OpenJournal]] = lambda number: KafkaJournal.open(settings, number)
         self._acquiring = asyncio.Semaphore(ACQUIRE_AT_ONCE)
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -405,6 +412,8 @@ class Segmenter(Service):
         owned.again_at = time() + seconds
         owned.shard = owned.relay = None
         owned.arrivals.clear()
+        owned.mark = None
+        self._close_journal(owned)
         if self.owned.get(owned.partition) is not owned:
             return  # revoked meanwhile: how the shard is doing is another worker's to show
         self.metrics.show_state(owned.partition.partition, state)
@@ -417,9 +426,18 @@ class Segmenter(Service):
         """Become the owner of an assigned shard and go to its position."""
         assert self._consumer is not None
         number = owned.partition.partition
+        owned.journal = journal = await self.open_journal(number)  # before the epoch is raised: what a former owner amended is then whole
         shard = await Shard.acquire(
-            number, self._store, self._plans, self.settings.rules, limits=self._limits, pause=asyncio.sleep, keyring=self._keyring
+            number,
+            self._store,
+            self._plans,
+            self.settings.rules,
+            limits=self._limits,
+            journal=journal,
+            pause=asyncio.sleep,
+            keyring=self._keyring,
         )
+        await self._go_where_chosen(shard, journal)
         await look_again(self._lookout.look, number, shard.position.offset, shard.step.body.last, asyncio.sleep)
         relay = Relay(number, self._store, self._sink)
         await relay.start()
@@ -436,6 +454,17 @@ class Segmenter(Service):
         self.metrics.show_state(number, "owned")
         self.metrics.show_definitions(number, (shard.step.body.version, shard.step.body.digest))
         log.info("shard acquired", action="acquire", shard=number, epoch=shard.checkpoint.epoch, offset=shard.position.offset)
+
+    async def _go_where_chosen(self, shard: Shard, journal: OpenJournal) -> None:
+        """A person may have chosen where a shard goes on that stands where its log no longer is."""
+        while (chosen := journal.amendments.resumes_at(at := shard.position.offset)) is not None and chosen > at:
+            log.warning("shard goes on where a person chose", action="resume", shard=shard.shard, at=at, to=chosen)
+            await shard.resume(chosen)
+
+    def _close_journal(self, owned: Owned) -> None:
+        if owned.journal is not None:
+            self._spawn(owned.journal.close())
+            owned.journal = None
 
     @property
     def _limits(self) -> Limits:
@@ -475,6 +504,7 @@ class Segmenter(Service):
                 with suppress(KafkaError, StreamerError, OSError, asyncio.TimeoutError):
                     await asyncio.wait_for(_relay_until_empty(owned.relay), 2)
             owned.shard = owned.relay = None
+            self._close_journal(owned)
             owned.enter("released")
             self._watch.forget(owned.partition.partition)
             self.metrics.show_state(owned.partition.partition, "released")
@@ -551,6 +581,10 @@ class Segmenter(Service):
         if owned.state == "waiting" and now >= owned.again_at:
             owned.enter("acquiring", owned.why)
             self._spawn(self._own(owned))
+        elif owned.state == "halted" and now - owned.last_probe >= self.settings.probe / 1_000:
+            owned.last_probe = now
+            if owned.partition.partition < self.settings.shards:
+                self._spawn(self._look_at_halted(owned))
         elif owned.state == "owned" and owned.shard is not None:
             self._see_held(owned)
             if now - owned.last_tick >= self.settings.tick / 1_000:
@@ -572,6 +606,28 @@ class Segmenter(Service):
             owned.held.see(end, stable, monotonic())
             if problem := owned.held.problem(monotonic()):
                 self.alerts.say("open_transaction", problem, shard=owned.partition.partition)
+
+    async def _look_at_halted(self, owned: Owned) -> None:
+        """A halted shard is taken up again when a person has done something about it: each such command changes its checkpoint's mark.
+        Until then what was committed is published all the same."""
+        number = owned.partition.partition
+        try:
+            mark = (await self._store.checkpoint(number)).mark
+            if owned.mark is None:
+                owned.mark = mark
+            elif owned.mark != mark and owned.state == "halted":
+                log.info("shard is taken up again", action="resume", shard=number)
+                owned.enter("acquiring", owned.why)
+                await self._own(owned)
+                return
+            if owned.relay is None:
+                relay = Relay(number, self._store, self._sink)
+                await relay.start()
+                if owned.state == "halted" and owned.relay is None:
+                    owned.relay = relay
+                    self._wake_relay.set()
+        except (StreamerError, KafkaError, OSError, TimeoutError) as error:  # the next look comes soon
+            log.debug("halted shard", action="look", shard=number, why=type(error).__name__)
 
     def _tick_ended(self, owned: Owned, acknowledged: asyncio.Future[Any]) -> None:
         """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""

@@ -99,8 +99,9 @@ class Deployment:
                 sent = await client.send(self.settings.topic(EVENTS), raw, partition=shard, headers=CONTROL, timestamp_ms=at_ms)
                 await sent
 
-    def start_worker(self, **settings: str) -> Child:
-        """One more worker process; ``settings`` besides those of the deployment, by the names of their variables."""
+    def start_worker(self, script: str = "", **settings: str) -> Child:
+        """One more worker process; ``settings`` besides those of the deployment, by the names of their variables. ``script`` is a file that
+        runs a worker whose code is not as it should be."""
         self.ports.append(free_port())
         environment = {
             **os.environ,
@@ -119,7 +120,7 @@ class Deployment:
             **settings,
         }
         log = self._folder / f"worker-{len(self.workers)}.log"
-        child = Child([sys.executable, "-m", "streamer", "worker"], log=log, env=environment)
+        child = Child([sys.executable, *([script] if script else ["-m", "streamer", "worker"])], log=log, env=environment)
         self.workers.append(child)
         return child
 

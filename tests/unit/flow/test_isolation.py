@@ -19,6 +19,7 @@ from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Rules, Step
 from streamer.segments.change import decode_change
 from streamer.segments.definitions import parse_definitions
+from streamer.segments.explain import explain
 from streamer.segments.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, DEAD_LETTERS, TICK, LogRecord, Output, definitions_control
@@ -199,6 +200,9 @@ async def test_a_customer_at_whose_timer_we_fail_is_set_aside_until_their_next_e
     assert blob is not None
     assert decode_state(blob).aside_ms == NOW_MS + 5 * MINUTE_MS
     assert told.shard.step.body.aside == 1
+    said = {one.segment: one for one in explain(told.shard.step.plan, decode_state(blob), NOW_MS + 30 * MINUTE_MS)}
+    assert said["seen"].inside, "it stands, though the window is over"
+    assert "set aside since 2026-01-01T00:05:00.000Z" in (said["seen"].note or "")
     [amendment] = told.kept
     assert (amendment.what, amendment.customer, amendment.offset, amendment.detail) == ("aside", "odd", 6, "KeyError")
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from aiokafka import TopicPartition
 
+from streamer.flow.amendments import MemoryJournal
 from streamer.flow.shard import Shard
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
@@ -36,10 +37,14 @@ class Worker:
         alerts = Alerts(self._publish, metrics, "/shop")
         self.segmenter = Segmenter(self.settings, self.store, cast("Any", None), MemorySink(self.log), metrics, alerts)
         partition = TopicPartition(self.settings.topic(EVENTS), 0)
+        self.segmenter.open_journal = self._journal
         self.segmenter._consumer = cast("Any", self._consumer(partition))
         self.segmenter._lookout = cast("Any", SimpleNamespace(look=self.log.look))
         self.owned = self.segmenter.owned[partition] = Owned(partition)
         self.segmenter._dealt = True
+
+    async def _journal(self, _shard: int) -> MemoryJournal:
+        return MemoryJournal()
 
     async def _publish(self, raw: bytes) -> None:
         self.published.append(raw)

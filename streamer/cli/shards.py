@@ -1,0 +1,213 @@
+"""``streamer shards``: how every shard is doing, and the ways out of a halt."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import socket
+from time import time
+from typing import Annotated
+
+import msgspec
+import typer
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from streamer.errors import FencedError, SettingsError
+from streamer.events.codec import moment_ms
+from streamer.segments.durations import format_duration
+from streamer.settings import Settings, load_settings
+from streamer.stores.base import Store
+from streamer.stores.redis import connect
+from streamer.wire import EVENTS
+
+from . import EXIT_CODES, EXIT_NO
+from .say import say, say_json
+
+KAFKA_SECONDS = 10.0
+Number = Annotated[int, typer.Argument(metavar="SHARD", help="the number of the shard, from 0", min=0)]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason, for whoever reads the amendment later")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        help="Say how every shard is doing, and take a halted one up again.",
+        invoke_without_command=True,
+        callback=_all,
+        epilog=EXIT_CODES,
+        rich_markup_mode=None,
+    )
+    group.command("list", epilog=EXIT_CODES, short_help="Owner, state, position and lag of every shard.")(list_shards)
+    group.command("resume", epilog=EXIT_CODES, short_help="Have a shard go on at a place that you choose.")(resume)
+    group.command("rebuild", epilog=EXIT_CODES, short_help="Have a shard told anew from its log.")(rebuild)
+    app.add_typer(group, name="shards")
+
+
+def _all(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_shards()
+
+
+class Line(msgspec.Struct, omit_defaults=True):
+    """One shard. What is not known is absent; ``stale``: its worker has said nothing for a while, so it may be otherwise by now."""
+
+    shard: int
+    state: str
+    stale: bool
+    position: int
+    epoch: int
+    owner: str = ""
+    since_seconds: float | None = None
+    why: str = ""
+    begin: int | None = None
+    end: int | None = None
+    lag: int | None = None
+    outbox: int | None = None
+
+
+def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a shard")] = False) -> None:
+    """Every shard: who owns it, how it is and since when, where it stands, where its log ends, and what waits to be published.
+
+    The answer is of the moment; a state is marked as stale when the shard's worker has not confirmed it for half a minute. Exit code 1 when
+    a shard is not at work.
+    """
+    lines = asyncio.run(_lines(load_settings()))
+    for line in lines:
+        if as_json:
+            say_json(line)
+        else:
+            _print(line)
+    if any(line.state != "owned" or line.stale for line in lines):
+        raise typer.Exit(EXIT_NO)
+
+
+def _print(line: Line) -> None:
+    since = f" for {format_duration(int(line.since_seconds) * 1_000)}" if line.since_seconds is not None else ""
+    where = f"position {line.position:,} of {'?' if line.end is None else f'{line.end:,}'}"
+    lag = "" if line.lag is None else f", {line.lag:,} behind"
+    outbox = "" if line.outbox is None else f", outbox {line.outbox:,}"
+    owner = f" by {line.owner}" if line.owner else ""
+    say(f"shard {line.shard:<4} {line.state}{' (stale)' if line.stale else ''}{since}{owner}; {where}{lag}{outbox}")
+    if line.why:
+        say(f"           {line.why}")
+
+
+async def _lines(settings: Settings) -> list[Line]:
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    try:
+        reach = await _reach(settings)
+        return [await _line(store, shard, reach.get(shard)) for shard in range(settings.shards)]
+    finally:
+        await store.close()
+
+
+async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Line:
+    from streamer.transports.shard_notes import read_note
+
+    checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
+    line = Line(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
+    if note is not None:
+        line.state, line.stale, line.owner = note.status.state, note.is_stale(now_ms), note.worker
+        line.since_seconds = note.status.since_seconds + max(0.0, (now_ms - note.at_ms) / 1_000)
+        line.why, line.outbox = note.status.problem, note.status.outbox
+    if reach is not None:
+        line.begin, line.end = reach
+        line.lag = max(0, line.end - line.position)
+    return line
+
+
+async def _reach(settings: Settings) -> dict[int, tuple[int, int]]:
+    """Where the log of each shard begins and ends; empty when Kafka does not answer."""
+    from streamer.transports.kafka import reader
+
+    partitions = [TopicPartition(settings.topic(EVENTS), shard) for shard in range(settings.shards)]
+    consumer = reader(settings, enable_auto_commit=False)
+    try:
+        async with asyncio.timeout(KAFKA_SECONDS):
+            await consumer.start()
+            begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+        return {at.partition: (begins[at], ends[at]) for at in partitions}
+    except (KafkaError, TimeoutError, OSError) as error:
+        say(f"hint: Kafka at {settings.kafka} did not say where the logs end ({type(error).__name__})", err=True)
+        return {}
+    finally:
+        await consumer.stop()
+
+
+def resume(
+    shard: Number,
+    why: Why,
+    at: Annotated[int | None, typer.Option(metavar="OFFSET", help="go on at this offset, past what lies before it", min=0)] = None,
+    arrival: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="when the record at the position counts as arrived, as 2026-01-01T00:00:00Z"),
+    ] = None,
+    skip: Annotated[bool, typer.Option("--skip", help="pass over the record at the position; it becomes a dead letter")] = False,
+) -> None:
+    """Have a shard go on at a place that you choose, by an amendment that every rebuild obeys.
+
+    The amendment says who, when and why. The shard's worker need not be started again: it notices within its probe interval.
+
+    \b
+      streamer shards resume 3 --at 50000 --why "retention ran over a weekend"
+      streamer shards resume 3 --skip --why "poisoned record, ticket 17"
+    """
+    if (at is not None) + (arrival is not None) + skip != 1:
+        raise typer.BadParameter("expected one of --at, --arrival and --skip", param_hint="--at / --arrival / --skip")
+    arrival_ms = moment_ms(arrival, path="--arrival") if arrival is not None else None
+    say(asyncio.run(_resume(load_settings(), shard, why, at, arrival_ms)))
+
+
+async def _resume(settings: Settings, shard: int, why: str, at: int | None, arrival_ms: int | None) -> str:
+    from streamer.app import starting
+    from streamer.transports.journal import KafkaJournal
+    from streamer.transports.shard_orders import amend, going_on
+
+    _check_number(settings, shard)
+    decide = going_on(shard, settings.log_generation, _who(), why, at=at, arrival_ms=arrival_ms)
+    async with starting(settings, may_begin=False) as (_, store):
+        try:
+            amendment = await amend(store, lambda number: KafkaJournal.open(settings, number, _who()), shard, decide)
+        except FencedError:
+            raise SettingsError(f"the worker of shard {shard} took it up in between; nothing was written, try again") from None
+    return f"amended: {amendment.what} at offset {amendment.offset} of shard {shard}; its worker goes on within {_soon(settings)}"
+
+
+def rebuild(shard: Number, why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "") -> None:
+    """Have a shard told anew from its log: what Redis has of it is dropped, and its worker begins at the log's beginning.
+
+    Nothing is published twice: readers have seen those positions. Where retention took the beginning of the log, the shard begins with what
+    is left, and its customers know nothing older. For a topic that was made anew, first set STREAMER_LOG_GENERATION one higher.
+    """
+    say(asyncio.run(_rebuild(load_settings(), shard, why)))
+
+
+async def _rebuild(settings: Settings, shard: int, why: str) -> str:
+    from streamer.app import starting
+    from streamer.transports.journal import KafkaJournal
+    from streamer.transports.shard_orders import rebuild as tell_anew
+
+    _check_number(settings, shard)
+    reach = (await _reach(settings)).get(shard)
+    if reach is None:
+        raise SettingsError(f"STREAMER_KAFKA: where the log of shard {shard} begins is not known, so nothing was dropped")
+    async with starting(settings, may_begin=False) as (_, store):
+        await tell_anew(
+            store, lambda number: KafkaJournal.open(settings, number, _who()), shard, reach[0], _who(), why, settings.log_generation
+        )
+    lost = f", which begins at offset {reach[0]:,}: what lay before it is lost" if reach[0] else ""
+    return f"shard {shard} is told anew from its log{lost}; its worker begins within {_soon(settings)}"
+
+
+def _soon(settings: Settings) -> str:
+    return format_duration(max(5_000, 2 * settings.probe))
+
+
+def _check_number(settings: Settings, shard: int) -> None:
+    if shard >= settings.shards:
+        raise SettingsError(f"there is no shard {shard}: STREAMER_SHARDS is {settings.shards}, they count from 0")
+
+
+def _who() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,127 @@
+"""Amendments on Kafka: ``flow.amendments.Journal`` over the topic of amendments, one partition a shard.
+
+They are written in transactions of one id per shard. To open a journal is to take that id: a former owner of the shard that has not noticed
+yet cannot write any more, so what is read afterwards is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import time
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from streamer.errors import FencedError, RefusedError
+from streamer.flow.amendments import Amendment, Amendments, Journal, decode_amendment, encode_amendment
+from streamer.settings import Settings
+from streamer.values import time_text
+from streamer.wire import AMENDMENTS
+
+from .kafka import producer, reader
+from .shard_notes import this_worker
+
+log: Any = structlog.get_logger("streamer.journal")
+
+OPEN_SECONDS: Final = 30.0
+WRITE_SECONDS: Final = 15.0
+TRANSACTION_MS: Final = 10_000  # a writer that dies in the middle holds readers of the topic no longer than that
+
+
+class OpenJournal(Journal, Protocol):
+    """A journal that holds a connection."""
+
+    async def close(self) -> None:
+        """Let go of it; harmless when repeated."""
+        ...
+
+
+class KafkaJournal:
+    """The journal of one shard, open for writing until ``close``."""
+
+    def __init__(self, settings: Settings, shard: int, client: AIOKafkaProducer, amendments: Amendments, who: str) -> None:
+        self.amendments = amendments
+        self._settings = settings
+        self._shard = shard
+        self._producer = client
+        self._who = who
+
+    @classmethod
+    async def open(cls, settings: Settings, shard: int, who: str = "") -> KafkaJournal:
+        """Take the shard's transactional id, then read its amendments whole. Raises KafkaError or TimeoutError; nothing is open then."""
+        client = _writer(settings, shard)
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                await client.start()
+                found = [amendment async for amendment in read_amendments(settings, shard)]
+        except BaseException:
+            await client.stop()
+            raise
+        return cls(settings, shard, client, Amendments(found), who or this_worker())
+
+    async def write(self, amendment: Amendment) -> None:
+        """See ``Journal``; says who and when besides."""
+        stamped = msgspec.structs.replace(amendment, who=amendment.who or self._who, when=time_text(int(time() * 1_000)))
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._write(encode_amendment(stamped))
+        except (ProducerFenced, InvalidProducerEpoch):
+            raise FencedError(f"shard {self._shard}: another owner writes its amendments now") from None
+        self.amendments.add(stamped)
+
+    async def _write(self, raw: bytes) -> None:
+        topic = self._settings.topic(AMENDMENTS)
+        if self._settings.transactions:
+            async with self._producer.transaction():
+                await self._producer.send_and_wait(topic, raw, partition=self._shard)
+        else:
+            await self._producer.send_and_wait(topic, raw, partition=self._shard)
+
+    async def close(self) -> None:
+        """Let go of the connection; the id stays the next owner's to take."""
+        try:
+            async with asyncio.timeout(1):
+                await self._producer.stop()
+        except (KafkaError, TimeoutError, OSError) as error:
+            log.debug("journal not closed in order", action="close", why=type(error).__name__)
+
+
+def _writer(settings: Settings, shard: int) -> AIOKafkaProducer:
+    if not settings.transactions:
+        return producer(settings)
+    return producer(settings, transactional_id=f"{settings.topic_prefix}-shard-{shard}", transaction_timeout_ms=TRANSACTION_MS)
+
+
+async def read_amendments(settings: Settings, shard: int) -> AsyncIterator[Amendment]:
+    """Those of a shard in this generation of the log, oldest first. What is no amendment is passed over with a line in the log."""
+    consumer = reader(settings, enable_auto_commit=False, auto_offset_reset="earliest")
+    partition = TopicPartition(settings.topic(AMENDMENTS), shard)
+    try:
+        await consumer.start()
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        begin = (await consumer.beginning_offsets([partition]))[partition]
+        if begin >= end:
+            return
+        consumer.seek(partition, begin)
+        while await consumer.position(partition) < end:
+            for records in (await consumer.getmany(partition, timeout_ms=500)).values():
+                for record in records:
+                    found = _readable(record, shard)
+                    if found is not None and found.log == settings.log_generation:
+                        yield found
+    finally:
+        await consumer.stop()
+
+
+def _readable(record: Any, shard: int) -> Amendment | None:
+    try:
+        found = decode_amendment(record.value or b"")
+    except RefusedError as error:
+        log.error("no amendment", action="amendments", shard=shard, offset=record.offset, why=error.detail)
+        return None
+    return found if found.shard == shard else None

@@ -1,0 +1,177 @@
+"""Decisions about places of the log, on a real broker: written by the owner alone, obeyed by every rebuild, and the way out of a halt."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic, time
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from streamer.errors import FencedError
+from streamer.events.dead_letter import read_dead_letter
+from streamer.flow.amendments import Amendment
+from streamer.flow.step import decode_body
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.local.redis import RedisServer
+from streamer.settings import Settings
+from streamer.stores.base import Checkpoint
+from streamer.transports.journal import KafkaJournal, read_amendments
+from streamer.transports.kafka import connection, ensure_topics, reader
+from streamer.wire import DEAD_LETTERS, EVENTS, DeadLetter, shard_of
+
+from .deployment import SHARDS, Deployment
+
+# A worker whose code fails at one customer, as a release of ours may.
+POISONED = """
+import sys
+from streamer.flow.step import Step
+sound = Step._remember
+def remember(self, state, event, t, now):
+    found = sound(self, state, event, t, now)
+    if event.customer == "poison":
+        raise ZeroDivisionError(event.customer)
+    return found
+Step._remember = remember
+from streamer.cli import main
+sys.argv = ["streamer", "worker"]
+main()
+"""
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """Topics and definitions, no worker yet."""
+    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path)
+    await deployment.prepare()
+    yield deployment
+    for child in deployment.workers:
+        child.kill()
+
+
+async def test_an_owner_that_lost_a_shard_cannot_amend_it_any_more(kafka: ApacheKafka | ExternalKafka, fresh_name: str) -> None:
+    """What the new owner has read is whole: nothing comes behind it that a rebuild would obey and this owner did not."""
+    settings = Settings(kafka=kafka.bootstrap, topic_prefix=fresh_name, shards=2)  # pyright: ignore[reportCallIssue] - all have defaults
+    await ensure_topics(settings)
+    former = await KafkaJournal.open(settings, 1, "former")
+    try:
+        await former.write(Amendment("fault", 1, 17, detail="KeyError"))
+        heir = await KafkaJournal.open(settings, 1, "heir")
+        try:
+            assert heir.amendments.refusal(17) is not None
+            with pytest.raises(FencedError):
+                await former.write(Amendment("fault", 1, 18))
+            await heir.write(Amendment("aside", 1, 19, customer="c", due_ms=5))
+        finally:
+            await heir.close()
+    finally:
+        await former.close()
+    kept = [one async for one in read_amendments(settings, 1)]
+    assert [(one.what, one.offset, one.who) for one in kept] == [("fault", 17, "former"), ("aside", 19, "heir")]
+    assert all(one.when is not None for one in kept)
+    assert [one async for one in read_amendments(settings, 0)] == []
+
+
+async def _command(shop: Deployment, *words: str) -> str:
+    """Run a command of ours as an operator would; its output."""
+    settings = shop.settings
+    environment = {
+        **os.environ,
+        "STREAMER_KAFKA": settings.kafka,
+        "STREAMER_REDIS": settings.redis.get_secret_value(),
+        "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
+        "STREAMER_NAMESPACE": settings.namespace,
+        "STREAMER_SHARDS": str(SHARDS),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streamer", *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await process.communicate()
+    return out.decode()
+
+
+async def test_a_shard_whose_log_lost_its_beginning_goes_on_where_a_person_says(shop: Deployment) -> None:
+    """Retention ran over unread records: the halt is listed with its reason, one command ends it, and nobody starts a worker again."""
+    await shop.load(2)
+    gap = (await shop.ends(EVENTS))[0] - 1
+    operator = AIOKafkaAdminClient(**connection(shop.settings))
+    await operator.start()
+    try:
+        await operator.delete_records({TopicPartition(shop.settings.topic(EVENTS), 0): RecordsToDelete(gap)})
+    finally:
+        await operator.close()
+    worker = shop.start_worker()
+    await shop.until_problem("begins at offset")
+    listed = await _command(shop, "shards", "list")
+    assert "halted" in listed
+    assert "its retention took records that were not read yet" in listed
+
+    said = await _command(shop, "shards", "resume", "0", "--at", str(gap), "--why", "a test of the way out")
+    assert "amended: resume at offset 0 of shard 0" in said, said
+    await shop.until(lambda found: found[0].position.offset > gap, deadline_s=30)
+    assert worker.alive
+
+    said = await _command(shop, "shards", "rebuild", "0", "--why", "once more")
+    assert "is told anew" in said, said
+    kept = [one async for one in read_amendments(shop.settings, 0)]
+    assert [(one.what, one.offset, one.to, one.why) for one in kept] == [
+        ("resume", 0, gap, "a test of the way out"),
+        ("resume", 0, gap, "once more"),
+    ]
+    await shop.until_caught_up()
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+
+
+async def test_a_record_at_which_a_release_fails_costs_that_record_and_every_rebuild_agrees(shop: Deployment, tmp_path: Path) -> None:
+    """A poisoned record on real servers: a dead letter at once, the shard goes on, and a sound worker that rebuilds obeys the amendment."""
+    script = tmp_path / "poisoned.py"
+    script.write_text(POISONED)
+    shop.start_worker(str(script))
+    shard = shard_of("poison", SHARDS)
+    async with shop.producer() as client:
+        now_ms = int(time() * 1_000)
+        event = msgspec.json.encode({"event": "Product Viewed", "messageId": "p-1", "userId": "poison", "timestamp": now_ms})
+        sent = await client.send_and_wait(shop.settings.topic(EVENTS), event, key=b"poison", partition=shard)
+    await shop.until(lambda found: found[shard].position.offset > sent.offset + 2)
+    letter, key = await _letter(shop, shard)
+    assert (letter.reason, letter.detail, letter.origin.offset, key) == ("fault", "ZeroDivisionError", sent.offset, b"poison")
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    before: Checkpoint = (await shop.checkpoints())[shard]
+
+    assert "is told anew" in await _command(shop, "shards", "rebuild", str(shard))
+    shop.start_worker()
+    await shop.until(lambda found: found[shard].position.offset >= before.position.offset)
+    assert [(one.what, one.offset) async for one in read_amendments(shop.settings, shard)] == [("fault", sent.offset)]
+
+    listed = await _command(shop, "dead-letters", "list", "--reason", "fault")
+    assert f"shard {shard} offset {sent.offset}  fault at $ (ZeroDivisionError)" in listed
+    assert '"userId":"poison"' in await _command(shop, "dead-letters", "show", str(shard), str(sent.offset))
+    for _ in range(2):  # the second time it is a duplicate
+        said = await _command(shop, "dead-letters", "redrive", "--reason", "fault")
+        assert "1 records are in the log again, 0 were not sent" in said, said
+    await shop.until(lambda found: decode_body(found[shard].body).counts.get("duplicate") == 1)
+    assert decode_body((await shop.checkpoints())[shard].body).counts == {"fault": 1, "accepted": 1, "duplicate": 1}
+    await shop.stop_all()
+
+
+async def _letter(shop: Deployment, shard: int) -> tuple[DeadLetter, bytes]:
+    partition, deadline = TopicPartition(shop.settings.topic(DEAD_LETTERS), shard), monotonic() + 30
+    async with reader(shop.settings, enable_auto_commit=False, auto_offset_reset="earliest") as consumer:
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        while monotonic() < deadline:
+            for records in (await consumer.getmany(partition, timeout_ms=500)).values():
+                return read_dead_letter(records[0].value or b""), records[0].key or b""
+    raise AssertionError(f"no dead letter\n{shop.logs()}")
