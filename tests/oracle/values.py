@@ -146,7 +146,7 @@ def to_ms(moment: datetime) -> int:
 
 @cache
 def known_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    return frozenset(available_timezones()) - {"Factory"}
 
 
 @cache
