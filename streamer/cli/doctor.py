@@ -406,6 +406,7 @@ def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) ->
         found.append(Check("shards", "wrong", f"records that {_numbers(before)} have not read are gone from the log", mend))
     found.append(_lag(begun, ends))
     found += _set_aside(begun)
+    found += _unsigned(begun)
     log_time_ms = min(shard.body.log_time_ms for shard in begun if shard.body is not None)
     if now_ms - log_time_ms > STILL_SECONDS * 1_000:
         still = [shard.number for shard in begun if shard.body is not None and now_ms - shard.body.log_time_ms > STILL_SECONDS * 1_000]
@@ -425,6 +426,16 @@ def _set_aside(begun: Sequence[Shard]) -> list[Check]:
     return [
         Check("customers set aside", "warning", f"{sum(counts.values()):,} in {_numbers(sorted(counts))}: their timers do not run", mend)
     ]
+
+
+def _unsigned(begun: Sequence[Shard]) -> list[Check]:
+    """Shards whose control records anybody may write who may write events."""
+    unsigned = [shard.number for shard in begun if shard.body is not None and not shard.body.trust.keys]
+    if not unsigned:
+        return []
+    mend = "`streamer keys new` draws a key for STREAMER_SIGNING_KEYS, `streamer keys use` makes it hold"
+    why = "whoever may write events may also publish definitions and erase customers"
+    return [Check("control records", "warning", f"are not signed in {_numbers(unsigned)}: {why}", mend)]
 
 
 def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:

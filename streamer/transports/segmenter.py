@@ -68,6 +68,7 @@ WAIT_FENCED_SECONDS: Final = 5.0  # a zombie learns within two heartbeats that i
 WAIT_STORE_SECONDS: Final = 1.0
 FETCH_AGAIN_SECONDS: Final = 1.0
 RELAY_AGAIN_SECONDS: Final = 0.2
+SAY_AGAIN_SECONDS: Final = 60.0
 ACQUIRE_AT_ONCE: Final = 3  # each reads the tails of the outputs with a consumer of its own
 STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
 
@@ -102,6 +103,7 @@ class Owned:
         default_factory=deque[tuple[int, int]]
     )  # (offset, arrival) of records with outputs still to publish
     relaying: asyncio.Task[None] | None = None
+    relay_said: float = float("-inf")  # when it was last said that outputs are not published
     held: Held = field(default_factory=Held)
     broker_ahead_ms: int | None = None  # how far the broker's clock was ahead of ours at the last tick
     waits: str = ""  # for what time it does not read on
@@ -534,7 +536,9 @@ class Segmenter(Service):
                 self.metrics.published.inc(relay.published - before)
                 self._observe_latency(owned)
         except (TimeoutError, KafkaError, StoreError, OSError) as error:
-            log.warning("outputs not published yet", action="relay", shard=owned.partition.partition, why=type(error).__name__)
+            if monotonic() - owned.relay_said >= SAY_AGAIN_SECONDS:  # it is tried five times a second
+                owned.relay_said = monotonic()
+                log.warning("outputs not published yet", action="relay", shard=owned.partition.partition, why=type(error).__name__)
             await asyncio.sleep(RELAY_AGAIN_SECONDS)
             self._wake_relay.set()
         except Exception as error:

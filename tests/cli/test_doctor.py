@@ -264,8 +264,8 @@ def test_a_worker_that_does_not_run(run: Run) -> None:
     assert "commits wait to be published" in found["outbox"]["found"]
 
 
-def test_customers_who_are_set_aside_are_counted() -> None:
-    """Their memberships stand and no timer moves them: nobody would see it in the segments."""
+def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> None:
+    """Their memberships stand and no timer moves them: nobody would see it in the segments. Nor does a log without keys show by itself."""
 
     def shard(number: int, aside: int) -> DoctorsShard:
         return DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), Body(aside=aside, log_time_ms=1_000))
@@ -273,6 +273,7 @@ def test_customers_who_are_set_aside_are_counted() -> None:
     found = {check.name: check for check in _progress([shard(0, 0), shard(1, 3)], {}, now_ms=1_500)}
     assert found["customers set aside"].verdict == "warning"
     assert found["customers set aside"].found == "3 in shard 1: their timers do not run"
+    assert found["control records"].found.startswith("are not signed in shards 0, 1: whoever may write events")
     assert "customers set aside" not in {check.name for check in _progress([shard(0, 0)], {}, now_ms=1_500)}
 
 

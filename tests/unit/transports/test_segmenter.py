@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from streamer.errors import HaltError
 from streamer.events.codec import encode
@@ -343,3 +344,26 @@ async def test_a_record_that_the_brokers_clock_put_into_the_future_is_waited_for
 
     await segmenter._process(owned.partition, shard, [wild._replace(arrival_ms=now_ms + 1)])  # as an amendment bounds it
     assert (shard.position.offset, segmenter.statuses()[0].problem) == (2, "")
+
+
+class Refusing(Kept):
+    """A sink whose broker takes nothing."""
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        raise KafkaTimeoutError
+
+
+async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried five times a second, and a line each time hides what else is said."""
+    monkeypatch.setattr("streamer.transports.segmenter.RELAY_AGAIN_SECONDS", 0)
+    store, sink = MemoryStore(), Refusing()
+    segmenter, owned = _owning(store, sink)
+    await _acquired(segmenter, owned, store, sink)
+    assert owned.relay is not None
+    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
+    for _ in range(3):
+        await segmenter._relay_all()
+    assert owned.relay.backlog == 1
+    assert capsys.readouterr().out.count("outputs not published yet") == 1
