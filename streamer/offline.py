@@ -8,12 +8,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from .errors import RefusedError
+from .events.moments import moment_ms
 from .flow.replay import Arrival, Replay
 from .flow.step import Rules
 from .segments.change import Change, decode_change
 from .segments.definitions import Definitions
 from .stores.memory import MemoryStore
-from .values import parse_time_ms
 from .wire import CHANGES, DEAD_LETTERS, DeadLetter, Output
 
 Result = TypeVar("Result")
@@ -78,8 +78,14 @@ def _arrival_ms(raw: bytes, last_ms: int) -> int:
         times = _decode_times(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return last_ms
-    found = next((ms for ms in map(parse_time_ms, (times.received, times.timestamp)) if ms is not None and ms >= 0), last_ms)
-    return max(found, last_ms)
+    return max(last_ms, _moment_ms(times.received, _moment_ms(times.timestamp, last_ms)))
+
+
+def _moment_ms(value: Any, otherwise_ms: int) -> int:
+    try:
+        return otherwise_ms if value is None else moment_ms(value)
+    except RefusedError:
+        return otherwise_ms
 
 
 def _changes(said: AsyncIterator[Any], on_refused: Callable[[DeadLetter], None]) -> Iterator[Change]:

@@ -68,3 +68,11 @@ def test_what_is_refused_is_never_passed_over_in_silence(event: bytes | str | di
     letters: list[DeadLetter] = []
     assert [change.subject for change in streamer.replay([event, ORDER], BUYER, on_refused=letters.append)] == ["ada"]
     assert len(letters) == 1
+
+
+def test_a_moment_is_read_as_a_worker_reads_it() -> None:
+    """Seconds taken for milliseconds would move an event to 1970, and a leap second is a moment like others."""
+    leap = {**ORDER, "timestamp": "2016-12-31T23:59:60Z"}
+    assert [change.time for change in streamer.replay([leap], BUYER)] == ["2017-01-01T00:00:00.000Z"]
+    with pytest.raises(RefusedError, match="epoch_seconds"):
+        list(streamer.replay([{**ORDER, "timestamp": 1772359200}], BUYER))
