@@ -390,7 +390,7 @@ def a_relay_skips_what_it_could_not_publish(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_reader_believes_everything(patch: pytest.MonkeyPatch) -> None:
     """Relays repeat themselves after a crash; the rule for readers is part of the promise."""
-    patch.setattr(Deduplicator, "rises", lambda self, shard, generation, offset, ordinal: True)
+    patch.setattr(Deduplicator, "is_new", lambda self, shard, generation, offset, ordinal: True)
 
 
 # seat belts: a deterministic story holds without them, always or nearly
