@@ -8,8 +8,11 @@ from typing import Final
 
 import pytest
 
+from streamer.settings import Settings
 from tests.cli.conftest import DATA, ROOT, Run
 
+PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+LINK: Final = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -58,3 +61,21 @@ def test_the_sample_is_where_it_is_said_to_be_and_knows_the_customer(run: Run) -
     assert [line.split()[:2] for line in typed] == [["streamer", "replay"], ["streamer", "explain"]]
     told = run("explain", typed[1].split()[2], "--events", DATA.parents[1] / name, "--mapping", "online_retail")
     assert (told.code, told.err) == (0, "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_between_our_pages_leads_somewhere(page: Path) -> None:
+    """A page that was moved takes its readers nowhere."""
+    assert [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()] == []
+
+
+def test_the_pages_name_only_commands_and_settings_that_there_are(run: Run) -> None:
+    """An operator types what stands there, at night."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    commands = set(re.findall(r"`streamer ([a-z-]+)", text))
+    told = run("--help").out
+    assert {command for command in commands if not re.search(rf"^  {command}\b", told, re.MULTILINE)} == set()
+    assert len(commands) > 8
+    settings = {name.lower().removeprefix("streamer_") for name in re.findall(r"STREAMER_[A-Z_]+[A-Z]", text)}
+    elsewhere = {"config", "create", "require_real"}
+    assert settings - set(Settings.model_fields) - elsewhere == set()
