@@ -36,10 +36,10 @@ from .transports.alerts import kafka_alerts
 from .transports.completion import CompletionService
 from .transports.definitions import DefinitionsTopic
 from .transports.events_topic import check_events_topic
-from .transports.kafka import KafkaSink, check_topics, ensure_topics, producer, send_control, ssl_context
+from .transports.kafka import KafkaSink, check_topics, ensure_topics, pass_on, producer, send_control, ssl_context
 from .transports.learner import LearnerService
 from .transports.segmenter import Segmenter
-from .wire import COMMANDS, DEFINITIONS, Control, definitions_control, encode_control, shard_of
+from .wire import COMMANDS, DEFINITIONS, Control, Headers, definitions_control, encode_control, shard_of
 
 log: Any = structlog.get_logger("streamer.app")
 
@@ -270,22 +270,31 @@ def _add_commands(app: faust.App, parts: Parts) -> None:
 
     @app.agent(topic, name="commands")
     async def commands(stream: Any) -> None:
-        async for raw in stream:
-            await obey(parts, raw)
+        async for event in stream.events():
+            await obey(parts, event.value, _headers(event.headers))
+
+
+def _headers(given: Any) -> Headers:
+    """A record's headers as Faust gives them: names and values, or none."""
+    return tuple(given.items() if isinstance(given, dict) else given or ())
 
 
 class Command(msgspec.Struct):
-    """What an operator's tool may ask for on the command topic."""
+    """What an operator's tool may ask for on the command topic.
+
+    Where keys hold in the log, the record carries the header ``streamer-signature`` of the record that is to be written there, see
+    ``erasure``. A worker passes it on and signs for nobody: the shard judges it, and refuses what is not signed or came before.
+    """
 
     command: str
     customer: str = ""
 
 
-async def obey(parts: Parts, raw: bytes) -> None:
+async def obey(parts: Parts, raw: bytes, headers: Headers = ()) -> None:
     """Run a command until it is done: what is given up here is never asked for again, and it may be an erasure."""
     while True:
         try:
-            return await run_command(parts, raw)
+            return await run_command(parts, raw, headers)
         except KafkaError as error:
             log.warning("command waits for the broker", action="command", why=type(error).__name__)
             await asyncio.sleep(COMMAND_AGAIN_SECONDS)
@@ -294,18 +303,24 @@ async def obey(parts: Parts, raw: bytes) -> None:
             return None
 
 
-async def run_command(parts: Parts, raw: bytes) -> None:
+async def run_command(parts: Parts, raw: bytes, headers: Headers = ()) -> None:
     """Erase a customer. ValueError for anything else."""
     command = msgspec.json.decode(raw, type=Command)
     if command.command != "erase" or not command.customer:
         raise ValueError(f"expected the command 'erase' with a customer, found {command.command!r:.40}")
-    await erase(parts.settings, parts.producer, command.customer)
+    shard, record = erasure(parts.settings, command.customer)
+    await pass_on(parts.producer, parts.settings, record, shard, headers)
 
 
 async def erase(settings: Settings, client: AIOKafkaProducer, customer: str) -> None:
     """Write the record that makes a customer's shard forget them."""
-    raw = encode_control(Control("erase", customer=customer))
-    await send_control(client, settings, raw, [shard_of(customer, settings.shards)])
+    shard, raw = erasure(settings, customer)
+    await send_control(client, settings, raw, [shard])
+
+
+def erasure(settings: Settings, customer: str) -> tuple[int, bytes]:
+    """The shard of a customer, and the record that makes it forget them."""
+    return shard_of(customer, settings.shards), encode_control(Control("erase", customer=customer))
 
 
 def _add_pages(app: faust.App, parts: Parts) -> None:

@@ -15,7 +15,7 @@ from streamer.settings import Settings, load_settings
 from streamer.signing import SECRET_BYTES_MIN
 from streamer.stores.base import Store
 from streamer.stores.redis import connect
-from streamer.wire import KEY_ID, KEYS_MAX, Control, encode_control
+from streamer.wire import EXAMPLES, KEY_ID, KEYS_MAX, Control, encode_control
 
 from . import EXIT_CODES, EXIT_NO
 from .say import say, say_json
@@ -71,7 +71,9 @@ async def _use(settings: Settings, keys: dict[str, str]) -> None:
     from streamer.transports.kafka import send_control
 
     async with starting(settings, may_begin=False) as (client, _):
-        await send_control(client, settings, encode_control(Control("keys", keys=keys)), range(settings.shards))
+        raw = encode_control(Control("keys", keys=keys))
+        await send_control(client, settings, raw, [0], EXAMPLES)  # where the learner hears what people say to it
+        await send_control(client, settings, raw, range(settings.shards))
 
 
 def list_keys(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a shard")] = False) -> None:

@@ -139,7 +139,7 @@ def _card(taught: Taught, name: str) -> Card:
 
 async def _pin(settings: Settings, name: str, version: int | None) -> str:
     from streamer.app import starting
-    from streamer.transports.kafka import CONTROL, send_control
+    from streamer.transports.kafka import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
         taught = await _read(store)
@@ -150,7 +150,7 @@ async def _pin(settings: Settings, name: str, version: int | None) -> str:
         if content is None:
             raise SettingsError(f"{name} has no version {version}; the newest is {serving}")
         raw = encode_control(Control("pin", version=version, model=name))
-        await client.send_and_wait(settings.topic(EXAMPLES), raw, partition=0, headers=CONTROL)
+        await send_control(client, settings, raw, [0], EXAMPLES)
         await send_control(client, settings, model_control(name, content, content_digest(content), version), range(settings.shards))
     return f"{name} stays at version {version}"
 
@@ -164,12 +164,12 @@ async def _before(store: Store, name: str, serving: int) -> int:
 
 async def _unpin(settings: Settings, name: str) -> None:
     from streamer.app import starting
-    from streamer.transports.kafka import CONTROL
+    from streamer.transports.kafka import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
         _card(await _read(store), name)
         raw = encode_control(Control("unpin", model=name))
-        await client.send_and_wait(settings.topic(EXAMPLES), raw, partition=0, headers=CONTROL)
+        await send_control(client, settings, raw, [0], EXAMPLES)
 
 
 # printing -------------------------------------------------------------------------------------------------------------

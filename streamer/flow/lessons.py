@@ -22,8 +22,9 @@ from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
 from streamer.segments.definitions import content_digest
 from streamer.segments.reads import left_out
+from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
 from streamer.stores.base import Checkpoint, Commit, Position, Store
-from streamer.wire import Control, LogRecord, decode_control, model_control, withdraw_control
+from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control
 
 from .published import Versions
 from .shard import read_definitions
@@ -41,7 +42,8 @@ class Taught(msgspec.Struct, array_like=True):
     ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest; without a digest that
     version was withdrawn and none serves. ``cards``: for whoever asks how good the models are, without a learner. ``places``: by partition
     the highest place whose example was taken; what is not above it is said again, by a relay that crashed or a former owner. ``target``:
-    by partition the end of the examples when everything was begun anew, until that is reached; then empty.
+    by partition the end of the examples when everything was begun anew, until that is reached; then empty. ``trust``: which keys hold for
+    what people say to the learner.
     """
 
     version: int = 0
@@ -52,6 +54,7 @@ class Taught(msgspec.Struct, array_like=True):
     learned: int = 0
     places: list[tuple[int, int, int]] = []
     target: list[int] = []
+    trust: Trust = msgspec.field(default_factory=Trust)
 
 
 encode_taught: Final = msgspec.msgpack.Encoder().encode
@@ -119,11 +122,14 @@ class Lesson(NamedTuple):
 class Lessons:
     """The learner of one deployment, under one epoch."""
 
-    def __init__(self, store: Store, versions: Versions, checkpoint: Checkpoint, taught: Taught, shards: int) -> None:
+    def __init__(
+        self, store: Store, versions: Versions, checkpoint: Checkpoint, taught: Taught, shards: int, keyring: Keyring = NO_KEYS
+    ) -> None:
         self.checkpoint = checkpoint
         self._versions = versions
         self.taught = taught
         self._store = store
+        self._keyring = keyring
         self._learner: Learner | None = None
         self._specs: dict[str, ModelSpec] = {}
         self._told: dict[str, tuple[int, str]] = {}
@@ -132,15 +138,17 @@ class Lessons:
         self._ends: list[int] = []
 
     @classmethod
-    async def acquire(cls, store: Store, versions: Versions, shards: int) -> Lessons:
-        """Become the one learner: whoever was it before is fenced. HaltError where that cannot be gone on from."""
+    async def acquire(cls, store: Store, versions: Versions, shards: int, keyring: Keyring = NO_KEYS) -> Lessons:
+        """Become the one learner: whoever was it before is fenced. HaltError where that cannot be gone on from, or a key
+        that holds is not in ``keyring``."""
         checkpoint = await store.acquire(LEARNER)
         taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
         taught.offsets = taught.offsets or [0] * shards
         taught.places = taught.places or [(0, -1, -1)] * shards
         if len(taught.offsets) != shards:
             raise HaltError(f"the learner read {len(taught.offsets)} shards of examples, the settings say {shards}")
-        lessons = cls(store, versions, checkpoint, taught, shards)
+        keyring.require(taught.trust.keys)
+        lessons = cls(store, versions, checkpoint, taught, shards, keyring)
         if taught.version:
             await lessons._teach(taught.version)
         return lessons
@@ -173,7 +181,10 @@ class Lessons:
             if isinstance(item.what, RefusedError):
                 lesson.refused.append((item, item.what))
             elif isinstance(item.what, Control):
-                await self._obey(item.what)
+                if (error := self._refusal(item, item.what)) is not None:
+                    lesson.refused.append((item, error))
+                else:
+                    await self._obey(item.what)
             elif self._is_new(item.shard, item.what):
                 if item.what.kind == "mark" and item.what.definitions > self.taught.version:
                     await self._teach(item.what.definitions)
@@ -211,9 +222,18 @@ class Lessons:
         if old >= 1:
             await self._store.drop_document(scorer_document(newest.model, old))
 
+    def _refusal(self, item: Item, control: Control) -> RefusedError | None:
+        """Why a record may not say what it says; None where it may. Which keys hold is kept. HaltError when this worker lacks one."""
+        place = Place(CONTROL, EXAMPLES, item.shard)
+        try:
+            self.taught.trust = check_control(self.taught.trust, self._keyring, control, item.record, place)
+        except RefusedError as error:
+            return error
+        return None
+
     async def _obey(self, control: Control) -> None:
         """Somebody keeps a model at a version, or lets it go on."""
-        if self._learner is None or control.model not in self._learner.trainers:
+        if control.control not in ("pin", "unpin") or self._learner is None or control.model not in self._learner.trainers:
             return
         if control.control == "unpin":
             self._learner.unpin(control.model)

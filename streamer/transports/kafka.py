@@ -22,7 +22,7 @@ from streamer.errors import HaltError, SettingsError
 from streamer.flow.reader import Deduplicator
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings, tls_context
-from streamer.signing import Keyring, Signer
+from streamer.signing import SIGNATURE_HEADER, Keyring, Signer
 from streamer.stores.base import Place
 from streamer.wire import (
     CHANGES,
@@ -33,6 +33,7 @@ from streamer.wire import (
     SINGLE_TOPICS,
     TICK,
     TOPICS,
+    Headers,
     LogRecord,
     Output,
     position_text,
@@ -277,12 +278,18 @@ async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) ->
     return await client.send(settings.topic(EVENTS), TICK, partition=shard, headers=CONTROL)
 
 
-async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes, shards: Iterable[int]) -> None:
-    """Write a control record into shards, signed for each, and wait for the acknowledgements."""
-    by, topic = signer(settings), settings.topic(EVENTS)
-    sent = [await client.send(topic, raw, partition=shard, headers=[*control_headers(by, shard, raw)]) for shard in shards]
+async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes, shards: Iterable[int], topic: str = EVENTS) -> None:
+    """Write a control record into shards, signed for each, and wait for the acknowledgements. ``topic`` is a suffix."""
+    by, name = signer(settings), settings.topic(topic)
+    sent = [await client.send(name, raw, partition=shard, headers=[*control_headers(by, shard, raw, topic)]) for shard in shards]
     for acknowledged in sent:
         await acknowledged
+
+
+async def pass_on(client: AIOKafkaProducer, settings: Settings, raw: bytes, shard: int, headers: Headers) -> None:
+    """Write a control record into a shard for somebody else, with their signature if there is one and never our own."""
+    theirs = [(name, value) for name, value in headers if name == SIGNATURE_HEADER]
+    await client.send_and_wait(settings.topic(EVENTS), raw, partition=shard, headers=[*CONTROL, *theirs])
 
 
 async def read_changes(
@@ -325,6 +332,7 @@ __all__ = [
     "log_record",
     "logs_among",
     "partitions_problems",
+    "pass_on",
     "producer",
     "read_changes",
     "reader",

@@ -116,7 +116,7 @@ class LearnerService(Service):
 
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
-        lessons = self._lessons = await Lessons.acquire(self._store, self._versions, self.settings.shards)
+        lessons = self._lessons = await Lessons.acquire(self._store, self._versions, self.settings.shards, self.settings.keyring)
         consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200)
         try:
             await consumer.start()

@@ -6,9 +6,9 @@ from streamer.signing import CONTROL, FORWARD, Place, Signer
 from streamer.wire import CONTROL_HEADER, EVENTS, FORWARD_HEADER, Headers, Output
 
 
-def control_headers(signer: Signer | None, shard: int, raw: bytes) -> Headers:
-    """Of a control record in the events of a shard."""
-    signature = signer.sign(Place(CONTROL, EVENTS, shard), raw) if signer is not None else ()
+def control_headers(signer: Signer | None, shard: int, raw: bytes, topic: str = EVENTS) -> Headers:
+    """Of a control record in a partition of a topic, which is named by its suffix."""
+    signature = signer.sign(Place(CONTROL, topic, shard), raw) if signer is not None else ()
     return (CONTROL_HEADER, b"1"), *signature
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from base64 import b64encode
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,10 +18,12 @@ from streamer import app
 from streamer.errors import SettingsError
 from streamer.flow.published import GivenVersions
 from streamer.settings import Settings, load_settings
+from streamer.signing import CONTROL, Keyring, Place, Signer
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports import kafka
 from streamer.transports.learner import LearnerService
+from streamer.wire import CONTROL_HEADER, EVENTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +142,7 @@ async def test_an_erasure_is_not_given_up_because_the_broker_is_away(monkeypatch
     """The command counts as read once its handler returns; nobody would send it again."""
     tries: list[bytes] = []
 
-    async def erases(_parts: object, raw: bytes) -> None:
+    async def erases(_parts: object, raw: bytes, _headers: object) -> None:
         tries.append(raw)
         if len(tries) < 3:
             raise KafkaTimeoutError
@@ -157,6 +160,25 @@ async def test_a_command_that_makes_no_sense_is_reported_and_left(capsys: pytest
     said = capsys.readouterr().out
     assert said.count("command failed") == 2
     assert "mila@example.com" not in said
+
+
+async def test_a_command_is_passed_on_with_its_own_signature_and_never_with_the_workers() -> None:
+    """Whoever may write commands, and has no key, would otherwise erase whom they like in the worker's name."""
+    sent: list[tuple[bytes, int, list[tuple[str, bytes]]]] = []
+
+    class Producer:
+        async def send_and_wait(self, _topic: str, value: bytes, *, partition: int, headers: list[tuple[str, bytes]]) -> None:
+            sent.append((value, partition, headers))
+
+    keys = SecretStr(f"worker:{b64encode(b'w' * 32).decode()}")
+    settings = Settings.model_validate({"signing_keys": keys})
+    parts = cast("Any", SimpleNamespace(settings=settings, producer=Producer()))
+    shard, record = app.erasure(settings, "mila")
+    theirs = Signer(Keyring(settings.topic_prefix, {"theirs": b"t" * 32}), "theirs", "a1", lambda: 5)
+    raw, header = b'{"command": "erase", "customer": "mila"}', theirs.sign(Place(CONTROL, EVENTS, shard), record)
+    await app.obey(parts, raw)
+    await app.obey(parts, raw, (("another", b"1"), *header))
+    assert sent == [(record, shard, [(CONTROL_HEADER, b"1")]), (record, shard, [(CONTROL_HEADER, b"1"), *header])]
 
 
 def test_a_topic_that_the_broker_refused_to_create_is_a_wrong_setting() -> None:

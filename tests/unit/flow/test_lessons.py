@@ -26,8 +26,10 @@ from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_
 from streamer.flow.published import GivenVersions
 from streamer.learning.learner import Learner
 from streamer.learning.reports.outputs import LearnerOutput, ModelWithdrawn
+from streamer.signing import NO_KEYS, Keyring, Signer
 from streamer.stores.memory import MemoryStore
-from streamer.wire import Control, LogRecord, decode_control, unpack
+from streamer.transports.signed import control_headers
+from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, encode_control, unpack
 
 # the order --------------------------------------------------------------------------------------------------------------
 
@@ -388,3 +390,72 @@ def test_the_shop_of_these_tests_is_in_order() -> None:
         assert all(one.arrival_ms <= other.arrival_ms for one, other in pairwise(log))
     assert FEATURES.names[CART] == "cart_open"
     assert logs()[0][-1].arrival_ms - T0 > 5 * HOUR
+
+
+# who may say it ---------------------------------------------------------------------------------------------------------
+
+RING = Keyring("shop", {"k1": b"1" * 32, "k2": b"2" * 32})
+KEYS = Control("keys", keys={"k1": RING.check_value("k1")})
+
+
+class Room:
+    """A learner that knows its definitions and a scorer of version 3, and people who write to it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store, self.offset = store, 0
+        self.mine, self.others = (Signer(RING, key, name, lambda: 1_000) for key, name in (("k1", "a1"), ("k2", "b2")))
+
+    async def begin(self, keyring: Keyring = RING) -> None:
+        await self.store.put_document(scorer_document("purchase", 3), b"{}")
+        self.lessons = await Lessons.acquire(self.store, versions(), SHARDS, keyring)
+        await self.lessons.take([Item(0, LogRecord(self.offset, 0, b""), Example("mark", 0, self.offset, 0, T0, definitions=1))])
+
+    async def say(self, control: Control, by: Signer | None) -> list[str]:
+        """Why it was refused, if it was."""
+        raw = encode_control(control)
+        return await self.hear(LogRecord(0, 0, raw, control=True, headers=control_headers(by, 0, raw, EXAMPLES)))
+
+    async def hear(self, record: LogRecord) -> list[str]:
+        self.offset += 1
+        lesson = await self.lessons.take([read_item(0, record._replace(offset=self.offset))])
+        return [error.reason for _, error in lesson.refused]
+
+    @property
+    def pinned(self) -> bool:
+        return self.lessons.taught.current.get("purchase", (0, ""))[0] == 3
+
+
+PIN, UNPIN = Control("pin", version=3, model="purchase"), Control("unpin", model="purchase")
+
+
+async def test_before_the_first_keys_a_pin_needs_no_signature() -> None:
+    """A shop that has no keys works as ever."""
+    room = Room(MemoryStore())
+    await room.begin(NO_KEYS)
+    assert (await room.say(PIN, None), room.pinned) == ([], True)
+
+
+async def test_once_keys_hold_a_pin_counts_only_when_it_is_signed_and_once() -> None:
+    """Whoever may write examples could pin a model at its worst version, or copy a true pin later."""
+    room = Room(MemoryStore())
+    await room.begin()
+    assert await room.say(KEYS, room.mine) == []
+    assert [await room.say(PIN, by) for by in (None, room.others)] == [["bad_signature"], ["bad_signature"]]
+    assert not room.pinned
+    raw = encode_control(PIN)
+    true = LogRecord(0, 0, raw, control=True, headers=control_headers(room.mine, 0, raw, EXAMPLES))
+    assert (await room.hear(true), room.pinned) == ([], True)
+    assert await room.say(UNPIN, room.mine) == []
+    assert await room.hear(true) == ["replayed"]
+
+
+async def test_a_learner_remembers_which_keys_hold_and_does_not_go_on_without_them() -> None:
+    """The record that named them lies behind it."""
+    room = Room(MemoryStore())
+    await room.begin()
+    await room.say(KEYS, room.mine)
+    await room.lessons.commit()
+    await room.begin()
+    assert await room.say(PIN, None) == ["bad_signature"]
+    with pytest.raises(HaltError, match="'k1', which is not in STREAMER_SIGNING_KEYS"):
+        await room.begin(NO_KEYS)
