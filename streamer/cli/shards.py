@@ -141,9 +141,14 @@ def resume(
     at: Annotated[int | None, typer.Option(metavar="OFFSET", help="go on at this offset, past what lies before it", min=0)] = None,
     arrival: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="when the record at the position counts as arrived, as 2026-01-01T00:00:00Z"),
+        typer.Option(
+            metavar="TIME",
+            help="what the log has now and the shard has not read counts as arrived at this time at the latest, as 2026-01-01T00:00:00Z",
+        ),
     ] = None,
-    skip: Annotated[bool, typer.Option("--skip", help="pass over the record at the position; it becomes a dead letter")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="pass over the first record at or behind the position; it becomes a dead letter")
+    ] = False,
 ) -> None:
     """Have a shard go on at a place that you choose, by an amendment that every rebuild obeys.
 
@@ -152,6 +157,7 @@ def resume(
     \b
       streamer shards resume 3 --at 50000 --why "retention ran over a weekend"
       streamer shards resume 3 --skip --why "poisoned record, ticket 17"
+      streamer shards resume 3 --arrival 2026-01-01T00:00:00Z --why "clock of the broker jumped"
     """
     if (at is not None) + (arrival is not None) + skip != 1:
         raise typer.BadParameter("expected one of --at, --arrival and --skip", param_hint="--at / --arrival / --skip")
@@ -162,16 +168,21 @@ def resume(
 async def _resume(settings: Settings, shard: int, why: str, at: int | None, arrival_ms: int | None) -> str:
     from streamer.app import starting
     from streamer.transports.journal import KafkaJournal
+    from streamer.transports.lookout import Lookout
     from streamer.transports.shard_orders import amend, going_on
 
     _check_number(settings, shard)
-    decide = going_on(shard, settings.log_generation, _who(), why, at=at, arrival_ms=arrival_ms)
+    lookout = Lookout(settings)
+    decide = going_on(shard, settings.log_generation, _who(), why, lookout.unread, at=at, arrival_ms=arrival_ms)
     async with starting(settings, may_begin=False) as (_, store):
         try:
             amendment = await amend(store, lambda number: KafkaJournal.open(settings, number, _who()), shard, decide)
         except FencedError:
             raise SettingsError(f"the worker of shard {shard} took it up in between; nothing was written, try again") from None
-    return f"amended: {amendment.what} at offset {amendment.offset} of shard {shard}; its worker goes on within {_soon(settings)}"
+        finally:
+            await lookout.stop()
+    upto = f" up to {amendment.to}" if amendment.what == "arrival" else ""
+    return f"amended: {amendment.what} at offset {amendment.offset}{upto} of shard {shard}; its worker goes on within {_soon(settings)}"
 
 
 def rebuild(shard: Number, why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "") -> None:

@@ -26,7 +26,8 @@ class Amendment(msgspec.Struct, frozen=True, omit_defaults=True):
     ``skip``: a person has the shard go on without the record. ``fault``: our code failed at the record, with an error of the class
     ``detail``. ``aside``: it failed at ``customer``, at the timer due at ``due_ms`` or, where that is 0, at a change of definitions; their
     memberships stand and no timer of theirs runs until their next event. ``resume``: the log no longer has what follows; a person has the
-    shard go on at ``to``. ``arrival``: the record counts as arrived at ``arrival_ms``.
+    shard go on at ``to``. ``arrival``: the records from ``offset`` up to but not including ``to`` count as arrived at ``arrival_ms`` at the
+    latest: a clock that jumped stays wrong for many records. All but ``resume`` and ``arrival`` name the very record at ``offset``.
 
     ``who`` is a worker or a person, ``when`` by their clock, ``why`` for people; none of the three is part of the story.
     """
@@ -63,7 +64,7 @@ class Amendments:
     def __init__(self, found: Iterable[Amendment] = ()) -> None:
         self._refused: dict[int, Amendment] = {}
         self._resumed: dict[int, int] = {}
-        self._arrived: dict[int, int] = {}
+        self._arrived: list[Amendment] = []
         self.aside: set[tuple[int, str, int]] = set()  # (offset, customer, due_ms)
         for amendment in found:
             self.add(amendment)
@@ -76,7 +77,7 @@ class Amendments:
             case "resume":
                 self._resumed[amendment.offset] = amendment.to
             case "arrival":
-                self._arrived[amendment.offset] = amendment.arrival_ms
+                self._arrived.insert(0, amendment)  # the newest first
             case "aside":
                 self.aside.add((amendment.offset, amendment.customer, amendment.due_ms))
 
@@ -95,7 +96,8 @@ class Amendments:
 
     def arrival_ms(self, offset: int, found_ms: int) -> int:
         """When a record arrived that came with ``found_ms``."""
-        return self._arrived.get(offset, found_ms)
+        bounds = (bound.arrival_ms for bound in self._arrived if bound.offset <= offset < bound.to)
+        return min(found_ms, next(bounds, found_ms))
 
     def resumes_at(self, offset: int) -> int | None:
         """Where the shard goes on that stands at ``offset``; None where nobody chose a place."""

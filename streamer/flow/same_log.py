@@ -36,8 +36,19 @@ class View(NamedTuple):
     record: LogRecord | None = None
 
 
+class Unread(NamedTuple):
+    """What lies at or behind an offset: where the first record is that a reader gets, None where there is none, and the log's end, open
+    transactions included."""
+
+    first: int | None
+    end: int
+
+
 Look = Callable[[int, int], Awaitable[View]]
 """Asks the log of a shard for what it has at an offset; a negative offset asks for no record."""
+
+LookBehind = Callable[[int, int], Awaitable[Unread]]
+"""Asks the log of a shard for what it has at or behind an offset."""
 
 
 def delivered(record: LogRecord) -> Delivered:

@@ -259,7 +259,7 @@ class Shard:
         self._documents = _documents(step.body)
         self.stalled = ""  # why the store does not take what this shard asks of it right now; empty when it does
         self._record: LogRecord | None = None  # the newest that was opened
-        self._as_found: dict[int, LogRecord] = {}  # one whose arrival was amended, by its offset
+        self._as_found: dict[int, LogRecord] = {}  # those in hand whose arrival was amended, by offset
 
     @classmethod
     async def acquire(
@@ -306,6 +306,7 @@ class Shard:
         self._hand_over = hand_over or self._collect
         todo = records
         while todo:
+            self._as_found.clear()
             try:
                 await self._process([self._read(record) for record in todo])
             except (StoreError, ReleasedError):
@@ -352,7 +353,7 @@ class Shard:
         amendments = self._journal.amendments
         arrival_ms = self.arrival_ms(record)
         if arrival_ms != record.arrival_ms:
-            self._as_found = {record.offset: record}  # the log is known again by what lies there, not by what we make of it
+            self._as_found[record.offset] = record  # the log is known again by what lies there, not by what we make of it
             record = record._replace(arrival_ms=arrival_ms)
         refusal = amendments.refusal(record.offset)
         if refusal is not None:

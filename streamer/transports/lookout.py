@@ -11,7 +11,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streamer.flow.same_log import View
+from streamer.flow.same_log import Unread, View
 from streamer.settings import Settings
 from streamer.wire import EVENTS, LogRecord
 
@@ -44,6 +44,17 @@ class Lookout:
             record = await _read(consumer, at, offset, end) if begin <= offset < end else None
             return View(begin, end, record)
 
+    async def unread(self, shard: int, offset: int) -> Unread:
+        """What the log of a shard has at or behind an offset."""
+        at = TopicPartition(self._topic, shard)
+        async with asyncio.timeout(LOOK_SECONDS), self._lock:
+            consumer = await self._started()
+            end = (await consumer.end_offsets([at]))[at]
+            if offset >= end:
+                return Unread(None, end)
+            record = await _first(consumer, at, offset, end)
+            return Unread(record.offset if record is not None else None, max(end, consumer.highwater(at) or 0))
+
     async def partitions(self) -> int:
         """How many partitions the topic of events has; 0 when it is not there."""
         async with asyncio.timeout(LOOK_SECONDS), self._lock:
@@ -75,9 +86,15 @@ class Lookout:
 
 async def _read(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, end: int) -> LogRecord | None:
     """The record at ``offset``, if there is one and it is committed."""
+    found = await _first(consumer, at, offset, end)
+    return found if found is not None and found.offset == offset else None
+
+
+async def _first(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, end: int) -> LogRecord | None:
+    """The first committed record at or behind ``offset``, and before ``end``."""
     consumer.assign([at])
     consumer.seek(at, offset)
     while await consumer.position(at) < end:
         for records in (await consumer.getmany(timeout_ms=200, max_records=1)).values():
-            return log_record(records[0]) if records[0].offset == offset else None
+            return log_record(records[0])
     return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from streamer.flow.reader import Deduplicator
-from streamer.flow.same_log import View
+from streamer.flow.same_log import Unread, View
 from streamer.segments.change import Change, decode_change
 from streamer.signing import Signer
 from streamer.stores.base import Place
@@ -105,6 +105,11 @@ class MemoryLog:
         """What the log of a shard has, and at ``offset``: ``flow.same_log.Look``."""
         found = self.fetch(shard, offset, 1) if offset >= 0 else []
         return View(0, self.end(EVENTS, shard), found[0] if found and found[0].offset == offset else None)
+
+    async def unread(self, shard: int, offset: int) -> Unread:
+        """What the log of a shard has at or behind an offset: ``flow.same_log.LookBehind``."""
+        found = self.fetch(shard, offset, 1)
+        return Unread(found[0].offset if found else None, self.end(EVENTS, shard))
 
     def read_changes(self) -> Iterator[Change]:
         """Segment changes as a downstream service should read them: each once, in order per shard."""

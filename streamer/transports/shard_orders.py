@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 
 from streamer.errors import SettingsError
 from streamer.flow.amendments import Amendment
+from streamer.flow.same_log import LookBehind
 from streamer.flow.step import decode_body
 from streamer.stores.base import Checkpoint, Store
 
 from .journal import OpenJournal
 
 Open = Callable[[int], Awaitable[OpenJournal]]
-Decide = Callable[[Checkpoint], Amendment]
+Decide = Callable[[Checkpoint], Awaitable[Amendment]]
 
 
 async def amend(store: Store, open_journal: Open, shard: int, decide: Decide) -> Amendment:
@@ -24,7 +25,7 @@ async def amend(store: Store, open_journal: Open, shard: int, decide: Decide) ->
     worker was quicker: nothing was written then, try again."""
     journal = await open_journal(shard)
     try:
-        amendment = decide(await store.acquire(shard))
+        amendment = await decide(await store.acquire(shard))
         await journal.write(amendment)
         await store.acquire(shard)  # once more: a worker that took the shard up in between has not read it
     finally:
@@ -46,14 +47,15 @@ async def rebuild(store: Store, open_journal: Open, shard: int, begin: int, who:
         await journal.close()
 
 
-def going_on(shard: int, log: int, who: str, why: str, *, at: int | None, arrival_ms: int | None) -> Decide:
-    """The amendment of a person: at an offset, or with a bounded arrival, or (neither) without the record at the position.
+def going_on(shard: int, log: int, who: str, why: str, look: LookBehind, *, at: int | None, arrival_ms: int | None) -> Decide:
+    """The amendment of a person: at an offset; or with a bounded arrival of all that the log has by now and the shard has not read; or
+    (neither) without the next record, which need not lie at the position: markers of transactions take offsets too.
 
     SettingsError where the shard cannot go on so.
     """
 
-    def decide(checkpoint: Checkpoint) -> Amendment:
-        offset = checkpoint.position.offset
+    async def decide(checkpoint: Checkpoint) -> Amendment:
+        offset, step = checkpoint.position
         if at is not None:
             if at <= offset:
                 raise SettingsError(
@@ -61,13 +63,26 @@ def going_on(shard: int, log: int, who: str, why: str, *, at: int | None, arriva
                     f"`streamer shards rebuild {shard}` tells it anew from the beginning of the log"
                 )
             return Amendment("resume", shard, offset, log, to=at, who=who, why=why)
+        first, end = await look(shard, offset)
         if arrival_ms is not None:
-            return Amendment("arrival", shard, offset, log, arrival_ms=arrival_ms, who=who, why=why)
+            if step:
+                raise SettingsError(
+                    f"--arrival: the record at offset {offset} of shard {shard} is done in part, with the arrival that it has"
+                )
+            if end <= offset:
+                raise _nothing_unread(shard, offset)
+            return Amendment("arrival", shard, offset, log, to=end, arrival_ms=arrival_ms, who=who, why=why)
         if checkpoint.body and decode_body(checkpoint.body).cursor:
             raise SettingsError(f"--skip: shard {shard} is in the middle of a change of definitions at {offset}, which cannot be undone")
-        return Amendment("skip", shard, offset, log, who=who, why=why)
+        if first is None:
+            raise _nothing_unread(shard, offset)
+        return Amendment("skip", shard, first, log, who=who, why=why)
 
     return decide
+
+
+def _nothing_unread(shard: int, offset: int) -> SettingsError:
+    return SettingsError(f"the log of shard {shard} has no record at or behind its position {offset} that it could read")
 
 
 __all__ = ["amend", "going_on", "rebuild"]

@@ -15,10 +15,12 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from streamer.events.codec import encode
 from streamer.events.event import Event
+from streamer.flow.same_log import Unread
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
 from streamer.transports.kafka import connection
+from streamer.transports.lookout import Lookout
 from streamer.transports.open_transactions import open_since
 from streamer.wire import CHANGES, COMMANDS, DEAD_LETTERS, EVENTS, shard_of
 
@@ -68,6 +70,19 @@ async def members(shop: Deployment) -> set[str]:
     return {decode_change(record.value).subject for record in found}
 
 
+async def check_orders_find_records(shop: Deployment) -> None:
+    """Where a marker lies at a position, an order to pass over a record means the one behind it."""
+    lookout = Lookout(shop.settings)
+    try:
+        for shard, end in enumerate(await shop.ends(EVENTS)):
+            offsets = [record.offset for record in await shop.read(EVENTS, shard)]
+            marker = next(offset for offset in range(end) if offset not in offsets)
+            assert await lookout.unread(shard, end) == Unread(None, end)
+            assert await lookout.unread(shard, marker) == Unread(next(offset for offset in offsets if offset > marker), end)
+    finally:
+        await lookout.stop()
+
+
 async def test_a_committed_transaction_counts_and_an_aborted_one_never_happened(shop: Deployment) -> None:
     """Both leave markers that take offsets and are never delivered. Kafka Streams' kind commits what it read in the same transaction."""
     shop.start_worker()
@@ -99,6 +114,7 @@ async def test_a_committed_transaction_counts_and_an_aborted_one_never_happened(
     await shop.until_caught_up()
     assert set(await shop.stop_all()) == {0}, shop.logs()
 
+    await check_orders_find_records(shop)
     assert await members(shop) == {*committed, *plain, *streamed}
     assert [record for shard in range(SHARDS) for record in await shop.read(DEAD_LETTERS, shard)] == []
     await shop.reckon()

@@ -263,5 +263,5 @@ async def test_a_record_that_a_person_passes_over_is_a_dead_letter_that_says_so(
 async def test_a_bounded_arrival_moves_log_time_to_where_a_person_put_it() -> None:
     """One record three days ahead would make everybody's events late for three days."""
     ahead = LOG[3]._replace(arrival_ms=NOW_MS + 3 * 86_400_000)
-    told = await tell([*LOG[:3], ahead, *LOG[4:]], kept=[Amendment("arrival", 0, 3, arrival_ms=NOW_MS + 1)])
+    told = await tell([*LOG[:3], ahead, *LOG[4:]], kept=[Amendment("arrival", 0, 3, to=4, arrival_ms=NOW_MS + 1)])
     assert told.outputs == (await tell(LOG)).outputs
