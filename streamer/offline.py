@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from .errors import RefusedError
-from .events.moments import moment_ms
+from .events.arrival import arrival_ms
 from .flow.replay import Arrival, Replay
 from .flow.step import Rules
 from .segments.change import Change, decode_change
@@ -20,14 +21,6 @@ Result = TypeVar("Result")
 
 BATCH: Final = 1_000  # events a commit; changes no answer
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
-
-
-class _Times(msgspec.Struct):
-    timestamp: Any = None
-    received: Any = msgspec.field(name="receivedAt", default=None)
-
-
-_decode_times = msgspec.json.Decoder(_Times).decode
 
 
 def raise_refused(letter: DeadLetter) -> None:
@@ -68,24 +61,21 @@ def _arrivals(events: Iterable[bytes | str | Mapping[str, Any]]) -> Iterator[Arr
     """Each event at its time; one whose time cannot be read arrives with the one before it, and is refused there."""
     last_ms = 0
     for number, event in enumerate(events, 1):
-        raw = event if isinstance(event, bytes) else event.encode() if isinstance(event, str) else msgspec.json.encode(event)
-        last_ms = _arrival_ms(raw, last_ms)
+        raw = _bytes_of(event)
+        last_ms = max(last_ms, arrival_ms(raw) or 0)
         yield Arrival(number, last_ms, raw)
 
 
-def _arrival_ms(raw: bytes, last_ms: int) -> int:
+def _bytes_of(event: bytes | str | Mapping[str, Any]) -> bytes:
+    """The event as it would lie in the log. Halves of surrogate pairs go along: what becomes of them is for whoever decodes it to say."""
+    if isinstance(event, bytes):
+        return event
+    if isinstance(event, str):
+        return event.encode("utf-8", "surrogatepass")
     try:
-        times = _decode_times(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return last_ms
-    return max(last_ms, _moment_ms(times.received, _moment_ms(times.timestamp, last_ms)))
-
-
-def _moment_ms(value: Any, otherwise_ms: int) -> int:
-    try:
-        return otherwise_ms if value is None else moment_ms(value)
-    except RefusedError:
-        return otherwise_ms
+        return msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(event)).encode()
 
 
 def _changes(said: AsyncIterator[Any], on_refused: Callable[[DeadLetter], None]) -> Iterator[Change]:

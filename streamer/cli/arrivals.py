@@ -21,9 +21,9 @@ from streamer.errors import RefusedError, SettingsError
 from streamer.events.adapters import ADAPTERS, adapt
 from streamer.events.adapters.columns import Mapping, Refusal, load_mapping
 from streamer.events.adapters.mapping import SHIPPED
+from streamer.events.arrival import received_ms
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
-from streamer.events.moments import moment_ms
 from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.flow.replay import Arrival
 from streamer.flow.wild_clocks import without_wild_clocks
@@ -79,15 +79,6 @@ Until = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="let time pass after the last event, so that windows end: a date, or a length such as 30d"),
 ]
-
-
-class _ReceivedAt(msgspec.Struct):
-    """The one field of a line that is not the event's."""
-
-    received_at: Any = msgspec.field(name="receivedAt", default=None)
-
-
-_received_at = msgspec.json.Decoder(_ReceivedAt).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +208,9 @@ def _row_bytes(row: dict[str, Any] | bytes) -> bytes:
 
 
 def _moment_ms(event: Event, raw: bytes) -> int:
-    """When it arrived, as far as its line says so."""
-    if b'"receivedAt"' in raw:
-        try:
-            return moment_ms(_received_at(raw).received_at)
-        except RefusedError:  # the event's own time will do
-            pass
-    return event.timestamp_ms
+    """When it arrived, as far as its line says so; else the event's own time will do."""
+    received = received_ms(raw)
+    return event.timestamp_ms if received is None else received
 
 
 def in_order(arrivals: Iterable[Arrival], *, at_once: int = SORTED_AT_ONCE) -> Iterator[Arrival]:

@@ -204,3 +204,22 @@ def test_a_column_that_no_line_of_ndjson_has_is_told(run: Run, tmp_path: Path) -
     assert told.code == 0
     assert "hint: the mapping reads 'totl', which no line had" in told.err
     assert "'total'" not in told.err
+
+
+@pytest.mark.parametrize("value", ["NaN", '"half of an emoji \\ud83d"', "9" * 5_000], ids=["nan", "half", "digits"])
+@pytest.mark.parametrize(
+    ("received", "arrival"),
+    [
+        ('"2026-03-01T10:00:05Z"', "2026-03-01T10:00:05.000Z"),
+        ('"soon"', "2026-03-01T10:00:00.000Z"),
+        ("[1]", "2026-03-01T10:00:00.000Z"),
+    ],
+    ids=["moment", "text", "list"],
+)
+def test_an_odd_value_beside_a_moment_of_arrival_ends_no_replay(run: Run, tmp_path: Path, value: str, received: str, arrival: str) -> None:
+    """The event was good and its line was read a second time by a reader that refuses such values: the whole replay was lost."""
+    file = tmp_path / "events.ndjson"
+    head = '"event": "A", "messageId": "1", "userId": "u", "timestamp": "2026-03-01T10:00:00Z"'
+    file.write_text(f'{{{head}, "receivedAt": {received}, "properties": {{"x": {value}}}}}\n', encoding="utf-8")
+    summary = json.loads(run("replay", file, "--json").out)
+    assert (summary["outcomes"], summary["log_time"]) == ({"accepted": 1}, arrival)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import json
 import subprocess
 import sys
 from importlib.resources import files
@@ -76,3 +77,19 @@ def test_a_moment_is_read_as_a_worker_reads_it() -> None:
     assert [change.time for change in streamer.replay([leap], BUYER)] == ["2017-01-01T00:00:00.000Z"]
     with pytest.raises(RefusedError, match="epoch_seconds"):
         list(streamer.replay([{**ORDER, "timestamp": 1772359200}], BUYER))
+
+
+ODD = {"ratio": float("nan"), "name": "half of an emoji \ud83d"}
+
+
+@pytest.mark.parametrize("form", [json.dumps({**ORDER, "properties": ODD}), {**ORDER, "properties": ODD}], ids=["text", "mapping"])
+def test_what_an_event_may_carry_does_not_hide_when_it_arrived(form: str | dict[str, object]) -> None:
+    """A property that nobody reads made the event one of the future, as its line was looked at by a reader that refuses such values."""
+    assert [change.time for change in streamer.replay([form], BUYER)] == ["2026-03-01T10:00:00.000Z"]
+
+
+@pytest.mark.parametrize("event", ["\ud83d", {**ORDER, "userId": "ada\ud83d"}], ids=["text", "id"])
+def test_half_of_a_pair_is_refused_as_in_a_log(event: str | dict[str, object]) -> None:
+    """It raised an error of the codec, past whoever was given what is refused."""
+    with pytest.raises(RefusedError, match="bad_utf8"):
+        list(streamer.replay([event], BUYER))
