@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import faust
@@ -25,7 +26,7 @@ from faust.web import Request, Response
 from .errors import SettingsError, StoreUnavailableError, StreamerError, place_of
 from .flow.published import Publication, encode_manifest, manifest_of
 from .flow.shard import compile_plan
-from .flow.step import decode_body
+from .flow.step import Body, decode_body
 from .segments.definitions import Definitions, load_definitions
 from .settings import Settings
 from .stopping import Stopping, at_most
@@ -99,9 +100,10 @@ async def publish_definitions(settings: Settings, client: AIOKafkaProducer, stor
     What is in force already is not published again. Should this end between the number and the shards, their owners notice.
     """
     definitions = load_definitions(*paths)
+    await check_signing(settings, store)
     topic = DefinitionsTopic(settings, client)
     newest = (await topic.refresh()).newest
-    if newest is not None and newest.digest == definitions.digest:
+    if newest is not None and newest.digest == definitions.digest and await _is_obeyed(settings, store, topic, newest):
         return newest, False
     return await _publish(settings, client, store, topic, definitions), True
 
@@ -118,10 +120,22 @@ async def _publish(
     return mine
 
 
+async def _is_obeyed(settings: Settings, store: Store, topic: DefinitionsTopic, newest: Publication) -> bool:
+    """Whether the shards obey the newest publication, or will; not so where it is not signed and they do not have it."""
+    if await topic.vouched(newest.version) is not None:
+        return True
+    return all(body.version >= newest.version for body in await _bodies(settings, store))
+
+
 async def _highest_in_force(settings: Settings, store: Store) -> int:
     """The newest version that a shard has: above what the topic says only if that has lost records."""
-    checkpoints = [await store.checkpoint(shard) for shard in range(settings.shards)]
-    return max((decode_body(checkpoint.body).version for checkpoint in checkpoints if checkpoint.body), default=0)
+    return max(body.version for body in await _bodies(settings, store))
+
+
+async def _bodies(settings: Settings, store: Store) -> list[Body]:
+    """What the store has of every shard; of one that has not begun, the beginning."""
+    found = [(await store.checkpoint(shard)).body for shard in range(settings.shards)]
+    return [decode_body(raw) if raw else Body() for raw in found]
 
 
 def log_topics(names: list[str]) -> None:
@@ -158,6 +172,17 @@ async def check_store(settings: Settings, store: RedisStore) -> None:
         raise SettingsError(f"STREAMER_REDIS: no Redis at {settings.shown()['redis']} ({error})") from None
     if problems:
         raise SettingsError(f"STREAMER_REDIS: {'; '.join(problems)}")
+
+
+async def check_signing(settings: Settings, store: Store, named: Mapping[str, str] = MappingProxyType({})) -> None:
+    """SettingsError where a shard would refuse what this process signs: it would say that it is done, and nobody would obey.
+
+    ``named``: the check values of the keys that are about to hold, which count where none holds anywhere.
+    """
+    held = [body.trust.keys for body in await _bodies(settings, store) if body.trust.keys]
+    for keys in held or [named]:
+        if refusal := settings.keyring.refusal(keys):
+            raise SettingsError(refusal)
 
 
 async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: bool) -> list[str]:
@@ -384,6 +409,7 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
     """Start, run, and stop in order once cancelled."""
     check_port(settings)
     async with starting(settings) as (client, store):
+        await check_signing(settings, store)
         await first_definitions(settings, client, store)
         metrics = Metrics()
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, kafka_alerts(settings, client, metrics))
@@ -428,6 +454,7 @@ async def _stop(worker: _Worker, app: _App, stopping: Stopping) -> None:
 __all__ = [
     "check_manifest",
     "check_port",
+    "check_signing",
     "erase",
     "first_definitions",
     "make_app",

@@ -78,6 +78,17 @@ class Keyring:
         """What tells a secret from another under the same id, and nothing about it."""
         return hmac.digest(self.secrets[key], b"streamer-check", "sha256").hex()[:16]
 
+    def refusal(self, keys: Mapping[str, str]) -> str:
+        """Why a log in which these keys hold refuses what this process signs, by the first of its keys; empty where it does not."""
+        first = next(iter(self.secrets), "")
+        if not keys or (first in keys and self.check_value(first) == keys[first]):
+            return ""
+        held = ", ".join(repr(key) for key in keys)
+        if not first:
+            return f"the log obeys only what is signed with {held}, and there is no key here; set STREAMER_SIGNING_KEYS"
+        what = "that key has another secret" if first in keys else f"{held} would have to stand first"
+        return f"the log obeys only what is signed with {held}, and STREAMER_SIGNING_KEYS signs with {first!r}: {what}"
+
     def require(self, keys: Mapping[str, str]) -> None:
         """HaltError unless every one of these keys is held: without it records would be judged otherwise than by other workers."""
         for key, check in keys.items():

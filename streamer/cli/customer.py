@@ -180,9 +180,10 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 
 
 async def _erase(customer: str) -> None:
+    from streamer.app import check_signing, starting
     from streamer.app import erase as write_erasure
-    from streamer.app import starting
 
     settings = load_settings()
-    async with starting(settings, may_begin=False) as (client, _):
+    async with starting(settings, may_begin=False) as (client, store):
+        await check_signing(settings, store)
         await write_erasure(settings, client, customer)

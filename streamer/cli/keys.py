@@ -67,10 +67,11 @@ def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of 
 
 
 async def _use(settings: Settings, keys: dict[str, str]) -> None:
-    from streamer.app import starting
+    from streamer.app import check_signing, starting
     from streamer.transports.kafka import send_control
 
-    async with starting(settings, may_begin=False) as (client, _):
+    async with starting(settings, may_begin=False) as (client, store):
+        await check_signing(settings, store, keys)
         raw = encode_control(Control("keys", keys=keys))
         await send_control(client, settings, raw, [0], EXAMPLES)  # where the learner hears what people say to it
         await send_control(client, settings, raw, range(settings.shards))

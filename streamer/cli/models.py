@@ -138,10 +138,11 @@ def _card(taught: Taught, name: str) -> Card:
 
 
 async def _pin(settings: Settings, name: str, version: int | None) -> str:
-    from streamer.app import starting
+    from streamer.app import check_signing, starting
     from streamer.transports.kafka import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
+        await check_signing(settings, store)
         taught = await _read(store)
         _card(taught, name)
         serving = taught.current.get(name, (0, ""))[0]
@@ -163,10 +164,11 @@ async def _before(store: Store, name: str, serving: int) -> int:
 
 
 async def _unpin(settings: Settings, name: str) -> None:
-    from streamer.app import starting
+    from streamer.app import check_signing, starting
     from streamer.transports.kafka import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
+        await check_signing(settings, store)
         _card(await _read(store), name)
         raw = encode_control(Control("unpin", model=name))
         await send_control(client, settings, raw, [0], EXAMPLES)

@@ -94,7 +94,7 @@ def _print(line: Line) -> None:
 
 
 async def _lines(settings: Settings) -> list[Line]:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     try:
         reach = await _reach(settings)
         return [await _line(store, shard, reach.get(shard)) for shard in range(settings.shards)]

@@ -763,8 +763,15 @@ class Segmenter(Service):
         silent, address = self._watch.silent_seconds, self.settings.kafka
         away = f"Kafka at {address} has not answered for {silent:.0f} s" if self._watch.is_away else ""
         dealt = self._consumer is not None and self._dealt
-        others = [*self._log_problems, *(f"Redis: {danger}" for danger in self._dangers), *([f"learner: {learner}"] if learner else [])]
+        others = [*self._log_problems, *self._unheard(), *(f"Redis: {danger}" for danger in self._dangers)]
+        others += [f"learner: {learner}"] if learner else []
         return readiness(self.statuses(), dealt=dealt, away=away, others=others, kafka_silent_seconds=silent)
+
+    def _unheard(self) -> list[str]:
+        """Shards that refuse what this worker signs: keys were changed, and its first key is not one of those that hold."""
+        shards = [owned.shard for owned in self.owned.values() if owned.shard is not None]
+        refusals = {shard.shard: self._keyring.refusal(shard.step.body.trust.keys) for shard in shards}
+        return [f"shard {number} refuses what this worker signs: {why}" for number, why in sorted(refusals.items()) if why]
 
     def _show_refusals(self, owned: Owned) -> None:
         ratio = owned.refusals.ratio

@@ -155,6 +155,18 @@ def test_a_redis_that_wants_another_login(run: Run, redis_server: RedisServer, m
 
 
 @pytest.mark.usefixtures("name")
+def test_every_command_logs_in_to_redis_as_the_worker_does(run: Run, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them left out the password, and would have left out the certificates."""
+    asyncio.run(_begin())
+    with configured(redis_server, "requirepass", "correct horse"):
+        monkeypatch.setenv("STREAMER_REDIS_PASSWORD", "correct horse")
+        monkeypatch.setenv("STREAMER_REDIS", redis_server.url)
+        told = {command: run(*command.split()) for command in ("shards list", "keys list", "explain nobody", "models list")}
+    assert not [command for command, outcome in told.items() if "Authentication" in outcome.err]
+    assert told["shards list"].code == 1, "no worker has said anything of the shards"
+
+
+@pytest.mark.usefixtures("name")
 def test_a_redis_that_evicts(run: Run, redis_server: RedisServer) -> None:
     """A cache's setting: it would drop customers, or the position itself, without a word."""
     with configured(redis_server, "maxmemory-policy", "allkeys-lru"):

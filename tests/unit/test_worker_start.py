@@ -17,8 +17,10 @@ from pydantic import SecretStr
 from streamer import app
 from streamer.errors import SettingsError
 from streamer.flow.published import GivenVersions
+from streamer.flow.step import Body, encode_body
 from streamer.settings import Settings, load_settings
-from streamer.signing import CONTROL, Keyring, Place, Signer
+from streamer.signing import CONTROL, Keyring, Place, Signer, Trust
+from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports import kafka
@@ -58,6 +60,45 @@ async def test_a_password_that_breaks_its_address_is_not_shown() -> None:
             pass
     assert "sekret" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+HELD = Keyring("shop", {"old": b"o" * 32, "new": b"n" * 32})
+OLD, NEW, OTHER = (f"{key}:{b64encode(secret * 32).decode()}" for key, secret in (("old", b"o"), ("new", b"n"), ("old", b"x")))
+
+
+async def _holding(*keys: str) -> MemoryStore:
+    """A store in which shard 1 has come to keys that hold, and shard 0 has not begun."""
+    store = MemoryStore()
+    body = Body(trust=Trust({key: HELD.check_value(key) for key in keys}))
+    await store.commit(1, Commit(await store.acquire(1), Position(1, 0), b"", encode_body(body)))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ("", "signed with 'old', and there is no key here"),
+        (NEW, "signs with 'new': 'old' would have to stand first"),
+        (f"{NEW},{OLD}", "signs with 'new': 'old' would have to stand first"),
+        (OTHER, "that key has another secret"),
+    ],
+)
+async def test_whoever_the_shards_do_not_obey_is_told_before_anything_is_written(own: str, says: str) -> None:
+    """It said that definitions were published and a customer erased, and every shard had refused it."""
+    settings = load_settings(shards=2, topic_prefix="shop", **({"signing_keys": own} if own else {}))
+    with pytest.raises(SettingsError, match=says):
+        await app.check_signing(settings, await _holding("old"))
+    await app.check_signing(settings, await _holding())
+
+
+async def test_the_first_record_of_keys_is_signed_by_one_that_it_names() -> None:
+    """Signed by another it is refused, and no key holds."""
+    settings = load_settings(shards=2, topic_prefix="shop", signing_keys=f"{NEW},{OLD}")
+    keyring = settings.keyring
+    with pytest.raises(SettingsError, match="'old' would have to stand first"):
+        await app.check_signing(settings, MemoryStore(), {"old": keyring.check_value("old")})
+    await app.check_signing(settings, MemoryStore(), {key: keyring.check_value(key) for key in ("old", "new")})
+    await app.check_signing(settings, await _holding("old", "new"), {"old": keyring.check_value("old")})
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from streamer.flow.step import Step
 from streamer.segments.change import decode_change
 from streamer.segments.definitions import load_definitions
 from streamer.settings import load_settings
+from streamer.signing import Trust
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.alerts import Alerts
@@ -351,6 +352,16 @@ class Refusing(Kept):
 
     async def send(self, outputs: Sequence[Output]) -> None:
         raise KafkaTimeoutError
+
+
+async def test_a_worker_whose_key_holds_no_more_is_not_ready() -> None:
+    """What it signs is refused by every shard: no model would ever serve, and nobody would know why."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    shard = await _acquired(segmenter, owned, store)
+    assert not any("signs" in problem for problem in segmenter.problems())
+    shard.step.body.trust = Trust({"2026-11": "0" * 16})
+    assert "shard 0 refuses what this worker signs: the log obeys only what is signed with '2026-11'" in "\n".join(segmenter.problems())
 
 
 async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
