@@ -495,10 +495,21 @@ def _trouble(note: ShardNote) -> Check:
     name = f"shard {status.shard}"
     if status.state == "acquiring" and status.since_seconds < ACQUIRING_SECONDS:
         return Check(name, "warning", f"{status.problem}, by {note.worker}", "nothing to do: look again in a minute")
-    mend = f"mend what it names; more is in the log of {note.worker} and under its /readyz"
     if status.state == "halted":
-        return Check(name, "wrong", f"has {status.problem}", f"{mend}; then start that worker again")
+        return Check(name, "wrong", f"has {status.problem}", _way_out(note))
+    mend = f"mend what it names; more is in the log of {note.worker} and under its /readyz"
     return Check(name, "wrong", f"does not do its work: {status.problem}", mend)
+
+
+def _way_out(note: ShardNote) -> str:
+    """A halt that names a command is ended by it, any other by mending what it names."""
+    number = note.status.shard
+    if "`streamer shards " in note.status.problem:
+        return f"do what it names: {note.worker} then takes the shard up by itself; `streamer shards` says how it is doing"
+    return (
+        f"mend what it names, then start {note.worker} again; where it is Redis that is damaged, `streamer shards rebuild {number}` "
+        "tells the shard anew from its log, and no worker need be started again"
+    )
 
 
 def _zone_data(fresh: Sequence[ShardNote]) -> list[Check]:

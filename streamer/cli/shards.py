@@ -65,6 +65,11 @@ class Line(msgspec.Struct, omit_defaults=True):
     lag: int | None = None
     outbox: int | None = None
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a worker has it and nothing holds it up: ``why`` says what does, such as a transaction that somebody left open."""
+        return self.state == "owned" and not self.stale and not self.why
+
 
 def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a shard")] = False) -> None:
     """Every shard: who owns it, how it is and since when, where it stands, where its log ends, and what waits to be published.
@@ -78,7 +83,7 @@ def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON o
             say_json(line)
         else:
             _print(line)
-    if any(line.state != "owned" or line.stale for line in lines):
+    if not all(line.is_at_work for line in lines):
         raise typer.Exit(EXIT_NO)
 
 

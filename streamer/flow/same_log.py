@@ -62,12 +62,13 @@ def check_same_log(shard: int, position: int, last: Delivered, view: View) -> No
     if view.begin > position:
         raise HaltError(
             f"the log of shard {shard} begins at offset {view.begin}, after the position {position}: "
-            "its retention took records that were not read yet"
+            "its retention took records that were not read yet; "
+            f"`streamer shards resume {shard} --at {view.begin} --why TEXT` goes on behind the loss"
         )
     if view.end < position:
         raise HaltError(
             f"the log of shard {shard} ends at offset {view.end}, before the position {position}: "
-            "its tail was lost, or the topic was made anew, or this is another cluster"
+            f"its tail was lost, or the topic was made anew, or this is another cluster; {_way_out(shard)}"
         )
     if last[0] < view.begin:
         return  # read before its retention took it, or there is none
@@ -75,8 +76,15 @@ def check_same_log(shard: int, position: int, last: Delivered, view: View) -> No
         now = "there is none" if view.record is None else f"it has one that arrived at {time_text(view.record.arrival_ms)}"
         raise HaltError(
             f"the log of shard {shard} is another one: of the record at offset {last[0]}, read when it had arrived at "
-            f"{time_text(last[1])}, {now}; the topic was made anew, its tail was lost, or this is another cluster"
+            f"{time_text(last[1])}, {now}; the topic was made anew, its tail was lost, or this is another cluster; {_way_out(shard)}"
         )
+
+
+def _way_out(shard: int) -> str:
+    return (
+        "see that STREAMER_KAFKA and STREAMER_TOPIC_PREFIX are the right ones; where this log is to hold, set STREAMER_LOG_GENERATION one "
+        f"higher and run `streamer shards rebuild {shard}`"
+    )
 
 
 async def look_again(look: Look, shard: int, position: int, last: Delivered, pause: Callable[[float], Awaitable[None]]) -> None:

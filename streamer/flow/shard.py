@@ -162,7 +162,10 @@ class Plans:
         for model, (version, digest) in body.models.items():
             content = await self._store.get_document(scorer_name(model), shard=shard)
             if content is None or content_digest(content) != digest:
-                raise HaltError(f"the scorer of version {version} of the model {model!r} is not in the store of shard {shard}")
+                raise HaltError(
+                    f"the scorer of version {version} of the model {model!r} is not in the store of shard {shard}; "
+                    f"run `streamer shards rebuild {shard}`"
+                )
             found[model] = self._scorer(content, digest)
         return found
 

@@ -389,7 +389,12 @@ class Segmenter(Service):
             owned.broken_at = at
             self._let_go(owned, "waiting", why, WAIT_STORE_SECONDS)
             return
-        self._halt(owned, why)
+        number = owned.partition.partition
+        self._halt(
+            owned,
+            f"{why}; report it; `streamer shards resume {number} --skip --why TEXT` passes over the next record, "
+            f"`streamer shards rebuild {number}` tells the shard anew from its log",
+        )
 
     def _halt(self, owned: Owned, why: str) -> None:
         log.error("shard halted", action="halt", shard=owned.partition.partition, why=why)

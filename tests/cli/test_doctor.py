@@ -16,8 +16,9 @@ from redis import Redis
 
 from streamer.app import check_manifest
 from streamer.cli.doctor import Shard as DoctorsShard
-from streamer.cli.doctor import _progress  # pyright: ignore[reportPrivateUsage] - no real shard has such customers without a fault
-from streamer.errors import StoreUnavailableError
+from streamer.cli.doctor import _progress, _transactions  # pyright: ignore[reportPrivateUsage] - what takes a fault or real time
+from streamer.errors import HaltError, StoreUnavailableError
+from streamer.flow.same_log import NOTHING, View, check_same_log
 from streamer.flow.shard import Plans, Shard, document_name
 from streamer.flow.step import Body
 from streamer.local.children import free_port
@@ -26,6 +27,7 @@ from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.stores.base import Checkpoint, Position
 from streamer.stores.redis import Health, connect
+from streamer.transports import open_transactions
 from streamer.transports.definitions import DefinitionsTopic
 from streamer.transports.kafka import producer
 from streamer.transports.readiness import ShardStatus
@@ -320,7 +322,34 @@ def test_a_halted_shard_is_wrong(run: Run) -> None:
     assert code == 1
     assert (found["shard 1"]["verdict"], found["shard 1"]["found"]) == ("wrong", "has halted for 1m: a hole in the log")
     assert "host:1" in found["shard 1"]["mend"]
+    assert "`streamer shards rebuild 1`" in found["shard 1"]["mend"]
     assert "workers" not in found, "nothing may say ok beside it"
+
+
+@pytest.mark.usefixtures("name")
+def test_a_halt_that_names_its_way_out_is_mended_by_it(run: Run) -> None:
+    """Whoever starts the worker again instead meets the same halt."""
+    view = View(begin=50, end=90)
+    with pytest.raises(HaltError) as halt:
+        check_same_log(1, 20, NOTHING, view)
+    _, found = told_of(run, note(1, f"halted for 1m: {halt.value}", state="halted"))
+    assert "`streamer shards resume 1 --at 50 --why TEXT` goes on behind the loss" in found["shard 1"]["found"]
+    assert found["shard 1"]["mend"].startswith("do what it names: host:1 then takes the shard up by itself")
+
+
+async def test_an_open_transaction_is_wrong_once_it_is_longer_than_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the ticks too: without a word the shard looks as if no time passed."""
+    now_ms = int(time() * 1_000)
+
+    async def open_since(_settings: object, shards: int) -> dict[int, tuple[int, int]]:
+        assert shards == SHARDS
+        return {0: (7, now_ms - 60_000), 1: (9, now_ms - 1_000)}
+
+    monkeypatch.setattr(open_transactions, "open_since", open_since)
+    [check] = await _transactions(load_settings(), SHARDS)
+    assert (check.name, check.verdict) == ("shard 0", "wrong")
+    assert check.found.startswith("an open transaction holds its log at offset 7 since ")
+    assert "find-hanging --topic" in check.mend
 
 
 @pytest.mark.usefixtures("name")
@@ -332,6 +361,19 @@ def test_a_shard_that_does_not_do_its_work_is_wrong(run: Run, state: str, proble
     """Whatever it is that holds it up, its owner has said so."""
     code, found = told_of(run, note(2, problem, state=state))
     assert (code, found["shard 2"]["found"]) == (1, f"does not do its work: {problem}")
+
+
+@pytest.mark.usefixtures("name")
+def test_a_shard_that_an_open_transaction_holds_is_listed_with_it_as_why(run: Run) -> None:
+    """It has an owner, and does nothing all the same."""
+    told_of(run, *(note(shard) for shard in range(SHARDS)))
+    assert run("shards").code == 0
+    held = open_transactions.Held()
+    held.see(20, 7, now=0.0)
+    told_of(run, note(2, held.problem(60.0)))
+    listed = run("shards", "list", "--json")
+    assert listed.code == 1
+    assert [line.get("why", "") for line in listed.lines()] == ["", "", held.problem(60.0), ""]
 
 
 @pytest.mark.usefixtures("name")

@@ -328,6 +328,19 @@ async def test_a_shard_leaves_a_note_at_once_when_its_state_changes() -> None:
     assert now.is_stale(now.at_ms + 31_000)
 
 
+async def test_a_transaction_that_holds_the_log_of_an_owned_shard_is_in_its_note() -> None:
+    """`streamer shards` shows what the note says."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    await _acquired(segmenter, owned, store)
+    owned.held.see(20, 7, monotonic() - 60)
+    for status in segmenter.statuses():
+        await segmenter._leave_note(owned, status)
+    note = await read_note(store, 0)
+    assert note is not None
+    assert note.status.problem.startswith("an open transaction holds the log at offset 7 for 60 s")
+
+
 async def test_a_record_that_the_brokers_clock_put_into_the_future_is_waited_for_and_then_read() -> None:
     """Without it everybody's events would be late for three days, ready and silent; what lies before it is read."""
     store = MemoryStore()
