@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from streamer.errors import CommitUnknownError, FencedError, StoreUnavailableError
+from streamer.flow.amendments import Amendment, Amendments
 from streamer.stores.base import Checkpoint, Commit, Fetched, Place
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
@@ -27,6 +28,8 @@ CALL_FAULTS = {  # how often at most, of the calls that can suffer it
     "broker away": 0.05,
     "sent in part": 0.1,
     "acknowledgement lost": 0.1,
+    "amendment refused": 0.5,
+    "amendment written, reply lost": 0.5,
 }
 SNAPSHOTS = 60
 
@@ -262,3 +265,49 @@ class FaultySink:
         await Halt("acknowledged")
         if self._faults.hit("acknowledgement lost"):
             raise BrokerAwayError
+
+
+class Decisions:
+    """The topic of amendments: what each shard has, and how often its writer's id was taken."""
+
+    def __init__(self) -> None:
+        self.kept: defaultdict[int, list[Amendment]] = defaultdict(list)
+        self.takings: Counter[int] = Counter()
+
+
+class FaultyJournal:
+    """``flow.amendments.Journal`` of one owner over the simulated Kafka. Whoever opens it fences whoever had it open before."""
+
+    def __init__(self, decisions: Decisions, faults: Faults, shard: int) -> None:
+        decisions.takings[shard] += 1
+        self.amendments = Amendments(decisions.kept[shard])
+        self.taking = decisions.takings[shard]
+        self._decisions, self._faults, self._shard = decisions, faults, shard
+
+    @classmethod
+    async def open(cls, decisions: Decisions, faults: Faults, shard: int) -> FaultyJournal:
+        """Take the id, then read whole."""
+        await Halt("journal asked")
+        found = cls(decisions, faults, shard)
+        await Halt("journal read")
+        return found
+
+    async def write(self, amendment: Amendment) -> None:
+        await Halt("amending")
+        if self._faults.hit("amendment refused"):
+            raise StoreUnavailableError("refused")
+        self.check_fence()
+        self.keep(amendment)
+        await Halt("amended")
+        if self._faults.hit("amendment written, reply lost"):
+            raise StoreUnavailableError("no reply")
+        self.amendments.add(amendment)
+
+    def check_fence(self) -> None:
+        if self.taking != self._decisions.takings[self._shard]:
+            self._faults.happened["amendment fenced"] += 1
+            raise FencedError("another owner writes the amendments now")
+
+    def keep(self, amendment: Amendment) -> None:
+        self._decisions.kept[self._shard].append(amendment)
+        self._faults.happened[f"amended {amendment.what}"] += 1

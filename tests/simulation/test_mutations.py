@@ -20,6 +20,7 @@ import pytest
 from streamer.customers.state import State
 from streamer.errors import CommitUnknownError, HaltError, StoreUnavailableError
 from streamer.flow import step as step_module
+from streamer.flow.amendments import Amendment, Amendments
 from streamer.flow.reader import Deduplicator
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Plans, Shard
@@ -33,7 +34,7 @@ from streamer.wire import Control, LogRecord
 from tests.contract import test_relay, test_store
 
 from . import world
-from .faults import FaultyStore
+from .faults import FaultyJournal, FaultyStore
 from .loop import Halt
 from .verdict import judge
 from .world import ViolationError, World
@@ -262,6 +263,72 @@ def the_outbox_is_written_after_the_commit(patch: pytest.MonkeyPatch) -> None:
             self._redis.written()
 
     patch.setattr(FaultyStore, "commit", commit_then_say)
+
+
+# what our own code fails at
+
+
+@mutant
+def an_amendment_is_kept_after_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """Who dies between the two leaves a rebuild to meet the record unwarned."""
+    write, commit = FaultyJournal.write, Shard._commit
+
+    async def write_later(self: FaultyJournal, amendment: Amendment) -> None:
+        self.amendments.add(amendment)
+        self.__dict__.setdefault("later", []).append(amendment)
+
+    async def commit_and_write(self: Shard, position: Position) -> None:
+        await commit(self, position)
+        journal = self._journal
+        assert isinstance(journal, FaultyJournal)
+        for amendment in journal.__dict__.pop("later", ()):
+            await write(journal, amendment)
+
+    patch.setattr(FaultyJournal, "write", write_later)
+    patch.setattr(Shard, "_commit", commit_and_write)
+
+
+@mutant
+def a_former_owner_still_amends(patch: pytest.MonkeyPatch) -> None:
+    """The new owner has read that nothing was amended there, and told the record as it is."""
+    patch.setattr(FaultyJournal, "check_fence", lambda self: None)
+
+
+@mutant
+def what_failed_leaves_its_traces(patch: pytest.MonkeyPatch) -> None:
+    """Half of a record was counted when the error came."""
+    isolate = Shard._isolate
+
+    async def isolate_in_place(self: Shard, error: Exception) -> None:
+        step = self.step
+        await isolate(self, error)
+        self.step = step
+
+    patch.setattr(Shard, "_isolate", isolate_in_place)
+
+
+@mutant
+def a_rebuild_forgets_which_records_failed(patch: pytest.MonkeyPatch) -> None:
+    """The same code meets the poison again, and mended code tells another story."""
+    patch.setattr(Amendments, "refusal", lambda self, offset: None)
+
+
+@mutant
+def a_rebuild_forgets_who_was_set_aside(patch: pytest.MonkeyPatch) -> None:
+    """Their timers run this time."""
+    patch.setattr(Step, "_set_aside", lambda self, customer, state, now: self._arm(customer, state, self.plan.next_due(state, now)))
+
+
+@mutant
+def one_failure_is_enough(patch: pytest.MonkeyPatch) -> None:
+    """What fails by chance costs a customer an event, and the next owner sees nothing wrong with it."""
+    isolate = Shard._isolate
+
+    async def isolate_at_once(self: Shard, error: Exception) -> None:
+        self._suspect = self._culprit()
+        await isolate(self, error)
+
+    patch.setattr(Shard, "_isolate", isolate_at_once)
 
 
 # the store

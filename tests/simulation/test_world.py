@@ -38,6 +38,12 @@ HAPPENS = {
     "failover of quiet shards",
     "slice of a record",
     "sent on again",
+    *(f"poisoned {what}" for what in ("record", "timer", "switch")),
+    "amended fault",
+    "amended aside",
+    "amendment fenced",
+    "replaced before amending",
+    "failed by chance",
 }
 
 

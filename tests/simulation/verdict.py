@@ -1,20 +1,27 @@
-"""Whether a history ended right: everything equals an undisturbed run over the same log, one record at a time."""
+"""Whether a history ended right: everything equals an undisturbed run over the same log, one record at a time, by sound code that obeys
+what was amended. And whoever was not set aside fared as if the records that failed had never been written.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
+from streamer.events.dead_letter import read_dead_letter
+from streamer.flow.amendments import Amendment, MemoryJournal
 from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import decode_body
+from streamer.segments.change import decode_change
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
-from streamer.transports.memory import MemoryLog, position_of
-from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, Output
+from streamer.transports.memory import CONTROL, MemoryLog, position_of
+from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, TICK, LogRecord, Output
 
+from .poison import PoisonError
 from .shop import SHARDS
 from .world import RULES, ViolationError, World
 
@@ -53,7 +60,8 @@ def judge(world: World) -> None:
 
 async def _judge(world: World) -> None:
     for shard in range(SHARDS):
-        undisturbed, outputs = await run_alone(world.log, shard)
+        amended = world.decisions.kept[shard]
+        undisturbed, outputs = await run_alone(world.log.fetch(shard, 0, EVERYTHING), shard, amended)
         _compare(shard, await kept(world.redis.store, shard), undisturbed)
         world.faults.happened["sent on again"] += decode_body(undisturbed.body).counts.get("forwarded_again", 0)
         for topic in (CHANGES, DEAD_LETTERS):
@@ -61,14 +69,43 @@ async def _judge(world: World) -> None:
         for output in outputs:
             if output.topic == EVENTS and not any(output.value == record.value for record in world.log.records(EVENTS, output.partition)):
                 raise ViolationError(f"shard {shard}: the record at offset {output.offset} was never forwarded")
+        if amended:
+            await _check_isolated(world.log.fetch(shard, 0, EVERYTHING), shard, amended, undisturbed, outputs)
 
 
-async def run_alone(log: MemoryLog, shard: int) -> tuple[Kept, list[Output]]:
+async def _check_isolated(
+    records: Sequence[LogRecord], shard: int, amended: Sequence[Amendment], found: Kept, outputs: Sequence[Output]
+) -> None:
+    """A record that failed is as one that lets time pass and says nothing; a customer who was set aside costs nobody else anything."""
+    if any(one.detail != PoisonError.__name__ for one in amended):
+        raise ViolationError(f"shard {shard}: amended for what would not have failed again: {amended}")
+    failed = {one.offset for one in amended if one.what == "fault"}
+    aside = {one.customer for one in amended if one.what == "aside"}
+    harmless = [record._replace(value=TICK, control=True, headers=CONTROL) if record.offset in failed else record for record in records]
+    expected, said = await run_alone(harmless, shard)
+    letters = Counter(read_dead_letter(output.value).origin.offset for output in outputs if b'"fault"' in output.value)
+    if letters != Counter(failed):
+        raise ViolationError(f"shard {shard}: failed at {sorted(failed)}, dead letters for {sorted(letters)}")
+    if _changes(outputs, aside) != _changes(said, aside):
+        raise ViolationError(f"shard {shard}: others changed otherwise for {amended}")
+    if not aside and (found.states, found.wakes) != (expected.states, expected.wakes):
+        raise ViolationError(f"shard {shard}: a record that failed has left a trace: {amended}")
+
+
+def _changes(outputs: Sequence[Output], but: Set[str]) -> list[tuple[object, ...]]:
+    """What was said of everybody else, without where among others it stands."""
+    found = [decode_change(output.value) for output in outputs if output.topic == CHANGES]
+    return [
+        (one.subject, one.type, one.time, one.data.segment, one.data.sequence, one.data.cause) for one in found if one.subject not in but
+    ]
+
+
+async def run_alone(records: Sequence[LogRecord], shard: int, amended: Sequence[Amendment] = ()) -> tuple[Kept, list[Output]]:
     """The log of a shard through the step, one record a commit, with nobody in the way."""
-    store = MemoryStore()
-    alone = await Shard.acquire(shard, store, Plans(store, RULES), RULES, limits=Limits(records=1), pause=_no_pause)
+    store, journal = MemoryStore(), MemoryJournal(list(amended))
+    alone = await Shard.acquire(shard, store, Plans(store, RULES), RULES, limits=Limits(records=1), journal=journal, pause=_no_pause)
     outputs: list[Output] = []
-    for record in log.fetch(shard, 0, EVERYTHING):
+    for record in records:
         for _, entry in await alone.process([record]):
             outputs += entry
     return await kept(store, shard), outputs

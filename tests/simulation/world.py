@@ -16,8 +16,9 @@ from streamer.flow.step import Rules
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS
 
-from .faults import BrokerAwayError, Faults, FaultySink, FaultyStore, Redis
+from .faults import BrokerAwayError, Decisions, Faults, FaultyJournal, FaultySink, FaultyStore, Redis
 from .loop import Halt, Loop, Task
+from .poison import Poison, PoisonError
 from .shop import SHARDS, START_MS, Entry, script
 
 RULES: Final = Rules(shards=SHARDS)
@@ -34,7 +35,12 @@ WORLD_FAULTS: Final = {
     "keys lost": 0.001,
 }
 WRITTEN_PLACES: Final = {"commit applied": 1, "acquire done": 1, "trim done": 1, "put done": 20}  # documents are rare, so more of them
-FATAL_PLACES: Final = {"acknowledged": "killed between publish and trim", "commit applied": "killed before the reply"}
+FATAL_PLACES: Final = {
+    "acknowledged": "killed between publish and trim",
+    "commit applied": "killed before the reply",
+    "amended": "killed between amendment and commit",
+}
+OFTEN: Final = {"amended": 8}  # amendments are rare, so more of them
 
 
 class ViolationError(AssertionError):
@@ -78,6 +84,8 @@ class Owner:
             except (StoreError, BrokerAwayError):
                 self.shard = self.relay = None
                 await Halt("waiting", 1)
+            except PoisonError as error:
+                raise ViolationError(f"shard {self.number}: an error of ours stopped it: {error}") from error
         self.is_ended = True
 
     async def _own_or_reset(self) -> None:
@@ -97,7 +105,8 @@ class Owner:
             random.choice((1, 2, 5, 500)),
             random.choice((1, 500, 3_000, 10**6)),
         )
-        shard = await Shard.acquire(self.number, world.store, self.worker.plans, RULES, limits=limits, pause=_pause)
+        journal = await FaultyJournal.open(world.decisions, world.faults, self.number)
+        shard = await Shard.acquire(self.number, world.store, self.worker.plans, RULES, limits=limits, journal=journal, pause=_pause)
         relay = Relay(self.number, world.store, FaultySink(world.redis, world.log, self.number, shard.checkpoint.epoch))
         await relay.start()
         self.shard, self.relay = shard, relay
@@ -145,6 +154,8 @@ class World:
         self.faults = Faults(random)
         self.redis = Redis(self.faults, self.loop)
         self.store = FaultyStore(self.redis)
+        self.decisions = Decisions()
+        self.poison = Poison(seed, self.faults.happened, lambda: self.loop.now_ms)
         self.log = MemoryLog(SHARDS, self._broker_ms)
         self.workers = [Worker(number, Plans(self.store, RULES)) for number in range(random.choice((2, 3)))]
         self.assigned = {shard: random.randrange(len(self.workers)) for shard in range(SHARDS)}
@@ -156,7 +167,8 @@ class World:
         self._wild = random.random() * 0.2 if random.random() < 0.5 else 0.0
         begin_ms = START_MS + random.randrange(0, 7_200_000)
         self._ahead = (begin_ms, begin_ms + random.randrange(1, 600_000), random.choice((0, 0, 7_200_000, 3 * 86_400_000)))
-        self._fatal = {place: random.random() * 0.1 for place in FATAL_PLACES if random.random() < 0.5}
+        self._replaced = random.random() * 0.6 if random.random() < 0.5 else 0.0
+        self._fatal = {place: random.random() * 0.1 * OFTEN.get(place, 1) for place in FATAL_PLACES if random.random() < 0.5}
 
     def _broker_ms(self) -> int:
         """Brokers' clocks differ: arrival times go back now and then."""
@@ -186,6 +198,10 @@ class World:
 
     def run(self) -> None:
         """Play the script under faults; then heal, and wait for the end. Raises ViolationError if it does not come."""
+        with self.poison.at_work():
+            self._play()
+
+    def _play(self) -> None:
         self._deal()
         while self._script:
             self._write()
@@ -283,12 +299,22 @@ class World:
         self.faults.happened[kind] += kind not in ("failover", "emptied", "keys lost")
 
     def _kill_at_worst(self, task: Task) -> None:
+        if task.place == "amending" and self.loop.random.random() < self._replaced:
+            self._replace(self.workers[task.worker])
         if self.loop.random.random() < self._lost_at_once * WRITTEN_PLACES.get(task.place, 0):
             self.faults.happened["lost once acknowledged"] += 1
             self.redis.fail_over(1)
         if self.loop.random.random() < self._fatal.get(task.place, 0):
             self.faults.happened[FATAL_PLACES[task.place]] += 1
             self._kill(self.workers[task.worker])
+
+    def _replace(self, worker: Worker) -> None:
+        """It stands still before it amends; others take its shards, perhaps of a release in which the fault is mended."""
+        self.faults.happened["replaced before amending"] += 1
+        worker.frozen_until_ms = self.loop.now_ms + 60_000
+        if self.loop.random.random() < 0.5:
+            self.poison.mend()
+        self._rebalance(without=worker)
 
     def _kill(self, worker: Worker) -> None:
         for task in self.loop.tasks:
