@@ -62,6 +62,11 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run() -> Run:
     """Run a command in this process."""
+    return run_here()
+
+
+def run_here() -> Run:
+    """What runs commands in this process."""
     app, runner = command_line(), CliRunner()
 
     def run(*arguments: str | Path, stdin: bytes = b"") -> Outcome:

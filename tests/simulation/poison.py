@@ -9,7 +9,7 @@ do no harm. A few things fail once and never again, by chance. The state in hand
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
@@ -56,7 +56,7 @@ class Poison:
         self._mended_ms = min(self._mended_ms, self._now_ms())
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> Generator[None]:
         """While this lasts the step has these faults."""
         with pytest.MonkeyPatch.context() as patch:
             self._break_events(patch)

@@ -221,6 +221,24 @@ def test_an_outbox_entry_is_named_by_what_it_says() -> None:
     assert named > 20
 
 
+def test_what_a_commit_says_is_handed_over_before_the_next_one() -> None:
+    """One record may wake a hundred thousand customers: the first change is out before the last is computed."""
+    records = [*_switch(NIGHT), *(_event(f"c{number}", f"m{number}") for number in range(6)), _tick(40 * HOUR_MS)]
+
+    async def scenario() -> None:
+        store, behind = Spy(), list[int]()
+        shard = await _acquire(store, limits=Limits(wakes=2))
+
+        async def hand_over(_entry: object) -> None:
+            behind.append(len([commit for commit in store.commits if commit.outbox]) - len(behind))
+
+        await shard.process(_numbered(records), hand_over)
+        assert len(behind) > 3
+        assert set(behind) == {1}, "one commit, one entry"
+
+    asyncio.run(scenario())
+
+
 def _run(records: list[LogRecord], limits: Limits) -> Spy:
     async def scenario() -> Spy:
         store = Spy()

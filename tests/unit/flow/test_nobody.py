@@ -1,0 +1,26 @@
+"""Ids that name nobody, on their way through a shard."""
+
+from __future__ import annotations
+
+from streamer.events.dead_letter import read_dead_letter
+from streamer.flow.shard import Plans, Shard
+from streamer.flow.step import Rules
+from streamer.stores.memory import MemoryStore
+from streamer.wire import LogRecord
+
+NOW_MS = 1_767_225_600_000
+
+
+async def test_a_shard_takes_placeholders_away_before_an_event_has_a_customer() -> None:
+    """Else one customer is made of everybody whose id a program did not know; what the list has is a rule of the story."""
+    ids = ['"userId": "undefined"', '"userId": "null", "anonymousId": "a-9"', '"userId": "nobody"', '"userId": "c-1"']
+    raws = [f'{{"event": "A", "messageId": "m{at}", "timestamp": {NOW_MS}, {who}}}'.encode() for at, who in enumerate(ids)]
+    store, rules = MemoryStore(), Rules(shards=1, placeholder_ids=("nobody", "null", "undefined"))
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, pause=_never)
+    entries = await shard.process([LogRecord(at, NOW_MS, raw) for at, raw in enumerate(raws)])
+    assert [read_dead_letter(one.value).reason for _, entry in entries for one in entry] == ["placeholder_id", "placeholder_id"]
+    assert await store.customers(0) == ["a-9", "c-1"]
+
+
+async def _never(_seconds: float) -> None:
+    raise AssertionError("a store in memory does not come and go")
