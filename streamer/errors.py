@@ -98,6 +98,7 @@ class UnreadableStateError(HaltError):
         # Without the customer's id: this goes into logs.
         super().__init__(f"shard {shard}: the state of a customer cannot be read ({why}); `streamer shards rebuild {shard}` makes it anew")
         self.customer = customer
+        self.why = why
 
 
 def place_of(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeVar, cast
 import msgspec
 
 from streamer.customers.features import FEATURES
+from streamer.customers.state import NEVER
 from streamer.errors import (
     CommitUnknownError,
     DefinitionError,
@@ -41,7 +42,7 @@ from streamer.zones import MissingZonesError
 from .amendments import FOR_DEFINITIONS, Amendment, Amendments, Journal, MemoryJournal
 from .forwards import addressed, check_forward, forward_of
 from .same_log import NOTHING, delivered
-from .step import Body, Rules, Step, decode_body
+from .step import Body, Rules, Step, decode_body, encode_body
 
 Result = TypeVar("Result")
 Pause = Callable[[float], Awaitable[None]]
@@ -116,6 +117,12 @@ class Plans:
         self._compiling = asyncio.Lock()  # two shards that come to the same record compile it once
         self._scorers: dict[str, Scorer | Groups] = {}
         self._plans: dict[str, Plan] = {"": compile_plan(Definitions(()), rules)}
+
+    def over(self, store: Store) -> Plans:
+        """The same, of shards of another store; what is compiled is compiled for both."""
+        others = Plans(store, self._rules, compile_by=self._compile_by)
+        others._compiling, others._scorers, others._plans = self._compiling, self._scorers, self._plans
+        return others
 
     async def get(self, digest: str, shard: int) -> Plan:
         """The plan of definitions that a shard is under; HaltError when the store does not have them."""
@@ -303,7 +310,8 @@ class Shard:
         work with ReleasedError.
         Offsets rise and need not be dense: markers of transactions take some, and so do records of aborted ones.
         After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
-        Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back).
+        Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back), and
+        UnreadableStateError: after ``refold.refold`` it goes on, with this same shard.
         """
         self._check_rising(records)
         self._hand_over = hand_over or self._collect
@@ -333,6 +341,14 @@ class Shard:
         if offset > self.position.offset:
             await self._commit(Position(offset, 0))
 
+    async def resume_where_chosen(self) -> int | None:
+        """Go on where a person chose, if one did so for the position; return that offset, or None."""
+        found = None
+        while (chosen := self.amendments.resumes_at(at := self.position.offset)) is not None and chosen > at:
+            await self.resume(chosen)
+            found = chosen
+        return found
+
     async def probe(self) -> None:
         """Compare with the store: a quiet shard must notice too that it was fenced, that the store came back older, or that it has lost
         keys. Raises FencedError, KeysLostError."""
@@ -347,9 +363,14 @@ class Shard:
                 raise HaltError(f"shard {self.shard}: expected {wanted} {least}, found {record.offset}; it is another log than it was")
             least, is_begun = record.offset + 1, False
 
+    @property
+    def amendments(self) -> Amendments:
+        """What was decided about places of the log."""
+        return self._journal.amendments
+
     def arrival_ms(self, record: LogRecord) -> int:
         """When a record arrived, in UTC milliseconds: as it says, or as a person has bounded it."""
-        return self._journal.amendments.arrival_ms(record.offset, record.arrival_ms)
+        return self.amendments.arrival_ms(record.offset, record.arrival_ms)
 
     def _read(self, record: LogRecord) -> Item:
         self._at = record.offset
@@ -372,6 +393,49 @@ class Shard:
         except RefusedError as error:
             return record, error
 
+    # one state that cannot be read; see ``flow.refold``
+
+    async def beside(self, store: Store, journal: Journal, limits: Limits) -> Shard:
+        """A fresh shard of the same number under the same rules, over an empty store."""
+        plans, keyring = self._plans.over(store), self.step.keyring
+        return await Shard.acquire(
+            self.shard, store, plans, self._rules, limits=limits, journal=journal, keyring=keyring, pause=self._pause
+        )
+
+    def customer_of(self, record: LogRecord) -> str | None:
+        """Whose event a record is; None when it is none, or refused."""
+        what = self._read(record)[1]
+        return what.customer if isinstance(what, Event) else None
+
+    async def first_wake(self) -> tuple[int, str] | None:
+        """The first wake-up that the store has: of a record that is done in part, every timer below it has fired. None where all have, as
+        in the middle of a change of definitions."""
+        if decode_body(self.checkpoint.body).cursor:
+            return None
+        fetch = self._store.fetch
+        found = await self._patiently(lambda: fetch(self.shard, [], until_ms=NEVER, limit=1, expected=self.checkpoint))
+        return found.due[0] if found.due else None
+
+    async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
+        """Fire the timers that are due at a record and come before ``bound``; the record itself is not applied."""
+        record, _ = self._read(record)
+        now = self._open(record)
+        await self._load({}, now)
+        self.step.fire(record.offset, now, bound)
+        await self._commit(self._within(record))
+
+    async def put_back(self, customer: str, state: bytes, due_ms: int | None, offset: int) -> None:
+        """Commit a state that the log has so, as a slice of the record at ``offset``, the next one."""
+        before = self.checkpoint
+        body = decode_body(before.body)
+        if before.position.step == 0:
+            body.ordinal = 0  # the record begins with this slice
+        position = Position(offset, before.position.step + 1)
+        commit = Commit(before, position, before.head, encode_body(body), {customer: state}, {customer: due_ms}, holds=before.holds)
+        await self._commit_surely(commit)
+        self.checkpoint = commit.checkpoint
+        await self._begin_anew()
+
     # what our own code fails at
 
     async def _isolate(self, error: Exception) -> None:
@@ -380,8 +444,7 @@ class Shard:
         culprit = self._culprit()
         if culprit is None or isinstance(error, NOT_OF_THE_RECORD) or self._journal.amendments.has(culprit):
             raise error
-        self.step = await _step_at(self.shard, self.checkpoint, self._plans, self._rules, self._journal.amendments, self.step.keyring)
-        self._document, self._documents = None, _documents(self.step.body)
+        await self._begin_anew()
         if self._suspect is None or not _is_same(self._suspect, culprit):
             self._suspect = culprit
             return
@@ -389,6 +452,11 @@ class Shard:
         await self._journal.write(msgspec.structs.replace(culprit, detail=kind, why=f"{kind} in {place_of(error)}"))
         self.faults.append(Fault(culprit.what, culprit.offset, kind, place_of(error)))
         self._suspect = None
+
+    async def _begin_anew(self) -> None:
+        """At the checkpoint, without anything that is not committed."""
+        self.step = await _step_at(self.shard, self.checkpoint, self._plans, self._rules, self.amendments, self.step.keyring)
+        self._document, self._documents = None, _documents(self.step.body)
 
     def _culprit(self) -> Amendment | None:
         """What is in hand, as the amendment that passes it over."""

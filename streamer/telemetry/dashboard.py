@@ -134,6 +134,7 @@ ROWS: Final = (
                 {
                     "{{what}}": "sum by (what) (increase(segmenter_faults_total[5m]))",
                     "set aside now": "sum(segmenter_customers_set_aside)",
+                    "state unreadable, folded anew": "sum(increase(segmenter_customers_refolded_total[5m]))",
                 },
             ),
             Panel(

@@ -18,7 +18,7 @@ LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "forwarded_again", "erased", "of_erased", "refused")
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 FAULTS: Final = ("fault", "aside")
-SHARD_STATES: Final = ("owned", "waiting", "halted")
+SHARD_STATES: Final = ("owned", "waiting", "refolding", "halted")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
 
 
@@ -37,6 +37,11 @@ class Metrics:
         )
         self.set_aside = Gauge(
             "segmenter_customers_set_aside", "Customers none of whose timers runs until their next event", ["shard"], registry=registry
+        )
+        self.refolded = Counter(
+            "segmenter_customers_refolded_total",
+            "Customers whose state could not be read and was folded anew from the log",
+            registry=registry,
         )
         self.refused_ratio = Gauge(
             "segmenter_refused_ratio", "Of a shard's newest 1,000 records so many were refused", ["shard"], registry=registry
@@ -130,7 +135,7 @@ class Metrics:
                 gauge.labels(shard).set(value)
 
     def show_state(self, shard: int, state: str) -> None:
-        """A shard is now ``owned``, ``waiting`` or ``halted``; ``released`` forgets it: its numbers are another worker's from now on."""
+        """A shard is now in one of ``SHARD_STATES``; ``released`` forgets it: its numbers are another worker's from now on."""
         if state in SHARD_STATES:
             for name in SHARD_STATES:
                 self.shard_state.labels(shard, name).set(1 if name == state else 0)

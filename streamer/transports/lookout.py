@@ -7,6 +7,7 @@ costs no more than one that is not.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +19,7 @@ from streamer.wire import EVENTS, LogRecord
 from .kafka import METADATA_MS, log_record, reader
 
 LOOK_SECONDS: Final = 5.0
+READ_SECONDS: Final = 30.0
 
 
 class Lookout:
@@ -54,6 +56,23 @@ class Lookout:
                 return Unread(None, end)
             record = await _first(consumer, at, offset, end)
             return Unread(record.offset if record is not None else None, max(end, consumer.highwater(at) or 0))
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """The log of a shard from an offset to where it ends now, by a consumer of its own; TimeoutError when nothing comes for long."""
+        at = TopicPartition(self._topic, shard)
+        consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="none")
+        try:
+            await consumer.start()
+            consumer.assign([at])
+            consumer.seek(at, offset)
+            end = (await consumer.end_offsets([at]))[at]
+            while await consumer.position(at) < end:
+                async with asyncio.timeout(READ_SECONDS):
+                    found = await consumer.getmany(at, timeout_ms=500, max_records=limit)
+                for records in found.values():
+                    yield [log_record(record) for record in records]
+        finally:
+            await consumer.stop()
 
     async def partitions(self) -> int:
         """How many partitions the topic of events has; 0 when it is not there."""

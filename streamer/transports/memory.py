@@ -5,7 +5,7 @@ It keeps bytes only, positions in the headers included, so whoever uses it pays 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from streamer.flow.reader import Deduplicator
@@ -110,6 +110,12 @@ class MemoryLog:
         """What the log of a shard has at or behind an offset: ``flow.same_log.LookBehind``."""
         found = self.fetch(shard, offset, 1)
         return Unread(found[0].offset if found else None, self.end(EVENTS, shard))
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """The log of a shard to its end: ``flow.refold.Log``."""
+        while records := self.fetch(shard, offset, limit):
+            yield records
+            offset = records[-1].offset + 1
 
     def read_changes(self) -> Iterator[Change]:
         """Segment changes as a downstream service should read them: each once, in order per shard."""

@@ -3,16 +3,16 @@
 It owns the consumer and decides which shards run; what a record means is decided in ``flow``. A shard starts at the position its store
 has, never at the consumer group's offset, which is committed only so that dashboards can show lag.
 
-A shard is ``owned``, or ``waiting`` (it was fenced or its store is away; it is acquired anew in a while), or ``halted`` (a person must
-look; the others go on).
+A shard is ``owned``, or ``waiting`` (it was fenced or its store is away; it is acquired anew in a while), or ``refolding`` (one customer of
+it is folded anew from the log), or ``halted`` (a person must look). The others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Any, Final
@@ -32,10 +32,12 @@ from streamer.errors import (
     StoreError,
     StoreUnavailableError,
     StreamerError,
+    UnreadableStateError,
     place_of,
 )
+from streamer.flow.refold import Log, refold
 from streamer.flow.relay import Relay, Sink
-from streamer.flow.same_log import look_again
+from streamer.flow.same_log import View, look_again
 from streamer.flow.shard import Entry, Limits, Plans, Shard, start_anew
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -370,6 +372,8 @@ class Segmenter(Service):
         except KeysLostError as error:
             why = str(error)
             await self._guarded(owned, lambda: self._tell_anew(owned, why))  # one level deep: a reset finds nothing lost
+        except UnreadableStateError as error:
+            self._begin_refold(owned, error)
         except HaltError as error:
             self._halt(owned, str(error))
         except StoreUnavailableError as error:
@@ -411,6 +415,31 @@ class Segmenter(Service):
         self.alerts.say("keys_lost", f"{why}; the shard is told anew from the log", shard=number)
         self._let_go(owned, "waiting", f"{why}; it is told anew from the log", 0)
 
+    # one state that cannot be read
+
+    def _begin_refold(self, owned: Owned, error: UnreadableStateError) -> None:
+        """Have one customer folded anew beside the loop: only their shard waits for it."""
+        shard = owned.shard
+        if shard is None or owned.state == "refolding":  # or folding them anew did not help
+            self._halt(owned, str(error))
+            return
+        log.warning("one customer is folded anew", action="refold", shard=shard.shard, offset=shard.position.offset, why=error.why)
+        owned.enter("refolding", f"the state of a customer cannot be read ({error.why}); it is folded anew from the log")
+        self.metrics.show_state(shard.shard, "refolding")
+        self._spawn(self._refold(owned, shard, error.customer))
+
+    async def _refold(self, owned: Owned, shard: Shard, customer: str) -> None:
+        """Without the shard's lock, as a rebalance must not wait for it; until it is over nobody else works on the shard."""
+        before = shard.position
+        await self._guarded(owned, lambda: refold(shard, customer, _WhileOwned(self._lookout, lambda: owned.shard is shard)))
+        if owned.shard is shard and shard.position != before and self._consumer is not None:
+            self.metrics.refolded.inc()
+            text = "the state of a customer could not be read; it was folded anew from the log, and nothing was said twice"
+            self.alerts.say("refolded", text, shard=shard.shard)
+            owned.enter("owned")
+            self.metrics.show_state(shard.shard, "owned")
+            self._consumer.seek(owned.partition, shard.position.offset)
+
     def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:
         """Drop everything held of a shard; its truth is in the store."""
         if state == "waiting":
@@ -444,7 +473,9 @@ class Segmenter(Service):
             pause=asyncio.sleep,
             keyring=self._keyring,
         )
-        await self._go_where_chosen(shard, journal)
+        at = shard.position.offset
+        if (chosen := await shard.resume_where_chosen()) is not None:
+            log.warning("shard goes on where a person chose", action="resume", shard=number, at=at, to=chosen)
         await look_again(self._lookout.look, number, shard.position.offset, shard.step.body.last, asyncio.sleep)
         relay = Relay(number, self._store, self._sink)
         await relay.start()
@@ -461,12 +492,6 @@ class Segmenter(Service):
         self.metrics.show_state(number, "owned")
         self.metrics.show_definitions(number, (shard.step.body.version, shard.step.body.digest))
         log.info("shard acquired", action="acquire", shard=number, epoch=shard.checkpoint.epoch, offset=shard.position.offset)
-
-    async def _go_where_chosen(self, shard: Shard, journal: OpenJournal) -> None:
-        """A person may have chosen where a shard goes on that stands where its log no longer is."""
-        while (chosen := journal.amendments.resumes_at(at := shard.position.offset)) is not None and chosen > at:
-            log.warning("shard goes on where a person chose", action="resume", shard=shard.shard, at=at, to=chosen)
-            await shard.resume(chosen)
 
     def _close_journal(self, owned: Owned) -> None:
         if owned.journal is not None:
@@ -804,6 +829,26 @@ class Segmenter(Service):
     def problems(self) -> list[str]:
         """Why this worker is not ready; nothing when it is."""
         return self.readiness().problems
+
+
+class _WhileOwned:
+    """The log of a shard, for as long as the shard is ours; then ReleasedError."""
+
+    def __init__(self, log: Log, is_ours: Callable[[], bool]) -> None:
+        self._log = log
+        self._is_ours = is_ours
+
+    async def look(self, shard: int, offset: int) -> View:
+        """See ``Log``."""
+        return await self._log.look(shard, offset)
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """See ``Log``."""
+        async with aclosing(self._log.read(shard, offset, limit)) as batches:
+            async for records in batches:
+                if not self._is_ours():
+                    raise ReleasedError(f"shard {shard} was let go")
+                yield records
 
 
 class _Listener(ConsumerRebalanceListener):

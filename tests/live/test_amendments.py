@@ -11,6 +11,7 @@ from time import monotonic, time
 
 import msgspec
 import pytest
+import redis
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
@@ -164,6 +165,23 @@ async def test_a_record_at_which_a_release_fails_costs_that_record_and_every_reb
     await shop.until(lambda found: decode_body(found[shard].body).counts.get("duplicate") == 1)
     assert decode_body((await shop.checkpoints())[shard].body).counts == {"fault": 1, "accepted": 1, "duplicate": 1}
     await shop.stop_all()
+
+
+async def test_a_customers_state_that_cannot_be_read_is_folded_anew_from_the_log(shop: Deployment) -> None:
+    """Damaged under a running worker: it is back to the byte, and readers are told nothing of it."""
+    worker = shop.start_worker()
+    await shop.load(2)
+    await shop.until_caught_up()
+    customer = "customer-7"  # one of forty who do something all the time
+    with redis.Redis.from_url(shop.settings.redis.get_secret_value()) as client:
+        key = f"{{{shop.settings.namespace}:{shard_of(customer, SHARDS)}}}:customers"
+        assert client.hexists(key, customer)
+        client.hset(key, customer, b"\xc1")
+    await shop.load(2)
+    await shop.until_caught_up()
+    assert '"kind":"refolded"' in worker.log_tail(500).replace('": "', '":"')
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    assert (await shop.reckon()).changes > 0
 
 
 async def _letter(shop: Deployment, shard: int) -> tuple[DeadLetter, bytes]:

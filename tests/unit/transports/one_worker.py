@@ -39,7 +39,7 @@ class Worker:
         partition = TopicPartition(self.settings.topic(EVENTS), 0)
         self.segmenter.open_journal = self._journal
         self.segmenter._consumer = cast("Any", self._consumer(partition))
-        self.segmenter._lookout = cast("Any", SimpleNamespace(look=self.log.look))
+        self.segmenter._lookout = cast("Any", SimpleNamespace(look=self.log.look, read=self.log.read))
         self.owned = self.segmenter.owned[partition] = Owned(partition)
         self.segmenter._dealt = True
 

@@ -1,0 +1,107 @@
+"""One customer folded anew from the log, where the store has something of theirs that is no state.
+
+A second shard in memory is told the log up to where the first one stands, with everything of other customers taken out of it: what is left
+of their records is that time passed. So it comes to the same state as the first one did, to the byte, and holds that of one customer. What
+it says was said before and is dropped.
+
+Meanwhile the shard waits, for as long as reading its log takes: to go on without the customer would tell another story.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final, Protocol
+
+from streamer.customers.state import NEVER, decode_state
+from streamer.errors import HaltError, UnreadableStateError
+from streamer.stores.base import Position
+from streamer.stores.memory import MemoryStore
+from streamer.wire import FORWARD_HEADER, TICK, LogRecord
+
+from .amendments import Amendment, Amendments
+from .same_log import View
+from .shard import Entry, Limits, Shard
+
+BATCH_RECORDS: Final = 1_000  # about 20 ms of work between two looks at the event loop
+ALL_AT_ONCE: Final = Limits(records=BATCH_RECORDS, wakes=1_000_000)  # timers are those of one customer
+
+
+class Log(Protocol):
+    """The log of a shard, read beside the loop that works on it."""
+
+    async def look(self, shard: int, offset: int) -> View:
+        """See ``same_log.Look``."""
+        ...
+
+    def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """From an offset to the end, at most ``limit`` records at a time."""
+        ...
+
+
+async def refold(shard: Shard, customer: str, log: Log) -> None:
+    """Put back the state of a customer as the log has it; ``shard`` goes on after that as if nothing had been.
+
+    HaltError where the log does not have the whole story any more. Raises what the store and the log raise, and changes nothing then.
+    """
+    store = MemoryStore()
+    twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE)
+    following = await _tell(twin, customer, shard.position, log, store)
+    if shard.position.step:
+        await twin.fire_below(following, await shard.first_wake())
+    found = (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
+    if found is None:
+        raise UnreadableStateError(shard.shard, customer, "and the log does not know them")
+    due_ms = decode_state(found).armed_ms
+    await shard.put_back(customer, found, due_ms if due_ms < NEVER else None, following.offset)
+
+
+class Obeyed:
+    """A journal that is obeyed and not written to: at what the shard did not fail at before, its twin must not be passed over."""
+
+    def __init__(self, shard: int, amendments: Amendments) -> None:
+        self.amendments = amendments
+        self._shard = shard
+
+    async def write(self, amendment: Amendment) -> None:
+        """HaltError: the twin would come to another state than the shard did."""
+        raise HaltError(
+            f"shard {self._shard}: the state of a customer cannot be read, and folding it anew fails at offset {amendment.offset} "
+            f"({amendment.detail}); `streamer shards rebuild {self._shard}` passes over what fails"
+        )
+
+
+async def _tell(twin: Shard, customer: str, upto: Position, log: Log, store: MemoryStore) -> LogRecord:
+    """Tell the twin everything of ``customer`` below a position; return the record that follows."""
+
+    async def forget(entry: Entry) -> None:
+        await store.trim(twin.shard, upto=entry[0])
+
+    await twin.resume_where_chosen()
+    view = await log.look(twin.shard, -1)
+    if view.begin > twin.position.offset:
+        raise HaltError(
+            f"shard {twin.shard}: the state of a customer cannot be read, and the log begins at offset {view.begin:,} by now, so that it "
+            f"cannot be folded anew; restore a backup of Redis, or run `streamer shards rebuild {twin.shard}` to begin with what is left"
+        )
+    async with aclosing(log.read(twin.shard, twin.position.offset, BATCH_RECORDS)) as batches:
+        async for records in batches:
+            below = [_without_others(twin, record, customer) for record in records if record.offset < upto.offset]
+            if below:
+                await twin.process(below, forget)
+            if len(below) < len(records):
+                return _without_others(twin, records[len(below)], customer)
+            await asyncio.sleep(0)  # the heartbeats share the loop
+    raise HaltError(f"the log of shard {twin.shard} ends before the position {upto.offset}; its tail was lost, or this is another cluster")
+
+
+def _without_others(twin: Shard, record: LogRecord, customer: str) -> LogRecord:
+    """The record, or what it means to a customer whom it is not of: that time passed. What other shards sent on stays whole, whoever it is
+    of: how much of theirs was seen decides what is taken for a second delivery."""
+    if record.control or any(name == FORWARD_HEADER for name, _ in record.headers) or twin.customer_of(record) == customer:
+        return record
+    return record._replace(value=TICK, control=True, key=b"", headers=())
+
+
+__all__ = ["Log", "refold"]
