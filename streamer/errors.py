@@ -68,6 +68,10 @@ class FencedError(StoreError):
     """The shard has a newer owner, or its position is not the one expected. Nothing was written."""
 
 
+class StoreOlderError(FencedError):
+    """The store has less than was committed: it failed over, was restored, or was emptied. The log has the rest."""
+
+
 class StoreUnavailableError(StoreError):
     """The store did not take the call (refused, not reachable, out of memory). Nothing was written."""
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from streamer.errors import FencedError, StoreOlderError
+
 
 class Position(NamedTuple):
     """How far a shard is: the offset of the next record to apply, and how many slices of it are already committed."""
@@ -34,6 +36,16 @@ class Holdings(NamedTuple):
     customers: int
     wakes: int
     documents: int
+
+
+def fenced(shard: int, expected: Checkpoint, found: Checkpoint) -> FencedError:
+    """What to raise for a checkpoint that is not the one expected."""
+    places = f"expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.position)}"
+    is_own = (found.epoch, found.owner) == (expected.epoch, expected.owner)
+    if found.epoch < expected.epoch or (is_own and found.position < expected.position):
+        what = "older than what was committed" if found.epoch else "empty"
+        return StoreOlderError(f"shard {shard}: the store is {what}: {places}; it failed over, was restored, or was emptied")
+    return FencedError(f"shard {shard}: {places}")
 
 
 def lost(expected: Holdings, found: Holdings) -> str:

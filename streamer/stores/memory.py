@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 
-from streamer.errors import FencedError, KeysLostError
+from streamer.errors import KeysLostError
 
-from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, lost
+from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
 
 EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
 _owners = count(1)  # over all stores: a copy, too, must not draw a name again
@@ -166,6 +166,4 @@ def _check_whole(shard: int, kept: _Shard) -> None:
 
 def _check(shard: int, expected: Checkpoint | None, found: Checkpoint) -> None:
     if expected is not None and found.mark != expected.mark:
-        raise FencedError(
-            f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.position)}"
-        )
+        raise fenced(shard, expected, found)

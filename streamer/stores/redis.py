@@ -31,9 +31,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
 
-from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, lost
+from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 ACQUIRE_TRIES: Final = 20
@@ -225,7 +225,7 @@ class RedisStore:
             _whole(shard, found)
             commands = self._commands(shard, commit, has_said=kept.has_said or commit.outbox is not None)
             if not await transaction.execute(commands):
-                _fenced(shard, expected, _kept(await self._call("GET", key)))
+                raise fenced(shard, expected, _checkpoint(_kept(await self._call("GET", key))))
 
     async def _watch(self, transaction: _Transaction, shard: int) -> _Found:
         """Watch the checkpoint; return it and what there is of the shard's other keys, which must be of our types.
@@ -488,13 +488,7 @@ def _parse_info(raw: bytes | str) -> dict[str, str]:
 
 def _check(shard: int, expected: Checkpoint, found: _Kept) -> None:
     if _checkpoint(found).mark != expected.mark:
-        _fenced(shard, expected, found)
-
-
-def _fenced(shard: int, expected: Checkpoint, found: _Kept) -> NoReturn:
-    raise FencedError(
-        f"shard {shard}: expected epoch {expected.epoch} at {tuple(expected.position)}, found {found.epoch} at {tuple(found.at)}"
-    )
+        raise fenced(shard, expected, _checkpoint(found))
 
 
 def _refused(error: Exception) -> NoReturn:

@@ -30,6 +30,7 @@ from streamer.errors import (
     KeysLostError,
     ReleasedError,
     StoreError,
+    StoreOlderError,
     StoreUnavailableError,
     StreamerError,
     UnreadableStateError,
@@ -368,6 +369,8 @@ class Segmenter(Service):
             pass
         except FencedError as error:
             self.metrics.fenced.inc()
+            if isinstance(error, StoreOlderError):
+                self.alerts.say("store_older", f"{error}; the rest is told again from the log", shard=owned.partition.partition)
             self._let_go(owned, "waiting", str(error), WAIT_FENCED_SECONDS)
         except KeysLostError as error:
             why = str(error)

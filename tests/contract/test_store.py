@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamer.errors import FencedError
+from streamer.errors import FencedError, StoreOlderError
 from streamer.stores.base import Checkpoint, Fetched, Place, Position, Store
 
 from .dump import ALL, FAR_MS, dump, next_commit, ownerless
@@ -97,6 +97,29 @@ async def test_what_another_owner_wrote_is_not_read_by_mistake(store: Store, wro
     assert await store.customers(0, expected=now) == ["a", "b"]
     with pytest.raises(FencedError):
         await store.customers(0, expected=replace(now, **wrong))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "is_older"),
+    [
+        ({"epoch": 9}, True),
+        ({"position": Position(7, 0)}, True),
+        ({"position": Position(0, 0)}, False),
+        ({"epoch": 0}, False),
+        ({"owner": b"other"}, False),
+    ],
+)
+async def test_a_store_that_came_back_older_is_told_from_one_with_a_newer_owner(
+    store: Store, wrong: dict[str, Any], is_older: bool
+) -> None:
+    """People must hear that Redis lost what was committed; a shard that changed hands is nothing to tell them."""
+    await store.commit(0, next_commit(await store.acquire(0), **FULL))
+    with pytest.raises(FencedError) as caught:
+        await store.verify(0, replace(await store.checkpoint(0), **wrong))
+    assert isinstance(caught.value, StoreOlderError) is is_older
+    assert ("the store is older" in str(caught.value)) is is_older
+    with pytest.raises(StoreOlderError, match="the store is empty"):
+        await store.verify(1, await store.checkpoint(0))
 
 
 async def test_the_body_fences_nobody(store: Store) -> None:

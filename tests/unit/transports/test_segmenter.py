@@ -367,6 +367,19 @@ class Refusing(Kept):
         raise KafkaTimeoutError
 
 
+async def test_people_hear_that_redis_has_lost_what_was_committed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Emptied under a running worker, all was told anew, and the only word about it was that an epoch was another."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    shard = await _acquired(segmenter, owned, store)
+    segmenter._store = shard._store = MemoryStore()
+    await segmenter._guarded(owned, shard.probe)
+    assert owned.state == "waiting"
+    assert "the store is empty" in owned.why
+    assert _value(segmenter, "streamer_alerts_total", kind="store_older") == 1
+    assert "is told again from the log" in capsys.readouterr().out
+
+
 async def test_a_worker_whose_key_holds_no_more_is_not_ready() -> None:
     """What it signs is refused by every shard: no model would ever serve, and nobody would know why."""
     store = MemoryStore()
