@@ -59,7 +59,8 @@ async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh
     deployment = Deployment(
         kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=NEVER_MS, trust_producer_time=True
     )
-    kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime"})
+    # Kept for ever, as our own topics are: the definitions are of 1970, and every five minutes the broker looks for what is too old.
+    kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime", "retention.ms": "-1"})
     await deployment.prepare(at_ms=0)
     yield deployment
     for child in deployment.workers:
