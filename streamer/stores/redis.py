@@ -236,6 +236,9 @@ class RedisStore:
         questions = [("TYPE", key) for key in keys.values()]
         questions += [("HLEN", keys["customers"]), ("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
         raw, *answers = await transaction.watch(self._key(shard, "checkpoint"), questions)
+        for answer in answers:  # a right that was taken from us, say; of a wrong type the answers before have told
+            if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
+                _refused(answer)
         types = answers[: len(keys)]
         for key, found, expected in zip(keys.values(), types, KEPT_AS.values(), strict=True):
             if found not in (b"none", expected):

@@ -112,6 +112,31 @@ async def test_a_user_who_may_do_no_more_than_a_worker_must_is_enough(server: Re
         assert admin.execute_command("ACL", "LOG") == []
 
 
+async def test_a_right_that_is_taken_away_is_a_store_that_refuses_and_not_one_that_lost_keys(server: RedisServer) -> None:
+    """A refused HLEN was taken for a number that differs: every shard halted for good, or would have been told anew."""
+    namespace = f"less-{uuid.uuid4().hex}"
+    trusted, refused = connect(server.url, namespace=namespace), set[str]()
+    with Redis.from_url(server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "less", "reset", "on", ">pw", "~*", "+@all")
+        store = connect(server.url.replace("redis://", "redis://less:pw@"), namespace=namespace)
+        for shard, command in enumerate(COMMANDS.split()):
+            document, wakes = ("doc", b"text"), {"a": 10}
+            kept = next_commit(await trusted.acquire(shard), states={"a": b"1"}, wakes=wakes, outbox=b"said", document=document)
+            await trusted.commit(shard, kept)
+            admin.execute_command("ACL", "SETUSER", "less", f"-{command}")
+            more = next_commit(kept.checkpoint, states={"b": b"2"}, wakes={"b": 9, "a": None}, outbox=b"more")
+            for call in (store.verify(shard, kept.checkpoint), store.commit(shard, more), store.acquire(shard)):
+                try:
+                    await call
+                except StoreUnavailableError:
+                    refused.add(command)
+            admin.execute_command("ACL", "SETUSER", "less", "+@all")
+            await store.acquire(shard)
+    assert {"get", "set", "type", "watch", "unwatch", "multi", "exec", "hset", "hlen", "zadd", "zrem", "zcard", "xadd"} <= refused
+    await store.close()
+    await trusted.close()
+
+
 async def test_without_its_certificate_a_client_is_turned_away(server: RedisServer, certificates: Path) -> None:
     """Else the test before would prove nothing about certificates."""
     async with encrypted(server.port, certificates) as port:
