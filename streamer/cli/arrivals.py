@@ -23,15 +23,18 @@ from streamer.events.adapters.columns import Mapping, Refusal, load_mapping
 from streamer.events.adapters.mapping import SHIPPED
 from streamer.events.arrival import received_ms
 from streamer.events.codec import decode, encode
+from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.events.event import Event
 from streamer.events.placeholders import PLACEHOLDER_IDS
-from streamer.flow.replay import Arrival
+from streamer.flow.replay import Arrival, Said
 from streamer.flow.wild_clocks import without_wild_clocks
 from streamer.segments.durations import format_duration, parse_duration
 from streamer.transports.files import Meter, read
 from streamer.values import parse_time_ms
+from streamer.wire import DEAD_LETTERS
 
 OWN: Final = "streamer"
+LATENESS: Final = "24h"
 SORTED_AT_ONCE: Final = 200_000  # records, at 300 bytes each 60 MB
 DAY_MS: Final = 86_400_000
 MAX_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
@@ -93,6 +96,12 @@ class Rejected:
     raw: bytes
 
 
+def refused_of(said: Said) -> Rejected:
+    """The line behind a dead letter of the step."""
+    letter = read_dead_letter(said.output.value)
+    return Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter))
+
+
 class FirstRefused:
     """Keeps the first line that was refused, so that none is passed over in silence; a mapping's own skipping is no refusal."""
 
@@ -103,6 +112,11 @@ class FirstRefused:
         """One more."""
         if self._first is None and found.reason != PASSED_OVER:
             self._first = found
+
+    def take(self, said: Said) -> None:
+        """An output of the step, which may be an event that it refused: one that came too late is as missing as one that was none."""
+        if said.output.topic == DEAD_LETTERS:
+            self(refused_of(said))
 
     def hints(self) -> Iterator[str]:
         """Where it is and why, if there was one."""

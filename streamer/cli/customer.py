@@ -12,6 +12,9 @@ import typer
 
 from streamer.customers.state import State, decode_state
 from streamer.errors import SettingsError
+from streamer.events.admission import TEXT_MAX
+from streamer.events.codec import UNSAFE
+from streamer.events.sound import is_whole_text
 from streamer.flow.replay import Replay
 from streamer.flow.scoring import Scoring
 from streamer.flow.shard import Plans
@@ -30,6 +33,7 @@ from streamer.wire import shard_of
 from . import EXIT_CODES
 from .arrivals import (
     AHEAD,
+    LATENESS,
     OWN,
     Ahead,
     FirstRefused,
@@ -66,7 +70,7 @@ def explain_customer(
     format_name: FormatName = OWN,
     sort: Sorted = False,
     until: Until = None,
-    lateness: Lateness = "24h",
+    lateness: Lateness = LATENESS,
     ahead: Ahead = AHEAD,
     whole: Annotated[bool, typer.Option("--all", help="all segments, also the many that nothing but an event would change")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them")] = False,
@@ -89,10 +93,11 @@ def explain_customer(
         definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
         found, now = asyncio.run(_from_files(customer, source, definitions, rules, until))
     else:
-        if segments or mapping or sort or until or format_name != OWN:
+        if segments or mapping or sort or until or format_name != OWN or lateness != LATENESS or ahead != AHEAD:
             raise typer.BadParameter(
                 "without --events the answer comes from Redis, and these say nothing", param_hint="options of a replay"
             )
+        _check_id(customer)
         found, now = asyncio.run(_from_store(customer, load_settings()))
     if segment is not None:
         known = [item.segment for item in found]
@@ -106,6 +111,12 @@ def explain_customer(
     else:
         for line in lines(customer, found, now, whole=whole):
             say(line)
+
+
+def _check_id(customer: str) -> None:
+    """Refuse what no event can carry as an id, before anybody is asked about it or it gets into the log."""
+    if not 0 < len(customer) <= TEXT_MAX or not is_whole_text(customer) or UNSAFE.search(customer):
+        raise SettingsError(f"no customer has the id {customer!r}: expected 1 to {TEXT_MAX} characters, none of them a control character")
 
 
 async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanation], int]:
@@ -137,8 +148,8 @@ async def _from_files(
 ) -> tuple[list[Explanation], int]:
     run = await Replay.begin(definitions, MemoryStore(), rules, batch=1_000)
     refused = FirstRefused()
-    async for _ in run.feed(source.log(refused), batch=1_000):
-        pass
+    async for said in run.feed(source.log(refused), batch=1_000):
+        refused.take(said)
     if until is not None:
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):
             pass
@@ -175,6 +186,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 
     A log must be kept for as long as an empty Redis is to be filled from it again: retention ends that, too.
     """
+    _check_id(customer)
     asyncio.run(_erase(customer))
     say(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")
 

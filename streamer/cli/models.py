@@ -108,8 +108,8 @@ def evaluate(
 async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
     run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1, placeholder_ids=source.placeholder_ids), batch=1_000)
     refused = FirstRefused()
-    async for _ in run.feed(source.log(refused), batch=1_000):
-        pass
+    async for said in run.feed(source.log(refused), batch=1_000):
+        refused.take(said)
     for hint in refused.hints():
         say(f"hint: {hint}", err=True)
     return list(run.cards.values())

@@ -17,7 +17,6 @@ import typer
 
 from streamer.customers.state import State
 from streamer.errors import SettingsError
-from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.flow.replay import Arrival, Replay, Said
 from streamer.flow.step import CROWDED, Rules
 from streamer.segments.definitions import Definitions, load_definitions
@@ -47,6 +46,7 @@ from .arrivals import (
     in_order,
     length_ms,
     numbered,
+    refused_of,
 )
 from .names import misheard
 from .say import say, say_json, standard_output, write_json
@@ -82,7 +82,9 @@ def replay(
     ] = False,
     lateness: Lateness = "24h",
     ahead: Ahead = AHEAD,
-    batch: Annotated[int, typer.Option(metavar="N", min=1, help="events per slice of work; changes nothing in the output")] = 1_000,
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, max=1_000_000, help="events per slice of work; changes nothing in the output")
+    ] = 1_000,
     as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object, on standard output where that is free")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no summary, no hints")] = False,
 ) -> None:
@@ -99,15 +101,27 @@ def replay(
     """
     source = Source(files, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
     definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
-    for out in (changes, rejects):
-        if out not in (None, STDIN) and any(file != STDIN and Path(file).resolve() == Path(out).resolve() for file in files):
-            raise typer.BadParameter(f"{out} is also read", param_hint="--changes and --rejects")
+    _check_outputs([changes, rejects], [*files, *(segments or ()), *([mapping] if mapping else ())])
     rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
     texts = Texts(definitions)
     source.listeners.append(texts.note)
     task = _Task(source, texts, definitions, rules, until, batch, changes, rejects, members, as_json, quiet)
     if not asyncio.run(_replay(task)):
         raise typer.Exit(EXIT_NO)
+
+
+def _check_outputs(outputs: list[str | None], inputs: list[str]) -> None:
+    """Refuse to write over a file that is read, or twice into one: the second would write over the first."""
+    read = {Path(name).resolve() for name in inputs if name != STDIN}
+    written = set[Path]()
+    for out in outputs:
+        if out in (None, STDIN) or Path(out).is_char_device():
+            continue
+        place = Path(out).resolve()
+        if place in read or place in written:
+            what = "read" if place in read else "written by the other of the two"
+            raise typer.BadParameter(f"{out} is also {what}", param_hint="--changes and --rejects")
+        written.add(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +192,9 @@ class Tally:
             if self._write_change is not None:
                 self._write_change(said.output.value)
         elif said.output.topic == DEAD_LETTERS:
-            letter = read_dead_letter(said.output.value)
-            self.crowded += CROWDED in letter.detail
-            self._keep(Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter)))
+            found = refused_of(said)
+            self.crowded += CROWDED in found.detail
+            self._keep(found)
 
     def refuse(self, found: Rejected) -> None:
         """A line that became no event."""
@@ -334,7 +348,7 @@ def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str
     late = run.body.counts.get("late", 0) - tally.crowded
     if late and not task.source.is_sorted_first:
         yield (
-            f"{late:,} events came more than {format_duration(task.rules.lateness_ms)} after a newer one; "
+            f"{numbered(late, 'event')} came more than {format_duration(task.rules.lateness_ms)} after a newer one; "
             f"if the files are not in the order of time, use --sort{_leap(task, tally)}"
         )
     if tally.crowded:

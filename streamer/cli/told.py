@@ -38,7 +38,7 @@ def _block(item: Explanation) -> Iterator[str]:
     yield f"{word} {item.segment}{since}{_flip(item)}"
     yield f"{_INDENT}{item.purpose}"
     if item.of_exit:
-        yield f"{_INDENT}stays until its exit holds:"
+        yield f"{_INDENT}its exit holds:" if item.exit_holds else f"{_INDENT}stays until its exit holds:"
     yield from (f"{_INDENT}{clause_line(clause)}" for clause in item.because)
     if item.barred:
         yield f"{_INDENT}its exit holds, and nobody enters while it does:"

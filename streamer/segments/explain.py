@@ -18,8 +18,9 @@ class Explanation(msgspec.Struct, omit_defaults=True):
 
     ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn, or those that hold where the way
     in is barred by something else. ``barred``: outside, the clauses of an ``exit`` that holds; nobody enters before it does not.
-    ``of_exit``: inside, they are those of the segment's exit, whose being false is what holds them there. ``since``: of the newest change.
-    ``flips_at``: when that turns if nothing happens; ``no_flip_until``: none is known, and that is how far was looked.
+    ``of_exit``: inside, they are those of the segment's exit, whose being false is what holds them there; ``exit_holds``: it is true, and
+    ``note`` says what holds them all the same. ``since``: of the newest change. ``flips_at``: when that turns if nothing happens;
+    ``no_flip_until``: none is known, and that is how far was looked.
     """
 
     segment: str
@@ -32,6 +33,7 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     note: str | None = None
     barred: list[Clause] = []
     of_exit: bool = False
+    exit_holds: bool = False
 
 
 def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
@@ -60,6 +62,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
                 note=_note(rule, state, now),
                 barred=because(plan, bar, state, now, warming, reasons) if bar is not None else [],
                 of_exit=inside and rule.segment.exit is not None,
+                exit_holds=inside and rule.segment.exit is not None and plan.condition(rule.segment.exit)(state, now),
             )
         )
     return found

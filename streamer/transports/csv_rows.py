@@ -52,13 +52,15 @@ def csv_rows(
         except csv.Error:  # a quote that is not closed, or closed in the middle of a cell, or a cell of more than 131,072 characters
             yield spread.refuse_first()
             continue
-        if not header and cells:
+        if not cells:  # a blank line says nothing
+            continue
+        if not header:
             header = _header(path, cells, columns, needed, delimiter)
             if header == cells:
                 continue
         if len(cells) == len(header) and not spread.is_cut(line_max):
             yield spread.taken[0][0], dict(zip(header, cells, strict=True))
-        elif cells:
+        else:
             yield spread.refuse_first()
 
 
@@ -97,14 +99,15 @@ def _header(path: Path | str, cells: list[str], columns: Sequence[str], needed: 
         header = list(columns)
     else:
         header = cells
-    if len(set(header)) < len(header):
-        raise SettingsError(f"{path}: a column stands twice in the header")
     check_columns(path, header, needed, delimiter)
     return header
 
 
 def check_columns(path: Path | str, header: Sequence[str], needed: Sequence[str], delimiter: str = ",") -> None:
-    """``SettingsError`` for the first column that a mapping reads and the file does not have."""
+    """``SettingsError`` for a column that stands twice, or the first that a mapping reads and the file does not have."""
+    if len(set(header)) < len(header):
+        twice = next(name for index, name in enumerate(header) if name in header[:index])
+        raise SettingsError(f"{path}: the column {twice!r} stands twice in the header")
     for column in needed:
         if column not in header:
             raise SettingsError(f"{path}: {_missing(column, header, delimiter, f'the mapping reads the column {column!r}')}")

@@ -38,6 +38,13 @@ BATCH_ROWS: Final = 1_000
 METERED_LINES: Final = 1_000
 BOM: Final = b"\xef\xbb\xbf"
 UTF_16_BOMS: Final = (b"\xff\xfe", b"\xfe\xff")
+UTF_32_BOM: Final = b"\xff\xfe\0\0"
+PACKED: Final = {  # how files begin that are no text yet
+    b"\x1f\x8b": "gzip; unpack it, or let its name end in .gz",
+    b"PK\x03\x04": "a zip archive; unpack it",
+    b"\x28\xb5\x2f\xfd": "zstd; unpack it",
+    b"PAR1\x15": "Parquet; let its name end in .parquet",
+}
 SUFFIXES: Final[dict[str, Format]] = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -125,6 +132,11 @@ class _Lines:
 
 def _check_text(path: Path | str, line: bytes) -> None:
     """Refuse a file whose first line shows that no other will be read as it was meant."""
+    for magic, what in PACKED.items():
+        if line.startswith(magic):
+            raise SettingsError(f"{path}: expected text, found {what}")
+    if line.startswith(UTF_32_BOM):
+        raise SettingsError(f"{path}: expected UTF-8, found UTF-32; convert it: iconv -f UTF-32 -t UTF-8")
     if line.startswith(UTF_16_BOMS) or (line[:2].count(0) == 1 and len(line) > 1):
         raise SettingsError(f"{path}: expected UTF-8, found UTF-16; convert it: iconv -f UTF-16 -t UTF-8")
     if b"\r" in line.rstrip(b"\r") and not line.endswith(b"\n"):
@@ -164,6 +176,8 @@ def _ndjson(path: Path | str, meter: Meter | None) -> Iterator[Numbered]:
                 continue
             if not is_begun and line.lstrip().startswith(b"["):
                 raise SettingsError(f"{path}: expected an event a line, found a JSON array; take it apart: jq -c '.[]'")
+            if not is_begun and line.strip() == b"{":
+                raise SettingsError(f"{path}: expected an event a line, found an object over several lines; join them: jq -c .")
             is_begun = True
             yield number, line.rstrip(b"\r\n")
 
@@ -191,12 +205,24 @@ def _parquet(path: Path | str, needed: Sequence[str], meter: Meter | None) -> It
     with file:
         check_columns(path, file.schema_arrow.names, needed)
         size, rows = Path(path).stat().st_size, max(1, file.metadata.num_rows)
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+        for batch in _batches(path, pyarrow, file):
             if meter is not None:
                 meter.at(size * number // rows)
             for row in _rows_of(pyarrow, batch):
                 number += 1
                 yield number, row
+
+
+def _batches(path: Path | str, pyarrow: Any, file: Any) -> Iterator[Any]:
+    """The file's batches. One whose end is whole may be damaged in the middle."""
+    count = 0
+    try:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            yield batch
+            count += batch.num_rows
+    except (OSError, pyarrow.ArrowException) as error:
+        why = " ".join(f"{error}".split())
+        raise HaltError(f"{path}: damaged after row {count} ({why}); get a whole copy and replay it from the start") from None
 
 
 def _rows_of(pyarrow: Any, batch: Any) -> list[Row]:
@@ -209,14 +235,29 @@ def _rows_of(pyarrow: Any, batch: Any) -> list[Row]:
     batch = batch.cast(pyarrow.schema(fields), safe=False)
     try:
         return cast("list[Row]", batch.to_pylist())
-    except (ValueError, OverflowError):  # a moment that Python knows no date for
-        columns = {name: [_cell(item) for item in column] for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    except (ValueError, OverflowError):  # a moment that Python knows no date for, a text that is none
+        columns = {name: [_cell(pyarrow, item) for item in column] for name, column in zip(batch.schema.names, batch.columns, strict=True)}
         return [{name: cells[index] for name, cells in columns.items()} for index in range(batch.num_rows)]
 
 
-def _cell(item: Any) -> Any:
-    """What Python makes of a value; of a moment beyond the years 1 to 9999 its number and unit as text, which is no moment to anybody."""
+def _cell(pyarrow: Any, item: Any) -> Any:
+    """What Python makes of a value, part by part where it makes nothing of the whole.
+
+    Of a text that is not UTF-8 its bytes, which whoever reads them refuses; of a moment beyond the years 1 to 9999, or within a list finer
+    than microseconds, its number and unit as text, which is no moment to anybody.
+    """
     try:
         return item.as_py()
     except (ValueError, OverflowError):
-        return f"{getattr(item, 'value', '')} {item.type}"
+        pass
+    if isinstance(item, pyarrow.StructScalar):
+        return {name: _cell(pyarrow, part) for name, part in item.items()}
+    if isinstance(item, pyarrow.MapScalar):
+        return [tuple(_cell(pyarrow, part) for part in pair.values()) for pair in item.values]
+    if isinstance(item, (pyarrow.ListScalar, pyarrow.LargeListScalar, pyarrow.FixedSizeListScalar)):
+        return [_cell(pyarrow, part) for part in item.values]
+    if isinstance(item, pyarrow.DictionaryScalar):
+        return _cell(pyarrow, item.value)
+    if hasattr(item, "as_buffer"):
+        return item.as_buffer().to_pybytes()
+    return f"{item.value} {item.type}"

@@ -269,3 +269,35 @@ def test_no_redis_is_an_error_of_one_line_without_secrets(run: Run, monkeypatch:
     assert told.err.startswith("STREAMER_REDIS: ")
     assert len(told.err.splitlines()) == 1
     assert "hunter2" not in told.err
+
+
+@pytest.mark.parametrize(("timestamp", "reason"), [("2026-01-01T10:00:00Z", "late"), ("2026-01-09T11:00:00Z", "future")])
+def test_an_event_that_came_too_late_is_told(run: Run, tmp_path: Path, timestamp: str, reason: str) -> None:
+    """The file has the order, and the answer was that there was none, with no word of why."""
+    events, segments = tmp_path / "events.ndjson", tmp_path / "segments.yaml"
+    order = event("anna", "Order Completed", timestamp) | {"receivedAt": "2026-01-09T10:00:00Z"}
+    events.write_bytes(ndjson([event("anna", "Product Viewed", "2026-01-09T10:00:00Z"), order]))
+    segments.write_text("segments: {buyer: {for: Has bought., when: did('Order Completed')}}", encoding="utf-8")
+    told = run("explain", "anna", "--events", events, "--segments", segments)
+    assert 'no  did("Order Completed"): nothing' in told.out
+    assert told.err == f"hint: lines were refused, the first is {events}:2, {reason} at $.timestamp\n"
+
+
+def test_an_exit_that_holds_against_a_stay_is_not_said_to_be_awaited(run: Run, tmp_path: Path) -> None:
+    """It read "stays until its exit holds: yes"."""
+    events, segments = tmp_path / "events.ndjson", tmp_path / "segments.yaml"
+    events.write_bytes(ndjson([event("anna", "Order Completed", "2026-01-01T10:00:00Z"), event("anna", "Refund", "2026-01-01T10:10:00Z")]))
+    segments.write_text("segments: {b: {for: Bought., when: did('Order Completed'), exit: did('Refund'), stay: 2h}}", encoding="utf-8")
+    told = run("explain", "anna", "--events", events, "--segments", segments)
+    assert 'its exit holds:\n       yes did("Refund")' in told.out
+    assert "stays at least until 2026-01-01T12:00:00.000Z" in told.out
+    assert "until its exit" not in told.out
+
+
+def test_what_is_no_id_is_asked_of_nobody(run: Run) -> None:
+    """Half of a pair, as a shell makes it of a byte that is not UTF-8, ended in a traceback; and erasures of nobody went into the log."""
+    for customer in ("\udcff", "", "x" * 257, "a\x00b"):
+        for command in ("explain", "erase"):
+            told = run(command, customer)
+            assert (told.code, told.out) == (3, "")
+            assert told.err.startswith("no customer has the id ")

@@ -99,6 +99,46 @@ def test_a_file_is_not_written_over_while_it_is_read(run: Run, events: Path) -> 
     assert events.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "options", [("--changes", "s.yaml"), ("--rejects", "s.yaml"), ("--changes", "m.yaml"), ("--changes", "o", "--rejects", "o")]
+)
+def test_no_output_is_written_over_what_else_a_replay_names(run: Run, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Definitions were gone after a slip, and of two outputs into one file the second wrote over the first."""
+    texts = {
+        "s.yaml": "segments: {a: {for: x, when: did('A')}}",
+        "m.yaml": "{format: ndjson, customer: a, timestamp: {column: b}, event: {column: c}, message_id: row}",
+        "e.ndjson": "",
+        "o": "before",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    given = [option if option.startswith("--") else tmp_path / option for option in options]
+    told = run("replay", tmp_path / "e.ndjson", "--segments", tmp_path / "s.yaml", "--mapping", tmp_path / "m.yaml", *given)
+    assert told.code == WRONG_USE
+    assert "is also" in told.err
+    assert {name: (tmp_path / name).read_text(encoding="utf-8") for name in texts} == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (gzip.compress(b"{}"), "expected text, found gzip; unpack it, or let its name end in .gz"),
+        (b"PK\x03\x04\x14\0\0\0", "expected text, found a zip archive; unpack it"),
+        ("{}".encode("utf-32"), "expected UTF-8, found UTF-32"),
+        (b'{\n  "event": "A"\n}\n', "found an object over several lines; join them: jq -c ."),
+    ],
+    ids=["gzip", "zip", "utf-32", "object"],
+)
+def test_a_file_that_is_something_else_is_told_by_what_it_is(run: Run, tmp_path: Path, content: bytes, says: str) -> None:
+    """Packed bytes were said to be lines of an old Mac, and each line of one object to be no JSON."""
+    file = tmp_path / "events.ndjson"
+    file.write_bytes(content)
+    told = run("replay", file)
+    assert (told.code, told.out) == (SETTINGS, "")
+    assert f"{file}: " in told.err
+    assert says in told.err
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 def test_a_full_disk_is_told_in_one_line(run: Run, events: Path, segments: Path) -> None:
     """Whatever was to be written is not whole."""

@@ -104,7 +104,10 @@ def as_is(cell: Any, column: str) -> Any:
     if isinstance(cell, (str, bytes, date, datetime, time)):
         return text(cell, column)
     if isinstance(cell, list):
-        return [as_is(item, column) for item in cast("list[Any]", cell)]
+        items = cast("list[Any]", cell)
+        if items and all(isinstance(item, tuple) for item in items):  # a map of Parquet, as pairs
+            return {key: as_is(inner, column) for key, inner in items}
+        return [as_is(item, column) for item in items]
     if isinstance(cell, dict):
         return {key: as_is(inner, column) for key, inner in cast("dict[Any, Any]", cell).items()}
     return cell

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import DefinitionError
+from streamer.events.adapters import cells
 from streamer.events.adapters.columns import GROUP_MAX, Mapping, Refusal, load_mapping
 from streamer.events.adapters.mapping import SHIPPED, MappingFile
 from streamer.events.admission import REASONS
@@ -533,3 +534,9 @@ def test_a_mapping_that_is_not_there_is_named(name: str) -> None:
         load_mapping(name)
     assert caught.value.file == name
     assert name.endswith(".yaml") or "rees46" in caught.value.hint
+
+
+def test_a_map_of_parquet_is_an_object() -> None:
+    """Warehouses keep properties in one; it comes as pairs, and each of its rows was refused as nothing JSON knows."""
+    assert cells.as_is([("plan", "gold"), ("tags", ["a"])], "properties") == {"plan": "gold", "tags": ["a"]}
+    assert cells.as_is([[("a", 1)], []], "nested") == [{"a": 1}, []]

@@ -282,6 +282,51 @@ def test_a_column_that_parquet_does_not_have_is_told(tmp_path: Path) -> None:
         list(read(tmp_path / "rows.parquet", needed=("who", "what")))
 
 
+def test_a_column_that_stands_twice_in_parquet_is_a_setting_gone_wrong(tmp_path: Path) -> None:
+    """The last of them had quietly won: events went to other customers."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    table = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["who", "who"])
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(SettingsError, match="the column 'who' stands twice"):
+        list(read(tmp_path / "rows.parquet", needed=("who",)))
+
+
+def test_parquet_that_is_damaged_in_the_middle_halts(tmp_path: Path) -> None:
+    """Its end is whole, so it opens; what was read before the damage is not the whole story."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    file = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"who": [f"customer {number}" for number in range(4_000)]}), file, row_group_size=1_000)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 300] = b"\xff" * 300
+    file.write_bytes(content)
+    rows = read(file)
+    assert next(rows) == (1, {"who": "customer 0"})
+    with pytest.raises(HaltError, match=r"rows\.parquet: damaged after row [0-9]+ \(.+\); get a whole copy"):
+        list(rows)
+
+
+def test_a_text_of_parquet_that_is_not_utf_8_is_its_bytes(tmp_path: Path) -> None:
+    """It had become the text of an address in memory, another in each run, and that a customer's id; whoever reads bytes refuses them."""
+    pyarrow: Any = pytest.importorskip("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    ends = pyarrow.array([0, 1, 2], pyarrow.int32()).buffers()[1]
+    texts = pyarrow.Array.from_buffers(pyarrow.utf8(), 2, [None, ends, pyarrow.py_buffer(b"a\xff")])
+    lists = pyarrow.ListArray.from_arrays(pyarrow.array([0, 1, 2], pyarrow.int32()), texts)
+    table = pyarrow.table({"who": texts, "tags": lists, "at": pyarrow.StructArray.from_arrays([texts], names=["place"])})
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    assert [row for _, row in read(tmp_path / "rows.parquet")] == [
+        {"who": "a", "tags": ["a"], "at": {"place": "a"}},
+        {"who": b"\xff", "tags": [b"\xff"], "at": {"place": b"\xff"}},
+    ]
+
+
+def test_blank_lines_before_the_header_are_no_rows(written: Any) -> None:
+    """They were counted as refused, each as a row without a moment."""
+    assert [row for _, row in read(written("rows.csv", b"\n\r\nwho\n\na\n"))] == [{"who": "a"}]
+
+
 def test_without_pyarrow_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is optional: it is larger than everything else together."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
