@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.web import Request, Response
 
-from .errors import SettingsError, StoreUnavailableError, StreamerError, place_of
+from .errors import HaltError, SettingsError, StoreUnavailableError, StreamerError, place_of
 from .flow.published import Publication, encode_manifest, manifest_of
 from .flow.shard import compile_plan
 from .flow.step import Body, decode_body
@@ -115,7 +115,9 @@ async def _publish(
     content, digest, newest = definitions.content(), definitions.digest, topic.published.newest
     number = 1 + max(newest.version if newest is not None else 0, await _highest_in_force(settings, store))
     offset = await topic.append(definitions_control(content, digest, number))
-    mine = (await topic.refresh()).upto(offset)
+    if (error := (await topic.refresh()).refused.get(offset)) is not None:
+        raise SettingsError(f"STREAMER_SIGNING_KEYS: what was published does not count: {error.detail}; see `streamer keys list`")
+    mine = topic.published.upto(offset)
     await send_control(client, settings, definitions_control(content, digest, mine.version), range(settings.shards))
     return mine
 
@@ -209,6 +211,8 @@ async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: b
 async def _check_log(settings: Settings, topic: DefinitionsTopic) -> None:
     try:
         await check_manifest(settings, topic)
+    except HaltError as error:
+        raise SettingsError(str(error)) from None
     except (KafkaError, TimeoutError) as error:
         raise SettingsError(f"STREAMER_KAFKA: cannot read the topic {settings.topic(DEFINITIONS)} ({type(error).__name__})") from None
 

@@ -28,6 +28,7 @@ SECRET_BYTES_MIN: Final = 32  # as many as the digest has
 SIGNERS_MAX: Final = 64  # whose newest number is remembered; a process is one signer
 CONTROL: Final = "control"  # what a signature can be for: one for a control record is none for a forwarded event
 FORWARD: Final = "forward"
+AMENDMENT: Final = "amendment"
 
 _FORM: Final = re.compile(rb"([a-z0-9][a-z0-9_-]{0,31});([0-9a-f]{1,32});([0-9]{1,18});([0-9a-f]{64})")
 
@@ -164,6 +165,12 @@ def check_control(trust: Trust, keyring: Keyring, control: Control, record: LogR
         return trust
     signers, floor = _numbered(trust, signature)
     return Trust(control.keys if control.control == "keys" else trust.keys, signers, floor)
+
+
+def check_numbered(trust: Trust, keyring: Keyring, record: LogRecord, place: Place) -> Trust:
+    """What holds after a record of ours that is no control record and counts once. Raises as ``check_control``."""
+    signature = check_signed(trust, keyring, record.headers, place, record.value)
+    return trust if signature is None else Trust(trust.keys, *_numbered(trust, signature))
 
 
 def _numbered(trust: Trust, signature: Signature) -> tuple[dict[str, int], int]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 import typer
 
-from streamer.errors import SettingsError, StoreError
+from streamer.errors import HaltError, SettingsError, StoreError
 from streamer.flow.published import Published, manifest_of
 from streamer.flow.shard import document_name
 from streamer.flow.step import Body, decode_body
@@ -24,7 +24,7 @@ from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unk
 from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
-from streamer.wire import DEAD_LETTERS, DEFINITIONS, EVENTS, TOPICS, decode_outputs
+from streamer.wire import AMENDMENTS, DEAD_LETTERS, DEFINITIONS, EVENTS, TOPICS, decode_outputs
 
 from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
 from .say import say, say_json
@@ -190,6 +190,7 @@ async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check
     from aiokafka.admin import AIOKafkaAdminClient
 
     from streamer.transports.definitions import read_published
+    from streamer.transports.journal import refused_amendments
     from streamer.transports.kafka import connection
 
     admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=5_000)
@@ -200,13 +201,32 @@ async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check
         found = [Check("kafka", "ok", f"a broker answers at {settings.kafka}, {len(existing)} topics")]
         found += [_topic(settings, suffix, existing.get(settings.topic(suffix)), begun=begun) for suffix in TOPICS]
         partitions = existing.get(settings.topic(EVENTS))
-        published = await read_published(settings) if settings.topic(DEFINITIONS) in existing else Published()
+        try:
+            published = await read_published(settings) if settings.topic(DEFINITIONS) in existing else Published()
+            amended = await refused_amendments(settings) if settings.topic(AMENDMENTS) in existing and published.keys else {}
+        except HaltError as error:
+            mend = "add it to STREAMER_SIGNING_KEYS, here and for every worker"
+            return [*found, Check("signing keys", "wrong", str(error), mend)], {}, None
+        found += _refused(published, amended)
         if partitions is None:
             return found, {}, published
         found += await _topic_settings(settings, admin)
     finally:
         await admin.close()
     return [*found, *await _transactions(settings, partitions)], await _ends(settings, partitions), published
+
+
+def _refused(published: Published, amended: Mapping[int, int]) -> list[Check]:
+    """Records that somebody wrote who has no key that holds, where people and workers rule the log."""
+    mend = "nobody obeys them; see who may write into these topics, and whether STREAMER_SIGNING_KEYS is the same everywhere"
+    found: list[Check] = []
+    if published.refused:
+        what = f"{len(published.refused)} records of their topic are not signed as they must be"
+        found.append(Check("definitions", "warning", what, mend))
+    if amended:
+        where = f"{sum(amended.values())} records of {_numbers(sorted(amended))}"
+        found.append(Check("amendments", "warning", f"{where} are not signed as they must be", mend))
+    return found
 
 
 async def _transactions(settings: Settings, partitions: int) -> list[Check]:

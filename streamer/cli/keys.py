@@ -15,7 +15,7 @@ from streamer.settings import Settings, load_settings
 from streamer.signing import SECRET_BYTES_MIN
 from streamer.stores.base import Store
 from streamer.stores.redis import connect
-from streamer.wire import EXAMPLES, KEY_ID, KEYS_MAX, Control, encode_control
+from streamer.wire import AMENDMENTS, EXAMPLES, KEY_ID, KEYS_MAX, Control, encode_control
 
 from . import EXIT_CODES, EXIT_NO
 from .say import say, say_json
@@ -54,6 +54,9 @@ def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of 
     The first time: give the key to all workers, then use it. To change keys: add the new one behind the old one everywhere; `keys use OLD
     NEW`; put the new one first everywhere; `keys use NEW`. The old one stays in the settings as long as the log has records signed by it: a
     shard that is told anew needs it.
+
+    The record goes into every partition where something rules the log: definitions, amendments, what the learner is told, and all shards.
+    Each judges by the record that it has itself; where this was interrupted, do it again.
     """
     settings = load_settings()
     keyring = settings.keyring
@@ -68,13 +71,18 @@ def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of 
 
 async def _use(settings: Settings, keys: dict[str, str]) -> None:
     from streamer.app import check_signing, starting
+    from streamer.transports.definitions import DefinitionsTopic
     from streamer.transports.kafka import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
         await check_signing(settings, store, keys)
-        raw = encode_control(Control("keys", keys=keys))
+        raw, shards, topic = encode_control(Control("keys", keys=keys)), range(settings.shards), DefinitionsTopic(settings, client)
+        offset = await topic.append(raw)
+        if (error := (await topic.refresh()).refused.get(offset)) is not None:
+            raise SettingsError(f"STREAMER_SIGNING_KEYS: the first key in it cannot say so: {error.detail}")
         await send_control(client, settings, raw, [0], EXAMPLES)  # where the learner hears what people say to it
-        await send_control(client, settings, raw, range(settings.shards))
+        await send_control(client, settings, raw, shards, AMENDMENTS)
+        await send_control(client, settings, raw, shards)
 
 
 def list_keys(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a shard")] = False) -> None:

@@ -2,6 +2,8 @@
 
 Such a decision lies behind its place in the log: a rebuild would meet the place first. So it is an amendment, a record of a small topic of
 its own, read whole before a shard is acquired, acknowledged there before the commit that depends on it, and obeyed by every rebuild.
+
+Keys hold there as they do in the log: from a ``keys`` record in the shard's partition on, what is not signed is no amendment.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 
 from streamer.errors import RefusedError
-from streamer.wire import Instant
+from streamer.signing import AMENDMENT, CONTROL, NO_KEYS, Keyring, Place, Trust, check_control, check_numbered
+from streamer.wire import AMENDMENTS, Instant, LogRecord, decode_control
 
 What = Literal["skip", "fault", "aside", "resume", "arrival"]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
@@ -56,6 +59,43 @@ def decode_amendment(raw: bytes) -> Amendment:
         return _decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RefusedError("wrong_type", detail=f"{error}"[:200]) from None
+
+
+def amendment_place(shard: int) -> Place:
+    """For what the amendments of a shard are signed."""
+    return Place(AMENDMENT, AMENDMENTS, shard)
+
+
+class Reading:
+    """The topic of amendments as far as one shard's part was read. ``refused`` counts what was not signed as it must be."""
+
+    def __init__(self, shard: int, log: int, keyring: Keyring = NO_KEYS) -> None:
+        self.refused = 0
+        self._shard = shard
+        self._log = log
+        self._keyring = keyring
+        self._trust = Trust()
+
+    def take(self, record: LogRecord) -> Amendment | None:
+        """The amendment in the next record; None where it has none for this shard in this generation of the log.
+
+        RefusedError for what is no amendment or may not be one, HaltError when this process lacks a key that holds.
+        """
+        found = None if record.control else decode_amendment(record.value)
+        try:
+            if found is None:
+                self._take_keys(record)
+            else:
+                self._trust = check_numbered(self._trust, self._keyring, record, amendment_place(self._shard))
+        except RefusedError:
+            self.refused += 1
+            raise
+        return found if found is not None and (found.shard, found.log) == (self._shard, self._log) else None
+
+    def _take_keys(self, record: LogRecord) -> None:
+        control = decode_control(record.value)
+        if control.control == "keys":
+            self._trust = check_control(self._trust, self._keyring, control, record, Place(CONTROL, AMENDMENTS, self._shard))
 
 
 class Amendments:

@@ -3,21 +3,27 @@
 The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions. The order of
 the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
 the third has the content of the first. Redis has nothing of this that cannot be read here again.
+
+Keys hold there as they do in the log: from a ``keys`` record on, what is not signed has no number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from streamer.errors import RefusedError
 from streamer.segments.definitions import content_digest
-from streamer.wire import EVENTS, LogRecord, decode_control, unpack
+from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
+from streamer.wire import DEFINITIONS, EVENTS, Control, LogRecord, decode_control, unpack
 
 from .step import STORY, Rules
+
+PLACE: Final = Place(CONTROL, DEFINITIONS, 0)  # for what a record of the topic is signed
+REFUSED_KEPT: Final = 100
 
 
 class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control"):
@@ -56,38 +62,58 @@ class Publication(NamedTuple):
 
 
 class Published:
-    """The topic of definitions as far as it was read."""
+    """The topic of definitions as far as it was read, by whoever has these keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, keyring: Keyring = NO_KEYS) -> None:
         self.manifest: Manifest | None = None
         self.end = 0  # the offset of the next record to take
         self.unreadable = 0
+        self.refused: dict[int, RefusedError] = {}  # by offset, why a record does not count: the newest of them
+        self._keyring = keyring
+        self._trust = Trust()
         self._publications: list[Publication] = []
 
     def take(self, record: LogRecord) -> None:
-        """The next record of the topic. One that nobody can read is counted and has no number."""
+        """The next record of the topic. One that nobody can read is counted and has no number. HaltError when this process lacks a key."""
         if record.offset < self.end:
             return
-        self.end = record.offset + 1
         try:
             found = _manifests.decode(record.value)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._take_definitions(record)
+            self._take_control(record)
         else:
             self.manifest = self.manifest or found  # of two who began the log at the same time the first counts
+        self.end = record.offset + 1
 
-    def _take_definitions(self, record: LogRecord) -> None:
+    def _take_control(self, record: LogRecord) -> None:
         try:
-            control = decode_control(record.value)
-            if control.control != "definitions" or content_digest(unpack(control)) != control.digest:
-                raise RefusedError("bad_control", detail="no definitions")
+            control = _readable(record)
         except RefusedError:
             self.unreadable += 1
             return
+        try:
+            self._trust = check_control(self._trust, self._keyring, control, record, PLACE)
+        except RefusedError as error:
+            self._refuse(record.offset, error)
+            return
+        if control.control == "definitions":
+            self._publish(control, record)
+
+    def _refuse(self, offset: int, error: RefusedError) -> None:
+        self.refused[offset] = error
+        if len(self.refused) > REFUSED_KEPT:
+            self.refused.pop(min(self.refused))
+
+    def _publish(self, control: Control, record: LogRecord) -> None:
         newest = self.newest
         if newest is None or newest.digest != control.digest:  # else it was sent again, or two published the same at one moment
             number = max(control.version, newest.version + 1 if newest is not None else 1)
             self._publications.append(Publication(number, control.digest, record.offset))
+
+    @property
+    def keys(self) -> list[str]:
+        """The ids of the keys that hold; empty where none do."""
+        return list(self._trust.keys)
 
     @property
     def newest(self) -> Publication | None:
@@ -101,6 +127,14 @@ class Published:
     def upto(self, offset: int) -> Publication:
         """What held once the record at ``offset`` was written. There must have been something."""
         return next(one for one in reversed(self._publications) if one.offset <= offset)
+
+
+def _readable(record: LogRecord) -> Control:
+    """Definitions that are whole, or keys; RefusedError for anything else."""
+    control = decode_control(record.value)
+    if control.control != "keys" and (control.control != "definitions" or content_digest(unpack(control)) != control.digest):
+        raise RefusedError("bad_control", detail="no definitions")
+    return control
 
 
 def definitions_in(record: LogRecord) -> bytes:

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from mode import Service
 
+from streamer.errors import HaltError
 from streamer.flow.published import Publication
 from streamer.settings import Settings
 from streamer.wire import definitions_control
@@ -67,8 +68,9 @@ class CompletionService(Service):
             await self.sleep(LOOK_SECONDS)
             try:
                 await self.look(time())
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("not looked at what was published", action="publish", why=type(error).__name__)
+            except (KafkaError, TimeoutError, OSError, HaltError) as error:
+                why = str(error) if isinstance(error, HaltError) else type(error).__name__
+                log.warning("not looked at what was published", action="publish", why=why)
 
     async def look(self, now: float) -> None:
         """One look, at UTC seconds ``now``. What is seen for the first time is left alone until the next: it may just be written."""

@@ -8,25 +8,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streamer.flow.published import Published, definitions_in
+from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.settings import Settings
-from streamer.signing import CONTROL, Keyring, Place, signature_of
+from streamer.signing import Keyring, signature_of
 from streamer.wire import DEFINITIONS, LogRecord
 
 from .kafka import connection, log_record, signer
 
 READ_SECONDS: Final = 30.0  # a partition without a leader would keep us for ever
 POLL_MS: Final = 500
-PLACE: Final = Place(CONTROL, DEFINITIONS, 0)  # for what a record of the topic is signed
+
+log: Any = structlog.get_logger("streamer.definitions")
 
 
 async def read_published(settings: Settings) -> Published:
-    """What the topic says now. Raises KafkaError, TimeoutError."""
-    published = Published()
+    """What the topic says now. Raises KafkaError, TimeoutError, HaltError."""
+    published = Published(settings.keyring)
     async with asyncio.timeout(READ_SECONDS), aclosing(_records(settings, 0)) as records:
         async for record in records:
             published.take(record)
@@ -37,16 +39,18 @@ class DefinitionsTopic:
     """``flow.published.Versions`` on Kafka, and the record of what was published."""
 
     def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
-        self.published = Published()
+        self.published = Published(settings.keyring)
         self._settings = settings
         self._producer = client
         self._reading = asyncio.Lock()
 
     async def refresh(self) -> Published:
-        """Read what came since the last look. Raises KafkaError, TimeoutError."""
+        """Read what came since the last look. Raises KafkaError, TimeoutError, HaltError where a key that holds is lacking."""
         async with self._reading, asyncio.timeout(READ_SECONDS), aclosing(_records(self._settings, self.published.end)) as records:
             async for record in records:
                 self.published.take(record)
+                if (error := self.published.refused.get(record.offset)) is not None:
+                    log.error("no publication", action="publish", offset=record.offset, reason=error.reason, why=error.detail)
         return self.published
 
     async def append(self, raw: bytes) -> int:
@@ -64,7 +68,7 @@ class DefinitionsTopic:
     async def vouched(self, version: int) -> bytes | None:
         """The content as ``content``, where this process may write it into the log in its own name; None where it may not.
 
-        It has keys, and the record is not signed by one of them: whoever may write into this topic must not get a worker's signature.
+        It has keys, and the record, of a time when none held here, is not signed by one of them.
         """
         record = await self._record(version)
         return definitions_in(record) if record is not None and is_vouched(record, self._settings.keyring) else None

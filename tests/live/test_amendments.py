@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic, time
@@ -12,22 +13,27 @@ from time import monotonic, time
 import msgspec
 import pytest
 import redis
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from pydantic import SecretStr
 
-from streamer.errors import FencedError
+from streamer.errors import FencedError, HaltError
 from streamer.events.dead_letter import read_dead_letter
-from streamer.flow.amendments import Amendment
+from streamer.flow.amendments import Amendment, encode_amendment
 from streamer.flow.step import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
+from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
+from streamer.transports.definitions import read_published
 from streamer.transports.journal import KafkaJournal, read_amendments
 from streamer.transports.kafka import connection, ensure_topics, reader
-from streamer.wire import DEAD_LETTERS, EVENTS, DeadLetter, shard_of
+from streamer.wire import AMENDMENTS, DEAD_LETTERS, DEFINITIONS, EVENTS, DeadLetter, definitions_control, shard_of
 
 from .deployment import SHARDS, Deployment
+
+ANOTHER = parse_definitions({"segments": {"forged": {"for": "x", "when": 'did("A")'}}})
 
 # A worker whose code fails at one customer, as a release of ours may.
 POISONED = """
@@ -83,6 +89,25 @@ async def test_an_owner_that_lost_a_shard_cannot_amend_it_any_more(kafka: Apache
     assert [(one.what, one.offset, one.who) for one in kept] == [("fault", 17, "former"), ("aside", 19, "heir")]
     assert all(one.when is not None for one in kept)
     assert [one async for one in read_amendments(settings, 0)] == []
+
+
+async def test_once_keys_hold_nobody_obeys_what_is_not_signed(shop: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever may write into that topic could have a shard pass over an erasure; and `streamer doctor` tells of them."""
+    monkeypatch.setenv("STREAMER_SIGNING_KEYS", f"k1:{b64encode(b'1' * 32).decode()}")
+    assert "k1 now in" in await _command(shop, "keys", "use", "k1")
+    settings = shop.settings.model_copy(update={"signing_keys": SecretStr(os.environ["STREAMER_SIGNING_KEYS"])})
+    assert (await read_published(settings)).keys == ["k1"]
+    with pytest.raises(HaltError, match="'k1', which is not in STREAMER_SIGNING_KEYS"):
+        await KafkaJournal.open(shop.settings, 0)
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as client:
+        await client.send_and_wait(settings.topic(AMENDMENTS), encode_amendment(Amendment("skip", 0, 5)), partition=0)
+        await client.send_and_wait(settings.topic(DEFINITIONS), definitions_control(ANOTHER.content(), ANOTHER.digest, 9), partition=0)
+    journal = await KafkaJournal.open(settings, 0)
+    await journal.write(Amendment("fault", 0, 6))
+    await journal.close()
+    assert [one.offset async for one in read_amendments(settings, 0)] == [6]
+    assert list((await read_published(settings)).refused) != []
+    assert "1 records of shard 0 are not signed as they must be" in await _command(shop, "doctor")
 
 
 async def _command(shop: Deployment, *words: str) -> str:

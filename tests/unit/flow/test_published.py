@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from streamer.flow.published import Published, definitions_in, encode_manifest, manifest_of
+from streamer.errors import HaltError
+from streamer.flow.published import PLACE, REFUSED_KEPT, Published, definitions_in, encode_manifest, manifest_of
 from streamer.flow.step import STORY, Rules
 from streamer.segments.definitions import parse_definitions
+from streamer.signing import Keyring, Signer
 from streamer.wire import Control, LogRecord, definitions_control, encode_control
 
 A = parse_definitions({"segments": {"a": {"for": "x", "when": 'did("A")'}}})
@@ -91,3 +93,42 @@ def test_the_manifest_says_which_story_is_told() -> None:
     assert (found.topic, found.story, found.rules.log_generation) == ("shop.events", STORY, 1)
     older = msgspec.structs.replace(found, story=STORY + 1)
     assert found.differences(older) == [f"story was {STORY}, is {STORY + 1}"]
+
+
+RING = Keyring("shop", {"k1": b"1" * 32, "k2": b"2" * 32})
+KEYS = encode_control(Control("keys", keys={"k1": RING.check_value("k1")}))
+MINE, OTHERS = (Signer(RING, key, name, lambda: 1_000) for key, name in (("k1", "a1"), ("k2", "b2")))
+
+
+def record(offset: int, value: bytes, by: Signer | None) -> LogRecord:
+    return LogRecord(offset, 0, value, headers=by.sign(PLACE, value) if by is not None else ())
+
+
+def test_once_keys_hold_only_what_is_signed_has_a_number() -> None:
+    """Whoever may write into this topic would otherwise publish in the workers' name: they finish what was begun."""
+    published = Published(RING)
+    found = [record(0, control("B"), None), record(1, KEYS, MINE), record(2, control("A"), MINE)]
+    found += [record(3, control("B"), None), record(4, control("B"), OTHERS), found[2]._replace(offset=5), record(6, control("B"), MINE)]
+    for one in found:
+        published.take(one)
+    assert numbers(published) == [(1, "B"), (2, "A"), (3, "B")]
+    assert {offset: error.reason for offset, error in published.refused.items()} == {3: "bad_signature", 4: "bad_signature", 5: "replayed"}
+    assert published.keys == ["k1"]
+
+
+def test_who_lacks_a_key_reads_no_further_and_does_not_pass_the_record_over() -> None:
+    """With the key in the settings it goes on where it was."""
+    published = Published()
+    for _ in range(2):
+        with pytest.raises(HaltError, match="'k1', which is not in STREAMER_SIGNING_KEYS"):
+            published.take(record(0, KEYS, MINE))
+    assert published.end == 0
+
+
+def test_what_is_remembered_of_refused_records_is_bounded() -> None:
+    """Anybody may write them for ever."""
+    published = Published(RING)
+    published.take(record(0, KEYS, MINE))
+    for offset in range(1, REFUSED_KEPT + 10):
+        published.take(record(offset, control("A"), None))
+    assert list(published.refused) == list(range(10, REFUSED_KEPT + 10))

@@ -10,13 +10,13 @@ import pytest
 
 from streamer import app
 from streamer.errors import SettingsError
-from streamer.flow.published import Published, definitions_in
+from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring, Signer
 from streamer.stores.memory import MemoryStore
 from streamer.transports import completion
 from streamer.transports.completion import CompletionService, InForce
-from streamer.transports.definitions import PLACE, is_vouched
+from streamer.transports.definitions import is_vouched
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, LogRecord, decode_control
 
