@@ -202,6 +202,8 @@ def _sendable(found: Found, placeholders: frozenset[str]) -> tuple[str, bytes]:
 
 
 async def _collect(settings: Settings, wanted: Wanted) -> list[Found]:
+    if wanted.shard is not None and wanted.shard >= settings.shards:
+        raise SettingsError(f"there is no shard {wanted.shard}: STREAMER_SHARDS is {settings.shards}, they count from 0")
     try:
         return [found async for found in _letters(settings, wanted.shard) if wanted.takes(found)]
     except (KafkaError, TimeoutError, OSError) as error:

@@ -416,13 +416,11 @@ def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) ->
         )
     beyond = [shard.number for shard in begun if shard.number in ends and shard.checkpoint.position.offset > ends[shard.number].end]
     if beyond:
-        mend = (
-            "the topic was made anew, or Kafka lost its end: use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX, or restore the topic"
-        )
+        mend = "the topic was made anew, or Kafka lost its end: restore the topic, or see `streamer shards rebuild --help`"
         found.append(Check("shards", "wrong", f"the log ends before the position of {_numbers(beyond)}", mend))
     before = [shard.number for shard in begun if shard.number in ends and shard.checkpoint.position.offset < ends[shard.number].begin]
     if before:
-        mend = "restore a newer Redis, or begin another log under another STREAMER_NAMESPACE; then set retention.ms to -1"
+        mend = "restore a newer Redis, or go on without them: `streamer shards resume SHARD --at OFFSET`; then set retention.ms to -1"
         found.append(Check("shards", "wrong", f"records that {_numbers(before)} have not read are gone from the log", mend))
     found.append(_lag(begun, ends))
     found += _set_aside(begun)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import re
 import socket
 from time import time
 from typing import Annotated
 
 import msgspec
 import typer
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streamer.errors import FencedError, SettingsError
@@ -115,19 +116,24 @@ async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Line
     if note is not None:
         line.state, line.stale, line.owner = note.status.state, note.is_stale(now_ms), note.worker
         line.since_seconds = note.status.since_seconds + max(0.0, (now_ms - note.at_ms) / 1_000)
-        line.why, line.outbox = note.status.problem, note.status.outbox
+        line.why, line.outbox = _reason(note.status.problem), note.status.outbox
     if reach is not None:
         line.begin, line.end = reach
         line.lag = max(0, line.end - line.position)
     return line
 
 
+def _reason(problem: str) -> str:
+    """Why, without the state and its age at the time of the note, which stand in the line with today's."""
+    return re.sub(r"^(acquiring|waiting|halted|released) for [^:]*: ", "", problem)
+
+
 async def _reach(settings: Settings) -> dict[int, tuple[int, int]]:
-    """Where the log of each shard begins and ends; empty when Kafka does not answer."""
-    from streamer.transports.kafka import reader
+    """Where the log of each shard begins and ends, with what open transactions hold; empty when Kafka does not answer."""
+    from streamer.transports.kafka import connection
 
     partitions = [TopicPartition(settings.topic(EVENTS), shard) for shard in range(settings.shards)]
-    consumer = reader(settings, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False)
     try:
         async with asyncio.timeout(KAFKA_SECONDS):
             await consumer.start()
@@ -184,6 +190,8 @@ async def _resume(settings: Settings, shard: int, why: str, at: int | None, arri
             amendment = await amend(store, lambda number: KafkaJournal.open(settings, number, _who()), shard, decide)
         except FencedError:
             raise SettingsError(f"the worker of shard {shard} took it up in between; nothing was written, try again") from None
+        except (KafkaError, TimeoutError) as error:
+            raise SettingsError(f"STREAMER_KAFKA: {settings.kafka} did not do its part ({type(error).__name__}); try again") from None
         finally:
             await lookout.stop()
     upto = f" up to {amendment.to}" if amendment.what == "arrival" else ""

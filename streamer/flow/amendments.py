@@ -140,8 +140,13 @@ class Amendments:
         return min(found_ms, next(bounds, found_ms))
 
     def resumes_at(self, offset: int) -> int | None:
-        """Where the shard goes on that stands at ``offset``; None where nobody chose a place."""
-        return self._resumed.get(offset)
+        """Where the shard goes on that stands at ``offset``; None where nobody chose a place behind it."""
+        chosen = self._resumed.get(offset)
+        return chosen if chosen is not None and chosen > offset else None
+
+    def next_resume(self, offset: int) -> int | None:
+        """The first place behind ``offset`` from which the shard goes on elsewhere; None where there is none."""
+        return min((at for at in self._resumed if at > offset), default=None)
 
 
 class Journal(Protocol):

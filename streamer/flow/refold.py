@@ -87,11 +87,12 @@ async def _tell(twin: Shard, customer: str, upto: Position, log: Log, store: Mem
         )
     async with aclosing(log.read(twin.shard, twin.position.offset, BATCH_RECORDS)) as batches:
         async for records in batches:
-            below = [_without_others(twin, record, customer) for record in records if record.offset < upto.offset]
+            left = [record for record in records if record.offset >= twin.position.offset]  # it may have gone on where a person chose
+            below = [_without_others(twin, record, customer) for record in left if record.offset < upto.offset]
             if below:
                 await twin.process(below, forget)
-            if len(below) < len(records):
-                return _without_others(twin, records[len(below)], customer)
+            if len(below) < len(left):
+                return _without_others(twin, left[len(below)], customer)
             await asyncio.sleep(0)  # the heartbeats share the loop
     raise HaltError(f"the log of shard {twin.shard} ends before the position {upto.offset}; its tail was lost, or this is another cluster")
 

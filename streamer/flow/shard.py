@@ -316,22 +316,33 @@ class Shard:
         self._check_rising(records)
         self._hand_over = hand_over or self._collect
         todo = records
-        while todo:
+        while todo := await self._in_turn(todo):
+            due = self._up_to_resume(todo)
             self._as_found.clear()
             try:
-                await self._process([self._read(record) for record in todo])
+                await self._process([self._read(record) for record in due])
             except (StoreError, ReleasedError):
                 raise
             except Exception as error:
                 await self.probe()  # it may come of reading what another owner wrote, or a store that came back older
                 await self._isolate(error)
-            todo = [record for record in todo if record.offset >= self.position.offset]
         outputs, self._outputs = self._outputs, []
         return outputs
 
+    async def _in_turn(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """Those of ``records`` that are still to be processed, from where a person had the shard go on if it stands at such a place."""
+        await self.resume_where_chosen()
+        at = self.position.offset
+        return records if records and records[0].offset >= at else [record for record in records if record.offset >= at]
+
+    def _up_to_resume(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """Those before the next place from which a person had the shard go on elsewhere: a rebuild passes over the same ones."""
+        until = self.amendments.next_resume(self.position.offset)
+        return records if until is None else [record for record in records if record.offset < until]
+
     async def resume(self, offset: int) -> None:
-        """Go on at an offset that a person chose, above the position; what lies between is not in the log any more. A change of
-        definitions that is done in part is brought to its end first."""
+        """Go on at an offset that a person chose, above the position; what lies between is passed over, or not in the log any more. A
+        change of definitions that is done in part is brought to its end first."""
         assert offset > self.position.offset, f"{offset} is not above {self.position.offset}"
         if self.step.previous is not None:
             await self._switch(LogRecord(self.position.offset, 0, b"", control=True), Control("definitions"))
@@ -344,7 +355,7 @@ class Shard:
     async def resume_where_chosen(self) -> int | None:
         """Go on where a person chose, if one did so for the position; return that offset, or None."""
         found = None
-        while (chosen := self.amendments.resumes_at(at := self.position.offset)) is not None and chosen > at:
+        while (chosen := self.amendments.resumes_at(self.position.offset)) is not None:
             await self.resume(chosen)
             found = chosen
         return found

@@ -51,10 +51,11 @@ class Lookout:
         at = TopicPartition(self._topic, shard)
         async with asyncio.timeout(LOOK_SECONDS), self._lock:
             consumer = await self._started()
+            begin = (await consumer.beginning_offsets([at]))[at]
             end = (await consumer.end_offsets([at]))[at]
             if offset >= end:
                 return Unread(None, end)
-            record = await _first(consumer, at, offset, end)
+            record = await _first(consumer, at, max(begin, offset), end)
             return Unread(record.offset if record is not None else None, max(end, consumer.highwater(at) or 0))
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:

@@ -23,12 +23,15 @@ class Held:
 
     offset: int | None = None
     since: float = 0.0
+    records: int = 0  # that lie behind that place
 
     def see(self, end: int | None, stable: int | None, now: float) -> None:
         """The log ends at ``end``, and what is decided of it at ``stable``; None or a negative offset: the broker does not say."""
         if end is None or stable is None or not 0 <= stable < end:
-            self.offset = None
-        elif stable != self.offset:
+            self.offset, self.records = None, 0
+            return
+        self.records = end - stable
+        if stable != self.offset:
             self.offset, self.since = stable, now
 
     def problem(self, now: float) -> str:

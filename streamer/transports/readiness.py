@@ -58,7 +58,8 @@ class Seen(msgspec.Struct, frozen=True):
     since: float
     why: str = ""
     offset: int | None = None
-    end: int | None = None
+    end: int | None = None  # of what may be read
+    undecided: int = 0  # records behind it, whose transactions are open
     log_time_ms: int = 0
     busy: float = 0.0  # something is in hand, and since so long nothing of it was committed
     still: float = 0.0  # the position has not moved
@@ -78,8 +79,8 @@ def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
         round(seen.since, 1),
         _problem(seen, behind=behind, late=late, patience=max(STILL_SECONDS, TICKS_MISSED * tick_ms / 1_000)),
         seen.offset,
-        seen.end,
-        behind,
+        seen.end + seen.undecided if seen.end is not None else None,
+        behind + seen.undecided if behind is not None else None,
         seen.log_time_ms or None,
         late,
         seen.outbox,

@@ -135,6 +135,7 @@ class Owned:
             self.why,
             offset=shard.position.offset if shard is not None else None,
             end=end,
+            undecided=self.held.records,
             log_time_ms=self.log_time_ms,
             busy=min(still, now - self.busy_since) if self.busy_since is not None else 0.0,
             still=still,
@@ -285,8 +286,9 @@ class Segmenter(Service):
             timely = self._timely(owned, shard, records)
             if timely:
                 await self._guarded(owned, lambda: self._process_fresh(owned, shard, timely))
-            if len(timely) < len(records) and owned.shard is shard and self._consumer is not None:
-                self._consumer.seek(partition, shard.position.offset)
+            next_fetched = records[-1].offset + 1
+            if shard.position.offset != next_fetched and owned.shard is shard and self._consumer is not None:
+                self._consumer.seek(partition, shard.position.offset)  # it waits with a record, or passed over some by an amendment
 
     def _timely(self, owned: Owned, shard: Shard, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
         """The records up to the first that the broker's clock has put into the future; the shard looks at that one again in a while."""
@@ -730,14 +732,14 @@ class Segmenter(Service):
             async with owned.lock:
                 if owned.shard is shard:
                     await self._guarded(owned, lambda: _raise(found))
-        except (TimeoutError, KafkaError, OSError) as error:
+        except (TimeoutError, KafkaError, ConsumerStoppedError, OSError) as error:
             log.debug("the log was not looked at", action="look", shard=owned.partition.partition, why=type(error).__name__)
 
     async def _look_at_topic(self) -> None:
         """Say it at once when the topic of events has another number of partitions than the log has shards."""
         try:
             partitions = await self._lookout.partitions()
-        except (TimeoutError, KafkaError, OSError):
+        except (TimeoutError, KafkaError, ConsumerStoppedError, OSError):
             return
         problems = partitions_problems(self.settings, partitions)
         for problem in problems:

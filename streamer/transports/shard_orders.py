@@ -51,19 +51,15 @@ def going_on(shard: int, log: int, who: str, why: str, look: LookBehind, *, at: 
     """The amendment of a person: at an offset; or with a bounded arrival of all that the log has by now and the shard has not read; or
     (neither) without the next record, which need not lie at the position: markers of transactions take offsets too.
 
-    SettingsError where the shard cannot go on so.
+    SettingsError where the shard cannot go on so: an amendment is for ever.
     """
 
     async def decide(checkpoint: Checkpoint) -> Amendment:
         offset, step = checkpoint.position
-        if at is not None:
-            if at <= offset:
-                raise SettingsError(
-                    f"--at {at}: shard {shard} stands at {offset}, and positions never go back; "
-                    f"`streamer shards rebuild {shard}` tells it anew from the beginning of the log"
-                )
-            return Amendment("resume", shard, offset, log, to=at, who=who, why=why)
         first, end = await look(shard, offset)
+        if at is not None:
+            _check_place(shard, offset, at, end)
+            return Amendment("resume", shard, offset, log, to=at, who=who, why=why)
         if arrival_ms is not None:
             if step:
                 raise SettingsError(
@@ -79,6 +75,17 @@ def going_on(shard: int, log: int, who: str, why: str, look: LookBehind, *, at: 
         return Amendment("skip", shard, first, log, who=who, why=why)
 
     return decide
+
+
+def _check_place(shard: int, offset: int, at: int, end: int) -> None:
+    """SettingsError unless a shard that stands at ``offset`` can go on at ``at``: further on, where its log has been."""
+    if at <= offset:
+        raise SettingsError(
+            f"--at {at}: shard {shard} stands at {offset}, and positions never go back; "
+            f"`streamer shards rebuild {shard}` tells it anew from the beginning of the log"
+        )
+    if at > end:
+        raise SettingsError(f"--at {at}: the log of shard {shard} ends at {end}, and a shard that stands behind that is halted")
 
 
 def _nothing_unread(shard: int, offset: int) -> SettingsError:

@@ -148,8 +148,10 @@ AMENDED = [
     Amendment("arrival", 0, LOG[-1].offset, to=LOG[-1].offset + 1, arrival_ms=NOW_MS + 60 * MINUTE_MS),
 ]
 
+RESUMED = [Amendment("resume", 0, LOG[5].offset + 1, to=LOG[8].offset)]
 
-@pytest.mark.parametrize("kept", [[], AMENDED], ids=["plain", "amended"])
+
+@pytest.mark.parametrize("kept", [[], AMENDED, RESUMED], ids=["plain", "amended", "resumed"])
 @pytest.mark.parametrize("limits", [Limits(), Limits(records=1), Limits(records=2, states=1, wakes=1)], ids=["whole", "single", "tiny"])
 async def test_wherever_the_shard_stands_each_customer_comes_back_to_the_byte(limits: Limits, kept: list[Amendment]) -> None:
     """Between records, among the timers of one, in the middle of a change of definitions: every commit of the run and every customer."""

@@ -173,3 +173,25 @@ async def test_an_arrival_is_not_bounded_of_a_record_that_is_done_in_part() -> N
     with pytest.raises(SettingsError, match=f"offset {late} of shard 0 is done in part"):
         await shop.order(arrival_ms=NOW_MS + 1)
     assert not shop.kept
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(records=1)])
+async def test_a_place_to_go_on_at_lies_in_the_log_and_every_rebuild_goes_on_there_too(limits: Limits) -> None:
+    """One digit too many would halt the shard for good; and readers were told nothing of what a person passed over."""
+    shop = Shop()
+    shop.view(1)
+    shard, said = await shop.tell()
+    poisoned, end = shop.view(2), shop.view(3) + 1
+    for wrong, why in ((end + 1, f"the log of shard 0 ends at {end}"), (poisoned, "positions never go back")):
+        with pytest.raises(SettingsError, match=why):
+            await shop.order(at=wrong)
+    assert not shop.kept
+
+    await shop.order(at=poisoned + 1)
+    shard = await shop.acquire(shop.store)
+    assert await shard.resume_where_chosen() is not None
+    shard, more = await shop.tell()
+    rebuilt, again = await shop.tell(MemoryStore(), limits)
+    assert again == said + more
+    assert rebuilt.checkpoint.head == shard.checkpoint.head
+    assert rebuilt.step.body.counts == {"accepted": 2}
