@@ -274,9 +274,9 @@ class Lessons:
         specs, out = definitions.models, left_out(definitions, FEATURES)
         dumped = self._learner.dump() if self._learner is not None else self.taught.learner
         if dumped:
-            self._learner = learner.restore(specs, FEATURES, dumped, zone=definitions.zone, left_out=out)
+            self._learner = learner.restore(specs, FEATURES, dumped, zone=definitions.clock, left_out=out)
         else:
-            self._learner = learner(specs, FEATURES, zone=definitions.zone, left_out=out)
+            self._learner = learner(specs, FEATURES, zone=definitions.clock, left_out=out)
         same = {spec.name for spec in specs if not self._specs or self._specs.get(spec.name) == spec}  # at first all: nothing was different
         self._specs = {spec.name: spec for spec in specs}
         self.taught.version = version

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -21,6 +22,7 @@ from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.snapshot import SCHEMA, decode_state, encode_state
+from streamer.zones import PINNED
 
 RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
 
@@ -47,8 +49,8 @@ HOMES: Final = {  # where each kind's trainer lives; read when a definitions fil
 class Learner:
     """The trainers of all models of one definitions file, and the watch over sizes of segments.
 
-    ``zone`` is the shop's time zone: a surge is told from what is usual in an hour of its week. ``left_out`` names for each lookalike the
-    features that are measured from what its seed is defined by.
+    ``zone`` is the shop's time zone, by the zone data of the definitions: a surge is told from what is usual in an hour of its week.
+    ``left_out`` names for each lookalike the features that are measured from what its seed is defined by.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Learner:
         specs: Sequence[ModelSpec],
         features: FeatureList,
         limits: Limits | None = None,
-        zone: str = "UTC",
+        zone: ZoneInfo = PINNED.utc,
         left_out: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._left_out = left_out or {}
@@ -66,7 +68,6 @@ class Learner:
         for spec in specs:
             self.trainers[spec.name] = _home(spec.kind)(spec, features, **self._extra(spec))
         self._surges = _surges()(zone)
-        self._zone = zone
         self._minute = -1  # of log time, the newest begun
         self._pins: dict[str, Pin] = {}
         self._bases: dict[str, int] = {}  # what a trainer's own versions are counted on from: it is not the first of its name
@@ -192,7 +193,7 @@ class Learner:
         features: FeatureList,
         dumped: bytes,
         limits: Limits | None = None,
-        zone: str = "UTC",
+        zone: ZoneInfo = PINNED.utc,
         left_out: Mapping[str, Collection[str]] | None = None,
     ) -> Learner:
         """The inverse of ``dump``. A model whose definition changed, or all if the features did, begin anew; one that is gone is dropped.

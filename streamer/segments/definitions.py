@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
+from zoneinfo import ZoneInfo
 
 import msgspec
 import yaml
@@ -67,6 +68,12 @@ class Definitions:
     models: tuple[ModelSpec, ...] = ()
     written: Mapping[str, Any] = field(default_factory=dict[str, Any])
     zone_data: str = PINNED.version
+
+    @property
+    def clock(self) -> ZoneInfo:
+        """The shop's zone, by the zone data in force. Raises MissingZonesError where they are not here."""
+        zones = zones_of(self.zone_data)
+        return zones.find(self.zone) or zones.utc
 
     def content(self) -> bytes:
         """The canonical JSON: what a ``definitions`` record carries and ``digest`` is taken of."""

@@ -55,7 +55,7 @@ class Plan:
         self.definitions = definitions
         self.digest = definitions.digest
         self.zones = zones_of(definitions.zone_data)
-        self.default_zone = self.zones.find(definitions.zone) or self.zones.utc
+        self.default_zone = definitions.clock
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(definitions.segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]
         builder = Builder(definitions, self.numbers, self.zone_of, lateness_ms)

@@ -10,6 +10,7 @@ import pytest
 from streamer.examples import Example
 from streamer.learning.models.size_anomaly import Surges
 from streamer.learning.reports.outputs import Alert
+from streamer.zones import PINNED
 from tests.learning.sizes import DAY_MINUTES, HAPPENS, MINUTE_MS, START_MS, simulate
 
 SIMULATED_DAYS = 42
@@ -102,9 +103,10 @@ def test_hours_are_those_of_the_shop_also_when_clocks_change() -> None:
         local = minute + (120 if minute >= spring + 60 else 60)
         return 1_000 if 9 <= local // 60 % 24 < 18 else 200
 
-    start = spring - 21 * DAY_MINUTES
-    assert run(Surges("Europe/Berlin"), start, spring + 3 * DAY_MINUTES, opens) == []
-    assert run(Surges("UTC"), start, spring + 3 * DAY_MINUTES, opens) != []
+    start, berlin = spring - 21 * DAY_MINUTES, PINNED.find("Europe/Berlin")
+    assert berlin is not None
+    assert run(Surges(berlin), start, spring + 3 * DAY_MINUTES, opens) == []
+    assert run(Surges(PINNED.utc), start, spring + 3 * DAY_MINUTES, opens) != []
 
 
 def test_a_segment_that_is_gone_is_forgotten_and_does_not_raise_an_alarm() -> None:

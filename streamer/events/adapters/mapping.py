@@ -40,7 +40,11 @@ Named = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX)]
 
 
 class Moment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When it happened; ``format`` is ``iso``, ``ms``, ``s`` or one of ``strptime``, or several to be tried in turn."""
+    """When it happened; ``format`` is ``iso``, ``ms``, ``s`` or one of ``strptime``, or several to be tried in turn.
+
+    ``zone`` is where a clock without an offset hangs, by the installed zone data: a file is read before there is a log, which has the
+    moments that were made of it, whatever zone data its definitions are read by.
+    """
 
     column: Named
     format: str | list[str] = "iso"

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from streamer.examples import MARK_MS
 from streamer.learning.models.seasonal_baseline import Usual
 from streamer.learning.reports.outputs import Alert
-from streamer.zones import PINNED, find_zone, local
+from streamer.zones import PINNED, local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
 
     from streamer.examples import Example
 
@@ -59,8 +60,8 @@ class _Watch:
 class Surges:
     """All segments. ``zone`` is the shop's: hours of the week are its hours, and stay so when clocks change."""
 
-    def __init__(self, zone: str = "UTC") -> None:
-        self._zone = find_zone(zone) or PINNED.utc
+    def __init__(self, zone: ZoneInfo = PINNED.utc) -> None:
+        self._zone = zone
         self._sizes: dict[int, dict[str, int]] = {}
         self._watches: dict[str, _Watch] = {}
         self._slot = (-1, -1)  # the hour of the week and its half that is running
@@ -110,7 +111,7 @@ class Surges:
         }
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any], zone: str = "UTC") -> Surges:
+    def restore(cls, dumped: dict[str, Any], zone: ZoneInfo = PINNED.utc) -> Surges:
         """The inverse of ``dump``."""
         surges = cls(zone)
         surges._sizes = {int(shard): dict(sizes) for shard, sizes in dumped["sizes"]}

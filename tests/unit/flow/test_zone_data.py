@@ -1,4 +1,5 @@
 """Which zone data hold is part of the log, and no machine's own data have a part in it."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from lessons_shop import learner
 
 from streamer import zones
 from streamer.errors import DefinitionError, HaltError, SettingsError
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
+from streamer.stores.memory import MemoryStore
 from streamer.values import parse_time_ms
 from streamer.zones import PINNED, Zones, find_zone, local
 from tests.oracle.story import Record
@@ -102,6 +106,18 @@ def test_a_worker_without_the_zone_data_does_not_take_part(folder: Path, monkeyp
     with pytest.raises(HaltError, match=f"tzdata {OTHER}.*pip install --no-deps --target DIR/{OTHER} tzdata=={OTHER}.*STREAMER_ZONES_DIR"):
         asyncio.run(driver.run(log))
     assert asyncio.run(driver.acquire()).position.offset == 0
+
+
+async def test_the_learner_has_the_shops_clock_by_the_zone_data_of_the_definitions(folder: Path) -> None:
+    """What is usual at an hour of the week is told by the hours that segments are told by, on every machine."""
+    zones.add(folder)
+    source = {"zone": "Europe/Berlin", "zone_data": OTHER, "segments": {"nine": {"for": "a test", "when": "hour() == 21"}}}
+    lessons = await learner(MemoryStore(), msgspec.json.encode(source).decode())
+    await lessons._teach(1)
+    assert lessons._learner is not None
+    assert local(NOON, lessons._learner._surges._zone).hour == 21
+    await lessons._teach(1)  # as it goes on after a restart
+    assert local(NOON, lessons._learner._surges._zone).hour == 21
 
 
 def test_the_version_is_part_of_the_content() -> None:
