@@ -9,6 +9,7 @@ import ast
 import json
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from tests.oracle import values
@@ -55,6 +56,7 @@ class Answer:
     constant: bool = False
 
 
+@lru_cache(maxsize=4_096)  # it is asked for at every event that is looked at
 def memory_of(call: ast.Call) -> str:
     """What a clause remembers, by its own text: the same text in new definitions goes on with what the old one knew."""
     return ast.unparse(call)
