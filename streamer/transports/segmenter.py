@@ -107,6 +107,7 @@ class Owned:
     )  # (offset, arrival) of records with outputs still to publish
     relaying: asyncio.Task[None] | None = None
     relay_said: float = float("-inf")  # when it was last said that outputs are not published
+    let_go_said: dict[str, float] = field(default_factory=dict[str, float])  # for what it was let go, and when that was said
     held: Held = field(default_factory=Held)
     broker_ahead_ms: int | None = None  # how far the broker's clock was ahead of ours at the last tick
     waits: str = ""  # for what time it does not read on
@@ -116,6 +117,12 @@ class Owned:
         """Be in a state from now on."""
         self.state, self.why, self.since, self.waits = state, why, monotonic(), ""
         self.moved = (None, self.since)
+
+    def is_news(self, why: str) -> bool:
+        """Whether it was not said within a minute that the shard is let go for this: while Redis is away it happens each second."""
+        now = monotonic()
+        self.let_go_said = {one: at for one, at in self.let_go_said.items() if now - at < SAY_AGAIN_SECONDS}
+        return self.let_go_said.setdefault(why, now) == now
 
     def look(self) -> None:
         """Note whether the position moves."""
@@ -447,7 +454,7 @@ class Segmenter(Service):
 
     def _let_go(self, owned: Owned, state: str, why: str, seconds: float) -> None:
         """Drop everything held of a shard; its truth is in the store."""
-        if state == "waiting":
+        if state == "waiting" and owned.is_news(why):
             log.warning("shard let go", action="let_go", shard=owned.partition.partition, why=why)
         owned.enter(state, why)
         owned.again_at = time() + seconds

@@ -328,6 +328,21 @@ async def test_a_shard_leaves_a_note_at_once_when_its_state_changes() -> None:
     assert now.is_stale(now.at_ms + 31_000)
 
 
+def test_a_shard_that_is_let_go_each_second_is_told_once_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis away for a night would fill the log; another reason is said at once."""
+    segmenter, owned = _owning(MemoryStore())
+    now = [1_000.0]
+    monkeypatch.setattr("streamer.transports.segmenter.monotonic", lambda: now[0])
+    for _ in range(150):
+        segmenter._let_go(owned, "waiting", "Redis is away", 1)
+        now[0] += 1
+    segmenter._let_go(owned, "waiting", "fenced", 1)
+    said = [line for line in capsys.readouterr().out.splitlines() if "shard let go" in line]
+    assert [("Redis is away" in line, "fenced" in line) for line in said] == [(True, False)] * 3 + [(False, True)]
+
+
 async def test_a_transaction_that_holds_the_log_of_an_owned_shard_is_in_its_note() -> None:
     """`streamer shards` shows what the note says."""
     store = MemoryStore()
