@@ -108,11 +108,25 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     total: Total | None = None
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping: YAML would keep the last, and the columns under the first be gone without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping in ``node``."""
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_mapping(path_or_name: str | Path) -> MappingFile:
     """The mapping in a file, or the shipped one of that name. ``DefinitionError`` with the file and the field if it cannot be used."""
     path = _locate(path_or_name)
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)  # noqa: S506 - it is a safe one
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)

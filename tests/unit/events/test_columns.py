@@ -540,3 +540,12 @@ def test_a_map_of_parquet_is_an_object() -> None:
     """Warehouses keep properties in one; it comes as pairs, and each of its rows was refused as nothing JSON knows."""
     assert cells.as_is([("plan", "gold"), ("tags", ["a"])], "properties") == {"plan": "gold", "tags": ["a"]}
     assert cells.as_is([[("a", 1)], []], "nested") == [{"a": 1}, []]
+
+
+def test_a_key_of_a_mapping_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """The last won: a second block of properties took the place of the first, whose columns were missing in each event."""
+    path = tmp_path / "twice.yaml"
+    path.write_text("format: csv\nproperties: {a: a}\ncustomer: who\nproperties: {b: b}\n", encoding="utf-8")
+    with pytest.raises(DefinitionError, match="the key 'properties' stands twice") as caught:
+        load_mapping(path)
+    assert (caught.value.line, caught.value.file) == (4, str(path))
