@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from streamer.errors import CommitUnknownError, FencedError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, FencedError, KeysLostError, StoreUnavailableError
 from streamer.flow.amendments import Amendment, Amendments
 from streamer.stores.base import Checkpoint, Commit, Fetched, Place
 from streamer.stores.memory import MemoryStore
@@ -206,6 +206,8 @@ class FaultyStore:
             await self._apply(shard, commit)
         except FencedError:
             self._faults.happened["late commit fenced"] += 1
+        except KeysLostError:
+            self._faults.happened["late commit on lost keys"] += 1  # refused whole; nobody waits for the answer
 
     async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
         return await self._call("outbox", lambda store: store.outbox(shard, after=after, limit=limit))

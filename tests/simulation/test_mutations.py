@@ -356,7 +356,8 @@ def a_commit_checks_the_epoch_alone(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_state_expires(patch: pytest.MonkeyPatch) -> None:
-    """Redis counts down by the wall clock."""
+    """Redis counts down by the wall clock. (That keys are lost is noticed, and the shard told anew, so that goes too.)"""
+    lost_keys_are_not_noticed(patch)
     numbers, commit = count(1), MemoryStore.commit
 
     async def commit_and_forget(self: MemoryStore, shard: int, what: Commit) -> None:
