@@ -43,8 +43,8 @@ DurationMs = Annotated[int, BeforeValidator(_to_ms), Field(ge=0)]
 
 def _checked_address(value: SecretStr) -> SecretStr:
     scheme, _, rest = value.get_secret_value().partition("://")
-    if scheme not in ("redis", "rediss", "unix") or not rest:
-        raise ValueError("expected an address that begins with redis://, rediss:// or unix://")
+    if scheme not in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel") or not rest:
+        raise ValueError("expected an address that begins with redis://, rediss://, unix:// or redis+sentinel://")
     return value
 
 
@@ -75,7 +75,9 @@ class Settings(BaseSettings):
     )
 
     redis: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
-        SecretStr("redis://localhost:6379/0"), description="redis://, rediss:// (TLS) or unix:// address; may hold a password"
+        SecretStr("redis://localhost:6379/0"),
+        description="redis://, rediss:// (TLS) or unix:// address; behind Sentinel "
+        "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/NUMBER, or rediss+sentinel://; may hold a password",
     )
     redis_username: str | None = Field(None, description="ACL user, where it is not in the address")
     redis_password: SecretStr | None = Field(None, description="password, where it is not in the address")
@@ -147,7 +149,7 @@ class Settings(BaseSettings):
         given: dict[str, Any] = {"username": self.redis_username, "password": password}
         files = {"ssl_ca_certs": self.redis_ca_file, "ssl_certfile": self.redis_cert_file, "ssl_keyfile": self.redis_key_file}
         if any(files.values()):
-            if not self.redis.get_secret_value().startswith("rediss://"):
+            if not self.redis.get_secret_value().startswith(("rediss://", "rediss+sentinel://")):
                 raise SettingsError("STREAMER_REDIS: expected a rediss:// address, as there are files for TLS")
             tls_context("REDIS", self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
             given |= {**files, "ssl_cert_reqs": "required", "ssl_check_hostname": True}

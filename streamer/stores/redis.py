@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -34,6 +35,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
 
 from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
+from .sentinel import FORM, is_sentinel, sentinel_pool
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 ACQUIRE_TRIES: Final = 20
@@ -61,24 +63,25 @@ _decode_kept = msgspec.msgpack.Decoder(_Kept).decode
 
 
 def connect(url: str, *, namespace: str = "streamer", options: Mapping[str, Any] = MappingProxyType({})) -> RedisStore:
-    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address. Connects on first use. SettingsError for what is no address.
+    """A store at a ``redis://``, ``rediss://`` or ``unix://`` address, or behind Sentinel (see ``stores.sentinel``). Connects on first use.
+    SettingsError for what is no address.
 
     ``options`` are redis-py's: who connects, and the files of TLS. What the address says comes first.
     """
+    given: dict[str, Any] = {
+        **options,
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": SOCKET_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+        "max_connections": 64,
+    }
+    open_pool: Any = sentinel_pool if is_sentinel(url) else ConnectionPool.from_url  # pyright: ignore[reportUnknownMemberType]
     try:
-        pool: Any = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType] - redis-py's keyword arguments
-            url,
-            **options,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_error=[],
-            max_connections=64,
-        )
+        pool = open_pool(url, **given)
     except ValueError:  # not with its text: of an address that is cut up wrongly that is a piece of the password
-        raise SettingsError(
-            "STREAMER_REDIS: expected redis://USER:PASSWORD@HOST:PORT/NUMBER; write / ? # @ % in a password as %2F %3F %23 %40 %25"
-        ) from None
+        form = FORM if is_sentinel(url) else "redis://USER:PASSWORD@HOST:PORT/NUMBER"
+        raise SettingsError(f"STREAMER_REDIS: expected {form}; write / ? # @ % in a password as %2F %3F %23 %40 %25") from None
     return RedisStore(Redis(connection_pool=pool), namespace=namespace)
 
 
@@ -348,7 +351,10 @@ class RedisStore:
     async def close(self) -> None:
         """See ``Store``."""
         await self._client.aclose()
-        await self._client.connection_pool.disconnect()  # given to the client, so the client leaves it open
+        pool = self._client.connection_pool
+        await pool.disconnect()  # given to the client, so the client leaves it open
+        if isinstance(pool, SentinelConnectionPool):
+            await pool.sentinel_manager.aclose()
 
 
 class _Transaction:

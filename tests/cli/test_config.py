@@ -66,7 +66,11 @@ def test_a_file_is_read_after_the_environment(run: Run, monkeypatch: pytest.Monk
     ("name", "value", "says"),
     [
         ("STREAMER_SHARDS", "many", "STREAMER_SHARDS: "),
-        ("STREAMER_REDIS", "hunter2", "STREAMER_REDIS: expected an address that begins with redis://, rediss:// or unix://"),
+        (
+            "STREAMER_REDIS",
+            "hunter2",
+            "STREAMER_REDIS: expected an address that begins with redis://, rediss://, unix:// or redis+sentinel://",
+        ),
         ("STREAMER_LATENESS", "a day", "STREAMER_LATENESS: expected a duration"),
         ("STREAMER_CONFIG", "/no/such/file", "STREAMER_CONFIG: expected a TOML file, found nothing at /no/such/file"),
     ],
