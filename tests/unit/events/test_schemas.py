@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -19,6 +20,9 @@ from streamer.events import admission
 from streamer.events.codec import decode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import Example, decode_example, encode_example
+from streamer.flow.amendments import Amendment, What, decode_amendment, encode_amendment
+from streamer.flow.published import Manifest, encode_manifest, manifest_of
+from streamer.flow.step import Rules
 from streamer.learning.reports.alerts import alert_event, decode_alert, encode_alert
 from streamer.learning.reports.outputs import Alert
 from streamer.segments.change import decode_change
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
-NAMES = ("event.v1", "segment-change.v1", "dead-letter.v1", "control.v1", "example.v1", "alert.v1")
+NAMES = ("event.v1", "segment-change.v1", "dead-letter.v1", "control.v1", "example.v1", "alert.v1", "amendment.v1", "manifest.v1")
 READERS: dict[str, Callable[[bytes], object]] = {
     "event.v1": decode,
     "segment-change.v1": decode_change,
@@ -36,6 +40,8 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "control.v1": decode_control,
     "example.v1": lambda raw: decode_example(raw, FEATURES),
     "alert.v1": decode_alert,
+    "amendment.v1": decode_amendment,
+    "manifest.v1": msgspec.json.Decoder(Manifest).decode,
 }
 
 
@@ -128,6 +134,15 @@ def test_every_kind_of_control_record_is_in_its_schema() -> None:
     assert written == set(get_args(get_type_hints(Control)["control"]))
 
 
+def test_the_fields_of_amendments_and_manifest_in_their_schemas_are_those_of_the_code() -> None:
+    """They are all that a rebuild has to go by, so whoever keeps a copy of these topics should know every field."""
+    amendment, manifest = schema("amendment.v1")["properties"], schema("manifest.v1")["properties"]
+    assert set(amendment) == set(Amendment.__struct_fields__)
+    assert amendment["what"]["enum"] == list(get_args(What))
+    assert set(manifest) == {"control", *Manifest.__struct_fields__}
+    assert set(manifest["rules"]["properties"]) == {field.name for field in fields(Rules)}
+
+
 def test_the_list_of_features_in_the_schema_is_the_one_in_the_code() -> None:
     """Its version and its length are written twice."""
     written = schema("example.v1")["allOf"][0]["then"]["properties"]
@@ -141,6 +156,10 @@ def test_what_is_written_is_what_the_schemas_say() -> None:
     x = tuple(feature.low for feature in FEATURES.features)
     profile = Example("profile", 1, 2, 3, 4, t_ms=4, features=FEATURES.version, x=x, seeds=("loyal",))
     jsonschema_rs.Draft202012Validator(schema("example.v1")).validate(json.loads(encode_example(profile)))
+    written = encode_manifest(manifest_of("shop", Rules(), "shop"))
+    jsonschema_rs.Draft202012Validator(schema("manifest.v1")).validate(json.loads(written))
+    amended = encode_amendment(Amendment("arrival", 0, 3, to=9, arrival_ms=5, who="ops@shop", when="2026-03-04T12:00:00.000Z"))
+    jsonschema_rs.Draft202012Validator(schema("amendment.v1")).validate(json.loads(amended))
     one = Alert("group_new", "behaviour", 1_767_225_600_000, 0.0, 0.25, "“a” is new")
     other = Alert("group_new", "behaviour", 1_767_225_600_000, 0.0, 0.25, "“b” is new")
     jsonschema_rs.Draft202012Validator(schema("alert.v1")).validate(json.loads(encode_alert(alert_event(one, "/shop"))))
