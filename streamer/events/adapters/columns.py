@@ -15,6 +15,7 @@ from streamer.errors import RefusedError
 from streamer.events.adapters import cells
 from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, columns_used, read_mapping
+from streamer.events.admission import INTEGER_MAX, INTEGER_MIN
 from streamer.events.codec import encode, from_fields, read_object
 from streamer.events.placeholders import PLACEHOLDER_IDS, normal_form
 from streamer.events.sound import held, is_whole_text, json_type
@@ -212,6 +213,8 @@ class Mapping:
             Decimal(0),
         )
         cents = int((exact * 100).to_integral_value(ROUND_HALF_EVEN))
+        if not INTEGER_MIN <= cents <= INTEGER_MAX:
+            raise RefusedError("not_finite", path=f"$.{total.price}", detail="the sum of price times quantity, in cents, is beyond 64 bits")
         return {total.property: cents / 100, f"{total.property}_cents": cents}
 
 

@@ -549,3 +549,20 @@ def test_a_key_of_a_mapping_that_stands_twice_is_refused(tmp_path: Path) -> None
     with pytest.raises(DefinitionError, match="the key 'properties' stands twice") as caught:
         load_mapping(path)
     assert (caught.value.line, caught.value.file) == (4, str(path))
+
+
+@pytest.mark.parametrize("number", ["1e300", "9" * 18 + "e3", "-1e17", "1e-300"])
+def test_a_sum_that_cannot_be_held_costs_its_own_group_alone(tmp_path: Path, number: str) -> None:
+    """One garbled price ended the replay: the quotient of so large a number is none."""
+    path = tmp_path / "orders.yaml"
+    text = "{format: csv, customer: who, timestamp: {column: when}, event: {column: what}, message_id: row, group_by: [who]"
+    path.write_text(text + ", total: {property: total, price: price, quantity: quantity}}", encoding="utf-8")
+    row = {"when": "2026-03-01T10:00:00Z", "what": "Order Completed", "price": "2.50", "quantity": "2"}
+    odd, good = load_mapping(path).events([{**row, "who": "a", "price": number}, {**row, "who": "b"}])
+    if number == "1e-300":
+        assert isinstance(odd, Event)
+    else:
+        assert isinstance(odd, Refusal)
+        assert (odd.reason, odd.path) == ("not_finite", "$.price")
+    assert isinstance(good, Event)
+    assert good.properties == {"total": 5.0, "total_cents": 500}
