@@ -63,14 +63,14 @@ class Parts:
     completion: CompletionService
 
 
-async def check_manifest(settings: Settings, topic: DefinitionsTopic) -> None:
+async def check_manifest(settings: Settings, topic: DefinitionsTopic, *, new_log: bool = False) -> None:
     """Write the manifest of the log, or compare with the one that is there. Raises SettingsError.
 
-    Of two who write it at the same time the first counts, for both.
+    Of two who write it at the same time the first counts, for both. ``new_log``: the settings may be of the next generation of the log.
     """
     mine = manifest_of(settings.topic_prefix, settings.rules, settings.namespace)
     published = await topic.refresh()
-    if published.manifest is None:
+    if published.manifest is None or (new_log and mine.follows(published.manifest)):
         await topic.append(encode_manifest(mine))
         published = await topic.refresh()
     kept = published.manifest
@@ -81,6 +81,11 @@ async def check_manifest(settings: Settings, topic: DefinitionsTopic) -> None:
             f"the log was begun by a release that tells story version {kept.story}, this one tells {mine.story}: before 1.0 an upgrade "
             "that changes the story means to tell it anew; use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX, and write the events "
             "there again"
+        )
+    if mine.follows(kept):
+        raise SettingsError(
+            f"STREAMER_LOG_GENERATION: the log is of generation {kept.rules.log_generation}; where its topic {kept.topic} was "
+            "made anew, stop all workers and begin the next one by `streamer shards rebuild --new-log`"
         )
     if differences := kept.differences(mine):
         raise SettingsError(
@@ -147,11 +152,12 @@ def log_topics(names: list[str]) -> None:
 
 @asynccontextmanager
 async def starting(
-    settings: Settings, *, may_begin: bool = True, made: Callable[[list[str]], None] = log_topics
+    settings: Settings, *, may_begin: bool = True, made: Callable[[list[str]], None] = log_topics, new_log: bool = False
 ) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
     """A producer and a store that fit the settings, closed at the end. Raises SettingsError.
 
     ``may_begin``: whether a log that is not there is begun, see ``ensure_topics``; ``made`` is told the topics that were made.
+    ``new_log``: whether the next generation of the log is begun, see ``check_manifest``.
     """
     store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
     client = producer(settings)
@@ -159,7 +165,7 @@ async def starting(
         if names := await _started(client, settings, may_begin=may_begin):
             made(names)
         await check_store(settings, store)
-        await _check_log(settings, DefinitionsTopic(settings, client))
+        await _check_log(settings, DefinitionsTopic(settings, client), new_log=new_log)
         yield client, store
     finally:
         for closed in (client.stop(), store.close()):
@@ -208,9 +214,9 @@ async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: b
     return names
 
 
-async def _check_log(settings: Settings, topic: DefinitionsTopic) -> None:
+async def _check_log(settings: Settings, topic: DefinitionsTopic, *, new_log: bool) -> None:
     try:
-        await check_manifest(settings, topic)
+        await check_manifest(settings, topic, new_log=new_log)
     except HaltError as error:
         raise SettingsError(str(error)) from None
     except (KafkaError, TimeoutError) as error:

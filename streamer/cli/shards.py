@@ -6,6 +6,8 @@ import asyncio
 import getpass
 import re
 import socket
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from time import time
 from typing import Annotated
 
@@ -198,30 +200,80 @@ async def _resume(settings: Settings, shard: int, why: str, at: int | None, arri
     return f"amended: {amendment.what} at offset {amendment.offset}{upto} of shard {shard}; its worker goes on within {_soon(settings)}"
 
 
-def rebuild(shard: Number, why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "") -> None:
+def rebuild(
+    shard: Annotated[int | None, typer.Argument(metavar="SHARD", help="the number of the shard, from 0", min=0)] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "",
+    new_log: Annotated[bool, typer.Option("--new-log", help="all shards, by a topic of events that was made anew")] = False,
+) -> None:
     """Have a shard told anew from its log: what Redis has of it is dropped, and its worker begins at the log's beginning.
 
     Nothing is published twice: readers have seen those positions. Where retention took the beginning of the log, the shard begins with what
-    is left, and its customers know nothing older. For a topic that was made anew, first set STREAMER_LOG_GENERATION one higher.
+    is left, and its customers know nothing older.
+
+    Where the topic of events was made anew, stop all workers, set STREAMER_LOG_GENERATION one higher for every process, run this with
+    --new-log instead of a shard, and start the workers: every shard begins with the new log, and readers see what it says as new. The
+    definitions that were published last are written into it within a minute. Where keys sign, first start a worker and run `streamer keys
+    use` again: the old log knew which keys hold.
+
+    \b
+      streamer shards rebuild 3
+      STREAMER_LOG_GENERATION=2 streamer shards rebuild --new-log --why "the cluster was lost"
     """
-    say(asyncio.run(_rebuild(load_settings(), shard, why)))
+    if (shard is None) != new_log:
+        raise typer.BadParameter("expected either a shard or --new-log", param_hint="SHARD / --new-log")
+    settings = load_settings()
+    say(asyncio.run(_rebuild(settings, shard, why) if shard is not None else _begin_new_log(settings, why)))
 
 
 async def _rebuild(settings: Settings, shard: int, why: str) -> str:
     from streamer.app import starting
+
+    _check_number(settings, shard)
+    async with starting(settings, may_begin=False) as (_, store):
+        begin = await _tell_anew(settings, store, [shard], why)
+    lost = f", which begins at offset {begin[0]:,}: what lay before it is lost" if begin[0] else ""
+    return f"shard {shard} is told anew from its log{lost}; its worker begins within {_soon(settings)}"
+
+
+async def _begin_new_log(settings: Settings, why: str) -> str:
+    """While no worker runs: one of the old generation would publish what readers skip."""
+    from streamer.app import starting
+    from streamer.transports.shard_notes import read_note
+
+    async with _connected(settings) as store:
+        for shard in range(settings.shards):
+            note = await read_note(store, shard)
+            if note is not None and note.status.state != "released" and not note.is_stale(int(time() * 1_000)):
+                raise SettingsError(f"--new-log: {note.worker} had shard {shard} half a minute ago; stop all workers, wait, and try again")
+    async with starting(settings, may_begin=False, new_log=True) as (_, store):
+        await _tell_anew(settings, store, range(settings.shards), why)
+    return f"generation {settings.log_generation} of the log begins: all {settings.shards} shards are told anew by it; start the workers"
+
+
+async def _tell_anew(settings: Settings, store: Store, shards: Sequence[int], why: str) -> list[int]:
+    """Empty shards; return where their logs begin."""
     from streamer.transports.journal import KafkaJournal
     from streamer.transports.shard_orders import rebuild as tell_anew
 
-    _check_number(settings, shard)
-    reach = (await _reach(settings)).get(shard)
-    if reach is None:
-        raise SettingsError(f"STREAMER_KAFKA: where the log of shard {shard} begins is not known, so nothing was dropped")
-    async with starting(settings, may_begin=False) as (_, store):
+    reach = await _reach(settings)
+    for shard in shards:
+        if shard not in reach:
+            raise SettingsError(f"STREAMER_KAFKA: where the log of shard {shard} begins is not known, so nothing was dropped")
+    for shard in shards:
         await tell_anew(
-            store, lambda number: KafkaJournal.open(settings, number, _who()), shard, reach[0], _who(), why, settings.log_generation
+            store, lambda number: KafkaJournal.open(settings, number, _who()), shard, reach[shard][0], _who(), why, settings.log_generation
         )
-    lost = f", which begins at offset {reach[0]:,}: what lay before it is lost" if reach[0] else ""
-    return f"shard {shard} is told anew from its log{lost}; its worker begins within {_soon(settings)}"
+    return [reach[shard][0] for shard in shards]
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncGenerator[Store]:
+    """The store, closed at the end."""
+    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 def _soon(settings: Settings) -> str:

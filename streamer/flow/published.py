@@ -1,6 +1,7 @@
 """What the topic of definitions says: with what the log was begun, and which definitions have which number.
 
-The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions. The order of
+The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions, or is the
+manifest of the next generation of the log, whose topic of events was made anew. The order of
 the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
 the third has the content of the first. Redis has nothing of this that cannot be read here again.
 
@@ -10,14 +11,14 @@ Keys hold there as they do in the log: from a ``keys`` record on, what is not si
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from streamer.errors import RefusedError
 from streamer.segments.definitions import content_digest
-from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
+from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control, check_signed
 from streamer.wire import DEFINITIONS, EVENTS, Control, LogRecord, decode_control, unpack
 
 from .step import STORY, Rules
@@ -42,6 +43,11 @@ class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control")
         """What ``other`` has otherwise, in words."""
         mine, theirs = ({"topic": one.topic, "story": one.story, **asdict(one.rules)} for one in (self, other))
         return [f"{name} was {mine[name]}, is {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+
+    def follows(self, before: Manifest) -> bool:
+        """Whether this is ``before`` with the next generation of the log: its topic of events was made anew."""
+        raised = msgspec.structs.replace(before, rules=replace(before.rules, log_generation=before.rules.log_generation + 1))
+        return not raised.differences(self) and raised.namespace == self.namespace
 
 
 def manifest_of(prefix: str, rules: Rules, namespace: str = "") -> Manifest:
@@ -82,8 +88,20 @@ class Published:
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._take_control(record)
         else:
-            self.manifest = self.manifest or found  # of two who began the log at the same time the first counts
+            self._take_manifest(found, record)
         self.end = record.offset + 1
+
+    def _take_manifest(self, found: Manifest, record: LogRecord) -> None:
+        """Of two who began the log at the same time the first counts; behind it only that of the next generation does."""
+        if self.manifest is not None:
+            if not found.follows(self.manifest):
+                return
+            try:
+                check_signed(self._trust, self._keyring, record.headers, PLACE, record.value)
+            except RefusedError as error:
+                self._refuse(record.offset, error)
+                return
+        self.manifest = found
 
     def _take_control(self, record: LogRecord) -> None:
         try:

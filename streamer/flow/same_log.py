@@ -21,6 +21,11 @@ AGAIN_SECONDS: Final = 1.0  # a broker that became the leader a moment ago may n
 Delivered = tuple[int, int, bytes]
 """A record by which a log is known again: its offset, its arrival in UTC milliseconds, and a digest of its key and value."""
 
+WAY_OUT: Final = (
+    "see that STREAMER_KAFKA and STREAMER_TOPIC_PREFIX are the right ones; where this log is to hold, stop all workers, set "
+    "STREAMER_LOG_GENERATION one higher everywhere, and run `streamer shards rebuild --new-log`"
+)
+
 NOTHING: Final[Delivered] = (-1, 0, b"")
 """No record was delivered yet, or a person chose the position."""
 
@@ -68,7 +73,7 @@ def check_same_log(shard: int, position: int, last: Delivered, view: View) -> No
     if view.end < position:
         raise HaltError(
             f"the log of shard {shard} ends at offset {view.end}, before the position {position}: "
-            f"its tail was lost, or the topic was made anew, or this is another cluster; {_way_out(shard)}"
+            f"its tail was lost, or the topic was made anew, or this is another cluster; {WAY_OUT}"
         )
     if last[0] < view.begin:
         return  # read before its retention took it, or there is none
@@ -76,15 +81,8 @@ def check_same_log(shard: int, position: int, last: Delivered, view: View) -> No
         now = "there is none" if view.record is None else f"it has one that arrived at {time_text(view.record.arrival_ms)}"
         raise HaltError(
             f"the log of shard {shard} is another one: of the record at offset {last[0]}, read when it had arrived at "
-            f"{time_text(last[1])}, {now}; the topic was made anew, its tail was lost, or this is another cluster; {_way_out(shard)}"
+            f"{time_text(last[1])}, {now}; the topic was made anew, its tail was lost, or this is another cluster; {WAY_OUT}"
         )
-
-
-def _way_out(shard: int) -> str:
-    return (
-        "see that STREAMER_KAFKA and STREAMER_TOPIC_PREFIX are the right ones; where this log is to hold, set STREAMER_LOG_GENERATION one "
-        f"higher and run `streamer shards rebuild {shard}`"
-    )
 
 
 async def look_again(look: Look, shard: int, position: int, last: Delivered, pause: Callable[[float], Awaitable[None]]) -> None:

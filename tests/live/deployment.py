@@ -124,6 +124,23 @@ class Deployment:
         self.workers.append(child)
         return child
 
+    async def command(self, *words: str, **settings: str) -> str:
+        """Run a command of ours as an operator would; its output. ``settings`` as for a worker."""
+        environment = {
+            **os.environ,
+            "STREAMER_KAFKA": self.settings.kafka,
+            "STREAMER_REDIS": self.settings.redis.get_secret_value(),
+            "STREAMER_TOPIC_PREFIX": self.settings.topic_prefix,
+            "STREAMER_NAMESPACE": self.settings.namespace,
+            "STREAMER_SHARDS": str(SHARDS),
+            **settings,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "streamer", *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        out, _ = await process.communicate()
+        return out.decode()
+
     def logs(self) -> str:
         """What the workers wrote, for a failure."""
         return "\n\n".join(f"worker {number}:\n{child.log_tail(30)}" for number, child in enumerate(self.workers))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -94,7 +92,7 @@ async def test_an_owner_that_lost_a_shard_cannot_amend_it_any_more(kafka: Apache
 async def test_once_keys_hold_nobody_obeys_what_is_not_signed(shop: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else whoever may write into that topic could have a shard pass over an erasure; and `streamer doctor` tells of them."""
     monkeypatch.setenv("STREAMER_SIGNING_KEYS", f"k1:{b64encode(b'1' * 32).decode()}")
-    assert "k1 now in" in await _command(shop, "keys", "use", "k1")
+    assert "k1 now in" in await shop.command("keys", "use", "k1")
     settings = shop.settings.model_copy(update={"signing_keys": SecretStr(os.environ["STREAMER_SIGNING_KEYS"])})
     assert (await read_published(settings)).keys == ["k1"]
     with pytest.raises(HaltError, match="'k1', which is not in STREAMER_SIGNING_KEYS"):
@@ -107,25 +105,7 @@ async def test_once_keys_hold_nobody_obeys_what_is_not_signed(shop: Deployment, 
     await journal.close()
     assert [one.offset async for one in read_amendments(settings, 0)] == [6]
     assert list((await read_published(settings)).refused) != []
-    assert "1 records of shard 0 are not signed as they must be" in await _command(shop, "doctor")
-
-
-async def _command(shop: Deployment, *words: str) -> str:
-    """Run a command of ours as an operator would; its output."""
-    settings = shop.settings
-    environment = {
-        **os.environ,
-        "STREAMER_KAFKA": settings.kafka,
-        "STREAMER_REDIS": settings.redis.get_secret_value(),
-        "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
-        "STREAMER_NAMESPACE": settings.namespace,
-        "STREAMER_SHARDS": str(SHARDS),
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streamer", *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await process.communicate()
-    return out.decode()
+    assert "1 records of shard 0 are not signed as they must be" in await shop.command("doctor")
 
 
 async def test_a_shard_whose_log_lost_its_beginning_goes_on_where_a_person_says(shop: Deployment) -> None:
@@ -140,16 +120,16 @@ async def test_a_shard_whose_log_lost_its_beginning_goes_on_where_a_person_says(
         await operator.close()
     worker = shop.start_worker()
     await shop.until_problem("begins at offset")
-    listed = await _command(shop, "shards", "list")
+    listed = await shop.command("shards", "list")
     assert "halted" in listed
     assert "its retention took records that were not read yet" in listed
 
-    said = await _command(shop, "shards", "resume", "0", "--at", str(gap), "--why", "a test of the way out")
+    said = await shop.command("shards", "resume", "0", "--at", str(gap), "--why", "a test of the way out")
     assert "amended: resume at offset 0 of shard 0" in said, said
     await shop.until(lambda found: found[0].position.offset > gap, deadline_s=30)
     assert worker.alive
 
-    said = await _command(shop, "shards", "rebuild", "0", "--why", "once more")
+    said = await shop.command("shards", "rebuild", "0", "--why", "once more")
     assert "is told anew" in said, said
     kept = [one async for one in read_amendments(shop.settings, 0)]
     assert [(one.what, one.offset, one.to, one.why) for one in kept] == [
@@ -176,16 +156,16 @@ async def test_a_record_at_which_a_release_fails_costs_that_record_and_every_reb
     assert set(await shop.stop_all()) == {0}, shop.logs()
     before: Checkpoint = (await shop.checkpoints())[shard]
 
-    assert "is told anew" in await _command(shop, "shards", "rebuild", str(shard))
+    assert "is told anew" in await shop.command("shards", "rebuild", str(shard))
     shop.start_worker()
     await shop.until(lambda found: found[shard].position.offset >= before.position.offset)
     assert [(one.what, one.offset) async for one in read_amendments(shop.settings, shard)] == [("fault", sent.offset)]
 
-    listed = await _command(shop, "dead-letters", "list", "--reason", "fault")
+    listed = await shop.command("dead-letters", "list", "--reason", "fault")
     assert f"shard {shard} offset {sent.offset}  fault at $ (ZeroDivisionError)" in listed
-    assert '"userId":"poison"' in await _command(shop, "dead-letters", "show", str(shard), str(sent.offset))
+    assert '"userId":"poison"' in await shop.command("dead-letters", "show", str(shard), str(sent.offset))
     for _ in range(2):  # the second time it is a duplicate
-        said = await _command(shop, "dead-letters", "redrive", "--reason", "fault")
+        said = await shop.command("dead-letters", "redrive", "--reason", "fault")
         assert "1 records are in the log again, 0 were not sent" in said, said
     await shop.until(lambda found: decode_body(found[shard].body).counts.get("duplicate") == 1)
     assert decode_body((await shop.checkpoints())[shard].body).counts == {"fault": 1, "accepted": 1, "duplicate": 1}

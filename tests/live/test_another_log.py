@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,13 +15,15 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streamer.errors import SettingsError
+from streamer.flow.reader import Deduplicator
 from streamer.flow.step import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
+from streamer.segments.change import decode_change
 from streamer.settings import load_settings
 from streamer.transports.events_topic import check_events_topic
-from streamer.transports.kafka import connection, ensure_topics
-from streamer.wire import EVENTS
+from streamer.transports.kafka import connection, ensure_topics, send_control
+from streamer.wire import CHANGES, EVENTS, definitions_control
 
 from .deployment import SHARDS, Deployment
 
@@ -87,6 +90,39 @@ async def test_a_topic_made_anew_halts_its_shards_running_or_started_and_nothing
     found = await shop.until_problem(f"shard {SHARDS - 1}: halted")
     assert all("is another one" in problem for problem in found if "halted" in problem)
     assert [decode_body(checkpoint.body).counts for checkpoint in await shop.checkpoints()] == before
+
+    await _begin_the_new_log(shop)
+
+
+async def _begin_the_new_log(shop: Deployment) -> None:
+    """The documented way out, for the whole deployment: what the new log says is new to whoever has read the old one's changes."""
+    generation, words = {"STREAMER_LOG_GENERATION": "2"}, ("shards", "rebuild", "--new-log")
+    assert "stop all workers, wait, and try again" in await shop.command(*words, **generation)
+    await shop.stop_all()
+    async with shop.store() as store:
+        for shard in range(SHARDS):
+            await store.drop_document(f"note:{shard}")  # instead of half a minute's wait
+    assert "expected either a shard or --new-log" in await shop.command("shards", "rebuild")
+    assert "begin the next one by `streamer shards rebuild --new-log`" in await shop.command("shards", "rebuild", "0", **generation)
+    assert "generation 2 of the log begins: all 3 shards" in await shop.command(*words, **generation)
+    assert "log_generation was 2, is 1" in await shop.command("shards", "rebuild", "0")
+
+    old = {shard: len(await shop.read(CHANGES, shard)) for shard in range(SHARDS)}
+    async with shop.producer() as client:
+        raw = definitions_control(shop.definitions.content(), shop.definitions.digest, 1)
+        await send_control(client, shop.settings, raw, range(SHARDS))
+    shop.start_worker(**generation)
+    await shop.load(1)
+    await shop.until_caught_up()
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    seen, new = Deduplicator(), Counter[int]()
+    for shard in range(SHARDS):
+        for number, record in enumerate(await shop.read(CHANGES, shard)):
+            at = decode_change(record.value).data.position
+            if seen.is_new(at.shard, at.generation, at.offset, at.ordinal) and number >= old[shard]:
+                new[at.generation] += 1
+    assert new[2] > 0
+    assert set(new) == {2}
 
 
 async def test_records_gone_unread_and_partitions_added_are_said(shop: Deployment) -> None:

@@ -87,6 +87,17 @@ def test_the_first_manifest_counts() -> None:
     assert numbers(published) == [(1, "A")]
 
 
+def test_a_log_that_was_made_anew_goes_on_under_the_next_manifest() -> None:
+    """Nothing else of it may change, and no generation is left out: a slip in the setting begins nothing."""
+    first, second, fourth = (manifest_of("shop", Rules(log_generation=number), "kept") for number in (1, 2, 4))
+    other = manifest_of("shop", Rules(log_generation=2, lateness_ms=5), "kept")
+    assert [one.follows(first) for one in (first, second, fourth, other)] == [False, True, False, False]
+    assert not manifest_of("shop", Rules(log_generation=2), "elsewhere").follows(first)
+    published = read(*map(encode_manifest, (first, other, fourth, second, first)), control("A"))
+    assert published.manifest == second
+    assert numbers(published) == [(1, "A")]
+
+
 def test_the_manifest_says_which_story_is_told() -> None:
     """An upgrade that changes the meaning of the step must not go on in an old log."""
     found = manifest_of("shop", Rules())
