@@ -13,6 +13,7 @@ from functools import lru_cache
 from secrets import token_hex
 from time import time_ns
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -278,10 +279,14 @@ async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) ->
     return await client.send(settings.topic(EVENTS), TICK, partition=shard, headers=CONTROL)
 
 
+_sending: Final[WeakKeyDictionary[AIOKafkaProducer, asyncio.Lock]] = WeakKeyDictionary()
+
+
 async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes, shards: Iterable[int], topic: str = EVENTS) -> None:
     """Write a control record into shards, signed for each, and wait for the acknowledgements. ``topic`` is a suffix."""
     by, name = signer(settings), settings.topic(topic)
-    sent = [await client.send(name, raw, partition=shard, headers=[*control_headers(by, shard, raw, topic)]) for shard in shards]
+    async with _sending.setdefault(client, asyncio.Lock()):  # numbers must lie in the log in the order in which they were given
+        sent = [await client.send(name, raw, partition=shard, headers=[*control_headers(by, shard, raw, topic)]) for shard in shards]
     for acknowledged in sent:
         await acknowledged
 

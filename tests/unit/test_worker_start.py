@@ -19,7 +19,7 @@ from streamer.errors import SettingsError
 from streamer.flow.published import GivenVersions
 from streamer.flow.step import Body, encode_body
 from streamer.settings import Settings, load_settings
-from streamer.signing import CONTROL, Keyring, Place, Signer, Trust
+from streamer.signing import CONTROL, Keyring, Place, Signer, Trust, signature_of
 from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
@@ -220,6 +220,27 @@ async def test_a_command_is_passed_on_with_its_own_signature_and_never_with_the_
     await app.obey(parts, raw)
     await app.obey(parts, raw, (("another", b"1"), *header))
     assert sent == [(record, shard, [(CONTROL_HEADER, b"1")]), (record, shard, [(CONTROL_HEADER, b"1"), *header])]
+
+
+async def test_two_parts_of_a_worker_that_write_at_once_do_not_pass_each_other() -> None:
+    """A shard refuses a number that is not above the last one: what was signed first and came second would be lost."""
+    came: list[int] = []
+
+    class Producer:
+        async def send(self, _topic: str, value: bytes, *, partition: int, headers: list[tuple[str, bytes]]) -> Any:
+            if value == b"slow" and not partition:
+                await asyncio.sleep(0)  # its buffer is full
+                await asyncio.sleep(0)
+            found = signature_of(tuple(headers))
+            assert found is not None
+            came.append(found.number)
+            return asyncio.sleep(0)
+
+    settings = Settings.model_validate({"signing_keys": SecretStr(f"k1:{b64encode(b'1' * 32).decode()}")})
+    client = cast("Any", Producer())
+    await asyncio.gather(*(kafka.send_control(client, settings, raw, range(2)) for raw in (b"slow", b"quick")))
+    assert len(came) == 4
+    assert came == sorted(came)
 
 
 def test_a_topic_that_the_broker_refused_to_create_is_a_wrong_setting() -> None:
