@@ -85,7 +85,7 @@ def _of_text(text: str) -> int | None:
     leap = _LEAP.fullmatch(text)
     try:
         moment = msgspec.convert(f"{leap[1]}59{leap[2]}" if leap else text, _Zoned)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the second of half of a surrogate pair
         return None
     ms = datetime_to_ms(moment)
     if leap is None:

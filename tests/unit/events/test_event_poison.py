@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.errors import RefusedError
+from streamer.events.adapters import adapt
+from streamer.events.arrival import arrival_ms
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
 
@@ -131,3 +133,16 @@ def test_keys_that_mean_something_elsewhere_are_only_keys_here() -> None:
     event = decode(POISON["__class__"][0])
     assert Event is type(event)
     assert event.properties == {"__class__": "os.system", "__reduce__": ["id"]}
+
+
+@pytest.mark.parametrize("text", [r"\ud83d", r"2026-03-01T10:00:00Z\ud83d", r"2016-12-31T23:59:60\udfff"])
+@pytest.mark.parametrize("key", ["timestamp", "receivedAt", "originalTimestamp"])
+def test_half_of_a_pair_in_a_moment_is_no_moment(text: str, key: str) -> None:
+    """It raised an error of the codec: a replay ended, and a worker took it for a fault of its own."""
+    told = f'"event": "A", "messageId": "1", "userId": "u", "{key}": "{text}"'.encode()
+    if key == "timestamp":
+        with pytest.raises(RefusedError, match="bad_timestamp"):
+            decode(b"{" + told + b"}")
+    with pytest.raises(RefusedError, match="bad_timestamp"):
+        adapt(b'{"type": "track", ' + told + b"}", format_name="segment", received_ms=0)
+    assert arrival_ms(b"{" + told + b"}") is None
