@@ -21,6 +21,7 @@ from streamer.flow.shard import document_name
 from streamer.flow.step import Body, decode_body
 from streamer.segments.durations import format_duration
 from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
+from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
@@ -133,6 +134,7 @@ async def examine(settings: Settings) -> list[Check]:
                 *_manifest(settings, published),
                 *await _definitions(published, store, shards),
                 *_progress(shards, ends, int(time() * 1_000)),
+                *_signing(settings.keyring, shards),
                 *_owners(await _notes(settings, store), settings, int(time() * 1_000)),
                 await _outbox(store, shards),
             ]
@@ -454,6 +456,16 @@ def _unsigned(begun: Sequence[Shard]) -> list[Check]:
     mend = "`streamer keys new` draws a key for STREAMER_SIGNING_KEYS, `streamer keys use` makes it hold"
     why = "whoever may write events may also publish definitions and erase customers"
     return [Check("control records", "warning", f"are not signed in {_numbers(unsigned)}: {why}", mend)]
+
+
+def _signing(keyring: Keyring, shards: Sequence[Shard]) -> list[Check]:
+    """Whether the shards obey what is signed with the keys in the settings here."""
+    refusals = {shard.number: keyring.refusal(shard.body.trust.keys) for shard in shards if shard.body is not None}
+    refusing = [number for number, refusal in refusals.items() if refusal]
+    if not refusing:
+        return []
+    mend = "give this process, and every worker, the keys that `streamer keys list` names, and put one of them first"
+    return [Check("signing keys", "warning", f"{_numbers(refusing)} would refuse what is signed here: {refusals[refusing[0]]}", mend)]
 
 
 def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:

@@ -16,7 +16,11 @@ from redis import Redis
 
 from streamer.app import check_manifest
 from streamer.cli.doctor import Shard as DoctorsShard
-from streamer.cli.doctor import _progress, _transactions  # pyright: ignore[reportPrivateUsage] - what takes a fault or real time
+from streamer.cli.doctor import (
+    _progress,  # pyright: ignore[reportPrivateUsage] - what takes a fault or real time
+    _signing,  # pyright: ignore[reportPrivateUsage] - as before
+    _transactions,  # pyright: ignore[reportPrivateUsage] - as before
+)
 from streamer.errors import HaltError, StoreUnavailableError
 from streamer.flow.same_log import NOTHING, View, check_same_log
 from streamer.flow.shard import Plans, Shard, document_name
@@ -25,6 +29,7 @@ from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
+from streamer.signing import Keyring, Trust
 from streamer.stores.base import Checkpoint, Position
 from streamer.stores.redis import Health, connect
 from streamer.transports import open_transactions
@@ -289,6 +294,17 @@ def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> 
     assert found["customers set aside"].found == "3 in shard 1: their timers do not run"
     assert found["control records"].found.startswith("are not signed in shards 0, 1: whoever may write events")
     assert "customers set aside" not in {check.name for check in _progress([shard(0, 0)], {}, now_ms=1_500)}
+
+
+def test_keys_that_do_not_hold_are_told() -> None:
+    """Whoever publishes or erases with them, worker or person, is refused by every shard."""
+    rings = [Keyring("shop", {key: key.encode() * 32}) for key in ("a", "b")]
+    held = Body(trust=Trust({"a": rings[0].check_value("a")}), log_time_ms=1_000)
+    shards = [DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), held) for number in (0, 1)]
+    assert _signing(rings[0], shards) == []
+    for ring in (rings[1], Keyring()):
+        [check] = _signing(ring, shards)
+        assert (check.verdict, check.found.partition(":")[0]) == ("warning", "shards 0, 1 would refuse what is signed here")
 
 
 # what the owners of shards say of them
