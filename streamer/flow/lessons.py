@@ -96,6 +96,11 @@ class Order:
         """Items whose minute is not over in every shard."""
         return sum(len(queue) for queue in self._queues)
 
+    def waits_for(self, minutes: int) -> int | None:
+        """The shard that holds the others back by at least so many minutes; None where none does."""
+        oldest = min(self._newest)
+        return self._newest.index(oldest) if max(self._newest) - oldest >= minutes else None
+
     def is_full(self, shard: int, most: int) -> bool:
         """Whether a shard is so far ahead of the others that no more of it should be read."""
         return len(self._queues[shard]) > most

@@ -40,6 +40,8 @@ HALTED_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0  # of the ten within which a worker ends
 SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
+BEHIND_MINUTES: Final = 5  # of a shard's examples behind another's, before it is named
+BEHIND_SECONDS: Final = 120.0  # that this lasts; a shard at work says something each minute
 AHEAD_MAX: Final = 50_000  # examples of a shard held while another shard's minute is not over
 
 
@@ -66,6 +68,7 @@ class LearnerService(Service):
         self._lessons: Lessons | None = None
         self.problem = ""  # why this worker should learn and does not
         self._committed = self._said = 0.0
+        self._behind: tuple[int | None, float] = (None, 0.0)  # the shard that is waited for, and since when, or when it was named last
         self._idle = asyncio.Event()  # nothing learned that is not kept
         self._idle.set()
         self.finished = asyncio.Event()  # stopped; a lesson that was not kept in time is learned again by the next
@@ -146,6 +149,7 @@ class LearnerService(Service):
         was_behind = lessons.is_behind
         lessons.reach([await consumer.position(partition) for partition in sorted(consumer.assignment())])
         self._show_progress(lessons)
+        self._name_the_slowest(lessons.order.waits_for(BEHIND_MINUTES), monotonic())
         if was_behind != lessons.is_behind or lessons.taught.current != before or monotonic() - self._committed > COMMIT_SECONDS:
             await self._commit(lessons)
             await self._tell_shards(lessons)
@@ -157,6 +161,17 @@ class LearnerService(Service):
         if total and monotonic() - self._said > PROGRESS_SECONDS:
             self._said = monotonic()
             log.info("learning anew", action="relearn", learned=done, of=total)
+
+    def _name_the_slowest(self, shard: int | None, now: float) -> None:
+        """Nothing is learned of a minute before every shard has said something of a later one: a halted shard must not do that in
+        silence."""
+        before, since = self._behind
+        if shard != before:
+            self._behind = (shard, now)
+        elif shard is not None and now - since >= BEHIND_SECONDS:
+            self._behind = (shard, now)
+            why = f"its examples end {BEHIND_MINUTES} minutes or more before another's; `streamer shards` says how it is"
+            log.warning("learner waits for a shard", action="wait", shard=shard, why=why)
 
     def _balance(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
         """Read no further in a shard that is far ahead of the others."""

@@ -100,6 +100,7 @@ def test_a_silent_shard_holds_everything_back() -> None:
     assert order.waiting == 5
     assert order.is_full(0, 4)
     assert not order.is_full(1, 4)
+    assert [order.waits_for(minutes) for minutes in (5, 6)] == [1, None], "it is named"
     theirs = Item(1, LogRecord(0, 0, b""), Example("mark", 1, 0, 0, 3 * MARK_MS))
     order.add([theirs])
     assert order.ready() == mine[:3]

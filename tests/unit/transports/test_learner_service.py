@@ -306,3 +306,14 @@ async def test_a_shard_far_ahead_of_the_others_is_read_no_further(world: World, 
     world.topic.records[1] = mine
     await world.learn()
     assert world.producer.told
+
+
+async def test_a_shard_that_holds_the_learner_back_is_named_every_two_minutes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """A halted shard would stop all learning in silence; one that is late for a moment is not worth a word."""
+    await world.learn()
+    world.service._behind = (None, 0.0)
+    for shard, now in ((1, 0.0), (None, 100.0), (1, 110.0), (1, 229.0), (1, 231.0), (1, 300.0), (1, 352.0)):
+        world.service._name_the_slowest(shard, now)
+    said = [line for line in capsys.readouterr().out.splitlines() if "learner waits for a shard" in line]
+    assert len(said) == 2
+    assert all("shard=1" in line for line in said)
