@@ -362,8 +362,8 @@ def _manifest(settings: Settings, published: Published | None) -> list[Check]:
         return []
     kept = published.manifest
     if kept is None:
-        mend = "`streamer worker` writes it once; from then on shards, lateness, skew and placeholder ids are fixed"
-        return [Check("manifest", "warning", "none yet: no worker has begun", mend)]
+        mend = "`streamer segments publish` or `worker` writes it once; from then on shards, lateness, skew and placeholder ids are fixed"
+        return [Check("manifest", "warning", "none yet: the log has not begun", mend)]
     differing = kept.differences(manifest_of(settings.topic_prefix, settings.rules))
     if differing:
         mend = "set them back; to begin another log, use another STREAMER_NAMESPACE and STREAMER_TOPIC_PREFIX"

@@ -77,8 +77,8 @@ class Line(msgspec.Struct, omit_defaults=True):
 def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a shard")] = False) -> None:
     """Every shard: who owns it, how it is and since when, where it stands, where its log ends, and what waits to be published.
 
-    The answer is of the moment; a state is marked as stale when the shard's worker has not confirmed it for half a minute. Exit code 1 when
-    a shard is not at work.
+    The answer is of the moment; a state is marked as stale when the shard's worker has not confirmed it for half a minute. What keeps a
+    shard from its work stands on a line below it. Exit code 1 when one is not at work.
     """
     lines = asyncio.run(_lines(load_settings()))
     for line in lines:
