@@ -422,9 +422,10 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         await check_signing(settings, store)
         await first_definitions(settings, client, store)
         metrics = Metrics()
-        segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, kafka_alerts(settings, client, metrics))
+        alerts = kafka_alerts(settings, client, metrics)
+        segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, alerts)
         topic = DefinitionsTopic(settings, client)
-        learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.owns(LEARNER_HOME))
+        learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.owns(LEARNER_HOME), alerts)
         completion = CompletionService(settings, topic, client, segmenter.in_force)
         with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
             app = make_app(Parts(settings, store, client, metrics, segmenter, learner, completion), folder)

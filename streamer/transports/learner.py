@@ -29,6 +29,7 @@ from streamer.telemetry.metrics import Metrics
 from streamer.values import time_text
 from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, raw_text
 
+from .alerts import Alerts
 from .kafka import log_record, reader, send_control
 
 log: Any = structlog.get_logger("streamer.learner")
@@ -56,6 +57,7 @@ class LearnerService(Service):
         producer: AIOKafkaProducer,
         metrics: Metrics,
         is_mine: Callable[[], bool],
+        alerts: Alerts,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -64,6 +66,7 @@ class LearnerService(Service):
         self._producer = producer
         self._metrics = metrics
         self._is_mine = is_mine
+        self._alerts = alerts
         self._versions = versions
         self._lessons: Lessons | None = None
         self.problem = ""  # why this worker should learn and does not
@@ -170,8 +173,8 @@ class LearnerService(Service):
             self._behind = (shard, now)
         elif shard is not None and now - since >= BEHIND_SECONDS:
             self._behind = (shard, now)
-            why = f"its examples end {BEHIND_MINUTES} minutes or more before another's; `streamer shards` says how it is"
-            log.warning("learner waits for a shard", action="wait", shard=shard, why=why)
+            text = f"the learner waits for shard {shard}, which is {BEHIND_MINUTES} minutes or more behind; `streamer shards` says why"
+            self._alerts.say("learner_waits", text, shard=shard)
 
     def _balance(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
         """Read no further in a shard that is far ahead of the others."""

@@ -139,7 +139,9 @@ async def test_a_producer_whose_sender_ended_is_dead(ended: bool, closed: bool, 
 
 async def test_a_learner_that_breaks_does_not_end_its_worker(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever owns shard 0 runs it: its fault would end one worker after the other."""
-    learner = LearnerService(load_settings(), MemoryStore(), GivenVersions({}), cast("Any", None), Metrics(), lambda: True)
+    learner = LearnerService(
+        load_settings(), MemoryStore(), GivenVersions({}), cast("Any", None), Metrics(), lambda: True, cast("Any", None)
+    )
     slept: list[float] = []
 
     async def breaks() -> None:
@@ -161,7 +163,9 @@ async def test_a_learner_that_breaks_does_not_end_its_worker(monkeypatch: pytest
 
 async def test_a_learner_that_is_stopped_keeps_its_lesson_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """What still runs when a service has stopped is cancelled, with all that was learned since the last commit."""
-    learner = LearnerService(load_settings(), MemoryStore(), GivenVersions({}), cast("Any", None), Metrics(), lambda: True)
+    learner = LearnerService(
+        load_settings(), MemoryStore(), GivenVersions({}), cast("Any", None), Metrics(), lambda: True, cast("Any", None)
+    )
     begun, kept = asyncio.Event(), False
 
     async def learns() -> None:
