@@ -102,3 +102,19 @@ async def test_a_rebalance_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch)
     await settled(worker)
     assert worker.owned.state == "released"
     assert await worker.store.checkpoint(0) == before
+
+
+async def test_a_halted_shard_goes_on_publishing_what_was_committed() -> None:
+    """What was decided before the halt is right, and readers wait for it."""
+    worker = Worker()
+    worker.owned.state = "acquiring"
+    await worker.segmenter._own(worker.owned)
+    shard = worker.owned.shard
+    assert shard is not None
+    await process(worker, shard)
+    worker.segmenter._halt(worker.owned, "a test")
+    assert (worker.owned.relay, worker.read()) == (None, []), "committed and not published"
+    await worker.segmenter._look_at_halted(worker.owned)
+    assert worker.owned.state == "halted"
+    await worker.segmenter._relay_all()
+    assert len(worker.read()) == 20
