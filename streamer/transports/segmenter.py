@@ -20,7 +20,7 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError, OutOfOrderSequenceNumber
 from mode import Service
 
 from streamer import zones
@@ -180,6 +180,7 @@ class Segmenter(Service):
         self._last_look = 0.0
         self._dangers: list[str] = []
         self._stopping = False
+        self._numbering_lost = False  # after a batch that the broker refused for good, it takes nothing more of this producer there
         self._dealt = False
         self._watch = BrokerWatch(settings.kafka)
         self.open_journal: Callable[[int], Awaitable[OpenJournal]] = lambda number: KafkaJournal.open(settings, number)
@@ -578,6 +579,7 @@ class Segmenter(Service):
                 self.metrics.published.inc(relay.published - before)
                 self._observe_latency(owned)
         except (TimeoutError, KafkaError, StoreError, OSError) as error:
+            self._numbering_lost = self._numbering_lost or isinstance(error, OutOfOrderSequenceNumber)
             if monotonic() - owned.relay_said >= SAY_AGAIN_SECONDS:  # it is tried five times a second
                 owned.relay_said = monotonic()
                 log.warning("outputs not published yet", action="relay", shard=owned.partition.partition, why=type(error).__name__)
@@ -603,7 +605,7 @@ class Segmenter(Service):
             began = time()
             await asyncio.sleep(MAINTAIN_SECONDS)
             self.metrics.loop_lag.set(max(0.0, time() - began - MAINTAIN_SECONDS))
-            if is_dead(self._producer):
+            if is_dead(self._producer) or self._numbering_lost:
                 raise HaltError("the Kafka producer gave up and can publish nothing any more; start the worker again")
             for owned in list(self.owned.values()):
                 await self._maintain_one(owned)
