@@ -67,6 +67,7 @@ class Seen(msgspec.Struct, frozen=True):
     is_full: bool = False
     stalled: str = ""  # why the store takes nothing
     held: str = ""  # why nothing new in the log may be read yet
+    unpublished: str = ""  # why what was committed does not reach the readers
 
 
 def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
@@ -93,6 +94,8 @@ def _problem(seen: Seen, *, behind: int | None, late: float | None, patience: fl
         return f"{seen.state} for {_duration(seen.since)}: {seen.why or 'not acquired yet'}"
     if seen.is_full:
         return f"the outbox is full: {seen.outbox} outputs wait for the broker, and nothing is read until it takes them"
+    if seen.unpublished:
+        return seen.unpublished
     if seen.stalled:
         return f"no commit goes through: {seen.stalled}"
     if seen.busy > STUCK_SECONDS:

@@ -40,6 +40,7 @@ from streamer.flow.refold import Log, refold
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.same_log import View, look_again
 from streamer.flow.shard import Entry, Limits, Plans, Shard, start_anew
+from streamer.segments.durations import format_duration
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Position, Store
@@ -55,7 +56,7 @@ from .journal import KafkaJournal, OpenJournal
 from .kafka import LOG_APPEND_TIME, METADATA_MS, is_dead, log_record, partitions_problems, reader, send_tick
 from .lookout import Lookout
 from .open_transactions import Held
-from .readiness import Readiness, Seen, ShardStatus, readiness, status_of
+from .readiness import STILL_SECONDS, Readiness, Seen, ShardStatus, readiness, status_of
 from .refusals import Refusals
 from .shard_notes import WRITE_SECONDS, ShardNote, leave_note, this_worker
 
@@ -107,6 +108,7 @@ class Owned:
     )  # (offset, arrival) of records with outputs still to publish
     relaying: asyncio.Task[None] | None = None
     relay_said: float = float("-inf")  # when it was last said that outputs are not published
+    unpublished: tuple[float, str] | None = None  # since when the broker takes no outputs, and its word
     let_go_said: dict[str, float] = field(default_factory=dict[str, float])  # for what it was let go, and when that was said
     held: Held = field(default_factory=Held)
     broker_ahead_ms: int | None = None  # how far the broker's clock was ahead of ours at the last tick
@@ -150,7 +152,16 @@ class Owned:
             is_full=relay is not None and relay.is_full,
             stalled=shard.stalled if shard is not None else "",
             held=(self.waits or self.held.problem(now)) if self.state == "owned" else "",
+            unpublished=self.unpublished_why(now),
         )
+
+    def unpublished_why(self, now: float) -> str:
+        """Why what was committed does not reach the readers; empty for the first seconds, which may be an election of the broker's."""
+        if self.unpublished is None or now - self.unpublished[0] < STILL_SECONDS:
+            return ""
+        since, why = self.unpublished
+        waiting = self.relay.backlog if self.relay is not None else 0
+        return f"outputs are not published for {format_duration(int(now - since) * 1_000)}: {why}; {waiting} wait"
 
 
 class Segmenter(Service):
@@ -574,15 +585,20 @@ class Segmenter(Service):
         try:
             while relay is not None and relay is owned.relay:
                 before = relay.published
-                if not await relay.turn():
+                more = await relay.turn()
+                owned.unpublished = None
+                if not more:
                     return
                 self.metrics.published.inc(relay.published - before)
                 self._observe_latency(owned)
         except (TimeoutError, KafkaError, StoreError, OSError) as error:
+            owned.unpublished = owned.unpublished or (monotonic(), type(error).__name__)
             self._numbering_lost = self._numbering_lost or isinstance(error, OutOfOrderSequenceNumber)
             if monotonic() - owned.relay_said >= SAY_AGAIN_SECONDS:  # it is tried five times a second
                 owned.relay_said = monotonic()
                 log.warning("outputs not published yet", action="relay", shard=owned.partition.partition, why=type(error).__name__)
+                if why := owned.unpublished_why(monotonic()):
+                    self.alerts.say("not_published", why, shard=owned.partition.partition)
             await asyncio.sleep(RELAY_AGAIN_SECONDS)
             self._wake_relay.set()
         except Exception as error:

@@ -40,6 +40,7 @@ def test_a_shard_that_is_well_has_no_problem() -> None:
         ({"state": "waiting", "since": 2.0, "why": "no Redis"}, "waiting for 2s: no Redis"),
         ({"state": "acquiring", "since": 61.0}, "acquiring for 1m1s: not acquired yet"),
         ({"is_full": True, "outbox": 10_228}, "the outbox is full: 10228 outputs wait for the broker"),
+        ({"unpublished": "outputs are not published for 12s"}, "outputs are not published for 12s"),
         ({"busy": 8.0, "still": 8.0}, "nothing is committed for 8s"),
         ({"stalled": "out of memory"}, "no commit goes through: out of memory"),
         ({"held": "an open transaction", "log_time_ms": NOW_MS - 60_000, "still": 60.0}, "an open transaction"),

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber
 
 from streamer.errors import HaltError
 from streamer.events.codec import encode
@@ -53,6 +53,19 @@ class Kept:
 
     async def send(self, outputs: Sequence[Output]) -> None:
         self.outputs += outputs
+
+
+class RefusingFor(Kept):
+    """One that refuses, for as long as it has an error to refuse with."""
+
+    def __init__(self, error: Exception | None) -> None:
+        super().__init__()
+        self.error = error
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        if self.error is not None:
+            raise self.error
+        await super().send(outputs)
 
 
 def _alerts(metrics: Metrics) -> Alerts:
@@ -419,3 +432,37 @@ async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
         await segmenter._relay_all()
     assert owned.relay.backlog == 1
     assert capsys.readouterr().out.count("outputs not published yet") == 1
+
+
+async def test_a_broker_that_takes_no_outputs_is_a_problem_of_the_shard_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox holds ten thousand: until it is full such a shard was ready. For a moment a partition may have no leader."""
+    monkeypatch.setattr("streamer.transports.segmenter.RELAY_AGAIN_SECONDS", 0.0)
+    store, sink = MemoryStore(), RefusingFor(KafkaTimeoutError())
+    segmenter, owned = _owning(store, sink)
+    await _acquired(segmenter, owned, store, sink)
+    assert owned.relay is not None
+    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
+
+    await segmenter._relay_one(owned)
+    assert owned.unpublished is not None
+    assert owned.unpublished_why(monotonic()) == ""
+    owned.unpublished = (owned.unpublished[0] - 12, owned.unpublished[1])
+    assert owned.seen(end=None).unpublished == "outputs are not published for 12s: KafkaTimeoutError; 1 wait"
+
+    sink.error = None
+    await segmenter._relay_one(owned)
+    assert (owned.unpublished, len(sink.outputs)) == (None, 1)
+    assert not segmenter._numbering_lost
+
+
+async def test_a_producer_that_lost_its_numbering_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a batch that the broker refused for good it takes nothing more of this producer there, and only a new one publishes again."""
+    monkeypatch.setattr("streamer.transports.segmenter.RELAY_AGAIN_SECONDS", 0.0)
+    store, sink = MemoryStore(), RefusingFor(OutOfOrderSequenceNumber())
+    segmenter, owned = _owning(store, sink)
+    await _acquired(segmenter, owned, store, sink)
+    assert owned.relay is not None
+    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
+
+    await segmenter._relay_one(owned)
+    assert segmenter._numbering_lost
