@@ -75,6 +75,7 @@ RELAY_AGAIN_SECONDS: Final = 0.2
 SAY_AGAIN_SECONDS: Final = 60.0
 ACQUIRE_AT_ONCE: Final = 3  # each reads the tails of the outputs with a consumer of its own
 STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
+LAST_NOTES_SECONDS: Final = 0.5
 
 
 Mark = tuple[int, bytes, Position, bytes]
@@ -222,12 +223,20 @@ class Segmenter(Service):
         self._stopping = True
         await at_most(STOP_SECONDS / 2, self._idle.wait())
         await at_most(STOP_SECONDS / 4, self._relay_all())
+        await at_most(LAST_NOTES_SECONDS, self._give_up_shards())
         for task in self._beside:
             task.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.owned))
         closing = [client.stop() for client in (self._consumer, self._lookout) if client is not None]
         await at_most(STOP_SECONDS / 4, _all(closing))
         self.finished.set()
+
+    async def _give_up_shards(self) -> None:
+        """Whoever looks from outside must not read for half a minute that a worker which has ended is at work. What is halted stays so."""
+        for owned in self.owned.values():
+            if owned.state != "halted":
+                owned.enter("released", "its worker was stopped, and no other has taken it up yet")
+        await self._note_all()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run beside the loops, until it ends or the service stops."""
@@ -705,12 +714,15 @@ class Segmenter(Service):
     async def _leave_notes(self) -> None:
         """Tell whoever looks from outside how the shards are doing: at once when it changes, else now and then."""
         while not self.should_stop:
-            for status in self.statuses():
-                owned = self.owned.get(TopicPartition(self.settings.topic(EVENTS), status.shard))
-                if owned is not None:
-                    with suppress(StoreError, OSError):  # the next one is due in a second
-                        await self._leave_note(owned, status)
+            await self._note_all()
             await self.sleep(ASK_SECONDS)
+
+    async def _note_all(self) -> None:
+        for status in self.statuses():
+            owned = self.owned.get(TopicPartition(self.settings.topic(EVENTS), status.shard))
+            if owned is not None:
+                with suppress(StoreError, OSError):  # the next one is due in a second
+                    await self._leave_note(owned, status)
 
     async def _leave_note(self, owned: Owned, status: ShardStatus) -> None:
         news = f"{status.state} {owned.why}" if status.problem else status.state

@@ -341,6 +341,24 @@ async def test_a_shard_leaves_a_note_at_once_when_its_state_changes() -> None:
     assert now.is_stale(now.at_ms + 31_000)
 
 
+async def test_a_worker_that_ends_takes_its_notes_back() -> None:
+    """For half a minute `streamer shards` called a shard owned whose worker had been stopped."""
+    store = MemoryStore()
+    segmenter, owned = _owning(store)
+    await _acquired(segmenter, owned, store)
+    await segmenter._note_all()
+    await segmenter._give_up_shards()
+    note = await read_note(store, 0)
+    assert note is not None
+    assert (note.status.state, "its worker was stopped" in note.status.problem) == ("released", True)
+
+    segmenter._let_go(owned, "halted", "a hole in the log", 0)
+    await segmenter._give_up_shards()
+    note = await read_note(store, 0)
+    assert note is not None
+    assert note.status.state == "halted"
+
+
 def test_a_shard_that_is_let_go_each_second_is_told_once_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
