@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from streamer.values import SECONDS_BELOW, time_text
+
 from .durations import format_duration
 
 Path = tuple[str, ...]
@@ -398,8 +400,13 @@ def _inside(node: Condition, *, loose: tuple[type, ...]) -> str:
     return f"({text(node)})" if isinstance(node, loose) else text(node)
 
 
+def _moment(ms: int) -> str:
+    """A constant moment as it reads back: small numbers of milliseconds would be taken for seconds, and refused."""
+    return f"date({ms})" if abs(ms) >= SECONDS_BELOW else f'date("{time_text(ms)}")'
+
+
 def _compare_time(node: CompareTime) -> str:
-    right = f"date({node.right})" if isinstance(node.right, int) else text(node.right)
+    right = _moment(node.right) if isinstance(node.right, int) else text(node.right)
     return f"{text(node.left)} {node.op} {right}"
 
 
@@ -425,7 +432,7 @@ _PRINT: dict[type, Callable[[Any], str]] = {
     Last: lambda n: _call("last", n.events),
     First: lambda n: _call("first", n.events),
     Date: lambda n: f"date({text(n.of)})",
-    Moment: lambda n: f"date({n.ms})",
+    Moment: lambda n: _moment(n.ms),
     Entered: lambda n: f"entered({_quote(n.segment)})",
     Left: lambda n: f"left({_quote(n.segment)})",
     Since: lambda n: f"since({text(n.time)})",
