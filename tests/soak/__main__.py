@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 
+from tests.simulation.verdict import play
 from tests.soak.differ import AGREED, differ
 from tests.soak.fuzz import fuzz
 from tests.soak.hostile import STARTS_MS
@@ -37,7 +39,21 @@ def _differ(options: argparse.Namespace) -> str:
     return f"{said:,} changes of {logs} logs, none different"
 
 
-RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ}
+def _world(options: argparse.Namespace) -> str:
+    """The seeded world: histories with crashes, failovers, lost keys and poisoned records between any two awaits."""
+    end, seed = monotonic() + options.seconds, options.seed
+    happened: Counter[str] = Counter()
+    while monotonic() < end and seed < options.seed + options.logs:
+        try:
+            happened += play(seed)
+        except BaseException:
+            print(f"world: seed {seed} failed", flush=True)
+            raise
+        seed += 1
+    return f"{seed - options.seed:,} histories with {happened.total():,} faults and odd records, each the one story"
+
+
+RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ, "world": _world}
 
 
 def main() -> None:
