@@ -11,7 +11,7 @@ HERE: Final = Path(__file__).parent
 FAST: Final = ("unit", "oracle", "peers")  # folders
 SLOW: Final = ("unit/demo", "unit/local")  # of them: processes are started, terminals are drawn
 SERVERS: Final = frozenset({"kafka", "broker", "real_kafka_or_why_not", "redis_server"})  # fixtures
-TOGETHER: Final = ("learning",)  # folders whose files compute something once for all their tests
+TOGETHER: Final = ("learning", "simulation/test_world", "property/test_forwards")  # files that compute something once for all their tests
 
 
 def mark_and_order(items: list[pytest.Item]) -> None:

@@ -7,8 +7,10 @@ worker, halted or not, notices within its probe interval that the checkpoint's m
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
 
-from streamer.errors import SettingsError
+from streamer.errors import FencedError, SettingsError
 from streamer.flow.amendments import Amendment
 from streamer.flow.same_log import LookBehind
 from streamer.flow.step import decode_body
@@ -16,13 +18,21 @@ from streamer.stores.base import Checkpoint, Store
 
 from .journal import OpenJournal
 
+TRIES: Final = 8  # each takes a fraction of a second, and a worker looks at its shards every other second
 Open = Callable[[int], Awaitable[OpenJournal]]
 Decide = Callable[[Checkpoint], Awaitable[Amendment]]
 
 
 async def amend(store: Store, open_journal: Open, shard: int, decide: Decide) -> Amendment:
     """Write what ``decide`` makes of the shard's checkpoint; return it. Raises what the store and the broker raise, FencedError when its
-    worker was quicker: nothing was written then, try again."""
+    worker was quicker each of ``TRIES`` times: nothing was written then."""
+    for _ in range(TRIES - 1):
+        with suppress(FencedError):  # the worker took the shard up in between, as it does now and then
+            return await _amend_once(store, open_journal, shard, decide)
+    return await _amend_once(store, open_journal, shard, decide)
+
+
+async def _amend_once(store: Store, open_journal: Open, shard: int, decide: Decide) -> Amendment:
     journal = await open_journal(shard)
     try:
         amendment = await decide(await store.acquire(shard))

@@ -141,6 +141,13 @@ class Deployment:
         out, _ = await process.communicate()
         return out.decode()
 
+    async def until_said(self, text: str, *words: str, deadline_s: float = 20) -> str:
+        """Run a command until it says something: what it shows of a shard is a note, which comes within a second of the news."""
+        deadline = monotonic() + deadline_s
+        while text not in (said := await self.command(*words)):
+            assert monotonic() < deadline, f"no {text!r} within {deadline_s} s, but {said}\n{self.logs()}"
+        return said
+
     def logs(self) -> str:
         """What the workers wrote, for a failure."""
         return "\n\n".join(f"worker {number}:\n{child.log_tail(30)}" for number, child in enumerate(self.workers))

@@ -120,8 +120,7 @@ async def test_a_shard_whose_log_lost_its_beginning_goes_on_where_a_person_says(
         await operator.close()
     worker = shop.start_worker()
     await shop.until_problem("begins at offset")
-    listed = await shop.command("shards", "list")
-    assert "halted" in listed
+    listed = await shop.until_said("halted", "shards", "list")
     assert "its retention took records that were not read yet" in listed
 
     said = await shop.command("shards", "resume", "0", "--at", str(gap), "--why", "a test of the way out")

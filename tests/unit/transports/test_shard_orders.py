@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.errors import SettingsError, StoreUnavailableError
+from streamer.errors import FencedError, SettingsError, StoreUnavailableError
 from streamer.events.codec import encode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.events.event import Event
@@ -195,3 +195,30 @@ async def test_a_place_to_go_on_at_lies_in_the_log_and_every_rebuild_goes_on_the
     assert again == said + more
     assert rebuilt.checkpoint.head == shard.checkpoint.head
     assert rebuilt.step.body.counts == {"accepted": 2}
+
+
+async def test_an_order_that_the_worker_came_before_is_given_again() -> None:
+    """A worker looks at a halted shard now and then, and each look fences the order: a person would have to type it again, at night."""
+    shop = Shop()
+    shop.view(1)
+    busy = 3
+
+    class Quicker(MemoryJournal):
+        async def write(self, amendment: Amendment) -> None:
+            nonlocal busy
+            if busy:
+                busy -= 1
+                raise FencedError("another owner")
+            await super().write(amendment)
+
+    async def journal(_shard: int) -> Quicker:
+        return Quicker(shop.kept)
+
+    decide = going_on(0, 1, "ops@shop", "a test", shop.log.unread, at=2, arrival_ms=None)
+    written = await amend(shop.store, journal, 0, decide)
+    assert (busy, shop.kept) == (0, [written])
+
+    busy = 100
+    with pytest.raises(FencedError):
+        await amend(shop.store, journal, 0, decide)
+    assert shop.kept == [written]
