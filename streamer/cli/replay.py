@@ -313,7 +313,7 @@ async def _print_members(run: Replay) -> None:
 def _inside(run: Replay, state: State) -> dict[str, str]:
     names = run.plan.names
     return {
-        name: time_text(at) for name, at in sorted((names[number], entry[1]) for number, entry in state.members.items() if entry[0] % 2)
+        name: time_text(at) for name, at in sorted((names[number], entry.at_ms) for number, entry in state.members.items() if entry.inside)
     }
 
 

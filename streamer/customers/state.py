@@ -13,13 +13,29 @@ import msgspec
 NEVER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a Redis score
 
 
+def is_entry(sequence: int) -> bool:
+    """Whether the change of a membership with this number, counted from 1, is an entry: the first one is, and they alternate."""
+    return sequence % 2 == 1
+
+
+class Membership(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How a customer stands to one segment: ``changes`` so far, and ``at_ms``, the moment of the newest."""
+
+    changes: int
+    at_ms: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether the newest change was an entry."""
+        return self.changes % 2 == 1
+
+
 class State(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one customer.
 
     ``armed_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the wake-up index
-    (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` by segment number ``[changes so far, moment of the
-    newest]``, odd when inside. ``seen`` remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the newest timestamp of
-    which ids may be forgotten.
+    (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` the memberships by segment number. ``seen``
+    remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the newest timestamp of which ids may be forgotten.
     ``retired`` keeps the count of changes of segments that are no longer defined. ``truths`` has, by memory, a bit for each leaf that only
     that memory decides: whether it held when last looked at (absent: as of nothing remembered). It spares asking twice at each event.
     ``aside_ms`` (0: not so) is the moment at which our code failed at the customer: memberships stand as they were then, and no timer runs,
@@ -29,12 +45,17 @@ class State(msgspec.Struct, array_like=True, gc=False):
     generation: int
     armed_ms: int = NEVER
     slots: dict[int, Any] = {}
-    members: dict[int, list[int]] = {}
+    members: dict[int, Membership] = {}
     seen: bytes = b""
     floor_ms: int = 0
     retired: dict[str, int] = {}
     truths: dict[int, int] = {}
     aside_ms: int = 0
+
+    def is_inside(self, segment: int) -> bool:
+        """Whether the customer is in the segment of this number."""
+        entry = self.members.get(segment)
+        return entry is not None and entry.inside
 
 
 _encoder = msgspec.msgpack.Encoder()

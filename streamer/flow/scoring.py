@@ -173,8 +173,7 @@ class Scoring:
         return now >= profile[SAID] + PROFILE_EVERY_MS or any(model.pending not in state.slots for model in self._awaiting)
 
     def _is_left_out(self, model: Model, state: State) -> bool:
-        entry = state.members.get(model.excluded) if model.excluded is not None else None
-        return entry is not None and entry[0] % 2 == 1
+        return model.excluded is not None and state.is_inside(model.excluded)
 
     def _begin_examples(self, state: State, profile: Data, x: tuple[float, ...], moment: Moment, dirty: set[int]) -> None:
         for model in self._awaiting:
@@ -190,8 +189,7 @@ class Scoring:
             moment.say(self._example("profile", moment, t_ms=moment.now, x=x, seeds=seeds))
 
     def _is_inside(self, state: State, name: str) -> bool:
-        entry = state.members.get(self._plan.numbers[name])
-        return entry is not None and entry[0] % 2 == 1
+        return state.is_inside(self._plan.numbers[name])
 
     def _at_outcome(self, model: Model, state: State, event: Event, t: int, moment: Moment) -> None:
         """An event while an example is awaited: it may be what the model waits for, or (churn) what it waits to miss."""

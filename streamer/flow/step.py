@@ -20,7 +20,7 @@ import msgspec
 
 from streamer.customers import erased
 from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
-from streamer.customers.state import NEVER, State, decode_state, encode_state
+from streamer.customers.state import NEVER, State, decode_state, encode_state, is_entry
 from streamer.errors import RefusedError, UnreadableStateError
 from streamer.events.event import Event
 from streamer.events.placeholders import PLACEHOLDER_IDS
@@ -473,15 +473,15 @@ class Step:
             self._say(customer, state, rule, now, cause, offset)
 
     def _say(self, customer: str, state: State, rule: Rule, now: int, cause: Cause, offset: int) -> None:
-        sequence = state.members[rule.number][0]
-        self.body.sizes[rule.number] += 1 if sequence % 2 else -1
-        decided = rule.segment.exit if rule.segment.exit is not None and sequence % 2 == 0 else rule.segment.when
+        sequence = state.members[rule.number].changes
+        self.body.sizes[rule.number] += 1 if is_entry(sequence) else -1
+        decided = rule.segment.exit if rule.segment.exit is not None and not is_entry(sequence) else rule.segment.when
         clauses = because(self.plan, decided, state, now, self._warming_at(now), self._reasons)
         self._put_change(customer, rule.name, sequence, now, cause, clauses, offset)
 
     def _put_change(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], offset: int) -> None:
         ordinal, at, generation = self.body.ordinal, time_text(now), self.rules.log_generation
-        kind = ENTERED if sequence % 2 else EXITED
+        kind = ENTERED if is_entry(sequence) else EXITED
         position = ChangePosition(generation, self.shard, offset, ordinal)
         change = Change(
             f"{generation}-{self.shard}-{offset}-{ordinal}",
@@ -574,10 +574,10 @@ class Step:
             return
         now = self.body.log_time_ms
         self.body.aside -= state.aside_ms > 0
-        for number in sorted((number for number, entry in state.members.items() if entry[0] % 2), key=lambda n: self.plan.names[n]):
-            state.members[number] = [state.members[number][0] + 1, now]
+        inside = {self.plan.names[number]: number for number, entry in state.members.items() if entry.inside}
+        for name, number in sorted(inside.items()):
             self.body.sizes[number] -= 1
-            self._put_change(customer, self.plan.names[number], state.members[number][0], now, Cause("erase"), [], record.offset)
+            self._put_change(customer, name, state.members[number].changes + 1, now, Cause("erase"), [], record.offset)
         self._states.pop(customer)
         self._packed.pop(customer, None)
         self._touched.discard(customer)

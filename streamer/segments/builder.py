@@ -360,17 +360,14 @@ def _run_start(data: Data, _now: int, _state: State) -> Json:
 
 def _membership_leaf(text: str, number: int) -> Leaf:
     def truth(_data: Data, _now: int, state: State) -> bool:
-        entry = state.members.get(number)
-        return entry is not None and entry[0] % 2 == 1
+        return state.is_inside(number)
 
     return Leaf(text, truth, value=truth, sees=(number,))
 
 
 def _moment_of_membership(number: int, *, inside: bool) -> Reading:
-    parity = 1 if inside else 0
-
     def read(_data: Data, _now: int, state: State) -> Json:
         entry = state.members.get(number)
-        return entry[1] if entry is not None and entry[0] % 2 == parity else None
+        return entry.at_ms if entry is not None and entry.inside is inside else None
 
     return Reading(read, sees=(number,), show=_time_or_none)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from streamer.customers.state import State
+from streamer.customers.state import State, is_entry
 from streamer.values import Json
 from streamer.wire import Instant
 
@@ -100,7 +100,7 @@ _decoder: Final = msgspec.json.Decoder(Change)
 def decode_change(raw: bytes) -> Change:
     """A change as its schema has it; ``msgspec.DecodeError`` for anything else."""
     change = _decoder.decode(raw)
-    if (change.data.sequence % 2 == 1) != (change.type == ENTERED):
+    if is_entry(change.data.sequence) != (change.type == ENTERED):
         raise msgspec.ValidationError(f"a change of sequence {change.data.sequence} is no {change.type}")
     return change
 

@@ -47,7 +47,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
     found: list[Explanation] = []
     for rule in sorted(plan.rules, key=lambda rule: rule.name):
         entry = state.members.get(rule.number)
-        inside = entry is not None and entry[0] % 2 == 1
+        inside = entry is not None and entry.inside
         flip = ahead.flips.get(rule.name)
         bar = _bar(rule, state, now) if not inside else None
         found.append(
@@ -56,7 +56,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
                 rule.segment.purpose,
                 inside,
                 because(plan, _deciding(rule, inside), state, now, warming, reasons),
-                since=time_text(entry[1]) if entry is not None else None,
+                since=time_text(entry.at_ms) if entry is not None else None,
                 flips_at=time_text(flip.at_ms) if flip is not None else None,
                 no_flip_until=until if flip is None else None,
                 note=_note(rule, state, now),
@@ -75,8 +75,8 @@ def _standing(rule: Rule, state: State) -> Explanation:
         f"set aside since {time_text(state.aside_ms)}: our own code failed at this customer, so memberships stand as they were then "
         "and no timer runs until their next event; the worker's log has the place"
     )
-    since = time_text(entry[1]) if entry is not None else None
-    return Explanation(rule.name, rule.segment.purpose, entry is not None and entry[0] % 2 == 1, [], since=since, note=note)
+    since = time_text(entry.at_ms) if entry is not None else None
+    return Explanation(rule.name, rule.segment.purpose, entry is not None and entry.inside, [], since=since, note=note)
 
 
 def _deciding(rule: Rule, inside: bool) -> Condition:
@@ -97,8 +97,8 @@ def _note(rule: Rule, state: State, now: int) -> str | None:
     entry = state.members.get(rule.number)
     if entry is None:
         return None
-    if entry[0] % 2 and now < entry[1] + rule.stay_ms:
-        return f"stays at least until {time_text(entry[1] + rule.stay_ms)}"
-    if not entry[0] % 2 and now < entry[1] + rule.cooldown_ms:
-        return f"cannot enter again before {time_text(entry[1] + rule.cooldown_ms)}"
+    if entry.inside and now < entry.at_ms + rule.stay_ms:
+        return f"stays at least until {time_text(entry.at_ms + rule.stay_ms)}"
+    if not entry.inside and now < entry.at_ms + rule.cooldown_ms:
+        return f"cannot enter again before {time_text(entry.at_ms + rule.cooldown_ms)}"
     return None

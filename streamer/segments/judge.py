@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
-from streamer.customers.state import NEVER, State, decode_state, encode_state
+from streamer.customers.state import NEVER, Membership, State, decode_state, encode_state
 
 from .plan import Plan, Rule
 
@@ -42,7 +42,7 @@ def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
         if slot not in state.slots:
             return False  # a model has nothing to say yet: not ready is not false
     entry = state.members.get(rule.number)
-    if entry is not None and entry[0] % 2:
+    if entry is not None and entry.inside:
         if not (rule.exit(state, now) if rule.exit is not None else not rule.when(state, now)):
             return False
         rest_ms = rule.stay_ms
@@ -51,11 +51,11 @@ def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
             return False
         rest_ms = rule.cooldown_ms
     # A segment that was never left has no cool-down; what was retired has been left.
-    if entry is not None and now < entry[1] + rest_ms:
-        state.armed_ms = min(state.armed_ms, entry[1] + rest_ms)
+    if entry is not None and now < entry.at_ms + rest_ms:
+        state.armed_ms = min(state.armed_ms, entry.at_ms + rest_ms)
         return False
-    changes = entry[0] if entry is not None else state.retired.pop(rule.name, 0)
-    state.members[rule.number] = [changes + 1, now]
+    changes = entry.changes if entry is not None else state.retired.pop(rule.name, 0)
+    state.members[rule.number] = Membership(changes + 1, now)
     _arm_after(plan, rule, state, now)
     return True
 
@@ -65,7 +65,7 @@ def _arm_after(plan: Plan, rule: Rule, state: State, now: int) -> None:
         return
     for leaf in plan.leaves_by_segment.get(rule.number, ()):
         state.armed_ms = min(state.armed_ms, leaf.due(leaf.data(state), now, state))
-    rest_ms = rule.stay_ms if state.members[rule.number][0] % 2 else rule.cooldown_ms
+    rest_ms = rule.stay_ms if state.members[rule.number].inside else rule.cooldown_ms
     if rest_ms:
         state.armed_ms = min(state.armed_ms, now + rest_ms)
 
@@ -124,6 +124,6 @@ def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
         if moment >= NEVER:
             break
         for rule in wake(plan, ahead, moment):
-            found.setdefault(rule.name, Flip(moment, ahead.members[rule.number][0] % 2 == 1))
+            found.setdefault(rule.name, Flip(moment, ahead.members[rule.number].inside))
         moment = ahead.armed_ms
     return Ahead(found, moment if moment < NEVER else None)

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamer import values
-from streamer.customers.state import NEVER, State
+from streamer.customers.state import NEVER, Membership, State
 from streamer.events.event import Event
 from streamer.values import Json
 from streamer.zones import zones_of
@@ -284,8 +284,8 @@ class Plan:
 
     def _rest_end_ms(self, state: State, number: int) -> int:
         """When a stay or cool-down ends; the moment of the change itself where there is none."""
-        changes, at_ms = state.members[number]
-        return at_ms + (self.rules[number].stay_ms if changes % 2 else self.rules[number].cooldown_ms)
+        entry, rule = state.members[number], self.rules[number]
+        return entry.at_ms + (rule.stay_ms if entry.inside else rule.cooldown_ms)
 
     def _others_of(self, state: State) -> Iterable[Leaf]:
         """The leaves that no memory alone decides and that time can turn for this customer; some may come twice."""
@@ -324,15 +324,15 @@ class Plan:
             now_at = self.slots.get(memory.key)
             if now_at is not None:
                 slots[now_at] = converted(data, memory.spec, self.memories[now_at].spec)
-        members: dict[int, list[int]] = {}
+        members: dict[int, Membership] = {}
         gone: list[str] = []
         for number, entry in state.members.items():
             name = old.names[number]
             if name in self.numbers:
                 members[self.numbers[name]] = entry
             else:
-                state.retired[name] = entry[0]
-                if entry[0] % 2:
+                state.retired[name] = entry.changes
+                if entry.inside:
                     gone.append(name)
         state.slots, state.members = slots, members
         return sorted(gone)

@@ -66,7 +66,7 @@ class Gates:
         gates, has_exit = self._of[number]
         if has_exit:
             entry = state.members.get(number)
-            if entry is not None and entry[0] % 2:
+            if entry is not None and entry.inside:
                 return in_exit
         truths = state.truths
         for key, bit, blank, wanted in gates:  # noqa: SIM110 - asked several times an event, and a loop takes half of the time of all()

@@ -191,7 +191,7 @@ def changes_by(driver: Driver) -> list[Change]:
 def memberships_of(driver: Driver, shard: Shard) -> dict[str, list[str]]:
     names = shard.step.plan.names
     inside = {
-        customer: sorted(names[number] for number, entry in state.members.items() if entry[0] % 2)
+        customer: sorted(names[number] for number, entry in state.members.items() if entry.inside)
         for customer, state in states_of(driver).items()
     }
     return {customer: found for customer, found in inside.items() if found}
