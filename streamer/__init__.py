@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .segments.change import Change
     from .segments.definitions import Definitions, load_definitions, parse_definitions
     from .settings import Settings, load_settings
-    from .transports.kafka import read_changes
+    from .transports.kafka.changes import read_changes
 
 __version__ = "0.1.0"
 
@@ -62,7 +62,7 @@ _HOMES: Final = {
     "load_definitions": "segments.definitions",
     "load_settings": "settings",
     "parse_definitions": "segments.definitions",
-    "read_changes": "transports.kafka",
+    "read_changes": "transports.kafka.changes",
     "replay": "offline",
 }
 

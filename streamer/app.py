@@ -33,14 +33,17 @@ from .stopping import Stopping, at_most
 from .stores.base import Store
 from .stores.redis import RedisStore, connect
 from .telemetry.metrics import Metrics
-from .transports.alerts import kafka_alerts
-from .transports.completion import CompletionService
-from .transports.definitions import DefinitionsTopic
-from .transports.events_topic import check_events_topic
-from .transports.kafka import KafkaSink, check_topics, ensure_topics, pass_on, producer, send_control, ssl_context
-from .transports.learner import LearnerService
-from .transports.segmenter import Segmenter
+from .transports.kafka.clients import producer, ssl_context
+from .transports.kafka.control import pass_on, send_control
+from .transports.kafka.definitions_topic import DefinitionsTopic
+from .transports.kafka.events_topic import check_events_topic
+from .transports.kafka.sink import KafkaSink
+from .transports.kafka.topics import check_topics, ensure_topics
 from .wire import COMMANDS, DEFINITIONS, Control, Headers, definitions_control, encode_control, shard_of
+from .worker.alerts import kafka_alerts
+from .worker.completion import CompletionService
+from .worker.learner_service import LearnerService
+from .worker.segmenter import Segmenter
 
 log: Any = structlog.get_logger("streamer.app")
 

@@ -158,7 +158,7 @@ def redrive(
 
 
 async def _redrive(settings: Settings, wanted: Wanted) -> tuple[int, list[str]]:
-    from streamer.transports.kafka import producer
+    from streamer.transports.kafka.clients import producer
 
     found, placeholders = await _collect(settings, wanted), frozenset(settings.rules.placeholder_ids)
     kept, ready = list[str](), dict[bytes, tuple[str, Found]]()  # by the record: what was refused twice is sent once
@@ -212,7 +212,7 @@ async def _collect(settings: Settings, wanted: Wanted) -> list[Found]:
 
 async def _letters(settings: Settings, shard: int | None) -> AsyncIterator[Found]:
     """Everything in the topic of dead letters, shard by shard."""
-    from streamer.transports.kafka import reader
+    from streamer.transports.kafka.clients import reader
 
     consumer = reader(settings, enable_auto_commit=False, auto_offset_reset="earliest")
     try:

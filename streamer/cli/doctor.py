@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from streamer.settings import Settings
     from streamer.stores.base import Store
     from streamer.stores.redis import RedisStore
-    from streamer.transports.shard_notes import ShardNote
+    from streamer.worker.shard_notes import ShardNote
 
 KAFKA_SECONDS: Final = 15.0
 STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without is no owner, or one that hangs
@@ -191,9 +191,9 @@ def _reason(error: Exception) -> str:
 async def _look_at_kafka(settings: Settings, *, begun: bool) -> tuple[list[Check], Mapping[int, Ends], Published | None]:
     from aiokafka.admin import AIOKafkaAdminClient
 
-    from streamer.transports.definitions import read_published
-    from streamer.transports.journal import refused_amendments
-    from streamer.transports.kafka import connection
+    from streamer.transports.kafka.clients import connection
+    from streamer.transports.kafka.definitions_topic import read_published
+    from streamer.transports.kafka.journal import refused_amendments
 
     admin = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=5_000)
     try:
@@ -233,7 +233,7 @@ def _refused(published: Published, amended: Mapping[int, int]) -> list[Check]:
 
 async def _transactions(settings: Settings, partitions: int) -> list[Check]:
     """Transactions that somebody left open in the log."""
-    from streamer.transports.open_transactions import FIND, HELD_SECONDS, open_since
+    from streamer.transports.kafka.open_transactions import FIND, HELD_SECONDS, open_since
 
     now_ms = int(time() * 1_000)
     mend = FIND.format(kafka=settings.kafka, topic=settings.topic(EVENTS))
@@ -272,7 +272,7 @@ async def _ends(settings: Settings, partitions: int) -> dict[int, Ends]:
     """First and last offsets of the log, by shard."""
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
-    from streamer.transports.kafka import connection
+    from streamer.transports.kafka.clients import connection
 
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, request_timeout_ms=5_000)
     try:
@@ -286,7 +286,7 @@ async def _ends(settings: Settings, partitions: int) -> dict[int, Ends]:
 
 async def _topic_settings(settings: Settings, admin: Any) -> list[Check]:
     """How the events topic is set up: the promises of time and of completeness stand on it."""
-    from streamer.transports.events_topic import alter, describe
+    from streamer.transports.kafka.events_topic import alter, describe
 
     name = settings.topic(EVENTS)
     found = await describe(admin, name)
@@ -488,7 +488,7 @@ def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:
 
 async def _notes(settings: Settings, store: Store) -> list[ShardNote]:
     """What the owners of shards say of them."""
-    from streamer.transports.shard_notes import read_note
+    from streamer.worker.shard_notes import read_note
 
     found = [await read_note(store, number) for number in range(settings.shards)]
     return [note for note in found if note is not None]

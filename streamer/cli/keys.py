@@ -71,8 +71,8 @@ def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of 
 
 async def _use(settings: Settings, keys: dict[str, str]) -> None:
     from streamer.app import check_signing, starting
-    from streamer.transports.definitions import DefinitionsTopic
-    from streamer.transports.kafka import send_control
+    from streamer.transports.kafka.control import send_control
+    from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 
     async with starting(settings, may_begin=False) as (client, store):
         await check_signing(settings, store, keys)

@@ -139,7 +139,7 @@ def _card(taught: Taught, name: str) -> Card:
 
 async def _pin(settings: Settings, name: str, version: int | None) -> str:
     from streamer.app import check_signing, starting
-    from streamer.transports.kafka import send_control
+    from streamer.transports.kafka.control import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
         await check_signing(settings, store)
@@ -165,7 +165,7 @@ async def _before(store: Store, name: str, serving: int) -> int:
 
 async def _unpin(settings: Settings, name: str) -> None:
     from streamer.app import check_signing, starting
-    from streamer.transports.kafka import send_control
+    from streamer.transports.kafka.control import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
         await check_signing(settings, store)

@@ -23,7 +23,7 @@ from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.durations import format_duration
 from streamer.segments.library import library_path
 from streamer.stores.memory import MemoryStore
-from streamer.transports.files import STDIN, Meter
+from streamer.transports.files.event_files import STDIN, Meter
 from streamer.values import time_text
 from streamer.wire import CHANGES, DEAD_LETTERS
 

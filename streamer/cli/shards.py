@@ -111,7 +111,7 @@ async def _lines(settings: Settings) -> list[Line]:
 
 
 async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Line:
-    from streamer.transports.shard_notes import read_note
+    from streamer.worker.shard_notes import read_note
 
     checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
     line = Line(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
@@ -132,7 +132,7 @@ def _reason(problem: str) -> str:
 
 async def _reach(settings: Settings) -> dict[int, tuple[int, int]]:
     """Where the log of each shard begins and ends, with what open transactions hold; empty when Kafka does not answer."""
-    from streamer.transports.kafka import connection
+    from streamer.transports.kafka.clients import connection
 
     partitions = [TopicPartition(settings.topic(EVENTS), shard) for shard in range(settings.shards)]
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False)
@@ -180,9 +180,9 @@ def resume(
 
 async def _resume(settings: Settings, shard: int, why: str, at: int | None, arrival_ms: int | None) -> str:
     from streamer.app import starting
-    from streamer.transports.journal import KafkaJournal
-    from streamer.transports.lookout import Lookout
-    from streamer.transports.shard_orders import amend, going_on
+    from streamer.transports.kafka.journal import KafkaJournal
+    from streamer.transports.kafka.lookout import Lookout
+    from streamer.worker.shard_orders import amend, going_on
 
     _check_number(settings, shard)
     lookout = Lookout(settings)
@@ -238,7 +238,7 @@ async def _rebuild(settings: Settings, shard: int, why: str) -> str:
 async def _begin_new_log(settings: Settings, why: str) -> str:
     """While no worker runs: one of the old generation would publish what readers skip."""
     from streamer.app import starting
-    from streamer.transports.shard_notes import read_note
+    from streamer.worker.shard_notes import read_note
 
     async with _connected(settings) as store:
         for shard in range(settings.shards):
@@ -252,8 +252,8 @@ async def _begin_new_log(settings: Settings, why: str) -> str:
 
 async def _tell_anew(settings: Settings, store: Store, shards: Sequence[int], why: str) -> list[int]:
     """Empty shards; return where their logs begin."""
-    from streamer.transports.journal import KafkaJournal
-    from streamer.transports.shard_orders import rebuild as tell_anew
+    from streamer.transports.kafka.journal import KafkaJournal
+    from streamer.worker.shard_orders import rebuild as tell_anew
 
     reach = await _reach(settings)
     for shard in shards:

@@ -20,7 +20,8 @@ from streamer.local.redis import RedisServer
 from streamer.segments.definitions import Definitions
 from streamer.settings import Settings
 from streamer.stores.redis import RedisStore, connect
-from streamer.transports.kafka import producer, send_control
+from streamer.transports.kafka.clients import producer
+from streamer.transports.kafka.control import send_control
 from streamer.wire import CHANGES, EVENTS, definitions_control, shard_of
 
 from .shop import Made

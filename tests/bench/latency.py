@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamer.segments.change import decode_change
-from streamer.transports.kafka import connection, producer
+from streamer.transports.kafka.clients import connection, producer
 from streamer.wire import CHANGES, EVENTS, shard_of
 
 from .deployment import SHARDS, Deployment, Servers

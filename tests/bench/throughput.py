@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streamer.transports.kafka import connection
+from streamer.transports.kafka.clients import connection
 from streamer.wire import CHANGES
 
 from .deployment import SHARDS, Deployment, Servers

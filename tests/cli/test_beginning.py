@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.local.mock_kafka import MockKafka
-from streamer.transports.kafka import logs_among
+from streamer.transports.kafka.topics import logs_among
 from tests.cli.conftest import Run
 
 if TYPE_CHECKING:

@@ -32,12 +32,12 @@ from streamer.settings import load_settings
 from streamer.signing import Keyring, Trust
 from streamer.stores.base import Checkpoint, Position
 from streamer.stores.redis import Health, connect
-from streamer.transports import open_transactions
-from streamer.transports.definitions import DefinitionsTopic
-from streamer.transports.kafka import producer
-from streamer.transports.readiness import ShardStatus
-from streamer.transports.shard_notes import ShardNote, leave_note
+from streamer.transports.kafka import open_transactions
+from streamer.transports.kafka.clients import producer
+from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.wire import SINGLE_TOPICS, TOPICS, LogRecord, definitions_control
+from streamer.worker.readiness import ShardStatus
+from streamer.worker.shard_notes import ShardNote, leave_note
 from tests.cli.conftest import SEGMENTS, Run, ndjson
 
 if TYPE_CHECKING:

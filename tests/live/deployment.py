@@ -33,8 +33,10 @@ from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import RedisStore, connect
-from streamer.transports.definitions import DefinitionsTopic
-from streamer.transports.kafka import CONTROL, connection, ensure_topics, log_record, producer, reader
+from streamer.transports.kafka.clients import connection, log_record, producer, reader
+from streamer.transports.kafka.control import CONTROL
+from streamer.transports.kafka.definitions_topic import DefinitionsTopic
+from streamer.transports.kafka.topics import ensure_topics
 from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
 
 SHARDS = 3

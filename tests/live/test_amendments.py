@@ -24,9 +24,10 @@ from streamer.local.redis import RedisServer
 from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
-from streamer.transports.definitions import read_published
-from streamer.transports.journal import KafkaJournal, read_amendments
-from streamer.transports.kafka import connection, ensure_topics, reader
+from streamer.transports.kafka.clients import connection, reader
+from streamer.transports.kafka.definitions_topic import read_published
+from streamer.transports.kafka.journal import KafkaJournal, read_amendments
+from streamer.transports.kafka.topics import ensure_topics
 from streamer.wire import AMENDMENTS, DEAD_LETTERS, DEFINITIONS, EVENTS, DeadLetter, definitions_control, shard_of
 
 from .deployment import SHARDS, Deployment

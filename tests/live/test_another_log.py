@@ -21,8 +21,10 @@ from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
 from streamer.settings import load_settings
-from streamer.transports.events_topic import check_events_topic
-from streamer.transports.kafka import connection, ensure_topics, send_control
+from streamer.transports.kafka.clients import connection
+from streamer.transports.kafka.control import send_control
+from streamer.transports.kafka.events_topic import check_events_topic
+from streamer.transports.kafka.topics import ensure_topics
 from streamer.wire import CHANGES, EVENTS, definitions_control
 
 from .deployment import SHARDS, Deployment

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from streamer.cli import command_line
 from streamer.settings import load_settings
-from streamer.transports.kafka import ensure_topics
+from streamer.transports.kafka.topics import ensure_topics
 
 if TYPE_CHECKING:
     from streamer.local.apache_kafka import ApacheKafka, ExternalKafka

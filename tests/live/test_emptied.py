@@ -14,7 +14,7 @@ from streamer.errors import SettingsError
 from streamer.flow.step import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
-from streamer.transports.definitions import DefinitionsTopic
+from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 
 from .deployment import DEFINITIONS, SHARDS, Deployment
 

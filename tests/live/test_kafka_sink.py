@@ -10,7 +10,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.mock_kafka import MockKafka
 from streamer.settings import Settings
-from streamer.transports.kafka import KafkaSink, connection, ensure_topics, producer
+from streamer.transports.kafka.clients import connection, producer
+from streamer.transports.kafka.sink import KafkaSink
+from streamer.transports.kafka.topics import ensure_topics
 from tests.contract.sink_promises import PROMISES, SHARDS, Desk, Found
 
 

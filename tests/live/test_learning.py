@@ -27,7 +27,8 @@ from streamer.local.redis import RedisServer
 from streamer.segments.plan import Plan
 from streamer.segments.scored import PROFILE_KEY, score_key
 from streamer.stores.memory import MemoryStore
-from streamer.transports.kafka import CONTROL, log_record
+from streamer.transports.kafka.clients import log_record
+from streamer.transports.kafka.control import CONTROL
 from streamer.wire import EVENTS, EXAMPLES, TICK, decode_control, shard_of
 
 from .deployment import SHARDS, Deployment

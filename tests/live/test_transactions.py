@@ -19,9 +19,9 @@ from streamer.flow.same_log import Unread
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
-from streamer.transports.kafka import connection
-from streamer.transports.lookout import Lookout
-from streamer.transports.open_transactions import open_since
+from streamer.transports.kafka.clients import connection
+from streamer.transports.kafka.lookout import Lookout
+from streamer.transports.kafka.open_transactions import open_since
 from streamer.wire import CHANGES, COMMANDS, DEAD_LETTERS, EVENTS, shard_of
 
 from .deployment import SHARDS, Deployment

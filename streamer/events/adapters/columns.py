@@ -94,7 +94,7 @@ class Mapping:
         return self.numbered(enumerate(rows, 1))
 
     def numbered(self, rows: Iterable[Numbered]) -> Iterator[Event | Refusal]:
-        """The same for rows that bring their line numbers, as ``transports.files`` reads them."""
+        """The same for rows that bring their line numbers, as ``transports.files.event_files`` reads them."""
         return (found for _, found in self.placed(rows))
 
     def placed(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, Event | Refusal]]:

@@ -21,7 +21,7 @@ from streamer.events.adapters.mapping import SHIPPED, MappingFile
 from streamer.events.admission import REASONS
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
-from streamer.transports import files
+from streamer.transports.files import event_files as files
 
 DATA = Path(__file__).parents[2] / "data"
 SMALL: dict[str, Any] = {

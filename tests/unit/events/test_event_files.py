@@ -16,7 +16,7 @@ import pytest
 from streamer.errors import HaltError, SettingsError
 from streamer.events.adapters.columns import Refusal, load_mapping
 from streamer.events.event import Event
-from streamer.transports.files import LINE_MAX, read
+from streamer.transports.files.event_files import LINE_MAX, read
 
 if TYPE_CHECKING:
     from pathlib import Path

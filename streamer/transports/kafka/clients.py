@@ -1,0 +1,87 @@
+"""Clients of Kafka: how each reaches the cluster, what a reader and a producer promise, and a record as the shard reads it.
+
+Whoever writes to the log may use transactions: only committed records are read, and the markers between them are no records.
+"""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from secrets import token_hex
+from time import time_ns
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from streamer.settings import Settings, tls_context
+from streamer.signing import Keyring, Signer
+from streamer.wire import CONTROL_HEADER, LogRecord
+
+RETRY_MS: Final = 400  # a client tries again so often while its broker is away: by its default ten times a second
+METADATA_MS: Final = 3_000  # how soon a topic is seen that was given partitions, went, or came back
+LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """What every client needs to reach the cluster."""
+    found: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka,
+        "security_protocol": settings.kafka_security_protocol,
+        "retry_backoff_ms": RETRY_MS,
+    }
+    if "SSL" in settings.kafka_security_protocol:
+        found["ssl_context"] = ssl_context(settings)
+    if settings.kafka_username is not None:
+        password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+        found |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": password,
+        }
+    return found
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext:
+    """What TLS trusts, and the client certificate that it shows. SettingsError when a file cannot be used."""
+    password = settings.kafka_key_password.get_secret_value() if settings.kafka_key_password is not None else None
+    return tls_context("KAFKA", settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file, password)
+
+
+def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
+    """A producer that waits for all replicas and repeats nothing within a session."""
+    return AIOKafkaProducer(
+        **connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more
+    )
+
+
+def reader(settings: Settings, *topics: str, **more: Any) -> AIOKafkaConsumer:
+    """A consumer of what is committed: what a transaction wrote that was aborted did not happen."""
+    return AIOKafkaConsumer(*topics, **connection(settings), isolation_level="read_committed", **more)
+
+
+def signer(settings: Settings) -> Signer | None:
+    """Who signs for this process, by the first of its keys; None when it has none."""
+    keyring = settings.keyring
+    return _signer(keyring.prefix, tuple(keyring.secrets.items())) if keyring.secrets else None
+
+
+@lru_cache(maxsize=4)  # one for all who sign in this process: what is remembered of signers is bounded
+def _signer(prefix: str, secrets: tuple[tuple[str, bytes], ...]) -> Signer:
+    return Signer(Keyring(prefix, dict(secrets)), secrets[0][0], token_hex(8), lambda: time_ns() // 1_000)
+
+
+def is_dead(client: AIOKafkaProducer) -> bool:
+    """Whether a producer has given up for good: after an error that breaks its numbering it refuses everything, and never recovers."""
+    task = client._sender.sender_task  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no other sign of it
+    return task is not None and task.done() and not client._closed  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def log_record(record: Any) -> LogRecord:
+    """A consumer's record as the shard reads it."""
+    headers = tuple(record.headers)
+    control = bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)
+    broker_time = record.timestamp_type == LOG_APPEND_TIME
+    return LogRecord(record.offset, record.timestamp, record.value or b"", control, record.key or b"", headers, broker_time)
+
+
+__all__ = ["LOG_APPEND_TIME", "METADATA_MS", "connection", "is_dead", "log_record", "producer", "reader", "signer", "ssl_context"]

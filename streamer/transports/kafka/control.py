@@ -1,0 +1,45 @@
+"""Control records and ticks, written into the log: signed for each shard, and acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from aiokafka import AIOKafkaProducer
+
+from streamer.settings import Settings
+from streamer.signing import SIGNATURE_HEADER
+from streamer.transports.signed import control_headers
+from streamer.wire import CONTROL_HEADER, EVENTS, TICK, Headers
+
+from .clients import signer
+
+CONTROL: Final = [(CONTROL_HEADER, b"1")]
+
+
+async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) -> Any:
+    """Let time pass in a shard; returns the future of the acknowledgement."""
+    return await client.send(settings.topic(EVENTS), TICK, partition=shard, headers=CONTROL)
+
+
+_sending: Final[WeakKeyDictionary[AIOKafkaProducer, asyncio.Lock]] = WeakKeyDictionary()
+
+
+async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes, shards: Iterable[int], topic: str = EVENTS) -> None:
+    """Write a control record into shards, signed for each, and wait for the acknowledgements. ``topic`` is a suffix."""
+    by, name = signer(settings), settings.topic(topic)
+    async with _sending.setdefault(client, asyncio.Lock()):  # numbers must lie in the log in the order in which they were given
+        sent = [await client.send(name, raw, partition=shard, headers=[*control_headers(by, shard, raw, topic)]) for shard in shards]
+    for acknowledged in sent:
+        await acknowledged
+
+
+async def pass_on(client: AIOKafkaProducer, settings: Settings, raw: bytes, shard: int, headers: Headers) -> None:
+    """Write a control record into a shard for somebody else, with their signature if there is one and never our own."""
+    theirs = [(name, value) for name, value in headers if name == SIGNATURE_HEADER]
+    await client.send_and_wait(settings.topic(EVENTS), raw, partition=shard, headers=[*CONTROL, *theirs])
+
+
+__all__ = ["CONTROL", "pass_on", "send_control", "send_tick"]

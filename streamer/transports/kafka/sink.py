@@ -1,0 +1,93 @@
+"""The sink behind the relay on Kafka: whole batches to named partitions, and the place of the newest output."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from streamer.errors import HaltError
+from streamer.settings import Settings
+from streamer.stores.base import Place
+from streamer.transports.signed import headers_of
+from streamer.wire import CHANGES, CONTENT_TYPE, POSITION_HEADER, Output, position_text, read_position
+
+from .clients import reader, signer
+
+TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
+TAIL_SECONDS: Final = 30.0
+
+
+class KafkaSink:
+    """Publishes outputs: ``flow.relay.Sink`` on Kafka."""
+
+    def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
+        self._settings = settings
+        self._generation = settings.rules.log_generation
+        self._signer = signer(settings)
+        self._producer = client
+
+    async def tail(self, topic: str, shard: int) -> Place | None:
+        """The highest place of this generation of the log among the newest ``TAIL_RECORDS`` of a partition."""
+        async with asyncio.timeout(TAIL_SECONDS):  # a partition without a leader would keep us for ever
+            places = [place async for place in self._last_places(topic, shard)]
+        return max(places, default=None)
+
+    async def _last_places(self, topic: str, shard: int) -> AsyncIterator[Place]:
+        consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="earliest")
+        try:
+            await consumer.start()
+            partition = TopicPartition(self._settings.topic(topic), shard)
+            consumer.assign([partition])
+            end = (await consumer.end_offsets([partition]))[partition]
+            begin = (await consumer.beginning_offsets([partition]))[partition]
+            if end == begin:
+                return
+            consumer.seek(partition, max(begin, end - TAIL_RECORDS))
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                    for record in records:
+                        place = _place(record.headers, self._generation)
+                        if place is not None:
+                            yield place
+        finally:
+            await consumer.stop()
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        """Publish in order; whole batches, each acknowledged before the call returns."""
+        waiting = [await self._producer.send_batch(batch, name, partition=partition) for name, partition, batch in self._batches(outputs)]
+        for acknowledged in waiting:
+            await acknowledged
+
+    def _batches(self, outputs: Sequence[Output]) -> Iterable[tuple[str, int, Any]]:
+        """Consecutive batches per partition; an output that does not fit begins the next."""
+        by_place: dict[tuple[str, int], list[Output]] = {}
+        for output in outputs:
+            by_place.setdefault((self._settings.topic(output.topic), output.partition), []).append(output)
+        for (name, partition), found in by_place.items():
+            batch = self._producer.create_batch()
+            for output in found:
+                if not self._append(batch, output):
+                    yield name, partition, batch
+                    batch = self._producer.create_batch()
+                    if not self._append(batch, output):
+                        raise HaltError(f"an output of {len(output.value)} bytes does not fit into a batch for {name}")
+            yield name, partition, batch
+
+    def _append(self, batch: Any, output: Output) -> bool:
+        headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *headers_of(output, self._signer)]
+        if output.topic == CHANGES:
+            headers.append(CONTENT_TYPE)
+        return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
+
+
+def _place(headers: Iterable[tuple[str, bytes]], generation: int) -> Place | None:
+    for name, value in headers:
+        if name == POSITION_HEADER and (found := read_position(value)) is not None and found[0] == generation:
+            return Place(*found[1:])
+    return None
+
+
+__all__ = ["KafkaSink"]

@@ -1,0 +1,114 @@
+"""The topics of a log: created when they are missing, and checked to have one partition per shard.
+
+The input is created with ``LogAppendTime`` and not compacted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from streamer.errors import SettingsError
+from streamer.settings import Settings
+from streamer.wire import CHANGES, EVENTS, SINGLE_TOPICS, TOPICS
+
+from .clients import connection
+
+RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
+PREFIXES_SHOWN: Final = 5
+
+
+def topic_configs(suffix: str) -> dict[str, str]:
+    """How a topic is created."""
+    base = {"cleanup.policy": "delete", "retention.ms": RETENTION}
+    return {**base, "message.timestamp.type": "LogAppendTime"} if suffix == EVENTS else base
+
+
+async def ensure_topics(settings: Settings, *, may_begin: bool = True) -> list[str]:
+    """Create the topics that are missing; their names. Topics that are there need no right to create.
+
+    Without ``may_begin`` a log that is not there is not begun, and beside another log of the cluster only with ``settings.create``: a
+    misspelt prefix would begin a second one in silence. SettingsError for both, and where the broker creates nothing.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        missing = [suffix for suffix in (*TOPICS, *SINGLE_TOPICS) if settings.topic(suffix) not in existing]
+        if EVENTS in missing:
+            _check_beginning(settings, existing, may_begin=may_begin)
+        for suffix in missing:
+            partitions = 1 if suffix in SINGLE_TOPICS else settings.shards
+            topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
+            _check_created(await admin.create_topics([topic]))
+    finally:
+        await admin.close()
+    return [settings.topic(suffix) for suffix in missing]
+
+
+def _check_beginning(settings: Settings, existing: Collection[str], *, may_begin: bool) -> None:
+    """SettingsError unless the log of these settings, which is not there, may be begun."""
+    mine = settings.topic(EVENTS)
+    if not may_begin:
+        raise SettingsError(f"STREAMER_TOPIC_PREFIX: there is no topic {mine} at {settings.kafka}; {_logs_there(existing)}")
+    if logs_among(existing) and not settings.create:
+        raise SettingsError(
+            f"STREAMER_TOPIC_PREFIX: there is no topic {mine} at {settings.kafka}; {_logs_there(existing)}. "
+            "Correct the prefix, or begin another log with --create (or STREAMER_CREATE=true)"
+        )
+
+
+def logs_among(topics: Collection[str]) -> list[str]:
+    """The prefixes of the logs whose topics are among these.
+
+    >>> logs_among(["streamer.events", "streamer.segment-changes", "shop.events"])
+    ['streamer']
+    """
+    prefixes = (name.removesuffix(f".{EVENTS}") for name in topics if name.endswith(f".{EVENTS}"))
+    return sorted(prefix for prefix in prefixes if f"{prefix}.{CHANGES}" in topics)
+
+
+def _logs_there(existing: Collection[str]) -> str:
+    prefixes = logs_among(existing)
+    shown = ", ".join(prefixes[:PREFIXES_SHOWN]) + (", …" if len(prefixes) > PREFIXES_SHOWN else "")
+    return f"logs are there under the prefix {shown}" if prefixes else "no log is there under any prefix"
+
+
+def _check_created(response: Any) -> None:
+    """The client raises nothing by itself. A topic that is there already is fine: its partitions are counted afterwards."""
+    for name, code, *more in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise SettingsError(
+                f"topic {name}: the broker did not create it: {error.__name__}{f' ({more[0]})' if more and more[0] else ''}"
+            )
+
+
+async def check_topics(settings: Settings, client: AIOKafkaProducer) -> None:
+    """SettingsError unless every topic has one partition per shard."""
+    for suffix in TOPICS:
+        name = settings.topic(suffix)
+        found = await client.partitions_for(name)
+        if len(found) != settings.shards:
+            raise SettingsError(
+                f"topic {name}: expected {settings.shards} partitions (STREAMER_SHARDS), found {len(found)}; "
+                "the number of shards is fixed for the life of the log"
+            )
+
+
+def partitions_problems(settings: Settings, partitions: int) -> list[str]:
+    """What is wrong with the number of partitions that the events topic has by now."""
+    name = settings.topic(EVENTS)
+    if not partitions:
+        return [f"the topic {name} is not there any more"]
+    if partitions == settings.shards:
+        return []
+    counts = f"the topic {name} has {partitions} partitions, and the log has {settings.shards} shards"
+    return [f"{counts}: what is written into others is read by nobody; the number of shards is fixed for the life of the log"]
+
+
+__all__ = ["check_topics", "ensure_topics", "logs_among", "partitions_problems", "topic_configs"]

@@ -1,0 +1,86 @@
+"""Finish what a publisher began: whoever dies between the topic of definitions and the shards leaves shards under older definitions.
+
+A worker looks now and then at what was published, and writes it into those of its shards that have read all of their log and do not have
+it. A shard that has it already takes a repeated record for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from time import time
+from typing import Any, Final, NamedTuple
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from streamer.errors import HaltError
+from streamer.flow.published import Publication
+from streamer.settings import Settings
+from streamer.transports.kafka.control import send_control
+from streamer.transports.kafka.definitions_topic import DefinitionsTopic
+from streamer.wire import definitions_control
+
+log: Any = structlog.get_logger("streamer.completion")
+
+LOOK_SECONDS: Final = 30.0
+FRESH_SECONDS: Final = 5.0  # a shard whose log time is so new has read everything that is older
+
+
+class InForce(NamedTuple):
+    """A shard of this worker: the version of its definitions, and its log time."""
+
+    shard: int
+    version: int
+    log_time_ms: int
+
+
+class CompletionService(Service):
+    """Looks after the shards that ``in_force`` names."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: DefinitionsTopic,
+        producer: AIOKafkaProducer,
+        in_force: Callable[[], Iterable[InForce]],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = settings
+        self.finished = asyncio.Event()
+        self._topic = topic
+        self._producer = producer
+        self._in_force = in_force
+        self._newest: Publication | None = None
+        self._seen_at = 0.0
+
+    async def on_stop(self) -> None:
+        """Nothing is in hand that the next worker does not see."""
+        self.finished.set()
+
+    @Service.task
+    async def _run(self) -> None:
+        while not self.should_stop:
+            await self.sleep(LOOK_SECONDS)
+            try:
+                await self.look(time())
+            except (KafkaError, TimeoutError, OSError, HaltError) as error:
+                why = str(error) if isinstance(error, HaltError) else type(error).__name__
+                log.warning("not looked at what was published", action="publish", why=why)
+
+    async def look(self, now: float) -> None:
+        """One look, at UTC seconds ``now``. What is seen for the first time is left alone until the next: it may just be written."""
+        newest = (await self._topic.refresh()).newest
+        if newest is None:
+            return
+        if newest != self._newest:
+            self._newest, self._seen_at = newest, now
+            return
+        behind = [one.shard for one in self._in_force() if one.version < newest.version and now - one.log_time_ms / 1_000 <= FRESH_SECONDS]
+        content = await self._topic.vouched(newest.version) if behind else None
+        if content is not None:
+            await send_control(self._producer, self.settings, definitions_control(content, newest.digest, newest.version), behind)
+            log.info("publication completed", action="publish", version=newest.version, shards=behind)

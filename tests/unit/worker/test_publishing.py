@@ -1,0 +1,164 @@
+"""Publishing, with the topic in memory: numbers, what is in force already, what a publisher that died leaves to the workers."""
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from streamer import app
+from streamer.errors import SettingsError
+from streamer.flow.published import PLACE, Published, definitions_in
+from streamer.settings import Settings, load_settings
+from streamer.signing import Keyring, Signer
+from streamer.stores.memory import MemoryStore
+from streamer.transports.kafka.definitions_topic import is_vouched
+from streamer.transports.memory import CONTROL, MemoryLog
+from streamer.wire import EVENTS, LogRecord, decode_control
+from streamer.worker import completion
+from streamer.worker.completion import CompletionService, InForce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from aiokafka import AIOKafkaProducer
+
+SHARDS = 2
+
+
+class Topic:
+    """The topic of definitions; it forgets nothing."""
+
+    def __init__(self) -> None:
+        self.records: list[bytes] = []
+        self.published = Published()
+
+    async def refresh(self) -> Published:
+        for offset, raw in enumerate(self.records):
+            self.published.take(LogRecord(offset, 0, raw))
+        return self.published
+
+    async def append(self, raw: bytes) -> int:
+        self.records.append(raw)
+        return len(self.records) - 1
+
+    async def content(self, version: int) -> bytes | None:
+        found = (await self.refresh()).at(version)
+        return definitions_in(LogRecord(found.offset, 0, self.records[found.offset])) if found else None
+
+    vouched = content
+
+
+class Shop:
+    """Topic, log and store; ``dies`` makes the publisher end before it has written into the shards."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.topic, self.log, self.store = Topic(), MemoryLog(SHARDS, lambda: 0), MemoryStore()
+        self.settings = load_settings(shards=SHARDS)
+        self.folder, self.dies = folder, False
+        monkeypatch.setattr(app, "DefinitionsTopic", lambda *_: self.topic)
+        for module in (app, completion):
+            monkeypatch.setattr(module, "send_control", self._send)
+
+    async def _send(self, _client: AIOKafkaProducer, _settings: Settings, raw: bytes, shards: Iterable[int]) -> None:
+        if self.dies:
+            raise KeyboardInterrupt
+        for shard in shards:
+            self.log.append(EVENTS, shard, raw, headers=CONTROL)
+
+    def file(self, name: str) -> Path:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(f"segments: {{{name}: {{for: x, when: 'did(\"{name}\")'}}}}")
+        return path
+
+    async def publish(self, name: str) -> tuple[int, bool]:
+        found, is_new = await app.publish_definitions(self.settings, cast("Any", None), self.store, self.file(name))
+        return found.version, is_new
+
+    def told(self, shard: int) -> list[int]:
+        return [decode_control(record.value).version for record in self.log.records(EVENTS, shard)]
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shop:
+    """Nothing published yet."""
+    return Shop(monkeypatch, tmp_path)
+
+
+async def test_what_was_published_before_has_a_new_number_and_what_is_in_force_none(shop: Shop) -> None:
+    """A, B, A is 1, 2, 3; A again is nothing."""
+    assert [await shop.publish(name) for name in "abaa"] == [(1, True), (2, True), (3, True), (3, False)]
+    assert [shop.told(shard) for shard in range(SHARDS)] == [[1, 2, 3]] * SHARDS
+    assert len(shop.topic.records) == 3
+
+
+async def test_a_start_up_file_is_published_only_where_nothing_was(shop: Shop) -> None:
+    """Redis came back empty: the old file over newer definitions would make members leave for good."""
+    shop.settings = load_settings(shards=SHARDS, segments=shop.file("a"))
+    for _ in range(2):
+        await app.first_definitions(shop.settings, cast("Any", None), shop.store)
+    await shop.publish("b")
+    shop.store = MemoryStore()
+    await app.first_definitions(shop.settings, cast("Any", None), shop.store)
+    assert shop.told(0) == [1, 2]
+
+
+async def test_what_a_publisher_left_undone_the_owner_of_a_shard_finishes(shop: Shop) -> None:
+    """It died between the topic and the shards: the number is given, and nobody has what it stands for."""
+    await shop.publish("a")
+    shop.dies = True
+    with pytest.raises(KeyboardInterrupt):
+        await shop.publish("b")
+    shop.dies = False
+    assert await shop.publish("b") == (2, False)
+    shards = [InForce(0, 1, 99_000), InForce(1, 2, 99_000)]
+    service = CompletionService(shop.settings, cast("Any", shop.topic), cast("Any", None), lambda: shards)
+    await service.look(100)
+    assert shop.told(0) == [1], "whoever publishes may just be writing it"
+    await service.look(130)
+    assert shop.told(0) == [1], "it has not read its log to the end yet, where the record may be"
+    shards[0] = InForce(0, 1, 159_000)
+    await service.look(160)
+    assert [shop.told(shard) for shard in range(SHARDS)] == [[1, 2], [1]]
+
+
+def test_where_keys_are_only_what_is_signed_by_one_is_written_in_a_workers_name() -> None:
+    """Whoever may write into the topic of definitions must not get a worker to sign for them."""
+    ring = Keyring("shop", {"k1": b"x" * 32})
+    by = Signer(ring, "k1", "a1", lambda: 1)
+    signed = LogRecord(0, 0, b"{}", headers=by.sign(PLACE, b"{}"))
+    assert is_vouched(signed, ring)
+    assert not is_vouched(signed._replace(value=b"{ }"), ring)
+    assert not is_vouched(signed._replace(headers=()), ring)
+    assert not is_vouched(signed, Keyring("shop", {"k2": b"x" * 32}))
+    assert is_vouched(signed._replace(headers=()), Keyring())
+
+
+async def test_other_settings_do_not_start_though_redis_is_empty(shop: Shop) -> None:
+    """The manifest is in Kafka, where the log is."""
+    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    assert len(shop.topic.records) == 1
+    with pytest.raises(SettingsError, match="lateness_ms was 86400000, is 1000"):
+        await app.check_manifest(load_settings(shards=SHARDS, lateness=1_000), cast("Any", shop.topic))
+
+
+async def test_a_slip_in_the_namespace_begins_no_second_state(shop: Shop) -> None:
+    """Its workers would tell the whole log again, beside those of the state that is there."""
+    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    other = {"shards": SHARDS, "namespace": "streamr"}
+    with pytest.raises(SettingsError, match="STREAMER_NAMESPACE: the state of this log is kept under 'streamer', not 'streamr'"):
+        await app.check_manifest(load_settings(**other), cast("Any", shop.topic))
+    await app.check_manifest(load_settings(create=True, **other), cast("Any", shop.topic))
+
+
+async def test_another_story_version_says_what_an_upgrade_does(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told on by another step, the log would say something else under the same positions, and readers would not see it."""
+    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    manifest_of = app.manifest_of
+    monkeypatch.setattr(app, "manifest_of", lambda *given: SimpleNamespace(story=99) if manifest_of(*given) else None)
+    with pytest.raises(SettingsError, match=r"tells story version 1, this one tells 99: .*STREAMER_TOPIC_PREFIX"):
+        await app.check_manifest(shop.settings, cast("Any", shop.topic))

@@ -1,0 +1,178 @@
+"""``/readyz`` and the log tell the truth about Kafka, Redis and each shard, at the moment of asking."""
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from streamer.worker.broker_watch import AWAY_SECONDS, REMIND_SECONDS, STALE_SECONDS, BrokerWatch
+from streamer.worker.readiness import Seen, readiness, status_of
+
+NOW_MS = 1_000_000_000
+WELL = Seen(3, "owned", 100.0, offset=10, end=10, log_time_ms=NOW_MS - 500, still=0.2)
+
+
+def problem(**what: Any) -> str:
+    """Why a shard that is well but for ``what`` does not do its work."""
+    return status_of(msgspec.structs.replace(WELL, **what), now_ms=NOW_MS, tick_ms=1_000).problem
+
+
+def test_a_shard_that_is_well_has_no_problem() -> None:
+    """An alarm that rings on an ordinary day is switched off."""
+    assert problem() == ""
+    assert problem(end=5_000, still=0.1, log_time_ms=1) == "", "one that catches up works"
+    assert problem(end=None) == "", "nothing is known of the end just after a start"
+    assert problem(log_time_ms=1, still=1.0) == "", "acquired a second ago after an outage: its first tick is on the way"
+    assert problem(busy=1.0, still=1.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ({"state": "halted", "why": "a hole"}, "halted for 1m40s: a hole"),
+        ({"state": "waiting", "since": 2.0, "why": "no Redis"}, "waiting for 2s: no Redis"),
+        ({"state": "acquiring", "since": 61.0}, "acquiring for 1m1s: not acquired yet"),
+        ({"is_full": True, "outbox": 10_228}, "the outbox is full: 10228 outputs wait for the broker"),
+        ({"unpublished": "outputs are not published for 12s"}, "outputs are not published for 12s"),
+        ({"busy": 8.0, "still": 8.0}, "nothing is committed for 8s"),
+        ({"stalled": "out of memory"}, "no commit goes through: out of memory"),
+        ({"held": "an open transaction", "log_time_ms": NOW_MS - 60_000, "still": 60.0}, "an open transaction"),
+        ({"end": 455, "still": 30.0}, "nothing is fetched for 30s although 445 records are there"),
+        ({"log_time_ms": NOW_MS - 60_000, "still": 60.0}, "log time stands still for 1m"),
+        ({"log_time_ms": NOW_MS - 60_000, "still": 60.0, "end": None}, "log time stands still for 1m"),
+    ],
+)
+def test_a_shard_that_does_not_do_its_work_says_why(what: dict[str, Any], says: str) -> None:
+    """Each of these was answered with ``ready``."""
+    assert says in problem(**what)
+
+
+def test_slow_ticks_are_no_standstill() -> None:
+    """Whoever lets time pass once a minute must not be called still in between."""
+    slow = msgspec.structs.replace(WELL, log_time_ms=NOW_MS - 50_000, still=50.0)
+    assert status_of(slow, now_ms=NOW_MS, tick_ms=60_000).problem == ""
+
+
+def test_lag_is_not_shown_where_the_end_is_not_known() -> None:
+    """The last figure looks like today's."""
+    found = status_of(msgspec.structs.replace(WELL, end=None), now_ms=NOW_MS, tick_ms=1_000)
+    assert (found.lag_records, found.lag_seconds) == (None, 0.5)
+
+
+def test_a_halted_shard_makes_the_worker_unready_and_names_those_that_go_on() -> None:
+    """Somebody must look, and wants to know how much is at stake."""
+    statuses = [status_of(msgspec.structs.replace(WELL, **what), now_ms=NOW_MS, tick_ms=1_000) for what in _one_halted()]
+    found = readiness(statuses, dealt=True, away="", kafka_silent_seconds=0.1)
+    assert (found.status, found.working) == ("not ready", [3])
+    assert found.problems == ["shard 4: halted for 1m40s: a hole"]
+    assert json.loads(msgspec.json.encode(found))["shards"][1]["state"] == "halted"
+
+
+def _one_halted() -> list[dict[str, Any]]:
+    return [{}, {"shard": 4, "state": "halted", "why": "a hole"}]
+
+
+def test_nothing_works_while_kafka_is_away() -> None:
+    """Shards that are owned and idle are not at work, whatever their state says."""
+    found = readiness([status_of(WELL, now_ms=NOW_MS, tick_ms=1_000)], dealt=True, away="no Kafka", kafka_silent_seconds=9.0)
+    assert (found.status, found.working, found.problems) == ("not ready", [], ["no Kafka"])
+
+
+def test_a_learner_that_stopped_is_a_problem() -> None:
+    """It halts in silence otherwise: the segments of its models go on with what they have."""
+    found = readiness([], dealt=True, away="", others=["learner: halted: no definitions"], kafka_silent_seconds=0.0)
+    assert found.problems == ["learner: halted: no definitions"]
+
+
+def test_before_the_shards_are_dealt_out_nobody_is_ready() -> None:
+    """No shards is no problem only once it is certain."""
+    assert readiness([], dealt=False, away="", kafka_silent_seconds=0.0).status == "not ready"
+    assert readiness([], dealt=True, away="", kafka_silent_seconds=0.0).status == "ready"
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def gone() -> Mapping[int, int]:
+    raise KafkaConnectionError
+
+
+async def there() -> Mapping[int, int]:
+    return {0: 7}
+
+
+async def test_kafka_away_is_one_line_then_one_a_minute_and_one_when_it_is_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """46,000 lines of a library in five minutes hide that one; none at all leave a person without a word."""
+    clock = Clock()
+    watch = BrokerWatch("kafka:9092", clock=clock)
+    for _ in range(int(AWAY_SECONDS + 2.5 * REMIND_SECONDS)):
+        clock.now += 1
+        await watch.look(gone)
+    assert watch.is_away
+    await watch.look(there)
+    await watch.look(there)
+    assert not watch.is_away
+    assert watch.silent_seconds == 0
+    said = capsys.readouterr().out
+    assert (said.count("kafka is away"), said.count("kafka is still away"), said.count("kafka is back")) == (1, 2, 1)
+    assert "kafka:9092" in said
+
+
+async def test_one_missing_answer_is_not_away() -> None:
+    """A process that was itself asleep finds its question too old."""
+    clock = Clock()
+    watch = BrokerWatch("kafka:9092", clock=clock)
+    clock.now += 600
+    await watch.look(gone)
+    assert not watch.is_away
+
+
+async def test_an_acknowledged_tick_shows_that_the_broker_is_there() -> None:
+    """Whatever else it does not answer."""
+    clock = Clock()
+    watch = BrokerWatch("kafka:9092", clock=clock)
+    for _ in range(60):
+        clock.now += 1
+        await watch.look(gone)
+        watch.answered()
+    assert not watch.is_away
+
+
+async def test_a_broker_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-open connection must not hold up the watch itself."""
+    monkeypatch.setattr("streamer.worker.broker_watch.ANSWER_SECONDS", 0.01)
+    watch = BrokerWatch("kafka:9092")
+
+    async def silent() -> Mapping[int, int]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    await asyncio.wait_for(watch.look(silent), 10)
+    assert watch._failed == 1
+
+
+async def test_the_end_of_the_log_grows_old() -> None:
+    """Lag against an end of five minutes ago is no lag."""
+    clock = Clock()
+    watch = BrokerWatch("kafka:9092", clock=clock)
+    assert watch.end(0) is None
+    await watch.look(there)
+    assert watch.end(0) == 7
+    clock.now += STALE_SECONDS
+    assert watch.end(0) is None
+    await watch.look(there)
+    watch.forget(0)
+    assert watch.end(0) is None
