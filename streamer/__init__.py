@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .events.codec import decode as decode_event
     from .events.event import Event
     from .flow.reader import Deduplicator
-    from .flow.step import Rules
+    from .flow.rules import Rules
     from .offline import replay
     from .segments.change import Change
     from .segments.definitions import Definitions, load_definitions, parse_definitions
@@ -54,7 +54,7 @@ _HOMES: Final = {
     "Definitions": "segments.definitions",
     "Event": "events.event",
     "RefusedError": "errors",
-    "Rules": "flow.step",
+    "Rules": "flow.rules",
     "Settings": "settings",
     "SettingsError": "errors",
     "StreamerError": "errors",

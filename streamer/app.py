@@ -24,9 +24,9 @@ from aiokafka.errors import KafkaError
 from faust.web import Request, Response
 
 from .errors import HaltError, SettingsError, StoreUnavailableError, StreamerError, place_of
+from .flow.checkpoint import CheckpointBody, decode_body
 from .flow.published import Publication, encode_manifest, manifest_of
 from .flow.shard import compile_plan
-from .flow.step import Body, decode_body
 from .segments.definitions import Definitions, load_definitions
 from .settings import Settings
 from .stopping import Stopping, at_most
@@ -142,10 +142,10 @@ async def _highest_in_force(settings: Settings, store: Store) -> int:
     return max(body.version for body in await _bodies(settings, store))
 
 
-async def _bodies(settings: Settings, store: Store) -> list[Body]:
+async def _bodies(settings: Settings, store: Store) -> list[CheckpointBody]:
     """What the store has of every shard; of one that has not begun, the beginning."""
     found = [(await store.checkpoint(shard)).body for shard in range(settings.shards)]
-    return [decode_body(raw) if raw else Body() for raw in found]
+    return [decode_body(raw) if raw else CheckpointBody() for raw in found]
 
 
 def log_topics(names: list[str]) -> None:

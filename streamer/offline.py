@@ -11,7 +11,7 @@ import msgspec
 from .errors import RefusedError
 from .events.arrival import arrival_ms
 from .flow.replay import Arrival, Replay
-from .flow.step import Rules
+from .flow.rules import Rules
 from .segments.change import Change, decode_change
 from .segments.definitions import Definitions
 from .stores.memory import MemoryStore

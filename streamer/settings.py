@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from . import zones
 from .errors import SettingsError
 from .events.placeholders import PLACEHOLDER_IDS, normal_form
-from .flow.step import Rules
+from .flow.rules import Rules
 from .segments.durations import format_duration, parse_duration
 from .signing import Keyring, read_keys
 

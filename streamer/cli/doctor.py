@@ -16,9 +16,9 @@ import msgspec
 import typer
 
 from streamer.errors import HaltError, SettingsError, StoreError
+from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.published import Published, manifest_of
 from streamer.flow.shard import document_name
-from streamer.flow.step import Body, decode_body
 from streamer.segments.durations import format_duration
 from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
 from streamer.signing import Keyring
@@ -71,7 +71,7 @@ class Shard:
 
     number: int
     checkpoint: Checkpoint
-    body: Body | None
+    body: CheckpointBody | None
 
 
 def register(app: typer.Typer) -> None:

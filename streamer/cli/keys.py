@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streamer.errors import SettingsError
-from streamer.flow.step import Body, decode_body
+from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.settings import Settings, load_settings
 from streamer.signing import SECRET_BYTES_MIN
 from streamer.stores.base import Store
@@ -114,4 +114,4 @@ async def _held(settings: Settings) -> dict[int, dict[str, str]]:
 async def _of(store: Store, shard: int) -> dict[str, str]:
     """The check values of the keys that hold in a shard, by their ids."""
     raw = (await store.checkpoint(shard)).body
-    return (decode_body(raw) if raw else Body()).trust.keys
+    return (decode_body(raw) if raw else CheckpointBody()).trust.keys

@@ -11,7 +11,7 @@ import typer
 from streamer.errors import SettingsError
 from streamer.flow.lessons import LEARNER, Taught, decode_taught, scorer_document
 from streamer.flow.replay import Replay
-from streamer.flow.step import Rules
+from streamer.flow.rules import Rules
 from streamer.learning.reports.model_card import Card
 from streamer.segments.definitions import Definitions, content_digest, load_definitions
 from streamer.settings import Settings, load_settings

@@ -18,7 +18,8 @@ import typer
 from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.flow.replay import Arrival, Replay, Said
-from streamer.flow.step import CROWDED, Rules
+from streamer.flow.rules import Rules
+from streamer.flow.step import CROWDED
 from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.durations import format_duration
 from streamer.segments.library import library_path

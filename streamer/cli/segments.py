@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from streamer.errors import DefinitionError
+from streamer.flow.rules import Rules
 from streamer.flow.shard import compile_plan
-from streamer.flow.step import Rules
 from streamer.segments.definitions import load_definitions
 from streamer.segments.lint import lint
 from streamer.settings import load_settings

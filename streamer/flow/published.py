@@ -21,7 +21,7 @@ from streamer.segments.definitions import content_digest
 from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control, check_signed
 from streamer.wire import DEFINITIONS, EVENTS, Control, LogRecord, decode_control, unpack
 
-from .step import STORY, Rules
+from .rules import STORY, Rules
 
 PLACE: Final = Place(CONTROL, DEFINITIONS, 0)  # for what a record of the topic is signed
 REFUSED_KEPT: Final = 100
@@ -30,7 +30,7 @@ REFUSED_KEPT: Final = 100
 class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control"):
     """What can never change under a running log: a worker with another one does not start.
 
-    ``story`` is the version of the step, see ``flow.step.STORY``; ``rules`` are those of ``flow.step.Rules``, all of them. ``namespace`` is
+    ``story`` is the version of the step, see ``flow.rules.STORY``; ``rules`` are all of the ``Rules``. ``namespace`` is
     where in Redis its state was begun: no part of the story, and kept so that a slip in it does not begin a second state in silence.
     """
 

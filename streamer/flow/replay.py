@@ -20,10 +20,11 @@ from streamer.segments.plan import Plan
 from streamer.stores.base import Store
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
+from .checkpoint import CheckpointBody
 from .lessons import Lessons, read_item
 from .published import GivenVersions
+from .rules import Rules
 from .shard import Limits, Plans, Shard
-from .step import Body, Rules
 
 HOUR_MS: Final = 3_600_000
 
@@ -70,7 +71,7 @@ class Replay:
         return run
 
     @property
-    def body(self) -> Body:
+    def body(self) -> CheckpointBody:
         """Log time and counters."""
         return self._shard.step.body
 

@@ -40,9 +40,11 @@ from streamer.wire import Control, LogRecord, Output, decode_control, encode_out
 from streamer.zones import MissingZonesError
 
 from .amendments import FOR_DEFINITIONS, Amendment, Amendments, Journal, MemoryJournal
+from .checkpoint import CheckpointBody, decode_body, encode_body
 from .forwards import addressed, check_forward, forward_of
+from .rules import Rules
 from .same_log import NOTHING, delivered
-from .step import Body, Rules, Step, decode_body, encode_body
+from .step import Step
 
 Result = TypeVar("Result")
 Pause = Callable[[float], Awaitable[None]]
@@ -84,7 +86,7 @@ def document_name(digest: str) -> str:
     return f"definitions:{digest}"
 
 
-def _documents(body: Body) -> set[str]:
+def _documents(body: CheckpointBody) -> set[str]:
     """What a shard's states cannot be read without; nothing else is kept."""
     definitions = {document_name(digest) for digest in (body.digest, body.previous) if digest}
     return definitions | {scorer_name(model) for model in body.models}
@@ -163,7 +165,7 @@ class Plans:
         for old in [name for name in self._plans if name][:-PLANS_MAX]:
             del self._plans[old]
 
-    async def scorers(self, body: Body, shard: int) -> dict[str, Scorer | Groups]:
+    async def scorers(self, body: CheckpointBody, shard: int) -> dict[str, Scorer | Groups]:
         """The scorers in force in a shard; HaltError when the store does not have one."""
         found: dict[str, Scorer | Groups] = {}
         for model, (version, digest) in body.models.items():
@@ -257,7 +259,7 @@ class Shard:
         self._placeholders = frozenset(rules.placeholder_ids)
         self._limits = limits
         self._pause = pause
-        self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many, for metrics; whoever shows them clears it
+        self._change_counts: Counter[tuple[str, str]] = Counter()
         self.faults: list[Fault] = []  # what was passed over; whoever tells people clears it
         self._journal = journal
         self._at: int | None = None  # the record in hand
@@ -301,6 +303,16 @@ class Shard:
     def position(self) -> Position:
         """The next record to hand to ``process``."""
         return self.checkpoint.position
+
+    def take_change_counts(self) -> Counter[tuple[str, str]]:
+        """How many changes were committed since the last call, by (segment, type of change)."""
+        counts, self._change_counts = self._change_counts, Counter()
+        return counts
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Members by segment."""
+        return dict(zip(self.step.plan.names, self.step.body.sizes, strict=False))
 
     async def process(self, records: Sequence[LogRecord], hand_over: HandOver | None = None) -> list[Entry]:
         """Apply the records that follow ``position``; return what was committed to the outbox, in order.
@@ -693,7 +705,7 @@ class Shard:
         )
         await self._commit_surely(commit)
         self.checkpoint, self._document = commit.checkpoint, None
-        self.said += found.said
+        self._change_counts += found.change_counts
         if self._suspect is not None and position.offset > self._suspect.offset:
             self._suspect = None  # it was chance
         if outbox is not None:
@@ -744,7 +756,7 @@ class Shard:
 
 async def _step_at(shard: int, checkpoint: Checkpoint, plans: Plans, rules: Rules, amendments: Amendments, keyring: Keyring) -> Step:
     """The step as it stood at a checkpoint. HaltError when what it needs is not in the store."""
-    body = decode_body(checkpoint.body) if checkpoint.body else Body()
+    body = decode_body(checkpoint.body) if checkpoint.body else CheckpointBody()
     keyring.require(body.trust.keys)
     plan = await plans.get(body.digest, shard)
     previous = await plans.get(body.previous, shard) if body.cursor else None

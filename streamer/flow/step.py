@@ -23,7 +23,6 @@ from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import NEVER, State, decode_state, encode_state, is_entry
 from streamer.errors import RefusedError, UnreadableStateError
 from streamer.events.event import Event
-from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.events.sender import Sender, sender_of
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorers.decode import Groups, Scorer
@@ -31,7 +30,7 @@ from streamer.segments import scored
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
 from streamer.segments.judge import follow, judge, wake
 from streamer.segments.plan import Entry, Listener, Plan, Rule, warming_leaves
-from streamer.signing import CONTROL, FORWARD, NO_KEYS, Keyring, Place, Trust, check_control, check_signed
+from streamer.signing import CONTROL, FORWARD, NO_KEYS, Keyring, Place, check_control, check_signed
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import (
     CHANGES,
@@ -51,8 +50,9 @@ from streamer.wire import (
 from streamer.zones import LAST_MS
 
 from .amendments import FOR_DEFINITIONS, Amendments
+from .checkpoint import CheckpointBody, encode_body
 from .forwards import Forward, forward_of
-from .same_log import NOTHING, Delivered
+from .rules import Rules
 from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
@@ -66,66 +66,6 @@ def _never() -> bool:
     return False
 
 
-# The version of the step's meaning, in the manifest of each log. Until 1.0 another one means to tell the story anew under another prefix:
-# no old meanings are kept in the code. From then on a change of meaning stands behind its number.
-STORY: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What of the settings is part of the story: two runs agree only if these do.
-
-    ``log_generation`` counts how often the log was sharded anew; it stands in every position, and has nothing to do with the generation of
-    a state. ``placeholder_ids`` name nobody, in the normal form of ``events.placeholders``. ``trust_producer_time``: a record's time counts
-    also where it is its producer's.
-    """
-
-    shards: int = 12
-    lateness_ms: int = 86_400_000
-    skew_ms: int = 300_000
-    source: str = "/streamer"
-    log_generation: int = 1
-    placeholder_ids: tuple[str, ...] = PLACEHOLDER_IDS
-    trust_producer_time: bool = False
-
-
-class Body(msgspec.Struct, array_like=True):
-    """What a shard remembers beside its customers: the body of its checkpoint.
-
-    ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
-    ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
-    ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
-    ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard;
-    ``trust`` says which keys hold.
-    ``aside`` counts the customers that are set aside.
-    ``last`` is the record that was delivered last: by it the log is known again.
-    """
-
-    log_time_ms: int = 0
-    ordinal: int = 0
-    cursor: str = ""
-    generation: int = 0
-    version: int = 0
-    digest: str = ""
-    previous: str = ""
-    since_ms: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    sizes: list[int] = []
-    models: dict[str, tuple[int, str]] = {}
-    customers: int = 0
-    wakes: int = 0
-    forwards: dict[int, tuple[int, int, int]] = {}
-    trust: Trust = msgspec.field(default_factory=Trust)
-    erased: erased.Marks = {}
-    last: Delivered = NOTHING
-    aside: int = 0
-
-
-_body_encoder = msgspec.msgpack.Encoder()
-encode_body: Final = _body_encoder.encode
-decode_body: Final = msgspec.msgpack.Decoder(Body).decode
-
-
 @dataclass(frozen=True, slots=True)
 class Slice:
     """What a stretch of the log amounts to: everything one commit writes."""
@@ -135,7 +75,7 @@ class Slice:
     states: Mapping[str, bytes | None]
     wakes: Mapping[str, int | None]
     outputs: Sequence[Output]
-    said: Counter[tuple[str, str]]
+    change_counts: Counter[tuple[str, str]]
 
 
 class Step:
@@ -145,7 +85,7 @@ class Step:
         self,
         shard: int,
         rules: Rules,
-        body: Body,
+        body: CheckpointBody,
         head: bytes,
         plan: Plan,
         previous: Plan | None = None,
@@ -179,7 +119,7 @@ class Step:
         self._heap: list[tuple[int, str]] = []
         self._awaited: Container[str] = ()
         self._outputs: list[Output] = []
-        self.said: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many since ``load``
+        self.change_counts: Counter[tuple[str, str]] = Counter()  # (segment, type) -> how many since ``load``
         self.at_timer: tuple[int, str] | None = None  # (due_ms, customer) of the timer in hand: should something fail, this is what
         self.at_customer = ""  # of the customer in hand at a change of definitions, likewise
         self.fired = 0
@@ -208,7 +148,7 @@ class Step:
             self.pack(customer)
         self._recount()
         states: dict[str, bytes | None] = {**self._packed, **dict.fromkeys(self._gone)}
-        return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs, self.said)
+        return Slice(self.head, encode_body(self.body), states, self._wakes, self._outputs, self.change_counts)
 
     def _recount(self) -> None:
         """How many states and wake-ups there are once what happened is committed."""
@@ -493,7 +433,7 @@ class Step:
             "1.0",
         )
         self._put(CHANGES, self.shard, offset, customer.encode(), encode_change(change))
-        self.said[segment, kind] += 1
+        self.change_counts[segment, kind] += 1
 
     def _put(self, topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """One output; the head is the digest of the head before it and of the output, so it names the whole story so far."""

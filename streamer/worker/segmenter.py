@@ -806,9 +806,8 @@ class Segmenter(Service):
         counts = Counter(body.counts)
         self.metrics.count(counts - owned.counted)
         owned.counted = counts
-        for (segment, change), times in shard.said.items():
+        for (segment, change), times in shard.take_change_counts().items():
             self.metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
-        shard.said.clear()
         owned.log_time_ms = body.log_time_ms
         self.metrics.show_definitions(number, (body.version, body.digest))
         self._show_refusals(owned)
@@ -859,7 +858,7 @@ class Segmenter(Service):
         found: Counter[str] = Counter()
         for owned in self.owned.values():
             if owned.shard is not None:
-                found.update(dict(zip(owned.shard.step.plan.names, owned.shard.step.body.sizes, strict=False)))
+                found.update(owned.shard.sizes)
         return found
 
     def in_force(self) -> list[InForce]:

@@ -12,8 +12,8 @@ from typing import Final
 
 from streamer.errors import FencedError, SettingsError
 from streamer.flow.amendments import Amendment
+from streamer.flow.checkpoint import decode_body
 from streamer.flow.same_log import LookBehind
-from streamer.flow.step import decode_body
 from streamer.stores.base import Checkpoint, Store
 from streamer.transports.kafka.journal import OpenJournal
 

@@ -8,8 +8,8 @@ from time import process_time
 from typing import Any, NamedTuple
 
 from streamer.events.codec import decode
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.definitions import Definitions
 from streamer.stores.base import Checkpoint, Commit, Fetched
 from streamer.stores.memory import MemoryStore

@@ -22,9 +22,9 @@ from streamer.cli.doctor import (
     _transactions,  # pyright: ignore[reportPrivateUsage] - as before
 )
 from streamer.errors import HaltError, StoreUnavailableError
+from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.same_log import NOTHING, View, check_same_log
 from streamer.flow.shard import Plans, Shard, document_name
-from streamer.flow.step import Body
 from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka
 from streamer.segments.definitions import parse_definitions
@@ -287,7 +287,7 @@ def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> 
     """Their memberships stand and no timer moves them: nobody would see it in the segments. Nor does a log without keys show by itself."""
 
     def shard(number: int, aside: int) -> DoctorsShard:
-        return DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), Body(aside=aside, log_time_ms=1_000))
+        return DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), CheckpointBody(aside=aside, log_time_ms=1_000))
 
     found = {check.name: check for check in _progress([shard(0, 0), shard(1, 3)], {}, now_ms=1_500)}
     assert found["customers set aside"].verdict == "warning"
@@ -299,7 +299,7 @@ def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> 
 def test_keys_that_do_not_hold_are_told() -> None:
     """Whoever publishes or erases with them, worker or person, is refused by every shard."""
     rings = [Keyring("shop", {key: key.encode() * 32}) for key in ("a", "b")]
-    held = Body(trust=Trust({"a": rings[0].check_value("a")}), log_time_ms=1_000)
+    held = CheckpointBody(trust=Trust({"a": rings[0].check_value("a")}), log_time_ms=1_000)
     shards = [DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), held) for number in (0, 1)]
     assert _signing(rings[0], shards) == []
     for ring in (rings[1], Keyring()):

@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, StoreUnavailableError
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.flow.step import Rules
 from streamer.local.redis import RedisServer
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Place, Position, Store

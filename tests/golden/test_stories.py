@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from streamer.flow.replay import Arrival, Replay, Said
-from streamer.flow.step import Rules
+from streamer.flow.rules import Rules
 from streamer.segments.change import ENTERED, decode_change
 from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.library import library_path

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from streamer.errors import FencedError, HaltError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.amendments import Amendment, encode_amendment
-from streamer.flow.step import decode_body
+from streamer.flow.checkpoint import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.definitions import parse_definitions

@@ -15,8 +15,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streamer.errors import SettingsError
+from streamer.flow.checkpoint import decode_body
 from streamer.flow.reader import Deduplicator
-from streamer.flow.step import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change

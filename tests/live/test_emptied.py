@@ -11,7 +11,7 @@ from redis import Redis
 
 from streamer.app import check_manifest, publish_definitions, starting
 from streamer.errors import SettingsError
-from streamer.flow.step import decode_body
+from streamer.flow.checkpoint import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic

@@ -12,8 +12,8 @@ import msgspec
 import yaml
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.change import ENTERED, decode_change
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore

@@ -11,8 +11,8 @@ from typing import Any
 
 from streamer.customers.state import NEVER, State, decode_state
 from streamer.errors import StoreUnavailableError
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.flow import forwards
-from streamer.flow.step import Rules
+from streamer.flow.rules import Rules
 from streamer.wire import LogRecord, shard_of
 from tests.oracle.story import Forward, Record
 from tests.property.driving import COUNTED, Case, Driver, changes_by, log_of

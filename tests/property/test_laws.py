@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.customers.state import decode_state, encode_state
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord, shard_of
 from tests.property.driving import Case, CrashingStore, changes_by, drive, log_of, look, memberships_of, never, shown

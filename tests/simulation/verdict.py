@@ -12,9 +12,9 @@ from typing import Final
 
 from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.amendments import Amendment, MemoryJournal
+from streamer.flow.checkpoint import decode_body
 from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import decode_body
 from streamer.segments.change import decode_change
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore

@@ -11,8 +11,8 @@ from typing import Final
 
 from streamer.errors import FencedError, KeysLostError, StoreError
 from streamer.flow.relay import Relay
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard, start_anew
-from streamer.flow.step import Rules
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS
 

@@ -11,7 +11,7 @@ import yaml
 from streamer.errors import RefusedError
 from streamer.events.codec import decode
 from streamer.flow.replay import Arrival, Replay
-from streamer.flow.step import Rules
+from streamer.flow.rules import Rules
 from streamer.segments.definitions import load_definitions
 from streamer.stores.memory import MemoryStore
 from tests.oracle.story import Change, Record, Story

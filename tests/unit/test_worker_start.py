@@ -16,8 +16,8 @@ from pydantic import SecretStr
 
 from streamer import app
 from streamer.errors import SettingsError
+from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import GivenVersions
-from streamer.flow.step import Body, encode_body
 from streamer.settings import Settings, load_settings
 from streamer.signing import CONTROL, Keyring, Place, Signer, Trust, signature_of
 from streamer.stores.base import Commit, Position
@@ -69,7 +69,7 @@ OLD, NEW, OTHER = (f"{key}:{b64encode(secret * 32).decode()}" for key, secret in
 async def _holding(*keys: str) -> MemoryStore:
     """A store in which shard 1 has come to keys that hold, and shard 0 has not begun."""
     store = MemoryStore()
-    body = Body(trust=Trust({key: HELD.check_value(key) for key in keys}))
+    body = CheckpointBody(trust=Trust({key: HELD.check_value(key) for key in keys}))
     await store.commit(1, Commit(await store.acquire(1), Position(1, 0), b"", encode_body(body)))
     return store
 

@@ -22,7 +22,7 @@ from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import Example, decode_example, encode_example
 from streamer.flow.amendments import Amendment, What, decode_amendment, encode_amendment
 from streamer.flow.published import Manifest, encode_manifest, manifest_of
-from streamer.flow.step import Rules
+from streamer.flow.rules import Rules
 from streamer.learning.reports.alerts import alert_event, decode_alert, encode_alert
 from streamer.learning.reports.outputs import Alert
 from streamer.segments.change import decode_change

@@ -16,8 +16,8 @@ from streamer.customers.features import FEATURES, measure
 from streamer.customers.profile import DAY_MS, HOUR_MS, LADDER_MS, SESSION_GAP_MS
 from streamer.customers.state import State, decode_state
 from streamer.examples import Example, decode_example
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
 from streamer.segments.scored import PROFILE_KEY
 from streamer.stores.memory import MemoryStore

@@ -9,8 +9,8 @@ import pytest
 from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.forwards import Forward
 from streamer.flow.relay import Relay
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink

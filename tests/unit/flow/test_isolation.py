@@ -15,8 +15,9 @@ from streamer.events.codec import encode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.events.event import Event
 from streamer.flow.amendments import FOR_DEFINITIONS, Amendment, MemoryJournal, decode_amendment, encode_amendment
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules, Step
+from streamer.flow.step import Step
 from streamer.segments.change import decode_change
 from streamer.segments.definitions import parse_definitions
 from streamer.segments.explain import explain

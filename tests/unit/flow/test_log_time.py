@@ -9,8 +9,9 @@ import pytest
 
 from streamer.events.codec import encode
 from streamer.events.event import Event
+from streamer.flow.checkpoint import CheckpointBody
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Body, Rules
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, TICK
@@ -19,7 +20,7 @@ T0: Final = 1_790_000_000_000
 DAY_MS: Final = 86_400_000
 
 
-async def told(log: MemoryLog, rules: Rules, *, records: int = 1_000) -> Body:
+async def told(log: MemoryLog, rules: Rules, *, records: int = 1_000) -> CheckpointBody:
     """The body of the first shard of a log after all of it, committed by so many records."""
     store = MemoryStore()
     shard = await Shard.acquire(0, store, Plans(store, rules), rules, limits=Limits(records=records), pause=asyncio.sleep)

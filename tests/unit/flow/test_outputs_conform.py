@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema_rs
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.change import decode_change, encode_change
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore

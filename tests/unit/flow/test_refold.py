@@ -16,9 +16,10 @@ from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal
 from streamer.flow.forwards import Forward
 from streamer.flow.refold import refold
+from streamer.flow.rules import Rules
 from streamer.flow.same_log import View
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules, Step
+from streamer.flow.step import Step
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from streamer.errors import HaltError
+from streamer.flow.rules import Rules
 from streamer.flow.same_log import NOTHING, View, check_same_log, delivered, look_again
 from streamer.flow.shard import Plans, Shard
-from streamer.flow.step import Rules
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog
 from streamer.wire import EVENTS, TICK, LogRecord

@@ -12,8 +12,8 @@ import pytest
 from streamer.customers.features import FEATURES
 from streamer.examples import Example, decode_example
 from streamer.flow import shard as shard_module
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.learning.scorers.contract import Reason
 from streamer.segments.change import Change, decode_change
 from streamer.segments.definitions import content_digest, parse_definitions

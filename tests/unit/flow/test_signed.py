@@ -11,8 +11,8 @@ from streamer.errors import HaltError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.forwards import Forward
 from streamer.flow.relay import Relay
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
 from streamer.signing import NO_KEYS, SIGNATURE_HEADER, SIGNERS_MAX, Keyring, Signer
 from streamer.stores.memory import MemoryStore

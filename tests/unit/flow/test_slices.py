@@ -12,8 +12,8 @@ import pytest
 from streamer.customers.state import decode_state
 from streamer.errors import FencedError, HaltError
 from streamer.events.event import Event
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.change import decode_change
 from streamer.segments.definitions import Definitions, parse_definitions
 from streamer.stores.base import Commit, Position

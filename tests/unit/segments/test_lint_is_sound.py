@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.flow.replay import Arrival, Replay
-from streamer.flow.step import Rules
+from streamer.flow.rules import Rules
 from streamer.segments.change import ENTERED, decode_change
 from streamer.segments.definitions import Definitions, parse_definitions
 from streamer.segments.lint import lint

@@ -11,8 +11,8 @@ import pytest
 
 from streamer.errors import RefusedError
 from streamer.flow import shard as shard_module
+from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans
-from streamer.flow.step import Rules
 from streamer.segments.definitions import Definitions, parse_definitions
 from streamer.segments.plan import Plan
 from streamer.stores.memory import MemoryStore

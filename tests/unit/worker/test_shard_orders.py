@@ -9,9 +9,9 @@ from streamer.events.codec import encode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal, decode_amendment, encode_amendment
+from streamer.flow.rules import Rules
 from streamer.flow.same_log import delivered
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Rules
 from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore

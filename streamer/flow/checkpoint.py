@@ -1,0 +1,49 @@
+"""What a shard remembers beside its customers, and how it is written into the store's checkpoint."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from streamer.customers import erased
+from streamer.signing import Trust
+
+from .same_log import NOTHING, Delivered
+
+
+class CheckpointBody(msgspec.Struct, array_like=True):
+    """The body of a shard's checkpoint: what it remembers beside its customers.
+
+    ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
+    ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
+    ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
+    ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard;
+    ``trust`` says which keys hold.
+    ``aside`` counts the customers that are set aside.
+    ``last`` is the record that was delivered last: by it the log is known again.
+    """
+
+    log_time_ms: int = 0
+    ordinal: int = 0
+    cursor: str = ""
+    generation: int = 0
+    version: int = 0
+    digest: str = ""
+    previous: str = ""
+    since_ms: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    sizes: list[int] = []
+    models: dict[str, tuple[int, str]] = {}
+    customers: int = 0
+    wakes: int = 0
+    forwards: dict[int, tuple[int, int, int]] = {}
+    trust: Trust = msgspec.field(default_factory=Trust)
+    erased: erased.Marks = {}
+    last: Delivered = NOTHING
+    aside: int = 0
+
+
+_body_encoder = msgspec.msgpack.Encoder()
+encode_body: Final = _body_encoder.encode
+decode_body: Final = msgspec.msgpack.Decoder(CheckpointBody).decode
