@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from .events.event import Event
     from .flow.reader import Deduplicator
     from .flow.rules import Rules
+    from .language.definitions import Definitions, load_definitions, parse_definitions
     from .offline import replay
     from .segments.change import Change
-    from .segments.definitions import Definitions, load_definitions, parse_definitions
     from .settings import Settings, load_settings
     from .transports.kafka.changes import read_changes
 
@@ -51,7 +51,7 @@ _HOMES: Final = {
     "Change": "segments.change",
     "Deduplicator": "flow.reader",
     "DefinitionError": "errors",
-    "Definitions": "segments.definitions",
+    "Definitions": "language.definitions",
     "Event": "events.event",
     "RefusedError": "errors",
     "Rules": "flow.rules",
@@ -59,9 +59,9 @@ _HOMES: Final = {
     "SettingsError": "errors",
     "StreamerError": "errors",
     "decode_event": "events.codec:decode",
-    "load_definitions": "segments.definitions",
+    "load_definitions": "language.definitions",
     "load_settings": "settings",
-    "parse_definitions": "segments.definitions",
+    "parse_definitions": "language.definitions",
     "read_changes": "transports.kafka.changes",
     "replay": "offline",
 }

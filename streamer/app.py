@@ -27,7 +27,7 @@ from .errors import HaltError, SettingsError, StoreUnavailableError, StreamerErr
 from .flow.checkpoint import CheckpointBody, decode_body
 from .flow.published import Publication, encode_manifest, manifest_of
 from .flow.shard import compile_plan
-from .segments.definitions import Definitions, load_definitions
+from .language.definitions import Definitions, load_definitions
 from .settings import Settings
 from .stopping import Stopping, at_most
 from .stores.base import Store

@@ -12,8 +12,8 @@ from .errors import RefusedError
 from .events.arrival import arrival_ms
 from .flow.replay import Arrival, Replay
 from .flow.rules import Rules
+from .language.definitions import Definitions
 from .segments.change import Change, decode_change
-from .segments.definitions import Definitions
 from .stores.memory import MemoryStore
 from .wire import CHANGES, DEAD_LETTERS, DeadLetter, Output
 

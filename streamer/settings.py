@@ -19,7 +19,7 @@ from . import zones
 from .errors import SettingsError
 from .events.placeholders import PLACEHOLDER_IDS, normal_form
 from .flow.rules import Rules
-from .segments.durations import format_duration, parse_duration
+from .language.durations import format_duration, parse_duration
 from .signing import Keyring, read_keys
 
 if TYPE_CHECKING:

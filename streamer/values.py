@@ -1,6 +1,6 @@
 """What JSON values mean in rules: paths, comparisons, dates, money. One meaning for the whole package.
 
-The rules are those of ``segments/LANGUAGE.md`` section 4. Nothing here raises on a strange value: a comparison of different types is no
+The rules are those of ``language/LANGUAGE.md`` section 4. Nothing here raises on a strange value: a comparison of different types is no
 match.
 """
 
@@ -126,6 +126,11 @@ def equal(left: Json, right: Json) -> bool:
     if is_number(left):
         return is_number(right) and left == right
     return type(left) is type(right) and left == right
+
+
+def one_of(value: Json, items: tuple[Json, ...]) -> bool:
+    """Whether a value (or an element of it) equals one of the items."""
+    return any(equal(value, item) for item in items)
 
 
 def same(left: Json, right: Json) -> bool:

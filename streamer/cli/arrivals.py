@@ -28,7 +28,7 @@ from streamer.events.event import Event
 from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.flow.replay import Arrival, Said
 from streamer.flow.wild_clocks import without_wild_clocks
-from streamer.segments.durations import format_duration, parse_duration
+from streamer.language.durations import format_duration, parse_duration
 from streamer.transports.files.event_files import Meter, read
 from streamer.values import parse_time_ms
 from streamer.wire import DEAD_LETTERS

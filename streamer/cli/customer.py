@@ -20,12 +20,12 @@ from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
 from streamer.flow.scoring import Scoring
 from streamer.flow.shard import Plans
-from streamer.segments import scored
+from streamer.language.definitions import Definitions, load_definitions
 from streamer.segments.change import Reasons
-from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
-from streamer.segments.plan import Plan, warming_leaves
+from streamer.segments.plan import model_memories
+from streamer.segments.plan.plan import Plan, warming_leaves
 from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import connect
@@ -137,7 +137,7 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
         state = None if blob is None else decode_state(blob)
         if state is not None:
-            scored.forget(state, scored.silent_slots(models, plan.slots, body.models))
+            model_memories.forget(state, model_memories.silent_slots(models, plan.slots, body.models))
         warming = frozenset(warming_leaves(plan, body.since_ms, now))
         return _explained(plan, state, now, warming, customer, scoring.in_words if scoring is not None else None), now
     finally:

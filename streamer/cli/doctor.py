@@ -19,7 +19,7 @@ from streamer.errors import HaltError, SettingsError, StoreError
 from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.published import Published, manifest_of
 from streamer.flow.shard import document_name
-from streamer.segments.durations import format_duration
+from streamer.language.durations import format_duration
 from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
 from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint

@@ -12,8 +12,8 @@ from streamer.errors import SettingsError
 from streamer.flow.lessons import LEARNER, Taught, decode_taught, scorer_document
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
+from streamer.language.definitions import Definitions, content_digest, load_definitions
 from streamer.learning.reports.model_card import Card
-from streamer.segments.definitions import Definitions, content_digest, load_definitions
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
 from streamer.stores.memory import MemoryStore

@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterator
 from typing import Final
 
-from streamer.segments import tree
-from streamer.segments.definitions import Definitions, nodes
-from streamer.segments.lint import KNOWN_EVENTS
+from streamer.language import tree
+from streamer.language.definitions import Definitions, nodes
+from streamer.language.lint.linter import KNOWN_EVENTS
 
 CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)
 

@@ -20,8 +20,8 @@ from streamer.errors import SettingsError
 from streamer.flow.replay import Arrival, Replay, Said
 from streamer.flow.rules import Rules
 from streamer.flow.step import CROWDED
-from streamer.segments.definitions import Definitions, load_definitions
-from streamer.segments.durations import format_duration
+from streamer.language.definitions import Definitions, load_definitions
+from streamer.language.durations import format_duration
 from streamer.segments.library import library_path
 from streamer.stores.memory import MemoryStore
 from streamer.transports.files.event_files import STDIN, Meter

@@ -11,8 +11,8 @@ import typer
 from streamer.errors import DefinitionError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import compile_plan
-from streamer.segments.definitions import load_definitions
-from streamer.segments.lint import lint
+from streamer.language.definitions import load_definitions
+from streamer.language.lint.linter import lint
 from streamer.settings import load_settings
 
 from . import EXIT_CODES, EXIT_NO

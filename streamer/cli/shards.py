@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from streamer.errors import FencedError, SettingsError
 from streamer.events.codec import moment_ms
-from streamer.segments.durations import format_duration
+from streamer.language.durations import format_duration
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
 from streamer.stores.redis import connect

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamer.events.event import Event
-from streamer.segments import tree
-from streamer.segments.definitions import Definitions, nodes
-from streamer.segments.matching import Predicate, names_match
+from streamer.language import tree
+from streamer.language.definitions import Definitions, nodes
+from streamer.segments.plan.where import Predicate, names_match
 from streamer.values import SECONDS_BELOW, Json, is_number, lookup, scaled
 
 EVENTS_MAX: Final = 20_000  # of a file so many are looked at: enough to tell a habit

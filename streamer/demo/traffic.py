@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamer.app import publish_definitions, starting
 from streamer.events.codec import encode
-from streamer.segments.definitions import load_definitions
+from streamer.language.definitions import load_definitions
 from streamer.segments.library import library_path
 from streamer.transports.kafka.changes import read_changes
 from streamer.wire import EVENTS, shard_of

@@ -18,10 +18,10 @@ import msgspec
 from streamer.customers.features import FEATURES
 from streamer.errors import HaltError, KeysLostError, RefusedError
 from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
+from streamer.language.definitions import content_digest
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
-from streamer.segments.definitions import content_digest
-from streamer.segments.reads import left_out
+from streamer.segments.feature_leakage import left_out
 from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control

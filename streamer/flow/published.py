@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from streamer.errors import RefusedError
-from streamer.segments.definitions import content_digest
+from streamer.language.definitions import content_digest
 from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control, check_signed
 from streamer.wire import DEFINITIONS, EVENTS, Control, LogRecord, decode_control, unpack
 

@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 
 from streamer.customers.state import State, decode_state
 from streamer.errors import StoreUnavailableError
+from streamer.language.definitions import Definitions
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished
-from streamer.segments import scored
-from streamer.segments.definitions import Definitions
-from streamer.segments.plan import Plan
+from streamer.segments.plan.plan import Plan, model_memories
 from streamer.stores.base import Store
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
@@ -170,7 +169,7 @@ class Replay:
 
     def _decoded(self, blob: bytes) -> State:
         state = decode_state(blob)
-        scored.forget(state, self._shard.step.silent)
+        model_memories.forget(state, self._shard.step.silent)
         return state
 
 

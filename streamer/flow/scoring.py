@@ -21,10 +21,9 @@ from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
 from streamer.learning.scorers.decode import Groups, Reason, Scorer
-from streamer.segments import scored, watch
-from streamer.segments.matching import ACTIVITY, Predicate, amounts_at, names_match
-from streamer.segments.plan import Plan
-from streamer.segments.scored import AMOUNT, AT, CAME, DENIED, OPEN, SERVED, STAGE, VERSION
+from streamer.segments.plan.model_memories import AMOUNT, AT, CAME, DENIED, OPEN, SERVED, STAGE, VERSION
+from streamer.segments.plan.plan import Plan, model_memories, predicate_index
+from streamer.segments.plan.where import ACTIVITY, Predicate, amounts_at, names_match
 
 UNUSUAL_EVERY = 10  # activities; trees cost ten times what the other models do
 PROFILE_EVERY_MS = DAY_MS  # a customer is said as they are at most so often
@@ -47,14 +46,14 @@ class Model:
 
     spec: ModelSpec
     slot: int
-    put: watch.Feed
+    put: predicate_index.Feed
     segments: frozenset[int]
     excluded: int | None
     scorer: Scorer | None = None
     groups: Groups | None = None
     version: int = 0
     pending: int | None = None
-    await_: watch.Feed | None = None
+    await_: predicate_index.Feed | None = None
     concerns: Predicate = field(default=lambda event: False)
     amounts: Callable[[Event], int] = field(default=lambda event: 0)
 
@@ -64,7 +63,7 @@ class Scoring:
 
     def __init__(self, plan: Plan, scorers: Mapping[str, Scorer | Groups]) -> None:
         self._plan = plan
-        self._profile = plan.slots[scored.PROFILE_KEY]
+        self._profile = plan.slots[model_memories.PROFILE_KEY]
         self._models = [self._model(spec, scorers.get(spec.name)) for spec in plan.definitions.models]
         self._ready = [model for model in self._models if model.scorer is not None or model.groups is not None]
         self._awaiting = [model for model in self._models if model.pending is not None]
@@ -72,7 +71,7 @@ class Scoring:
         self._by_name = {model.spec.name: model for model in self._models}
 
     def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> Model:
-        plan, key = self._plan, scored.score_key(spec.name)
+        plan, key = self._plan, model_memories.score_key(spec.name)
         slot = plan.slots[key]
         segments = frozenset(number for leaf in plan.watches[slot].leaves for number in leaf.segments)
         model = Model(spec, slot, plan.puts[key], segments, plan.numbers.get(spec.exclude))
@@ -81,8 +80,8 @@ class Scoring:
         else:
             model.scorer = cast("Scorer | None", scorer)
         model.version = scorer.version if scorer is not None else 0
-        if spec.kind in scored.OUTCOMES:
-            pending = scored.pending_key(spec)
+        if spec.kind in model_memories.OUTCOMES:
+            pending = model_memories.pending_key(spec)
             model.pending, model.await_ = plan.slots[pending], plan.puts[pending]
             model.concerns = names_match(spec.events)
             if spec.amount:
@@ -114,7 +113,7 @@ class Scoring:
         dirty: set[int] = set()
         for model in self._awaiting:
             data = state.slots.get(model.pending) if model.pending is not None else None
-            if data is not None and scored.matures_ms(model.spec, data) == moment.now:
+            if data is not None and model_memories.matures_ms(model.spec, data) == moment.now:
                 self._at_end(model, state, data, moment)
         profile = state.slots.get(self._profile)
         if self._ready and next_rung(profile, moment.now - 1) == moment.now:
@@ -125,7 +124,7 @@ class Scoring:
         """Forget the examples whose end has passed unseen, as it does for a customer who is set aside: nothing is learned from those."""
         for model in self._awaiting:
             data = state.slots.get(model.pending) if model.pending is not None else None
-            if data is not None and scored.matures_ms(model.spec, data) <= now:
+            if data is not None and model_memories.matures_ms(model.spec, data) <= now:
                 del state.slots[model.pending]  # type: ignore[arg-type] - it has data
 
     def _measured(self, state: State, profile: Data, now: int) -> tuple[float, ...]:
@@ -134,13 +133,13 @@ class Scoring:
     def _score(self, state: State, profile: Data, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
         for model in self._ready:
             before = state.slots.get(model.slot)
-            if before is not None and before[scored.BY] == model.version and not self._is_time_for(model, profile, now):
+            if before is not None and before[model_memories.BY] == model.version and not self._is_time_for(model, profile, now):
                 continue
             if before is None:  # not ready until now: whoever asks must be judged, whatever it says
                 dirty |= model.segments
             groups, scorer = model.groups, model.scorer
             if groups is not None:
-                number = groups.assign(x, None if before is None else before[scored.SHARE])
+                number = groups.assign(x, None if before is None else before[model_memories.SHARE])
                 model.put(state, [groups.names[number], number, groups.version], now, now, dirty)
             elif scorer is not None:
                 score = 0 if model.spec.seed and self._is_inside(state, model.spec.seed) else scorer.score(x)  # the seed is not like itself
@@ -161,7 +160,7 @@ class Scoring:
         """What moved a model's answer most, for a customer as they are; empty when it has nothing to give."""
         found, profile, kept = self._by_name[model], state.slots.get(self._profile), state.slots.get(self._by_name[model].slot)
         if found.groups is not None and kept is not None:
-            return found.groups.describe(kept[scored.SHARE])
+            return found.groups.describe(kept[model_memories.SHARE])
         if found.scorer is None or profile is None:
             return []
         return [_said(reason) for reason in found.scorer.reasons(self._measured(state, profile, now))]
@@ -179,7 +178,7 @@ class Scoring:
         for model in self._awaiting:
             if model.await_ is not None and model.pending not in state.slots and not self._is_left_out(model, state):
                 kept = state.slots.get(model.slot)
-                served, version = (kept[scored.NUMBER], kept[scored.BY]) if kept is not None else (-1, 0)
+                served, version = (kept[model_memories.NUMBER], kept[model_memories.BY]) if kept is not None else (-1, 0)
                 model.await_(
                     state, [moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x]], moment.now, moment.now, dirty
                 )
@@ -226,7 +225,7 @@ class Scoring:
             kind,
             moment,
             t_ms=data[AT],
-            x=tuple([number / 1_000 for number in data[scored.FEATURES]]),
+            x=tuple([number / 1_000 for number in data[model_memories.FEATURES]]),
             model=model.spec.name,
             label=int(came != (model.spec.kind == "churn")),
             amount=data[AMOUNT],

@@ -31,9 +31,9 @@ from streamer.errors import (
 from streamer.events.codec import decode
 from streamer.events.event import Event
 from streamer.events.placeholders import settle_customer
+from streamer.language.definitions import Definitions, content_digest, parse_definitions
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
-from streamer.segments.definitions import Definitions, content_digest, parse_definitions
-from streamer.segments.plan import Plan
+from streamer.segments.plan.plan import Plan
 from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack

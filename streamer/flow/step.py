@@ -1,7 +1,7 @@
 """The pure step: one record of the log at a time, from remembered states to new states, wake-ups and outputs.
 
 Nothing here waits, reads a clock or draws a number: the same records give the same bytes, however they are cut into batches. The order
-within a record is the promise of ``segments/LANGUAGE.md`` section 3: due timers, then the record, then what it changes.
+within a record is the promise of ``language/LANGUAGE.md`` section 3: due timers, then the record, then what it changes.
 
 A ``Step`` is loaded with the states that a batch may touch, applies records, and hands out a ``Slice`` to be committed.
 """
@@ -26,10 +26,10 @@ from streamer.events.event import Event
 from streamer.events.sender import Sender, sender_of
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorers.decode import Groups, Scorer
-from streamer.segments import scored
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
-from streamer.segments.judge import follow, judge, wake
-from streamer.segments.plan import Entry, Listener, Plan, Rule, warming_leaves
+from streamer.segments.evaluate import follow, judge, wake
+from streamer.segments.plan import model_memories
+from streamer.segments.plan.plan import Entry, Listener, Plan, Rule, warming_leaves
 from streamer.signing import CONTROL, FORWARD, NO_KEYS, Keyring, Place, check_control, check_signed
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import (
@@ -188,7 +188,7 @@ class Step:
                 raise UnreadableStateError(self.shard, customer, f"it is of generation {state.generation} in generation {generation}")
             self._states[customer] = state
             if self.silent and state.generation == generation:
-                scored.forget(state, self.silent)
+                model_memories.forget(state, self.silent)
         return state
 
     # time
@@ -373,7 +373,7 @@ class Step:
     def _make_scoring(self) -> Scoring | None:
         models = self.plan.definitions.models
         scoring = Scoring(self.plan, self._scorers) if models else None
-        self.silent = scored.silent_slots(models, self.plan.slots, self._scorers)
+        self.silent = model_memories.silent_slots(models, self.plan.slots, self._scorers)
         self._reasons = scoring.in_words if scoring is not None else None
         return scoring
 
@@ -557,7 +557,7 @@ class Step:
         self.at_customer = customer
         now, cause = self.body.log_time_ms, Cause("definitions", version=self.body.version)
         gone = self.plan.carry(state, self.previous)
-        scored.forget(state, self.silent)
+        model_memories.forget(state, self.silent)
         state.generation = self.body.generation
         self._touched.add(customer)
         changed: dict[str, Rule | None] = {}

@@ -11,15 +11,14 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 
 from streamer.customers.state import State, is_entry
+from streamer.language import tree
+from streamer.language.tree import Condition
+from streamer.segments.plan.model_memories import model_asked
+from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.plan_predicates import Holds
+from streamer.segments.plan.predicates import Leaf, exact
 from streamer.values import Json
 from streamer.wire import Instant
-
-from . import tree
-from .builder import Holds
-from .leaves import Leaf, exact
-from .plan import Plan
-from .scored import model_asked
-from .tree import Condition
 
 ENTERED: Final = "segment.entered"
 EXITED: Final = "segment.exited"

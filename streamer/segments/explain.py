@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from streamer.customers.state import State, decode_state, encode_state
+from streamer.language.tree import Condition
+from streamer.segments.plan.plan import Plan, Rule
 from streamer.values import time_text
 
 from .change import Clause, Reasons, because
-from .judge import next_flips
-from .plan import Plan, Rule
-from .tree import Condition
+from .evaluate import next_flips
 
 
 class Explanation(msgspec.Struct, omit_defaults=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from streamer.segments.durations import format_duration
+from streamer.language.durations import format_duration
 from streamer.values import time_text
 from streamer.wire import LogRecord
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from streamer.segments.durations import format_duration
+from streamer.language.durations import format_duration
 
 STUCK_SECONDS: Final = 5.0  # a commit takes milliseconds, acquiring a shard a second
 STILL_SECONDS: Final = 10.0  # so long without a record although there are some; also for log time, besides ten ticks

@@ -40,7 +40,7 @@ from streamer.flow.refold import Log, refold
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.same_log import View, look_again
 from streamer.flow.shard import Entry, Limits, Plans, Shard, start_anew
-from streamer.segments.durations import format_duration
+from streamer.language.durations import format_duration
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Position, Store

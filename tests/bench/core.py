@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from streamer.events.codec import decode
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.segments.definitions import Definitions
+from streamer.language.definitions import Definitions
 from streamer.stores.base import Checkpoint, Commit, Fetched
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord, definitions_control

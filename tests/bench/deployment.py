@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from streamer.app import starting
 from streamer.errors import SettingsError
+from streamer.language.definitions import Definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka
 from streamer.local.children import Child, free_port
 from streamer.local.redis import RedisServer
-from streamer.segments.definitions import Definitions
 from streamer.settings import Settings
 from streamer.stores.redis import RedisStore, connect
 from streamer.transports.kafka.clients import producer

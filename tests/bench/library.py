@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from streamer.errors import SettingsError
-from streamer.segments.definitions import Definitions, load_definitions
+from streamer.language.definitions import Definitions, load_definitions
 from streamer.segments.library import library_path
 
 NAMES = (

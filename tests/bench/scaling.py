@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import process_time
 
-from streamer.segments.definitions import Definitions, parse_definitions
-from streamer.segments.plan import Plan
+from streamer.language.definitions import Definitions, parse_definitions
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 
 from .core import run

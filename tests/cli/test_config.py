@@ -149,7 +149,7 @@ def test_the_version_costs_no_import_of_the_product() -> None:
     imported = {line.rpartition("|")[2].strip() for line in told.stderr.splitlines()}
     assert told.stdout.strip() == version("streamer")
     assert "streamer.cli" in imported, "the list was read"
-    assert not {"streamer.segments", "streamer.flow", "redis", "aiokafka", "faust", "pydantic"} & imported
+    assert not {"streamer.language", "streamer.segments", "streamer.flow", "redis", "aiokafka", "faust", "pydantic"} & imported
 
 
 def test_the_version_is_told(run: Run) -> None:

@@ -25,9 +25,9 @@ from streamer.errors import HaltError, StoreUnavailableError
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.same_log import NOTHING, View, check_same_log
 from streamer.flow.shard import Plans, Shard, document_name
+from streamer.language.definitions import parse_definitions
 from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka
-from streamer.segments.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.signing import Keyring, Trust
 from streamer.stores.base import Checkpoint, Position

@@ -12,7 +12,7 @@ import pytest
 from streamer.errors import StoreUnavailableError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.segments.definitions import load_definitions
+from streamer.language.definitions import load_definitions
 from streamer.stores.redis import connect
 from streamer.wire import TICK, LogRecord, definitions_control, shard_of
 from tests.cli.conftest import DATA, EVENTS, Run, event, ndjson

@@ -12,8 +12,8 @@ from redis import Redis
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, StoreUnavailableError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
+from streamer.language.definitions import parse_definitions
 from streamer.local.redis import RedisServer
-from streamer.segments.definitions import parse_definitions
 from streamer.stores.base import Place, Position, Store
 from streamer.stores.redis import RedisStore, connect
 from streamer.wire import LogRecord, definitions_control

@@ -18,8 +18,8 @@ import yaml
 
 from streamer.flow.replay import Arrival, Replay, Said
 from streamer.flow.rules import Rules
+from streamer.language.definitions import Definitions, load_definitions
 from streamer.segments.change import ENTERED, decode_change
-from streamer.segments.definitions import Definitions, load_definitions
 from streamer.segments.library import library_path
 from streamer.stores.memory import MemoryStore
 from streamer.values import parse_time_ms, time_text

@@ -26,9 +26,9 @@ from aiokafka.errors import KafkaError
 from streamer.app import check_manifest
 from streamer.customers.state import decode_state
 from streamer.flow.shard import Plans, Shard
+from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change, decode_change
-from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore

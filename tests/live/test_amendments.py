@@ -19,9 +19,9 @@ from streamer.errors import FencedError, HaltError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.amendments import Amendment, encode_amendment
 from streamer.flow.checkpoint import decode_body
+from streamer.language.definitions import parse_definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
-from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.transports.kafka.clients import connection, reader

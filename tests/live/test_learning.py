@@ -24,8 +24,8 @@ from streamer.flow.published import GivenVersions
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
-from streamer.segments.plan import Plan
-from streamer.segments.scored import PROFILE_KEY, score_key
+from streamer.segments.plan.model_memories import PROFILE_KEY, score_key
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.clients import log_record
 from streamer.transports.kafka.control import CONTROL

@@ -14,8 +14,8 @@ import yaml
 from streamer.errors import StoreUnavailableError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
+from streamer.language.definitions import parse_definitions
 from streamer.segments.change import ENTERED, decode_change
-from streamer.segments.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 from streamer.wire import CHANGES, TICK, LogRecord, definitions_control

@@ -13,7 +13,7 @@ from streamer.customers.state import NEVER, State, decode_state
 from streamer.errors import StoreUnavailableError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given
 
-from streamer.segments.judge import next_flips
+from streamer.segments.evaluate import next_flips
 from tests.oracle.expressions import Asked, parse
 from tests.oracle.story import Record, Story
 from tests.property.driving import Case, changes_by, counts_of, drive, events_by, memberships_of, states_of

@@ -21,7 +21,7 @@ from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.flow import step as step_module
 from streamer.flow.step import Step
-from streamer.segments.plan import Rule
+from streamer.segments.plan.plan import Rule
 
 from .shop import START_MS
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.wire import Control, definitions_control, encode_control, shard_of
 
 SHARDS = 3

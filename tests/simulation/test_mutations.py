@@ -25,7 +25,7 @@ from streamer.flow.reader import Deduplicator
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Plans, Shard
 from streamer.flow.step import Step
-from streamer.segments.plan import Plan, warming_leaves
+from streamer.segments.plan.plan import Plan, warming_leaves
 from streamer.stores import memory as memory_module
 from streamer.stores.base import Commit, Place, Position
 from streamer.stores.memory import EMPTY, MemoryStore

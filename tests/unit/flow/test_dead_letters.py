@@ -15,7 +15,7 @@ from streamer.events.admission import REASONS
 from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.segments.definitions import Definitions, content_digest
+from streamer.language.definitions import Definitions, content_digest
 from streamer.stores.memory import MemoryStore
 from streamer.wire import DEAD_LETTERS, DEAD_RAW_MAX, DeadLetter, LogRecord, Output, definitions_control
 

@@ -9,7 +9,7 @@ from streamer.errors import StoreUnavailableError
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, Control, LogRecord, definitions_control, encode_control
 

@@ -18,8 +18,8 @@ from streamer.customers.state import State, decode_state
 from streamer.examples import Example, decode_example
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.segments.definitions import parse_definitions
-from streamer.segments.scored import PROFILE_KEY
+from streamer.language.definitions import parse_definitions
+from streamer.segments.plan.model_memories import PROFILE_KEY
 from streamer.stores.memory import MemoryStore
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 

@@ -11,7 +11,7 @@ from streamer.flow.forwards import Forward
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, FORWARD_HEADER, Headers, definitions_control, shard_of

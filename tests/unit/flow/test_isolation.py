@@ -18,10 +18,10 @@ from streamer.flow.amendments import FOR_DEFINITIONS, Amendment, MemoryJournal, 
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Step
+from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change
-from streamer.segments.definitions import parse_definitions
 from streamer.segments.explain import explain
-from streamer.segments.plan import Plan
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, DEAD_LETTERS, TICK, LogRecord, Output, definitions_control
 

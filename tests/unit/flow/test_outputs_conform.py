@@ -11,8 +11,8 @@ import jsonschema_rs
 from streamer.errors import StoreUnavailableError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
+from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change, encode_change
-from streamer.segments.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, TICK, Control, LogRecord, decode_control, definitions_control, encode_control
 

@@ -8,7 +8,7 @@ import pytest
 from streamer.errors import HaltError
 from streamer.flow.published import PLACE, REFUSED_KEPT, Published, definitions_in, encode_manifest, manifest_of
 from streamer.flow.rules import STORY, Rules
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.signing import Keyring, Signer
 from streamer.wire import Control, LogRecord, definitions_control, encode_control
 

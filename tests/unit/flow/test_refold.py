@@ -20,7 +20,7 @@ from streamer.flow.rules import Rules
 from streamer.flow.same_log import View
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.flow.step import Step
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, Control, Headers, LogRecord, Output, decode_outputs, definitions_control, encode_control, shard_of

@@ -9,7 +9,7 @@ from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord, definitions_control
 

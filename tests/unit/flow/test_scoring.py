@@ -14,9 +14,9 @@ from streamer.examples import Example, decode_example
 from streamer.flow import shard as shard_module
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
+from streamer.language.definitions import content_digest, parse_definitions
 from streamer.learning.scorers.contract import Reason
 from streamer.segments.change import Change, decode_change
-from streamer.segments.definitions import content_digest, parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, EXAMPLES, TICK, LogRecord, Output, definitions_control, model_control, withdraw_control
 

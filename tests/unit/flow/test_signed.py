@@ -13,7 +13,7 @@ from streamer.flow.forwards import Forward
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans, Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.signing import NO_KEYS, SIGNATURE_HEADER, SIGNERS_MAX, Keyring, Signer
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, MemorySink

@@ -14,8 +14,8 @@ from streamer.errors import FencedError, HaltError
 from streamer.events.event import Event
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
+from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.change import decode_change
-from streamer.segments.definitions import Definitions, parse_definitions
 from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, TICK, LogRecord, Output, decode_outputs, definitions_control

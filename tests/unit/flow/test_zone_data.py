@@ -17,7 +17,7 @@ from lessons_shop import learner
 
 from streamer import zones
 from streamer.errors import DefinitionError, HaltError, SettingsError
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.values import parse_time_ms

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 
 from streamer.flow.amendments import MemoryJournal
 from streamer.flow.shard import Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics

@@ -13,8 +13,8 @@ from streamer.errors import RefusedError
 from streamer.flow import shard as shard_module
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Plans
-from streamer.segments.definitions import Definitions, parse_definitions
-from streamer.segments.plan import Plan
+from streamer.language.definitions import Definitions, parse_definitions
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.wire import decode_control, definitions_control
 from streamer.worker.compiling import beside

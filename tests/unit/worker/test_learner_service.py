@@ -17,8 +17,8 @@ from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.flow.lessons import LEARNER, Lessons, Taught, decode_taught, scorer_document
 from streamer.flow.published import GivenVersions
+from streamer.language.definitions import parse_definitions
 from streamer.learning.reports.alerts import decode_alert
-from streamer.segments.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics

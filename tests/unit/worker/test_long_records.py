@@ -11,7 +11,7 @@ from one_worker import Worker
 
 from streamer.flow import relay as relay_module
 from streamer.flow.shard import Limits
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import CONTROL, MemorySink
 from streamer.wire import CHANGES, EVENTS, TICK, Output, definitions_control
 from streamer.worker import segmenter as segmenter_module

@@ -17,8 +17,8 @@ from streamer.events.event import Event
 from streamer.flow.relay import ENTRIES_AT_ONCE, Place, Relay
 from streamer.flow.shard import Plans, Shard
 from streamer.flow.step import Step
+from streamer.language.definitions import load_definitions
 from streamer.segments.change import decode_change
-from streamer.segments.definitions import load_definitions
 from streamer.settings import load_settings
 from streamer.signing import Trust
 from streamer.stores.memory import MemoryStore

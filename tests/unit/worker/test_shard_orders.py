@@ -12,7 +12,7 @@ from streamer.flow.amendments import Amendment, MemoryJournal, decode_amendment,
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import delivered
 from streamer.flow.shard import Limits, Plans, Shard
-from streamer.segments.definitions import parse_definitions
+from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog

@@ -19,13 +19,13 @@ from streamer import values
 from streamer.customers import memories
 from streamer.customers.memories import ASIDE, Data
 from streamer.customers.state import NEVER, State
-from streamer.values import SCALE, Json, time_text
+from streamer.language import calendar, tree
+from streamer.language.durations import format_duration
+from streamer.language.tree import NumberName, Window
+from streamer.values import SCALE, Json, one_of, time_text
 
-from . import calendar, tree
-from .durations import format_duration
-from .looks import LOOK_AHEAD, SIGNS, Due, LookOne, Truth, labels_in, look_sequence, look_top, never_due, places
-from .matching import one_of, value_of
-from .tree import NumberName, Window
+from .single_pass import LOOK_AHEAD, SIGNS, Due, LookOne, Truth, labels_in, look_sequence, look_top, never_due, places
+from .where import value_of
 
 ValueOf = Callable[[Data, int, State], Json]
 

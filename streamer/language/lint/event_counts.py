@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import ceil, inf
 from typing import Any, Final, NamedTuple
 
-from . import tree
-from .calendar import PERIOD_MS_MAX
-from .tree import Events, Window
+from streamer.language import tree
+from streamer.language.calendar import PERIOD_MS_MAX
+from streamer.language.tree import Events, Window
 
 _SHORTER: Final = {"day": ("day",), "week": ("day", "week"), "month": ("day", "month"), "year": ("day", "month", "year")}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import DefinitionError
-from streamer.segments.definitions import load_definitions, parse_definitions
+from streamer.language.definitions import load_definitions, parse_definitions
 
 FINE = "segments:\n  a: {for: x, when: 'did(\"A\")'}\n"
 

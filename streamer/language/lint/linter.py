@@ -13,11 +13,12 @@ from itertools import combinations
 from math import inf
 from typing import Any, Final
 
-from . import tree
-from .definitions import Definitions, Segment, nodes
-from .durations import format_duration
+from streamer.language import tree
+from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.durations import format_duration
+from streamer.language.tree import Condition
+
 from .feasible import Known, Literal, possible
-from .tree import Condition
 
 # Segment's e-commerce, mobile and review specifications, https://segment.com/docs/connections/spec/ecommerce/v2/
 KNOWN_EVENTS: Final = (

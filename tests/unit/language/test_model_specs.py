@@ -10,12 +10,12 @@ import streamer.segments
 from streamer.customers.features import FEATURES
 from streamer.errors import DefinitionError
 from streamer.examples import ModelSpec
-from streamer.segments import tree
-from streamer.segments.definitions import Definitions, load_definitions, parse_definitions
+from streamer.language import tree
+from streamer.language.definitions import Definitions, load_definitions, parse_definitions
+from streamer.language.lint.linter import lint
+from streamer.segments.feature_leakage import left_out
 from streamer.segments.library import library_path
-from streamer.segments.lint import lint
-from streamer.segments.plan import Plan
-from streamer.segments.reads import left_out
+from streamer.segments.plan.plan import Plan
 
 READY = Path(streamer.segments.__file__).parent / "library_models"
 DAY, HOUR = 86_400_000, 3_600_000

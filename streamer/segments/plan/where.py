@@ -8,10 +8,9 @@ from typing import Any, Final
 from streamer import values
 from streamer.customers.memories import ASIDE
 from streamer.events.event import Event
-from streamer.values import Json
-
-from . import tree
-from .tree import Condition, Value
+from streamer.language import tree
+from streamer.language.tree import Condition, Value
+from streamer.values import Json, one_of
 
 Predicate = Callable[[Event], bool]
 Reader = Callable[[Event], Json]
@@ -67,11 +66,6 @@ def _compile_times(node: tree.CompareTime) -> Predicate:
         return compare(ASIDE if first is None else first, ASIDE if second is None else second)
 
     return holds
-
-
-def one_of(value: Json, items: tuple[tree.Scalar, ...]) -> bool:
-    """Whether a value (or an element of it) equals one of the items."""
-    return any(values.equal(value, item) for item in items)
 
 
 def compile_reader(node: Any) -> Reader:

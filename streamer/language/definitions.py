@@ -24,7 +24,7 @@ from streamer.zones import PINNED, MissingZonesError, is_version, zones_of
 from . import slips, tree
 from .durations import parse_duration
 from .hysteresis import staying
-from .models import MODELS_MAX, check_use, read_model, read_sensitive, unknown_segment
+from .model_specs import MODELS_MAX, check_use, read_model, read_sensitive, unknown_segment
 from .parse import WINDOW_MS_MAX, is_segment_name, parse
 from .tree import Condition
 

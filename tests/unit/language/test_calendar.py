@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamer.segments import calendar
-from streamer.segments.calendar import (
+from streamer.language import calendar
+from streamer.language.calendar import (
     PERIOD_MS_MAX,
     age_years,
     calendar_date,

@@ -12,15 +12,16 @@ from streamer.customers import memories
 from streamer.customers.memories import Data
 from streamer.customers.profile import AnySpec as Spec
 from streamer.customers.state import NEVER, State
+from streamer.language import tree
+from streamer.language.definitions import Definitions, Segment
+from streamer.language.tree import Condition, Events, Window
 from streamer.values import Json
 
-from . import leaves, scored, tree
-from .definitions import Definitions, Segment
-from .feeds import Memory
-from .leaves import Age, Leaf, Reading
-from .looks import Due, Truth, look_distinct, look_number, look_pairs
-from .needs import Needs, events_key
-from .tree import Condition, Events, Window
+from . import model_memories, predicates
+from .memory_inputs import Memory
+from .plan_memories import Needs, events_key
+from .predicates import Age, Leaf, Reading
+from .single_pass import Due, Truth, look_distinct, look_number, look_pairs
 
 Holds = Callable[[State, int], bool]  # at a moment at which the customer is judged, see ``watch``
 
@@ -54,7 +55,7 @@ class Builder(Needs):
         for number, segment in enumerate(definitions.segments):
             for condition in segment.conditions:
                 self._make_leaves(condition, number, is_exit=condition is segment.exit)
-        self.leaves += scored.moments(definitions.models, self.slots)
+        self.leaves += model_memories.moments(definitions.models, self.slots)
 
     def _make_leaves(self, node: Condition, user: int, *, is_exit: bool) -> None:
         match node:
@@ -82,27 +83,27 @@ class Builder(Needs):
             case tree.Compare(left=left, op=op, right=right):
                 return self._compare(text, left, op, right)
             case tree.CompareDuration(left=tree.Until(time=time), op=op, right_ms=right_ms):
-                return leaves.until_leaf(text, self._moment(time), op, right_ms)
+                return predicates.until_leaf(text, self._moment(time), op, right_ms)
             case tree.CompareDuration(left=left, op=op, right_ms=right_ms):
                 return self._since(text, left, op, right_ms)
             case tree.CompareTime(left=left, op=op, right=right):
-                return leaves.time_leaf(text, self._moment(left), op, right if isinstance(right, int) else self._moment(right))
+                return predicates.time_leaf(text, self._moment(left), op, right if isinstance(right, int) else self._moment(right))
             case tree.OneOf(left=tree.Clock(unit=unit), items=items):
-                return leaves.clock_leaf(text, unit, lambda value: leaves.one_of(value, items), self._zone_of)
+                return predicates.clock_leaf(text, unit, lambda value: values.one_of(value, items), self._zone_of)
             case tree.OneOf(left=tree.Top(window=window) as left, items=items) if window.within_ms and not window.before_ms:
-                return leaves.top_leaf(text, self._reading(left), window, lambda value: leaves.one_of(value, items))
+                return predicates.top_leaf(text, self._reading(left), window, lambda value: values.one_of(value, items))
             case tree.OneOf(left=tree.Aggregate(name="sum" | "avg" | "min" | "max") as left, items=items):
-                return leaves.scaled_one_of_leaf(text, self._reading(left), tuple(float(item) for item in items))
+                return predicates.scaled_one_of_leaf(text, self._reading(left), tuple(float(item) for item in items))
             case tree.OneOf(left=left, items=items):
-                return leaves.one_of_leaf(text, self._reading(left, items=items), items)
+                return predicates.one_of_leaf(text, self._reading(left, items=items), items)
             case tree.Exists(of=of):
                 return self._exists(text, of)
             case tree.Contains(of=of, part=part):
-                return leaves.predicate_leaf(text, self._reading(of), lambda value: values.contains(value, part))
+                return predicates.predicate_leaf(text, self._reading(of), lambda value: values.contains(value, part))
             case tree.StartsWith(of=of, prefix=prefix):
-                return leaves.predicate_leaf(text, self._reading(of), lambda value: values.starts_with(value, prefix))
+                return predicates.predicate_leaf(text, self._reading(of), lambda value: values.starts_with(value, prefix))
             case tree.Birthday(of=of):
-                return leaves.birthday_leaf(text, self._reading(of), self._zone_of)
+                return predicates.birthday_leaf(text, self._reading(of), self._zone_of)
             case tree.Did(events=events, window=window):
                 return self._did(text, events, window)
             case tree.Sequence():
@@ -113,7 +114,7 @@ class Builder(Needs):
                 raise AssertionError(f"no leaf for {type(node).__name__}")
 
     def _since(self, text: str, node: Any, op: str, limit_ms: int) -> Leaf:
-        leaf = leaves.since_leaf(text, self._moment(node), op, limit_ms)
+        leaf = predicates.since_leaf(text, self._moment(node), op, limit_ms)
         match node:
             case tree.Since(time=tree.First() | tree.Last()):
                 _aged(leaf, Age(1, limit_ms if op in (">=", "<") else limit_ms + 1, young=op in ("<", "<=")))
@@ -123,8 +124,8 @@ class Builder(Needs):
 
     def _exists(self, text: str, of: Any) -> Leaf:
         if isinstance(of, (tree.Last, tree.First, tree.Date, tree.Entered, tree.Left)):
-            return leaves.predicate_leaf(text, self._moment(of), lambda value: value is not None)
-        return leaves.predicate_leaf(text, self._reading(of), lambda value: value is not None)
+            return predicates.predicate_leaf(text, self._moment(of), lambda value: value is not None)
+        return predicates.predicate_leaf(text, self._reading(of), lambda value: value is not None)
 
     def _compare(self, text: str, left: Any, op: str, right: Any) -> Leaf:
         match left:
@@ -134,27 +135,27 @@ class Builder(Needs):
                 return self._distinct(text, left, op, right)
             case tree.Top(window=window) if window.within_ms and not window.before_ms:
                 compare = values.COMPARE[op]
-                return leaves.top_leaf(text, self._reading(left), window, lambda value: compare(value, right))
+                return predicates.top_leaf(text, self._reading(left), window, lambda value: compare(value, right))
             case tree.Score() | tree.Percentile():
-                return leaves.scaled_leaf(text, self._reading(left), op, right)
+                return predicates.scaled_leaf(text, self._reading(left), op, right)
             case tree.Count() | tree.Active() | tree.Aggregate(name="distinct"):
-                return leaves.count_leaf(text, self._reading(left, items=(right,)), op, right)
+                return predicates.count_leaf(text, self._reading(left, items=(right,)), op, right)
             case tree.Aggregate():
                 return self._scaled(text, left, op, right)
             case tree.Clock(unit=unit):
                 compare = values.COMPARE[op]
-                return leaves.clock_leaf(text, unit, lambda value: compare(value, right), self._zone_of)
+                return predicates.clock_leaf(text, unit, lambda value: compare(value, right), self._zone_of)
             case tree.Age(of=of):
-                return leaves.age_leaf(text, leaves.age_reading(self._reading(of), self._zone_of), op, right)
+                return predicates.age_leaf(text, predicates.age_reading(self._reading(of), self._zone_of), op, right)
             case _:
-                return leaves.compare_leaf(text, self._reading(left), op, right)
+                return predicates.compare_leaf(text, self._reading(left), op, right)
 
     def _count(self, text: str, events: Events, within_ms: int, op: str, right: int) -> Leaf:
         """``>=`` and its kin fall exactly when the k-th newest time leaves the window; others look at each expiry."""
         slot, keep = self._newest_slot(events)
-        reading = replace(leaves.count_in(keep, within_ms), slots=(slot,))
-        leaf = leaves.count_leaf(text, reading, op, right)
-        leaf = _by_threshold(leaf, op, right, lambda least: leaves.at_least(keep, least, within_ms))
+        reading = replace(predicates.count_in(keep, within_ms), slots=(slot,))
+        leaf = predicates.count_leaf(text, reading, op, right)
+        leaf = _by_threshold(leaf, op, right, lambda least: predicates.at_least(keep, least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
             _aged(leaf, Age(least, within_ms, young=op in (">=", ">")))
         else:
@@ -163,7 +164,7 @@ class Builder(Needs):
 
     def _scaled(self, text: str, node: tree.Aggregate, op: str, right: float) -> Leaf:
         """A sum, average or extreme."""
-        leaf, window = leaves.scaled_leaf(text, self._reading(node), op, right), node.window
+        leaf, window = predicates.scaled_leaf(text, self._reading(node), op, right), node.window
         leaf.rolls_ms = 0 if window.before_ms else window.within_ms
         if node.name in ("sum", "avg") and window.within_ms and not window.before_ms:
             leaf.look = look_pairs(node.name, window.within_ms, op, round(right * values.SCALE))
@@ -171,8 +172,8 @@ class Builder(Needs):
 
     def _distinct(self, text: str, node: tree.Aggregate, op: str, right: int) -> Leaf:
         """The same over the newest different values."""
-        leaf, within_ms = leaves.count_leaf(text, self._reading(node), op, right), node.window.within_ms
-        leaf = _by_threshold(leaf, op, right, lambda least: leaves.distinct_at_least(least, within_ms))
+        leaf, within_ms = predicates.count_leaf(text, self._reading(node), op, right), node.window.within_ms
+        leaf = _by_threshold(leaf, op, right, lambda least: predicates.distinct_at_least(least, within_ms))
         if op in (">=", ">", "<", "<=") and (least := right if op in (">=", "<") else right + 1):
             leaf.look, leaf.tends = look_distinct(least, within_ms, negated=op in ("<", "<=")), 1 if op in ("<", "<=") else -1
         else:
@@ -182,13 +183,13 @@ class Builder(Needs):
     def _did(self, text: str, events: Events, window: Window) -> Leaf:
         if window.before_ms:
             memory = self._pairs_memory(events, (), window)
-            reading = replace(leaves.pairs_reading("count", window, self._zone_of), slots=(self.slots[memory.key],))
-            return leaves.count_leaf(text, reading, ">=", 1)
+            reading = replace(predicates.pairs_reading("count", window, self._zone_of), slots=(self.slots[memory.key],))
+            return predicates.count_leaf(text, reading, ">=", 1)
         slot, keep = self._newest_slot(events)
-        newest = leaves.nth_newest(keep, 1)
+        newest = predicates.nth_newest(keep, 1)
         if window.this is not None:
-            return leaves.count_leaf(text, replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,)), ">=", 1)
-        truth, due = leaves.at_least(keep, 1, window.within_ms)
+            return predicates.count_leaf(text, replace(predicates.count_this(keep, window.this, self._zone_of), slots=(slot,)), ">=", 1)
+        truth, due = predicates.at_least(keep, 1, window.within_ms)
         leaf = Leaf(text, truth, due, lambda data, now, state: _time_or_none(newest(data)), slots=(slot,), span_ms=window.within_ms)
         _aged(leaf, Age(1, window.within_ms or NEVER, young=True))
         return leaf
@@ -202,36 +203,36 @@ class Builder(Needs):
     def _sequence(self, text: str, node: tree.Sequence) -> Leaf:
         slot = self.slots[self._steps_memory(node).key]
         span_ms = node.over_ms and node.over_ms + node.within_ms + node.wait_ms
-        return leaves.sequence_leaf(text, slot, node.wait_ms, node.over_ms, span_ms)
+        return predicates.sequence_leaf(text, slot, node.wait_ms, node.over_ms, span_ms)
 
     def _reading(self, node: Any, items: tuple[Any, ...] = ()) -> Reading:
         match node:
             case tree.Number(of=of) | tree.Lower(of=of):
                 return self._wrapped(node, of)
             case tree.Trait() | tree.Context() | tree.Language():
-                return self._over(self._known_memory(node, memories.Known()), lambda spec: leaves.known(spec, node))
+                return self._over(self._known_memory(node, memories.Known()), lambda spec: predicates.known(spec, node))
             case tree.Latest() | tree.Earliest():
                 return self._over(self._property_memory(node), lambda _: Reading(_unwrapped, span_ms=0))
             case tree.Top(events=events, path=path, window=window):
-                make = leaves.frequencies_reading() if window.ever else leaves.labels_reading("top", window, self._zone_of)
+                make = predicates.frequencies_reading() if window.ever else predicates.labels_reading("top", window, self._zone_of)
                 return self._over(self._labels_memory(events, path, window), lambda _: make)
             case tree.Count(window=window):
                 return self._count_reading(node, window)
             case tree.Active(events=events, each_ms=each_ms, periods=periods):
                 memory = self._pairs_memory(events, (), Window(within_ms=each_ms * periods))
-                return self._over(memory, lambda _: leaves.active_reading(each_ms, periods))
+                return self._over(memory, lambda _: predicates.active_reading(each_ms, periods))
             case tree.Aggregate(name="distinct", window=window):
                 return self._over(self._distinct_memory(node, 1), lambda spec: self._distinct_reading(window, spec))
             case tree.Aggregate(name="sum" | "avg" | "min" | "max" as name, window=window):
                 return self._over(self._number_memory(node), lambda spec: self._number_reading(name, window, spec))
             case tree.Age(of=of):
-                return leaves.age_reading(self._reading(of), self._zone_of)
+                return predicates.age_reading(self._reading(of), self._zone_of)
             case tree.Score(model=model):
-                return replace(scored.score_reading(), slots=(self.slots[scored.score_key(model)],))
+                return replace(model_memories.score_reading(), slots=(self.slots[model_memories.score_key(model)],))
             case tree.Percentile(model=model):
-                return replace(scored.percentile_reading(), slots=(self.slots[scored.score_key(model)],))
+                return replace(model_memories.percentile_reading(), slots=(self.slots[model_memories.score_key(model)],))
             case tree.Group(model=model):
-                return replace(scored.group_reading(), slots=(self.slots[scored.score_key(model)],))
+                return replace(model_memories.group_reading(), slots=(self.slots[model_memories.score_key(model)],))
             case _:
                 raise AssertionError(f"no reading for {type(node).__name__} {items}")
 
@@ -241,31 +242,33 @@ class Builder(Needs):
 
     def _count_reading(self, node: tree.Count, window: Window) -> Reading:
         if window.before_ms:
-            return self._over(self._pairs_memory(node.events, (), window), lambda _: leaves.pairs_reading("count", window, self._zone_of))
+            return self._over(
+                self._pairs_memory(node.events, (), window), lambda _: predicates.pairs_reading("count", window, self._zone_of)
+            )
         if window.ever:
             return self._over(self._count_memory(node, 1), lambda _: Reading(lambda data, now, state: data or 0, span_ms=0))
         slot, keep = self._newest_slot(node.events)
         if window.this is not None:
-            return replace(leaves.count_this(keep, window.this, self._zone_of), slots=(slot,))
-        return replace(leaves.count_in(keep, window.within_ms), slots=(slot,))
+            return replace(predicates.count_this(keep, window.this, self._zone_of), slots=(slot,))
+        return replace(predicates.count_in(keep, window.within_ms), slots=(slot,))
 
     def _distinct_reading(self, window: Window, spec: Spec) -> Reading:
         if isinstance(spec, memories.Distinct):
-            return leaves.distinct_reading(window, self._zone_of, spec.keep)
-        return leaves.labels_reading("distinct", window, self._zone_of)
+            return predicates.distinct_reading(window, self._zone_of, spec.keep)
+        return predicates.labels_reading("distinct", window, self._zone_of)
 
     def _number_reading(self, name: tree.NumberName, window: Window, spec: Spec) -> Reading:
         match spec:
             case memories.Totals():
                 assert name in ("sum", "avg"), f"{name}() without a window is kept by another memory"
                 read = _sum_of if name == "sum" else _average_of
-                return Reading(read, approximate=leaves.held_error, span_ms=0, show=leaves.show_scaled)
+                return Reading(read, approximate=predicates.held_error, span_ms=0, show=predicates.show_scaled)
             case memories.Bests():
-                return Reading(lambda data, now, state: data, span_ms=0, show=leaves.show_scaled)
+                return Reading(lambda data, now, state: data, span_ms=0, show=predicates.show_scaled)
             case memories.Ladder():
-                return leaves.ladder_reading(window, self._zone_of)
+                return predicates.ladder_reading(window, self._zone_of)
             case _:
-                return leaves.pairs_reading(name, window, self._zone_of)
+                return predicates.pairs_reading(name, window, self._zone_of)
 
     def _over(self, memory: Memory, make: Callable[[Spec], Reading]) -> Reading:
         slot = self.slots[memory.key]
@@ -279,7 +282,7 @@ class Builder(Needs):
                 return self._over(self._known_memory(of, memories.Known()), lambda _: Reading(_run_start, span_ms=0))
             case tree.Last(events=events):
                 slot, keep = self._newest_slot(events)
-                newest = leaves.nth_newest(keep, 1)
+                newest = predicates.nth_newest(keep, 1)
                 return Reading(lambda data, now, state: newest(data), (slot,), span_ms=0, show=_time_or_none)
             case tree.First(events=events):
                 slot = self.slots[f"oldest {events_key(events)}"]

@@ -22,14 +22,13 @@ from operator import ge, gt, le, lt
 from typing import Any, Final, NamedTuple
 
 from streamer import values
-from streamer.values import Json
+from streamer.language import tree
+from streamer.language.calendar import WEEKDAYS
+from streamer.language.definitions import Segment, nodes
+from streamer.language.tree import Condition
+from streamer.values import Json, one_of
 
-from . import tree
-from .calendar import WEEKDAYS
-from .definitions import Segment, nodes
-from .matching import one_of
-from .spans import Fact, agree, facts_of, sequence_facts
-from .tree import Condition
+from .event_counts import Fact, agree, facts_of, sequence_facts
 
 BRANCHES_MAX: Final = 400  # after so many the answer is "perhaps": a check of thousands of segments takes seconds, not minutes
 REFERENCES_MAX: Final = 30  # definitions of other segments looked into for one answer

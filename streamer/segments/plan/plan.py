@@ -15,21 +15,22 @@ from zoneinfo import ZoneInfo
 from streamer import values
 from streamer.customers.state import NEVER, Membership, State
 from streamer.events.event import Event
+from streamer.language import tree
+from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.tree import Condition
 from streamer.values import Json
 from streamer.zones import zones_of
 
-from . import scored, tree, watch
-from .builder import Builder, Holds, Rule, all_hold, any_holds, noted
-from .definitions import Definitions, Segment, nodes
-from .feeds import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
-from .leaves import Leaf
-from .looks import never_due
-from .matching import ACTIVITY, Reader, compile_where, is_only_selector, read_properties, selector
-from .needs import ZONE_KEY
-from .tree import Condition
+from . import model_memories, predicate_index
+from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
+from .plan_memories import ZONE_KEY
+from .plan_predicates import Builder, Holds, Rule, all_hold, any_holds, noted
+from .predicates import Leaf
+from .single_pass import never_due
+from .where import ACTIVITY, Reader, compile_where, is_only_selector, read_properties, selector
 
-Entry = tuple[int, watch.Feed, Reader | None]  # memory number, what feeds it, what of the event it takes
-Listener = tuple[watch.Feed, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
+Entry = tuple[int, predicate_index.Feed, Reader | None]  # memory number, what feeds it, what of the event it takes
+Listener = tuple[predicate_index.Feed, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Plan:
         self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
         self._leaf_by_atom: dict[int, tuple[tree.Condition, Leaf]] = {}  # atoms live as long as the plan's definitions do
         self.zone_slot: int | None = builder.slots.get(ZONE_KEY)
-        self.gates = watch.Gates()
+        self.gates = predicate_index.Gates()
         self._index()
         self.rules: list[Rule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
         for rule in self.rules:
@@ -96,20 +97,22 @@ class Plan:
     def _rule(self, number: int, segment: Segment) -> Rule:
         when = self.condition(segment.when)
         leave = None if segment.exit is None else self.condition(segment.exit)
-        asked = {model for condition in segment.conditions for node in nodes(condition) if (model := scored.model_of(node)) is not None}
-        asks = tuple(self.slots[scored.score_key(model)] for model in sorted(asked))
+        asked = {
+            model for condition in segment.conditions for node in nodes(condition) if (model := model_memories.model_of(node)) is not None
+        }
+        asks = tuple(self.slots[model_memories.score_key(model)] for model in sorted(asked))
         return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
 
-    def _gates_of(self, segment: Segment) -> tuple[watch.Gate, ...]:
+    def _gates_of(self, segment: Segment) -> tuple[predicate_index.Gate, ...]:
         """The parts of ``when`` that must hold, or must not, and that time alone cannot make so."""
-        found: list[watch.Gate] = []
+        found: list[predicate_index.Gate] = []
         for part in segment.when.of if isinstance(segment.when, tree.And) else ():
             negated = isinstance(part, tree.Not)
             atom = part.of if isinstance(part, tree.Not) else part
             if not isinstance(atom, (tree.And, tree.Or, tree.Not)):
                 leaf = self.leaf(atom)
                 if leaf.place is not None and (leaf.due is never_due or leaf.tends == (1 if negated else -1)):
-                    found.append(watch.Gate(*leaf.place, wanted=not negated))
+                    found.append(predicate_index.Gate(*leaf.place, wanted=not negated))
         return tuple(found)
 
     def zone_of(self, state: State) -> ZoneInfo:
@@ -134,7 +137,7 @@ class Plan:
                 by_slot[slot].append(leaf)
         for key, leaf in enumerate((leaf for leaf in self.leaves if leaf.joint), len(self.memories)):
             leaf.place = (key, 1, 0)
-        self.watches = [watch.Watch(slot, memory.spec, by_slot[slot], self.gates) for slot, memory in enumerate(self.memories)]
+        self.watches = [predicate_index.Watch(slot, memory.spec, by_slot[slot], self.gates) for slot, memory in enumerate(self.memories)]
         self.clock_leaves: tuple[Leaf, ...] = tuple(leaf for leaf in self.leaves if leaf.clock)
         self._timed_by_slot = _timed({over.slot: over.others for over in self.watches})
         by_segment: dict[int, list[Leaf]] = {}
@@ -148,7 +151,7 @@ class Plan:
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
         self._by_prefix: dict[str, Touched] = {}
-        self.puts: dict[str, watch.Feed] = {}  # memories that no event feeds, by key
+        self.puts: dict[str, predicate_index.Feed] = {}  # memories that no event feeds, by key
         self.on_traits: list[Listener] = []
         self.on_context: list[Listener] = []
         for slot, memory in enumerate(self.memories):
@@ -165,7 +168,7 @@ class Plan:
                 case _:
                     self._index_feed(slot, memory)
 
-    def _feed(self, slot: int, memory: Memory) -> watch.Feed:
+    def _feed(self, slot: int, memory: Memory) -> predicate_index.Feed:
         update = memory.spec.update()
         feed = self.watches[slot].feed(each(update) if memory.source.take == "number" else update)
         return unless_same_zone(slot, update, feed) if memory.source.take == "zone" else feed
@@ -245,7 +248,7 @@ class Plan:
         """Note what time has turned in memories up to ``now``; return the segments over it, and the next moment at which it turns something
         that matters."""
         dirty, best = set[int](), NEVER
-        watches, later = self.watches, list[watch.Watch]()
+        watches, later = self.watches, list[predicate_index.Watch]()
         for slot, data in state.slots.items():
             over = watches[slot]
             if over.rolls_ms:
@@ -310,10 +313,10 @@ class Plan:
         truths: dict[int, int] = {}
         for slot, data in state.slots.items():
             over = self.watches[slot]
-            watch.keep(truths, slot, over.look(data, now, state, NEVER)[0], over.blank)
+            predicate_index.keep(truths, slot, over.look(data, now, state, NEVER)[0], over.blank)
             for leaf in over.joint:
                 if leaf.place is not None:
-                    watch.keep(truths, leaf.place[0], int(leaf.holds(state, now)), 0)
+                    predicate_index.keep(truths, leaf.place[0], int(leaf.holds(state, now)), 0)
         state.truths = truths
 
     def carry(self, state: State, old: Plan) -> list[str]:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from streamer.flow.replay import Arrival, Replay
 from streamer.flow.rules import Rules
+from streamer.language.definitions import Definitions, parse_definitions
+from streamer.language.lint.linter import lint
 from streamer.segments.change import ENTERED, decode_change
-from streamer.segments.definitions import Definitions, parse_definitions
-from streamer.segments.lint import lint
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 

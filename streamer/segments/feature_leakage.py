@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from streamer.examples import FeatureList
-
-from . import tree
-from .definitions import Definitions, Segment, nodes, references
+from streamer.language import tree
+from streamer.language.definitions import Definitions, Segment, nodes, references
 
 CONTEXT = "context"
 

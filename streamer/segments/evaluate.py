@@ -7,8 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from streamer.customers.state import NEVER, Membership, State, decode_state, encode_state
-
-from .plan import Plan, Rule
+from streamer.segments.plan.plan import Plan, Rule
 
 STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the day turns twice a day, so this is years
 

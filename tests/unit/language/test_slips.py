@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streamer.errors import DefinitionError
-from streamer.segments.definitions import parse_definitions
-from streamer.segments.parse import parse
+from streamer.language.definitions import parse_definitions
+from streamer.language.parse import parse
 
 IN_EXPRESSIONS = [
     ('did("A") AND did("B")', 1, 10, "AND", "write and"),

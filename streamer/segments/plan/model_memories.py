@@ -16,11 +16,12 @@ from streamer.customers.memories import Data
 from streamer.customers.profile import next_rung
 from streamer.customers.state import NEVER, State
 from streamer.examples import ModelSpec
+from streamer.language import tree
 from streamer.values import Json
 
-from . import leaves, tree
-from .leaves import Leaf, Reading
-from .looks import Due
+from . import predicates
+from .predicates import Leaf, Reading
+from .single_pass import Due
 
 OUTCOMES: Final = ("purchase", "churn", "value")  # kinds whose examples wait for what becomes of the customer
 PROFILE_KEY: Final = "profile"
@@ -84,17 +85,17 @@ def _due_of(spec: ModelSpec) -> Due:
 
 
 def _moment(text: str, slot: int, due: Due) -> Leaf:
-    return Leaf(text, leaves.never, due, slots=(slot,))
+    return Leaf(text, predicates.never, due, slots=(slot,))
 
 
 def score_reading() -> Reading:
     """The score, in ten-thousandths; missing while the model is not ready."""
-    return Reading(lambda data, now, state: data[NUMBER] if data is not None else None, show=leaves.show_scaled)
+    return Reading(lambda data, now, state: data[NUMBER] if data is not None else None, show=predicates.show_scaled)
 
 
 def percentile_reading() -> Reading:
     """The share of recent customers at or below the score, in ten-thousandths."""
-    return Reading(lambda data, now, state: data[SHARE] if data is not None else None, show=leaves.show_scaled)
+    return Reading(lambda data, now, state: data[SHARE] if data is not None else None, show=predicates.show_scaled)
 
 
 def group_reading() -> Reading:

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from streamer.errors import DefinitionError
-from streamer.segments.parse import parse
+from streamer.language.parse import parse
 
 # expression, column of the fault (from 1), message, hint
 WRONG: list[tuple[str, int, str, str]] = [

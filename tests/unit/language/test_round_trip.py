@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.segments import tree
-from streamer.segments.definitions import nodes
-from streamer.segments.durations import UNITS_MS
-from streamer.segments.parse import WINDOW_MS_MAX, parse
+from streamer.language import tree
+from streamer.language.definitions import nodes
+from streamer.language.durations import UNITS_MS
+from streamer.language.parse import WINDOW_MS_MAX, parse
 
 decode = msgspec.json.Decoder(tree.Condition).decode
 

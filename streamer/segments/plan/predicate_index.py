@@ -24,8 +24,8 @@ from streamer.customers.profile import AnySpec as Spec
 from streamer.customers.state import NEVER, State
 from streamer.values import Json
 
-from .leaves import Leaf
-from .looks import Due, LookOne, Truth, never_due
+from .predicates import Leaf
+from .single_pass import Due, LookOne, Truth, never_due
 
 # (data, now, state, best) -> (bits of what holds, the first moment after now at which time turns a leaf that matters, or best if sooner)
 Look = Callable[[Data, int, State, int], tuple[int, int]]

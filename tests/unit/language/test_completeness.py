@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import streamer.segments
-from streamer.segments.parse import FUNCTION_NAMES
+import streamer.language
+from streamer.language.parse import FUNCTION_NAMES
 from tests.oracle import expressions
 from tests.property import sentences
 
-LANGUAGE = (Path(streamer.segments.__file__).parent / "LANGUAGE.md").read_text(encoding="utf-8")
+LANGUAGE = (Path(streamer.language.__file__).parent / "LANGUAGE.md").read_text(encoding="utf-8")
 FUNCTIONS = sorted(FUNCTION_NAMES)
 OF_MODELS = {"score", "like", "percentile", "group"}  # what they answer is learned, and proved in tests/unit/flow/test_scoring.py
 

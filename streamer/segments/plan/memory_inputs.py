@@ -14,11 +14,11 @@ from streamer.customers.profile import AnySpec as Spec
 from streamer.customers.profile import take as take_profile
 from streamer.customers.state import State
 from streamer.events.event import Event
+from streamer.language.tree import Events
 from streamer.values import MISSING, Json, scaled
 
-from . import watch
-from .matching import Predicate, Reader, compile_where, names_match, read_properties
-from .tree import Events
+from . import predicate_index
+from .where import Predicate, Reader, compile_where, names_match, read_properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Feed:
     then_not: Events | None = None
 
 
-def unless_same_zone(slot: int, update: Update, feed: watch.Feed) -> watch.Feed:
+def unless_same_zone(slot: int, update: Update, feed: predicate_index.Feed) -> predicate_index.Feed:
     """Browsers send their zone with every event, and everything of the calendar hangs on it: ask anew only when it is another one."""
 
     def feed_zone(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:

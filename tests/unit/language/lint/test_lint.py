@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer.segments.definitions import load_definitions, parse_definitions
+from streamer.language.definitions import load_definitions, parse_definitions
+from streamer.language.lint.linter import Finding, almost_known, canonical, lint
+from streamer.language.parse import parse
 from streamer.segments.library import library_path
-from streamer.segments.lint import Finding, almost_known, canonical, lint
-from streamer.segments.parse import parse
 
 
 def found(**segments: str | dict[str, str]) -> dict[str, list[str]]:

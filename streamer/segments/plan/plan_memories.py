@@ -10,11 +10,12 @@ from streamer.customers import memories
 from streamer.customers.profile import AnySpec as Spec
 from streamer.customers.profile import Held, Profile
 from streamer.examples import ModelSpec
+from streamer.language import tree
+from streamer.language.definitions import Definitions, nodes
+from streamer.language.tree import Condition, Events, Window
 
-from . import leaves, scored, tree
-from .definitions import Definitions, nodes
-from .feeds import Feed, Memory
-from .tree import Condition, Events, Window
+from . import model_memories, predicates
+from .memory_inputs import Feed, Memory
 
 ZONE_KEY: Final = "zone"
 
@@ -40,9 +41,12 @@ class Needs:
     def _need_models(self, models: Sequence[ModelSpec]) -> None:
         """The profile, and for each model its score and, if it awaits outcomes, an example."""
         if models:
-            self._needed[scored.PROFILE_KEY] = Memory(scored.PROFILE_KEY, Profile(), Feed(Events(("*",)), take="profile"))
+            self._needed[model_memories.PROFILE_KEY] = Memory(model_memories.PROFILE_KEY, Profile(), Feed(Events(("*",)), take="profile"))
         for spec in models:
-            for key in (scored.score_key(spec.name), *((scored.pending_key(spec),) if spec.kind in scored.OUTCOMES else ())):
+            for key in (
+                model_memories.score_key(spec.name),
+                *((model_memories.pending_key(spec),) if spec.kind in model_memories.OUTCOMES else ()),
+            ):
                 self._needed[key] = Memory(key, Held(), Feed(take="step itself"))
 
     def _need_all(self, condition: Condition) -> None:
@@ -98,7 +102,7 @@ class Needs:
 
     def _pairs_memory(self, events: Events, path: tuple[str, ...], window: Window) -> Memory:
         feed = Feed(events, path, "number") if path else Feed(events, (), "zero")
-        return Memory(f"pairs {events_key(events)} {'.'.join(path)}", memories.Pairs(leaves.span_of(window)), feed)
+        return Memory(f"pairs {events_key(events)} {'.'.join(path)}", memories.Pairs(predicates.span_of(window)), feed)
 
     def _number_memory(self, node: tree.Aggregate) -> Memory:
         feed, key = Feed(node.events, node.path, "number"), f"{events_key(node.events)} {'.'.join(node.path)}"
@@ -106,7 +110,7 @@ class Needs:
         if node.window.ever:
             return Memory(f"best {sign} {key}", memories.Bests(sign), feed) if sign else Memory(f"totals {key}", memories.Totals(), feed)
         if sign and not node.window.before_ms:
-            return Memory(f"ladder {sign} {key}", memories.Ladder(leaves.span_of(node.window), sign), feed)
+            return Memory(f"ladder {sign} {key}", memories.Ladder(predicates.span_of(node.window), sign), feed)
         return self._pairs_memory(node.events, node.path, node.window)
 
     def _distinct_memory(self, node: tree.Aggregate, keep: int) -> Memory:
@@ -119,7 +123,7 @@ class Needs:
         feed, key = Feed(events, path, "labels"), f"{events_key(events)} {'.'.join(path)}"
         if window.ever:
             return Memory(f"frequencies {key}", memories.Frequencies(), feed)
-        return Memory(f"labels {key}", memories.Labels(leaves.span_of(window)), feed)
+        return Memory(f"labels {key}", memories.Labels(predicates.span_of(window)), feed)
 
     def _property_memory(self, node: tree.Latest | tree.Earliest) -> Memory:
         newest = isinstance(node, tree.Latest)
