@@ -19,10 +19,12 @@ import typer
 
 from streamer.errors import RefusedError, SettingsError
 from streamer.events.adapters import ADAPTERS, adapt
-from streamer.events.adapters.columns import Mapping, Refusal, load_mapping
+from streamer.events.adapters.columns import Mapping, load_mapping
 from streamer.events.adapters.mapping import SHIPPED
+from streamer.events.adapters.outcome import Outcome, Refusal
+from streamer.events.admission import BODY_MAX_BYTES
 from streamer.events.arrival import received_ms
-from streamer.events.codec import decode, encode
+from streamer.events.codec import decode, encode, is_batch, read_object
 from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.events.event import Event
 from streamer.events.placeholders import PLACEHOLDER_IDS
@@ -68,7 +70,12 @@ MappingName = Annotated[
     ),
 ]
 FormatName = Annotated[
-    str, typer.Option("--format", metavar="NAME", help=f"what each line of NDJSON without a mapping is: {', '.join(ADAPTERS)}")
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help=f"what each line of NDJSON without a mapping is, a message or a batch of them: {', '.join(ADAPTERS)}",
+    ),
 ]
 Lateness = Annotated[str, typer.Option(metavar="LENGTH", help="how old an event may be when it arrives; older ones are refused")]
 Ahead = Annotated[
@@ -86,7 +93,10 @@ Until = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A line that became no event, or an event that came too late or too early."""
+    """A line that became no event, or an event that came too late or too early.
+
+    ``raw`` is the line; of one that carries many events the refused one alone, and ``path`` says which it is.
+    """
 
     file: str
     line: int
@@ -158,9 +168,13 @@ class Source:
         return self.sort or (self.mapping is not None and self.mapping.sort)
 
     def arrivals(self, reject: Callable[[Rejected], None], meter: Meter | None = None) -> Iterator[Arrival]:
-        """The events of all files in their order; what is none goes to ``reject``."""
+        """The events of all files in their order, of a line with many one by one; what is none goes to ``reject``."""
         for file in self.files:
-            yield from self._of_mapping(file, self.mapping, reject, meter) if self.mapping else self._of_lines(file, reject, meter)
+            for found in self._of_table(file, self.mapping, meter) if self.mapping else self._of_lines(file, meter):
+                if isinstance(found, Rejected):
+                    reject(found)
+                else:
+                    yield found
             if meter is not None:
                 meter.next_file()
 
@@ -179,7 +193,7 @@ class Source:
 
         return without_wild_clocks(arrivals, self.ahead_ms, refuse)
 
-    def _of_mapping(self, file: str, mapping: Mapping, reject: Callable[[Rejected], None], meter: Meter | None) -> Iterator[Arrival]:
+    def _of_table(self, file: str, mapping: Mapping, meter: Meter | None) -> Iterator[Arrival | Rejected]:
         rows = read(
             file,
             file_format=mapping.format,
@@ -188,26 +202,37 @@ class Source:
             delimiter=mapping.delimiter,
             meter=meter,
         )
-        for line, item in mapping.placed(rows):
-            if isinstance(item, Refusal):
-                reject(Rejected(file, line, item.reason, item.path, item.detail, _row_bytes(item.row)))
-            else:
-                self._note(item)
-                yield Arrival(line, item.timestamp_ms, encode(item), file)
+        for line, outcome in mapping.numbered(rows):
+            yield self._placed(file, line, outcome)
 
-    def _of_lines(self, file: str, reject: Callable[[Rejected], None], meter: Meter | None) -> Iterator[Arrival]:
+    def _of_lines(self, file: str, meter: Meter | None) -> Iterator[Arrival | Rejected]:
         for line, raw in read(file, meter=meter):
             if not isinstance(raw, bytes):
                 raise SettingsError(
                     f"{file}: rows of a table need --mapping, which says what its columns mean: {shipped_mappings()}, or a file"
                 )
-            try:
-                is_ours = self.format_name == OWN
-                event = decode(raw) if is_ours else adapt(raw, format_name=self.format_name, received_ms=None)
-                self._note(event)
-                yield Arrival(line, _moment_ms(event, raw), raw if is_ours else encode(event), file)
-            except RefusedError as error:
-                reject(Rejected(file, line, error.reason, error.path, error.detail, raw))
+            if self.format_name == OWN and not _carries_many(raw):
+                yield self._own(file, line, raw)
+                continue
+            for outcome in adapt(raw, format_name=self.format_name, received_ms=None):
+                yield self._placed(file, line, outcome, raw)
+
+    def _own(self, file: str, line: int, raw: bytes) -> Arrival | Rejected:
+        """A line in our own format, byte by byte as it would lie in the log."""
+        try:
+            event = decode(raw)
+        except RefusedError as error:
+            return Rejected(file, line, error.reason, error.path, error.detail, raw)
+        self._note(event)
+        return Arrival(line, _moment_ms(event, raw), raw, file)
+
+    def _placed(self, file: str, line: int, outcome: Outcome, raw: bytes = b"") -> Arrival | Rejected:
+        """What was made of a line, or of a part of it, with its place. ``raw`` is the line, where it may say when it was received."""
+        if isinstance(outcome, Refusal):
+            part = raw if outcome.part is None else _as_bytes(outcome.part)
+            return Rejected(file, line, outcome.reason, outcome.path, outcome.detail, part)
+        self._note(outcome)
+        return Arrival(line, _moment_ms(outcome, raw), encode(outcome), file)
 
     def _note(self, event: Event) -> None:
         if len(self.names) < NAMES_MAX:
@@ -216,9 +241,19 @@ class Source:
             listen(event)
 
 
-def _row_bytes(row: dict[str, Any] | bytes) -> bytes:
-    """A row as JSON; bytes of a CSV file that were not UTF-8 are in it as they lay there."""
-    return row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
+def _carries_many(raw: bytes) -> bool:
+    """Whether a line is the body of a batch request."""
+    if b'"batch"' not in raw or len(raw) > BODY_MAX_BYTES:
+        return False
+    try:
+        return is_batch(read_object(raw))
+    except RefusedError:
+        return False
+
+
+def _as_bytes(part: dict[str, Any] | bytes) -> bytes:
+    """A row or an element of a batch as JSON; bytes of a CSV file that were not UTF-8 are in it as they lay there."""
+    return part if isinstance(part, bytes) else json.dumps(part, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
 
 
 def _moment_ms(event: Event, raw: bytes) -> int:

@@ -92,8 +92,9 @@ def replay(
     """Let files of events go through segment definitions, without Kafka and Redis, and say what came of it.
 
     It is the step that workers run, so it gives the same changes. The same input gives the same bytes, whatever --batch is. Time is taken
-    from each line's receivedAt, else from its timestamp. Each line is accepted, a duplicate, skipped because its mapping says so, or
-    refused for a reason; the summary counts them all. Exit code 1: there were lines, and none was accepted.
+    from each line's receivedAt, else from its timestamp. A line may hold one event, or many in a list named batch. Each event is accepted,
+    a duplicate, skipped because its mapping says so, or refused for a reason; the summary counts them all. Exit code 1: there were
+    events, and none was accepted.
 
     \b
       streamer replay events.ndjson.gz --until 30d --changes changes.ndjson

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 SIZE_MAX: Final = 65_536  # bytes; ten times the largest event of the vendors' SDKs, and a batch of 500 stays below 32 MB
+BODY_MAX_BYTES: Final = 1 << 20  # of one message that may carry many events, or one line of a file; vendors' batches end at 500 KB
 DEPTH_MAX: Final = 32  # containers inside each other, the record itself being the first; walks over values never run out of stack
 TEXT_MAX: Final = 256  # characters of an id or an event name; they become keys
 INTEGER_MIN: Final = -(2**63)  # what every store, codec and language downstream can hold
@@ -53,6 +54,6 @@ REASONS: Final[dict[str, str]] = {
     # files of rows
     "not_a_row": "The line does not split into the columns of its file.",
     "ahead": "The line lies further ahead of the lines around it than a replay allows: time would rush past all that follows.",
-    "skipped": "The mapping of the file says to pass over rows like this one.",
+    "skipped": "The mapping of the file says to pass over rows like this one, or a batch is empty.",
 }
 UNSAID: Final = frozenset({"future", "late", "fault", "passed_over"})  # reasons that say nothing about a producer's release

@@ -95,11 +95,14 @@ def read_object(raw: bytes) -> dict[str, Any]:
 
 
 def from_fields(fields: dict[str, Any], *, timestamp_ms: int | None = None) -> Event:
-    """The event with these fields, named and typed as in the JSON form; the same checks, order and errors as ``decode``, but for size.
+    """The event with these fields, named and typed as in the JSON form; the same checks, order and errors as ``decode``.
 
-    Adapters end here. Fields we do not know are ignored. ``timestamp_ms`` is a moment that was read already, in place of the field.
+    Adapters end here. The size that counts is that of the event as it will lie in the log. Fields we do not know are ignored.
+    ``timestamp_ms`` is a moment that was read already, in place of the field.
     """
-    return _event(fields, timestamp_ms)
+    event = _event(fields, timestamp_ms)
+    encode(event)
+    return event
 
 
 def section(fields: dict[str, Any], key: str, *, path: str = "$") -> dict[str, Any] | None:
@@ -112,14 +115,14 @@ def section(fields: dict[str, Any], key: str, *, path: str = "$") -> dict[str, A
     return {}
 
 
-def refuse_batch(fields: dict[str, Any]) -> None:
-    """Refuse the body of a request that carries several messages: which fields of it go for which message is the sender's to say."""
-    if isinstance(fields.get("batch"), list) and "messageId" not in fields and "type" not in fields:
-        raise RefusedError("batch_body", path="$.batch", detail="the body of a batch request; each message in it is a record of its own")
+def is_batch(fields: dict[str, Any]) -> bool:
+    """Whether this is the body of a request that carries several messages. An adapter takes it apart; in the log it is no event."""
+    return isinstance(fields.get("batch"), list) and "messageId" not in fields and "type" not in fields
 
 
 def _event(fields: dict[str, Any], timestamp_ms: int | None = None) -> Event:
-    refuse_batch(fields)
+    if is_batch(fields):
+        raise RefusedError("batch_body", path="$.batch", detail="the body of a batch request; each message in it is a record of its own")
     kind = fields.get("type", "track")
     if not isinstance(kind, str):
         _refuse_type("$.type", "a text", kind)

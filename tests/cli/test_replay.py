@@ -237,6 +237,49 @@ def test_a_row_that_is_refused_late_has_its_own_line(run: Run, tmp_path: Path, m
     assert [(item["line"], item["reason"]) for item in told.lines()] == [(3, "missing_id"), (4, "late")]
 
 
+# lines of many events
+
+
+def batch_file(folder: Path, *bodies: list[Any]) -> Path:
+    """A file with the body of a batch request in each line."""
+    path = folder / "batches.ndjson"
+    path.write_text("".join(json.dumps({"batch": body}) + "\n" for body in bodies), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("format_name", ["streamer", "segment"])
+def test_a_batch_in_a_line_counts_as_its_events(run: Run, tmp_path: Path, events: Path, segments: Path, format_name: str) -> None:
+    """Who keeps request bodies keeps the same events as who keeps them one by one: the story is the same."""
+    messages = [{"type": "track", **item} for item in EVENTS]
+    file = batch_file(tmp_path, messages[:1], messages[1:])
+    one_by_one = summary(run, events, "--segments", segments)
+    assert summary(run, file, "--segments", segments, "--format", format_name) == one_by_one
+
+
+def test_refused_elements_of_a_batch_are_told_apart_and_the_body_is_not_repeated(run: Run, tmp_path: Path) -> None:
+    """Each is one dead letter with itself alone: three copies of a large body would hide which of its messages was wrong."""
+    good, late = event("anna", "A", "2026-01-05T00:00:00Z"), event("bert", "A", "2026-01-01T00:00:00Z")
+    file = batch_file(tmp_path, [], [good, 5, {**good, "userId": None}, late])
+    told = run("replay", file, "--rejects", "-", "--json")
+    assert [(item["line"], item["reason"], item["path"], json.loads(item["raw"])) for item in told.lines()] == [
+        (1, "skipped", "$.batch", {"batch": []}),
+        (2, "wrong_type", "$.batch[1]", 5),
+        (2, "missing_id", "$.batch[2].userId", {**good, "userId": None}),
+        (2, "late", "$.timestamp", {"type": "track", **late, "timestamp": 1_767_225_600_000}),
+    ]
+    told_of = json.loads(told.err.splitlines()[0])
+    assert (told_of["received"], told_of["outcomes"]) == (5, {"accepted": 1, "late": 1, "missing_id": 1, "skipped": 1, "wrong_type": 1})
+
+
+def test_the_events_of_a_batch_are_sorted_one_by_one(run: Run, tmp_path: Path) -> None:
+    """A batch is sent when it is full, so the events of two devices overlap; by their bodies they could not be put in order."""
+    times = [f"2026-01-{day:02}T00:00:00Z" for day in range(1, 5)]
+    first, second = ([event("anna", "A", time) for time in times[start::2]] for start in (1, 0))
+    file = batch_file(tmp_path, first, second)
+    assert summary(run, file)["outcomes"] == {"accepted": 2, "late": 2}
+    assert summary(run, file, "--sort")["outcomes"] == {"accepted": 4}
+
+
 # the same bytes
 
 

@@ -1,8 +1,7 @@
-"""Foreign formats, each turned into the one event shape by a pure function.
+"""Foreign formats, each turned into our events by a pure function: one door for messages that carry none, one or many.
 
-To add a format, write ``adapters/<format>.py`` with one function of the ``Adapter`` shape and name it in ``ADAPTERS``. It takes the decoded
-object, ends in ``codec.from_fields``, and raises ``RefusedError`` for whatever is not an event. Files of rows need no code but a mapping:
-see ``adapters.columns``.
+To add a format, write ``adapters/<format>.py`` with one function of the ``Adapter`` shape and name it in ``ADAPTERS``. Files of rows need
+no code but a mapping: see ``adapters.columns``. Files come in here, and so does whatever else brings whole messages.
 """
 
 from __future__ import annotations
@@ -10,24 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from streamer.errors import RefusedError
+from streamer.events.adapters.outcome import Outcome, Refusal, each
 from streamer.events.adapters.segment import from_segment
-from streamer.events.codec import check_size, from_fields, read_object
+from streamer.events.admission import BODY_MAX_BYTES
+from streamer.events.codec import from_fields, is_batch, read_object
 
 if TYPE_CHECKING:
-    from streamer.events.event import Event
+    from collections.abc import Iterable, Iterator
 
 
 class Adapter(Protocol):
-    """Turns a foreign message into an event. Pure: the same message and moment give the same event, id included."""
+    """Events of one decoded message, none, one or many. Pure: the same message and moment give the same events, ids included.
 
-    def __call__(self, message: dict[str, Any], *, received_ms: int | None) -> Event:
-        """``received_ms`` is when the message reached us, None if that is not known; ``RefusedError`` if it is no event."""
+    Each event is built by ``codec.from_fields``. An element of the message that is no event is yielded as a ``Refusal`` in its place
+    (``outcome.each`` does so). ``RefusedError`` says that the message itself, or what is left of it, tells of no event.
+    """
+
+    def __call__(self, message: dict[str, Any], *, received_ms: int | None) -> Iterable[Outcome]:
+        """``received_ms`` is when the message reached us in UTC milliseconds, None if that is not known."""
         ...
 
 
-def from_streamer(message: dict[str, Any], *, received_ms: int | None) -> Event:  # noqa: ARG001 - our own format carries its time
-    """Our own format, ``schemas/event.v1.json``."""
-    return from_fields(message)
+def from_streamer(message: dict[str, Any], *, received_ms: int | None) -> Iterator[Outcome]:  # noqa: ARG001 - our own format carries its time
+    """Our own format, ``schemas/event.v1.json``, or an object with a list of such under ``batch``."""
+    if is_batch(message):
+        yield from each(message, "batch", from_fields)
+    else:
+        yield from_fields(message)
 
 
 ADAPTERS: Final[dict[str, Adapter]] = {
@@ -37,10 +45,16 @@ ADAPTERS: Final[dict[str, Adapter]] = {
 }
 
 
-def adapt(raw: bytes, *, format_name: str, received_ms: int | None) -> Event:
-    """The event in ``raw``, which is a message of the named format; ``RefusedError`` if there is none, as from ``decode``."""
-    adapter = ADAPTERS.get(format_name)
-    if adapter is None:
-        raise RefusedError("unknown_format", detail=f"one of {', '.join(sorted(ADAPTERS))}")
-    check_size(raw)
-    return adapter(read_object(raw), received_ms=received_ms)
+def adapt(raw: bytes, *, format_name: str, received_ms: int | None) -> Iterator[Outcome]:
+    """Events and refusals of ``raw``, a message of the named format, in their order; no ``RefusedError`` comes out of here.
+
+    Each event fits into the log. A message of more than ``BODY_MAX_BYTES`` is refused unread.
+    """
+    try:
+        if format_name not in ADAPTERS:
+            raise RefusedError("unknown_format", detail=f"one of {', '.join(sorted(ADAPTERS))}")
+        if len(raw) > BODY_MAX_BYTES:
+            raise RefusedError("too_large", detail=f"{len(raw)} bytes, at most {BODY_MAX_BYTES}")
+        yield from ADAPTERS[format_name](read_object(raw), received_ms=received_ms)
+    except RefusedError as error:
+        yield Refusal.of(error)

@@ -15,8 +15,9 @@ from streamer.errors import RefusedError
 from streamer.events.adapters import cells
 from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, columns_used, read_mapping
-from streamer.events.admission import INTEGER_MAX, INTEGER_MIN
-from streamer.events.codec import encode, from_fields, read_object
+from streamer.events.adapters.outcome import Outcome, Refusal
+from streamer.events.admission import BODY_MAX_BYTES, INTEGER_MAX, INTEGER_MIN
+from streamer.events.codec import from_fields, read_object
 from streamer.events.placeholders import PLACEHOLDER_IDS, normal_form
 from streamer.events.sound import held, is_whole_text, json_type
 from streamer.zones import PINNED, find_zone
@@ -25,27 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from streamer.events.event import Event
-
 Row = dict[str, Any]  # column -> cell
 Numbered = tuple[int, Row | bytes]  # a line's number and its row; bytes are a line of NDJSON, or a line that did not split into a row
 
-LINE_MAX: Final = 1 << 20  # bytes of one line; it may hold the whole history of a customer
 GROUP_MAX: Final = 10_000  # rows of one group
 CASTS: Final[dict[str, cells.Cast]] = {"text": cells.text, "number": cells.number, "as_is": cells.as_is}
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A row that became no event: its number (of a group: the first's), why, where in the row, and the row itself.
-
-    The reason ``skipped`` is no fault: the mapping wants such rows passed over.
-    """
-
-    line: int
-    reason: str
-    path: str
-    detail: str
-    row: Row | bytes
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -56,7 +41,7 @@ class _Line(msgspec.Struct, frozen=True):
     row: Row
 
     def refusal(self, error: RefusedError) -> Refusal:
-        return Refusal(self.number, error.reason, error.path, error.detail, self.row)
+        return Refusal.of(error, self.row)
 
 
 def load_mapping(path_or_name: str | Path) -> Mapping:
@@ -89,41 +74,37 @@ class Mapping:
         """Columns that the mapping reads and no line of NDJSON had so far: there is no header to compare with."""
         return tuple(self._unseen)
 
-    def events(self, rows: Iterable[Row]) -> Iterator[Event | Refusal]:
+    def events(self, rows: Iterable[Row]) -> Iterator[Outcome]:
         """An event or a refusal for each row, or for each group of rows, in their order. Rows are counted from 1."""
-        return self.numbered(enumerate(rows, 1))
+        return (found for _, found in self.numbered(enumerate(rows, 1)))
 
-    def numbered(self, rows: Iterable[Numbered]) -> Iterator[Event | Refusal]:
-        """The same for rows that bring their line numbers, as ``transports.files.event_files`` reads them."""
-        return (found for _, found in self.placed(rows))
+    def numbered(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, Outcome]]:
+        """The same, each with its line (of a group the first), for rows numbered as ``transports.files.event_files`` reads them."""
+        for number, found in self._groups(self._lines(rows)):
+            yield number, found if isinstance(found, Refusal) else self._event(found)
 
-    def placed(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, Event | Refusal]]:
-        """The same, each with the number of its line; of a group that of its first."""
-        for found in self._groups(self._lines(rows)):
-            yield (found.line, found) if isinstance(found, Refusal) else (found[0].number, self._event(found))
-
-    def _lines(self, rows: Iterable[Numbered]) -> Iterator[_Line | Refusal]:
+    def _lines(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, _Line | Refusal]]:
         for number, raw in rows:
             try:
                 lines = self._exploded(number, self._row(raw))
             except RefusedError as error:
-                yield Refusal(number, error.reason, error.path, error.detail, raw)
+                yield number, Refusal.of(error, raw)
                 continue
             if not lines:
-                yield Refusal(number, "skipped", f"$.{self._file.explode}", "", raw)
+                yield number, Refusal("skipped", f"$.{self._file.explode}", "", raw)
             for line in lines:
                 if self._unseen:
                     self._unseen = {column: None for column in self._unseen if column not in line.row}
                 empty = next((column for column in self._file.skip_if_empty if cells.is_empty(line.row.get(column))), None)
-                yield line if empty is None else line.refusal(RefusedError("skipped", path=f"$.{empty}"))
+                yield number, line if empty is None else line.refusal(RefusedError("skipped", path=f"$.{empty}"))
 
     def _row(self, raw: Row | bytes) -> Row:
         if not isinstance(raw, bytes):
             return raw
         if self.format != "ndjson":
             raise RefusedError("not_a_row", detail="another number of cells than the header, or a quote that is not closed")
-        if len(raw) > LINE_MAX:
-            raise RefusedError("too_large", detail=f"a line of more than {LINE_MAX} bytes")
+        if len(raw) > BODY_MAX_BYTES:
+            raise RefusedError("too_large", detail=f"a line of more than {BODY_MAX_BYTES} bytes")
         return held(read_object(raw))
 
     def _exploded(self, number: int, row: Row) -> list[_Line]:
@@ -141,29 +122,29 @@ class Mapping:
             lines.append(_Line(number, part, {**rest, **cast("Row", item)}))
         return lines
 
-    def _groups(self, lines: Iterable[_Line | Refusal]) -> Iterator[list[_Line] | Refusal]:
+    def _groups(self, lines: Iterable[tuple[int, _Line | Refusal]]) -> Iterator[tuple[int, list[_Line] | Refusal]]:
         """Lines that follow each other and agree in ``group_by``, refused ones not counted; without it, each for itself."""
         columns = self._file.group_by
         group: list[_Line] = []
-        for line in lines:
+        for number, line in lines:
             if isinstance(line, Refusal):
-                yield line
+                yield number, line
                 continue
             if group and not (columns and all(group[0].row.get(column) == line.row.get(column) for column in columns)):
-                yield group
+                yield group[0].number, group
                 group = []
             if len(group) <= GROUP_MAX:  # one more than allowed, by which _event knows
                 group.append(line)
         if group:
-            yield group
+            yield group[0].number, group
 
-    def _event(self, group: list[_Line]) -> Event | Refusal:
+    def _event(self, group: list[_Line]) -> Outcome:
         first = group[0]
         try:
             if len(group) > GROUP_MAX:
                 raise RefusedError("too_large", detail=f"more than {GROUP_MAX} rows in one group")
             properties = self._sections["properties"](first.row)
-            event = from_fields(
+            return from_fields(
                 {
                     "type": "track",
                     "event": _event_name(self._file.event, first.row),
@@ -175,10 +156,8 @@ class Mapping:
                 },
                 timestamp_ms=self._moment(first.row.get(self._file.timestamp.column), self._file.timestamp.column),
             )
-            encode(event)  # it must fit into the log
         except RefusedError as error:
             return first.refusal(error)
-        return event
 
     def _message_id(self, group: list[_Line]) -> str | None:
         wanted = self._file.message_id

@@ -1,4 +1,4 @@
-"""Messages of Segment and RudderStack: what their SDKs send and their servers pass on.
+"""Messages of Segment and RudderStack, one by one or in the body of a batch: what their SDKs send and their servers pass on.
 
 Decided here: which of four clocks to believe, what a message without an id is called, and where the fields that only one kind of
 message has (``groupId``, ``previousId``, ``name``, ``category``) are found afterwards. Not known here: who may send, and whether the
@@ -11,19 +11,41 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import RefusedError
 from streamer.events.adapters.digest import content_id
+from streamer.events.adapters.outcome import each
 from streamer.events.admission import EXACT_MAX, TEXT_MAX
-from streamer.events.codec import KINDS, from_fields, refuse_batch, section, unknown_type
+from streamer.events.codec import KINDS, from_fields, is_batch, section, unknown_type
 from streamer.events.moments import instant_ms, within_years
 from streamer.events.sound import held, json_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamer.events.adapters.outcome import Outcome
     from streamer.events.event import Event
 
 DELIVERY: Final = frozenset({"messageId", "sentAt", "receivedAt"})  # differ between two deliveries of one message
 
 
-def from_segment(message: dict[str, Any], *, received_ms: int | None) -> Event:
-    """The event that ``message`` tells of; ``RefusedError`` with the place in ``message`` if it tells of none.
+def from_segment(message: dict[str, Any], *, received_ms: int | None) -> Iterator[Outcome]:
+    """The event that ``message`` tells of, or those of each message in the body of a batch request.
+
+    The ``context``, ``sentAt`` and ``receivedAt`` of a batch hold for all its messages; what a message says itself comes first.
+    """
+    if not is_batch(message):
+        yield segment_event(message, received_ms)
+        return
+    clocks = {key: message[key] for key in ("sentAt", "receivedAt") if key in message}
+    shared = section(message, "context") or {}
+
+    def read(element: dict[str, Any]) -> Event:
+        context = {**shared, **(section(element, "context") or {})}
+        return segment_event({**clocks, **element, "context": context}, received_ms)
+
+    yield from each(message, "batch", read)
+
+
+def segment_event(message: dict[str, Any], received_ms: int | None) -> Event:
+    """The event that one message tells of; ``RefusedError`` with the place in ``message`` if it tells of none.
 
     - ``type`` may be in any case. Ids and names may be whole numbers. Empty texts count as absent.
     - ``timestamp`` is believed; without it ``receivedAt - (sentAt - originalTimestamp)``, which takes out an error of the device's clock,
@@ -34,7 +56,6 @@ def from_segment(message: dict[str, Any], *, received_ms: int | None) -> Event:
     - Without ``messageId`` the id is a digest of the content, so a second delivery is a duplicate; two messages that say the same
       without any time of their own are told apart by when they arrived.
     """
-    refuse_batch(message)
     kind = _kind(message)
     timestamp_ms = _timestamp_ms(message, received_ms)
     traits, properties, context = (section(message, key) or {} for key in ("traits", "properties", "context"))

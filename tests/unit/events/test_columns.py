@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from streamer.errors import DefinitionError
 from streamer.events.adapters import cells
-from streamer.events.adapters.columns import GROUP_MAX, Mapping, Refusal, load_mapping
+from streamer.events.adapters.columns import GROUP_MAX, Mapping, load_mapping
 from streamer.events.adapters.mapping import SHIPPED, MappingFile
+from streamer.events.adapters.outcome import Outcome, Refusal
 from streamer.events.admission import REASONS
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
@@ -47,7 +48,7 @@ def written(tmp_path: Path) -> Any:
     return write
 
 
-def one(mapping: Mapping, **changes: Any) -> Event | Refusal:
+def one(mapping: Mapping, **changes: Any) -> Outcome:
     """What becomes of a row like ``ROW`` with these changes."""
     [found] = mapping.events([{**ROW, **changes}])
     return found
@@ -67,9 +68,9 @@ def refusal(mapping: Mapping, **changes: Any) -> tuple[str, str]:
     return found.reason, found.path
 
 
-def replay(mapping: Mapping, path: Path) -> list[Event | Refusal]:
+def replay(mapping: Mapping, path: Path) -> list[Outcome]:
     """Everything in a file."""
-    return list(mapping.numbered(files.read(path, file_format=mapping.format, columns=mapping.columns)))
+    return [found for _, found in mapping.numbered(files.read(path, file_format=mapping.format, columns=mapping.columns))]
 
 
 # the mappings that ship
@@ -356,12 +357,12 @@ def test_a_row_that_is_to_be_skipped_is_counted_but_no_fault(written: Any) -> No
 def test_a_refusal_carries_the_line_and_the_row(written: Any) -> None:
     """Somebody will open the file at that line."""
     found = list(written().numbered([(17, {**ROW, "when": "never"})]))
-    assert found == [Refusal(17, "bad_timestamp", "$.when", "expected ms", {**ROW, "when": "never"})]
+    assert found == [(17, Refusal("bad_timestamp", "$.when", "expected ms", {**ROW, "when": "never"}))]
 
 
 def test_a_line_that_is_no_row_is_refused(written: Any) -> None:
     """The last line of a file that was cut off has fewer cells than the others."""
-    assert [found.reason for found in written().numbered([(1, b"c-17,10")])] == ["not_a_row"]
+    assert [found.reason for _, found in written().numbered([(1, b"c-17,10")])] == ["not_a_row"]
 
 
 # rows in rows, rows of rows
@@ -371,7 +372,7 @@ def test_a_row_that_holds_a_list_is_taken_apart(written: Any) -> None:
     """What stands beside the list holds for each of its items."""
     mapping = written(format="ndjson", explode="events", properties={"a": "a"})
     row = b'{"who":"c-17","events":[{"when":1,"what":"A","id":"1","a":5},{"when":2,"what":"B","id":"2"}]}'
-    events = [found for found in mapping.numbered([(1, row)]) if isinstance(found, Event)]
+    events = [found for _, found in mapping.numbered([(1, row)]) if isinstance(found, Event)]
     assert [(found.customer, found.name, found.timestamp_ms, found.properties) for found in events] == [
         ("c-17", "A", 1, {"a": 5}),
         ("c-17", "B", 2, None),
@@ -392,14 +393,14 @@ def test_a_row_that_holds_a_list_is_taken_apart(written: Any) -> None:
 )
 def test_a_line_that_cannot_be_taken_apart_is_refused_whole(written: Any, line: bytes, expected: tuple[str, str]) -> None:
     """Half of a history would be a different history."""
-    [found] = written(format="ndjson", explode="events").numbered([(1, line)])
+    [(_, found)] = written(format="ndjson", explode="events").numbered([(1, line)])
     assert (found.reason, found.path) == expected
 
 
 def test_a_row_whose_list_is_empty_is_counted(written: Any) -> None:
     """A session in which nothing happened is no event, and must not be lost without a word either."""
-    [found] = written(format="ndjson", explode="events").numbered([(1, b'{"events":[]}')])
-    assert (found.reason, found.path, found.line) == ("skipped", "$.events", 1)
+    [(line, found)] = written(format="ndjson", explode="events").numbered([(1, b'{"events":[]}')])
+    assert (found.reason, found.path, line) == ("skipped", "$.events", 1)
 
 
 def order(number: str, sku: str, price: str, quantity: str) -> dict[str, Any]:
@@ -441,22 +442,23 @@ def test_a_long_order_keeps_its_total_and_says_what_it_left_out(written: Any) ->
 def test_a_row_that_cannot_be_read_refuses_its_whole_order(written: Any) -> None:
     """An order without one of its rows has another total; the next order is untouched."""
     rows = [order("1", "a", "1", "1"), order("1", "b", "one", "1"), order("2", "c", "1", "1")]
-    bad, good = written(**GROUPED).events(rows)
-    assert (bad.line, bad.reason, bad.path) == (1, "wrong_type", "$.price")
+    (line, bad), (_, good) = written(**GROUPED).numbered(enumerate(rows, 1))
+    assert (line, bad.reason, bad.path) == (1, "wrong_type", "$.price")
     assert good.properties["total"] == 1.0
 
 
 def test_a_row_that_is_skipped_does_not_cut_an_order_in_two(written: Any) -> None:
     """The second half would come under the same id, and be dropped as a duplicate."""
     rows = [order("1", "a", "1", "1"), {**order("1", "b", "1", "1"), "who": ""}, order("1", "c", "1", "1")]
-    skipped, whole = written(**GROUPED, skip_if_empty=["who"]).events(rows)
-    assert (skipped.reason, skipped.line, whole.properties["total"]) == ("skipped", 2, 2.0)
+    (line, skipped), (_, whole) = written(**GROUPED, skip_if_empty=["who"]).numbered(enumerate(rows, 1))
+    assert (skipped.reason, line, whole.properties["total"]) == ("skipped", 2, 2.0)
 
 
 def test_a_group_without_end_is_refused_and_not_kept(written: Any) -> None:
     """A file in which a column is always empty would be one group, and all of it in memory."""
-    [found] = written(**GROUPED).events(order("", "a", "1", "1") for _ in range(GROUP_MAX + 5))
-    assert (found.reason, found.line) == ("too_large", 1)
+    rows = ((number, order("", "a", "1", "1")) for number in range(1, GROUP_MAX + 6))
+    [(line, found)] = written(**GROUPED).numbered(rows)
+    assert (found.reason, line) == ("too_large", 1)
 
 
 def test_an_event_too_large_for_the_log_is_refused_here(written: Any) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamer.errors import HaltError, SettingsError
-from streamer.events.adapters.columns import Refusal, load_mapping
+from streamer.events.adapters.columns import load_mapping
+from streamer.events.adapters.outcome import Refusal
 from streamer.events.event import Event
 from streamer.transports.files.event_files import LINE_MAX, read
 
@@ -232,9 +233,9 @@ def test_bytes_that_are_not_utf8_refuse_their_row_and_no_other(written: Any) -> 
     row = b"2021-01-14 22:09:05 UTC,view,1,2,,%s,1.5,9,s\n"
     mapping = load_mapping("rees46")
     path = written("rows.csv", row % b"acme" + row % b"caf\xe9" + row % "café".encode())
-    first, second, third = mapping.numbered(read(path, columns=mapping.columns))
+    (_, first), (line, second), (_, third) = mapping.numbered(read(path, columns=mapping.columns))
     assert isinstance(second, Refusal)
-    assert (second.line, second.reason) == (2, "bad_utf8")
+    assert (line, second.reason) == (2, "bad_utf8")
     assert [item.properties and item.properties["brand"] for item in (first, third) if isinstance(item, Event)] == ["acme", "café"]
 
 

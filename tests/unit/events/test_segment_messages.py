@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from event_strategies import nearly_right
@@ -13,9 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import RefusedError
-from streamer.events.adapters import ADAPTERS, adapt, from_segment
-from streamer.events.admission import REASONS
-from streamer.events.codec import decode, encode
+from streamer.events.adapters import ADAPTERS, Adapter, adapt
+from streamer.events.adapters.digest import content_id
+from streamer.events.adapters.outcome import Outcome, Refusal, each
+from streamer.events.adapters.segment import from_segment, segment_event
+from streamer.events.admission import REASONS, SIZE_MAX
+from streamer.events.codec import decode, encode, from_fields
+from streamer.events.event import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CORPUS = Path(__file__).parents[2] / "data" / "segment_format_events"
 RECEIVED_MS = 1_700_000_000_000
@@ -38,7 +45,7 @@ def message_of(file: str, line: int) -> dict[str, Any]:
 def refusal(message: dict[str, Any], received_ms: int | None = None) -> tuple[str, str]:
     """Reason and place for which ``message`` is refused."""
     with pytest.raises(RefusedError) as caught:
-        from_segment(message, received_ms=received_ms)
+        segment_event(message, received_ms)
     return caught.value.reason, caught.value.path
 
 
@@ -50,7 +57,7 @@ def test_the_vendors_own_messages_are_accepted_or_refused_on_purpose(file: str, 
     """The table gives a reason for each, so that no change of ours moves one over by accident."""
     message = message_of(file, line)
     if outcome == "accepted":
-        event = from_segment(message, received_ms=RECEIVED_MS)
+        event = segment_event(message, RECEIVED_MS)
         assert event.type == place
         assert decode(encode(event)) == event
     else:
@@ -83,7 +90,7 @@ def test_the_table_of_outcomes_covers_the_whole_corpus() -> None:
 def test_the_time_is_taken_from_the_best_clock_there_is(clocks: dict[str, Any], received_ms: int | None, expected_ms: int) -> None:
     """A phone that is an hour wrong is an hour wrong in both of its clocks: their difference is right."""
     message = {**TRACK, "timestamp": None, **clocks}
-    assert from_segment(message, received_ms=received_ms).timestamp_ms == expected_ms
+    assert segment_event(message, received_ms).timestamp_ms == expected_ms
 
 
 def test_a_message_without_any_time_is_refused() -> None:
@@ -109,7 +116,7 @@ def test_a_device_that_was_reset_to_before_1970_is_corrected() -> None:
         "sentAt": "1969-12-31T18:30:11.000Z",
         "receivedAt": "2026-03-01T12:00:01.000Z",
     }
-    event = from_segment({**TRACK, "timestamp": None, **clocks}, received_ms=None)
+    event = segment_event({**TRACK, "timestamp": None, **clocks}, None)
     assert event.timestamp_ms == 1_772_366_400_000
     assert refusal({**TRACK, "timestamp": None, "originalTimestamp": clocks["originalTimestamp"]}) == (
         "bad_timestamp",
@@ -121,7 +128,7 @@ def test_a_device_that_was_reset_to_before_1970_is_corrected() -> None:
 @pytest.mark.parametrize("garbled", ["2023-11-22T10:12:44.75705:30", 1_772_359_200, True, [], "soon"])
 def test_a_clock_that_is_not_needed_costs_nothing(clock: str, garbled: object) -> None:
     """Beside a good timestamp nobody reads the others."""
-    assert from_segment({**TRACK, clock: garbled}, received_ms=None).timestamp_ms == 1_000
+    assert segment_event({**TRACK, clock: garbled}, None).timestamp_ms == 1_000
 
 
 @pytest.mark.parametrize("clock", ["timestamp", "originalTimestamp", "sentAt", "receivedAt"])
@@ -138,7 +145,7 @@ def test_seconds_are_refused_by_the_name_of_their_clock(clock: str) -> None:
 )
 def test_a_numeric_id_is_its_text(written: object, expected: str) -> None:
     """The same customer comes as a number from one SDK and as text from another."""
-    assert from_segment({**TRACK, "userId": written}, received_ms=None).customer == expected
+    assert segment_event({**TRACK, "userId": written}, None).customer == expected
 
 
 @pytest.mark.parametrize("written", [157963456373623802.0, 1e17, -(2.0**53) - 2, float("nan"), float("inf"), 10**256])
@@ -156,7 +163,7 @@ def test_an_id_that_is_neither_text_nor_whole_is_refused(written: object) -> Non
 
 def test_an_empty_user_id_leaves_the_anonymous_one() -> None:
     """RudderStack's browser SDK sends an empty text until somebody logs in."""
-    assert from_segment({**TRACK, "userId": "", "anonymousId": "a-9"}, received_ms=None).customer == "a-9"
+    assert segment_event({**TRACK, "userId": "", "anonymousId": "a-9"}, None).customer == "a-9"
 
 
 # what
@@ -165,7 +172,7 @@ def test_an_empty_user_id_leaves_the_anonymous_one() -> None:
 @pytest.mark.parametrize("kind", ["Track", "TRACK", "track"])
 def test_the_type_may_be_in_any_case(kind: str) -> None:
     """RudderStack's own tests have all three."""
-    assert from_segment({**TRACK, "type": kind}, received_ms=None).type == "track"
+    assert segment_event({**TRACK, "type": kind}, None).type == "track"
 
 
 @pytest.mark.parametrize("kind", [None, 5, "action", ""])
@@ -175,22 +182,60 @@ def test_a_message_of_no_known_type_is_refused(kind: object, timestamp: str | No
     assert refusal({**TRACK, "type": kind, "timestamp": timestamp}) == ("unknown_type", "$.type")
 
 
-def test_the_body_of_a_batch_is_told_from_a_message() -> None:
+def test_the_body_of_a_batch_gives_every_message_in_it() -> None:
     """It is what the vendors' HTTP interfaces take, so it is what somebody stores."""
-    assert refusal({"batch": [TRACK], "sentAt": "2026-03-01T10:00:02Z"}) == ("batch_body", "$.batch")
+    found = list(from_segment({"batch": [TRACK, {**TRACK, "messageId": "m-2"}], "sentAt": "2026-03-01T10:00:02Z"}, received_ms=None))
+    assert [one.message_id for one in found if isinstance(one, Event)] == ["m-1", "m-2"]
+
+
+def test_a_message_of_a_batch_that_is_none_costs_the_others_nothing() -> None:
+    """The refusal says which element it is and carries that element alone."""
+    nested, named = {"batch": [TRACK]}, {**TRACK, "userId": None, "anonymousId": None, "event": "größer"}
+    found = list(from_segment({"batch": [5, TRACK, named, nested, TRACK]}, received_ms=None))
+    refused = [(one.reason, one.path) for one in found if isinstance(one, Refusal)]
+    assert refused == [("wrong_type", "$.batch[0]"), ("missing_id", "$.batch[2].userId"), ("unknown_type", "$.batch[3].type")]
+    assert [type(one) for one in found] == [Refusal, Event, Refusal, Refusal, Event]
+    assert [json.loads(one.part) for one in found if isinstance(one, Refusal) and isinstance(one.part, bytes)] == [5, named, nested]
+
+
+def test_what_a_batch_says_holds_for_each_message_that_does_not_say_it_itself() -> None:
+    """The vendors' interfaces take one context and one clock for all; a device whose clock is an hour slow is corrected once."""
+    slow = {key: value for key, value in TRACK.items() if key != "timestamp"} | {"originalTimestamp": "2026-03-01T09:00:00Z"}
+    body = {
+        "batch": [slow, {**TRACK, "context": {"locale": "fr"}}],
+        "context": {"locale": "de", "ip": "::1"},
+        "sentAt": "2026-03-01T09:00:02Z",
+        "receivedAt": "2026-03-01T10:00:02Z",
+    }
+    first, second = (one for one in from_segment(body, received_ms=None) if isinstance(one, Event))
+    assert (first.timestamp_ms, first.context) == (1_772_359_200_000, {"locale": "de", "ip": "::1"})
+    assert (second.timestamp_ms, second.context) == (1_000, {"locale": "fr", "ip": "::1"})
+
+
+def test_an_empty_batch_is_skipped_and_not_lost() -> None:
+    """Every line of a file counts; this one says that there was nothing."""
+    assert list(from_segment({"batch": []}, received_ms=None)) == [Refusal("skipped", "$.batch", "an empty list")]
+
+
+def test_an_element_with_half_of_a_surrogate_pair_can_still_be_shown() -> None:
+    """It is no event, and no UTF-8 either; what is refused is written down all the same."""
+    [found] = from_segment({"batch": [{**TRACK, "userId": "\ud83d"}]}, received_ms=None)
+    assert isinstance(found, Refusal)
+    assert isinstance(found.part, bytes)
+    assert json.loads(found.part)["userId"] == "\ud83d"
 
 
 @pytest.mark.parametrize(("written", "expected"), [(12, "12"), (12.0, "12"), ("12", "12")])
 def test_a_numeric_event_name_is_its_text(written: object, expected: str) -> None:
     """As a numeric id is."""
-    assert from_segment({**TRACK, "event": written}, received_ms=None).name == expected
+    assert segment_event({**TRACK, "event": written}, None).name == expected
 
 
 @pytest.mark.parametrize("section", ["properties", "traits", "context"])
 def test_an_empty_array_is_an_empty_object(section: str) -> None:
     """PHP writes an empty map so: the vendors' own library for PHP does."""
-    assert from_segment({**TRACK, section: []}, received_ms=None) == from_segment({**TRACK, section: {}}, received_ms=None)
-    assert from_segment({**TRACK, "context": {"traits": []}}, received_ms=None) == from_segment(TRACK, received_ms=None)
+    assert segment_event({**TRACK, section: []}, None) == segment_event({**TRACK, section: {}}, None)
+    assert segment_event({**TRACK, "context": {"traits": []}}, None) == segment_event(TRACK, None)
 
 
 def test_the_traits_of_the_context_are_overruled_by_those_of_the_message() -> None:
@@ -201,7 +246,7 @@ def test_the_traits_of_the_context_are_overruled_by_those_of_the_message() -> No
         "traits": {"plan": "gold"},
         "context": {"traits": {"plan": "free", "city": "Graz"}, "locale": "de"},
     }
-    event = from_segment(message, received_ms=None)
+    event = segment_event(message, None)
     assert event.traits == {"plan": "gold", "city": "Graz"}
     assert event.context == {"locale": "de"}
 
@@ -209,7 +254,7 @@ def test_the_traits_of_the_context_are_overruled_by_those_of_the_message() -> No
 def test_the_traits_of_a_group_are_not_the_customers() -> None:
     """A company's name and plan would otherwise overwrite those of the person who joined it."""
     message = {**TRACK, "type": "group", "groupId": 7, "traits": {"name": "Initech"}, "context": {"traits": {"name": "Jane"}}}
-    event = from_segment(message, received_ms=None)
+    event = segment_event(message, None)
     assert event.properties == {"name": "Initech", "groupId": "7"}
     assert event.traits == {"name": "Jane"}
 
@@ -218,7 +263,7 @@ def test_the_traits_of_a_group_are_not_the_customers() -> None:
 def test_the_name_of_a_page_becomes_a_property(kind: str) -> None:
     """Rules look at properties, and the name of the page is what most of them ask for."""
     message = {**TRACK, "type": kind, "name": "Home", "category": "Start", "properties": {"name": "old", "category": "kept"}}
-    event = from_segment(message, received_ms=None)
+    event = segment_event(message, None)
     assert (event.name, event.properties) == (kind, {"name": "Home", "category": "kept"})
 
 
@@ -236,13 +281,13 @@ def test_the_name_of_a_page_becomes_a_property(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["page", "screen"])
 def test_a_screen_that_is_named_by_its_event_keeps_the_name(kind: str, changes: dict[str, Any], expected: str | None) -> None:
     """RudderStack's mobile SDKs put it there."""
-    event = from_segment({**TRACK, "type": kind, "event": "Checkout", **changes}, received_ms=None)
+    event = segment_event({**TRACK, "type": kind, "event": "Checkout", **changes}, None)
     assert (event.name, (event.properties or {}).get("name")) == (kind, expected)
 
 
 def test_an_alias_keeps_the_id_it_comes_from() -> None:
     """Whoever merges histories needs both ids."""
-    event = from_segment({**TRACK, "type": "alias", "previousId": "a-9"}, received_ms=None)
+    event = segment_event({**TRACK, "type": "alias", "previousId": "a-9"}, None)
     assert event.properties == {"previousId": "a-9"}
 
 
@@ -266,10 +311,10 @@ def test_a_refusal_names_the_place_in_the_message(changes: dict[str, Any], expec
 @pytest.mark.parametrize("odd", [float("nan"), 10**30, "\ud800", json.loads("[" * 40 + "]" * 40)])
 def test_a_field_that_nobody_reads_costs_nothing(odd: object) -> None:
     """Integrations are for other people's destinations."""
-    assert from_segment({**TRACK, "integrations": {"a": odd}}, received_ms=None) == from_segment(TRACK, received_ms=None)
+    assert segment_event({**TRACK, "integrations": {"a": odd}}, None) == segment_event(TRACK, None)
     if not isinstance(odd, list):
         nameless = {key: value for key, value in TRACK.items() if key != "messageId"}
-        assert from_segment({**nameless, "properties": {"a": odd}}, received_ms=None).message_id.startswith("content-")
+        assert segment_event({**nameless, "properties": {"a": odd}}, None).message_id.startswith("content-")
 
 
 # which
@@ -278,15 +323,15 @@ def test_a_field_that_nobody_reads_costs_nothing(odd: object) -> None:
 def test_a_second_delivery_without_an_id_is_the_same_event() -> None:
     """A retry differs in when it was sent and received, and in nothing else."""
     message = {key: value for key, value in TRACK.items() if key != "messageId"} | {"timestamp": None, "originalTimestamp": 5_000}
-    once = from_segment({**message, "sentAt": 6_000, "receivedAt": 7_000}, received_ms=None)
-    again = from_segment({**dict(reversed(message.items())), "sentAt": 16_000, "receivedAt": 17_500}, received_ms=None)
+    once = segment_event({**message, "sentAt": 6_000, "receivedAt": 7_000}, None)
+    again = segment_event({**dict(reversed(message.items())), "sentAt": 16_000, "receivedAt": 17_500}, None)
     assert once.message_id == again.message_id == "content-2e76f24c775db93f0ffe5afeadf4ebed"
 
 
 def test_two_messages_that_say_the_same_at_no_time_are_two_events() -> None:
     """Without any time of its own, a second look at a product would be swallowed as a retry of the first."""
     message = {key: value for key, value in TRACK.items() if key not in {"messageId", "timestamp"}}
-    assert from_segment(message, received_ms=1).message_id != from_segment(message, received_ms=2).message_id
+    assert segment_event(message, 1).message_id != segment_event(message, 2).message_id
 
 
 # laws
@@ -296,7 +341,7 @@ def test_two_messages_that_say_the_same_at_no_time_are_two_events() -> None:
 def test_any_message_is_an_event_or_refused_for_a_known_reason(message: dict[str, Any], received_ms: int | None) -> None:
     """Admission is a public door: nothing that is pushed through it may break it."""
     try:
-        event = from_segment(message, received_ms=received_ms)
+        event = segment_event(message, received_ms)
     except RefusedError as error:
         outcome = error.reason
         assert outcome in REASONS
@@ -308,7 +353,7 @@ def test_a_message_is_left_as_it_was() -> None:
     """It may go to a dead letter or another adapter afterwards."""
     message = {**TRACK, "type": "group", "traits": {"a": 1}, "properties": {"b": 2}, "context": {"traits": {"c": 3}}}
     before = json.dumps(message)
-    from_segment(message, received_ms=None)
+    segment_event(message, None)
     assert json.dumps(message) == before
 
 
@@ -317,19 +362,59 @@ def test_a_message_is_left_as_it_was() -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_every_adapter_takes_bytes_and_gives_an_event(name: str) -> None:
-    """Admission knows formats only by their names."""
-    event = adapt(json.dumps(TRACK).encode(), format_name=name, received_ms=None)
+    """Whoever brings messages knows formats only by their names."""
+    [event] = adapt(json.dumps(TRACK).encode(), format_name=name, received_ms=None)
+    assert isinstance(event, Event)
     assert (event.name, event.customer, event.timestamp_ms) == ("Cart Viewed", "c-17", 1_000)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_every_adapter_takes_a_batch_of_any_length(name: str) -> None:
+    """One alone as many; none larger than the log may hold, however small the others are."""
+    large = {**TRACK, "messageId": "m-2", "properties": {"text": "x" * SIZE_MAX}}
+    raw = json.dumps({"batch": [TRACK] * 1_000 + [large]}).encode()
+    *events, last = adapt(raw, format_name=name, received_ms=None)
+    assert len(raw) > SIZE_MAX
+    assert [type(event) for event in events] == [Event] * 1_000
+    assert isinstance(last, Refusal)
+    assert (last.reason, last.path) == ("too_large", "$.batch[1000]")
 
 
 def test_a_format_nobody_knows_is_refused() -> None:
     """The name comes from a header, which comes from outside."""
-    with pytest.raises(RefusedError, match="unknown_format"):
-        adapt(b"{}", format_name="ga4", received_ms=None)
+    [found] = adapt(b"{}", format_name="ga4", received_ms=None)
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.part) == ("unknown_format", None)
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_every_adapter_looks_at_the_size_first(name: str) -> None:
     """A door that reads before it measures can be kept busy with one large letter."""
-    with pytest.raises(RefusedError, match="too_large"):
-        adapt(b"[" * 5_000_000, format_name=name, received_ms=None)
+    [found] = adapt(b"[" * 5_000_000, format_name=name, received_ms=None)
+    assert isinstance(found, Refusal)
+    assert found.reason == "too_large"
+
+
+def from_measurements(message: dict[str, Any], *, received_ms: int | None) -> Iterator[Outcome]:
+    """An adapter as the contributor's page describes it, for bodies like those of Google's Measurement Protocol: a device, many events."""
+
+    def read(element: dict[str, Any]) -> Event:
+        fields = {"event": element.get("name"), "anonymousId": message.get("client_id"), "properties": element.get("params")}
+        return from_fields({**fields, "messageId": content_id([message.get("client_id"), element])}, timestamp_ms=received_ms)
+
+    yield from each(message, "events", read)
+
+
+def test_a_new_format_with_many_events_needs_one_function_and_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the contributor's page promises: the door does the rest, and a body without the list is refused as a whole."""
+    adapter: Adapter = from_measurements
+    monkeypatch.setitem(ADAPTERS, "measurements", adapter)
+    body = {"client_id": "d-1", "events": [{"name": "view_item", "params": {"price": 5}}, {"params": {}}]}
+    event, refused = adapt(json.dumps(body).encode(), format_name="measurements", received_ms=RECEIVED_MS)
+    assert isinstance(event, Event)
+    assert (event.name, event.customer, event.timestamp_ms) == ("view_item", "d-1", RECEIVED_MS)
+    assert isinstance(refused, Refusal)
+    assert (refused.reason, refused.path) == ("missing_event_name", "$.events[1].event")
+    assert list(adapt(b"{}", format_name="measurements", received_ms=0)) == [
+        Refusal("wrong_type", "$.events", "expected an array, found null")
+    ]
