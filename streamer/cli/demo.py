@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from streamer.errors import SettingsError
+
 from . import EXIT_CODES
 
 
@@ -26,15 +28,23 @@ def demo(
     """Watch a simulated shop's customers enter and leave segments, live, on this machine alone.
 
     Starts an embedded Kafka (in memory) and an embedded Redis, a worker, and a SIMULATED shop; shows events, lag, the size of segments,
-    and changes as they happen, each with its reason. Needs nothing but this package's `local` extra. Without a terminal it prints lines;
-    NO_COLOR is respected. Where the machine does not keep up with --rate the shop sends less and says so.
+    and changes as they happen, each with its reason. It is part of a checkout of the source, where `make demo` installs what it needs; an
+    installed package has no embedded servers. Without a terminal it prints lines; NO_COLOR is respected. Where the machine does not keep
+    up with --rate the shop sends less and says so.
 
     Ctrl-C stops everything and leaves nothing behind; that is exit code 0 too. Exit code 1: the worker ended by itself or stopped reading,
     or a run of 15 seconds and more on a machine that kept up did not show what it is there to show.
     """
     from rich.console import Console
 
-    from streamer.demo.options import Options
-    from streamer.demo.run import run
+    try:
+        from streamer.demo.options import Options
+        from streamer.demo.run import run
+    except ModuleNotFoundError as error:
+        if error.name != "streamer.demo":
+            raise
+        raise SettingsError(
+            "the demo is not part of an installed package: get the source of streamer, and type `make demo` in it"
+        ) from None
 
     raise typer.Exit(run(Options(seconds=seconds, rate=rate, customers=customers, seed=seed), Console()))
