@@ -193,8 +193,9 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 
 
 async def _erase(customer: str) -> None:
-    from streamer.app import check_signing, starting
-    from streamer.app import erase as write_erasure
+    from streamer.deployment.connecting import starting
+    from streamer.deployment.obedience import check_signing
+    from streamer.worker.application import erase as write_erasure
 
     settings = load_settings()
     async with starting(settings, may_begin=False) as (client, store):

@@ -70,7 +70,8 @@ def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of 
 
 
 async def _use(settings: Settings, keys: dict[str, str]) -> None:
-    from streamer.app import check_signing, starting
+    from streamer.deployment.connecting import starting
+    from streamer.deployment.obedience import check_signing
     from streamer.transports.kafka.control import send_control
     from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 

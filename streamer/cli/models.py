@@ -138,7 +138,8 @@ def _card(taught: Taught, name: str) -> Card:
 
 
 async def _pin(settings: Settings, name: str, version: int | None) -> str:
-    from streamer.app import check_signing, starting
+    from streamer.deployment.connecting import starting
+    from streamer.deployment.obedience import check_signing
     from streamer.transports.kafka.control import send_control
 
     async with starting(settings, may_begin=False) as (client, store):
@@ -164,7 +165,8 @@ async def _before(store: Store, name: str, serving: int) -> int:
 
 
 async def _unpin(settings: Settings, name: str) -> None:
-    from streamer.app import check_signing, starting
+    from streamer.deployment.connecting import starting
+    from streamer.deployment.obedience import check_signing
     from streamer.transports.kafka.control import send_control
 
     async with starting(settings, may_begin=False) as (client, store):

@@ -76,7 +76,8 @@ def publish(paths: Paths, create: Create = False) -> None:
 
 
 async def _publish(paths: list[Path], *, create: bool) -> str:
-    from streamer.app import publish_definitions, starting
+    from streamer.deployment.connecting import starting
+    from streamer.deployment.publishing import publish_definitions
 
     settings = load_settings(**({"create": True} if create else {}))
     async with starting(settings, made=_say_topics) as (client, store):

@@ -179,7 +179,7 @@ def resume(
 
 
 async def _resume(settings: Settings, shard: int, why: str, at: int | None, arrival_ms: int | None) -> str:
-    from streamer.app import starting
+    from streamer.deployment.connecting import starting
     from streamer.transports.kafka.journal import KafkaJournal
     from streamer.transports.kafka.lookout import Lookout
     from streamer.worker.shard_orders import amend, going_on
@@ -226,7 +226,7 @@ def rebuild(
 
 
 async def _rebuild(settings: Settings, shard: int, why: str) -> str:
-    from streamer.app import starting
+    from streamer.deployment.connecting import starting
 
     _check_number(settings, shard)
     async with starting(settings, may_begin=False) as (_, store):
@@ -237,7 +237,7 @@ async def _rebuild(settings: Settings, shard: int, why: str) -> str:
 
 async def _begin_new_log(settings: Settings, why: str) -> str:
     """While no worker runs: one of the old generation would publish what readers skip."""
-    from streamer.app import starting
+    from streamer.deployment.connecting import starting
     from streamer.worker.shard_notes import read_note
 
     async with _connected(settings) as store:

@@ -45,8 +45,8 @@ def worker(
     from streamer.stopping import Stopping
 
     with Stopping() as stopping:  # before anything is imported that takes its time
-        from streamer.app import run_worker
         from streamer.telemetry.log_lines import configure_logging
+        from streamer.worker.process import run_worker
 
         options = {"segments": segments, "web_port": web_port, "create": create or None}
         settings = load_settings(**{name: value for name, value in options.items() if value is not None})

@@ -11,7 +11,8 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from streamer.app import publish_definitions, starting
+from streamer.deployment.connecting import starting
+from streamer.deployment.publishing import publish_definitions
 from streamer.events.codec import encode
 from streamer.language.definitions import load_definitions
 from streamer.segments.library import library_path

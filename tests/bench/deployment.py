@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from streamer.app import starting
+from streamer.deployment.connecting import starting
 from streamer.errors import SettingsError
 from streamer.language.definitions import Definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka

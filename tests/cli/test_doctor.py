@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from redis import Redis
 
-from streamer.app import check_manifest
 from streamer.cli.doctor import Shard as DoctorsShard
 from streamer.cli.doctor import (
     _progress,  # pyright: ignore[reportPrivateUsage] - what takes a fault or real time
     _signing,  # pyright: ignore[reportPrivateUsage] - as before
     _transactions,  # pyright: ignore[reportPrivateUsage] - as before
 )
+from streamer.deployment.manifest import check_manifest
 from streamer.errors import HaltError, StoreUnavailableError
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.same_log import NOTHING, View, check_same_log

@@ -23,8 +23,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streamer.app import check_manifest
 from streamer.customers.state import decode_state
+from streamer.deployment.manifest import check_manifest
 from streamer.flow.shard import Plans, Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port

@@ -12,8 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
-from streamer.app import publish_definitions, starting
 from streamer.cli import command_line
+from streamer.deployment.connecting import starting
+from streamer.deployment.publishing import publish_definitions
 from streamer.segments.library import library_path
 from streamer.settings import load_settings
 from streamer.wire import TOPICS

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from streamer.app import check_manifest, publish_definitions, starting
+from streamer.deployment.connecting import starting
+from streamer.deployment.manifest import check_manifest
+from streamer.deployment.publishing import publish_definitions
 from streamer.errors import SettingsError
 from streamer.flow.checkpoint import decode_body
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka

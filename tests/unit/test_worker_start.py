@@ -14,7 +14,8 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 from pydantic import SecretStr
 
-from streamer import app
+from streamer.deployment.connecting import starting
+from streamer.deployment.obedience import check_signing
 from streamer.errors import SettingsError
 from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import GivenVersions
@@ -25,7 +26,9 @@ from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka import clients, control, topics
 from streamer.wire import CONTROL_HEADER, EVENTS
+from streamer.worker import application
 from streamer.worker.learner_service import LearnerService
+from streamer.worker.process import check_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +41,8 @@ def test_a_web_port_that_is_taken_is_a_wrong_setting() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=rf"STREAMER_WEB_PORT: cannot listen on 127\.0\.0\.1:{port}"):
-            app.check_port(load_settings(web_port=port))
-    app.check_port(load_settings(web_port=port))
+            check_port(load_settings(web_port=port))
+    check_port(load_settings(web_port=port))
 
 
 def test_certificates_that_are_not_there_are_a_wrong_setting(tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ async def test_a_password_that_breaks_its_address_is_not_shown() -> None:
     """Cut at its slash, the password is taken for a port and quoted by the error."""
     settings = Settings.model_construct(redis=SecretStr("redis://:sekret/rest@localhost:6379"))
     with pytest.raises(SettingsError, match="STREAMER_REDIS") as caught:
-        async with app.starting(settings):
+        async with starting(settings):
             pass
     assert "sekret" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -87,8 +90,8 @@ async def test_whoever_the_shards_do_not_obey_is_told_before_anything_is_written
     """It said that definitions were published and a customer erased, and every shard had refused it."""
     settings = load_settings(shards=2, topic_prefix="shop", **({"signing_keys": own} if own else {}))
     with pytest.raises(SettingsError, match=says):
-        await app.check_signing(settings, await _holding("old"))
-    await app.check_signing(settings, await _holding())
+        await check_signing(settings, await _holding("old"))
+    await check_signing(settings, await _holding())
 
 
 async def test_the_first_record_of_keys_is_signed_by_one_that_it_names() -> None:
@@ -96,9 +99,9 @@ async def test_the_first_record_of_keys_is_signed_by_one_that_it_names() -> None
     settings = load_settings(shards=2, topic_prefix="shop", signing_keys=f"{NEW},{OLD}")
     keyring = settings.keyring
     with pytest.raises(SettingsError, match="'old' would have to stand first"):
-        await app.check_signing(settings, MemoryStore(), {"old": keyring.check_value("old")})
-    await app.check_signing(settings, MemoryStore(), {key: keyring.check_value(key) for key in ("old", "new")})
-    await app.check_signing(settings, await _holding("old", "new"), {"old": keyring.check_value("old")})
+        await check_signing(settings, MemoryStore(), {"old": keyring.check_value("old")})
+    await check_signing(settings, MemoryStore(), {key: keyring.check_value(key) for key in ("old", "new")})
+    await check_signing(settings, await _holding("old", "new"), {"old": keyring.check_value("old")})
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_the_command_topic_is_read_with_the_same_credentials_as_the_log(protocol
     """Faust has clients of its own; with those in plain text a worker could not start on a cluster that is locked."""
     login = {"kafka_username": "u", "kafka_password": "sekret", "kafka_sasl_mechanism": "SCRAM-SHA-512"}
     settings = load_settings(kafka_security_protocol=protocol, **login)
-    found = app._credentials(settings)
+    found = application._credentials(settings)
     if expected is None:
         assert found is None
         return
@@ -192,16 +195,16 @@ async def test_an_erasure_is_not_given_up_because_the_broker_is_away(monkeypatch
         if len(tries) < 3:
             raise KafkaTimeoutError
 
-    monkeypatch.setattr(app, "run_command", erases)
-    monkeypatch.setattr(app, "COMMAND_AGAIN_SECONDS", 0)
-    await app.obey(cast("Any", None), b"{}")
+    monkeypatch.setattr(application, "run_command", erases)
+    monkeypatch.setattr(application, "COMMAND_AGAIN_SECONDS", 0)
+    await application.obey(cast("Any", None), b"{}")
     assert len(tries) == 3
 
 
 async def test_a_command_that_makes_no_sense_is_reported_and_left(capsys: pytest.CaptureFixture[str]) -> None:
     """A handler that raises loses the command, and with it the reason."""
-    await app.obey(cast("Any", None), b"{}")
-    await app.obey(cast("Any", None), b'{"command": "drop", "customer": "mila@example.com"}')
+    await application.obey(cast("Any", None), b"{}")
+    await application.obey(cast("Any", None), b'{"command": "drop", "customer": "mila@example.com"}')
     said = capsys.readouterr().out
     assert said.count("command failed") == 2
     assert "mila@example.com" not in said
@@ -218,11 +221,11 @@ async def test_a_command_is_passed_on_with_its_own_signature_and_never_with_the_
     keys = SecretStr(f"worker:{b64encode(b'w' * 32).decode()}")
     settings = Settings.model_validate({"signing_keys": keys})
     parts = cast("Any", SimpleNamespace(settings=settings, producer=Producer()))
-    shard, record = app.erasure(settings, "mila")
+    shard, record = application.erasure(settings, "mila")
     theirs = Signer(Keyring(settings.topic_prefix, {"theirs": b"t" * 32}), "theirs", "a1", lambda: 5)
     raw, header = b'{"command": "erase", "customer": "mila"}', theirs.sign(Place(CONTROL, EVENTS, shard), record)
-    await app.obey(parts, raw)
-    await app.obey(parts, raw, (("another", b"1"), *header))
+    await application.obey(parts, raw)
+    await application.obey(parts, raw, (("another", b"1"), *header))
     assert sent == [(record, shard, [(CONTROL_HEADER, b"1")]), (record, shard, [(CONTROL_HEADER, b"1"), *header])]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from streamer import app
+from streamer.deployment import manifest, publishing
 from streamer.errors import SettingsError
 from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.settings import Settings, load_settings
@@ -59,8 +59,8 @@ class Shop:
         self.topic, self.log, self.store = Topic(), MemoryLog(SHARDS, lambda: 0), MemoryStore()
         self.settings = load_settings(shards=SHARDS)
         self.folder, self.dies = folder, False
-        monkeypatch.setattr(app, "DefinitionsTopic", lambda *_: self.topic)
-        for module in (app, completion):
+        monkeypatch.setattr(publishing, "DefinitionsTopic", lambda *_: self.topic)
+        for module in (publishing, completion):
             monkeypatch.setattr(module, "send_control", self._send)
 
     async def _send(self, _client: AIOKafkaProducer, _settings: Settings, raw: bytes, shards: Iterable[int]) -> None:
@@ -75,7 +75,7 @@ class Shop:
         return path
 
     async def publish(self, name: str) -> tuple[int, bool]:
-        found, is_new = await app.publish_definitions(self.settings, cast("Any", None), self.store, self.file(name))
+        found, is_new = await publishing.publish_definitions(self.settings, cast("Any", None), self.store, self.file(name))
         return found.version, is_new
 
     def told(self, shard: int) -> list[int]:
@@ -99,10 +99,10 @@ async def test_a_start_up_file_is_published_only_where_nothing_was(shop: Shop) -
     """Redis came back empty: the old file over newer definitions would make members leave for good."""
     shop.settings = load_settings(shards=SHARDS, segments=shop.file("a"))
     for _ in range(2):
-        await app.first_definitions(shop.settings, cast("Any", None), shop.store)
+        await publishing.first_definitions(shop.settings, cast("Any", None), shop.store)
     await shop.publish("b")
     shop.store = MemoryStore()
-    await app.first_definitions(shop.settings, cast("Any", None), shop.store)
+    await publishing.first_definitions(shop.settings, cast("Any", None), shop.store)
     assert shop.told(0) == [1, 2]
 
 
@@ -139,26 +139,26 @@ def test_where_keys_are_only_what_is_signed_by_one_is_written_in_a_workers_name(
 
 async def test_other_settings_do_not_start_though_redis_is_empty(shop: Shop) -> None:
     """The manifest is in Kafka, where the log is."""
-    await app.check_manifest(shop.settings, cast("Any", shop.topic))
-    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
+    await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
     assert len(shop.topic.records) == 1
     with pytest.raises(SettingsError, match="lateness_ms was 86400000, is 1000"):
-        await app.check_manifest(load_settings(shards=SHARDS, lateness=1_000), cast("Any", shop.topic))
+        await manifest.check_manifest(load_settings(shards=SHARDS, lateness=1_000), cast("Any", shop.topic))
 
 
 async def test_a_slip_in_the_namespace_begins_no_second_state(shop: Shop) -> None:
     """Its workers would tell the whole log again, beside those of the state that is there."""
-    await app.check_manifest(shop.settings, cast("Any", shop.topic))
+    await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
     other = {"shards": SHARDS, "namespace": "streamr"}
     with pytest.raises(SettingsError, match="STREAMER_NAMESPACE: the state of this log is kept under 'streamer', not 'streamr'"):
-        await app.check_manifest(load_settings(**other), cast("Any", shop.topic))
-    await app.check_manifest(load_settings(create=True, **other), cast("Any", shop.topic))
+        await manifest.check_manifest(load_settings(**other), cast("Any", shop.topic))
+    await manifest.check_manifest(load_settings(create=True, **other), cast("Any", shop.topic))
 
 
 async def test_another_story_version_says_what_an_upgrade_does(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told on by another step, the log would say something else under the same positions, and readers would not see it."""
-    await app.check_manifest(shop.settings, cast("Any", shop.topic))
-    manifest_of = app.manifest_of
-    monkeypatch.setattr(app, "manifest_of", lambda *given: SimpleNamespace(story=99) if manifest_of(*given) else None)
+    await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
+    manifest_of = manifest.manifest_of
+    monkeypatch.setattr(manifest, "manifest_of", lambda *given: SimpleNamespace(story=99) if manifest_of(*given) else None)
     with pytest.raises(SettingsError, match=r"tells story version 1, this one tells 99: .*STREAMER_TOPIC_PREFIX"):
-        await app.check_manifest(shop.settings, cast("Any", shop.topic))
+        await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
