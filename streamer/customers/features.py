@@ -14,35 +14,7 @@ from zoneinfo import ZoneInfo
 from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Linear, Logarithm
 from streamer.zones import local
 
-from .memories import Data
-from .profile import (
-    CART_AT,
-    CARTS_DAY,
-    CARTS_MONTH,
-    COUPONS_MONTH,
-    DAY_MS,
-    DEVICE,
-    FIRST,
-    GAP,
-    HOUR_MS,
-    LAST,
-    ORDER_AT,
-    ORDERS,
-    ORDERS_MONTH,
-    PRODUCTS,
-    PRODUCTS_MAX,
-    REFUNDS_MONTH,
-    REMOVES_MONTH,
-    SEARCHES_DAY,
-    SESSION,
-    SESSION_EVENTS,
-    SPEND,
-    SPEND_MONTH,
-    THOUSANDTHS,
-    VIEW_AT,
-    VIEWS_DAY,
-    VIEWS_MONTH,
-)
+from .profile import DAY_MS, HOUR_MS, PRODUCTS_MAX, THOUSANDTHS, Profile
 
 _LOG_HOURS_MAX: Final = 9.17  # 400 days: as far as windows reach; "never" counts as this
 _ORDER: Final = ("Order Completed",)
@@ -100,36 +72,36 @@ FEATURES: Final = FeatureList(
 _HIGHS: Final = tuple(feature.high for feature in FEATURES.features)
 
 
-def measure(data: Data, now: int, zone: ZoneInfo) -> tuple[float, ...]:
+def measure(profile: Profile, now: int, zone: ZoneInfo) -> tuple[float, ...]:
     """The features of a profile at ``now`` (UTC milliseconds, not before its newest event), in the order of ``FEATURES``."""
-    passed_ms = now - data[LAST]
+    passed_ms = now - profile.last_ms
     day, month = 2.0 ** (-passed_ms / DAY_MS), 2.0 ** (-passed_ms / (30 * DAY_MS))
-    orders, spend = data[ORDERS], data[SPEND]
+    orders, spend = profile.orders, profile.spend
     eighth, weekday = _local(now // (15 * 60_000), zone)
     found = (
         log1p(passed_ms / HOUR_MS),
-        log1p(data[GAP] / HOUR_MS),
-        _ago(data[VIEW_AT], now),
-        _ago(data[CART_AT], now),
-        _ago(data[ORDER_AT], now),
-        log1p((now - data[FIRST]) / HOUR_MS),
-        log1p(data[SESSION_EVENTS]),
-        log1p((data[LAST] - data[SESSION]) / 60_000),
-        len(data[PRODUCTS]),
-        log1p(data[VIEWS_DAY] * day / THOUSANDTHS),
-        log1p(data[CARTS_DAY] * day / THOUSANDTHS),
-        log1p(data[SEARCHES_DAY] * day / THOUSANDTHS),
-        log1p(data[VIEWS_MONTH] * month / THOUSANDTHS),
-        log1p(data[CARTS_MONTH] * month / THOUSANDTHS),
-        log1p(data[ORDERS_MONTH] * month / THOUSANDTHS),
-        log1p(data[SPEND_MONTH] * month / THOUSANDTHS),
+        log1p(profile.gap_ms / HOUR_MS),
+        _ago(profile.view_at_ms, now),
+        _ago(profile.cart_at_ms, now),
+        _ago(profile.order_at_ms, now),
+        log1p((now - profile.first_ms) / HOUR_MS),
+        log1p(profile.session_events),
+        log1p((profile.last_ms - profile.session_at_ms) / 60_000),
+        len(profile.products),
+        log1p(profile.views_day * day / THOUSANDTHS),
+        log1p(profile.carts_day * day / THOUSANDTHS),
+        log1p(profile.searches_day * day / THOUSANDTHS),
+        log1p(profile.views_month * month / THOUSANDTHS),
+        log1p(profile.carts_month * month / THOUSANDTHS),
+        log1p(profile.orders_month * month / THOUSANDTHS),
+        log1p(profile.spend_month * month / THOUSANDTHS),
         log1p(orders),
         log1p(spend / orders / 10_000) if orders else 0.0,
-        log1p(data[REMOVES_MONTH] * month / THOUSANDTHS),
-        log1p(data[COUPONS_MONTH] * month / THOUSANDTHS),
-        log1p(data[REFUNDS_MONTH] * month / THOUSANDTHS),
-        1.0 if data[CART_AT] > data[ORDER_AT] else 0.0,
-        data[DEVICE],
+        log1p(profile.removes_month * month / THOUSANDTHS),
+        log1p(profile.coupons_month * month / THOUSANDTHS),
+        log1p(profile.refunds_month * month / THOUSANDTHS),
+        1.0 if profile.cart_at_ms > profile.order_at_ms else 0.0,
+        profile.device,
         eighth,
         weekday,
     )

@@ -459,4 +459,4 @@ def _hold(data: list[Any], horizon_ms: int) -> None:
         del data[3 : 3 + 2 * surplus]
 
 
-Spec = Newest | Oldest | Tally | Totals | Bests | Pairs | Ladder | Distinct | Labels | Frequencies | Known | Runs | Zone | Steps
+RuleSpec = Newest | Oldest | Tally | Totals | Bests | Pairs | Ladder | Distinct | Labels | Frequencies | Known | Runs | Zone | Steps

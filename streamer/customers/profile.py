@@ -8,14 +8,17 @@ events may differ by a thousandth, which is why only models read it, and no rule
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
+
+import msgspec
 
 from streamer.events.event import Event
 from streamer.values import Json, lookup, scaled
 
-from .memories import Data, Spec, Update
+from .memories import Data, Update
 from .state import NEVER
 
 HOUR_MS: Final = 3_600_000
@@ -42,25 +45,46 @@ KINDS: Final[dict[str, int]] = {
 }
 DEVICES: Final[dict[str, int]] = {"mobile": 1, "phone": 1, "smartphone": 1, "ios": 1, "android": 1, "desktop": 2, "web": 2, "tablet": 3}
 
-# places in the data
-FIRST, LAST, GAP, SAID, DEVICE, SESSION, SESSION_EVENTS, PRODUCTS = range(8)
-VIEW_AT, CART_AT, ORDER_AT, ORDERS, SPEND = range(8, 13)
-VIEWS_DAY, CARTS_DAY, SEARCHES_DAY = range(13, 16)
-VIEWS_MONTH, CARTS_MONTH, ORDERS_MONTH, SPEND_MONTH, REFUNDS_MONTH, COUPONS_MONTH, REMOVES_MONTH = range(16, 23)
-LENGTH: Final = 23
-_BY_DAY: Final = range(13, 16)
-_BY_MONTH: Final = range(16, 23)
-_COUNTED: Final[dict[int, tuple[int, ...]]] = {
-    VIEW: (VIEWS_DAY, VIEWS_MONTH),
-    CART: (CARTS_DAY, CARTS_MONTH),
-    ORDER: (ORDERS_MONTH,),
-    SEARCH: (SEARCHES_DAY,),
-    REMOVE: (REMOVES_MONTH,),
-    COUPON: (COUPONS_MONTH,),
-    REFUND: (REFUNDS_MONTH,),
-    OTHER: (),
-}
-_STAMPED: Final = {VIEW: VIEW_AT, CART: CART_AT, ORDER: ORDER_AT}
+_MONTH_MS: Final = 30 * DAY_MS
+
+
+class Profile(msgspec.Struct, array_like=True, gc=False):
+    """What is remembered of everything a customer did, in whole numbers. Moments in UTC milliseconds, 0: never.
+
+    ``gap_ms`` lies between the two newest events. ``said_ms``: when the profile was last said as an example. ``session_events`` and
+    ``products`` (numbers of different ones, at most ``PRODUCTS_MAX``) are of the visit that began at ``session_at_ms``. ``spend`` is of
+    all ``orders``, in ten-thousandths. What ends in ``_day`` or ``_month`` fades by half in a day or in thirty: thousandths at ``last_ms``.
+    """
+
+    first_ms: int
+    last_ms: int
+    gap_ms: int
+    said_ms: int
+    device: int
+    session_at_ms: int
+    session_events: int
+    products: list[int]
+    view_at_ms: int = 0
+    cart_at_ms: int = 0
+    order_at_ms: int = 0
+    orders: int = 0
+    spend: int = 0
+    views_day: int = 0
+    carts_day: int = 0
+    searches_day: int = 0
+    views_month: int = 0
+    carts_month: int = 0
+    orders_month: int = 0
+    spend_month: int = 0
+    refunds_month: int = 0
+    coupons_month: int = 0
+    removes_month: int = 0
+
+
+def profile_of(data: Data) -> Profile:
+    """The profile that a state carries: a list of its numbers as it was decoded, or what an event has made of it."""
+    return data if type(data) is Profile else Profile(*data)
+
 
 _amounts = tuple(lookup((name,)) for name in ("total", "revenue", "value"))
 _device_type = lookup(("device", "type"))
@@ -93,66 +117,113 @@ def _device(context: dict[str, Json]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """Everything that models measure. Data: a list of ``LENGTH`` whole numbers, by the places above."""
+class ProfileMemory:
+    """Everything that models measure. Data: a ``Profile``, or the list of its numbers."""
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         return _update
 
 
 def _update(old: Data, value: Json, t: int, _now: int) -> Data:
     kind, amount, product, device = value
     if old is None:
-        data: list[Any] = [0] * LENGTH
-        data[FIRST] = data[LAST] = data[SESSION] = t
-        data[PRODUCTS] = []
+        profile = Profile(t, t, 0, 0, 0, t, 0, [])
     else:
-        data = old
-        _let_pass(data, t)
+        profile = profile_of(old)
+        _let_pass(profile, t)
     if device:
-        data[DEVICE] = device
-    if t < data[SESSION]:  # a late one, of a visit before this
-        product = 0
-    else:
-        data[SESSION_EVENTS] += 1
-    if product and product not in data[PRODUCTS] and len(data[PRODUCTS]) < PRODUCTS_MAX:
-        data[PRODUCTS].append(product)
-    if kind in _STAMPED:
-        place = _STAMPED[kind]
-        data[place] = max(data[place], t)
-    age_ms = data[LAST] - t
-    for place in _COUNTED[kind]:
-        data[place] += _faded(THOUSANDTHS, age_ms, DAY_MS if place in _BY_DAY else 30 * DAY_MS)
+        profile.device = device
+    _note_visit(profile, t, product)
+    age_ms = profile.last_ms - t
+    if kind in _COUNTS:
+        _COUNTS[kind](profile, t, age_ms)
     if kind == ORDER:
-        data[ORDERS] += 1
-        data[SPEND] = min(AMOUNT_MAX, data[SPEND] + amount)
-        data[SPEND_MONTH] = min(AMOUNT_MAX, data[SPEND_MONTH] + _faded(amount // 10, age_ms, 30 * DAY_MS))
-    return data
+        profile.orders += 1
+        profile.spend = min(AMOUNT_MAX, profile.spend + amount)
+        profile.spend_month = min(AMOUNT_MAX, profile.spend_month + _faded(amount // 10, age_ms, _MONTH_MS))
+    return profile
 
 
-def _let_pass(data: list[Any], t: int) -> None:
+def _let_pass(profile: Profile, t: int) -> None:
     """Bring the counts to the moment of a newer event; a late one changes when the first was, and no more."""
-    passed_ms = t - data[LAST]
+    passed_ms = t - profile.last_ms
     if passed_ms < 0:
-        data[FIRST] = min(data[FIRST], t)
+        profile.first_ms = min(profile.first_ms, t)
         return
-    data[GAP] = passed_ms
+    profile.gap_ms = passed_ms
     if passed_ms > SESSION_GAP_MS:
-        data[SESSION], data[SESSION_EVENTS], data[PRODUCTS] = t, 0, []
+        profile.session_at_ms, profile.session_events, profile.products = t, 0, []
     if passed_ms:
-        data[LAST] = t
-        _fade(data, passed_ms)
+        profile.last_ms = t
+        _fade(profile, passed_ms)
 
 
-def _fade(data: list[Any], passed_ms: int) -> None:
-    day, month = 2.0 ** (-passed_ms / DAY_MS), 2.0 ** (-passed_ms / (30 * DAY_MS))
-    for place in _BY_DAY:
-        if data[place]:
-            data[place] = round(data[place] * day)
-    for place in _BY_MONTH:
-        if data[place]:
-            data[place] = round(data[place] * month)
+def _note_visit(profile: Profile, t: int, product: int) -> None:
+    if t < profile.session_at_ms:  # a late one, of a visit before this
+        return
+    profile.session_events += 1
+    if product and product not in profile.products and len(profile.products) < PRODUCTS_MAX:
+        profile.products.append(product)
+
+
+def _fade(profile: Profile, passed_ms: int) -> None:
+    day, month = 2.0 ** (-passed_ms / DAY_MS), 2.0 ** (-passed_ms / _MONTH_MS)
+    profile.views_day = round(profile.views_day * day)
+    profile.carts_day = round(profile.carts_day * day)
+    profile.searches_day = round(profile.searches_day * day)
+    profile.views_month = round(profile.views_month * month)
+    profile.carts_month = round(profile.carts_month * month)
+    profile.orders_month = round(profile.orders_month * month)
+    profile.spend_month = round(profile.spend_month * month)
+    profile.refunds_month = round(profile.refunds_month * month)
+    profile.coupons_month = round(profile.coupons_month * month)
+    profile.removes_month = round(profile.removes_month * month)
+
+
+def _count_view(profile: Profile, t: int, age_ms: int) -> None:
+    profile.view_at_ms = max(profile.view_at_ms, t)
+    profile.views_day += _faded(THOUSANDTHS, age_ms, DAY_MS)
+    profile.views_month += _faded(THOUSANDTHS, age_ms, _MONTH_MS)
+
+
+def _count_cart(profile: Profile, t: int, age_ms: int) -> None:
+    profile.cart_at_ms = max(profile.cart_at_ms, t)
+    profile.carts_day += _faded(THOUSANDTHS, age_ms, DAY_MS)
+    profile.carts_month += _faded(THOUSANDTHS, age_ms, _MONTH_MS)
+
+
+def _count_order(profile: Profile, t: int, age_ms: int) -> None:
+    profile.order_at_ms = max(profile.order_at_ms, t)
+    profile.orders_month += _faded(THOUSANDTHS, age_ms, _MONTH_MS)
+
+
+def _count_search(profile: Profile, _t: int, age_ms: int) -> None:
+    profile.searches_day += _faded(THOUSANDTHS, age_ms, DAY_MS)
+
+
+def _count_remove(profile: Profile, _t: int, age_ms: int) -> None:
+    profile.removes_month += _faded(THOUSANDTHS, age_ms, _MONTH_MS)
+
+
+def _count_coupon(profile: Profile, _t: int, age_ms: int) -> None:
+    profile.coupons_month += _faded(THOUSANDTHS, age_ms, _MONTH_MS)
+
+
+def _count_refund(profile: Profile, _t: int, age_ms: int) -> None:
+    profile.refunds_month += _faded(THOUSANDTHS, age_ms, _MONTH_MS)
+
+
+# by kind of event: (profile, moment of the event, how much older it is than the newest)
+_COUNTS: Final[dict[int, Callable[[Profile, int, int], None]]] = {
+    VIEW: _count_view,
+    CART: _count_cart,
+    ORDER: _count_order,
+    SEARCH: _count_search,
+    REMOVE: _count_remove,
+    COUPON: _count_coupon,
+    REFUND: _count_refund,
+}
 
 
 def _faded(count: int, age_ms: int, half_life_ms: int) -> int:
@@ -163,21 +234,6 @@ def next_rung(data: Data, now: int) -> int:
     """The next moment after ``now`` at which a silent customer is measured again; ``NEVER`` after the last."""
     if data is None:
         return NEVER
-    at = bisect_right(LADDER_MS, now - data[LAST])
-    return data[LAST] + LADDER_MS[at] if at < len(LADDER_MS) else NEVER
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Something that the step itself puts there: a score, an example whose outcome is not known yet. Data: what was put."""
-
-    def update(self) -> Update:
-        """The fitting function."""
-        return _held
-
-
-def _held(_old: Data, value: Json, _t: int, _now: int) -> Data:
-    return value
-
-
-AnySpec = Spec | Profile | Held
+    last_ms = profile_of(data).last_ms
+    at = bisect_right(LADDER_MS, now - last_ms)
+    return last_ms + LADDER_MS[at] if at < len(LADDER_MS) else NEVER

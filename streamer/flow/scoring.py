@@ -15,13 +15,12 @@ from math import exp
 from typing import cast
 
 from streamer.customers.features import FEATURES, measure
-from streamer.customers.memories import Data
-from streamer.customers.profile import AMOUNT_MAX, DAY_MS, LAST, SAID, SESSION_EVENTS, next_rung
+from streamer.customers.model_data import CAME, DENIED, NOT_SERVED, OPEN, AwaitedExample, KeptScore, awaited_of, score_of
+from streamer.customers.profile import AMOUNT_MAX, DAY_MS, Profile, next_rung, profile_of
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
 from streamer.learning.scorers.decode import Groups, Reason, Scorer
-from streamer.segments.plan.model_memories import AMOUNT, AT, CAME, DENIED, OPEN, SERVED, STAGE, VERSION
 from streamer.segments.plan.plan import Plan, model_memories, predicate_index
 from streamer.segments.plan.where import ACTIVITY, Predicate, amounts_at, names_match
 
@@ -93,12 +92,13 @@ class Scoring:
     def at_event(self, state: State, event: Event, t: int, moment: Moment) -> set[int]:
         """An accepted event, remembered already; return the segments to judge for its sake."""
         dirty: set[int] = set()
-        profile = state.slots.get(self._profile)
+        profile = self._profile_in(state)
         if event.type not in ACTIVITY or profile is None:
             return dirty
         for model in self._awaiting:
-            if model.pending in state.slots:
-                self._at_outcome(model, state, event, t, moment)
+            awaited = _awaited_in(state, model)
+            if awaited is not None:
+                self._at_outcome(model, awaited, event, t, moment)
         x: tuple[float, ...] = ()
         if self._ready or self._wants(state, profile, moment.now):
             x = self._measured(state, profile, moment.now)
@@ -112,131 +112,156 @@ class Scoring:
         """Time alone has come to a moment of the customer's; return the segments to judge for its sake."""
         dirty: set[int] = set()
         for model in self._awaiting:
-            data = state.slots.get(model.pending) if model.pending is not None else None
-            if data is not None and model_memories.matures_ms(model.spec, data) == moment.now:
-                self._at_end(model, state, data, moment)
-        profile = state.slots.get(self._profile)
-        if self._ready and next_rung(profile, moment.now - 1) == moment.now:
+            awaited = _awaited_in(state, model)
+            if awaited is not None and awaited.looked_at_ms(model.spec) == moment.now:
+                self._at_end(model, state, awaited, moment)
+        profile = self._profile_in(state)
+        if self._ready and profile is not None and next_rung(profile, moment.now - 1) == moment.now:
             self._score(state, profile, self._measured(state, profile, moment.now), moment.now, dirty)
         return dirty
 
     def drop_overdue(self, state: State, now: int) -> None:
         """Forget the examples whose end has passed unseen, as it does for a customer who is set aside: nothing is learned from those."""
         for model in self._awaiting:
-            data = state.slots.get(model.pending) if model.pending is not None else None
-            if data is not None and model_memories.matures_ms(model.spec, data) <= now:
+            awaited = _awaited_in(state, model)
+            if awaited is not None and awaited.looked_at_ms(model.spec) <= now:
                 del state.slots[model.pending]  # type: ignore[arg-type] - it has data
 
-    def _measured(self, state: State, profile: Data, now: int) -> tuple[float, ...]:
+    def _profile_in(self, state: State) -> Profile | None:
+        """The profile of a customer. What is changed in it is changed in the state."""
+        data = state.slots.get(self._profile)
+        if data is None:
+            return None
+        profile = state.slots[self._profile] = profile_of(data)
+        return profile
+
+    def _measured(self, state: State, profile: Profile, now: int) -> tuple[float, ...]:
         return measure(profile, now, self._plan.zone_of(state))
 
-    def _score(self, state: State, profile: Data, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
+    def _score(self, state: State, profile: Profile, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
         for model in self._ready:
-            before = state.slots.get(model.slot)
-            if before is not None and before[model_memories.BY] == model.version and not self._is_time_for(model, profile, now):
+            before = _score_in(state, model)
+            if before is not None and before.version == model.version and not self._is_time_for(model, profile, now):
                 continue
             if before is None:  # not ready until now: whoever asks must be judged, whatever it says
                 dirty |= model.segments
             groups, scorer = model.groups, model.scorer
             if groups is not None:
-                number = groups.assign(x, None if before is None else before[model_memories.SHARE])
-                model.put(state, [groups.names[number], number, groups.version], now, now, dirty)
+                number = groups.assign(x, None if before is None else before.share)
+                model.put(state, KeptScore(groups.names[number], number, groups.version), now, now, dirty)
             elif scorer is not None:
                 score = 0 if model.spec.seed and self._is_inside(state, model.spec.seed) else scorer.score(x)  # the seed is not like itself
-                model.put(state, [score, scorer.percentile(score), scorer.version], now, now, dirty)
+                model.put(state, KeptScore(score, scorer.percentile(score), scorer.version), now, now, dirty)
 
     @staticmethod
-    def _is_time_for(model: Model, profile: Data, now: int) -> bool:
+    def _is_time_for(model: Model, profile: Profile, now: int) -> bool:
         """The dear ones are asked less often: groups once a day, what is unusual each tenth activity of a visit and when silent."""
         match model.spec.kind:
             case "groups":
-                return now >= profile[SAID] + PROFILE_EVERY_MS
+                return now >= profile.said_ms + PROFILE_EVERY_MS
             case "unusual":
-                return profile[SESSION_EVENTS] % UNUSUAL_EVERY == 1 or now > profile[LAST]
+                return profile.session_events % UNUSUAL_EVERY == 1 or now > profile.last_ms
             case _:
                 return True
 
     def in_words(self, state: State, model: str, now: int) -> list[str]:
         """What moved a model's answer most, for a customer as they are; empty when it has nothing to give."""
-        found, profile, kept = self._by_name[model], state.slots.get(self._profile), state.slots.get(self._by_name[model].slot)
+        found, profile, kept = self._by_name[model], self._profile_in(state), _score_in(state, self._by_name[model])
         if found.groups is not None and kept is not None:
-            return found.groups.describe(kept[model_memories.SHARE])
+            return found.groups.describe(kept.share)
         if found.scorer is None or profile is None:
             return []
         return [_said(reason) for reason in found.scorer.reasons(self._measured(state, profile, now))]
 
     # examples
 
-    def _wants(self, state: State, profile: Data, now: int) -> bool:
+    def _wants(self, state: State, profile: Profile, now: int) -> bool:
         """Whether an example could begin now."""
-        return now >= profile[SAID] + PROFILE_EVERY_MS or any(model.pending not in state.slots for model in self._awaiting)
+        return now >= profile.said_ms + PROFILE_EVERY_MS or any(model.pending not in state.slots for model in self._awaiting)
 
     def _is_left_out(self, model: Model, state: State) -> bool:
         return model.excluded is not None and state.is_inside(model.excluded)
 
-    def _begin_examples(self, state: State, profile: Data, x: tuple[float, ...], moment: Moment, dirty: set[int]) -> None:
+    def _begin_examples(self, state: State, profile: Profile, x: tuple[float, ...], moment: Moment, dirty: set[int]) -> None:
         for model in self._awaiting:
             if model.await_ is not None and model.pending not in state.slots and not self._is_left_out(model, state):
-                kept = state.slots.get(model.slot)
-                served, version = (kept[model_memories.NUMBER], kept[model_memories.BY]) if kept is not None else (-1, 0)
-                model.await_(
-                    state, [moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x]], moment.now, moment.now, dirty
-                )
-        if moment.now >= profile[SAID] + PROFILE_EVERY_MS:
-            profile[SAID] = moment.now
+                served, version = _served_in(state, model)
+                awaited = AwaitedExample(moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x])
+                model.await_(state, awaited, moment.now, moment.now, dirty)
+        if moment.now >= profile.said_ms + PROFILE_EVERY_MS:
+            profile.said_ms = moment.now
             seeds = tuple(name for name in self._seeds if self._is_inside(state, name))
             moment.say(self._example("profile", moment, t_ms=moment.now, x=x, seeds=seeds))
 
     def _is_inside(self, state: State, name: str) -> bool:
         return state.is_inside(self._plan.numbers[name])
 
-    def _at_outcome(self, model: Model, state: State, event: Event, t: int, moment: Moment) -> None:
+    def _at_outcome(self, model: Model, awaited: AwaitedExample, event: Event, t: int, moment: Moment) -> None:
         """An event while an example is awaited: it may be what the model waits for, or (churn) what it waits to miss."""
-        data = state.slots[model.pending]  # type: ignore[index] - looked up by the caller
-        if not data[AT] < t <= data[AT] + model.spec.horizon_ms or not model.concerns(event):
+        if not awaited.at_ms < t <= awaited.at_ms + model.spec.horizon_ms or not model.concerns(event):
             return
-        data[AMOUNT] = max(-AMOUNT_MAX, min(AMOUNT_MAX, data[AMOUNT] + model.amounts(event)))
-        if data[STAGE] == CAME:
+        awaited.amount = max(-AMOUNT_MAX, min(AMOUNT_MAX, awaited.amount + model.amounts(event)))
+        if awaited.stage == CAME:
             return
-        data[STAGE] = CAME
+        awaited.stage = CAME
         if model.spec.kind != "value":  # what was spent is known only at the end
-            self._say_train(model, data, moment)
+            self._say_train(model, awaited, moment)
 
-    def _at_end(self, model: Model, state: State, data: Data, moment: Moment) -> None:
+    def _at_end(self, model: Model, state: State, awaited: AwaitedExample, moment: Moment) -> None:
         """The end of the short window, or of the horizon."""
         if self._is_left_out(model, state):
             del state.slots[model.pending]  # type: ignore[arg-type] - it has data
             return
-        if moment.now < data[AT] + model.spec.horizon_ms:
-            data[STAGE] = DENIED
-            self._say_train(model, data, moment)
+        if moment.now < awaited.at_ms + model.spec.horizon_ms:
+            awaited.stage = DENIED
+            self._say_train(model, awaited, moment)
             return
-        if model.spec.kind == "value" or data[STAGE] == OPEN:  # nobody was told yet
-            self._say_train(model, data, moment)
-        moment.say(self._outcome("mature", model, data, moment))
+        if model.spec.kind == "value" or awaited.stage == OPEN:  # nobody was told yet
+            self._say_train(model, awaited, moment)
+        moment.say(self._outcome("mature", model, awaited, moment))
         del state.slots[model.pending]  # type: ignore[arg-type] - it has data
 
-    def _say_train(self, model: Model, data: Data, moment: Moment) -> None:
-        moment.say(self._outcome("train", model, data, moment))
+    def _say_train(self, model: Model, awaited: AwaitedExample, moment: Moment) -> None:
+        moment.say(self._outcome("train", model, awaited, moment))
 
-    def _outcome(self, kind: str, model: Model, data: Data, moment: Moment) -> Example:
-        came = data[STAGE] == CAME
+    def _outcome(self, kind: str, model: Model, awaited: AwaitedExample, moment: Moment) -> Example:
+        came = awaited.stage == CAME
         return self._example(
             kind,
             moment,
-            t_ms=data[AT],
-            x=tuple([number / 1_000 for number in data[model_memories.FEATURES]]),
+            t_ms=awaited.at_ms,
+            x=tuple([number / 1_000 for number in awaited.features]),
             model=model.spec.name,
             label=int(came != (model.spec.kind == "churn")),
-            amount=data[AMOUNT],
-            score=data[SERVED] if data[SERVED] >= 0 else None,
-            version=data[VERSION],
+            amount=awaited.amount,
+            score=awaited.served if awaited.served != NOT_SERVED else None,
+            version=awaited.version,
         )
 
     @staticmethod
     def _example(kind: str, moment: Moment, **fields: object) -> Example:
         """``ordinal`` is filled in by whoever says it."""
         return Example(kind, moment.shard, moment.offset, 0, moment.now, features=FEATURES.version, **fields)  # type: ignore[arg-type]
+
+
+def _awaited_in(state: State, model: Model) -> AwaitedExample | None:
+    """The example that is awaited for a customer. What is changed in it is changed in the state."""
+    data = state.slots.get(model.pending) if model.pending is not None else None
+    if data is None or model.pending is None:
+        return None
+    awaited = state.slots[model.pending] = awaited_of(data)
+    return awaited
+
+
+def _score_in(state: State, model: Model) -> KeptScore | None:
+    data = state.slots.get(model.slot)
+    return score_of(data) if data is not None else None
+
+
+def _served_in(state: State, model: Model) -> tuple[int, int]:
+    """The score that a customer has, and the version that gave it."""
+    kept = _score_in(state, model)
+    return (kept.value, kept.version) if kept is not None and isinstance(kept.value, int) else (NOT_SERVED, 0)
 
 
 def _said(reason: Reason) -> str:

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from streamer.customers.features import measure
+from streamer.customers.profile import profile_of
 from streamer.customers.state import decode_state
 from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
 from streamer.flow.published import GivenVersions
@@ -159,7 +160,7 @@ async def check_answers(shop: Deployment, customers: list[str], at_ms: int) -> s
             blob = (await store.fetch(shard_of(customer, SHARDS), [customer], until_ms=0, limit=0)).states[0]
             assert blob is not None
             state = decode_state(blob)
-            x = measure(state.slots[plan.slots[PROFILE_KEY]], at_ms, plan.zone_of(state))
+            x = measure(profile_of(state.slots[plan.slots[PROFILE_KEY]]), at_ms, plan.zone_of(state))
             name, number, version = state.slots[plan.slots[score_key("behaviour")]]
             found = cast("Groups", decode_scorer(await store.get_document(scorer_document("behaviour", version)) or b""))
             assert (number, name) == (found.assign(x, None), found.names[number])

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from streamer import values
 from streamer.customers import memories
 from streamer.customers.memories import Data, Update
-from streamer.customers.profile import AnySpec as Spec
 from streamer.customers.profile import take as take_profile
+from streamer.customers.specs import Spec
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.language.tree import Events

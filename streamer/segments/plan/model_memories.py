@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from streamer.customers.memories import Data
+from streamer.customers.model_data import awaited_of, score_of
 from streamer.customers.profile import next_rung
 from streamer.customers.state import NEVER, State
 from streamer.examples import ModelSpec
@@ -26,13 +27,6 @@ from .single_pass import Due
 OUTCOMES: Final = ("purchase", "churn", "value")  # kinds whose examples wait for what becomes of the customer
 PROFILE_KEY: Final = "profile"
 
-# an awaited example: when it was measured, what was served (-1: nothing) by which version, how far it is, what was spent, and the features
-# in thousandths
-AT, SERVED, VERSION, STAGE, AMOUNT, FEATURES = range(6)
-OPEN, DENIED, CAME = range(3)  # nothing yet · the short window passed without · it happened
-
-NUMBER, SHARE, BY = range(3)  # a kept score: in ten-thousandths (of groups the name), its percentile (of groups the number), the version
-
 
 def score_key(model: str) -> str:
     """The memory of a model's score."""
@@ -42,13 +36,6 @@ def score_key(model: str) -> str:
 def pending_key(spec: ModelSpec) -> str:
     """The memory of a model's awaited example: another question is another memory."""
     return f"pending {msgspec.json.encode(spec).decode()}"
-
-
-def matures_ms(spec: ModelSpec, data: Data) -> int:
-    """When an awaited example is to be looked at next."""
-    if data[STAGE] == OPEN and spec.window_ms:
-        return data[AT] + spec.window_ms
-    return data[AT] + spec.horizon_ms
 
 
 def silent_slots(models: tuple[ModelSpec, ...], slots: dict[str, int], in_force: Container[str]) -> tuple[int, ...]:
@@ -78,7 +65,7 @@ def _due_of(spec: ModelSpec) -> Due:
     def due(data: Data, now: int, _state: State) -> int:
         if data is None:
             return NEVER
-        moment = matures_ms(spec, data)
+        moment = awaited_of(data).looked_at_ms(spec)
         return moment if moment > now else NEVER
 
     return due
@@ -90,12 +77,12 @@ def _moment(text: str, slot: int, due: Due) -> Leaf:
 
 def score_reading() -> Reading:
     """The score, in ten-thousandths; missing while the model is not ready."""
-    return Reading(lambda data, now, state: data[NUMBER] if data is not None else None, show=predicates.show_scaled)
+    return Reading(lambda data, now, state: score_of(data).value if data is not None else None, show=predicates.show_scaled)
 
 
 def percentile_reading() -> Reading:
     """The share of recent customers at or below the score, in ten-thousandths."""
-    return Reading(lambda data, now, state: data[SHARE] if data is not None else None, show=predicates.show_scaled)
+    return Reading(lambda data, now, state: score_of(data).share if data is not None else None, show=predicates.show_scaled)
 
 
 def group_reading() -> Reading:
@@ -104,7 +91,7 @@ def group_reading() -> Reading:
 
 
 def _name(data: Data, _now: int, _state: State) -> Json:
-    return data[NUMBER] if data is not None else None
+    return score_of(data).value if data is not None else None
 
 
 def model_asked(atom: Any) -> str | None:

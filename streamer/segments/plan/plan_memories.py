@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from streamer.customers import memories
-from streamer.customers.profile import AnySpec as Spec
-from streamer.customers.profile import Held, Profile
+from streamer.customers.model_data import Placed
+from streamer.customers.profile import ProfileMemory
+from streamer.customers.specs import Spec
 from streamer.examples import ModelSpec
 from streamer.language import tree
 from streamer.language.definitions import Definitions, nodes
@@ -41,13 +42,14 @@ class Needs:
     def _need_models(self, models: Sequence[ModelSpec]) -> None:
         """The profile, and for each model its score and, if it awaits outcomes, an example."""
         if models:
-            self._needed[model_memories.PROFILE_KEY] = Memory(model_memories.PROFILE_KEY, Profile(), Feed(Events(("*",)), take="profile"))
+            key = model_memories.PROFILE_KEY
+            self._needed[key] = Memory(key, ProfileMemory(), Feed(Events(("*",)), take="profile"))
         for spec in models:
-            for key in (
-                model_memories.score_key(spec.name),
-                *((model_memories.pending_key(spec),) if spec.kind in model_memories.OUTCOMES else ()),
-            ):
-                self._needed[key] = Memory(key, Held(), Feed(take="step itself"))
+            keys = [model_memories.score_key(spec.name)]
+            if spec.kind in model_memories.OUTCOMES:
+                keys.append(model_memories.pending_key(spec))
+            for key in keys:
+                self._needed[key] = Memory(key, Placed(), Feed(take="step itself"))
 
     def _need_all(self, condition: Condition) -> None:
         for node in nodes(condition):

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from streamer import values
 from streamer.customers import memories
 from streamer.customers.memories import Data
-from streamer.customers.profile import AnySpec as Spec
+from streamer.customers.specs import Spec
 from streamer.customers.state import NEVER, State
 from streamer.language import tree
 from streamer.language.definitions import Definitions, Segment

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from streamer.customers import memories
 from streamer.customers.memories import Data, Update
-from streamer.customers.profile import AnySpec as Spec
+from streamer.customers.specs import Spec
 from streamer.customers.state import NEVER, State
 from streamer.values import Json
 

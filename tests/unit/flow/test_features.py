@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.customers.features import FEATURES, measure
-from streamer.customers.profile import DAY_MS, HOUR_MS, LADDER_MS, SESSION_GAP_MS
+from streamer.customers.profile import DAY_MS, HOUR_MS, LADDER_MS, SESSION_GAP_MS, profile_of
 from streamer.customers.state import State, decode_state
 from streamer.examples import Example, decode_example
 from streamer.flow.rules import Rules
@@ -91,7 +91,7 @@ class Told(NamedTuple):
         state: State | None = None if blob is None else decode_state(blob)
         plan = self.shard.step.plan
         data = state.slots.get(plan.slots[PROFILE_KEY]) if state is not None else None
-        return None if state is None or data is None else measure(data, at_ms, plan.zone_of(state))
+        return None if state is None or data is None else measure(profile_of(data), at_ms, plan.zone_of(state))
 
     @property
     def examples(self) -> list[Example]:
