@@ -1,8 +1,10 @@
 """``python -m tests.bench``: how fast it is here.
 
 --quick         a tenth of the events
---part NAME     only this one (may be given more than once): core, segments, kafka, latency, faust
+--part NAME     only this one (may be given more than once): core, segments, kafka, latency, faust, peers
 --json FILE     the figures for a machine, too
+
+``python -m tests.bench peers``: the same job on other engines; it has options of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import sys
 from itertools import islice
 from pathlib import Path
@@ -19,10 +22,11 @@ from streamer.errors import SettingsError
 
 from . import core, faust_part, latency, scaling, throughput
 from .deployment import Servers
+from .peers import run as peers
 from .report import Report
 from .shop import events
 
-PARTS = ("core", "segments", "kafka", "latency", "faust")
+PARTS = ("core", "segments", "kafka", "latency", "faust", "peers")
 CUSTOMERS = 100_000
 GAP_MS = 1_800_000  # between two events of one customer, on average
 LATENCY_SECONDS = 20
@@ -41,8 +45,13 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
             await core.measure(report, made, len(made) // 3)
         if "segments" in parts:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
-    if not {"kafka", "latency", "faust"} & set(parts):
-        return
+    if {"kafka", "latency", "faust"} & set(parts):
+        await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
+    if "peers" in parts:
+        await peers.run(list(peers.ENGINES), report, peers.QUICK if quick else peers.Size())
+
+
+async def _with_servers(parts: list[str], report: Report, *, customers: int, start_ms: int, quick: bool) -> None:
     with Servers() as servers:
         report.servers.update(kafka=servers.kafka.description, redis=servers.redis.version)
         print(f"\n{servers.kafka.description}; {servers.redis.version}")
@@ -61,6 +70,9 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
 
 def main() -> int:
     """Exit code 2 where the machine lacks something."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it warns of each topic that is not there yet
+    if sys.argv[1:2] == ["peers"]:
+        return peers.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How fast it is here.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the events")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this one (may be given more than once)")

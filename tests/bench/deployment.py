@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from streamer.deployment.connecting import starting
 from streamer.errors import SettingsError
@@ -22,14 +22,15 @@ from streamer.settings import Settings
 from streamer.stores.redis import RedisStore, connect
 from streamer.transports.kafka.clients import producer
 from streamer.transports.kafka.control import send_control
-from streamer.wire import CHANGES, EVENTS, definitions_control, shard_of
+from streamer.wire import CHANGES, EVENTS, definitions_control
 
+from .sending import write
 from .shop import Made
+from .usage import Usage, usage_of
 
 SHARDS = 12
 POLL_SECONDS = 0.05
 STALL_SECONDS = 60.0
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Servers:
@@ -49,14 +50,6 @@ class Servers:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
-
-
-class Usage(NamedTuple):
-    """What a process had used when it was looked at."""
-
-    at_s: float
-    cpu_s: float
-    rss_mb: float
 
 
 class Deployment:
@@ -95,22 +88,8 @@ class Deployment:
         """Append to the log in whole batches, as fast as the broker takes them."""
         client = producer(self.settings)
         await client.start()
-        batches: dict[int, Any] = {}
-        waiting: list[Any] = []
         try:
-            for one in made:
-                shard = shard_of(one.customer, SHARDS)
-                self.ends[shard] += 1
-                batch = batches.get(shard)
-                if batch is None or batch.append(timestamp=one.at_ms, key=one.customer.encode(), value=one.value) is None:
-                    if batch is not None:
-                        waiting.append(await client.send_batch(batch, self.settings.topic(EVENTS), partition=shard))
-                    batch = batches[shard] = client.create_batch()
-                    batch.append(timestamp=one.at_ms, key=one.customer.encode(), value=one.value)
-            for shard, batch in batches.items():
-                waiting.append(await client.send_batch(batch, self.settings.topic(EVENTS), partition=shard))
-            for acknowledged in waiting:
-                await acknowledged
+            await write(client, self.settings.topic(EVENTS), made, self.ends)
         finally:
             await client.stop()
 
@@ -139,9 +118,13 @@ class Deployment:
     def usage(self) -> Usage:
         """Of the worker, all threads."""
         assert self._worker is not None
-        fields = Path(f"/proc/{self._worker.pid}/stat").read_text().rpartition(")")[2].split()
-        pages = int(Path(f"/proc/{self._worker.pid}/statm").read_text().split()[1])
-        return Usage(monotonic(), (int(fields[11]) + int(fields[12])) / TICKS, pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+        return usage_of(self._worker.pid)
+
+    @property
+    def worker(self) -> Child:
+        """The process that ``start_worker`` started."""
+        assert self._worker is not None
+        return self._worker
 
     async def positions(self) -> list[int]:
         """How far the shards are committed."""

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from time import monotonic
-from typing import Any
+from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamer.segments.change import decode_change
 from streamer.transports.kafka.clients import connection, producer
-from streamer.wire import CHANGES, EVENTS, shard_of
+from streamer.wire import CHANGES, EVENTS
 
 from .deployment import SHARDS, Deployment, Servers
 from .library import twenty
 from .report import Report, percentile
+from .sending import send_steadily
 from .shop import Made
 
-TURN_SECONDS = 0.01
 WARM_SHARE = 0.25  # of the run; the worker's first moments are not its ordinary ones
 
 
@@ -32,7 +28,12 @@ async def measure(report: Report, servers: Servers, made: Sequence[Made], per_se
         await deployment.define(twenty())
         deployment.start_worker()
         await deployment.work_off()
-        arrivals = await _load(deployment, made, per_second)
+        client = producer(deployment.settings)
+        await client.start()
+        try:
+            arrivals = await send_steadily(client, deployment.settings.topic(EVENTS), made, deployment.ends, per_second)
+        finally:
+            await client.stop()
         begin, end = await deployment.work_off()
         waits = await _waits(deployment, arrivals)
         report.add(part, "half of the changes within", percentile(waits, 0.5), "ms", f"of {len(waits):,}")
@@ -42,38 +43,6 @@ async def measure(report: Report, servers: Servers, made: Sequence[Made], per_se
         report.add(part, "the load was over before the worker by", end.at_s - begin.at_s, "s")
     finally:
         await deployment.close()
-
-
-async def _load(deployment: Deployment, made: Iterable[Made], per_second: float) -> dict[tuple[int, int], int]:
-    """Send at a steady rate; the broker's time of every record by (shard, offset)."""
-    client, topic = producer(deployment.settings), deployment.settings.topic(EVENTS)
-    await client.start()
-    waiting: list[tuple[int, int, Any]] = []
-    source, sent, began = iter(made), 0, monotonic()
-    try:
-        while True:
-            due = int((monotonic() - began) * per_second) - sent
-            turn = list(islice(source, due)) if due > 0 else []
-            if due > 0 and not turn:
-                break
-            sent += len(turn)
-            by_shard: dict[int, list[Made]] = {}
-            for one in turn:
-                by_shard.setdefault(shard_of(one.customer, SHARDS), []).append(one)
-            for shard, found in by_shard.items():
-                batch: Any = client.create_batch()
-                for one in found:
-                    batch.append(timestamp=None, key=one.customer.encode(), value=one.value)
-                deployment.ends[shard] += len(found)
-                waiting.append((shard, len(found), await client.send_batch(batch, topic, partition=shard)))
-            await asyncio.sleep(TURN_SECONDS)
-        arrivals: dict[tuple[int, int], int] = {}
-        for shard, number, acknowledged in waiting:
-            told = await acknowledged
-            arrivals.update({(shard, told.offset + index): told.timestamp for index in range(number)})
-        return arrivals
-    finally:
-        await client.stop()
 
 
 async def _waits(deployment: Deployment, arrivals: dict[tuple[int, int], int]) -> list[float]:
