@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, NamedTuple
+from contextlib import aclosing
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streamer.errors import RefusedError, SettingsError
@@ -212,31 +212,16 @@ async def _collect(settings: Settings, wanted: Wanted) -> list[Found]:
 
 async def _letters(settings: Settings, shard: int | None) -> AsyncIterator[Found]:
     """Everything in the topic of dead letters, shard by shard."""
-    from streamer.transports.kafka.clients import reader
+    from streamer.transports.kafka.partition import read_partition
+    from streamer.transports.kafka.topics import check_topic
 
-    consumer = reader(settings, enable_auto_commit=False, auto_offset_reset="earliest")
-    try:
-        async with asyncio.timeout(KAFKA_SECONDS):
-            await consumer.start()
-        for number in range(settings.shards) if shard is None else [shard]:
-            async for record in _partition(consumer, TopicPartition(settings.topic(DEAD_LETTERS), number)):
-                try:
-                    yield Found(number, (record.key or b"").decode(errors="replace"), read_dead_letter(record.value or b""))
-                except RefusedError as error:
-                    say(f"shard {number}: what lies at {record.offset} of the dead letters is none: {error}", err=True)
-    finally:
-        await consumer.stop()
-
-
-async def _partition(consumer: AIOKafkaConsumer, partition: TopicPartition) -> AsyncIterator[Any]:
-    consumer.assign([partition])
     async with asyncio.timeout(KAFKA_SECONDS):
-        end = (await consumer.end_offsets([partition]))[partition]
-        begin = (await consumer.beginning_offsets([partition]))[partition]
-    if begin >= end:
-        return
-    consumer.seek(partition, begin)
-    while await consumer.position(partition) < end:
-        for records in (await consumer.getmany(partition, timeout_ms=500)).values():
-            for record in records:
-                yield record
+        await check_topic(settings, DEAD_LETTERS)
+    for number in range(settings.shards) if shard is None else [shard]:
+        async with aclosing(read_partition(settings, DEAD_LETTERS, number, stall_seconds=KAFKA_SECONDS)) as batches:
+            async for records in batches:
+                for record in records:
+                    try:
+                        yield Found(number, (record.key or b"").decode(errors="replace"), read_dead_letter(record.value or b""))
+                    except RefusedError as error:
+                        say(f"shard {number}: what lies at {record.offset} of the dead letters is none: {error}", err=True)

@@ -131,13 +131,18 @@ def _reason(problem: str) -> str:
 
 
 async def _reach(settings: Settings) -> dict[int, tuple[int, int]]:
-    """Where the log of each shard begins and ends, with what open transactions hold; empty when Kafka does not answer."""
+    """Where the log of each shard begins and ends, with what open transactions hold; empty when Kafka does not answer.
+
+    SettingsError where it answers that there is no such log.
+    """
     from streamer.transports.kafka.clients import connection
+    from streamer.transports.kafka.topics import check_topic
 
     partitions = [TopicPartition(settings.topic(EVENTS), shard) for shard in range(settings.shards)]
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False)
     try:
         async with asyncio.timeout(KAFKA_SECONDS):
+            await check_topic(settings, EVENTS)
             await consumer.start()
             begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
         return {at.partition: (begins[at], ends[at]) for at in partitions}

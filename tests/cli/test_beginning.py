@@ -56,6 +56,16 @@ def test_what_only_speaks_to_a_log_never_begins_one(run: Run, command: list[str]
     assert "--create" not in told.err
 
 
+@pytest.mark.usefixtures("misspelt")
+@pytest.mark.parametrize(("command", "topic"), [(["shards"], "streamr.events"), (["dead-letters", "list"], "streamr.dead-letters")])
+def test_what_only_looks_at_a_log_says_that_there_is_none(run: Run, command: list[str], topic: str) -> None:
+    """It spoke of a time-out after ten seconds, which sends people to look at their network."""
+    told = run(*command)
+    assert told.code == 3
+    assert f"STREAMER_TOPIC_PREFIX: there is no topic {topic} at 127.0.0.1" in told.err
+    assert "logs are there under the prefix streamer (did you mean streamer?)" in told.err
+
+
 def test_a_log_is_known_by_two_of_its_topics() -> None:
     """Any shop may have a topic of events."""
     assert logs_among({"a.events", "a.segment-changes", "b.events", "c.segment-changes", "events"}) == ["a"]

@@ -1,27 +1,25 @@
 """The topic of definitions on Kafka: read as far as it goes, written by whoever publishes.
 
-Nothing of it is asked for often, so each look has a consumer of its own, and no connection is held for it.
+Nothing of it is asked for often, so each look reads the partition by itself, and no connection is held for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.settings import Settings
 from streamer.signing import Keyring, signature_of
 from streamer.wire import DEFINITIONS, LogRecord
 
-from .clients import connection, log_record, signer
-
-READ_SECONDS: Final = 30.0  # a partition without a leader would keep us for ever
-POLL_MS: Final = 500
+from .clients import log_record, signer
+from .partition import read_partition
 
 log: Any = structlog.get_logger("streamer.definitions")
 
@@ -29,7 +27,7 @@ log: Any = structlog.get_logger("streamer.definitions")
 async def read_published(settings: Settings) -> Published:
     """What the topic says now. Raises KafkaError, TimeoutError, HaltError."""
     published = Published(settings.keyring)
-    async with asyncio.timeout(READ_SECONDS), aclosing(_records(settings, 0)) as records:
+    async with aclosing(_records(settings, 0)) as records:
         async for record in records:
             published.take(record)
     return published
@@ -46,7 +44,7 @@ class DefinitionsTopic:
 
     async def refresh(self) -> Published:
         """Read what came since the last look. Raises KafkaError, TimeoutError, HaltError where a key that holds is lacking."""
-        async with self._reading, asyncio.timeout(READ_SECONDS), aclosing(_records(self._settings, self.published.end)) as records:
+        async with self._reading, aclosing(_records(self._settings, self.published.end)) as records:
             async for record in records:
                 self.published.take(record)
                 if (error := self.published.refused.get(record.offset)) is not None:
@@ -77,7 +75,7 @@ class DefinitionsTopic:
         found = self.published.at(version) or (await self.refresh()).at(version)
         if found is None:
             return None
-        async with asyncio.timeout(READ_SECONDS), aclosing(_records(self._settings, found.offset)) as records:
+        async with aclosing(_records(self._settings, found.offset)) as records:
             return await anext(records)
 
 
@@ -91,24 +89,7 @@ def is_vouched(record: LogRecord, keyring: Keyring) -> bool:
 
 async def _records(settings: Settings, begin: int) -> AsyncGenerator[LogRecord]:
     """From an offset to the end."""
-    async with _consumer(settings) as consumer:
-        partition = TopicPartition(settings.topic(DEFINITIONS), 0)
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        if begin >= end:
-            return
-        consumer.seek(partition, begin)
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-                for record in records:
-                    yield log_record(record)
-
-
-@asynccontextmanager
-async def _consumer(settings: Settings) -> AsyncGenerator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=20)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
+    async with aclosing(read_partition(settings, DEFINITIONS, 0, begin=begin or None)) as batches:
+        async for records in batches:
+            for record in records:
+                yield log_record(record)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from time import time
 from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from streamer.errors import FencedError, HaltError, RefusedError
@@ -23,7 +24,8 @@ from streamer.transports.this_worker import this_worker
 from streamer.values import time_text
 from streamer.wire import AMENDMENTS, Headers, LogRecord
 
-from .clients import log_record, producer, reader, signer
+from .clients import log_record, producer, signer
+from .partition import read_partition
 
 log: Any = structlog.get_logger("streamer.journal")
 
@@ -61,7 +63,7 @@ class KafkaJournal:
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 await client.start()
-                found = [amendment async for amendment in read_amendments(settings, shard, reading)]
+            found = [amendment async for amendment in read_amendments(settings, shard, reading)]
         except BaseException:
             await client.stop()
             raise
@@ -124,23 +126,11 @@ async def read_amendments(settings: Settings, shard: int, reading: Reading | Non
     HaltError where a key that holds is not in the settings.
     """
     reading = reading or reading_of(settings, shard)
-    consumer = reader(settings, enable_auto_commit=False, auto_offset_reset="earliest")
-    partition = TopicPartition(settings.topic(AMENDMENTS), shard)
-    try:
-        await consumer.start()
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        begin = (await consumer.beginning_offsets([partition]))[partition]
-        if begin >= end:
-            return
-        consumer.seek(partition, begin)
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(partition, timeout_ms=500)).values():
-                for record in records:
-                    if (found := _readable(reading, record, shard)) is not None:
-                        yield found
-    finally:
-        await consumer.stop()
+    async with aclosing(read_partition(settings, AMENDMENTS, shard)) as batches:
+        async for records in batches:
+            for record in records:
+                if (found := _readable(reading, record, shard)) is not None:
+                    yield found
 
 
 async def refused_amendments(settings: Settings) -> dict[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -17,9 +18,9 @@ from streamer.settings import Settings
 from streamer.wire import EVENTS, LogRecord
 
 from .clients import METADATA_MS, log_record, reader
+from .partition import read_partition
 
 LOOK_SECONDS: Final = 5.0
-READ_SECONDS: Final = 30.0
 
 
 class Lookout:
@@ -60,20 +61,9 @@ class Lookout:
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """The log of a shard from an offset to where it ends now, by a consumer of its own; TimeoutError when nothing comes for long."""
-        at = TopicPartition(self._topic, shard)
-        consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="none")
-        try:
-            await consumer.start()
-            consumer.assign([at])
-            consumer.seek(at, offset)
-            end = (await consumer.end_offsets([at]))[at]
-            while await consumer.position(at) < end:
-                async with asyncio.timeout(READ_SECONDS):
-                    found = await consumer.getmany(at, timeout_ms=500, max_records=limit)
-                for records in found.values():
-                    yield [log_record(record) for record in records]
-        finally:
-            await consumer.stop()
+        async with aclosing(read_partition(self._settings, EVENTS, shard, begin=offset, max_records=limit)) as batches:
+            async for records in batches:
+                yield [log_record(record) for record in records]
 
     async def partitions(self) -> int:
         """How many partitions the topic of events has; 0 when it is not there."""

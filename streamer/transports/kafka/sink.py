@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from streamer.errors import HaltError
 from streamer.settings import Settings
@@ -14,10 +14,10 @@ from streamer.stores.base import Place
 from streamer.transports.signed import headers_of
 from streamer.wire import CHANGES, CONTENT_TYPE, POSITION_HEADER, Output, position_text, read_position
 
-from .clients import reader, signer
+from .clients import signer
+from .partition import read_partition
 
 TAIL_RECORDS: Final = 200  # a zombie may have appended old outputs behind newer ones; the highest of so many is the tail
-TAIL_SECONDS: Final = 30.0
 
 
 class KafkaSink:
@@ -31,29 +31,15 @@ class KafkaSink:
 
     async def tail(self, topic: str, shard: int) -> Place | None:
         """The highest place of this generation of the log among the newest ``TAIL_RECORDS`` of a partition."""
-        async with asyncio.timeout(TAIL_SECONDS):  # a partition without a leader would keep us for ever
-            places = [place async for place in self._last_places(topic, shard)]
-        return max(places, default=None)
+        return max([place async for place in self._last_places(topic, shard)], default=None)
 
     async def _last_places(self, topic: str, shard: int) -> AsyncIterator[Place]:
-        consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="earliest")
-        try:
-            await consumer.start()
-            partition = TopicPartition(self._settings.topic(topic), shard)
-            consumer.assign([partition])
-            end = (await consumer.end_offsets([partition]))[partition]
-            begin = (await consumer.beginning_offsets([partition]))[partition]
-            if end == begin:
-                return
-            consumer.seek(partition, max(begin, end - TAIL_RECORDS))
-            while await consumer.position(partition) < end:
-                for records in (await consumer.getmany(timeout_ms=1_000)).values():
-                    for record in records:
-                        place = _place(record.headers, self._generation)
-                        if place is not None:
-                            yield place
-        finally:
-            await consumer.stop()
+        async with aclosing(read_partition(self._settings, topic, shard, newest=TAIL_RECORDS)) as batches:
+            async for records in batches:
+                for record in records:
+                    place = _place(record.headers, self._generation)
+                    if place is not None:
+                        yield place
 
     async def send(self, outputs: Sequence[Output]) -> None:
         """Publish in order; whole batches, each acknowledged before the call returns."""

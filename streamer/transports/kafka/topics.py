@@ -6,6 +6,7 @@ The input is created with ``LogAppendTime`` and not compacted.
 from __future__ import annotations
 
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -52,14 +53,27 @@ async def ensure_topics(settings: Settings, *, may_begin: bool = True) -> list[s
 
 def _check_beginning(settings: Settings, existing: Collection[str], *, may_begin: bool) -> None:
     """SettingsError unless the log of these settings, which is not there, may be begun."""
-    mine = settings.topic(EVENTS)
+    message = _no_topic(settings, EVENTS, existing)
     if not may_begin:
-        raise SettingsError(f"STREAMER_TOPIC_PREFIX: there is no topic {mine} at {settings.kafka}; {_logs_there(existing)}")
+        raise SettingsError(message)
     if logs_among(existing) and not settings.create:
-        raise SettingsError(
-            f"STREAMER_TOPIC_PREFIX: there is no topic {mine} at {settings.kafka}; {_logs_there(existing)}. "
-            "Correct the prefix, or begin another log with --create (or STREAMER_CREATE=true)"
-        )
+        raise SettingsError(f"{message}. Correct the prefix, or begin another log with --create (or STREAMER_CREATE=true)")
+
+
+async def check_topic(settings: Settings, suffix: str) -> None:
+    """SettingsError with the prefixes that are there, unless the cluster has the topic. Changes nothing; raises KafkaError."""
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    if settings.topic(suffix) not in existing:
+        raise SettingsError(_no_topic(settings, suffix, existing))
+
+
+def _no_topic(settings: Settings, suffix: str, existing: Collection[str]) -> str:
+    return f"STREAMER_TOPIC_PREFIX: there is no topic {settings.topic(suffix)} at {settings.kafka}; {_logs_there(settings, existing)}"
 
 
 def logs_among(topics: Collection[str]) -> list[str]:
@@ -72,10 +86,13 @@ def logs_among(topics: Collection[str]) -> list[str]:
     return sorted(prefix for prefix in prefixes if f"{prefix}.{CHANGES}" in topics)
 
 
-def _logs_there(existing: Collection[str]) -> str:
+def _logs_there(settings: Settings, existing: Collection[str]) -> str:
     prefixes = logs_among(existing)
+    if not prefixes:
+        return "no log is there under any prefix"
+    near = get_close_matches(settings.topic_prefix, prefixes, n=1)
     shown = ", ".join(prefixes[:PREFIXES_SHOWN]) + (", …" if len(prefixes) > PREFIXES_SHOWN else "")
-    return f"logs are there under the prefix {shown}" if prefixes else "no log is there under any prefix"
+    return f"logs are there under the prefix {shown}{f' (did you mean {near[0]}?)' if near else ''}"
 
 
 def _check_created(response: Any) -> None:
@@ -111,4 +128,4 @@ def partitions_problems(settings: Settings, partitions: int) -> list[str]:
     return [f"{counts}: what is written into others is read by nobody; the number of shards is fixed for the life of the log"]
 
 
-__all__ = ["check_topics", "ensure_topics", "logs_among", "partitions_problems", "topic_configs"]
+__all__ = ["check_topic", "check_topics", "ensure_topics", "logs_among", "partitions_problems", "topic_configs"]
