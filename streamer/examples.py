@@ -15,12 +15,11 @@ from typing import Final, Literal
 import msgspec
 
 from streamer.errors import RefusedError
+from streamer.units import MINUTE_MS
 
 SCHEMA: Final = 1
 SCORE_SCALE: Final = 10_000  # scores are whole ten-thousandths: what two machines' last bits might disagree on is rounded away
-MARK_MS: Final = (
-    60_000  # a shard says at each full minute of its log time that it has passed: the learner then knows that nothing earlier is missing
-)
+MARK_MS: Final = MINUTE_MS  # a shard says at each full minute of its log time that it has passed: nothing earlier is missing then
 FEATURES_MAX: Final = 64
 
 

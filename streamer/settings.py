@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import ssl
@@ -14,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from streamer.suggest import nearest
+from streamer.units import DAY_MS
 
 from . import zones
 from .errors import SettingsError
@@ -86,9 +88,7 @@ class Settings(BaseSettings):
     redis_key_file: str | None = Field(None, description="its private key, where it is not in the same file")
     namespace: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="prefix of every Redis key")
 
-    lateness: DurationMs = Field(
-        86_400_000, description="how old an event may be; also how long message ids are remembered. Part of the story"
-    )
+    lateness: DurationMs = Field(DAY_MS, description="how old an event may be; also how long message ids are remembered. Part of the story")
     trust_producer_time: bool = Field(
         False,
         description="take the time of records from producers where the topic has CreateTime: one wrong clock moves everybody's time. "
@@ -257,8 +257,8 @@ def _problem(item: ErrorDetails) -> str:
 
 def similar_setting(name: str) -> str:
     """`` (did you mean …?)`` for a name that is nearly one; empty otherwise."""
-    close = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
-    return f" (did you mean STREAMER_{close[0].upper()}?)" if close else ""
+    close = nearest(name.lower(), Settings.model_fields)
+    return f" (did you mean STREAMER_{close.upper()}?)" if close is not None else ""
 
 
 def unknown_variables() -> list[str]:

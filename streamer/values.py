@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from streamer.units import DAY_MS, SECOND_MS
 from streamer.zones import LAST_MS
 
 Json = Any  # a decoded JSON value; missing is None
@@ -244,7 +245,7 @@ def value_of_key(text: str) -> Json:
 def datetime_to_ms(moment: datetime) -> int:
     """UTC milliseconds, rounded down, by integers alone."""
     delta = moment - _EPOCH
-    return delta.days * 86_400_000 + delta.seconds * 1_000 + delta.microseconds // 1_000
+    return delta.days * DAY_MS + delta.seconds * SECOND_MS + delta.microseconds // 1_000
 
 
 def parse_time_ms(value: Json) -> int | None:

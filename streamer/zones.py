@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 import tzdata
 
 from streamer.errors import SettingsError
+from streamer.units import DAY_MS
 
 LAST_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 _NO_PLACES: Final = frozenset({"Factory", "localtime", "posixrules"})  # names that mean whatever a machine is set to
@@ -123,4 +124,4 @@ def midnight_ms(day: date, zone: ZoneInfo) -> int:
     """The moment a local day begins; for the first and last days of the calendar it may lie outside 1 to 9999."""
     wall = datetime(day.year, day.month, day.day, tzinfo=zone)
     offset = zone.utcoffset(wall) or timedelta(0)
-    return (day.toordinal() - _EPOCH_DAY) * 86_400_000 - offset // _MILLISECOND
+    return (day.toordinal() - _EPOCH_DAY) * DAY_MS - offset // _MILLISECOND

@@ -32,16 +32,16 @@ from streamer.flow.replay import Arrival, Said
 from streamer.flow.wild_clocks import without_wild_clocks
 from streamer.language.durations import format_duration, parse_duration
 from streamer.transports.files.event_files import Meter, read
+from streamer.units import DAY_MS
 from streamer.values import parse_time_ms
 from streamer.wire import DEAD_LETTERS
 
 OWN: Final = "streamer"
 LATENESS: Final = "24h"
 SORTED_AT_ONCE: Final = 200_000  # records, at 300 bytes each 60 MB
-DAY_MS: Final = 86_400_000
 MAX_MS: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 AHEAD: Final = "366d"
-AHEAD_MS: Final = 366 * 86_400_000  # longer than any shop is closed; the years that a reset clock is off are more
+AHEAD_MS: Final = 366 * DAY_MS  # longer than any shop is closed; the years that a reset clock is off are more
 NAMES_MAX: Final = 1_000  # different names of events that are noted
 PASSED_OVER: Final = "skipped"  # on purpose: the mapping says so
 

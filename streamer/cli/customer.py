@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from pathlib import Path
 from time import time
 from typing import Annotated
@@ -29,6 +28,7 @@ from streamer.segments.plan.plan import Plan, warming_leaves
 from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import connect
+from streamer.suggest import nearest
 from streamer.wire import shard_of
 
 from . import EXIT_CODES
@@ -104,8 +104,8 @@ def explain_customer(
         known = [item.segment for item in found]
         found = [item for item in found if item.segment == segment]
         if not found:
-            near = difflib.get_close_matches(segment, known, n=1)
-            raise SettingsError(f"there is no segment {segment!r}{f', did you mean {near[0]!r}?' if near else ''}")
+            close = nearest(segment, known)
+            raise SettingsError(f"there is no segment {segment!r}{f', did you mean {close!r}?' if close is not None else ''}")
     if as_json:
         for item in found:
             say_json(item)

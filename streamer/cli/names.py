@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import Final
 
 from streamer.language import tree
 from streamer.language.definitions import Definitions, nodes
 from streamer.language.lint.linter import KNOWN_EVENTS
+from streamer.suggest import nearest
 
 CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)
 
@@ -17,9 +17,9 @@ def misheard(definitions: Definitions, there: set[str]) -> Iterator[str]:
     """A sentence for each listened name that is not among the names ``there`` and was probably meant to be one of them."""
     by_plain = {_plain(name): name for name in sorted(there, reverse=True)}
     for name, segment in _listened(definitions).items():
-        close = [] if name in there or name.endswith("*") else difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=CLOSE)
-        if close and not (name in KNOWN_EVENTS and by_plain[close[0]] in KNOWN_EVENTS):  # both are names of their own
-            yield f'{segment} listens to "{name}", which no event here is called; is "{by_plain[close[0]]}" meant?'
+        close = None if name in there or name.endswith("*") else nearest(_plain(name), by_plain, likeness=CLOSE)
+        if close is not None and not (name in KNOWN_EVENTS and by_plain[close] in KNOWN_EVENTS):  # both are names of their own
+            yield f'{segment} listens to "{name}", which no event here is called; is "{by_plain[close]}" meant?'
 
 
 def _listened(definitions: Definitions) -> dict[str, str]:

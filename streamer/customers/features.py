@@ -12,16 +12,16 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Linear, Logarithm
+from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS, WEEKDAY_NAMES
 from streamer.zones import local
 
-from .profile import DAY_MS, HOUR_MS, PRODUCTS_MAX, THOUSANDTHS, Profile
+from .profile import PRODUCTS_MAX, THOUSANDTHS, Profile
 
 _LOG_HOURS_MAX: Final = 9.17  # 400 days: as far as windows reach; "never" counts as this
 _ORDER: Final = ("Order Completed",)
 _CART: Final = ("Product Added",)
 _VIEW: Final = ("Product Viewed", "Product List Viewed", "Product Clicked")
 _ANY: Final = ("*",)
-_WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def _hours(name: str, reads: tuple[str, ...], words: str) -> Feature:
@@ -59,7 +59,7 @@ FEATURES: Final = FeatureList(
         Feature("cart_open", Flag(), 0.0, 1.0, reads=(*_CART, *_ORDER), words="an open cart"),
         Feature("device", Category(("unknown", "mobile", "desktop", "tablet")), 0.0, 3.0, reads=("context",), words="device"),
         Feature("daytime", Cyclic("eighth of the day", hours=3), 0.0, 7.0, reads=(), words="time of day"),
-        Feature("weekday", Category(_WEEKDAYS, proper=True), 0.0, 6.0, reads=(), words="day of the week"),
+        Feature("weekday", Category(WEEKDAY_NAMES, proper=True), 0.0, 6.0, reads=(), words="day of the week"),
     ),
     crosses=(
         ("cart_open", "since_cart"),
@@ -77,7 +77,7 @@ def measure(profile: Profile, now: int, zone: ZoneInfo) -> tuple[float, ...]:
     passed_ms = now - profile.last_ms
     day, month = 2.0 ** (-passed_ms / DAY_MS), 2.0 ** (-passed_ms / (30 * DAY_MS))
     orders, spend = profile.orders, profile.spend
-    eighth, weekday = _local(now // (15 * 60_000), zone)
+    eighth, weekday = _local(now // (15 * MINUTE_MS), zone)
     found = (
         log1p(passed_ms / HOUR_MS),
         log1p(profile.gap_ms / HOUR_MS),
@@ -86,7 +86,7 @@ def measure(profile: Profile, now: int, zone: ZoneInfo) -> tuple[float, ...]:
         _ago(profile.order_at_ms, now),
         log1p((now - profile.first_ms) / HOUR_MS),
         log1p(profile.session_events),
-        log1p((profile.last_ms - profile.session_at_ms) / 60_000),
+        log1p((profile.last_ms - profile.session_at_ms) / MINUTE_MS),
         len(profile.products),
         log1p(profile.views_day * day / THOUSANDTHS),
         log1p(profile.carts_day * day / THOUSANDTHS),
@@ -115,5 +115,5 @@ def _ago(t: int, now: int) -> float:
 @lru_cache(maxsize=4_096)
 def _local(quarter_hour: int, zone: ZoneInfo) -> tuple[int, int]:
     """Eighth of the day and weekday; no zone changes its offset within a quarter of an hour."""
-    wall = local(quarter_hour * 900_000, zone)
+    wall = local(quarter_hour * 15 * MINUTE_MS, zone)
     return wall.hour // 3, wall.weekday()

@@ -13,7 +13,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Final
 
-MINUTE_MS: Final = 60_000
+from streamer.units import MINUTE_MS
+
 MINUTE_BYTES: Final = 4
 ID_BYTES: Final = 8  # two of 8,192 ids collide once in 10^11 customers
 ENTRY_BYTES: Final = MINUTE_BYTES + ID_BYTES

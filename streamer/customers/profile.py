@@ -16,14 +16,13 @@ from zlib import crc32
 import msgspec
 
 from streamer.events.event import Event
+from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streamer.values import Json, lookup, scaled
 
 from .memories import Data, Update
 from .state import NEVER
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 86_400_000
-SESSION_GAP_MS: Final = 30 * 60_000
+SESSION_GAP_MS: Final = 30 * MINUTE_MS
 AMOUNT_MAX: Final = 10**15  # ten-thousandths that are added up at most: a hundred billion of any currency, and far below 64 bits
 PRODUCTS_MAX: Final = 8  # different products of a session that are told apart
 THOUSANDTHS: Final = 1_000

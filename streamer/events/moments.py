@@ -15,10 +15,10 @@ import msgspec
 
 from streamer.errors import RefusedError
 from streamer.events.admission import SECONDS_END, SECONDS_MIN, TIMESTAMP_MS_MAX
+from streamer.units import DAY_MS
 from streamer.values import datetime_to_ms
 
 SECOND_MS: Final = 1_000
-DAY_MS: Final = 86_400_000
 OUTSIDE: Final = "outside 1970 to 9999"
 LOOKS_LIKE_SECONDS: Final = "looks like seconds; milliseconds or RFC 3339 text expected"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from streamer.customers.state import State, decode_state
 from streamer.errors import StoreUnavailableError
@@ -17,6 +17,7 @@ from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished
 from streamer.segments.plan.plan import Plan, model_memories
 from streamer.stores.base import Store
+from streamer.units import HOUR_MS
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
 from .checkpoint import CheckpointBody
@@ -24,8 +25,6 @@ from .lessons import Lessons, read_item
 from .published import GivenVersions
 from .rules import Rules
 from .shard import Limits, Plans, Shard
-
-HOUR_MS: Final = 3_600_000
 
 
 class Arrival(NamedTuple):

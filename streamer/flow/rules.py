@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamer.events.placeholders import PLACEHOLDER_IDS
+from streamer.units import DAY_MS
 
 # The version of the step's meaning, in the manifest of each log. Until 1.0 another one means to tell the story anew under another prefix:
 # no old meanings are kept in the code. From then on a change of meaning stands behind its number.
@@ -22,7 +23,7 @@ class Rules:
     """
 
     shards: int = 12
-    lateness_ms: int = 86_400_000
+    lateness_ms: int = DAY_MS
     skew_ms: int = 300_000
     source: str = "/streamer"
     log_generation: int = 1

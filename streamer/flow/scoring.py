@@ -16,13 +16,14 @@ from typing import cast
 
 from streamer.customers.features import FEATURES, measure
 from streamer.customers.model_data import CAME, DENIED, NOT_SERVED, OPEN, AwaitedExample, KeptScore, awaited_of, score_of
-from streamer.customers.profile import AMOUNT_MAX, DAY_MS, Profile, next_rung, profile_of
+from streamer.customers.profile import AMOUNT_MAX, Profile, next_rung, profile_of
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
 from streamer.learning.scorers.decode import Groups, Reason, Scorer
 from streamer.segments.plan.plan import Plan, model_memories, predicate_index
 from streamer.segments.plan.where import ACTIVITY, Predicate, amounts_at, names_match
+from streamer.units import DAY_MS
 
 UNUSUAL_EVERY = 10  # activities; trees cost ten times what the other models do
 PROFILE_EVERY_MS = DAY_MS  # a customer is said as they are at most so often

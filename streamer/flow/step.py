@@ -31,6 +31,7 @@ from streamer.segments.evaluate import follow, judge, wake
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Entry, Listener, Plan, Rule, warming_leaves
 from streamer.signing import CONTROL, FORWARD, NO_KEYS, Keyring, Place, check_control, check_signed
+from streamer.units import MINUTE_MS
 from streamer.values import MISSING, Json, time_text
 from streamer.wire import (
     CHANGES,
@@ -57,7 +58,7 @@ from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
-WARMING_MS: Final = 60_000  # how often it is looked up which leaves are still warming
+WARMING_MS: Final = MINUTE_MS  # how often it is looked up which leaves are still warming
 CROWDED: Final = f"the customer sent more than {IDS_MAX} events since, so whether it is a second delivery can no longer be told"
 FORGOTTEN: Final = "it came by way of another shard, and whether it is a second delivery can no longer be told"
 

@@ -13,20 +13,20 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from streamer.customers.state import NEVER
+from streamer.units import HOUR_MS, WEEKDAYS
 from streamer.values import Json, is_number, parse_date, parse_time_ms
 from streamer.zones import local, midnight_ms
 
 from .tree import ClockUnit, Period
 
-WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 QUARTER_MS: Final = 900_000  # offsets of zones since 1972 are multiples of a quarter of an hour
 _DAY: Final = timedelta(days=1)
 # The longest span a current period can have, an hour of summer time included: what a memory for it has to hold.
 PERIOD_MS_MAX: Final[dict[Period, int]] = {
-    "day": 26 * 3_600_000,
-    "week": 170 * 3_600_000,
-    "month": 746 * 3_600_000,
-    "year": 8_786 * 3_600_000,
+    "day": 26 * HOUR_MS,
+    "week": 170 * HOUR_MS,
+    "month": 746 * HOUR_MS,
+    "year": 8_786 * HOUR_MS,
 }
 
 

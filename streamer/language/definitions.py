@@ -5,7 +5,6 @@ What is loaded here is checked whole: every expression parsed, every reference r
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ import yaml
 
 from streamer.errors import DefinitionError
 from streamer.examples import ModelSpec
+from streamer.suggest import did_you_mean
 from streamer.zones import PINNED, MissingZonesError, is_version, zones_of
 
 from . import slips, tree
@@ -247,12 +247,11 @@ class _Reader:
 def _segment(name: str, at: yaml.Node, body: Mapping[str, tuple[yaml.ScalarNode, yaml.Node]], file: str, text: str) -> Segment:
     for key, (node, _) in body.items():
         if key not in _KEYS:
-            close = difflib.get_close_matches(key, _KEYS, n=1)
             _fail(
                 node,
                 file,
                 f"found the unknown key {key!r} in the segment {name!r}",
-                f"did you mean {close[0]}?" if close else f"known are {', '.join(_KEYS)}",
+                did_you_mean(key, _KEYS) or f"known are {', '.join(_KEYS)}",
             )
     for key in ("for", "when"):
         if key not in body:
@@ -473,11 +472,10 @@ def _known_references(segment: Segment, segments: Mapping[str, Segment]) -> list
     found = references(segment.conditions)
     for name in found:
         if name not in segments:
-            close = difflib.get_close_matches(name, segments, n=1)
             raise DefinitionError(
                 f"the segment {segment.name!r} refers to the unknown segment {name!r}",
                 file=segment.file,
                 line=segment.line,
-                hint=f"did you mean {close[0]}?" if close else "",
+                hint=did_you_mean(name, segments),
             )
     return found

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-UNITS_MS: Final = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WEEK_MS
+
+UNITS_MS: Final = {"w": WEEK_MS, "d": DAY_MS, "h": HOUR_MS, "m": MINUTE_MS, "s": SECOND_MS, "ms": 1}
 _PARTS = re.compile(r"([0-9]{1,12})(ms|w|d|h|m|s)")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, get_args
 
@@ -10,15 +9,16 @@ import yaml
 
 from streamer.customers.features import FEATURES
 from streamer.examples import ModelKind, ModelSpec
+from streamer.suggest import did_you_mean
+from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 from .durations import parse_duration
 from .parse import LIST_MAX, WINDOW_MS_MAX, is_segment_name
 
 MODELS_MAX: Final = 16
 GROUPS_MAX: Final = 12
-HORIZON_MS_MIN: Final = 60_000
+HORIZON_MS_MIN: Final = MINUTE_MS
 KINDS: Final[tuple[str, ...]] = get_args(ModelKind)
-DAY_MS: Final = 86_400_000
 
 _OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "purchase": ("events", "horizon", "window"),
@@ -31,7 +31,7 @@ _OF_KIND: Final[dict[str, tuple[str, ...]]] = {
 _OF_ALL: Final = ("kind", "exclude")
 _DESCRIBED: Final = ("lookalike", "groups", "unusual")  # kinds that tell people apart by what they are like: not by what is sensitive
 _DEFAULTS: Final[dict[str, tuple[tuple[str, ...], int, int]]] = {  # events, horizon, short window after which a negative is learned
-    "purchase": (("Order Completed",), DAY_MS, 4 * 3_600_000),
+    "purchase": (("Order Completed",), DAY_MS, 4 * HOUR_MS),
     "churn": (("*",), 30 * DAY_MS, 0),
     "value": (("Order Completed",), 30 * DAY_MS, 0),
 }
@@ -50,11 +50,11 @@ def read_model(name: str, at: yaml.Node, body: Body, sensitive: tuple[str, ...],
         fail(at, f"expected 'kind' in the model {name!r}, found none", _one_of(KINDS))
     kind = _text(body["kind"][1], fail)
     if kind not in KINDS:
-        fail(body["kind"][1], f"expected a kind of model, found {kind!r:.40}", _similar(kind, KINDS) or _one_of(KINDS))
+        fail(body["kind"][1], f"expected a kind of model, found {kind!r:.40}", did_you_mean(kind, KINDS) or _one_of(KINDS))
     allowed = (*_OF_ALL, *_OF_KIND[kind])
     for key, (node, _) in body.items():
         if key not in allowed:
-            hint = _similar(key, allowed) or _one_of(allowed)
+            hint = did_you_mean(key, allowed) or _one_of(allowed)
             fail(node, f"found the unknown key {key!r:.40} in the model {name!r} of kind {kind}", hint)
     events, horizon_ms, window_ms = _DEFAULTS.get(kind, ((), 0, 0))
     if "events" in body:
@@ -97,7 +97,7 @@ def read_sensitive(node: yaml.Node, fail: Fail) -> tuple[str, ...]:
     """The features that ``sensitive`` names."""
     for name in (names := _texts(node, fail)):
         if name not in FEATURES.names:
-            fail(node, f"expected names of features, found {name!r:.40}", _similar(name, FEATURES.names) or _one_of(FEATURES.names))
+            fail(node, f"expected names of features, found {name!r:.40}", did_you_mean(name, FEATURES.names) or _one_of(FEATURES.names))
     return names
 
 
@@ -118,11 +118,6 @@ def _number(node: yaml.Node, fail: Fail) -> int:
     return int(text)
 
 
-def _similar(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
-
-
 def _one_of(known: tuple[str, ...]) -> str:
     return f"known are {', '.join(known)}"
 
@@ -134,7 +129,7 @@ def check_use(name: str, function: str, models: Mapping[str, ModelSpec]) -> str 
     if spec is None:
         fitting = tuple(sorted(model for model, found in models.items() if found.kind in wanted))
         others = f"models of this kind are {', '.join(fitting)}" if fitting else "no model of this kind is defined under models:"
-        hint = _similar(name, fitting) or others
+        hint = did_you_mean(name, fitting) or others
         return f"{function}() names the model {name!r}, which is not defined ({hint})"
     if spec.kind not in wanted:
         return f"{function}() expects a model of kind {' or '.join(wanted)}, and {name!r} is of kind {spec.kind}"
@@ -153,6 +148,6 @@ def unknown_segment(spec: ModelSpec, known: Mapping[str, Any]) -> str | None:
     """What is wrong with the segments that a model names; None when nothing is."""
     for what, name in (("seed", spec.seed), ("exclude", spec.exclude)):
         if name and name not in known:
-            close = difflib.get_close_matches(name, list(known), n=1)
-            return f"the model {spec.name!r} has the {what} {name!r}, which is no segment{f' (did you mean {close[0]}?)' if close else ''}"
+            meant = did_you_mean(name, known)
+            return f"the model {spec.name!r} has the {what} {name!r}, which is no segment{f' ({meant})' if meant else ''}"
     return None

@@ -7,13 +7,14 @@ executed, and a node that is not listed here is refused, not guarded against.
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, get_args
 
 from streamer.errors import DefinitionError
+from streamer.suggest import did_you_mean
+from streamer.units import DAY_MS, WEEKDAYS
 from streamer.values import parse_time_ms
 
 from . import slips, tree
@@ -23,7 +24,7 @@ from .tree import Condition, Events, Scalar, Value, Window
 TEXT_CHARS_MAX: Final = 512
 NODES_MAX: Final = 500
 DEPTH_MAX: Final = 20
-WINDOW_MS_MAX: Final = 400 * 86_400_000  # a year and a month of comparison
+WINDOW_MS_MAX: Final = 400 * DAY_MS  # a year and a month of comparison
 COUNT_MAX: Final = 1_000  # a threshold is kept as so many moments per customer
 LIST_MAX: Final = 64
 PERIODS_MAX: Final = 400
@@ -39,7 +40,6 @@ _OPS: Final[dict[type[ast.cmpop], tree.CompareOp]] = {
 }
 _MIRROR: Final[dict[str, tree.CompareOp]] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ORDER: Final = ("<", "<=", ">", ">=")
-_WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _VALUES = get_args(tree.Value)
 _NUMERICS = get_args(tree.Numeric)
 _TIMES = get_args(tree.Time)
@@ -168,7 +168,7 @@ class _Parser:
                 self._fail(
                     node,
                     f"expected a function call, found the bare name {name!r}",
-                    _similar(name, [*_FUNCTIONS, *_EVENT_FUNCTIONS]) or "texts need quotes",
+                    did_you_mean(name, [*_FUNCTIONS, *_EVENT_FUNCTIONS]) or "texts need quotes",
                 )
             case ast.Constant(value=value):
                 self._fail(node, f"expected a condition or a function call, found the constant {value!r:.40}")
@@ -273,8 +273,8 @@ class _Parser:
     def _constant_for(self, left: Any, op: str, node: ast.expr) -> Scalar:
         value = self._constant(node)
         if isinstance(left, tree.Clock) and left.unit == "weekday":
-            if value not in _WEEKDAYS:
-                self._fail(node, f"expected one of {', '.join(_WEEKDAYS)}, found {value!r}")
+            if value not in WEEKDAYS:
+                self._fail(node, f"expected one of {', '.join(WEEKDAYS)}, found {value!r}")
             if op not in ("==", "!="):
                 self._fail(node, f"expected == or != for a weekday, found {op}", 'or weekday() in ["sat", "sun"]')
             return value
@@ -334,7 +334,9 @@ class _Parser:
             self._fail(
                 node, f"expected a condition on the customer, found {name}(), which looks at one event", f"{name}() belongs inside where="
             )
-        self._fail(node, f"found the unknown function {name}()", _similar(name, list(_EVENT_FUNCTIONS if self._in_event else _FUNCTIONS)))
+        self._fail(
+            node, f"found the unknown function {name}()", did_you_mean(name, list(_EVENT_FUNCTIONS if self._in_event else _FUNCTIONS))
+        )
 
     def arguments(self, node: ast.Call, *, least: int, most: int, named: Sequence[str] = ()) -> dict[str, ast.expr]:
         """The keyword arguments, once number and names were checked."""
@@ -347,7 +349,9 @@ class _Parser:
             if keyword.arg is None or keyword.arg not in named:
                 allowed = f"it takes {', '.join(named)}" if named else "it takes none"
                 self._fail(
-                    keyword.value, f"found the unknown argument {keyword.arg}= in {name}()", _similar(keyword.arg or "", named) or allowed
+                    keyword.value,
+                    f"found the unknown argument {keyword.arg}= in {name}()",
+                    did_you_mean(keyword.arg or "", named) or allowed,
                 )
             found[keyword.arg] = keyword.value
         return found
@@ -706,11 +710,6 @@ def _order(op: str) -> Any:
 
 def _show(found: Any) -> str:
     return f"{tree.text(found):.60}"
-
-
-def _similar(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 __all__ = ["COUNT_MAX", "FUNCTION_NAMES", "WINDOW_MS_MAX", "is_segment_name", "parse"]

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "streamer"
 
 # Each part may use those of the lines above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "units", "suggest"),
     ("zones",),
     ("wire", "values", "examples", "printable"),
     ("signing",),
@@ -56,6 +56,8 @@ PURE = (
     "segments",
     "events",
     "values.py",
+    "units.py",
+    "suggest.py",
     "zones.py",
     "wire.py",
     "signing.py",

@@ -23,9 +23,9 @@ from typing import Any, Final, NamedTuple
 
 from streamer import values
 from streamer.language import tree
-from streamer.language.calendar import WEEKDAYS
 from streamer.language.definitions import Segment, nodes
 from streamer.language.tree import Condition
+from streamer.units import WEEKDAYS
 from streamer.values import Json, one_of
 
 from .event_counts import Fact, agree, facts_of, sequence_facts

@@ -22,8 +22,8 @@ from streamer.learning.inputs.feature_encoding import Encoder, Encoding
 from streamer.learning.online.linear import OnlineLinear
 from streamer.learning.reports.model_card import Contender
 from streamer.learning.scorers.linear_scorer import Form, chance_of, logit_of, loss_of, whole
+from streamer.units import DAY_MS
 
-DAY_MS: Final = 86_400_000
 WEEK_MS: Final = 7 * DAY_MS
 ALPHA: Final = 0.05  # of ever taking a worse one for a better one, per rival, over all its comparisons
 POSITIVES_TO_PROMOTE: Final = 500

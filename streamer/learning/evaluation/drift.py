@@ -11,15 +11,16 @@ from math import log, sqrt
 from typing import Final, NamedTuple
 
 from streamer.learning.scorers.linear_scorer import logit_of
+from streamer.units import DAY_MS
 
 BLOCK: Final = 100  # examples at least
 BLOCK_MS: Final = 900_000  # log time at least: at most 672 blocks a week, however large the shop
 SLACK: Final = 0.5  # standard deviations that are nothing to speak of
 THRESHOLD: Final = 10.0  # Siegmund: a false alarm in some 140,000 normal blocks; a lasting 1 (2) is found after about 22 (8) blocks
 BURN_IN: Final = 50  # blocks, and
-BURN_IN_MS: Final = 7 * 86_400_000  # log time, before the first alarm: a young model's losses differ by the hour it has not seen yet
-PAUSE_MS: Final = 2 * 86_400_000  # log time after an alarm, to learn what is usual now
-MEMORY_MS: Final = 7 * 86_400_000  # of what is usual: all hours of a week
+BURN_IN_MS: Final = 7 * DAY_MS  # log time, before the first alarm: a young model's losses differ by the hour it has not seen yet
+PAUSE_MS: Final = 2 * DAY_MS  # log time after an alarm, to learn what is usual now
+MEMORY_MS: Final = 7 * DAY_MS  # of what is usual: all hours of a week
 RECENT: Final = 0.2  # weight of the newest block in what an alarm names as the figure after
 
 

@@ -24,6 +24,7 @@ from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.groups_scorer import Group, GroupsContent
+from streamer.units import DAY_MS
 
 if TYPE_CHECKING:
     from streamer.examples import Example, FeatureList, ModelSpec
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 GROUPS_DEFAULT: Final = 6
 PROFILES_LEAST: Final = 1_000
 SAMPLE: Final = 2_000
-DAY_MS: Final = 24 * 3_600_000
 WEEK_MS: Final = 7 * DAY_MS
 DRIFT: Final = 0.002  # of the way to each new profile; at 0.01 chance alone moved 2.5 % of a shapeless crowd a day into another group
 DRIFT_DAY_MOST: Final = 0.25  # of the way to the nearest other centre, within one day

@@ -25,6 +25,7 @@ from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import LearnerOutput, ModelPublished, ModelWithdrawn
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.lookalike_scorer import LookalikeContent
+from streamer.units import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +37,6 @@ OTHERS_LEAST: Final = 500
 OTHERS: Final = 2_000
 MEMBERS: Final = 500
 HORIZON: Final = 50_000  # profiles: the others of the table are recent ones
-HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 _SPREAD_LEAST: Final = 0.05  # variance of a dimension: below it a profile's weight would be of one odd person's making
 _CHANCE: Final = 0.5

@@ -29,6 +29,7 @@ from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublish
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.linear_scorer import Content, Form, Sum, chance_of, decode_linear, describe_features, loss_of
 from streamer.learning.snapshot import AnyScorer, Probe, Refusal
+from streamer.units import HOUR_MS
 
 PEOPLE_LEAST: Final = 100  # profiles before they, and not the examples, say who the average customer is
 RECENT: Final = 500  # rows learned last, against which a new scorer's promises are held: mature ones would know a drift a horizon too late
@@ -41,7 +42,7 @@ class Limits(msgspec.Struct, frozen=True):
     """How many examples freeze the bins; after how much log time or how many examples, whichever is first, a scorer is published."""
 
     warm_up: int = 1_000
-    publish_every_ms: int = 3_600_000
+    publish_every_ms: int = HOUR_MS
     publish_after: int = 5_000
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamer.examples import MARK_MS
 from streamer.learning.models.seasonal_baseline import Usual
 from streamer.learning.reports.outputs import Alert
+from streamer.units import DAY_MS, WEEKDAY_NAMES
 from streamer.zones import PINNED, local
 
 if TYPE_CHECKING:
@@ -24,12 +25,11 @@ if TYPE_CHECKING:
 SURGE_SD: Final = 4.0
 SURGE_MINUTES: Final = 3
 _LAST_FIVE: Final = 0b11111
-_AGAIN_MS: Final = 24 * 3_600_000  # a surge that lasts is said once a day
-_FORGET_MS: Final = 28 * 24 * 3_600_000  # a segment that no shard has any more
+_AGAIN_MS: Final = DAY_MS  # a surge that lasts is said once a day
+_FORGET_MS: Final = 28 * DAY_MS  # a segment that no shard has any more
 _DAYS_SLACK: Final = 0.8  # standard deviations of a day's mean that are not counted at all
 _DAY_MOST: Final = 4.0  # a single mad day is a surge, not a new level
 _DAYS_SUM: Final = 6.5  # counted standard deviations that make a new level: three days at 4, six at 2
-_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class _Watch:
@@ -154,7 +154,7 @@ def _end_day(segment: str, watch: _Watch, at_ms: int) -> list[Alert]:
 
 
 def _surge(segment: str, moment: datetime, at_ms: int, before: float, after: int) -> Alert:
-    when = f"{_DAYS[moment.weekday()]} {moment:%H}:00"
+    when = f"{WEEKDAY_NAMES[moment.weekday()]} {moment:%H}:00"
     text = f"{segment} {_moved(before, after)} to {after:,} customers; usual for {when} is about {before:,.0f}{_percent(before, after)}"
     return Alert("surge", segment, at_ms, round(before, 1), float(after), text)
 

@@ -23,6 +23,7 @@ from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import LearnerOutput, ModelPublished
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.unusual_scorer import Kind, Rules, Tree, UnusualContent, emptiness, off_kind
+from streamer.units import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,6 @@ JUDGED: Final = 2_000
 HORIZON: Final = 20_000  # judged ones: the table is about recent people
 JUDGED_LEAST: Final = 200  # emptinesses in the table, before the trees may speak
 JUDGED_EVERY: Final = 4  # profiles: judging costs more than learning
-HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
 

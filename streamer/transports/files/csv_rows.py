@@ -8,11 +8,11 @@ is lost, and none is read more than a few times.
 from __future__ import annotations
 
 import csv
-import difflib
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import SettingsError
+from streamer.suggest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,8 +136,8 @@ def _missing(column: str, header: Sequence[str], delimiter: str, wanted: str) ->
     spaced = next((name for name in header if name.strip() == column and name != column), None)
     if spaced is not None:
         return f"{wanted}, the header has {spaced!r}, with spaces around it; write it so in the mapping, or take them away"
-    close = difflib.get_close_matches(column, header, n=1)
-    return f"{wanted}, the header has {shown}{f'; did you mean {close[0]!r}?' if close else ''}"
+    close = nearest(column, header)
+    return f"{wanted}, the header has {shown}{f'; did you mean {close!r}?' if close is not None else ''}"
 
 
 def _quoted(mark: str) -> str:

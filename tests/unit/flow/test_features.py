@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.customers.features import FEATURES, measure
-from streamer.customers.profile import DAY_MS, HOUR_MS, LADDER_MS, SESSION_GAP_MS, profile_of
+from streamer.customers.profile import LADDER_MS, SESSION_GAP_MS, profile_of
 from streamer.customers.state import State, decode_state
 from streamer.examples import Example, decode_example
 from streamer.flow.rules import Rules
@@ -21,6 +21,7 @@ from streamer.flow.shard import Limits, Plans, Shard
 from streamer.language.definitions import parse_definitions
 from streamer.segments.plan.model_memories import PROFILE_KEY
 from streamer.stores.memory import MemoryStore
+from streamer.units import DAY_MS, HOUR_MS
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
 T0 = 1_767_225_600_000
