@@ -26,6 +26,7 @@ from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import AMENDMENTS, DEAD_LETTERS, DEFINITIONS, EVENTS, TOPICS, decode_outputs
+from streamer.worker.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
 from .say import say, say_json
@@ -523,9 +524,9 @@ def _owners(notes: Sequence[ShardNote], settings: Settings, now_ms: int) -> list
 def _trouble(note: ShardNote) -> Check:
     status = note.status
     name = f"shard {status.shard}"
-    if status.state == "acquiring" and status.since_seconds < ACQUIRING_SECONDS:
+    if status.state is ShardState.ACQUIRING and status.since_seconds < ACQUIRING_SECONDS:
         return Check(name, "warning", f"{status.problem}, by {note.worker}", "nothing to do: look again in a minute")
-    if status.state == "halted":
+    if status.state is ShardState.HALTED:
         return Check(name, "wrong", f"has {status.problem}", _way_out(note))
     mend = f"mend what it names; more is in the log of {note.worker} and under its /readyz"
     return Check(name, "wrong", f"does not do its work: {status.problem}", mend)

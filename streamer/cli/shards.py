@@ -23,6 +23,7 @@ from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
 from streamer.stores.redis import connect
 from streamer.wire import EVENTS
+from streamer.worker.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO
 from .say import say, say_json
@@ -116,7 +117,7 @@ async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Line
     checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
     line = Line(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
     if note is not None:
-        line.state, line.stale, line.owner = note.status.state, note.is_stale(now_ms), note.worker
+        line.state, line.stale, line.owner = note.status.state.value, note.is_stale(now_ms), note.worker
         line.since_seconds = note.status.since_seconds + max(0.0, (now_ms - note.at_ms) / 1_000)
         line.why, line.outbox = _reason(note.status.problem), note.status.outbox
     if reach is not None:
@@ -248,7 +249,7 @@ async def _begin_new_log(settings: Settings, why: str) -> str:
     async with _connected(settings) as store:
         for shard in range(settings.shards):
             note = await read_note(store, shard)
-            if note is not None and note.status.state != "released" and not note.is_stale(int(time() * 1_000)):
+            if note is not None and note.status.state is not ShardState.RELEASED and not note.is_stale(int(time() * 1_000)):
                 raise SettingsError(f"--new-log: {note.worker} had shard {shard} half a minute ago; stop all workers, wait, and try again")
     async with starting(settings, may_begin=False, new_log=True) as (_, store):
         await _tell_anew(settings, store, range(settings.shards), why)

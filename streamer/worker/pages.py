@@ -19,7 +19,7 @@ def add_pages(app: faust.App, metrics: Metrics, segmenter: Segmenter, learner: L
 
     @app.page("/metrics")
     async def show_metrics(view: Any, _request: Request) -> Response:
-        segmenter.show_now()
+        segmenter.report.show_now()
         metrics.learner_works.set(0 if learner.problem else 1)
         return view.bytes(metrics.text(), content_type="text/plain; version=0.0.4")
 
@@ -29,5 +29,5 @@ def add_pages(app: faust.App, metrics: Metrics, segmenter: Segmenter, learner: L
 
     @app.page("/readyz")
     async def show_readiness(view: Any, _request: Request) -> Response:
-        found = segmenter.readiness(learner.problem)
+        found = segmenter.report.readiness(learner.problem)
         return view.json(msgspec.to_builtins(found), status=200 if found.status == "ready" else 503)

@@ -78,8 +78,8 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         alerts = kafka_alerts(settings, client, metrics)
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, alerts)
         topic = DefinitionsTopic(settings, client)
-        learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.owns(LEARNER_HOME), alerts)
-        completion = CompletionService(settings, topic, client, segmenter.in_force)
+        learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.report.owns(LEARNER_HOME), alerts)
+        completion = CompletionService(settings, topic, client, segmenter.report.in_force)
         with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
             app = make_app(Parts(settings, store, client, metrics, segmenter, learner, completion), folder)
             await _run(_Worker(app, **_QUIET, loop=asyncio.get_running_loop()), app, stopping)

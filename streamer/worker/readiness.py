@@ -12,6 +12,8 @@ import msgspec
 
 from streamer.language.durations import format_duration
 
+from .shard_state import ShardState
+
 STUCK_SECONDS: Final = 5.0  # a commit takes milliseconds, acquiring a shard a second
 STILL_SECONDS: Final = 10.0  # so long without a record although there are some; also for log time, besides ten ticks
 TICKS_MISSED: Final = 10
@@ -25,7 +27,7 @@ class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     shard: int
-    state: str
+    state: ShardState
     since_seconds: float
     problem: str = ""
     offset: int | None = None
@@ -54,7 +56,7 @@ class Seen(msgspec.Struct, frozen=True):
     """What is known of a shard at a moment; times are seconds up to it."""
 
     shard: int
-    state: str
+    state: ShardState
     since: float
     why: str = ""
     offset: int | None = None
@@ -90,8 +92,8 @@ def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
 
 def _problem(seen: Seen, *, behind: int | None, late: float | None, patience: float) -> str:
     """Why a shard does not do its work; the first reason is the one to mend."""
-    if seen.state != "owned":
-        return f"{seen.state} for {_duration(seen.since)}: {seen.why or 'not acquired yet'}"
+    if seen.state is not ShardState.OWNED:
+        return f"{seen.state.value} for {_duration(seen.since)}: {seen.why or 'not acquired yet'}"
     if seen.is_full:
         return f"the outbox is full: {seen.outbox} outputs wait for the broker, and nothing is read until it takes them"
     if seen.unpublished:

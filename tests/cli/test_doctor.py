@@ -38,6 +38,7 @@ from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.wire import SINGLE_TOPICS, TOPICS, LogRecord, definitions_control
 from streamer.worker.readiness import ShardStatus
 from streamer.worker.shard_notes import ShardNote, leave_note
+from streamer.worker.shard_state import ShardState
 from tests.cli.conftest import SEGMENTS, Run, ndjson
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def test_keys_that_do_not_hold_are_told() -> None:
 # what the owners of shards say of them
 
 
-def note(shard: int, problem: str = "", *, state: str = "owned", worker: str = "host:1", **more: Any) -> ShardNote:
+def note(shard: int, problem: str = "", *, state: ShardState = ShardState.OWNED, worker: str = "host:1", **more: Any) -> ShardNote:
     """A note of this moment."""
     status = ShardStatus(shard, state, 60.0, problem)
     return msgspec.structs.replace(ShardNote(int(time() * 1_000), worker, status, zones="2026.1", refused_ratio=0.0), **more)
@@ -334,7 +335,7 @@ def told_of(run: Run, *notes: ShardNote) -> tuple[int, dict[str, dict[str, Any]]
 @pytest.mark.usefixtures("name")
 def test_a_halted_shard_is_wrong(run: Run) -> None:
     """It said "13 ok, 0 warnings, 0 wrong" beside it, and alerts send people here first."""
-    code, found = told_of(run, note(0), note(1, "halted for 1m: a hole in the log", state="halted"))
+    code, found = told_of(run, note(0), note(1, "halted for 1m: a hole in the log", state=ShardState.HALTED))
     assert code == 1
     assert (found["shard 1"]["verdict"], found["shard 1"]["found"]) == ("wrong", "has halted for 1m: a hole in the log")
     assert "host:1" in found["shard 1"]["mend"]
@@ -348,7 +349,7 @@ def test_a_halt_that_names_its_way_out_is_mended_by_it(run: Run) -> None:
     view = View(begin=50, end=90)
     with pytest.raises(HaltError) as halt:
         check_same_log(1, 20, NOTHING, view)
-    _, found = told_of(run, note(1, f"halted for 1m: {halt.value}", state="halted"))
+    _, found = told_of(run, note(1, f"halted for 1m: {halt.value}", state=ShardState.HALTED))
     assert "`streamer shards resume 1 --at 50 --why TEXT` goes on behind the loss" in found["shard 1"]["found"]
     assert found["shard 1"]["mend"].startswith("do what it names: host:1 then takes the shard up by itself")
 
@@ -371,9 +372,13 @@ async def test_an_open_transaction_is_wrong_once_it_is_longer_than_they_are(monk
 @pytest.mark.usefixtures("name")
 @pytest.mark.parametrize(
     ("state", "problem"),
-    [("waiting", "waiting for 1m: no Redis"), ("owned", "the outbox is full"), ("owned", "log time stands still")],
+    [
+        (ShardState.WAITING, "waiting for 1m: no Redis"),
+        (ShardState.OWNED, "the outbox is full"),
+        (ShardState.OWNED, "log time stands still"),
+    ],
 )
-def test_a_shard_that_does_not_do_its_work_is_wrong(run: Run, state: str, problem: str) -> None:
+def test_a_shard_that_does_not_do_its_work_is_wrong(run: Run, state: ShardState, problem: str) -> None:
     """Whatever it is that holds it up, its owner has said so."""
     code, found = told_of(run, note(2, problem, state=state))
     assert (code, found["shard 2"]["found"]) == (1, f"does not do its work: {problem}")
@@ -403,7 +408,7 @@ def test_shards_with_owners_are_well(run: Run) -> None:
 @pytest.mark.usefixtures("name")
 def test_a_worker_that_is_gone_is_no_owner(run: Run) -> None:
     """It takes its notes with it only in that they grow old; what it said last is not how things are."""
-    code, found = told_of(run, note(0, "halted", state="halted", at_ms=1_767_268_800_000))
+    code, found = told_of(run, note(0, "halted", state=ShardState.HALTED, at_ms=1_767_268_800_000))
     assert (code, found["workers"]["verdict"]) == (0, "warning")
     assert "no worker has said anything of shard 0 since 2026-01-01T12:00:00" in found["workers"]["found"]
     assert "shard 0" not in found

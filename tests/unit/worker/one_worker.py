@@ -17,7 +17,9 @@ from streamer.telemetry.metrics import Metrics
 from streamer.transports.memory import MemoryLog, MemorySink
 from streamer.wire import EVENTS, definitions_control
 from streamer.worker.alerts import Alerts
-from streamer.worker.segmenter import Owned, Segmenter
+from streamer.worker.owned_shard import OwnedShard
+from streamer.worker.segmenter import Segmenter
+from streamer.worker.shard_state import ShardState
 
 SEEN = parse_definitions({"segments": {"seen": {"for": "x", "when": 'did("Product Viewed")'}}})
 
@@ -37,11 +39,12 @@ class Worker:
         alerts = Alerts(self._publish, metrics, "/shop")
         self.segmenter = Segmenter(self.settings, self.store, cast("Any", None), MemorySink(self.log), metrics, alerts)
         partition = TopicPartition(self.settings.topic(EVENTS), 0)
-        self.segmenter.open_journal = self._journal
-        self.segmenter._consumer = cast("Any", self._consumer(partition))
-        self.segmenter._lookout = cast("Any", SimpleNamespace(look=self.log.look, read=self.log.read))
-        self.owned = self.segmenter.owned[partition] = Owned(partition)
-        self.segmenter._dealt = True
+        self.segmenter.ownership.open_journal = self._journal
+        self.segmenter.consumer.client = cast("Any", self._consumer(partition))
+        lookout: Any = self.segmenter.lookout
+        lookout.look, lookout.read = self.log.look, self.log.read
+        self.owned = self.segmenter.shards[partition] = OwnedShard(partition)
+        self.segmenter.ownership.is_dealt = True
 
     async def _journal(self, _shard: int) -> MemoryJournal:
         return MemoryJournal()
@@ -64,12 +67,12 @@ class Worker:
 
     async def own(self) -> Shard:
         """Acquire the shard, and read its log to the end."""
-        self.owned.state = "acquiring"
-        await self.segmenter._own(self.owned)
+        self.owned.state = ShardState.ACQUIRING
+        await self.segmenter.ownership.own(self.owned)
         shard = self.owned.shard
         assert shard is not None, self.owned.why
-        await self.segmenter._process(self.owned.partition, shard, self.log.fetch(0, shard.position.offset, 10_000))
-        await self.segmenter._relay_all()
+        await self.segmenter.processing.process(self.owned, shard, self.log.fetch(0, shard.position.offset, 10_000))
+        await self.segmenter.publisher.publish_all()
         return shard
 
     def read(self) -> list[tuple[str, int]]:

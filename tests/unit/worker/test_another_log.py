@@ -8,6 +8,7 @@ from one_worker import Worker
 
 from streamer.flow import same_log
 from streamer.wire import EVENTS
+from streamer.worker.shard_state import ShardState
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ async def test_it_is_noticed_while_the_shard_is_owned(made_anew: Worker) -> None
     """Nobody starts a worker for it: the topic is deleted under a running one."""
     await made_anew.own()
     make_anew(made_anew)
-    await made_anew.segmenter._look_at(made_anew.owned)
-    assert (made_anew.owned.state, made_anew.owned.shard) == ("halted", None)
+    await made_anew.segmenter.log_watch.look_at(made_anew.owned)
+    assert (made_anew.owned.state, made_anew.owned.shard) == (ShardState.HALTED, None)
     assert "is another one" in made_anew.owned.why
 
 
@@ -39,7 +40,7 @@ async def test_it_is_noticed_when_the_shard_is_acquired(made_anew: Worker) -> No
     """Before a record of the new log is read: the first ones would be skipped as if they had been processed."""
     await made_anew.own()
     make_anew(made_anew)
-    made_anew.owned.shard, made_anew.owned.state = None, "acquiring"
-    await made_anew.segmenter._own(made_anew.owned)
-    assert (made_anew.owned.state, made_anew.owned.shard) == ("halted", None)
+    made_anew.owned.shard, made_anew.owned.state = None, ShardState.ACQUIRING
+    await made_anew.segmenter.ownership.own(made_anew.owned)
+    assert (made_anew.owned.state, made_anew.owned.shard) == (ShardState.HALTED, None)
     assert "is another one" in made_anew.owned.why

@@ -32,7 +32,8 @@ from streamer.stores import memory as memory_module
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka import clients as kafka_module
 from streamer.wire import Control, LogRecord
-from streamer.worker import segmenter as segmenter_module
+from streamer.worker import log_watch as log_watch_module
+from streamer.worker import ownership as ownership_module
 from streamer.worker.learner_service import LearnerService
 from tests.cli import conftest as cli
 from tests.cli import test_cases
@@ -227,13 +228,13 @@ def a_learner_says_nothing_on_its_way(patch: Patch) -> None:
 @guard(lambda _: test_another_log.test_it_is_noticed_when_the_shard_is_acquired(Worker()))
 def another_log_is_noticed_at_the_start(patch: Patch) -> None:
     """Nobody asks."""
-    patch.setattr(segmenter_module, "look_again", _see_nothing)
+    patch.setattr(ownership_module, "look_again", _see_nothing)
 
 
 @guard(lambda _: test_another_log.test_it_is_noticed_while_the_shard_is_owned(Worker()))
 def another_log_is_noticed_while_running(patch: Patch) -> None:
     """Nobody asks again."""
-    patch.setattr(segmenter_module, "look_again", _see_nothing)
+    patch.setattr(log_watch_module, "look_again", _see_nothing)
 
 
 @guard(lambda _: test_same_log.test_a_log_that_has_grown_past_the_position_is_known_by_its_record(None))

@@ -14,7 +14,8 @@ from streamer.flow.shard import Limits
 from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import CONTROL, MemorySink
 from streamer.wire import CHANGES, EVENTS, TICK, Output, definitions_control
-from streamer.worker import segmenter as segmenter_module
+from streamer.worker import processing as processing_module
+from streamer.worker.shard_state import ShardState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +45,8 @@ class Watched(MemorySink):
 async def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     """Every customer falls quiet at the same millisecond; small slices, and a small outbox."""
     monkeypatch.setattr(relay_module, "BACKLOG_MAX", MOST)
-    monkeypatch.setattr(segmenter_module.Segmenter, "_limits", property(lambda _: Limits(wakes=SLICE)))
     found = Worker()
+    found.segmenter.ownership.limits = Limits(wakes=SLICE)
     found.log._topics[EVENTS][0].clear()
     found.log.send_control(definitions_control(QUIET.content(), QUIET.digest, 1))
     for number in range(CUSTOMERS):
@@ -64,9 +65,9 @@ async def process(worker: Worker) -> Watched:
     assert shard is not None
     assert relay is not None
     relay._sink = sink
-    working = asyncio.create_task(worker.segmenter._process(worker.owned.partition, shard, worker.log.fetch(0, shard.position.offset, 10)))
+    working = asyncio.create_task(worker.segmenter.processing.process(worker.owned, shard, worker.log.fetch(0, shard.position.offset, 10)))
     while not working.done():
-        await worker.segmenter._relay_all()
+        await worker.segmenter.publisher.publish_all()
         await asyncio.sleep(0)
     await working
     return sink
@@ -75,7 +76,7 @@ async def process(worker: Worker) -> Watched:
 async def test_the_first_change_is_out_before_the_last_is_computed(worker: Worker) -> None:
     """Fifteen seconds after midnight is late for a change of midnight; and a hundred thousand of them are 44 MB."""
     sink = await process(worker)
-    await worker.segmenter._relay_all()
+    await worker.segmenter.publisher.publish_all()
     assert sink.steps[:3] == [4, 8, 12], "of 24 slices"
     assert max(sink.backlogs) <= MOST + SLICE
     assert len(worker.read()) == CUSTOMERS
@@ -84,16 +85,16 @@ async def test_the_first_change_is_out_before_the_last_is_computed(worker: Worke
 
 async def test_a_worker_that_is_stopped_in_the_middle_of_a_record_leaves_at_once(worker: Worker) -> None:
     """SIGTERM has ten seconds, and one record may take longer; the next owner goes on in the middle of it."""
-    worker.segmenter._stopping = True
+    worker.segmenter.processing.is_stopping = True
     shard = worker.owned.shard
     assert shard is not None
     await process(worker)
     assert shard.position.step == 1
-    worker.segmenter._stopping = False
-    worker.owned.shard, worker.owned.state = None, "acquiring"
-    await worker.segmenter._own(worker.owned)
+    worker.segmenter.processing.is_stopping = False
+    worker.owned.shard, worker.owned.state = None, ShardState.ACQUIRING
+    await worker.segmenter.ownership.own(worker.owned)
     await process(worker)
-    await worker.segmenter._relay_all()
+    await worker.segmenter.publisher.publish_all()
     changes = worker.read()
     assert len(changes) == len(set(changes)) == CUSTOMERS
     assert len(worker.log.records(CHANGES, 0)) == CUSTOMERS
@@ -103,12 +104,12 @@ async def test_a_shard_whose_broker_takes_nothing_holds_up_the_others_for_a_mome
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All shards of a worker share the loop that fetches."""
-    monkeypatch.setattr(segmenter_module, "FULL_SECONDS", 0.05)
+    monkeypatch.setattr(processing_module, "FULL_SECONDS", 0.05)
     shard, relay = worker.owned.shard, worker.owned.relay
     assert shard is not None
     assert relay is not None
-    await worker.segmenter._process(worker.owned.partition, shard, worker.log.fetch(0, shard.position.offset, 10))
-    assert (worker.owned.state, worker.owned.shard) == ("waiting", None)
+    await worker.segmenter.processing.process(worker.owned, shard, worker.log.fetch(0, shard.position.offset, 10))
+    assert (worker.owned.state, worker.owned.shard) == (ShardState.WAITING, None)
     assert "the outbox is full" in worker.owned.why
     assert MOST < relay.backlog <= MOST + SLICE
     assert shard.position.step == relay.backlog // SLICE

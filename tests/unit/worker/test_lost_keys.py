@@ -15,6 +15,7 @@ from streamer.flow.shard import Plans, Shard
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemorySink
 from streamer.wire import EVENTS
+from streamer.worker.shard_state import ShardState
 
 if TYPE_CHECKING:
     from streamer.stores.base import Commit
@@ -35,10 +36,10 @@ async def test_a_shard_that_has_lost_keys_is_told_anew_and_nobody_reads_a_wrong_
         del lost[next(iter(lost))]
     if not quiet:
         worker.log.append(EVENTS, 0, b'{"event": "Product Viewed", "messageId": "n", "userId": "c0", "timestamp": 900}')
-        await worker.segmenter._process(worker.owned.partition, shard, worker.log.fetch(0, shard.position.offset, 1))
+        await worker.segmenter.processing.process(worker.owned, shard, worker.log.fetch(0, shard.position.offset, 1))
     else:
-        await worker.segmenter._guarded(worker.owned, shard.probe)
-    assert worker.owned.state == "waiting"
+        await worker.segmenter.guard.run(worker.owned, shard.probe)
+    assert worker.owned.state == ShardState.WAITING
     assert "told anew from the log" in worker.segmenter.problems()[0]
     assert worker.segmenter.metrics.registry.get_sample_value("streamer_alerts_total", {"kind": "keys_lost"}) == 1
     await worker.segmenter.alerts.flush()
@@ -59,8 +60,8 @@ async def test_a_shard_whose_logs_beginning_is_gone_halts_with_the_way_out() -> 
     worker.store._shards[0].states.clear()
     worker.begin = 7
     before = await worker.store.checkpoint(0)
-    await worker.segmenter._guarded(worker.owned, shard.probe)
-    assert worker.owned.state == "halted"
+    await worker.segmenter.guard.run(worker.owned, shard.probe)
+    assert worker.owned.state == ShardState.HALTED
     assert "begins at offset 7" in worker.owned.why
     assert "streamer shards rebuild 0" in worker.owned.why
     assert await worker.store.checkpoint(0) == before
@@ -71,9 +72,9 @@ async def test_an_owner_that_finds_keys_missing_at_the_start_tells_the_shard_ane
     worker = Worker()
     await worker.own()
     worker.store._shards[0].states.clear()
-    worker.owned.shard, worker.owned.state = None, "acquiring"
-    await worker.segmenter._own(worker.owned)
-    assert (worker.owned.state, worker.store._shards[0].checkpoint.position.offset) == ("waiting", 0)
+    worker.owned.shard, worker.owned.state = None, ShardState.ACQUIRING
+    await worker.segmenter.ownership.own(worker.owned)
+    assert (worker.owned.state, worker.store._shards[0].checkpoint.position.offset) == (ShardState.WAITING, 0)
     assert (await worker.own()).position.offset == worker.log.end(EVENTS, 0)
 
 
@@ -100,8 +101,8 @@ async def test_while_no_commit_goes_through_the_worker_is_not_ready(monkeypatch:
         store.is_full = len(said) < 3
 
     shard = worker.owned.shard = await Shard.acquire(0, store, Plans(store, worker.settings.rules), worker.settings.rules, pause=pause)
-    worker.owned.state, worker.owned.relay = "owned", Relay(0, store, MemorySink(worker.log))
-    await worker.segmenter._process(worker.owned.partition, shard, worker.log.fetch(0, 0, 100))
+    worker.owned.state, worker.owned.relay = ShardState.OWNED, Relay(0, store, MemorySink(worker.log))
+    await worker.segmenter.processing.process(worker.owned, shard, worker.log.fetch(0, 0, 100))
     assert said == [["shard 0: no commit goes through: OutOfMemoryError: command not allowed"]] * 3
     assert worker.segmenter.problems() == []
     assert shard.position.offset == worker.log.end(EVENTS, 0)
@@ -116,7 +117,7 @@ async def test_a_policy_that_was_changed_under_the_worker_is_told(monkeypatch: p
         return ["maxmemory-policy is allkeys-random"]
 
     monkeypatch.setattr(worker.store, "dangers", dangers)
-    await worker.segmenter._look_at_store()
+    await worker.segmenter.look_at_store()
     assert worker.segmenter.problems() == ["Redis: maxmemory-policy is allkeys-random"]
     await worker.segmenter.alerts.flush()
     assert b"alert.redis" in worker.published[0]

@@ -14,9 +14,10 @@ from aiokafka.errors import KafkaConnectionError
 
 from streamer.worker.broker_watch import AWAY_SECONDS, REMIND_SECONDS, STALE_SECONDS, BrokerWatch
 from streamer.worker.readiness import Seen, readiness, status_of
+from streamer.worker.shard_state import ShardState
 
 NOW_MS = 1_000_000_000
-WELL = Seen(3, "owned", 100.0, offset=10, end=10, log_time_ms=NOW_MS - 500, still=0.2)
+WELL = Seen(3, ShardState.OWNED, 100.0, offset=10, end=10, log_time_ms=NOW_MS - 500, still=0.2)
 
 
 def problem(**what: Any) -> str:
@@ -36,9 +37,9 @@ def test_a_shard_that_is_well_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ({"state": "halted", "why": "a hole"}, "halted for 1m40s: a hole"),
-        ({"state": "waiting", "since": 2.0, "why": "no Redis"}, "waiting for 2s: no Redis"),
-        ({"state": "acquiring", "since": 61.0}, "acquiring for 1m1s: not acquired yet"),
+        ({"state": ShardState.HALTED, "why": "a hole"}, "halted for 1m40s: a hole"),
+        ({"state": ShardState.WAITING, "since": 2.0, "why": "no Redis"}, "waiting for 2s: no Redis"),
+        ({"state": ShardState.ACQUIRING, "since": 61.0}, "acquiring for 1m1s: not acquired yet"),
         ({"is_full": True, "outbox": 10_228}, "the outbox is full: 10228 outputs wait for the broker"),
         ({"unpublished": "outputs are not published for 12s"}, "outputs are not published for 12s"),
         ({"busy": 8.0, "still": 8.0}, "nothing is committed for 8s"),
@@ -76,7 +77,7 @@ def test_a_halted_shard_makes_the_worker_unready_and_names_those_that_go_on() ->
 
 
 def _one_halted() -> list[dict[str, Any]]:
-    return [{}, {"shard": 4, "state": "halted", "why": "a hole"}]
+    return [{}, {"shard": 4, "state": ShardState.HALTED, "why": "a hole"}]
 
 
 def test_nothing_works_while_kafka_is_away() -> None:

@@ -13,6 +13,7 @@ from one_worker import Worker
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.wire import EVENTS, LogRecord
+from streamer.worker.shard_state import ShardState
 
 
 def again(customer: str) -> bytes:
@@ -31,12 +32,12 @@ async def damaged() -> tuple[Worker, Shard]:
 
 async def process(worker: Worker, shard: Shard) -> None:
     """What the loop does with what it fetches."""
-    await worker.segmenter._process(worker.owned.partition, shard, worker.log.fetch(0, shard.position.offset, 10_000))
+    await worker.segmenter.processing.process(worker.owned, shard, worker.log.fetch(0, shard.position.offset, 10_000))
 
 
 async def settled(worker: Worker) -> None:
     """Until nothing runs beside the loop."""
-    while beside := list(worker.segmenter._beside):
+    while beside := list(worker.segmenter.background.tasks):
         await asyncio.wait_for(asyncio.gather(*beside), 10)
 
 
@@ -50,12 +51,12 @@ async def test_each_customer_whose_state_is_unreadable_is_put_back_and_the_shard
         await process(sound, sound.owned.shard or shard)
     for _ in range(2):
         await process(worker, shard)
-        assert worker.owned.state == "refolding"
+        assert worker.owned.state == ShardState.REFOLDING
         assert "the state of a customer cannot be read" in worker.segmenter.problems()[0]
         await process(worker, shard)
-        assert worker.owned.state == "refolding", "the shard waits"
+        assert worker.owned.state == ShardState.REFOLDING, "the shard waits"
         await settled(worker)
-        assert worker.owned.state == "owned"
+        assert worker.owned.state == ShardState.OWNED
         assert worker.sought[-1] == shard.position.offset
     await process(worker, shard)
     assert (worker.owned.shard, shard.position.offset) == (shard, worker.log.end(EVENTS, 0))
@@ -76,10 +77,10 @@ async def test_where_the_log_is_not_whole_any_more_the_shard_halts_and_says_the_
     async def look(_shard: int, _offset: int) -> View:
         return View(7, worker.log.end(EVENTS, 0), None)
 
-    monkeypatch.setattr(worker.segmenter._lookout, "look", look)
+    monkeypatch.setattr(worker.segmenter.lookout, "look", look)
     await process(worker, shard)
     await settled(worker)
-    assert worker.owned.state == "halted"
+    assert worker.owned.state == ShardState.HALTED
     assert "begins at offset 7" in worker.owned.why
     assert "streamer shards rebuild 0" in worker.owned.why
 
@@ -94,27 +95,27 @@ async def test_a_rebalance_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch)
         await may_go_on.wait()
         yield worker.log.fetch(number, offset, limit)
 
-    monkeypatch.setattr(worker.segmenter._lookout, "read", read)
+    monkeypatch.setattr(worker.segmenter.lookout, "read", read)
     await process(worker, shard)
     await asyncio.wait_for(reading.wait(), 10)
-    await asyncio.wait_for(worker.segmenter.revoked([worker.owned.partition]), 10)
+    await asyncio.wait_for(worker.segmenter.ownership.revoked([worker.owned.partition]), 10)
     may_go_on.set()
     await settled(worker)
-    assert worker.owned.state == "released"
+    assert worker.owned.state == ShardState.RELEASED
     assert await worker.store.checkpoint(0) == before
 
 
 async def test_a_halted_shard_goes_on_publishing_what_was_committed() -> None:
     """What was decided before the halt is right, and readers wait for it."""
     worker = Worker()
-    worker.owned.state = "acquiring"
-    await worker.segmenter._own(worker.owned)
+    worker.owned.state = ShardState.ACQUIRING
+    await worker.segmenter.ownership.own(worker.owned)
     shard = worker.owned.shard
     assert shard is not None
     await process(worker, shard)
-    worker.segmenter._halt(worker.owned, "a test")
+    worker.segmenter.stopper.halt(worker.owned, "a test")
     assert (worker.owned.relay, worker.read()) == (None, []), "committed and not published"
-    await worker.segmenter._look_at_halted(worker.owned)
-    assert worker.owned.state == "halted"
-    await worker.segmenter._relay_all()
+    await worker.segmenter.upkeep.look_at_halted(worker.owned)
+    assert worker.owned.state == ShardState.HALTED
+    await worker.segmenter.publisher.publish_all()
     assert len(worker.read()) == 20

@@ -25,8 +25,10 @@ from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import TICK, LogRecord, Output, definitions_control
 from streamer.worker.alerts import Alerts
-from streamer.worker.segmenter import Owned, Segmenter
+from streamer.worker.owned_shard import OwnedShard
+from streamer.worker.segmenter import Segmenter
 from streamer.worker.shard_notes import ShardNote, read_note
+from streamer.worker.shard_state import ShardState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,12 +86,14 @@ async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox
     segmenter = Segmenter(settings, store, cast("Any", None), sink, metrics, _alerts(metrics))
     shard = await Shard.acquire(0, store, Plans(store, settings.rules), settings.rules, pause=asyncio.sleep)
     partition = TopicPartition(settings.topic("events"), 0)
-    segmenter.owned[partition] = Owned(partition, state="owned", shard=shard, relay=Relay(0, store, sink))
+    segmenter.shards[partition] = OwnedShard(partition, state=ShardState.OWNED, shard=shard, relay=Relay(0, store, sink))
     event = encode(Event(event="Product Viewed", message_id="m", user_id="mila", timestamp_ms=1_000))
     switch = definitions_control(definitions.content(), definitions.digest, 1)
 
-    await segmenter._process(partition, shard, [LogRecord(0, 1_000, switch, control=True), LogRecord(1, 1_000, event)])
-    await segmenter._relay_all()
+    await segmenter.processing.process(
+        segmenter.shards[partition], shard, [LogRecord(0, 1_000, switch, control=True), LogRecord(1, 1_000, event)]
+    )
+    await segmenter.publisher.publish_all()
 
     assert [decode_change(output.value).data.segment for output in sink.outputs] == ["seen"]
     in_force = {"shard": "0", "version": "1", "digest": definitions.digest}
@@ -97,20 +101,20 @@ async def test_what_a_batch_says_goes_to_the_broker_and_not_only_into_the_outbox
     assert await store.outbox(0, after=None, limit=10) == []
 
 
-def _owning(store: MemoryStore, sink: Sink | None = None) -> tuple[Segmenter, Owned]:
+def _owning(store: MemoryStore, sink: Sink | None = None) -> tuple[Segmenter, OwnedShard]:
     """A segmenter with one shard dealt to it, of which it has not acquired anything yet."""
     settings = load_settings(shards=1)
     metrics = Metrics()
     segmenter = Segmenter(settings, store, cast("Any", None), sink or Kept(), metrics, _alerts(metrics))
     partition = TopicPartition(settings.topic("events"), 0)
-    owned = segmenter.owned[partition] = Owned(partition)
+    owned = segmenter.shards[partition] = OwnedShard(partition)
     return segmenter, owned
 
 
-async def _acquired(segmenter: Segmenter, owned: Owned, store: MemoryStore, sink: Sink | None = None) -> Shard:
+async def _acquired(segmenter: Segmenter, owned: OwnedShard, store: MemoryStore, sink: Sink | None = None) -> Shard:
     rules = segmenter.settings.rules
     owned.shard = await Shard.acquire(0, store, Plans(store, rules), rules, pause=asyncio.sleep)
-    owned.state, owned.relay = "owned", Relay(0, store, sink or Kept())
+    owned.state, owned.relay = ShardState.OWNED, Relay(0, store, sink or Kept())
     return owned.shard
 
 
@@ -137,9 +141,9 @@ async def test_a_record_that_breaks_our_code_is_told_and_stops_nothing(
         encode(Event(event="Product Viewed", message_id="m", user_id=customer, timestamp_ms=1_000))
         for customer in ("mila@example.com", "bo")
     ]
-    await segmenter._process(owned.partition, shard, [LogRecord(at, 1_000, event) for at, event in enumerate(events)])
+    await segmenter.processing.process(owned, shard, [LogRecord(at, 1_000, event) for at, event in enumerate(events)])
 
-    assert owned.state == "owned"
+    assert owned.state == ShardState.OWNED
     assert shard.step.body.counts == {"fault": 1, "accepted": 1}
     assert _value(segmenter, "segmenter_faults_total", what="fault") == 1
     assert _value(segmenter, "streamer_alerts_total", kind="fault") == 1
@@ -162,18 +166,18 @@ async def test_an_error_that_is_no_records_halts_its_shard_and_not_the_worker(
 
     monkeypatch.setattr(Step, "apply_event", breaks)
     event = encode(Event(event="Product Viewed", message_id="m", user_id="mila@example.com", timestamp_ms=1_000))
-    await segmenter._process(owned.partition, shard, [LogRecord(0, 1_000, event)])
-    assert owned.state == "waiting"  # it may have been chance
+    await segmenter.processing.process(owned, shard, [LogRecord(0, 1_000, event)])
+    assert owned.state == ShardState.WAITING  # it may have been chance
 
     again = await _acquired(segmenter, owned, store)
-    await segmenter._process(owned.partition, again, [LogRecord(0, 1_000, event)])
+    await segmenter.processing.process(owned, again, [LogRecord(0, 1_000, event)])
 
-    assert owned.state == "halted"
+    assert owned.state == ShardState.HALTED
     assert "RecursionError in flow/shard.py" in owned.why
     assert _value(segmenter, "segmenter_shard_state", shard="0", state="halted") == 1
     said = capsys.readouterr()
     assert "shard halted" in said.out
-    assert "mila@example.com" not in said.out + said.err + "".join(segmenter.readiness().problems)
+    assert "mila@example.com" not in said.out + said.err + "".join(segmenter.report.readiness().problems)
 
 
 async def test_what_was_fetched_before_a_shard_was_acquired_anew_is_not_processed() -> None:
@@ -183,11 +187,11 @@ async def test_what_was_fetched_before_a_shard_was_acquired_anew_is_not_processe
     before = await _acquired(segmenter, owned, store)
     now = await _acquired(segmenter, owned, store)  # at position 0
 
-    await segmenter._process(owned.partition, before, [LogRecord(7, 1_000, TICK, control=True)])
-    assert (owned.state, now.position.offset) == ("owned", 0)
+    await segmenter.processing.process(owned, before, [LogRecord(7, 1_000, TICK, control=True)])
+    assert (owned.state, now.position.offset) == (ShardState.OWNED, 0)
 
-    await segmenter._process(owned.partition, now, [LogRecord(7, 1_000, TICK, control=True)])
-    assert (owned.state, now.position.offset) == ("owned", 8)  # the same, fetched for this very shard, comes after markers
+    await segmenter.processing.process(owned, now, [LogRecord(7, 1_000, TICK, control=True)])
+    assert (owned.state, now.position.offset) == (ShardState.OWNED, 8)  # the same, fetched for this very shard, comes after markers
 
 
 async def test_records_below_the_position_are_not_dropped_in_silence() -> None:
@@ -195,11 +199,11 @@ async def test_records_below_the_position_are_not_dropped_in_silence() -> None:
     store = MemoryStore()
     segmenter, owned = _owning(store)
     shard = await _acquired(segmenter, owned, store)
-    await segmenter._process(owned.partition, shard, [LogRecord(7, 1_000, TICK, control=True)])
+    await segmenter.processing.process(owned, shard, [LogRecord(7, 1_000, TICK, control=True)])
 
-    await segmenter._process(owned.partition, shard, [LogRecord(3, 1_000, TICK, control=True)])
+    await segmenter.processing.process(owned, shard, [LogRecord(3, 1_000, TICK, control=True)])
 
-    assert owned.state == "halted"
+    assert owned.state == ShardState.HALTED
     assert owned.why == "shard 0: expected an offset of at least 8, found 3; it is another log than it was"
 
 
@@ -207,24 +211,26 @@ async def test_a_shard_that_was_revoked_before_its_turn_is_not_acquired() -> Non
     """To acquire it all the same would fence its new owner."""
     store = MemoryStore()
     segmenter, owned = _owning(store)
-    segmenter._consumer = cast("Any", SimpleNamespace(assignment=set[TopicPartition]))
+    segmenter.consumer.client = cast("Any", SimpleNamespace(assignment=set[TopicPartition]))
     async with owned.lock:
-        task = segmenter._spawn(segmenter._own(owned))
+        task = segmenter.background.spawn(segmenter.ownership.own(owned))
         await asyncio.sleep(0)
-        segmenter.owned.pop(owned.partition)
-        owned.state = "released"
-    await task
+        revoked = asyncio.create_task(segmenter.ownership.revoked([owned.partition]))
+        await asyncio.sleep(0)
+        assert not owned.is_ours
+    await asyncio.gather(task, revoked)
 
     assert (await store.checkpoint(0)).epoch == 0
+    assert owned.state is ShardState.RELEASED
 
 
 async def test_a_revoked_shard_shows_no_state_any_more() -> None:
     """Its gauge would say ``waiting`` for ever, beside the new owner's ``owned``."""
     store = MemoryStore()
     segmenter, owned = _owning(store)
-    segmenter.owned.pop(owned.partition)
+    owned.is_ours = False
 
-    segmenter._let_go(owned, "waiting", "the store is away", 1)
+    segmenter.stopper.wait(owned, "the store is away", 1)
 
     assert _value(segmenter, "segmenter_shard_state", shard="0", state="waiting") is None
 
@@ -244,9 +250,9 @@ async def test_an_output_that_no_broker_takes_halts_its_shard_and_not_the_worker
     assert owned.relay is not None
     owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
 
-    await segmenter._relay_all()
+    await segmenter.publisher.publish_all()
 
-    assert (owned.state, owned.why) == ("halted", "an output of 2000000 bytes does not fit")
+    assert (owned.state, owned.why) == (ShardState.HALTED, "an output of 2000000 bytes does not fit")
 
 
 async def test_latency_is_measured_although_the_outbox_is_never_empty() -> None:
@@ -257,13 +263,13 @@ async def test_latency_is_measured_although_the_outbox_is_never_empty() -> None:
     assert owned.relay is not None
     for offset in range(ENTRIES_AT_ONCE + 1):
         owned.relay.add([(Place(offset, 0), [Output("segment-changes", 0, offset, 0, b"k", b"v")])])
-        owned.arrivals.append((offset, 1_000))
+        owned.publishing.arrivals.append((offset, 1_000))
 
     assert await owned.relay.turn()
-    segmenter._observe_latency(owned)
+    segmenter.publisher.observe_latency(owned)
 
     assert owned.relay.backlog == 1
-    assert list(owned.arrivals) == [(ENTRIES_AT_ONCE, 1_000)]
+    assert list(owned.publishing.arrivals) == [(ENTRIES_AT_ONCE, 1_000)]
     assert _value(segmenter, "segmenter_change_latency_seconds_count") == ENTRIES_AT_ONCE
 
 
@@ -272,9 +278,9 @@ async def test_a_shard_that_stands_still_falls_behind_for_all_to_see() -> None:
     store = MemoryStore()
     segmenter, owned = _owning(store)
     owned.log_time_ms = 1_000
-    segmenter._let_go(owned, "halted", "a hole in the log", 0)
+    segmenter.stopper.halt(owned, "a hole in the log")
 
-    segmenter.show_now()
+    segmenter.report.show_now()
 
     assert (_value(segmenter, "segmenter_lag_seconds", shard="0") or 0) > 1_000_000
     assert _value(segmenter, "segmenter_shard_works", shard="0") == 0
@@ -285,16 +291,16 @@ async def test_a_busy_shard_does_not_hold_up_the_others_at_a_rebalance() -> None
     store = MemoryStore()
     segmenter, busy = _owning(store)
     partition = TopicPartition(busy.partition.topic, 1)
-    other = segmenter.owned[partition] = Owned(partition)
+    other = segmenter.shards[partition] = OwnedShard(partition)
     async with busy.lock:
-        revoked = asyncio.create_task(segmenter.revoked([busy.partition, partition]))
+        revoked = asyncio.create_task(segmenter.ownership.revoked([busy.partition, partition]))
         for _ in range(10):
             await asyncio.sleep(0)
-        assert other.state == "released"
-        assert busy.state != "released"
-        assert segmenter.owned == {}
+        assert other.state == ShardState.RELEASED
+        assert busy.state != ShardState.RELEASED
+        assert segmenter.shards == {}
     await revoked
-    assert busy.state == "released"
+    assert busy.state == ShardState.RELEASED
 
 
 async def test_many_refused_records_are_an_alert_and_no_halt(capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,9 +310,9 @@ async def test_many_refused_records_are_an_alert_and_no_halt(capsys: pytest.Capt
     shard = await _acquired(segmenter, owned, store)
     bad = b'{"userId": "mila", "context": {"library": {"name": "analytics-php", "version": "3.8"}}}'
 
-    await segmenter._process(owned.partition, shard, [LogRecord(offset, 1_000, bad) for offset in range(51)])
+    await segmenter.processing.process(owned, shard, [LogRecord(offset, 1_000, bad) for offset in range(51)])
 
-    assert owned.state == "owned"
+    assert owned.state == ShardState.OWNED
     assert shard.position.offset == 51
     assert owned.relay is not None
     assert owned.relay.backlog == 51  # on their way to the topic of dead letters
@@ -323,20 +329,19 @@ async def test_a_shard_leaves_a_note_at_once_when_its_state_changes() -> None:
     segmenter, owned = _owning(store)
 
     async def leaves() -> ShardNote | None:
-        for status in segmenter.statuses():
-            await segmenter._leave_note(owned, status)
+        await segmenter.notes.note_all()
         return await read_note(store, 0)
 
     await _acquired(segmenter, owned, store)
     first = await leaves()
     assert first is not None
-    assert (first.status.state, first.status.problem, first.is_stale(first.at_ms)) == ("owned", "", False)
+    assert (first.status.state, first.status.problem, first.is_stale(first.at_ms)) == (ShardState.OWNED, "", False)
     assert await leaves() == first, "nothing new: not written again within ten seconds"
 
-    segmenter._let_go(owned, "halted", "a hole in the log", 0)
+    segmenter.stopper.halt(owned, "a hole in the log")
     now = await leaves()
     assert now is not None
-    assert now.status.state == "halted"
+    assert now.status.state == ShardState.HALTED
     assert "a hole in the log" in now.status.problem
     assert now.is_stale(now.at_ms + 31_000)
 
@@ -346,17 +351,18 @@ async def test_a_worker_that_ends_takes_its_notes_back() -> None:
     store = MemoryStore()
     segmenter, owned = _owning(store)
     await _acquired(segmenter, owned, store)
-    await segmenter._note_all()
-    await segmenter._give_up_shards()
+    await segmenter.notes.note_all()
+    await segmenter.give_up_shards()
     note = await read_note(store, 0)
     assert note is not None
-    assert (note.status.state, "its worker was stopped" in note.status.problem) == ("released", True)
+    assert (note.status.state, "its worker was stopped" in note.status.problem) == (ShardState.RELEASED, True)
 
-    segmenter._let_go(owned, "halted", "a hole in the log", 0)
-    await segmenter._give_up_shards()
+    segmenter, owned = _owning(store)
+    segmenter.stopper.halt(owned, "a hole in the log")
+    await segmenter.give_up_shards()
     note = await read_note(store, 0)
     assert note is not None
-    assert note.status.state == "halted"
+    assert note.status.state == ShardState.HALTED
 
 
 def test_a_shard_that_is_let_go_each_second_is_told_once_a_minute(
@@ -365,11 +371,11 @@ def test_a_shard_that_is_let_go_each_second_is_told_once_a_minute(
     """Redis away for a night would fill the log; another reason is said at once."""
     segmenter, owned = _owning(MemoryStore())
     now = [1_000.0]
-    monkeypatch.setattr("streamer.worker.segmenter.monotonic", lambda: now[0])
+    monkeypatch.setattr("streamer.worker.owned_shard.monotonic", lambda: now[0])
     for _ in range(150):
-        segmenter._let_go(owned, "waiting", "Redis is away", 1)
+        segmenter.stopper.wait(owned, "Redis is away", 1)
         now[0] += 1
-    segmenter._let_go(owned, "waiting", "fenced", 1)
+    segmenter.stopper.wait(owned, "fenced", 1)
     said = [line for line in capsys.readouterr().out.splitlines() if "shard let go" in line]
     assert [("Redis is away" in line, "fenced" in line) for line in said] == [(True, False)] * 3 + [(False, True)]
 
@@ -380,8 +386,7 @@ async def test_a_transaction_that_holds_the_log_of_an_owned_shard_is_in_its_note
     segmenter, owned = _owning(store)
     await _acquired(segmenter, owned, store)
     owned.held.see(20, 7, monotonic() - 60)
-    for status in segmenter.statuses():
-        await segmenter._leave_note(owned, status)
+    await segmenter.notes.note_all()
     note = await read_note(store, 0)
     assert note is not None
     assert note.status.problem.startswith("an open transaction holds the log at offset 7 for 60 s")
@@ -392,18 +397,18 @@ async def test_a_record_that_the_brokers_clock_put_into_the_future_is_waited_for
     store = MemoryStore()
     segmenter, owned = _owning(store)
     sought: list[int] = []
-    segmenter._consumer = cast("Any", SimpleNamespace(seek=lambda _, offset: sought.append(offset), highwater=lambda _: None))
+    segmenter.consumer.client = cast("Any", SimpleNamespace(seek=lambda _, offset: sought.append(offset), highwater=lambda _: None))
     shard = await _acquired(segmenter, owned, store)
-    now_ms, owned.broker_ahead_ms = int(time() * 1_000), 0
+    now_ms, owned.clock.broker_ahead_ms = int(time() * 1_000), 0
     wild = LogRecord(1, now_ms + 3 * 86_400_000, TICK, control=True)
 
-    await segmenter._process(owned.partition, shard, [LogRecord(0, now_ms, TICK, control=True), wild])
-    assert (owned.state, shard.position.offset, sought) == ("owned", 1, [1])
-    assert "record at offset 1 arrived" in segmenter.statuses()[0].problem
-    assert owned.waits_until > monotonic()
+    await segmenter.processing.process(owned, shard, [LogRecord(0, now_ms, TICK, control=True), wild])
+    assert (owned.state, shard.position.offset, sought) == (ShardState.OWNED, 1, [1])
+    assert "record at offset 1 arrived" in segmenter.report.statuses()[0].problem
+    assert owned.clock.until > monotonic()
 
-    await segmenter._process(owned.partition, shard, [wild._replace(arrival_ms=now_ms + 1)])  # as an amendment bounds it
-    assert (shard.position.offset, segmenter.statuses()[0].problem) == (2, "")
+    await segmenter.processing.process(owned, shard, [wild._replace(arrival_ms=now_ms + 1)])  # as an amendment bounds it
+    assert (shard.position.offset, segmenter.report.statuses()[0].problem) == (2, "")
 
 
 class Refusing(Kept):
@@ -418,9 +423,9 @@ async def test_people_hear_that_redis_has_lost_what_was_committed(capsys: pytest
     store = MemoryStore()
     segmenter, owned = _owning(store)
     shard = await _acquired(segmenter, owned, store)
-    segmenter._store = shard._store = MemoryStore()
-    await segmenter._guarded(owned, shard.probe)
-    assert owned.state == "waiting"
+    shard._store = MemoryStore()
+    await segmenter.guard.run(owned, shard.probe)
+    assert owned.state == ShardState.WAITING
     assert "the store is empty" in owned.why
     assert _value(segmenter, "streamer_alerts_total", kind="store_older") == 1
     assert "is told again from the log" in capsys.readouterr().out
@@ -440,47 +445,47 @@ async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is tried five times a second, and a line each time hides what else is said."""
-    monkeypatch.setattr("streamer.worker.segmenter.RELAY_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("streamer.worker.publisher.RELAY_AGAIN_SECONDS", 0)
     store, sink = MemoryStore(), Refusing()
     segmenter, owned = _owning(store, sink)
     await _acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
     owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
     for _ in range(3):
-        await segmenter._relay_all()
+        await segmenter.publisher.publish_all()
     assert owned.relay.backlog == 1
     assert capsys.readouterr().out.count("outputs not published yet") == 1
 
 
 async def test_a_broker_that_takes_no_outputs_is_a_problem_of_the_shard_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outbox holds ten thousand: until it is full such a shard was ready. For a moment a partition may have no leader."""
-    monkeypatch.setattr("streamer.worker.segmenter.RELAY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("streamer.worker.publisher.RELAY_AGAIN_SECONDS", 0.0)
     store, sink = MemoryStore(), RefusingFor(KafkaTimeoutError())
     segmenter, owned = _owning(store, sink)
     await _acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
     owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
 
-    await segmenter._relay_one(owned)
-    assert owned.unpublished is not None
-    assert owned.unpublished_why(monotonic()) == ""
-    owned.unpublished = (owned.unpublished[0] - 12, owned.unpublished[1])
+    await segmenter.publisher.publish(owned)
+    assert owned.publishing.refused is not None
+    assert owned.publishing.why(monotonic(), 1) == ""
+    owned.publishing.refused = (owned.publishing.refused[0] - 12, owned.publishing.refused[1])
     assert owned.seen(end=None).unpublished == "outputs are not published for 12s: KafkaTimeoutError; 1 wait"
 
     sink.error = None
-    await segmenter._relay_one(owned)
-    assert (owned.unpublished, len(sink.outputs)) == (None, 1)
-    assert not segmenter._numbering_lost
+    await segmenter.publisher.publish(owned)
+    assert (owned.publishing.refused, len(sink.outputs)) == (None, 1)
+    assert not segmenter.publisher.numbering_lost
 
 
 async def test_a_producer_that_lost_its_numbering_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a batch that the broker refused for good it takes nothing more of this producer there, and only a new one publishes again."""
-    monkeypatch.setattr("streamer.worker.segmenter.RELAY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("streamer.worker.publisher.RELAY_AGAIN_SECONDS", 0.0)
     store, sink = MemoryStore(), RefusingFor(OutOfOrderSequenceNumber())
     segmenter, owned = _owning(store, sink)
     await _acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
     owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
 
-    await segmenter._relay_one(owned)
-    assert segmenter._numbering_lost
+    await segmenter.publisher.publish(owned)
+    assert segmenter.publisher.numbering_lost

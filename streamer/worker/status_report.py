@@ -1,0 +1,89 @@
+"""What a worker says of itself at the moment of asking: to ``/readyz``, to the metrics, and to its other services."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from time import time
+
+from aiokafka import TopicPartition
+
+from .completion import InForce
+from .edges import Edges
+from .owned_shard import OwnedShard
+from .readiness import Readiness, ShardStatus, readiness, status_of
+from .shard_state import ShardState
+
+
+class StatusReport:
+    """How the shards of one worker are doing. ``is_dealt``: whether the group has dealt any yet; ``others``: what is wrong besides them."""
+
+    def __init__(
+        self,
+        edges: Edges,
+        shards: Mapping[TopicPartition, OwnedShard],
+        *,
+        is_dealt: Callable[[], bool],
+        others: Callable[[], list[str]],
+    ) -> None:
+        self._settings = edges.settings
+        self._keyring = edges.keyring
+        self._brokers = edges.brokers
+        self._metrics = edges.metrics
+        self._shards = shards
+        self._is_dealt = is_dealt
+        self._others = others
+
+    def statuses(self) -> list[ShardStatus]:
+        """How each shard of this worker is doing, at this moment."""
+        now_ms = int(time() * 1_000)
+        seen = [owned.seen(self._brokers.end(owned.number)) for owned in self._shards.values()]
+        return [status_of(one, now_ms=now_ms, tick_ms=self._settings.tick) for one in sorted(seen, key=lambda one: one.shard)]
+
+    def show_now(self) -> None:
+        """Bring the metrics up to this moment: called for each scrape, so that none is older than it looks."""
+        self._metrics.show_members(self.sizes())
+        self._metrics.kafka_silent.set(self._brokers.silent_seconds)
+        for status in self.statuses():
+            self._metrics.show_shard(
+                status.shard,
+                works=not status.problem,
+                outbox=status.outbox,
+                lag_records=status.lag_records,
+                lag_seconds=status.lag_seconds,
+                log_time_ms=status.log_time_ms,
+            )
+
+    def readiness(self, learner: str = "") -> Readiness:
+        """Whether this worker does its work; ``learner`` says why its learner does not."""
+        silent, address = self._brokers.silent_seconds, self._settings.kafka
+        away = f"Kafka at {address} has not answered for {silent:.0f} s" if self._brokers.is_away else ""
+        others = [*self._others(), *self._unheard()]
+        others += [f"learner: {learner}"] if learner else []
+        return readiness(self.statuses(), dealt=self._is_dealt(), away=away, others=others, kafka_silent_seconds=silent)
+
+    def _unheard(self) -> list[str]:
+        """Shards that refuse what this worker signs: keys were changed, and its first key is not one of those that hold."""
+        shards = [owned.shard for owned in self._shards.values() if owned.shard is not None]
+        refusals = {shard.shard: self._keyring.refusal(shard.step.body.trust.keys) for shard in shards}
+        return [f"shard {number} refuses what this worker signs: {why}" for number, why in sorted(refusals.items()) if why]
+
+    def sizes(self) -> Counter[str]:
+        """Members by segment over the shards of this worker."""
+        found: Counter[str] = Counter()
+        for owned in self._shards.values():
+            if owned.shard is not None:
+                found.update(owned.shard.sizes)
+        return found
+
+    def in_force(self) -> list[InForce]:
+        """Which definitions hold in the shards of this worker that are at work."""
+        bodies = [(owned.number, owned.shard.step.body) for owned in self._shards.values() if owned.shard is not None]
+        return [InForce(number, body.version, body.log_time_ms) for number, body in bodies]
+
+    def owns(self, shard: int) -> bool:
+        """Whether a shard is this worker's, and at work."""
+        return any(owned.number == shard and owned.state is ShardState.OWNED for owned in self._shards.values())
+
+
+__all__ = ["StatusReport"]
