@@ -98,14 +98,16 @@ def content_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def load_definitions(*paths: Path) -> Definitions:
-    """Read files, and folders of ``*.yaml`` (and ``*.yml``) files in the order of their names.
+def load_definitions(*paths: Path | str) -> Definitions:
+    """Definitions in files, and in folders of ``*.yaml`` (and ``*.yml``) files in the order of their names.
 
-    Raises DefinitionError with file, line and column.
+    Raises DefinitionError with file, line and column. What is in a text itself, ``parse_definitions`` reads.
     """
     reader = _Reader()
     for path in paths:
-        for file in _files(path):
+        if isinstance(path, str) and "\n" in path:
+            raise DefinitionError("expected the name of a file or a folder, found a text of several lines; parse_definitions reads a text")
+        for file in _files(Path(path)):
             reader.read_yaml(_text(file), file=str(file))
     try:
         return reader.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from streamer.customers.state import State, decode_state, encode_state
+from streamer.language import tree
 from streamer.language.tree import Condition
 from streamer.segments.plan.plan import Plan, Rule
 from streamer.values import time_text
@@ -17,7 +18,8 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     """One customer and one segment.
 
     ``because``: inside, the clauses that hold them there; outside, the clauses that would have to turn, or those that hold where the way
-    in is barred by something else. ``barred``: outside, the clauses of an ``exit`` that holds; nobody enters before it does not.
+    in is barred by something else. What the rule negates stands with its ``not``. ``barred``: outside, the clauses of an ``exit`` that
+    holds; nobody enters before it does not.
     ``of_exit``: inside, they are those of the segment's exit, whose being false is what holds them there; ``exit_holds``: it is true, and
     ``note`` says what holds them all the same. ``since``: of the newest change. ``flips_at``: when that turns if nothing happens;
     ``no_flip_until``: none is known, and that is how far was looked.
@@ -44,6 +46,10 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
     until = None if ahead.until_ms is None else time_text(ahead.until_ms)
     state = decode_state(encode_state(state))
     plan.settle(state, now)
+
+    def tell(condition: Condition) -> list[Clause]:
+        return _as_written(condition, because(plan, condition, state, now, warming, reasons))
+
     found: list[Explanation] = []
     for rule in sorted(plan.rules, key=lambda rule: rule.name):
         entry = state.members.get(rule.number)
@@ -55,17 +61,47 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
                 rule.name,
                 rule.segment.purpose,
                 inside,
-                because(plan, _deciding(rule, inside), state, now, warming, reasons),
+                tell(_deciding(rule, inside)),
                 since=time_text(entry.at_ms) if entry is not None else None,
                 flips_at=time_text(flip.at_ms) if flip is not None else None,
                 no_flip_until=until if flip is None else None,
                 note=_note(rule, state, now),
-                barred=because(plan, bar, state, now, warming, reasons) if bar is not None else [],
+                barred=tell(bar) if bar is not None else [],
                 of_exit=inside and rule.segment.exit is not None,
                 exit_holds=inside and rule.segment.exit is not None and plan.condition(rule.segment.exit)(state, now),
             )
         )
     return found
+
+
+def _as_written(condition: Condition, clauses: list[Clause]) -> list[Clause]:
+    """The clauses of a condition, a negated one with its ``not``: what holds somebody out then never reads like a clause that holds."""
+    negations = _negations(condition)
+    return [
+        msgspec.structs.replace(clause, clause=negations[clause.clause], holds=not clause.holds) if clause.clause in negations else clause
+        for clause in clauses
+    ]
+
+
+def _negations(condition: Condition) -> dict[str, str]:
+    """Texts of the atoms that a condition only negates, each with the text of its negation."""
+    plain, negated = set[str](), dict[str, str]()
+
+    def collect(node: Condition, is_negated: bool) -> None:
+        match node:
+            case tree.And(of=of) | tree.Or(of=of):
+                for part in of:
+                    collect(part, is_negated)
+            case tree.Not(of=of):
+                collect(of, not is_negated)
+            case _:
+                if is_negated:
+                    negated[tree.text(node)] = tree.text(tree.Not(node))
+                else:
+                    plain.add(tree.text(node))
+
+    collect(condition, False)
+    return {text: negation for text, negation in negated.items() if text not in plain}
 
 
 def _standing(rule: Rule, state: State) -> Explanation:

@@ -301,3 +301,17 @@ def test_what_is_no_id_is_asked_of_nobody(run: Run) -> None:
             told = run(command, customer)
             assert (told.code, told.out) == (3, "")
             assert told.err.startswith("no customer has the id ")
+
+
+def test_a_clause_that_the_rule_negates_says_so(run: Run, tmp_path: Path) -> None:
+    """Below "not in" it read `yes did(…)`, as if that held the customer in; in JSON as in lines."""
+    events, segments = tmp_path / "events.ndjson", tmp_path / "segments.yaml"
+    events.write_bytes(ndjson([event("anna", "A", "2026-01-01T10:00:00Z"), event("bert", "B", "2026-01-01T10:00:00Z")]))
+    segments.write_text("segments: {n: {for: Never., when: never('A') or did('A') and did('B')}, q: {for: No., when: never('A')}}", "utf-8")
+    asked = ("--events", events, "--segments", segments, "--segment", "q")
+    assert '       no  not did("A"): 2026-01-01T10:00:00.000Z' in run("explain", "anna", *asked).out
+    assert '       yes not did("A"): nothing' in run("explain", "bert", *asked).out
+    [found] = run("explain", "anna", *asked, "--json").lines()
+    assert found["because"] == [{"clause": 'not did("A")', "holds": False, "value": "2026-01-01T10:00:00.000Z"}]
+    both = run("explain", "bert", "--events", events, "--segments", segments, "--segment", "n").out
+    assert '       no  did("A"): nothing' in both, "a clause that the rule has both ways stands as it is"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic, time
+from typing import Any
 
 import msgspec
 import pytest
@@ -71,6 +74,8 @@ async def test_an_owner_that_lost_a_shard_cannot_amend_it_any_more(kafka: Apache
     """What the new owner has read is whole: nothing comes behind it that a rebuild would obey and this owner did not."""
     settings = Settings(kafka=kafka.bootstrap, topic_prefix=fresh_name, shards=2)  # pyright: ignore[reportCallIssue] - all have defaults
     await ensure_topics(settings)
+    unheard = list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
     former = await KafkaJournal.open(settings, 1, "former")
     try:
         await former.write(Amendment("fault", 1, 17, detail="KeyError"))
@@ -84,6 +89,9 @@ async def test_an_owner_that_lost_a_shard_cannot_amend_it_any_more(kafka: Apache
             await heir.close()
     finally:
         await former.close()
+    del former
+    gc.collect()
+    assert unheard == [], "the client keeps its error for nobody, and asyncio prints it when it is forgotten"
     kept = [one async for one in read_amendments(settings, 1)]
     assert [(one.what, one.offset, one.who) for one in kept] == [("fault", 17, "former"), ("aside", 19, "heir")]
     assert all(one.when is not None for one in kept)

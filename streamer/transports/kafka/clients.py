@@ -76,6 +76,18 @@ def is_dead(client: AIOKafkaProducer) -> bool:
     return task is not None and task.done() and not client._closed  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
+def take_errors(client: AIOKafkaProducer) -> None:
+    """Take the errors that a fenced producer keeps for nobody: asyncio would print each one as never retrieved when it is forgotten."""
+    inner: Any = client
+    batches = inner._message_accumulator._batches.values()  # noqa: SLF001 - the client has no public way to either
+    kept = [batch._drain_waiter for waiting in batches for batch in waiting]  # noqa: SLF001
+    if inner._txn_manager is not None:  # noqa: SLF001
+        kept.append(inner._txn_manager.wait_for_transaction_end())  # noqa: SLF001
+    for future in kept:
+        if future is not None and future.done() and not future.cancelled():
+            future.exception()
+
+
 def log_record(record: Any) -> LogRecord:
     """A consumer's record as the shard reads it."""
     headers = tuple(record.headers)
@@ -84,4 +96,15 @@ def log_record(record: Any) -> LogRecord:
     return LogRecord(record.offset, record.timestamp, record.value or b"", control, record.key or b"", headers, broker_time)
 
 
-__all__ = ["LOG_APPEND_TIME", "METADATA_MS", "connection", "is_dead", "log_record", "producer", "reader", "signer", "ssl_context"]
+__all__ = [
+    "LOG_APPEND_TIME",
+    "METADATA_MS",
+    "connection",
+    "is_dead",
+    "log_record",
+    "producer",
+    "reader",
+    "signer",
+    "ssl_context",
+    "take_errors",
+]

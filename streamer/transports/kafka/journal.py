@@ -24,7 +24,7 @@ from streamer.transports.this_worker import this_worker
 from streamer.values import time_text
 from streamer.wire import AMENDMENTS, Headers, LogRecord
 
-from .clients import log_record, producer, signer
+from .clients import log_record, producer, signer, take_errors
 from .partition import read_partition
 
 log: Any = structlog.get_logger("streamer.journal")
@@ -78,6 +78,7 @@ class KafkaJournal:
             async with asyncio.timeout(WRITE_SECONDS):
                 await self._write(raw, headers)
         except (ProducerFenced, InvalidProducerEpoch):
+            take_errors(self._producer)
             raise FencedError(f"shard {self._shard}: another owner writes its amendments now") from None
         self.amendments.add(stamped)
 

@@ -237,6 +237,15 @@ def test_a_name_in_two_files_is_refused_with_both_places(tmp_path: Path) -> None
     assert raised.value.message == f"found the segment 'a' a second time; it was defined at {tmp_path / '1.yaml'}:2"
 
 
+def test_a_name_is_as_good_as_a_path_and_a_text_is_neither(tmp_path: Path) -> None:
+    """It was an AttributeError, for which nobody would look among the definitions."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("segments: {buyer: {for: Bought., when: did('A')}}", encoding="utf-8")
+    assert load_definitions(str(file)).digest == load_definitions(file).digest
+    with pytest.raises(DefinitionError, match="parse_definitions reads a text"):
+        load_definitions("segments:\n  buyer: {for: Bought.}\n")
+
+
 def test_two_zones_in_two_files_are_refused(tmp_path: Path) -> None:
     """A shop has one; the order of files must not decide."""
     (tmp_path / "1.yaml").write_text("zone: UTC\n" + FINE)
