@@ -24,7 +24,7 @@ from streamer.segments.change import Reasons
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
 from streamer.segments.plan import model_memories
-from streamer.segments.plan.plan import Plan, warming_leaves
+from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import connect
@@ -137,8 +137,8 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
         state = None if blob is None else decode_state(blob)
         if state is not None:
-            model_memories.forget(state, model_memories.silent_slots(models, plan.slots, body.models))
-        warming = frozenset(warming_leaves(plan, body.since_ms, now))
+            model_memories.drop_scores(state, model_memories.unscored_slots(models, plan.slots, body.models))
+        warming = frozenset(warming_predicates(plan, body.since_ms, now))
         return _explained(plan, state, now, warming, customer, scoring.in_words if scoring is not None else None), now
     finally:
         await store.close()

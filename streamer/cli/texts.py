@@ -9,7 +9,7 @@ from typing import Final
 from streamer.events.event import Event
 from streamer.language import tree
 from streamer.language.definitions import Definitions, nodes
-from streamer.segments.plan.where import Predicate, names_match
+from streamer.segments.plan.where import EventFilter, names_match
 from streamer.values import SECONDS_BELOW, Json, is_number, lookup, scaled
 
 EVENTS_MAX: Final = 20_000  # of a file so many are looked at: enough to tell a habit
@@ -29,7 +29,7 @@ class _Place:
     segment: str
     path: tuple[str, ...]
     part: str
-    is_named: Predicate
+    is_named: EventFilter
     find: Callable[[dict[str, Json]], Json]
     count: int = 0
 

@@ -28,7 +28,7 @@ VALUES_MAX: Final = 1_024  # different values counted for ever
 STEPS_MAX: Final = 256  # events held for a sequence until nothing late can touch them
 RUNS_MAX: Final = 64  # assertions of one trait held until nothing late can come between them
 SUM_MAX: Final = 1 << 62  # ten-thousandths: 461 trillion of any currency; a state holds integers of 64 bits
-ASIDE: Final = -(1 << 52)  # before every moment
+MIN_TIME: Final = -(1 << 52)  # before every moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,9 @@ class Distinct:
 
         def update(old: Data, value: Json, t: int, _now: int) -> Data:
             data: dict[str, int] = {} if old is None else old
-            newest = next(reversed(data.values()), ASIDE)
+            newest = next(reversed(data.values()), MIN_TIME)
             for text in value:
-                if t > data.get(text, ASIDE):
+                if t > data.get(text, MIN_TIME):
                     data.pop(text, None)
                     data[text] = t
             if t < newest:
@@ -391,7 +391,7 @@ class Steps:
 
     Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``, by time, of equal times in the order of the log. ``completions`` are
     the times, ascending, of last steps of matches that nothing forbids as far as is known; ``final`` the newest of those that no late
-    event can forbid any more (``ASIDE``: none). Events are held until nothing late can combine with them: ``lateness_ms + within_ms +
+    event can forbid any more (``MIN_TIME``: none). Events are held until nothing late can combine with them: ``lateness_ms + within_ms +
     wait_ms``.
     """
 
@@ -406,7 +406,7 @@ class Steps:
         hold_ms = settle_ms + self.within_ms
 
         def update(old: Data, value: Json, t: int, now: int) -> Data:
-            data: list[Any] = [0, ASIDE, []] if old is None else old
+            data: list[Any] = [0, MIN_TIME, []] if old is None else old
             for completion in data[2]:  # ascending; settled before this event came, so it cannot change them
                 if completion <= now - settle_ms:
                     data[1] = max(data[1], completion)
@@ -425,7 +425,7 @@ class Steps:
         ``best[i]`` is the latest beginning among chains of the first i + 1 steps: for a limit on the whole length the latest is as good as
         any.
         """
-        best, found, last = [ASIDE] * self.steps, list[int](), self.steps - 1
+        best, found, last = [MIN_TIME] * self.steps, list[int](), self.steps - 1
         for t, bits in zip(data[3::2], data[4::2], strict=True):
             if self.wait_ms and bits >> self.steps:
                 found = [completion for completion in found if t > completion + self.wait_ms]

@@ -20,7 +20,7 @@ from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streamer.values import Json, lookup, scaled
 
 from .memories import Data, Update
-from .state import NEVER
+from .state import NO_TIMER
 
 SESSION_GAP_MS: Final = 30 * MINUTE_MS
 AMOUNT_MAX: Final = 10**15  # ten-thousandths that are added up at most: a hundred billion of any currency, and far below 64 bits
@@ -230,9 +230,9 @@ def _faded(count: int, age_ms: int, half_life_ms: int) -> int:
 
 
 def next_rung(data: Data, now: int) -> int:
-    """The next moment after ``now`` at which a silent customer is measured again; ``NEVER`` after the last."""
+    """The next moment after ``now`` at which a silent customer is measured again; ``NO_TIMER`` after the last."""
     if data is None:
-        return NEVER
+        return NO_TIMER
     last_ms = profile_of(data).last_ms
     at = bisect_right(LADDER_MS, now - last_ms)
-    return last_ms + LADDER_MS[at] if at < len(LADDER_MS) else NEVER
+    return last_ms + LADDER_MS[at] if at < len(LADDER_MS) else NO_TIMER

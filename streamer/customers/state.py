@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-NEVER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a Redis score
+NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a Redis score
 
 
 def is_entry(sequence: int) -> bool:
@@ -34,22 +34,23 @@ class State(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one customer.
 
     ``armed_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the wake-up index
-    (``NEVER``: not in it). ``slots`` holds the memories by number; ``members`` the memberships by segment number. ``seen``
+    (``NO_TIMER``: not in it). ``slots`` holds the memories by number; ``members`` the memberships by segment number. ``seen``
     remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the newest timestamp of which ids may be forgotten.
-    ``retired`` keeps the count of changes of segments that are no longer defined. ``truths`` has, by memory, a bit for each leaf that only
-    that memory decides: whether it held when last looked at (absent: as of nothing remembered). It spares asking twice at each event.
+    ``retired`` keeps the count of changes of segments that are no longer defined. ``truth_bits`` has, by memory, a bit for each predicate
+    that only that memory decides: whether it held when last evaluated (absent: as of nothing remembered). It spares asking twice at each
+    event.
     ``aside_ms`` (0: not so) is the moment at which our code failed at the customer: memberships stand as they were then, and no timer runs,
     until the next event.
     """
 
     generation: int
-    armed_ms: int = NEVER
+    armed_ms: int = NO_TIMER
     slots: dict[int, Any] = {}
     members: dict[int, Membership] = {}
     seen: bytes = b""
     floor_ms: int = 0
     retired: dict[str, int] = {}
-    truths: dict[int, int] = {}
+    truth_bits: dict[int, int] = {}
     aside_ms: int = 0
 
     def is_inside(self, segment: int) -> bool:

@@ -21,7 +21,7 @@ from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
 from streamer.language.definitions import content_digest
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
-from streamer.segments.feature_leakage import left_out
+from streamer.segments.feature_leakage import excluded_features
 from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control
@@ -276,7 +276,7 @@ class Lessons:
         learner: type[Learner] = (await asyncio.to_thread(import_module, "streamer.learning.learner")).Learner
 
         definitions = read_definitions(content)
-        specs, out = definitions.models, left_out(definitions, FEATURES)
+        specs, out = definitions.models, excluded_features(definitions, FEATURES)
         dumped = self._learner.dump() if self._learner is not None else self.taught.learner
         if dumped:
             self._learner = learner.restore(specs, FEATURES, dumped, zone=definitions.clock, left_out=out)

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final, Protocol
 
-from streamer.customers.state import NEVER, decode_state
+from streamer.customers.state import NO_TIMER, decode_state
 from streamer.errors import HaltError, UnreadableStateError
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
@@ -54,7 +54,7 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
     if found is None:
         raise UnreadableStateError(shard.shard, customer, "and the log does not know them")
     due_ms = decode_state(found).armed_ms
-    await shard.put_back(customer, found, due_ms if due_ms < NEVER else None, following.offset)
+    await shard.put_back(customer, found, due_ms if due_ms < NO_TIMER else None, following.offset)
 
 
 class Obeyed:

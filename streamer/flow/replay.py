@@ -15,7 +15,8 @@ from streamer.errors import StoreUnavailableError
 from streamer.language.definitions import Definitions
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished
-from streamer.segments.plan.plan import Plan, model_memories
+from streamer.segments.plan import model_memories
+from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Store
 from streamer.units import HOUR_MS
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
@@ -168,7 +169,7 @@ class Replay:
 
     def _decoded(self, blob: bytes) -> State:
         state = decode_state(blob)
-        model_memories.forget(state, self._shard.step.silent)
+        model_memories.drop_scores(state, self._shard.step.silent)
         return state
 
 

@@ -21,8 +21,9 @@ from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example, ModelSpec
 from streamer.learning.scorers.decode import Groups, Reason, Scorer
-from streamer.segments.plan.plan import Plan, model_memories, predicate_index
-from streamer.segments.plan.where import ACTIVITY, Predicate, amounts_at, names_match
+from streamer.segments.plan import model_memories, predicate_index
+from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.where import ACTIVITY, EventFilter, amounts_at, names_match
 from streamer.units import DAY_MS
 
 UNUSUAL_EVERY = 10  # activities; trees cost ten times what the other models do
@@ -46,15 +47,15 @@ class Model:
 
     spec: ModelSpec
     slot: int
-    put: predicate_index.Feed
+    put: predicate_index.ApplyEvent
     segments: frozenset[int]
     excluded: int | None
     scorer: Scorer | None = None
     groups: Groups | None = None
     version: int = 0
     pending: int | None = None
-    await_: predicate_index.Feed | None = None
-    concerns: Predicate = field(default=lambda event: False)
+    await_: predicate_index.ApplyEvent | None = None
+    concerns: EventFilter = field(default=lambda event: False)
     amounts: Callable[[Event], int] = field(default=lambda event: 0)
 
 
@@ -73,7 +74,7 @@ class Scoring:
     def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> Model:
         plan, key = self._plan, model_memories.score_key(spec.name)
         slot = plan.slots[key]
-        segments = frozenset(number for leaf in plan.watches[slot].leaves for number in leaf.segments)
+        segments = frozenset(number for predicate in plan.predicate_indexes[slot].predicates for number in predicate.segments)
         model = Model(spec, slot, plan.puts[key], segments, plan.numbers.get(spec.exclude))
         if spec.kind == "groups":
             model.groups = cast("Groups | None", scorer)

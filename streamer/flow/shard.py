@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeVar, cast
 import msgspec
 
 from streamer.customers.features import FEATURES
-from streamer.customers.state import NEVER
+from streamer.customers.state import NO_TIMER
 from streamer.errors import (
     CommitUnknownError,
     DefinitionError,
@@ -436,7 +436,7 @@ class Shard:
         if decode_body(self.checkpoint.body).cursor:
             return None
         fetch = self._store.fetch
-        found = await self._patiently(lambda: fetch(self.shard, [], until_ms=NEVER, limit=1, expected=self.checkpoint))
+        found = await self._patiently(lambda: fetch(self.shard, [], until_ms=NO_TIMER, limit=1, expected=self.checkpoint))
         return found.due[0] if found.due else None
 
     async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:

@@ -20,16 +20,16 @@ import msgspec
 
 from streamer.customers import erased
 from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
-from streamer.customers.state import NEVER, State, decode_state, encode_state, is_entry
+from streamer.customers.state import NO_TIMER, State, decode_state, encode_state, is_entry
 from streamer.errors import RefusedError, UnreadableStateError
 from streamer.events.event import Event
 from streamer.events.sender import Sender, sender_of
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.learning.scorers.decode import Groups, Scorer
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, because, encode_change
-from streamer.segments.evaluate import follow, judge, wake
+from streamer.segments.evaluate import evaluate, evaluate_after_event, evaluate_at_timer
 from streamer.segments.plan import model_memories
-from streamer.segments.plan.plan import Entry, Listener, Plan, Rule, warming_leaves
+from streamer.segments.plan.plan import Entry, Listener, Plan, SegmentRule, warming_predicates
 from streamer.signing import CONTROL, FORWARD, NO_KEYS, Keyring, Place, check_control, check_signed
 from streamer.units import MINUTE_MS
 from streamer.values import MISSING, Json, time_text
@@ -58,7 +58,7 @@ from .scoring import Moment, Scoring
 
 HEAD_BYTES: Final = 16
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
-WARMING_MS: Final = MINUTE_MS  # how often it is looked up which leaves are still warming
+WARMING_MS: Final = MINUTE_MS  # how often it is looked up which predicates are still warming
 CROWDED: Final = f"the customer sent more than {IDS_MAX} events since, so whether it is a second delivery can no longer be told"
 FORGOTTEN: Final = "it came by way of another shard, and whether it is a second delivery can no longer be told"
 
@@ -183,13 +183,13 @@ class Step:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise UnreadableStateError(self.shard, customer, type(error).__name__) from None
             if is_kept:
-                self._kept[customer] = state.armed_ms < NEVER
+                self._kept[customer] = state.armed_ms < NO_TIMER
             generation = self.body.generation
             if state.generation != generation and (self.previous is None or state.generation != generation - 1):
                 raise UnreadableStateError(self.shard, customer, f"it is of generation {state.generation} in generation {generation}")
             self._states[customer] = state
             if self.silent and state.generation == generation:
-                model_memories.forget(state, self.silent)
+                model_memories.drop_scores(state, self.silent)
         return state
 
     # time
@@ -234,7 +234,7 @@ class Step:
             self._set_aside(customer, state, now)
             return
         also = self._scoring.at_moment(state, self._moment(now, offset)) if self._scoring is not None else ()
-        changed = wake(self.plan, state, now, also)
+        changed = evaluate_at_timer(self.plan, state, now, also)
         if changed:
             self._say_all(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
         self._arm(customer, state, state.armed_ms)
@@ -244,7 +244,7 @@ class Step:
         if not state.aside_ms:
             self.body.aside += 1
         state.aside_ms = now
-        self._arm(customer, state, NEVER)
+        self._arm(customer, state, NO_TIMER)
 
     def _bring_back(self, state: State, now: int) -> set[int]:
         """A customer who was set aside did something, or the definitions are other ones: find out anew what holds; return what to judge."""
@@ -258,8 +258,8 @@ class Step:
     def _arm(self, customer: str, state: State, due_ms: int) -> None:
         state.armed_ms = due_ms
         self._touched.add(customer)
-        self._wakes[customer] = due_ms if due_ms < NEVER else None
-        if due_ms < NEVER:
+        self._wakes[customer] = due_ms if due_ms < NO_TIMER else None
+        if due_ms < NO_TIMER:
             heappush(self._heap, (due_ms, customer))
 
     def pass_time(self, now: int, offset: int) -> None:
@@ -316,12 +316,12 @@ class Step:
         if self._scoring is not None:
             dirty |= self._scoring.at_event(state, event, min(now, timestamp_ms), self._moment(now, record.offset))
         if is_new:
-            dirty |= self.plan.newborn
+            dirty |= self.plan.initial_segments
         was_aside = state.aside_ms > 0
         if was_aside:
             dirty |= self._bring_back(state, now)
         if dirty or is_new or was_aside:
-            changed = follow(self.plan, state, now, dirty)
+            changed = evaluate_after_event(self.plan, state, now, dirty)
             if changed:
                 self._say_all(customer, state, changed, now, Cause("event", id=event.message_id), record.offset)
         if is_new or state.armed_ms != armed_ms:
@@ -338,11 +338,11 @@ class Step:
 
     def _born(self, customer: str) -> State:
         self._gone.discard(customer)
-        state = self._states[customer] = State(generation=self.body.generation, slots={}, members={}, retired={}, truths={})
+        state = self._states[customer] = State(generation=self.body.generation, slots={}, members={}, retired={}, truth_bits={})
         return state
 
     def _remember(self, state: State, event: Event, t: int, now: int) -> set[int]:
-        """Feed the memories that listen; return the segments over leaves that changed. Brings the wake-up forward where needed."""
+        """Feed the memories that listen; return the segments over predicates that changed. Brings the wake-up forward where needed."""
         dirty: set[int] = set()
         always, indexed = self.plan.dispatch(event)
         for _, feed, read in always:
@@ -374,7 +374,7 @@ class Step:
     def _make_scoring(self) -> Scoring | None:
         models = self.plan.definitions.models
         scoring = Scoring(self.plan, self._scorers) if models else None
-        self.silent = model_memories.silent_slots(models, self.plan.slots, self._scorers)
+        self.silent = model_memories.unscored_slots(models, self.plan.slots, self._scorers)
         self._reasons = scoring.in_words if scoring is not None else None
         return scoring
 
@@ -406,14 +406,14 @@ class Step:
 
     # judging
 
-    def _say_all(self, customer: str, state: State, changed: list[Rule], now: int, cause: Cause, offset: int) -> None:
+    def _say_all(self, customer: str, state: State, changed: list[SegmentRule], now: int, cause: Cause, offset: int) -> None:
         self._touched.add(customer)
         if len(changed) > 1:
             changed.sort(key=attrgetter("name"))
         for rule in changed:
             self._say(customer, state, rule, now, cause, offset)
 
-    def _say(self, customer: str, state: State, rule: Rule, now: int, cause: Cause, offset: int) -> None:
+    def _say(self, customer: str, state: State, rule: SegmentRule, now: int, cause: Cause, offset: int) -> None:
         sequence = state.members[rule.number].changes
         self.body.sizes[rule.number] += 1 if is_entry(sequence) else -1
         decided = rule.segment.exit if rule.segment.exit is not None and not is_entry(sequence) else rule.segment.when
@@ -450,7 +450,7 @@ class Step:
             return self._warming
         at_ms = now - now % WARMING_MS
         if at_ms != self._warming_at_ms:
-            self._warming = frozenset(warming_leaves(self.plan, self.body.since_ms, at_ms))
+            self._warming = frozenset(warming_predicates(self.plan, self.body.since_ms, at_ms))
             self._warming_at_ms = at_ms
         return self._warming
 
@@ -558,10 +558,10 @@ class Step:
         self.at_customer = customer
         now, cause = self.body.log_time_ms, Cause("definitions", version=self.body.version)
         gone = self.plan.carry(state, self.previous)
-        model_memories.forget(state, self.silent)
+        model_memories.drop_scores(state, self.silent)
         state.generation = self.body.generation
         self._touched.add(customer)
-        changed: dict[str, Rule | None] = {}
+        changed: dict[str, SegmentRule | None] = {}
         is_aside = (offset, customer, FOR_DEFINITIONS) in self._aside
         if not is_aside:
             changed |= {rule.name: rule for rule in self._judge_anew(state, now)}
@@ -574,19 +574,19 @@ class Step:
                 state.retired[name] += 1
                 self._put_change(customer, name, state.retired[name], now, cause, [], offset)
         if is_aside:
-            state.truths = {}
+            state.truth_bits = {}
             self._set_aside(customer, state, now)
         else:
             self._arm(customer, state, self.plan.next_due(state, now))
         self.body.cursor = customer
 
-    def _judge_anew(self, state: State, now: int) -> list[Rule]:
+    def _judge_anew(self, state: State, now: int) -> list[SegmentRule]:
         if state.aside_ms:
             concerned = self._bring_back(state, now)
         else:
             self.plan.settle(state, now)
             concerned = self.plan.concerned(state)
-        return judge(self.plan, state, now, concerned)
+        return evaluate(self.plan, state, now, concerned)
 
     def finish_switch(self) -> None:
         """Every customer is under the new definitions."""

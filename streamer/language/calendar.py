@@ -1,7 +1,7 @@
 """The calendar in a customer's own zone: periods, readings, ages, and when each next changes.
 
 A local midnight that a change to summer time skips counts as the moment of the change; one that comes twice is the first of the two. The
-calendar ends with the year 9999: what would change after it never does (``NEVER``).
+calendar ends with the year 9999: what would change after it never does (``NO_TIMER``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from streamer.customers.state import NEVER
+from streamer.customers.state import NO_TIMER
 from streamer.units import HOUR_MS, WEEKDAYS
 from streamer.values import Json, is_number, parse_date, parse_time_ms
 from streamer.zones import local, midnight_ms
@@ -48,7 +48,7 @@ def _period_of_day(day: date, zone: ZoneInfo, period: Period) -> tuple[int, int]
     try:
         later = first + timedelta(days={"day": 1, "week": 7, "month": 32, "year": 367}[period])
     except OverflowError:
-        return midnight_ms(first, zone), NEVER
+        return midnight_ms(first, zone), NO_TIMER
     return midnight_ms(first, zone), midnight_ms(_first_day(later, period), zone)
 
 
@@ -59,7 +59,7 @@ def current_period(now: int, zone: ZoneInfo, period: Period) -> tuple[int, int]:
     return (start, end) if start <= now else _period_of_day(day - _DAY, zone, period)
 
 
-def reading(now: int, zone: ZoneInfo, unit: ClockUnit) -> Json:
+def clock_value(now: int, zone: ZoneInfo, unit: ClockUnit) -> Json:
     """What a clock or a calendar on the customer's wall says."""
     moment = local(now, zone)
     match unit:
@@ -87,9 +87,9 @@ def boundaries(now: int, zone: ZoneInfo, unit: ClockUnit) -> Iterator[int]:
 
 def next_flip(now: int, zone: ZoneInfo, unit: ClockUnit, holds: Callable[[Json], bool]) -> int | None:
     """The first moment after ``now`` at which ``holds`` of the reading changes; None if not within a year."""
-    before = holds(reading(now, zone, unit))
+    before = holds(clock_value(now, zone, unit))
     for moment in boundaries(now, zone, unit):
-        if moment > now and holds(reading(moment, zone, unit)) != before:
+        if moment > now and holds(clock_value(moment, zone, unit)) != before:
             return moment
     return None
 
@@ -123,10 +123,10 @@ def next_birthday_ms(born: date, now: int, zone: ZoneInfo) -> int:
 
 
 def next_anniversary_ms(born: date, now: int, zone: ZoneInfo) -> int:
-    """The next moment after ``now`` at which the month and day of a date come round; ``NEVER`` if they do not."""
+    """The next moment after ``now`` at which the month and day of a date come round; ``NO_TIMER`` if they do not."""
     year = local(now, zone).year
     moments = (midnight_ms(_anniversary(born, ahead), zone) for ahead in range(year, min(year + 2, MAXYEAR) + 1))
-    return next((moment for moment in moments if moment > now), NEVER)
+    return next((moment for moment in moments if moment > now), NO_TIMER)
 
 
 def is_birthday(born: date, now: int, zone: ZoneInfo) -> bool:

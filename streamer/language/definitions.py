@@ -311,7 +311,7 @@ def _compose(text: str, file: str) -> yaml.Node:
         if found is not None:
             row, slip = found
             message = f"expected YAML, found {slip.found}"
-            raise DefinitionError(message, file=file, line=row + 1, column=slip.at + 1, hint=slip.mend) from None
+            raise DefinitionError(message, file=file, line=row + 1, column=slip.at + 1, hint=slip.remedy) from None
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "not YAML"
         raise DefinitionError(

@@ -119,7 +119,7 @@ class _Parser:
             before = self._text[: slip.at].split("\n")
             line, column = self._at(len(before), len(before[-1]) + (len(before) == 1))
             message = f"expected an expression, found {slip.found}"
-            raise DefinitionError(message, file=self._file, line=line, column=column, hint=slip.mend) from None
+            raise DefinitionError(message, file=self._file, line=line, column=column, hint=slip.remedy) from None
         row, found = error.lineno or 1, error.msg or "a mistake"
         line, column = self._at(row, (error.offset or 2) - 1)
         if "never closed" in found or row > self._text.count("\n") + 1:
@@ -175,7 +175,7 @@ class _Parser:
             case _:
                 slip = slips.in_expression(self._text) if isinstance(node, (ast.BinOp, ast.UnaryOp)) else None  # a & b is arithmetic
                 found = _KIND.get(type(node), type(node).__name__)
-                self._fail(node, f"expected a condition, found {found}, which the language does not have", slip.mend if slip else "")
+                self._fail(node, f"expected a condition, found {found}, which the language does not have", slip.remedy if slip else "")
         return None
 
     def _joined(self, kind: type[tree.And] | type[tree.Or], values: list[ast.expr]) -> Condition:

@@ -1,4 +1,4 @@
-"""What people write who know another language: found where a parser only says that it does not understand, with the mend for it.
+"""What people write who know another language: found where a parser only says that it does not understand, with its remedy.
 
 Asked only after a parser has failed, so nothing here decides what is right.
 """
@@ -17,7 +17,7 @@ class Slip(NamedTuple):
 
     at: int
     found: str
-    mend: str
+    remedy: str
 
 
 _TOKEN: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*|[0-9]+(?:[A-Za-z]+[0-9]*)*|&&|\|\||!=|<>|[^\s]|[\u00a0\u2007\u202f]")

@@ -16,7 +16,7 @@ from streamer.language.tree import Condition
 from streamer.segments.plan.model_memories import model_asked
 from streamer.segments.plan.plan import Plan
 from streamer.segments.plan.plan_predicates import Holds
-from streamer.segments.plan.predicates import Leaf, exact
+from streamer.segments.plan.predicates import Predicate, exact
 from streamer.values import Json
 from streamer.wire import Instant
 
@@ -141,7 +141,7 @@ def _reason(plan: Plan, condition: Condition) -> Tell:
             inner = _reason(plan, of)
             return lambda state, now, truth, lens, found: inner(state, now, not truth, lens, found)
         case _:
-            return _reason_of_leaf(plan.leaf(condition), model_asked(condition))
+            return _reason_of_predicate(plan.predicate(condition), model_asked(condition))
 
 
 def _reason_of_many(parts: list[tuple[Holds, Tell]]) -> Tell:
@@ -153,12 +153,12 @@ def _reason_of_many(parts: list[tuple[Holds, Tell]]) -> Tell:
     return tell
 
 
-def _reason_of_leaf(leaf: Leaf, model: str | None) -> Tell:
-    text, value, approximate = leaf.text, leaf.value, leaf.approximate
+def _reason_of_predicate(predicate: Predicate, model: str | None) -> Tell:
+    text, value, approximate = predicate.text, predicate.value, predicate.approximate
     is_exact = approximate is exact
 
     def tell(state: State, now: int, truth: bool, lens: _Lens, found: dict[str, Clause]) -> None:
-        data = leaf.data(state)
+        data = predicate.data(state)
         error = None if is_exact else approximate(data, now, state)
         moved = lens.reasons(state, model, now) if lens.reasons is not None and model is not None else []
         shown, cut = _shown(value(data, now, state))

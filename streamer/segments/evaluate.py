@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
-from streamer.customers.state import NEVER, Membership, State, decode_state, encode_state
-from streamer.segments.plan.plan import Plan, Rule
+from streamer.customers.state import NO_TIMER, Membership, State, decode_state, encode_state
+from streamer.segments.plan.plan import Plan, SegmentRule
 
 STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the day turns twice a day, so this is years
 
 
-def judge(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule]:
+def evaluate(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[SegmentRule]:
     """Judge the segments numbered in ``dirty``, and whatever refers to one that changes, those referred to first.
 
     Changes ``members``, brings ``armed_ms`` forward to what the changes make due, and returns the rules that were entered or left, in no
@@ -20,7 +20,7 @@ def judge(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule
     """
     todo = list(dirty)
     heapify(todo)
-    changed: list[Rule] = []
+    changed: list[SegmentRule] = []
     last = -1
     while todo:
         number = heappop(todo)
@@ -28,14 +28,14 @@ def judge(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule
             continue
         last = number
         rule = plan.rules[number]
-        if _turn(plan, rule, state, now):
+        if _transition(plan, rule, state, now):
             changed.append(rule)
             for dependent in rule.dependents:
                 heappush(todo, dependent)
     return changed
 
 
-def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
+def _transition(plan: Plan, rule: SegmentRule, state: State, now: int) -> bool:
     """Whether the customer enters or leaves one segment now. Arms the end of a stay or cool-down that stands in the way."""
     for slot in rule.asks:
         if slot not in state.slots:
@@ -59,17 +59,17 @@ def _turn(plan: Plan, rule: Rule, state: State, now: int) -> bool:
     return True
 
 
-def _arm_after(plan: Plan, rule: Rule, state: State, now: int) -> None:
+def _arm_after(plan: Plan, rule: SegmentRule, state: State, now: int) -> None:
     if rule.number not in plan.followed:
         return
-    for leaf in plan.leaves_by_segment.get(rule.number, ()):
-        state.armed_ms = min(state.armed_ms, leaf.due(leaf.data(state), now, state))
+    for predicate in plan.predicates_by_segment.get(rule.number, ()):
+        state.armed_ms = min(state.armed_ms, predicate.due(predicate.data(state), now, state))
     rest_ms = rule.stay_ms if state.members[rule.number].inside else rule.cooldown_ms
     if rest_ms:
         state.armed_ms = min(state.armed_ms, now + rest_ms)
 
 
-def wake(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[Rule]:
+def evaluate_at_timer(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[SegmentRule]:
     """Let time pass up to ``now``, the moment at which the customer is to be looked at: note what it has turned, and judge.
 
     ``also`` are segments to judge besides. Arms the next moment, and returns the rules that were entered or left; none when the wake-up
@@ -77,21 +77,21 @@ def wake(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[R
     """
     dirty, due_ms = plan.pass_time(state, now)
     dirty.update(also)
-    return _judge_and_arm(plan, state, now, dirty, due_ms)
+    return _evaluate_and_arm(plan, state, now, dirty, due_ms)
 
 
-def follow(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[Rule]:
-    """Judge for the sake of an event that turned leaves of the segments ``dirty``; arm the next moment; return what was entered or left.
+def evaluate_after_event(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[SegmentRule]:
+    """The segments entered or left by an event that turned predicates of the segments ``dirty``; arms the next timer.
 
     What time has turned unseen up to now is noted first: it could not change a membership by itself, but the event may have opened a
     segment in which it counts.
     """
     _, due_ms = plan.catch_up(state, now)
-    return _judge_and_arm(plan, state, now, dirty, due_ms)
+    return _evaluate_and_arm(plan, state, now, dirty, due_ms)
 
 
-def _judge_and_arm(plan: Plan, state: State, now: int, dirty: Iterable[int], due_ms: int) -> list[Rule]:
-    changed = judge(plan, state, now, dirty)
+def _evaluate_and_arm(plan: Plan, state: State, now: int, dirty: Iterable[int], due_ms: int) -> list[SegmentRule]:
+    changed = evaluate(plan, state, now, dirty)
     state.armed_ms = plan.next_due(state, now) if changed else min(due_ms, plan.due_besides(state, now))
     return changed
 
@@ -120,9 +120,9 @@ def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
     plan.settle(ahead, after_ms)
     moment = plan.next_due(ahead, after_ms)
     for _ in range(STEPS_MAX):
-        if moment >= NEVER:
+        if moment >= NO_TIMER:
             break
-        for rule in wake(plan, ahead, moment):
+        for rule in evaluate_at_timer(plan, ahead, moment):
             found.setdefault(rule.name, Flip(moment, ahead.members[rule.number].inside))
         moment = ahead.armed_ms
-    return Ahead(found, moment if moment < NEVER else None)
+    return Ahead(found, moment if moment < NO_TIMER else None)

@@ -7,7 +7,7 @@ import msgspec
 from streamer.customers.state import State, decode_state, encode_state
 from streamer.language import tree
 from streamer.language.tree import Condition
-from streamer.segments.plan.plan import Plan, Rule
+from streamer.segments.plan.plan import Plan, SegmentRule
 from streamer.values import time_text
 
 from .change import Clause, Reasons, because
@@ -104,7 +104,7 @@ def _negations(condition: Condition) -> dict[str, str]:
     return {text: negation for text, negation in negated.items() if text not in plain}
 
 
-def _standing(rule: Rule, state: State) -> Explanation:
+def _standing(rule: SegmentRule, state: State) -> Explanation:
     """Of a customer who is set aside: our code fails at judging them, so only what was said is repeated."""
     entry = state.members.get(rule.number)
     note = (
@@ -115,18 +115,18 @@ def _standing(rule: Rule, state: State) -> Explanation:
     return Explanation(rule.name, rule.segment.purpose, entry is not None and entry.inside, [], since=since, note=note)
 
 
-def _deciding(rule: Rule, inside: bool) -> Condition:
+def _deciding(rule: SegmentRule, inside: bool) -> Condition:
     return rule.segment.exit if inside and rule.segment.exit is not None else rule.segment.when
 
 
-def _bar(rule: Rule, state: State, now: int) -> Condition | None:
+def _bar(rule: SegmentRule, state: State, now: int) -> Condition | None:
     """The exit, where it holds and somebody wrote it: that of a score's hysteresis says nothing that ``when`` does not."""
     if rule.exit is None or "exit" not in rule.segment.source or not rule.exit(state, now):
         return None
     return rule.segment.exit
 
 
-def _note(rule: Rule, state: State, now: int) -> str | None:
+def _note(rule: SegmentRule, state: State, now: int) -> str | None:
     """What besides the conditions holds a customer in or out."""
     if any(slot not in state.slots for slot in rule.asks):
         return "not ready: a model that it asks has no answer yet, so nobody enters and nobody leaves"

@@ -30,7 +30,7 @@ def read_by(segment: Segment, segments: Mapping[str, Segment]) -> frozenset[str]
     return frozenset(found)
 
 
-def left_out(definitions: Definitions, features: FeatureList) -> dict[str, frozenset[str]]:
+def excluded_features(definitions: Definitions, features: FeatureList) -> dict[str, frozenset[str]]:
     """By lookalike model: names of the features that read what its seed is defined by."""
     segments = {segment.name: segment for segment in definitions.segments}
     return {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from streamer.customers.state import NEVER, State, decode_state
+from streamer.customers.state import NO_TIMER, State, decode_state
 from streamer.errors import StoreUnavailableError
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Limits, Plans, Shard
@@ -121,7 +121,7 @@ async def look(store: MemoryStore, number: int = 0) -> Shown:
     """Everything the store has of a shard."""
     checkpoint = await store.checkpoint(number)
     customers = await store.customers(number)
-    fetched = await store.fetch(number, customers, until_ms=NEVER, limit=1_000_000)
+    fetched = await store.fetch(number, customers, until_ms=NO_TIMER, limit=1_000_000)
     states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
     entries = await store.outbox(number, after=None, limit=1_000_000)
     outputs = [output for _, packed in entries for output in decode_outputs(packed)]

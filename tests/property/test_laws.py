@@ -83,7 +83,7 @@ def _without_position(change: Any) -> tuple[Any, ...]:
 
 def _without_seen(store: MemoryStore) -> dict[str, Any]:
     states = {customer: decode_state(blob) for customer, blob in asyncio.run(look(store)).states.items()}
-    return {customer: (state.slots, state.members, state.truths) for customer, state in states.items()}
+    return {customer: (state.slots, state.members, state.truth_bits) for customer, state in states.items()}
 
 
 @given(pair=same_time_cases())

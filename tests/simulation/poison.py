@@ -21,7 +21,7 @@ from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.flow import step as step_module
 from streamer.flow.step import Step
-from streamer.segments.plan.plan import Rule
+from streamer.segments.plan.plan import SegmentRule
 
 from .shop import START_MS
 
@@ -75,23 +75,23 @@ class Poison:
         patch.setattr(Step, "_remember", remember)
 
     def _break_timers(self, patch: pytest.MonkeyPatch) -> None:
-        in_hand, sound_wake, sound = [""], Step._wake, step_module.wake
+        in_hand, sound_wake, sound = [""], Step._wake, step_module.evaluate_at_timer
 
         def wake_customer(step: Step, customer: str, state: State, offset: int) -> None:
             in_hand[0] = customer
             sound_wake(step, customer, state, offset)
 
-        def wake(plan: Any, state: State, now: int, *more: Any) -> list[Rule]:
+        def wake(plan: Any, state: State, now: int, *more: Any) -> list[SegmentRule]:
             self._fail("timer", f"{in_hand[0]} {now // 1_000}", state)
             return sound(plan, state, now, *more)
 
         patch.setattr(Step, "_wake", wake_customer)
-        patch.setattr(step_module, "wake", wake)
+        patch.setattr(step_module, "evaluate_at_timer", wake)
 
     def _break_switches(self, patch: pytest.MonkeyPatch) -> None:
         sound = Step._judge_anew
 
-        def judge_anew(step: Step, state: State, now: int) -> list[Rule]:
+        def judge_anew(step: Step, state: State, now: int) -> list[SegmentRule]:
             self._fail("switch", f"{step.at_customer} {step.body.version}", state)
             return sound(step, state, now)
 

@@ -25,7 +25,7 @@ from streamer.flow.reader import Deduplicator
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Plans, Shard
 from streamer.flow.step import Step
-from streamer.segments.plan.plan import Plan, warming_leaves
+from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores import memory as memory_module
 from streamer.stores.base import Commit, Place, Position
 from streamer.stores.memory import EMPTY, MemoryStore
@@ -122,7 +122,7 @@ def warming_is_looked_up_when_a_worker_happens_to(patch: pytest.MonkeyPatch) -> 
 
     def warming_at(self: Step, now: int) -> frozenset[str]:
         if self.body.since_ms and now >= self._warming_at_ms:
-            self._warming, self._warming_at_ms = frozenset(warming_leaves(self.plan, self.body.since_ms, now)), now + 600_000
+            self._warming, self._warming_at_ms = frozenset(warming_predicates(self.plan, self.body.since_ms, now)), now + 600_000
         return self._warming
 
     patch.setattr(Step, "_warming_at", warming_at)

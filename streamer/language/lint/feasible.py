@@ -42,26 +42,26 @@ _CLOCKS: Final[dict[str, tuple[Json, ...]]] = {
 _OBJECT: Final[dict[str, Json]] = {}  # stands for a value that exists and matches nothing
 
 Literal = tuple[Condition, bool]
-Holds = Callable[[Any], bool]
+Test = Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSegments:
     """What is known of the segments that a condition may refer to; ``never`` are those that nobody can enter."""
 
     segments: Mapping[str, Segment] = field(default_factory=dict[str, Segment])
     never: frozenset[str] = frozenset()
 
 
-def possible(wanted: Iterable[Literal], known: Known | None = None) -> bool:
+def possible(wanted: Iterable[Literal], known: KnownSegments | None = None) -> bool:
     """Whether all conditions can be as wanted at one moment for one customer. False is certain."""
-    return _Search(known or Known()).run(list(wanted))
+    return _Search(known or KnownSegments()).run(list(wanted))
 
 
 class _Search:
     """Goes through the branches, depth first."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: KnownSegments) -> None:
         self._known = known
         self._references = 0
 
@@ -166,83 +166,87 @@ def _present(left: Any) -> list[Literal]:
 # one reading at a time ------------------------------------------------------------------------------------------------
 
 
-class Said(NamedTuple):
+class Constraint(NamedTuple):
     """What one literal says of a reading: a test, whether it must pass, and the constants at which it turns."""
 
-    test: Holds
+    test: Test
     holds: bool
     constants: tuple[Any, ...]
 
 
 def _consistent(branch: Iterable[Literal]) -> bool:
-    readings: dict[str, tuple[Any, list[Said]]] = {}
+    readings: dict[str, tuple[Any, list[Constraint]]] = {}
     facts: list[Fact] = []
     for atom, holds in branch:
-        for node, said in _sayings(atom, holds):
-            readings.setdefault(tree.text(node) if not isinstance(node, tuple) else repr(node), (node, []))[1].append(said)
+        for node, constraint in _constraints_of(atom, holds):
+            readings.setdefault(tree.text(node) if not isinstance(node, tuple) else repr(node), (node, []))[1].append(constraint)
         if isinstance(atom, tree.Sequence) and holds:
             facts += sequence_facts(atom)
-    for node, sayings in readings.values():
-        left = _survivors(node, sayings)
+    for node, constraints in readings.values():
+        left = _survivors(node, constraints)
         if not left:
             return False
-        facts += facts_of(node, left, [constant for said in sayings for constant in said.constants])
+        facts += facts_of(node, left, [constant for constraint in constraints for constant in constraint.constants])
     wheres = (fact.events.where for fact in facts if fact.least > 0)
     return agree(facts) and all(where is None or possible([(where, True)]) for where in wheres)
 
 
-def _sayings(atom: Any, holds: bool) -> list[tuple[Any, Said]]:
+def _constraints_of(atom: Any, holds: bool) -> list[tuple[Any, Constraint]]:
     match atom:
         case tree.Compare(left=left, op=op, right=right):
             compare = values.COMPARE[op]
-            return [(left, Said(lambda value: compare(value, right), holds, (right,)))]
+            return [(left, Constraint(lambda value: compare(value, right), holds, (right,)))]
         case tree.OneOf(left=left, items=items):
-            return [(left, Said(lambda value: one_of(value, items), holds, items))]
+            return [(left, Constraint(lambda value: one_of(value, items), holds, items))]
         case tree.Did(events=events, window=window):
-            return [(tree.Count(events, window), Said(lambda value: value >= 1, holds, (1,)))]
+            return [(tree.Count(events, window), Constraint(lambda value: value >= 1, holds, (1,)))]
         case tree.Exists(of=of):
-            return [(of, Said(lambda value: value is not None, holds, ()))]
+            return [(of, Constraint(lambda value: value is not None, holds, ()))]
         case tree.CompareDuration(left=left, op=op, right_ms=ms):
-            return [_duration_said(left, _ORDER[op], ms, holds)]
+            return [_duration_constraint(left, _ORDER[op], ms, holds)]
         case tree.CompareTime(left=left, op=op, right=int() as right):
-            return [(("at", tree.text(left)), Said(lambda value: value is not None and _ORDER[op](value, right), holds, (right,)))]
+            return [(("at", tree.text(left)), Constraint(lambda value: value is not None and _ORDER[op](value, right), holds, (right,)))]
         case tree.CompareTime(left=left, op=op, right=right) if not isinstance(right, int):
-            return [_times_said(left, op, right, holds)]
+            return [_times_constraint(left, op, right, holds)]
         case tree.InSegment(segment=name):
-            return [(tree.Entered(name), Said(lambda value: value is not None, holds, ()))]
+            return [(tree.Entered(name), Constraint(lambda value: value is not None, holds, ()))]
         case _:
             return []
 
 
-def _duration_said(left: tree.Duration, compare: Callable[[Any, Any], bool], ms: int, holds: bool) -> tuple[Any, Said]:
+def _duration_constraint(left: tree.Duration, compare: Callable[[Any, Any], bool], ms: int, holds: bool) -> tuple[Any, Constraint]:
     """A time is read as how long ago it was; ahead of now it is negative."""
     match left:
         case tree.Since(time=time):
-            return time, Said(lambda ago: ago is not None and ago >= 0 and compare(ago, ms), holds, (ms, 0))
+            return time, Constraint(lambda ago: ago is not None and ago >= 0 and compare(ago, ms), holds, (ms, 0))
         case tree.Until(time=time):
-            return time, Said(lambda ago: ago is not None and ago < 0 and compare(-ago, ms), holds, (-ms, 0))
+            return time, Constraint(lambda ago: ago is not None and ago < 0 and compare(-ago, ms), holds, (-ms, 0))
         case tree.Unchanged():
-            return left, Said(lambda length: length is not None and compare(length, ms), holds, (ms,))
+            return left, Constraint(lambda length: length is not None and compare(length, ms), holds, (ms,))
 
 
-def _times_said(left: tree.Time, op: str, right: tree.Time, holds: bool) -> tuple[Any, Said]:
+def _times_constraint(left: tree.Time, op: str, right: tree.Time, holds: bool) -> tuple[Any, Constraint]:
     """Two times are read as the sign of their difference; None when neither is there."""
     one, other = tree.text(left), tree.text(right)
     if one > other:
         one, other, op = other, one, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]
     key = ("same" if one == other else "times", one, other)
-    return key, Said(lambda sign: sign is not None and _ORDER[op](sign, 0), holds, ())
+    return key, Constraint(lambda sign: sign is not None and _ORDER[op](sign, 0), holds, ())
 
 
-def _survivors(node: Any, sayings: list[Said]) -> list[Any]:
-    """Values, one of each stretch, that agree with all that is said; of what may be a list, elements that could stand in it."""
-    candidates = _candidates(node, [constant for said in sayings for constant in said.constants])
+def _survivors(node: Any, constraints: list[Constraint]) -> list[Any]:
+    """Values, one of each stretch, that agree with all constraints; of what may be a list, elements that could stand in it."""
+    candidates = _candidates(node, [constant for constraint in constraints for constant in constraint.constants])
     if not _may_be_list(node):
-        return [value for value in candidates if all(said.test(value) == said.holds for said in sayings)]
-    if all(said.test(None) == said.holds for said in sayings):
+        return [value for value in candidates if all(constraint.test(value) == constraint.holds for constraint in constraints)]
+    if all(constraint.test(None) == constraint.holds for constraint in constraints):
         return [None, _OBJECT]
-    allowed = [value for value in candidates if value is not None and not any(said.test(value) for said in sayings if not said.holds)]
-    return allowed if all(any(said.test(value) for value in allowed) for said in sayings if said.holds) else []
+    allowed = [
+        value
+        for value in candidates
+        if value is not None and not any(constraint.test(value) for constraint in constraints if not constraint.holds)
+    ]
+    return allowed if all(any(constraint.test(value) for value in allowed) for constraint in constraints if constraint.holds) else []
 
 
 def _may_be_list(node: Any) -> bool:

@@ -18,7 +18,7 @@ from streamer.language.definitions import Definitions, Segment, nodes
 from streamer.language.durations import format_duration
 from streamer.language.tree import Condition
 
-from .feasible import Known, Literal, possible
+from .feasible import KnownSegments, Literal, possible
 
 # Segment's e-commerce, mobile and review specifications, https://segment.com/docs/connections/spec/ecommerce/v2/
 KNOWN_EVENTS: Final = (
@@ -64,13 +64,13 @@ class _Linter:
         self._same: dict[tuple[str, str, int, int], str] = {}
 
     def look(self, segment: Segment) -> Iterator[str]:
-        known = Known(self._segments, frozenset(self._never))
+        known = KnownSegments(self._segments, frozenset(self._never))
         yield from self._membership(segment, known)
         yield from self._names(segment)
         yield from self._twins(segment)
         self._segments[segment.name] = segment
 
-    def _membership(self, segment: Segment, known: Known) -> Iterator[str]:
+    def _membership(self, segment: Segment, known: KnownSegments) -> Iterator[str]:
         when, leave = segment.when, segment.exit
         if not possible([(when, True)], known):
             self._never.add(segment.name)
@@ -95,7 +95,7 @@ class _Linter:
             )
         yield from _idle_parts(segment, known)
 
-    def _is_forever(self, segment: Segment, known: Known) -> bool:
+    def _is_forever(self, segment: Segment, known: KnownSegments) -> bool:
         """What lets somebody in, and stays true, rules out what would let them leave."""
         parts = segment.when.of if isinstance(segment.when, tree.And) else (segment.when,)
         kept: list[Literal] = [(part, True) for part in parts if stays(part, True, self._forever)]
@@ -120,7 +120,7 @@ class _Linter:
                 yield f'listens to "{name}", which is almost "{meant}"; did you mean that?'
 
 
-def _conflict(when: Condition, known: Known) -> str:
+def _conflict(when: Condition, known: KnownSegments) -> str:
     """The smallest part that explains why a condition is impossible."""
     parts = when.of if isinstance(when, tree.And) else (when,)
     for part in parts:
@@ -132,7 +132,7 @@ def _conflict(when: Condition, known: Known) -> str:
     return "its parts exclude each other"
 
 
-def _why_forever(segment: Segment, known: Known) -> str:
+def _why_forever(segment: Segment, known: KnownSegments) -> str:
     if segment.exit is None:
         return "once its when is true it stays so; a window (within=) or an exit would end it"
     if not possible([(segment.exit, True)], known):
@@ -140,7 +140,7 @@ def _why_forever(segment: Segment, known: Known) -> str:
     return "what lets somebody in rules out its exit for good"
 
 
-def _idle_parts(segment: Segment, known: Known) -> Iterator[str]:
+def _idle_parts(segment: Segment, known: KnownSegments) -> Iterator[str]:
     """Atoms that are the same for everybody, and conditions that no event can satisfy."""
     for key, condition in (("when", segment.when), ("exit", segment.exit)):
         for atom in dict.fromkeys(_atoms(condition)) if condition is not None else ():

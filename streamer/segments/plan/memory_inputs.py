@@ -18,20 +18,20 @@ from streamer.language.tree import Events
 from streamer.values import MISSING, Json, scaled
 
 from . import predicate_index
-from .where import Predicate, Reader, compile_where, names_match, read_properties
+from .where import EventFilter, EventReader, compile_where, names_match, read_properties
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One memory of the plan. ``key`` is its identity across plans; ``source`` what feeds it."""
+    """One memory of the plan. ``key`` is its identity across plans; ``input`` what feeds it."""
 
     key: str
     spec: Spec
-    source: Feed
+    input: MemoryInput
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class MemoryInput:
     """What a memory takes from an event: of matching ``events`` the value at ``path``, or of all events a path of traits or context."""
 
     events: Events | None = None
@@ -41,7 +41,7 @@ class Feed:
     then_not: Events | None = None
 
 
-def unless_same_zone(slot: int, update: Update, feed: predicate_index.Feed) -> predicate_index.Feed:
+def unless_same_zone(slot: int, update: Update, feed: predicate_index.ApplyEvent) -> predicate_index.ApplyEvent:
     """Browsers send their zone with every event, and everything of the calendar hangs on it: ask anew only when it is another one."""
 
     def feed_zone(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
@@ -78,7 +78,7 @@ def converted(data: Any, old: Spec, new: Spec) -> Any:
 # what a memory takes from an event ------------------------------------------------------------------------------------
 
 
-def reader(feed: Feed, where: Predicate | None) -> Reader | None:
+def reader(feed: MemoryInput, where: EventFilter | None) -> EventReader | None:
     """The value for the memory's update; None from it means the event is not for this memory. No function: every event is."""
     take = _TAKE[feed.take](feed.path)
     if where is None:
@@ -88,7 +88,7 @@ def reader(feed: Feed, where: Predicate | None) -> Reader | None:
     return lambda event: take(event) if where(event) else None
 
 
-def _take_number(path: tuple[str, ...]) -> Reader:
+def _take_number(path: tuple[str, ...]) -> EventReader:
     read = read_properties(path)
 
     def take(event: Event) -> Json:
@@ -113,7 +113,7 @@ def each(update: Update) -> Update:
     return update_each
 
 
-def _take_labels(path: tuple[str, ...]) -> Reader:
+def _take_labels(path: tuple[str, ...]) -> EventReader:
     read = read_properties(path)
 
     def take(event: Event) -> Json:
@@ -125,12 +125,12 @@ def _take_labels(path: tuple[str, ...]) -> Reader:
     return take
 
 
-def _take_value(path: tuple[str, ...]) -> Reader:
+def _take_value(path: tuple[str, ...]) -> EventReader:
     read = read_properties(path)
     return lambda event: [values.kept(read(event))]
 
 
-_TAKE: Final[dict[str, Callable[[tuple[str, ...]], Reader | None]]] = {
+_TAKE: Final[dict[str, Callable[[tuple[str, ...]], EventReader | None]]] = {
     "time": lambda _path: None,
     "zero": lambda _path: lambda _event: 0,
     "number": _take_number,
@@ -140,12 +140,12 @@ _TAKE: Final[dict[str, Callable[[tuple[str, ...]], Reader | None]]] = {
 }
 
 
-def all_steps(feed: Feed) -> tuple[Events, ...]:
+def all_steps(feed: MemoryInput) -> tuple[Events, ...]:
     """The steps of a sequence, and behind them what must not follow."""
     return feed.steps if feed.then_not is None else (*feed.steps, feed.then_not)
 
 
-def step_bits(feed: Feed) -> Reader:
+def step_bits(feed: MemoryInput) -> EventReader:
     """Which steps of a sequence an event can be, as bits; None for none."""
     parts = [
         (bit, names_match(events.names), compile_where(events.where) if events.where is not None else None)

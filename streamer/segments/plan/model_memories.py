@@ -15,13 +15,13 @@ import msgspec
 from streamer.customers.memories import Data
 from streamer.customers.model_data import awaited_of, score_of
 from streamer.customers.profile import next_rung
-from streamer.customers.state import NEVER, State
+from streamer.customers.state import NO_TIMER, State
 from streamer.examples import ModelSpec
 from streamer.language import tree
 from streamer.values import Json
 
 from . import predicates
-from .predicates import Leaf, Reading
+from .predicates import Predicate, ValueExpression
 from .single_pass import Due
 
 OUTCOMES: Final = ("purchase", "churn", "value")  # kinds whose examples wait for what becomes of the customer
@@ -38,56 +38,56 @@ def pending_key(spec: ModelSpec) -> str:
     return f"pending {msgspec.json.encode(spec).decode()}"
 
 
-def silent_slots(models: tuple[ModelSpec, ...], slots: dict[str, int], in_force: Container[str]) -> tuple[int, ...]:
+def unscored_slots(models: tuple[ModelSpec, ...], slots: dict[str, int], in_force: Container[str]) -> tuple[int, ...]:
     """The memories of scores that nothing vouches for: the model has no scorer, or none any more."""
     return tuple(slots[score_key(spec.name)] for spec in models if spec.name not in in_force)
 
 
-def forget(state: State, silent: tuple[int, ...]) -> None:
+def drop_scores(state: State, unscored: tuple[int, ...]) -> None:
     """Let go of such scores. Done whenever a state is read, so a withdrawn model is silent everywhere at once."""
-    for slot in silent:
+    for slot in unscored:
         if slot in state.slots:
             del state.slots[slot]
-            state.truths.pop(slot, None)
+            state.truth_bits.pop(slot, None)
 
 
-def moments(models: tuple[ModelSpec, ...], slots: dict[str, int]) -> Iterator[Leaf]:
+def timer_predicates(models: tuple[ModelSpec, ...], slots: dict[str, int]) -> Iterator[Predicate]:
     """Leaves that are true of nobody and stand in no segment: they only make the step look when a model has something to do."""
     if not models:
         return
-    yield _moment(PROFILE_KEY, slots[PROFILE_KEY], lambda data, now, state: next_rung(data, now))
+    yield _timer_predicate(PROFILE_KEY, slots[PROFILE_KEY], lambda data, now, state: next_rung(data, now))
     for spec in models:
         if spec.kind in OUTCOMES:
-            yield _moment(pending_key(spec), slots[pending_key(spec)], _due_of(spec))
+            yield _timer_predicate(pending_key(spec), slots[pending_key(spec)], _due_of(spec))
 
 
 def _due_of(spec: ModelSpec) -> Due:
     def due(data: Data, now: int, _state: State) -> int:
         if data is None:
-            return NEVER
+            return NO_TIMER
         moment = awaited_of(data).looked_at_ms(spec)
-        return moment if moment > now else NEVER
+        return moment if moment > now else NO_TIMER
 
     return due
 
 
-def _moment(text: str, slot: int, due: Due) -> Leaf:
-    return Leaf(text, predicates.never, due, slots=(slot,))
+def _timer_predicate(text: str, slot: int, due: Due) -> Predicate:
+    return Predicate(text, predicates.never, due, slots=(slot,))
 
 
-def score_reading() -> Reading:
+def score_expression() -> ValueExpression:
     """The score, in ten-thousandths; missing while the model is not ready."""
-    return Reading(lambda data, now, state: score_of(data).value if data is not None else None, show=predicates.show_scaled)
+    return ValueExpression(lambda data, now, state: score_of(data).value if data is not None else None, show=predicates.show_scaled)
 
 
-def percentile_reading() -> Reading:
+def percentile_expression() -> ValueExpression:
     """The share of recent customers at or below the score, in ten-thousandths."""
-    return Reading(lambda data, now, state: score_of(data).share if data is not None else None, show=predicates.show_scaled)
+    return ValueExpression(lambda data, now, state: score_of(data).share if data is not None else None, show=predicates.show_scaled)
 
 
-def group_reading() -> Reading:
+def group_expression() -> ValueExpression:
     """The name of the group."""
-    return Reading(_name)
+    return ValueExpression(_name)
 
 
 def _name(data: Data, _now: int, _state: State) -> Json:

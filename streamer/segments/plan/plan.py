@@ -1,8 +1,8 @@
-"""From definitions to a plan: which memories are kept, which leaves read them, which events touch what.
+"""From definitions to a plan: which memories are kept, which predicates read them, which events touch what.
 
-The plan makes cost follow what an event touches, not how many segments there are. Memories are shared by all leaves that can be answered
-from them; an event finds its memories by name, and those with ``where=prop("x") == "…"`` by that value; only segments with a leaf whose
-truth changed are judged.
+The plan makes cost follow what an event touches, not how many segments there are. Memories are shared by all predicates that can be
+answered from them; an event finds its memories by name, and those with ``where=prop("x") == "…"`` by that value; only segments with a
+predicate whose truth changed are evaluated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamer import values
-from streamer.customers.state import NEVER, Membership, State
+from streamer.customers.state import NO_TIMER, Membership, State
 from streamer.events.event import Event
 from streamer.language import tree
 from streamer.language.definitions import Definitions, Segment, nodes
@@ -24,13 +24,13 @@ from streamer.zones import zones_of
 from . import model_memories, predicate_index
 from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
 from .plan_memories import ZONE_KEY
-from .plan_predicates import Builder, Holds, Rule, all_hold, any_holds, noted
-from .predicates import Leaf
+from .plan_predicates import Holds, PredicatePlanner, SegmentRule, all_hold, any_holds, noted
+from .predicates import Predicate, TruthBit
 from .single_pass import never_due
-from .where import ACTIVITY, Reader, compile_where, is_only_selector, read_properties, selector
+from .where import ACTIVITY, EventReader, compile_where, is_only_selector, read_properties, selector
 
-Entry = tuple[int, predicate_index.Feed, Reader | None]  # memory number, what feeds it, what of the event it takes
-Listener = tuple[predicate_index.Feed, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
+Entry = tuple[int, predicate_index.ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
+Listener = tuple[predicate_index.ApplyEvent, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
 
 
 @dataclass(slots=True)
@@ -40,13 +40,13 @@ class Touched:
     always: list[Entry] = field(default_factory=list[Entry])
     by_value: dict[tuple[str, ...], dict[str, list[Entry]]] = field(default_factory=dict[tuple[str, ...], dict[str, list[Entry]]])
 
-    def frozen(self) -> tuple[tuple[Entry, ...], tuple[tuple[Reader, dict[str, tuple[Entry, ...]]], ...]]:
+    def frozen(self) -> tuple[tuple[Entry, ...], tuple[tuple[EventReader, dict[str, tuple[Entry, ...]]], ...]]:
         """As the step wants it."""
         index = tuple((read_properties(path), {value: tuple(found) for value, found in by.items()}) for path, by in self.by_value.items())
         return tuple(self.always), index
 
 
-Dispatch = tuple[tuple[Entry, ...], tuple[tuple[Reader, dict[str, tuple[Entry, ...]]], ...]]
+Dispatch = tuple[tuple[Entry, ...], tuple[tuple[EventReader, dict[str, tuple[Entry, ...]]], ...]]
 
 
 class Plan:
@@ -59,19 +59,21 @@ class Plan:
         self.default_zone = definitions.clock
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(definitions.segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]
-        builder = Builder(definitions, self.numbers, self.zone_of, lateness_ms)
-        self.memories: list[Memory] = builder.memories
-        self.slots: dict[str, int] = builder.slots
-        self.leaves: list[Leaf] = builder.leaves
-        self.leaf_of: dict[str, Leaf] = builder.leaf_of
+        planner = PredicatePlanner(definitions, self.numbers, self.zone_of, lateness_ms)
+        self.memories: list[Memory] = planner.memories
+        self.slots: dict[str, int] = planner.slots
+        self.predicates: list[Predicate] = planner.predicates
+        self.predicate_of: dict[str, Predicate] = planner.predicate_of
         self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
-        self._leaf_by_atom: dict[int, tuple[tree.Condition, Leaf]] = {}  # atoms live as long as the plan's definitions do
-        self.zone_slot: int | None = builder.slots.get(ZONE_KEY)
+        self._predicate_by_atom: dict[int, tuple[tree.Condition, Predicate]] = {}  # atoms live as long as the plan's definitions do
+        self.zone_slot: int | None = planner.slots.get(ZONE_KEY)
         self.gates = predicate_index.Gates()
         self._index()
-        self.rules: list[Rule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
+        self.rules: list[SegmentRule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
         for rule in self.rules:
-            rule.dependents = frozenset(user for leaf in self.leaves_by_segment.get(rule.number, ()) for user in leaf.segments)
+            rule.dependents = frozenset(
+                user for predicate in self.predicates_by_segment.get(rule.number, ()) for user in predicate.segments
+            )
             gates = self._gates_of(rule.segment)
             if gates or rule.exit is not None:
                 self.gates.add(rule.number, gates, has_exit=rule.exit is not None)
@@ -79,7 +81,7 @@ class Plan:
         # Segments after whose changes a moment may have to be noted: they rest then, or time turns what refers to them.
         self.followed = self._resting | self._timed_by_segment.keys()
         self._known: dict[tuple[str, str], Dispatch] = {}
-        self.newborn: frozenset[int] = self._newborn()
+        self.initial_segments: frozenset[int] = self._find_initial_segments()
 
     def condition(self, node: Condition) -> Holds:
         """Whether a condition of the plan (or a part of one) holds."""
@@ -92,16 +94,16 @@ class Plan:
                 inner = self.condition(of)
                 return lambda state, now: not inner(state, now)
             case _:
-                return noted(self.leaf(node))
+                return noted(self.predicate(node))
 
-    def _rule(self, number: int, segment: Segment) -> Rule:
+    def _rule(self, number: int, segment: Segment) -> SegmentRule:
         when = self.condition(segment.when)
         leave = None if segment.exit is None else self.condition(segment.exit)
         asked = {
             model for condition in segment.conditions for node in nodes(condition) if (model := model_memories.model_of(node)) is not None
         }
         asks = tuple(self.slots[model_memories.score_key(model)] for model in sorted(asked))
-        return Rule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
+        return SegmentRule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
 
     def _gates_of(self, segment: Segment) -> tuple[predicate_index.Gate, ...]:
         """The parts of ``when`` that must hold, or must not, and that time alone cannot make so."""
@@ -110,9 +112,9 @@ class Plan:
             negated = isinstance(part, tree.Not)
             atom = part.of if isinstance(part, tree.Not) else part
             if not isinstance(atom, (tree.And, tree.Or, tree.Not)):
-                leaf = self.leaf(atom)
-                if leaf.place is not None and (leaf.due is never_due or leaf.tends == (1 if negated else -1)):
-                    found.append(predicate_index.Gate(*leaf.place, wanted=not negated))
+                predicate = self.predicate(atom)
+                if predicate.truth_bit is not None and (predicate.due is never_due or predicate.tends == (1 if negated else -1)):
+                    found.append(predicate_index.Gate(*predicate.truth_bit, wanted=not negated))
         return tuple(found)
 
     def zone_of(self, state: State) -> ZoneInfo:
@@ -120,46 +122,48 @@ class Plan:
         data = state.slots.get(self.zone_slot) if self.zone_slot is not None else None
         return (self.zones.find(data[2]) if data is not None else None) or self.default_zone
 
-    def leaf(self, atom: tree.Condition) -> Leaf:
+    def predicate(self, atom: tree.Condition) -> Predicate:
         """The compiled form of an atom that stands in some condition of the plan."""
-        found = self._leaf_by_atom.get(id(atom))
+        found = self._predicate_by_atom.get(id(atom))
         if found is None or found[0] is not atom:
-            found = (atom, self.leaf_of[tree.text(atom)])
-            self._leaf_by_atom[id(atom)] = found
+            found = (atom, self.predicate_of[tree.text(atom)])
+            self._predicate_by_atom[id(atom)] = found
         return found[1]
 
-    # which leaves stand over which memory
+    # which predicates stand over which memory
 
     def _index(self) -> None:
-        by_slot: list[list[Leaf]] = [[] for _ in self.memories]
-        for leaf in self.leaves:
-            for slot in {*leaf.slots, *((self.zone_slot,) if leaf.zoned and self.zone_slot is not None else ())}:
-                by_slot[slot].append(leaf)
-        for key, leaf in enumerate((leaf for leaf in self.leaves if leaf.joint), len(self.memories)):
-            leaf.place = (key, 1, 0)
-        self.watches = [predicate_index.Watch(slot, memory.spec, by_slot[slot], self.gates) for slot, memory in enumerate(self.memories)]
-        self.clock_leaves: tuple[Leaf, ...] = tuple(leaf for leaf in self.leaves if leaf.clock)
-        self._timed_by_slot = _timed({over.slot: over.others for over in self.watches})
-        by_segment: dict[int, list[Leaf]] = {}
-        for leaf in self.leaves:
-            for number in leaf.sees:
-                by_segment.setdefault(number, []).append(leaf)
-        self.leaves_by_segment: dict[int, tuple[Leaf, ...]] = {number: tuple(found) for number, found in by_segment.items()}
-        self._timed_by_segment = _timed(self.leaves_by_segment)
+        by_slot: list[list[Predicate]] = [[] for _ in self.memories]
+        for predicate in self.predicates:
+            for slot in {*predicate.slots, *((self.zone_slot,) if predicate.zoned and self.zone_slot is not None else ())}:
+                by_slot[slot].append(predicate)
+        for key, predicate in enumerate((predicate for predicate in self.predicates if predicate.joint), len(self.memories)):
+            predicate.truth_bit = TruthBit(key, 1, 0)
+        self.predicate_indexes = [
+            predicate_index.PredicateIndex(slot, memory.spec, by_slot[slot], self.gates) for slot, memory in enumerate(self.memories)
+        ]
+        self.clock_predicates: tuple[Predicate, ...] = tuple(predicate for predicate in self.predicates if predicate.clock)
+        self._timed_by_slot = _timed({over.slot: over.others for over in self.predicate_indexes})
+        by_segment: dict[int, list[Predicate]] = {}
+        for predicate in self.predicates:
+            for number in predicate.sees:
+                by_segment.setdefault(number, []).append(predicate)
+        self.predicates_by_segment: dict[int, tuple[Predicate, ...]] = {number: tuple(found) for number, found in by_segment.items()}
+        self._timed_by_segment = _timed(self.predicates_by_segment)
         self._index_events()
 
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
         self._by_prefix: dict[str, Touched] = {}
-        self.puts: dict[str, predicate_index.Feed] = {}  # memories that no event feeds, by key
+        self.puts: dict[str, predicate_index.ApplyEvent] = {}  # memories that no event feeds, by key
         self.on_traits: list[Listener] = []
         self.on_context: list[Listener] = []
         for slot, memory in enumerate(self.memories):
-            match memory.source.take:
+            match memory.input.take:
                 case "trait":
-                    self.on_traits.append((self._feed(slot, memory), values.lookup_present(memory.source.path)))
+                    self.on_traits.append((self._feed(slot, memory), values.lookup_present(memory.input.path)))
                 case "context":
-                    self.on_context.append((self._feed(slot, memory), values.lookup_present(memory.source.path)))
+                    self.on_context.append((self._feed(slot, memory), values.lookup_present(memory.input.path)))
                 case "step itself":
                     self.puts[memory.key] = self._feed(slot, memory)
                 case "zone":
@@ -168,13 +172,13 @@ class Plan:
                 case _:
                     self._index_feed(slot, memory)
 
-    def _feed(self, slot: int, memory: Memory) -> predicate_index.Feed:
+    def _feed(self, slot: int, memory: Memory) -> predicate_index.ApplyEvent:
         update = memory.spec.update()
-        feed = self.watches[slot].feed(each(update) if memory.source.take == "number" else update)
-        return unless_same_zone(slot, update, feed) if memory.source.take == "zone" else feed
+        feed = self.predicate_indexes[slot].event_handler(each(update) if memory.input.take == "number" else update)
+        return unless_same_zone(slot, update, feed) if memory.input.take == "zone" else feed
 
     def _index_feed(self, slot: int, memory: Memory) -> None:
-        feed, give = memory.source, self._feed(slot, memory)
+        feed, give = memory.input, self._feed(slot, memory)
         if feed.take == "step":
             read = step_bits(feed)
             for name in sorted({name for events in all_steps(feed) for name in events.names}):
@@ -226,11 +230,11 @@ class Plan:
 
     # what is true of nobody in particular
 
-    def _newborn(self) -> frozenset[int]:
+    def _find_initial_segments(self) -> frozenset[int]:
         """Segments a customer without any past may be in: they are judged when a customer appears."""
         blank, at = State(generation=0), 0
-        found: set[int] = {user for leaf in self.clock_leaves for user in leaf.segments}
-        found |= {user for leaf in self.leaves if leaf.sees for user in leaf.segments}
+        found: set[int] = {user for predicate in self.clock_predicates for user in predicate.segments}
+        found |= {user for predicate in self.predicates if predicate.sees for user in predicate.segments}
         for rule in self.rules:
             if rule.when(blank, at) and not (rule.exit is not None and rule.exit(blank, at)):
                 found.add(rule.number)
@@ -238,26 +242,26 @@ class Plan:
 
     def concerned(self, state: State) -> set[int]:
         """Every segment a customer may be in or may have to leave: what anyone may be in, what is remembered, and where they are."""
-        found = {*self.newborn, *state.members}
+        found = {*self.initial_segments, *state.members}
         for slot in state.slots:
-            for leaf in self.watches[slot].leaves:
-                found |= leaf.segments
+            for predicate in self.predicate_indexes[slot].predicates:
+                found |= predicate.segments
         return found
 
     def catch_up(self, state: State, now: int) -> tuple[set[int], int]:
         """Note what time has turned in memories up to ``now``; return the segments over it, and the next moment at which it turns something
         that matters."""
-        dirty, best = set[int](), NEVER
-        watches, later = self.watches, list[predicate_index.Watch]()
+        dirty, best = set[int](), NO_TIMER
+        predicate_indexes, later = self.predicate_indexes, list[predicate_index.PredicateIndex]()
         for slot, data in state.slots.items():
-            over = watches[slot]
-            if over.rolls_ms:
+            over = predicate_indexes[slot]
+            if over.expiry_ms:
                 later.append(over)
             elif over.timed is not None:
                 best = over.pass_time(data, now, state, best, dirty)
         for over in later:  # asking them is dear, and mostly not needed
             data = state.slots[over.slot]
-            soonest_ms = data[1] + over.rolls_ms if data is not None and len(data) > 1 else NEVER
+            soonest_ms = data[1] + over.expiry_ms if data is not None and len(data) > 1 else NO_TIMER
             if soonest_ms <= now or soonest_ms < best:
                 best = over.pass_time(data, now, state, best, dirty)
         return dirty, best
@@ -266,9 +270,9 @@ class Plan:
         """The same when the customer's earliest moment has come, so that calendar, zone and memberships count too; the moment returned is
         that of memories alone."""
         dirty, best = self.catch_up(state, now)
-        for leaf in self._others_of(state):
-            if leaf.due(leaf.data(state), now - 1, state) <= now:
-                dirty |= leaf.segments
+        for predicate in self._others_of(state):
+            if predicate.due(predicate.data(state), now - 1, state) <= now:
+                dirty |= predicate.segments
         for number in self._resting & state.members.keys() if self._resting else ():
             if self._rest_end_ms(state, number) == now:
                 dirty.add(number)
@@ -276,9 +280,9 @@ class Plan:
 
     def due_besides(self, state: State, now: int) -> int:
         """The next moment after ``now`` that calendar, zone, and memberships may bring."""
-        best = NEVER
-        for leaf in self._others_of(state):
-            best = min(best, leaf.due(leaf.data(state), now, state))
+        best = NO_TIMER
+        for predicate in self._others_of(state):
+            best = min(best, predicate.due(predicate.data(state), now, state))
         for number in self._resting & state.members.keys() if self._resting else ():
             end_ms = self._rest_end_ms(state, number)
             if now < end_ms < best:
@@ -290,9 +294,9 @@ class Plan:
         entry, rule = state.members[number], self.rules[number]
         return entry.at_ms + (rule.stay_ms if entry.inside else rule.cooldown_ms)
 
-    def _others_of(self, state: State) -> Iterable[Leaf]:
-        """The leaves that no memory alone decides and that time can turn for this customer; some may come twice."""
-        found = [*self.clock_leaves]
+    def _others_of(self, state: State) -> Iterable[Predicate]:
+        """The predicates that no memory alone decides and that time can turn for this customer; some may come twice."""
+        found = [*self.clock_predicates]
         for over, known in ((self._timed_by_slot, state.slots), (self._timed_by_segment, state.members)):
             if over:
                 for number in over.keys() & known.keys():
@@ -303,21 +307,21 @@ class Plan:
         """The first moment after ``now`` at which time alone may change something for a customer. What holds at ``now`` has been noted."""
         best = self.due_besides(state, now)
         for slot, data in state.slots.items():
-            timed = self.watches[slot].timed
+            timed = self.predicate_indexes[slot].timed
             if timed is not None:
                 best = timed(data, now, state, best)[1]
         return best
 
     def settle(self, state: State, now: int) -> None:
         """Find out anew what holds at ``now``: the definitions have changed, or a copy is looked at ahead of its time."""
-        truths: dict[int, int] = {}
+        truth_bits: dict[int, int] = {}
         for slot, data in state.slots.items():
-            over = self.watches[slot]
-            predicate_index.keep(truths, slot, over.look(data, now, state, NEVER)[0], over.blank)
-            for leaf in over.joint:
-                if leaf.place is not None:
-                    predicate_index.keep(truths, leaf.place[0], int(leaf.holds(state, now)), 0)
-        state.truths = truths
+            over = self.predicate_indexes[slot]
+            predicate_index.keep(truth_bits, slot, over.evaluate(data, now, state, NO_TIMER)[0], over.default_bits)
+            for predicate in over.joint:
+                if predicate.truth_bit is not None:
+                    predicate_index.keep(truth_bits, predicate.truth_bit.key, int(predicate.holds(state, now)), 0)
+        state.truth_bits = truth_bits
 
     def carry(self, state: State, old: Plan) -> list[str]:
         """Renumber a state of the plan before this one; return the names of segments it was inside and that are gone, by name."""
@@ -341,18 +345,18 @@ class Plan:
         return sorted(gone)
 
 
-def _timed(leaves_by: Mapping[int, tuple[Leaf, ...]]) -> dict[int, tuple[Leaf, ...]]:
+def _timed(predicates_by: Mapping[int, tuple[Predicate, ...]]) -> dict[int, tuple[Predicate, ...]]:
     """Those that time can turn."""
-    timed = {number: tuple(leaf for leaf in found if leaf.due is not never_due) for number, found in leaves_by.items()}
+    timed = {number: tuple(predicate for predicate in found if predicate.due is not never_due) for number, found in predicates_by.items()}
     return {number: found for number, found in timed.items() if found}
 
 
-def warming_leaves(plan: Plan, since_ms: Mapping[str, int], now: int) -> set[str]:
-    """Texts of the leaves that look further back than what their memories have seen."""
+def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> set[str]:
+    """Texts of the predicates that look further back than what their memories have seen."""
     found: set[str] = set()
-    for leaf in plan.leaves:
-        for slot in leaf.slots:
+    for predicate in plan.predicates:
+        for slot in predicate.slots:
             start = since_ms.get(plan.memories[slot].key)
-            if start is not None and leaf.span_ms is not None and (leaf.span_ms == 0 or start > now - leaf.span_ms):
-                found.add(leaf.text)
+            if start is not None and predicate.span_ms is not None and (predicate.span_ms == 0 or start > now - predicate.span_ms):
+                found.add(predicate.text)
     return found

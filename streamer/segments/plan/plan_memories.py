@@ -16,7 +16,7 @@ from streamer.language.definitions import Definitions, nodes
 from streamer.language.tree import Condition, Events, Window
 
 from . import model_memories, predicates
-from .memory_inputs import Feed, Memory
+from .memory_inputs import Memory, MemoryInput
 
 ZONE_KEY: Final = "zone"
 
@@ -26,7 +26,7 @@ def events_key(events: Events) -> str:
     return tree.text(tree.Last(events))
 
 
-class Needs:
+class MemoryPlanner:
     """The memories of all conditions and models, each once, as large as the most demanding of its users needs it."""
 
     def __init__(self, definitions: Definitions, lateness_ms: int) -> None:
@@ -43,13 +43,13 @@ class Needs:
         """The profile, and for each model its score and, if it awaits outcomes, an example."""
         if models:
             key = model_memories.PROFILE_KEY
-            self._needed[key] = Memory(key, ProfileMemory(), Feed(Events(("*",)), take="profile"))
+            self._needed[key] = Memory(key, ProfileMemory(), MemoryInput(Events(("*",)), take="profile"))
         for spec in models:
             keys = [model_memories.score_key(spec.name)]
             if spec.kind in model_memories.OUTCOMES:
                 keys.append(model_memories.pending_key(spec))
             for key in keys:
-                self._needed[key] = Memory(key, Placed(), Feed(take="step itself"))
+                self._needed[key] = Memory(key, Placed(), MemoryInput(take="step itself"))
 
     def _need_all(self, condition: Condition) -> None:
         for node in nodes(condition):
@@ -78,7 +78,7 @@ class Needs:
             case tree.Last(events=events):
                 yield self._newest_memory(events, 1)
             case tree.First(events=events):
-                yield Memory(f"oldest {events_key(events)}", memories.Oldest(), Feed(events))
+                yield Memory(f"oldest {events_key(events)}", memories.Oldest(), MemoryInput(events))
             case tree.Latest(events=events, path=path) | tree.Earliest(events=events, path=path):
                 yield self._property_memory(node)
             case tree.Trait() | tree.Context() | tree.Language():
@@ -90,24 +90,24 @@ class Needs:
             case _:
                 pass
         if _needs_zone(node):
-            yield Memory(ZONE_KEY, memories.Zone(), Feed(take="zone"))
+            yield Memory(ZONE_KEY, memories.Zone(), MemoryInput(take="zone"))
 
     def _newest_memory(self, events: Events, keep: int) -> Memory:
-        return Memory(f"newest {events_key(events)}", memories.Newest(max(keep, 1)), Feed(events))
+        return Memory(f"newest {events_key(events)}", memories.Newest(max(keep, 1)), MemoryInput(events))
 
     def _count_memory(self, node: tree.Count, keep: int) -> Memory:
         if node.window.before_ms:
             return self._pairs_memory(node.events, (), node.window)
         if node.window.ever:
-            return Memory(f"tally {events_key(node.events)}", memories.Tally(), Feed(node.events))
+            return Memory(f"tally {events_key(node.events)}", memories.Tally(), MemoryInput(node.events))
         return self._newest_memory(node.events, keep)
 
     def _pairs_memory(self, events: Events, path: tuple[str, ...], window: Window) -> Memory:
-        feed = Feed(events, path, "number") if path else Feed(events, (), "zero")
+        feed = MemoryInput(events, path, "number") if path else MemoryInput(events, (), "zero")
         return Memory(f"pairs {events_key(events)} {'.'.join(path)}", memories.Pairs(predicates.span_of(window)), feed)
 
     def _number_memory(self, node: tree.Aggregate) -> Memory:
-        feed, key = Feed(node.events, node.path, "number"), f"{events_key(node.events)} {'.'.join(node.path)}"
+        feed, key = MemoryInput(node.events, node.path, "number"), f"{events_key(node.events)} {'.'.join(node.path)}"
         sign = {"min": -1, "max": 1}.get(node.name, 0)
         if node.window.ever:
             return Memory(f"best {sign} {key}", memories.Bests(sign), feed) if sign else Memory(f"totals {key}", memories.Totals(), feed)
@@ -119,10 +119,10 @@ class Needs:
         if node.window.before_ms:
             return self._labels_memory(node.events, node.path, node.window)
         key = f"distinct {events_key(node.events)} {'.'.join(node.path)}"
-        return Memory(key, memories.Distinct(max(keep, 1)), Feed(node.events, node.path, "labels"))
+        return Memory(key, memories.Distinct(max(keep, 1)), MemoryInput(node.events, node.path, "labels"))
 
     def _labels_memory(self, events: Events, path: tuple[str, ...], window: Window) -> Memory:
-        feed, key = Feed(events, path, "labels"), f"{events_key(events)} {'.'.join(path)}"
+        feed, key = MemoryInput(events, path, "labels"), f"{events_key(events)} {'.'.join(path)}"
         if window.ever:
             return Memory(f"frequencies {key}", memories.Frequencies(), feed)
         return Memory(f"labels {key}", memories.Labels(predicates.span_of(window)), feed)
@@ -130,16 +130,16 @@ class Needs:
     def _property_memory(self, node: tree.Latest | tree.Earliest) -> Memory:
         newest = isinstance(node, tree.Latest)
         key = f"{'latest' if newest else 'earliest'} {events_key(node.events)} {'.'.join(node.path)}"
-        return Memory(key, memories.Known(newest), Feed(node.events, node.path, "value"))
+        return Memory(key, memories.Known(newest), MemoryInput(node.events, node.path, "value"))
 
     def _known_memory(self, node: tree.Trait | tree.Context | tree.Language, spec: Spec) -> Memory:
         path = ("locale",) if isinstance(node, tree.Language) else node.path
         take = "trait" if isinstance(node, tree.Trait) else "context"
-        return Memory(f"{take} {'.'.join(path)}", spec, Feed(path=path, take=take))
+        return Memory(f"{take} {'.'.join(path)}", spec, MemoryInput(path=path, take=take))
 
     def _steps_memory(self, node: tree.Sequence) -> Memory:
         spec = memories.Steps(len(node.steps), node.within_ms, node.wait_ms, self._lateness_ms)
-        feed = Feed(take="step", steps=node.steps, then_not=node.then_not)
+        feed = MemoryInput(take="step", steps=node.steps, then_not=node.then_not)
         return Memory(f"steps {tree.text(replace_struct(node, over_ms=0))}", spec, feed)
 
 

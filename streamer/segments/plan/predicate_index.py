@@ -1,15 +1,16 @@
-"""What stands over one memory: which leaves hold, when time alone may first turn one, and which segments are to be judged when one turns.
+"""Index of the predicates over one memory: which hold, when time alone may first change one, and which segments that concerns.
 
-An event feeds a handful of memories, and leaves of many segments stand over each. Asking them one by one was half of an event's cost; most
-need no call of their own. Leaves over a single time differ only in the age at which they turn, so one binary search answers them all.
-Leaves over a known value change only with it, so their answers are remembered by value.
+An event updates a handful of memories, and predicates of many segments read each. Evaluating them one by one was half of an event's cost;
+most need no call of their own. Predicates over a single time differ only in the age at which they change, so one binary search answers
+them all. Predicates over a known value change only with it, so their answers are remembered by value.
 
-What holds is kept in the state, a bit for each leaf (``State.truths``, by the number of the memory). It is right at every moment at which
-the customer is judged: an event asks anew about the memories it feeds, and before anything is judged time is let pass over the others.
+What holds is kept in the state, a bit for each predicate (``State.truth_bits``, by the number of the memory). It is right at every moment
+at which the customer is evaluated: an event evaluates anew what reads the memories it updates, and before anything is evaluated time is
+let pass over the others.
 
-Not every leaf that time turns is worth a wake-up. A segment is closed to a customer while a part of its ``and`` is false that only an event
-can make true: whoever has nothing in the cart need not be woken half an hour after each event. And who is inside a segment with an exit of
-its own waits for the exit alone. Wake-ups are for leaves that stand in a segment that is open.
+Not every predicate that time changes is worth a timer. A segment is closed to a customer while a part of its ``and`` is false that only an
+event can make true: nobody with an empty cart need be looked at half an hour after each event. And whoever is inside a segment with an
+exit of its own waits for the exit alone. Timers are for predicates of segments that are open.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from typing import Final, NamedTuple
 from streamer.customers import memories
 from streamer.customers.memories import Data, Update
 from streamer.customers.specs import Spec
-from streamer.customers.state import NEVER, State
+from streamer.customers.state import NO_TIMER, State
 from streamer.values import Json
 
-from .predicates import Leaf
-from .single_pass import Due, LookOne, Truth, never_due
+from .predicates import Predicate, TruthBit
+from .single_pass import Due, SinglePass, Truth, never_due
 
-# (data, now, state, best) -> (bits of what holds, the first moment after now at which time turns a leaf that matters, or best if sooner)
-Look = Callable[[Data, int, State, int], tuple[int, int]]
-Matters = Callable[[int, State], bool]  # whether time turning the leaves with these bits can matter to this customer
-Placed = Sequence[tuple[int, Leaf]]  # leaves with their bits
-Feed = Callable[[State, Json, int, int, set[int]], None]  # (state, value, event time, now, segments to judge)
+# (data, now, state, best) -> (bits of what holds, the first moment after now at which time can change a membership, or best if sooner)
+EvaluateAll = Callable[[Data, int, State, int], tuple[int, int]]
+CanChange = Callable[[int, State], bool]  # whether time turning the predicates with these bits can matter to this customer
+BitPredicates = Sequence[tuple[int, Predicate]]  # predicates with their bits
+ApplyEvent = Callable[[State, Json, int, int, set[int]], None]  # (state, value, event time, now, segments to judge)
 
 REMEMBERED_MAX: Final = 4_096  # answers remembered by value, and sets of segments by what turned: values are producers' texts
 
@@ -41,7 +42,7 @@ class Gate(NamedTuple):
 
     key: int
     bit: int
-    blank: int
+    default_bits: int
     wanted: bool
 
 
@@ -62,62 +63,62 @@ class Gates:
         self._of[number] = (gates, has_exit)
 
     def is_open(self, number: int, in_exit: bool, state: State) -> bool:
-        """Whether a leaf that time turns could let the customer into the segment or out of it; ``in_exit``: it stands in the exit."""
+        """Whether a predicate that time turns could let the customer into the segment or out of it; ``in_exit``: it stands in the exit."""
         gates, has_exit = self._of[number]
         if has_exit:
             entry = state.members.get(number)
             if entry is not None and entry.inside:
                 return in_exit
-        truths = state.truths
-        for key, bit, blank, wanted in gates:  # noqa: SIM110 - asked several times an event, and a loop takes half of the time of all()
-            if (truths.get(key, blank) & bit != 0) != wanted:
+        truth_bits = state.truth_bits
+        for key, bit, default_bits, wanted in gates:  # noqa: SIM110 - asked several times an event, and a loop takes half of the time of all()
+            if (truth_bits.get(key, default_bits) & bit != 0) != wanted:
                 return False
         return True
 
 
-class Watch:
-    """The leaves over the memory numbered ``slot``.
+class PredicateIndex:
+    """The predicates over the memory numbered ``slot``.
 
     ``plain`` ones are decided by it alone and have bits here; ``joint`` ones are decided by several memories and have a key of their own;
     all ``others`` (of calendar, zone and segments) are asked before and after.
     """
 
-    def __init__(self, slot: int, spec: Spec, leaves: Sequence[Leaf], gates: Gates) -> None:
+    def __init__(self, slot: int, spec: Spec, predicates: Sequence[Predicate], gates: Gates) -> None:
         self.slot = slot
         self._gates = gates
         self._gated: dict[int, tuple[tuple[int, bool], ...]] = {}
-        self.leaves = tuple(leaves)
-        self.plain = [leaf for leaf in leaves if leaf.plain]
-        self.joint = [leaf for leaf in leaves if leaf.joint]
-        self.others = tuple(leaf for leaf in leaves if not leaf.plain and not leaf.joint)
-        placed = [(1 << bit, leaf) for bit, leaf in enumerate(self.plain)]
-        timed = [(bit, leaf) for bit, leaf in placed if leaf.due is not never_due]
-        self.blank = blank_bits(placed)
-        self.look = look_over(spec, placed, self.matters)
-        self.timed = look_over(spec, timed, self.matters) if timed else None
+        self.predicates = tuple(predicates)
+        self.plain = [predicate for predicate in predicates if predicate.plain]
+        self.joint = [predicate for predicate in predicates if predicate.joint]
+        self.others = tuple(predicate for predicate in predicates if not predicate.plain and not predicate.joint)
+        placed = [(1 << bit, predicate) for bit, predicate in enumerate(self.plain)]
+        timed = [(bit, predicate) for bit, predicate in placed if predicate.due is not never_due]
+        self.default_bits = default_bits_of(placed)
+        self.evaluate = evaluator_of(spec, placed, self.can_change)
+        self.timed = evaluator_of(spec, timed, self.can_change) if timed else None
         self.timed_bits = sum(bit for bit, _ in timed)
-        rolls = {leaf.rolls_ms for _, leaf in timed}
-        self.rolls_ms = min(rolls) if rolls and 0 not in rolls else 0
+        expiries = {predicate.expiry_ms for _, predicate in timed}
+        self.expiry_ms = min(expiries) if expiries and 0 not in expiries else 0
         self._spec, self._placed = spec, placed
         self._turned: dict[int, frozenset[int]] = {}
-        for bit, leaf in placed:
-            leaf.place = (slot, bit, self.blank)
+        for bit, predicate in placed:
+            predicate.truth_bit = TruthBit(slot, bit, self.default_bits)
 
     def turned(self, bits: int) -> frozenset[int]:
-        """The segments in which any of the leaves with these bits stands."""
+        """The segments in which any of the predicates with these bits stands."""
         found = self._turned.get(bits)
         if found is None:
-            found = frozenset(number for bit, leaf in self._placed if bit & bits for number in leaf.segments)
+            found = frozenset(number for bit, predicate in self._placed if bit & bits for number in predicate.segments)
             if len(self._turned) < REMEMBERED_MAX:
                 self._turned[bits] = found
         return found
 
-    def matters(self, bits: int, state: State) -> bool:
-        """Whether time turning the leaves with these bits can matter to this customer."""
+    def can_change(self, bits: int, state: State) -> bool:
+        """Whether time turning the predicates with these bits can matter to this customer."""
         gated = self._gated.get(bits)
         if gated is None:
             numbers = self.turned(bits)
-            exits = {number for bit, leaf in self._placed if bit & bits for number in leaf.exits}
+            exits = {number for bit, predicate in self._placed if bit & bits for number in predicate.exits}
             gated = (
                 tuple((number, number in exits) for number in sorted(numbers)) if all(number in self._gates for number in numbers) else ()
             )
@@ -134,48 +135,48 @@ class Watch:
         """Note what time has turned up to ``now``; return ``best``, or the next moment here if that is sooner."""
         assert self.timed is not None
         mask, best = self.timed(data, now, state, best)
-        was = state.truths.get(self.slot, self.blank)
+        was = state.truth_bits.get(self.slot, self.default_bits)
         turned = (was ^ mask) & self.timed_bits
         if turned:
-            keep(state.truths, self.slot, was ^ turned, self.blank)
+            keep(state.truth_bits, self.slot, was ^ turned, self.default_bits)
             dirty |= self.turned(turned)
         return best
 
-    def feed(self, update: Update) -> Feed:
-        """Feed the memory, bring the wake-up forward where needed, and note the segments over leaves that turned."""
-        spec, aged = self._spec, all(leaf.age is not None for leaf in self.plain)
+    def event_handler(self, update: Update) -> ApplyEvent:
+        """ApplyEvent the memory, bring the wake-up forward where needed, and note the segments over predicates that turned."""
+        spec, aged = self._spec, all(predicate.age is not None for predicate in self.plain)
         if self.plain and aged and _holds_one_time(spec):
-            feed = self._feed_time()
+            apply = self._time_handler()
         elif isinstance(spec, memories.Known) and spec.newest and self.timed is None:
-            feed = self._feed_value()
+            apply = self._value_handler()
         else:
-            feed = self._feed_any(update)
+            apply = self._any_handler(update)
         if self.joint:
-            feed = _then_joint(feed, self.joint)
-        return _around_others(feed, self.others) if self.others else feed
+            apply = _then_joint(apply, self.joint)
+        return _around_others(apply, self.others) if self.others else apply
 
-    def _feed_any(self, update: Update) -> Feed:
-        slot, look, blank, turned = self.slot, self.look, self.blank, self.turned
+    def _any_handler(self, update: Update) -> ApplyEvent:
+        slot, evaluate, default_bits, turned = self.slot, self.evaluate, self.default_bits, self.turned
 
-        def feed(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
-            slots, truths = state.slots, state.truths
+        def apply(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+            slots, truth_bits = state.slots, state.truth_bits
             new = slots[slot] = update(slots.get(slot), value, t, now)
-            mask, state.armed_ms = look(new, now, state, state.armed_ms)
-            was = truths.get(slot, blank)
+            mask, state.armed_ms = evaluate(new, now, state, state.armed_ms)
+            was = truth_bits.get(slot, default_bits)
             if mask != was:
-                keep(truths, slot, mask, blank)
+                keep(truth_bits, slot, mask, default_bits)
                 dirty |= turned(mask ^ was)
 
-        return feed
+        return apply
 
-    def _feed_time(self) -> Feed:
-        """The most frequent of all: one time, and leaves that turn at an age. An event that does not move the time changes nothing."""
-        slot, blank, turned, matters = self.slot, self.blank, self.turned, self.matters
+    def _time_handler(self) -> ApplyEvent:
+        """The most frequent of all: one time, and predicates that turn at an age. An event that does not move the time changes nothing."""
+        slot, default_bits, turned, can_change = self.slot, self.default_bits, self.turned, self.can_change
         flips, masks = _age_table(self._placed)
         is_newest = isinstance(self._spec, memories.Newest)
 
-        def feed(state: State, _value: Json, t: int, now: int, dirty: set[int]) -> None:
-            slots, truths = state.slots, state.truths
+        def apply(state: State, _value: Json, t: int, now: int, dirty: set[int]) -> None:
+            slots, truth_bits = state.slots, state.truth_bits
             old = slots.get(slot)
             if old is not None and (old >= t if is_newest else old <= t):
                 return
@@ -183,19 +184,19 @@ class Watch:
             at = bisect_right(flips, now - t)
             mask = masks[at]
             if t + flips[at] < state.armed_ms:
-                state.armed_ms = _first_that_matters(t, flips, masks, at, state, state.armed_ms, matters)
-            was = truths.get(slot, blank)
+                state.armed_ms = _first_change(t, flips, masks, at, state, state.armed_ms, can_change)
+            was = truth_bits.get(slot, default_bits)
             if mask != was:
-                keep(truths, slot, mask, blank)
+                keep(truth_bits, slot, mask, default_bits)
                 dirty |= turned(mask ^ was)
 
-        return feed
+        return apply
 
-    def _feed_value(self) -> Feed:
+    def _value_handler(self) -> ApplyEvent:
         """The newest value, nearly always the same as before, and then nothing else changes."""
-        slot, look, blank, turned = self.slot, self.look, self.blank, self.turned
+        slot, evaluate, default_bits, turned = self.slot, self.evaluate, self.default_bits, self.turned
 
-        def feed(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        def apply(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
             slots = state.slots
             old = slots.get(slot)
             if old is not None:
@@ -205,152 +206,154 @@ class Watch:
                     old[0] = t
                     return
             new = slots[slot] = [t, value]
-            mask, _ = look(new, now, state, NEVER)
-            was = state.truths.get(slot, blank)
+            mask, _ = evaluate(new, now, state, NO_TIMER)
+            was = state.truth_bits.get(slot, default_bits)
             if mask != was:
-                keep(state.truths, slot, mask, blank)
+                keep(state.truth_bits, slot, mask, default_bits)
                 dirty |= turned(mask ^ was)
 
-        return feed
+        return apply
 
 
-def keep(truths: dict[int, int], key: int, mask: int, blank: int) -> None:
+def keep(truth_bits: dict[int, int], key: int, mask: int, default_bits: int) -> None:
     """Note what holds; what holds of nobody in particular takes no room."""
-    if mask == blank:
-        truths.pop(key, None)
+    if mask == default_bits:
+        truth_bits.pop(key, None)
     else:
-        truths[key] = mask
+        truth_bits[key] = mask
 
 
-def _then_joint(feed: Feed, joint: Sequence[Leaf]) -> Feed:
-    parts = [(leaf.place[0], leaf.truth, frozenset(leaf.segments)) for leaf in joint if leaf.place is not None]
+def _then_joint(apply: ApplyEvent, joint: Sequence[Predicate]) -> ApplyEvent:
+    parts = [
+        (predicate.truth_bit.key, predicate.truth, frozenset(predicate.segments)) for predicate in joint if predicate.truth_bit is not None
+    ]
 
-    def feed_joint(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
-        feed(state, value, t, now, dirty)
-        truths = state.truths
+    def apply_joint(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        apply(state, value, t, now, dirty)
+        truth_bits = state.truth_bits
         for key, truth, segments in parts:
             holds = truth(None, now, state)
-            if holds != (key in truths):
-                keep(truths, key, int(holds), 0)
+            if holds != (key in truth_bits):
+                keep(truth_bits, key, int(holds), 0)
                 dirty |= segments
 
-    return feed_joint
+    return apply_joint
 
 
-def _around_others(feed: Feed, others: Sequence[Leaf]) -> Feed:
-    parts = [(leaf, frozenset(leaf.segments)) for leaf in others]
+def _around_others(apply: ApplyEvent, others: Sequence[Predicate]) -> ApplyEvent:
+    parts = [(predicate, frozenset(predicate.segments)) for predicate in others]
 
-    def feed_others(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
-        before = [leaf.holds(state, now) for leaf, _ in parts]  # now: the update may change the old data in place
-        feed(state, value, t, now, dirty)
-        for (leaf, segments), was_so in zip(parts, before, strict=True):
-            data = leaf.data(state)
-            if leaf.truth(data, now, state) != was_so:
+    def apply_others(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        before = [predicate.holds(state, now) for predicate, _ in parts]  # now: the update may change the old data in place
+        apply(state, value, t, now, dirty)
+        for (predicate, segments), was_so in zip(parts, before, strict=True):
+            data = predicate.data(state)
+            if predicate.truth(data, now, state) != was_so:
                 dirty |= segments
-            due_ms = leaf.due(data, now, state)
+            due_ms = predicate.due(data, now, state)
             if due_ms < state.armed_ms:
                 state.armed_ms = due_ms
 
-    return feed_others
+    return apply_others
 
 
-# one question for many leaves -------------------------------------------------------------------------------------------
+# one question for many predicates -------------------------------------------------------------------------------------------
 
 
-def blank_bits(placed: Placed) -> int:
+def default_bits_of(placed: BitPredicates) -> int:
     """What holds of a customer of whom nothing is remembered."""
-    return sum(bit for bit, leaf in placed if leaf.truth(None, 0, State(generation=0)))
+    return sum(bit for bit, predicate in placed if predicate.truth(None, 0, State(generation=0)))
 
 
-def look_over(spec: Spec, placed: Placed, matters: Matters) -> Look:
-    """The one question that stands for all of these leaves over a memory."""
-    aged = [(bit, leaf) for bit, leaf in placed if leaf.age is not None]
-    others = [(bit, leaf) for bit, leaf in placed if leaf.age is None]
-    looks: list[Look] = []
+def evaluator_of(spec: Spec, placed: BitPredicates, can_change: CanChange) -> EvaluateAll:
+    """The one question that stands for all of these predicates over a memory."""
+    aged = [(bit, predicate) for bit, predicate in placed if predicate.age is not None]
+    others = [(bit, predicate) for bit, predicate in placed if predicate.age is None]
+    parts: list[EvaluateAll] = []
     if aged:
-        looks.append(_by_age_of_one(aged, matters) if _holds_one_time(spec) else _by_age(aged, matters))
-    if others and isinstance(spec, memories.Known) and all(leaf.due is never_due for _, leaf in others):
-        looks.append(_by_value(others))
+        parts.append(_by_age_of_one(aged, can_change) if _holds_one_time(spec) else _by_age(aged, can_change))
+    if others and isinstance(spec, memories.Known) and all(predicate.due is never_due for _, predicate in others):
+        parts.append(_by_value(others))
     elif others:
-        looks.append(_each(others, matters))
-    return looks[0] if len(looks) == 1 else _all_of(looks)
+        parts.append(_each(others, can_change))
+    return parts[0] if len(parts) == 1 else _all_of(parts)
 
 
 def _holds_one_time(spec: Spec) -> bool:
     return isinstance(spec, memories.Oldest) or (isinstance(spec, memories.Newest) and spec.keep == 1)
 
 
-def _all_of(looks: Sequence[Look]) -> Look:
-    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+def _all_of(parts: Sequence[EvaluateAll]) -> EvaluateAll:
+    def evaluate(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         mask = 0
-        for ask in looks:
+        for ask in parts:
             bits, best = ask(data, now, state, best)
             mask |= bits
         return mask, best
 
-    return look
+    return evaluate
 
 
-def _age_table(placed: Placed) -> tuple[list[int], list[int]]:
-    """Ages at which a leaf over one time turns, ascending, ``NEVER`` last; and what holds up to each of them."""
-    ages = [(bit, leaf.age) for bit, leaf in placed if leaf.age is not None]
-    flips = sorted({age.flip_ms for _, age in ages} | {NEVER})
+def _age_table(placed: BitPredicates) -> tuple[list[int], list[int]]:
+    """Ages at which a predicate over one time turns, ascending, ``NO_TIMER`` last; and what holds up to each of them."""
+    ages = [(bit, predicate.age) for bit, predicate in placed if predicate.age is not None]
+    flips = sorted({age.flip_ms for _, age in ages} | {NO_TIMER})
     return flips, [sum(bit for bit, age in ages if (flip <= age.flip_ms) == age.young) for flip in flips]
 
 
-def _first_that_matters(t: int, flips: list[int], masks: list[int], at: int, state: State, best: int, matters: Matters) -> int:
-    """The first moment from the flip numbered ``at`` on at which a leaf turns that matters, or ``best`` if it is sooner."""
+def _first_change(t: int, flips: list[int], masks: list[int], at: int, state: State, best: int, can_change: CanChange) -> int:
+    """The first moment from the flip numbered ``at`` on at which a predicate turns that can_change, or ``best`` if it is sooner."""
     while t + flips[at] < best:  # the last flip is never
-        if matters(masks[at] ^ masks[at + 1], state):
+        if can_change(masks[at] ^ masks[at + 1], state):
             return t + flips[at]
         at += 1
     return best
 
 
-def _by_age_of_one(placed: Placed, matters: Matters) -> Look:
-    blank = blank_bits(placed)
+def _by_age_of_one(placed: BitPredicates, can_change: CanChange) -> EvaluateAll:
+    default_bits = default_bits_of(placed)
     flips, masks = _age_table(placed)
 
-    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+    def evaluate(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         if data is None:
-            return blank, best
+            return default_bits, best
         at = bisect_right(flips, now - data)
-        return masks[at], _first_that_matters(data, flips, masks, at, state, best, matters) if data + flips[at] < best else best
+        return masks[at], _first_change(data, flips, masks, at, state, best, can_change) if data + flips[at] < best else best
 
-    return look
+    return evaluate
 
 
-def _by_age(placed: Placed, matters: Matters) -> Look:
-    """Over times ascending: each leaf has its rank among the newest."""
-    blank = blank_bits(placed)
-    ages = [(bit, leaf.age) for bit, leaf in placed if leaf.age is not None]
+def _by_age(placed: BitPredicates, can_change: CanChange) -> EvaluateAll:
+    """Over times ascending: each predicate has its rank among the newest."""
+    default_bits = default_bits_of(placed)
+    ages = [(bit, predicate.age) for bit, predicate in placed if predicate.age is not None]
     parts = [(age.rank, age.flip_ms, bit) for bit, age in ages]
     past = sum(bit for bit, age in ages if not age.young)
 
-    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+    def evaluate(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         if data is None:
-            return blank, best
+            return default_bits, best
         mask, size = past, len(data)
         for rank, flip_ms, bit in parts:
             if rank <= size:
                 end_ms = data[-rank] + flip_ms
                 if end_ms > now:
                     mask ^= bit
-                    if end_ms < best and matters(bit, state):
+                    if end_ms < best and can_change(bit, state):
                         best = end_ms
         return mask, best
 
-    return look
+    return evaluate
 
 
-def _by_value(placed: Placed) -> Look:
-    """Over the newest or oldest value, where time turns none of the leaves."""
+def _by_value(placed: BitPredicates) -> EvaluateAll:
+    """Over the newest or oldest value, where time turns none of the predicates."""
     known: dict[str, int] = {}
 
     def ask(data: Data, now: int, state: State) -> int:
-        return sum(bit for bit, leaf in placed if leaf.truth(data, now, state))
+        return sum(bit for bit, predicate in placed if predicate.truth(data, now, state))
 
-    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+    def evaluate(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         value: Json = data[1] if data is not None else None
         if type(value) is not str:
             return ask(data, now, state), best
@@ -361,26 +364,26 @@ def _by_value(placed: Placed) -> Look:
                 known[value] = mask
         return mask, best
 
-    return look
+    return evaluate
 
 
-def _each(placed: Placed, matters: Matters) -> Look:
-    parts = [(bit, leaf.look or _look_of(leaf.truth, leaf.due)) for bit, leaf in placed]
+def _each(placed: BitPredicates, can_change: CanChange) -> EvaluateAll:
+    parts = [(bit, predicate.single_pass or _pass_of(predicate.truth, predicate.due)) for bit, predicate in placed]
 
-    def look(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
+    def evaluate(data: Data, now: int, state: State, best: int) -> tuple[int, int]:
         mask = 0
         for bit, ask in parts:
             holds, end_ms = ask(data, now, state)
             if holds:
                 mask |= bit
-            if end_ms < best and matters(bit, state):
+            if end_ms < best and can_change(bit, state):
                 best = end_ms
         return mask, best
 
-    return look
+    return evaluate
 
 
-def _look_of(truth: Truth, due: Due) -> LookOne:
+def _pass_of(truth: Truth, due: Due) -> SinglePass:
     if due is never_due:
-        return lambda data, now, state: (truth(data, now, state), NEVER)
+        return lambda data, now, state: (truth(data, now, state), NO_TIMER)
     return lambda data, now, state: (truth(data, now, state), due(data, now, state))

@@ -1,8 +1,8 @@
 """From an atom of a condition to functions: does it hold, when could time alone change that, what is its value.
 
-All three take ``(data, now, state)``: the data of the one memory the leaf reads (None: nothing remembered), the moment in UTC
-milliseconds, and the whole state for the few leaves that read more than one memory. ``due`` answers the first moment after ``now`` at
-which the truth may change if nothing happens, never later than it does; ``NEVER`` if it cannot.
+All three take ``(data, now, state)``: the data of the one memory the predicate reads (None: nothing remembered), the moment in UTC
+milliseconds, and the whole state for the few predicates that read more than one memory. ``due`` answers the first moment after ``now`` at
+which the truth may change if nothing happens, never later than it does; ``NO_TIMER`` if it cannot.
 """
 
 from __future__ import annotations
@@ -12,36 +12,42 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import nsmallest
 from itertools import islice
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, NamedTuple, assert_never
 from zoneinfo import ZoneInfo
 
 from streamer import values
 from streamer.customers import memories
-from streamer.customers.memories import ASIDE, Data
-from streamer.customers.state import NEVER, State
+from streamer.customers.memories import MIN_TIME, Data
+from streamer.customers.state import NO_TIMER, State
 from streamer.language import calendar, tree
 from streamer.language.durations import format_duration
 from streamer.language.tree import NumberName, Window
 from streamer.values import SCALE, Json, one_of, time_text
 
-from .single_pass import LOOK_AHEAD, SIGNS, Due, LookOne, Truth, labels_in, look_sequence, look_top, never_due, places
+from .single_pass import LOOK_AHEAD, SIGNS, Due, SinglePass, Truth, entry_starts, labels_in, never_due, sequence_pass, top_pass
 from .where import value_of
 
 ValueOf = Callable[[Data, int, State], Json]
 
-Place = tuple[int, int, int]  # key among ``State.truths``, the leaf's bit there, and what holds of the key when nothing is there
+
+class TruthBit(NamedTuple):
+    """Where a state keeps whether a predicate holds: ``bit`` of ``State.truth_bits[key]``; without that key ``default_bits`` hold."""
+
+    key: int
+    bit: int
+    default_bits: int
 
 
 def exact(_data: Data, _now: int, _state: State) -> Json:
-    """For leaves whose answers are never approximate."""
+    """Nothing: for predicates whose answers are never approximate."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Age:
-    """What a leaf over newest times comes to: it holds while the ``rank``-th newest is younger than ``flip_ms`` (``NEVER``: any age).
+class AgeLimit:
+    """A predicate over newest times in short: it holds while the ``rank``-th newest is younger than ``flip_ms`` (``NO_TIMER``: at any age).
 
-    ``young`` False: while it is not. Nothing remembered is decided by the leaf's ``truth``.
+    ``young`` False: while it is not. Where nothing is remembered, the predicate's ``truth`` decides.
     """
 
     rank: int
@@ -50,33 +56,29 @@ class Age:
 
 
 @dataclass(slots=True)
-class Leaf:
-    """One atom, compiled. ``slots`` are the memories it reads; with exactly one, its data is handed in.
+class Predicate:
+    """One atom of a condition, compiled: whether it holds, when time alone may change that, and its value, of one customer.
 
-    ``segments`` (numbers) are those in whose conditions it stands, ``exits`` those in whose ``exit``; ``sees`` those it refers to.
-    ``span_ms`` is how far back it looks (0: for ever, None: not at all). ``clock`` leaves can change for customers of whom nothing is
-    remembered. ``age`` and ``look`` say the same as ``truth`` and ``due``, where there is a quicker way. ``rolls_ms``: time turns it only
-    when an event becomes so old. ``tends``: time alone can only make it true (1), or false (-1). ``place`` is where a state keeps whether
-    it holds, see ``watch``.
+    The functions take ``(data, now, state)``, where ``data`` is that of the one memory in ``slots``; None if there are several or none.
     """
 
     text: str
     truth: Truth
     due: Due = never_due
-    value: ValueOf = lambda data, now, state: None
-    approximate: ValueOf = exact
-    slots: tuple[int, ...] = ()
-    sees: tuple[int, ...] = ()
-    clock: bool = False
-    zoned: bool = False
-    span_ms: int | None = None
-    segments: set[int] = field(default_factory=set[int])
-    exits: set[int] = field(default_factory=set[int])
-    age: Age | None = None
-    rolls_ms: int = 0
-    tends: int = 0
-    look: LookOne | None = None
-    place: Place | None = None
+    value: ValueOf = lambda data, now, state: None  # as a change shows it
+    approximate: ValueOf = exact  # how many events the answer may be off; None: it is exact
+    slots: tuple[int, ...] = ()  # numbers of the memories it reads
+    sees: tuple[int, ...] = ()  # numbers of the segments it refers to
+    clock: bool = False  # it can change for customers of whom nothing is remembered
+    zoned: bool = False  # it depends on the customer's time zone
+    span_ms: int | None = None  # how far back it looks; 0: for ever, None: not at all
+    segments: set[int] = field(default_factory=set[int])  # numbers of those in whose conditions it stands
+    exits: set[int] = field(default_factory=set[int])  # numbers of those in whose ``exit`` it stands
+    age: AgeLimit | None = None  # the same as ``truth`` and ``due``, where an age says it all
+    single_pass: SinglePass | None = None  # ``truth`` and ``due`` together, where one pass is quicker than two
+    expiry_ms: int = 0  # time changes it only when an event becomes so old; 0: at other moments too
+    tends: int = 0  # time alone can only make it true (1) or false (-1); 0: either
+    truth_bit: TruthBit | None = None  # set by the index over its memory
 
     @property
     def plain(self) -> bool:
@@ -98,25 +100,25 @@ class Leaf:
 
 
 def never(_data: Data, _now: int, _state: State) -> bool:
-    """For leaves whose truth is given later."""
+    """False: for predicates that hold of nobody, or whose truth is given later."""
     return False
 
 
-def looking(leaf: Leaf, look: LookOne) -> Leaf:
-    """A leaf whose truth and due come out of one pass."""
-    leaf.look = look
-    leaf.truth = lambda data, now, state: look(data, now, state)[0]
-    leaf.due = lambda data, now, state: look(data, now, state)[1]
-    return leaf
+def with_single_pass(predicate: Predicate, evaluate: SinglePass) -> Predicate:
+    """The predicate, with truth and due out of one pass."""
+    predicate.single_pass = evaluate
+    predicate.truth = lambda data, now, state: evaluate(data, now, state)[0]
+    predicate.due = lambda data, now, state: evaluate(data, now, state)[1]
+    return predicate
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A number, value, moment or duration read from a memory; the raw material of leaves."""
+class ValueExpression:
+    """A number, value, moment or duration read from a memory; the raw material of predicates."""
 
     read: ValueOf
     slots: tuple[int, ...] = ()
-    changes: Callable[[Data, int, State], Iterator[int]] | None = None  # moments after now at which the reading itself may change
+    changes: Callable[[Data, int, State], Iterator[int]] | None = None  # moments after now at which the expression itself may change
     approximate: ValueOf = exact
     sees: tuple[int, ...] = ()
     zoned: bool = False
@@ -145,13 +147,13 @@ def at_least(keep: int, n: int, within_ms: int) -> tuple[Truth, Due]:
             return (lambda data, now, state: data is not None), never_due
         return (
             lambda data, now, state: data is not None and data > now - within_ms,
-            lambda data, now, state: data + within_ms if data is not None and data > now - within_ms else NEVER,
+            lambda data, now, state: data + within_ms if data is not None and data > now - within_ms else NO_TIMER,
         )
     if not within_ms:
         return (lambda data, now, state: data is not None and len(data) >= n), never_due
     return (
         lambda data, now, state: data is not None and len(data) >= n and data[-n] > now - within_ms,
-        lambda data, now, state: data[-n] + within_ms if data is not None and len(data) >= n and data[-n] > now - within_ms else NEVER,
+        lambda data, now, state: data[-n] + within_ms if data is not None and len(data) >= n and data[-n] > now - within_ms else NO_TIMER,
     )
 
 
@@ -167,7 +169,7 @@ def up_to(keep: int) -> Callable[[Json], Json]:
     return lambda found: found if found < keep else f"{found} or more"
 
 
-def count_in(keep: int, within_ms: int) -> Reading:
+def count_in(keep: int, within_ms: int) -> ValueExpression:
     """How many times lie in the window, up to ``keep``."""
     after = newest_after(keep)
 
@@ -176,10 +178,10 @@ def count_in(keep: int, within_ms: int) -> Reading:
             if t is not None and t + within_ms > now:
                 yield t + within_ms
 
-    return Reading(lambda data, now, state: after(data, now - within_ms), changes=expiries, span_ms=within_ms, show=up_to(keep))
+    return ValueExpression(lambda data, now, state: after(data, now - within_ms), changes=expiries, span_ms=within_ms, show=up_to(keep))
 
 
-def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> Reading:
+def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> ValueExpression:
     """How many times lie in the current calendar period, up to ``keep``."""
     after = newest_after(keep)
 
@@ -190,7 +192,7 @@ def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> Reading:
         if data is not None and read(data, now, state):
             yield calendar.current_period(now, zone_of(state), period)[1]
 
-    return Reading(read, changes=ends, zoned=True, span_ms=calendar.PERIOD_MS_MAX[period], show=up_to(keep))
+    return ValueExpression(read, changes=ends, zoned=True, span_ms=calendar.PERIOD_MS_MAX[period], show=up_to(keep))
 
 
 # windows over pairs ---------------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data
     within_ms, before_ms = window.within_ms, window.before_ms
 
     def moves(data: Data, now: int, _state: State) -> Iterator[int]:
-        for at in places(data, width):
+        for at in entry_starts(data, width):
             for moment in (data[at] + before_ms, data[at] + within_ms):
                 if moment > now:
                     yield moment
@@ -246,7 +248,7 @@ def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
 
 def _folded_at(data: Data, edge_ms: int) -> int:
     """How many events beside one stand for the first moment at or after an end of a window."""
-    return next((data[at + 2] - 1 for at in places(data, 3) if data[at] >= edge_ms), 0)
+    return next((data[at + 2] - 1 for at in entry_starts(data, 3) if data[at] >= edge_ms), 0)
 
 
 def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
@@ -255,7 +257,7 @@ def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
 
     def approximate(data: Data, now: int, state: State) -> Json:
         after, _ = edges(now, state)
-        folded = max((data[at + 2] - 1 for at in places(data, 3) if data[at] >= after), default=0)
+        folded = max((data[at + 2] - 1 for at in entry_starts(data, 3) if data[at] >= after), default=0)
         return folded or lost(data, now, state)
 
     return approximate
@@ -272,7 +274,7 @@ def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
     return lambda data, now, state: 1 if data is not None and data[0] and data[0] >= edges(now, state)[0] else None
 
 
-def pairs_reading(name: Literal["count"] | NumberName, window: Window, zone_of: ZoneOf) -> Reading:
+def pairs_expression(name: Literal["count"] | NumberName, window: Window, zone_of: ZoneOf) -> ValueExpression:
     """``count``, ``sum``, ``avg``, ``min``, ``max`` over a ``Pairs`` memory."""
     edges = bounds(window, zone_of)
 
@@ -280,7 +282,7 @@ def pairs_reading(name: Literal["count"] | NumberName, window: Window, zone_of: 
         after, until = edges(now, state)
         total = number = 0
         extremes: list[int] = []
-        for at in places(data, 3):
+        for at in entry_starts(data, 3):
             if after < data[at] <= until:
                 total += data[at + 1]
                 number += data[at + 2]
@@ -298,7 +300,7 @@ def pairs_reading(name: Literal["count"] | NumberName, window: Window, zone_of: 
                 return max(extremes, default=None)
         assert_never(name)
 
-    return Reading(
+    return ValueExpression(
         read,
         changes=entry_changes(window, zone_of, 3),
         approximate=folded_error(window, zone_of),
@@ -327,18 +329,18 @@ def show_scaled(value: Json) -> Json:
     return value // SCALE if value % SCALE == 0 else value / SCALE
 
 
-def ladder_reading(window: Window, zone_of: ZoneOf) -> Reading:
+def ladder_expression(window: Window, zone_of: ZoneOf) -> ValueExpression:
     """The most extreme value in the window of a ``Ladder``."""
     edges = bounds(window, zone_of)
 
     def read(data: Data, now: int, state: State) -> Json:
         after, _ = edges(now, state)
-        for at in places(data, 2):
+        for at in entry_starts(data, 2):
             if data[at] > after:
                 return data[at + 1]
         return None
 
-    return Reading(
+    return ValueExpression(
         read,
         changes=entry_changes(window, zone_of, 2),
         approximate=lost_error(window, zone_of),
@@ -353,20 +355,20 @@ def distinct_at_least(n: int, within_ms: int) -> tuple[Truth, Due]:
 
     def nth(data: Data) -> int:
         if data is None or len(data) < n:
-            return ASIDE
+            return MIN_TIME
         return next(islice(reversed(data.values()), n - 1, None))
 
     def due(data: Data, now: int, _state: State) -> int:
         moment = nth(data) + within_ms
-        return moment if moment > now else NEVER
+        return moment if moment > now else NO_TIMER
 
     return (lambda data, now, state: nth(data) > now - within_ms), due
 
 
-def distinct_reading(window: Window, zone_of: ZoneOf, keep: int) -> Reading:
+def distinct_expression(window: Window, zone_of: ZoneOf, keep: int) -> ValueExpression:
     """How many values of a ``Distinct`` memory of the ``keep`` newest are inside the window."""
     if window.ever:
-        return Reading(lambda data, now, state: len(data) if data is not None else 0, span_ms=0, show=up_to(keep))
+        return ValueExpression(lambda data, now, state: len(data) if data is not None else 0, span_ms=0, show=up_to(keep))
     edges = bounds(window, zone_of)
 
     def read(data: Data, now: int, state: State) -> Json:
@@ -382,7 +384,7 @@ def distinct_reading(window: Window, zone_of: ZoneOf, keep: int) -> Reading:
             if t + window.within_ms > now:
                 yield t + window.within_ms
 
-    return Reading(read, changes=changes, zoned=window.this is not None, span_ms=span_of(window), show=up_to(keep))
+    return ValueExpression(read, changes=changes, zoned=window.this is not None, span_ms=span_of(window), show=up_to(keep))
 
 
 def first_of(found: dict[str, tuple[int, int]]) -> Json:
@@ -393,7 +395,7 @@ def first_of(found: dict[str, tuple[int, int]]) -> Json:
     return values.value_of_key(min(text for text, entry in found.items() if entry == most))
 
 
-def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
+def labels_expression(name: str, window: Window, zone_of: ZoneOf) -> ValueExpression:
     """``top`` or ``distinct`` over a ``Labels`` memory."""
     edges = bounds(window, zone_of)
 
@@ -401,7 +403,7 @@ def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
         found = labels_in(data, *edges(now, state))
         return first_of(found) if name == "top" else len(found)
 
-    return Reading(
+    return ValueExpression(
         read,
         changes=entry_changes(window, zone_of, 3),
         approximate=labels_error(window, zone_of),
@@ -410,159 +412,159 @@ def labels_reading(name: str, window: Window, zone_of: ZoneOf) -> Reading:
     )
 
 
-def top_leaf(text: str, reading: Reading, window: Window, holds: Callable[[Json], bool]) -> Leaf:
+def top_predicate(text: str, expression: ValueExpression, window: Window, holds: Callable[[Json], bool]) -> Predicate:
     """A condition on the top value of a window that ends now."""
-    leaf = looking(predicate_leaf(text, reading, holds), look_top(window.within_ms, holds, first_of))
-    leaf.rolls_ms = window.within_ms
-    return leaf
+    predicate = with_single_pass(value_predicate(text, expression, holds), top_pass(window.within_ms, holds, first_of))
+    predicate.expiry_ms = window.within_ms
+    return predicate
 
 
-def frequencies_reading() -> Reading:
+def frequencies_expression() -> ValueExpression:
     """``top`` over all time."""
 
     def read(data: Data, _now: int, _state: State) -> Json:
         return first_of({text: (entry[0], entry[1]) for text, entry in data[1].items()}) if data is not None else None
 
-    return Reading(read, approximate=lambda data, now, state: data[0] or None if data is not None else None, span_ms=0)
+    return ValueExpression(read, approximate=lambda data, now, state: data[0] or None if data is not None else None, span_ms=0)
 
 
-def active_reading(each_ms: int, periods: int) -> Reading:
+def active_expression(each_ms: int, periods: int) -> ValueExpression:
     """In how many periods there is an event, over a ``Pairs`` memory."""
 
     def read(data: Data, now: int, _state: State) -> Json:
-        found = {(now - data[at]) // each_ms for at in places(data, 3)}
+        found = {(now - data[at]) // each_ms for at in entry_starts(data, 3)}
         return sum(1 for period in found if 0 <= period < periods)
 
     def changes(data: Data, now: int, _state: State) -> Iterator[int]:
-        for at in places(data, 3):
+        for at in entry_starts(data, 3):
             passed = (now - data[at]) // each_ms + 1
             if passed <= periods:
                 yield data[at] + passed * each_ms
 
     def approximate(data: Data, now: int, _state: State) -> Json:
         """A stretch may lie across the end of a period and be missing from one of the two."""
-        folded = sum(1 for at in places(data, 3) if data[at + 2] > 1 and data[at] >= now - each_ms * periods)
+        folded = sum(1 for at in entry_starts(data, 3) if data[at + 2] > 1 and data[at] >= now - each_ms * periods)
         return min(folded, periods) or None
 
-    return Reading(read, changes=changes, approximate=approximate, span_ms=each_ms * periods, partial=True)
+    return ValueExpression(read, changes=changes, approximate=approximate, span_ms=each_ms * periods, partial=True)
 
 
 # known values ---------------------------------------------------------------------------------------------------------
 
 
-def known(kind: object, node: Any) -> Reading:
+def known(kind: object, node: Any) -> ValueExpression:
     """A trait, context value, or property of the newest or oldest event; with number() and lower() around it."""
     turn = value_of(node)
     if isinstance(kind, memories.Runs):
-        return Reading(lambda data, now, state: turn(data[-1]) if data is not None else None, span_ms=0)
-    return Reading(lambda data, now, state: turn(data[1]) if data is not None else None, span_ms=0)
+        return ValueExpression(lambda data, now, state: turn(data[-1]) if data is not None else None, span_ms=0)
+    return ValueExpression(lambda data, now, state: turn(data[1]) if data is not None else None, span_ms=0)
 
 
-# leaves from readings -------------------------------------------------------------------------------------------------
+# predicates from readings -------------------------------------------------------------------------------------------------
 
 
-def first_change(reading: Reading) -> Due:
-    """The first moment at which a reading may change."""
-    changes = reading.changes
+def first_change(expression: ValueExpression) -> Due:
+    """The first moment at which a expression may change."""
+    changes = expression.changes
     if changes is None:
         return never_due
-    return lambda data, now, state: min(changes(data, now, state), default=NEVER)
+    return lambda data, now, state: min(changes(data, now, state), default=NO_TIMER)
 
 
-def flipping(reading: Reading, truth: Truth) -> Due:
-    """The first moment at which the truth over a reading really changes, among those at which the reading may.
+def flipping(expression: ValueExpression, truth: Truth) -> Due:
+    """The first moment at which the truth over a expression really changes, among those at which the expression may.
 
     Waking a customer for nothing costs more than looking through a few moments here.
     """
-    changes = reading.changes
+    changes = expression.changes
     if changes is None:
         return never_due
 
     def due(data: Data, now: int, state: State) -> int:
         moments = nsmallest(LOOK_AHEAD + 1, set(changes(data, now, state)))
         if not moments:
-            return NEVER
+            return NO_TIMER
         before = truth(data, now, state)
         for moment in moments[:LOOK_AHEAD]:
             if truth(data, moment, state) != before:
                 return moment
-        return moments[-1] if len(moments) > LOOK_AHEAD or reading.partial else NEVER
+        return moments[-1] if len(moments) > LOOK_AHEAD or expression.partial else NO_TIMER
 
     return due
 
 
-def compare_leaf(text: str, reading: Reading, op: str, right: Json) -> Leaf:
+def compare_predicate(text: str, expression: ValueExpression, op: str, right: Json) -> Predicate:
     """A general value against a constant, by the rules of JSON values."""
     compare = values.COMPARE[op]
-    return _leaf(text, reading, lambda data, now, state: compare(reading.read(data, now, state), right))
+    return _predicate(text, expression, lambda data, now, state: compare(expression.read(data, now, state), right))
 
 
-def count_leaf(text: str, reading: Reading, op: str, right: int) -> Leaf:
+def count_predicate(text: str, expression: ValueExpression, op: str, right: int) -> Predicate:
     """A count, which is never missing, against a constant."""
     sign = SIGNS[op]
-    return _leaf(text, reading, lambda data, now, state: sign(reading.read(data, now, state), right))
+    return _predicate(text, expression, lambda data, now, state: sign(expression.read(data, now, state), right))
 
 
-def scaled_leaf(text: str, reading: Reading, op: str, right: float) -> Leaf:
+def scaled_predicate(text: str, expression: ValueExpression, op: str, right: float) -> Predicate:
     """A sum, average or extreme in ten-thousandths against a constant; missing is false, and so true for ``!=``."""
     sign, limit, missing = SIGNS[op], round(right * SCALE), op == "!="
 
     def truth(data: Data, now: int, state: State) -> bool:
-        found = reading.read(data, now, state)
+        found = expression.read(data, now, state)
         if isinstance(found, tuple):
             return sign(found[0], limit * found[1])
         return missing if found is None else sign(found, limit)
 
-    return _leaf(text, reading, truth)
+    return _predicate(text, expression, truth)
 
 
-def scaled_one_of_leaf(text: str, reading: Reading, items: tuple[float, ...]) -> Leaf:
+def scaled_one_of_predicate(text: str, expression: ValueExpression, items: tuple[float, ...]) -> Predicate:
     """A sum, average or extreme in a list: the same as being equal to any of it."""
     limits = [round(item * SCALE) for item in items]
 
     def truth(data: Data, now: int, state: State) -> bool:
-        found = reading.read(data, now, state)
+        found = expression.read(data, now, state)
         total, number = found if isinstance(found, tuple) else (found, 1)
         return found is not None and any(total == limit * number for limit in limits)
 
-    return _leaf(text, reading, truth)
+    return _predicate(text, expression, truth)
 
 
-def one_of_leaf(text: str, reading: Reading, items: tuple[tree.Scalar, ...]) -> Leaf:
+def one_of_predicate(text: str, expression: ValueExpression, items: tuple[tree.Scalar, ...]) -> Predicate:
     """A value in a list."""
-    return _leaf(text, reading, lambda data, now, state: one_of(reading.read(data, now, state), items))
+    return _predicate(text, expression, lambda data, now, state: one_of(expression.read(data, now, state), items))
 
 
-def predicate_leaf(text: str, reading: Reading, holds: Callable[[Json], bool]) -> Leaf:
+def value_predicate(text: str, expression: ValueExpression, holds: Callable[[Json], bool]) -> Predicate:
     """Any condition on a value."""
-    return _leaf(text, reading, lambda data, now, state: holds(reading.read(data, now, state)))
+    return _predicate(text, expression, lambda data, now, state: holds(expression.read(data, now, state)))
 
 
-def _leaf(text: str, reading: Reading, truth: Truth) -> Leaf:
-    return Leaf(
+def _predicate(text: str, expression: ValueExpression, truth: Truth) -> Predicate:
+    return Predicate(
         text,
         truth,
-        flipping(reading, truth),
-        lambda data, now, state: reading.show(reading.read(data, now, state)),
-        reading.approximate,
-        reading.slots,
-        reading.sees,
-        zoned=reading.zoned,
-        span_ms=reading.span_ms,
+        flipping(expression, truth),
+        lambda data, now, state: expression.show(expression.read(data, now, state)),
+        expression.approximate,
+        expression.slots,
+        expression.sees,
+        zoned=expression.zoned,
+        span_ms=expression.span_ms,
     )
 
 
 # moments and durations ------------------------------------------------------------------------------------------------
 
 
-def _over_moment(text: str, moment: Reading, truth: Truth, due: Due, value: ValueOf) -> Leaf:
+def _over_moment(text: str, moment: ValueExpression, truth: Truth, due: Due, value: ValueOf) -> Predicate:
     """Of a time that the definition names itself nothing is remembered: only the clock turns it, for everybody."""
     named = not moment.slots and not moment.sees
     slots, sees = moment.slots, moment.sees
-    return Leaf(text, truth, due, value, moment.approximate, slots, sees, clock=named, zoned=moment.zoned, span_ms=moment.span_ms)
+    return Predicate(text, truth, due, value, moment.approximate, slots, sees, clock=named, zoned=moment.zoned, span_ms=moment.span_ms)
 
 
-def since_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
+def since_predicate(text: str, moment: ValueExpression, op: str, limit_ms: int) -> Predicate:
     """``now - t`` against a length."""
     sign, read = SIGNS[op], moment.read
     flip_ms = limit_ms if op in (">=", "<") else limit_ms + 1
@@ -574,10 +576,10 @@ def since_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
     def due(data: Data, now: int, state: State) -> int:
         t = read(data, now, state)
         if t is None:
-            return NEVER
+            return NO_TIMER
         if t > now:
             return t
-        return t + flip_ms if t + flip_ms > now else NEVER
+        return t + flip_ms if t + flip_ms > now else NO_TIMER
 
     def value(data: Data, now: int, state: State) -> Json:
         t = read(data, now, state)
@@ -586,7 +588,7 @@ def since_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
     return _over_moment(text, moment, truth, due, value)
 
 
-def until_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
+def until_predicate(text: str, moment: ValueExpression, op: str, limit_ms: int) -> Predicate:
     """``t - now`` against a length."""
     sign, read = SIGNS[op], moment.read
 
@@ -597,7 +599,7 @@ def until_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
     def due(data: Data, now: int, state: State) -> int:
         t = read(data, now, state)
         if t is None or t <= now:
-            return NEVER
+            return NO_TIMER
         return min(m for m in (t - limit_ms, t - limit_ms + 1, t) if m > now)
 
     def value(data: Data, now: int, state: State) -> Json:
@@ -607,14 +609,14 @@ def until_leaf(text: str, moment: Reading, op: str, limit_ms: int) -> Leaf:
     return _over_moment(text, moment, truth, due, value)
 
 
-def time_leaf(text: str, left: Reading, op: str, right: Reading | int) -> Leaf:
+def time_predicate(text: str, left: ValueExpression, op: str, right: ValueExpression | int) -> Predicate:
     """Two moments, or one and a constant; only events change the answer."""
     sign = SIGNS[op]
     slots = left.slots if isinstance(right, int) else tuple(dict.fromkeys((*left.slots, *right.slots)))
 
-    def read(reading: Reading, now: int, state: State) -> int | None:
-        data = state.slots.get(reading.slots[0]) if reading.slots else None
-        return reading.read(data, now, state)
+    def read(expression: ValueExpression, now: int, state: State) -> int | None:
+        data = state.slots.get(expression.slots[0]) if expression.slots else None
+        return expression.read(data, now, state)
 
     def truth(_data: Data, now: int, state: State) -> bool:
         first = read(left, now, state)
@@ -623,25 +625,25 @@ def time_leaf(text: str, left: Reading, op: str, right: Reading | int) -> Leaf:
         second = read(right, now, state)
         if first is None and second is None:
             return False
-        return sign(ASIDE if first is None else first, ASIDE if second is None else second)
+        return sign(MIN_TIME if first is None else first, MIN_TIME if second is None else second)
 
     def value(_data: Data, now: int, state: State) -> Json:
         first = read(left, now, state)
         return None if first is None else time_text(first)
 
     sees = left.sees if isinstance(right, int) else (*left.sees, *right.sees)
-    return Leaf(text, truth, never_due, value, slots=slots, sees=sees, span_ms=0)
+    return Predicate(text, truth, never_due, value, slots=slots, sees=sees, span_ms=0)
 
 
 # sequences ------------------------------------------------------------------------------------------------------------
 
 
-def sequence_leaf(text: str, slot: int, wait_ms: int, over_ms: int, span_ms: int) -> Leaf:
+def sequence_predicate(text: str, slot: int, wait_ms: int, over_ms: int, span_ms: int) -> Predicate:
     """A completed match, and nothing that forbids it; data as ``memories.Steps`` keeps it."""
-    look = look_sequence(wait_ms, over_ms)
+    evaluate = sequence_pass(wait_ms, over_ms)
 
     def newest(data: Data, now: int) -> int:
-        best = data[1] if data is not None else ASIDE
+        best = data[1] if data is not None else MIN_TIME
         for completion in data[2] if data is not None else ():
             if completion + wait_ms <= now and completion > best:
                 best = completion
@@ -649,12 +651,12 @@ def sequence_leaf(text: str, slot: int, wait_ms: int, over_ms: int, span_ms: int
 
     def value(data: Data, now: int, _state: State) -> Json:
         best = newest(data, now)
-        return None if best == ASIDE else time_text(best)
+        return None if best == MIN_TIME else time_text(best)
 
     def approximate(data: Data, _now: int, _state: State) -> Json:
         return 1 if data is not None and data[0] else None
 
-    return looking(Leaf(text, never, value=value, approximate=approximate, slots=(slot,), span_ms=span_ms), look)
+    return with_single_pass(Predicate(text, never, value=value, approximate=approximate, slots=(slot,), span_ms=span_ms), evaluate)
 
 
 # calendar -------------------------------------------------------------------------------------------------------------
@@ -664,8 +666,8 @@ Stretch = tuple[int, int, bool]  # from, until (not with it), and whether it hol
 STRETCHES = 3  # kept per zone: a timer looks at the moments before, at and after a flip
 
 
-def clock_leaf(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], zone_of: ZoneOf) -> Leaf:
-    """A reading of the calendar; remembered per zone until it next changes, since all customers of a zone share it."""
+def clock_predicate(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], zone_of: ZoneOf) -> Predicate:
+    """A expression of the calendar; remembered per zone until it next changes, since all customers of a zone share it."""
     known: dict[str, list[Stretch]] = {}
 
     def at(now: int, state: State) -> Stretch:
@@ -675,22 +677,22 @@ def clock_leaf(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], z
             if stretch[0] <= now < stretch[1]:
                 return stretch
         end = calendar.next_flip(now, zone, unit, holds)
-        found = (now, NEVER if end is None else end, holds(calendar.reading(now, zone, unit)))
+        found = (now, NO_TIMER if end is None else end, holds(calendar.clock_value(now, zone, unit)))
         stretches.insert(0, found)
         del stretches[STRETCHES:]
         return found
 
-    return Leaf(
+    return Predicate(
         text,
         lambda data, now, state: at(now, state)[2],
         lambda data, now, state: at(now, state)[1],
-        lambda data, now, state: calendar.reading(now, zone_of(state), unit),
+        lambda data, now, state: calendar.clock_value(now, zone_of(state), unit),
         clock=True,
         zoned=True,
     )
 
 
-def age_reading(of: Reading, zone_of: ZoneOf) -> Reading:
+def age_expression(of: ValueExpression, zone_of: ZoneOf) -> ValueExpression:
     """Whole years since a date."""
 
     def born(data: Data, now: int, state: State) -> Any:
@@ -705,20 +707,20 @@ def age_reading(of: Reading, zone_of: ZoneOf) -> Reading:
         if date is not None:
             yield calendar.next_birthday_ms(date, now, zone_of(state))
 
-    return Reading(read, of.slots, changes, zoned=True, span_ms=0)
+    return ValueExpression(read, of.slots, changes, zoned=True, span_ms=0)
 
 
-def age_leaf(text: str, reading: Reading, op: str, right: Json) -> Leaf:
+def age_predicate(text: str, expression: ValueExpression, op: str, right: Json) -> Predicate:
     """An age against a number. Wakes at each birthday: once a year is not worth a cleverer answer."""
     compare = values.COMPARE[op]
 
     def truth(data: Data, now: int, state: State) -> bool:
-        return compare(reading.read(data, now, state), right)
+        return compare(expression.read(data, now, state), right)
 
-    return Leaf(text, truth, first_change(reading), reading.read, slots=reading.slots, zoned=True, span_ms=0)
+    return Predicate(text, truth, first_change(expression), expression.read, slots=expression.slots, zoned=True, span_ms=0)
 
 
-def birthday_leaf(text: str, of: Reading, zone_of: ZoneOf) -> Leaf:
+def birthday_predicate(text: str, of: ValueExpression, zone_of: ZoneOf) -> Predicate:
     """Today is the day."""
 
     def truth(data: Data, now: int, state: State) -> bool:
@@ -729,9 +731,9 @@ def birthday_leaf(text: str, of: Reading, zone_of: ZoneOf) -> Leaf:
         zone = zone_of(state)
         date = calendar.calendar_date(of.read(data, now, state), zone)
         if date is None:
-            return NEVER
+            return NO_TIMER
         if truth(data, now, state):
             return calendar.current_period(now, zone, "day")[1]
         return calendar.next_anniversary_ms(date, now, zone)
 
-    return Leaf(text, truth, due, of.read, slots=of.slots, zoned=True, span_ms=0)
+    return Predicate(text, truth, due, of.read, slots=of.slots, zoned=True, span_ms=0)

@@ -1,6 +1,6 @@
-"""Truth and due of one leaf in one pass over its memory, where a pass costs something.
+"""Truth and due of one predicate in one pass over its memory, where a pass costs something.
 
-A leaf is asked after each event that feeds its memory and whenever its customer is woken, so this is where a worker spends its time.
+A predicate is asked after each event that feeds its memory and whenever its customer is woken, so this is where a worker spends its time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from itertools import islice
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Final
 
-from streamer.customers.memories import ASIDE, Data
-from streamer.customers.state import NEVER, State
+from streamer.customers.memories import MIN_TIME, Data
+from streamer.customers.state import NO_TIMER, State
 from streamer.values import Json
 
 Truth = Callable[[Data, int, State], bool]
 Due = Callable[[Data, int, State], int]
-LookOne = Callable[[Data, int, State], tuple[bool, int]]  # truth and due
+SinglePass = Callable[[Data, int, State], tuple[bool, int]]  # truth and due
 
 LOOK_AHEAD: Final = 8  # moments looked through for the one that flips; then the customer is rather woken for nothing
 SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
@@ -25,10 +25,10 @@ SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": eq, "!=": ne, "<": 
 
 def never_due(_data: Data, _now: int, _state: State) -> int:
     """For leaves that only events can change."""
-    return NEVER
+    return NO_TIMER
 
 
-def places(data: Data, width: int) -> range:
+def entry_starts(data: Data, width: int) -> range:
     """Where the entries of a memory begin, behind its head."""
     return range(1, 0 if data is None else len(data), width)
 
@@ -36,32 +36,32 @@ def places(data: Data, width: int) -> range:
 def labels_in(data: Data, after: int, until: int) -> dict[str, tuple[int, int]]:
     """Number and newest time of each text in a stretch of a ``Labels`` memory."""
     found: dict[str, tuple[int, int]] = {}
-    for at in places(data, 3):
+    for at in entry_starts(data, 3):
         t, text, number = data[at], data[at + 1], data[at + 2]
         if after < t <= until:
             found[text] = (found.get(text, (0, 0))[0] + number, t)
     return found
 
 
-def look_distinct(least: int, within_ms: int, *, negated: bool) -> LookOne:
+def distinct_pass(least: int, within_ms: int, *, negated: bool) -> SinglePass:
     """``distinct >= least`` in a window that ends now."""
 
-    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+    def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         if data is None or len(data) < least:
-            return negated, NEVER
+            return negated, NO_TIMER
         end_ms = next(islice(reversed(data.values()), least - 1, None)) + within_ms
-        return (not negated, end_ms) if end_ms > now else (negated, NEVER)
+        return (not negated, end_ms) if end_ms > now else (negated, NO_TIMER)
 
-    return look
+    return evaluate
 
 
-def look_number(times_of: Callable[[Data], Sequence[int]], within_ms: int, op: str, right: int) -> LookOne:
+def count_pass(times_of: Callable[[Data], Sequence[int]], within_ms: int, op: str, right: int) -> SinglePass:
     """How many of the ascending times lie in a window that ends now, compared with any sign."""
     sign = SIGNS[op]
 
-    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+    def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         if data is None:
-            return sign(0, right), NEVER
+            return sign(0, right), NO_TIMER
         times = times_of(data)
         start, end = bisect_right(times, now - within_ms), len(times)
         before = sign(end - start, right)
@@ -69,12 +69,12 @@ def look_number(times_of: Callable[[Data], Sequence[int]], within_ms: int, op: s
             is_last_of_its_time = at + 1 == end or times[at + 1] != times[at]
             if is_last_of_its_time and sign(end - at - 1, right) != before:
                 return before, times[at] + within_ms
-        return before, NEVER
+        return before, NO_TIMER
 
-    return look
+    return evaluate
 
 
-def look_pairs(name: str, within_ms: int, op: str, limit: int) -> LookOne:
+def pairs_pass(name: str, within_ms: int, op: str, limit: int) -> SinglePass:
     """``count``, ``sum`` or ``avg`` over a ``Pairs`` memory in a window that ends now, against a limit in the memory's units.
 
     What is in the window is added up, then taken away again from the oldest on until the answer turns.
@@ -87,9 +87,9 @@ def look_pairs(name: str, within_ms: int, op: str, limit: int) -> LookOne:
             return sign(total, limit * number) if number else missing
         return sign(total, limit)
 
-    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+    def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         if data is None:
-            return holds(0, 0), NEVER
+            return holds(0, 0), NO_TIMER
         start, end = 1, len(data)
         while start < end and data[start] + within_ms <= now:
             start += 3
@@ -97,7 +97,7 @@ def look_pairs(name: str, within_ms: int, op: str, limit: int) -> LookOne:
         before = holds(total, number)
         for _ in range(LOOK_AHEAD):
             if start >= end:
-                return before, NEVER
+                return before, NO_TIMER
             t = data[start]
             while start < end and data[start] == t:
                 total -= data[start + field]
@@ -105,23 +105,23 @@ def look_pairs(name: str, within_ms: int, op: str, limit: int) -> LookOne:
                 start += 3
             if holds(total, number) != before:
                 return before, t + within_ms
-        return before, data[start] + within_ms if start < end else NEVER
+        return before, data[start] + within_ms if start < end else NO_TIMER
 
-    return look
+    return evaluate
 
 
-def look_top(within_ms: int, holds: Callable[[Json], bool], first_of: Callable[[dict[str, tuple[int, int]]], Json]) -> LookOne:
+def top_pass(within_ms: int, holds: Callable[[Json], bool], first_of: Callable[[dict[str, tuple[int, int]]], Json]) -> SinglePass:
     """A condition on the top value of a window that ends now.
 
     Only the leader's own events leaving the window can bring another value to the top, and only once so many have left as it is ahead:
     that is when the customer has to be looked at again, not at every expiry.
     """
 
-    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+    def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         after = now - within_ms
         found = labels_in(data, after, now)
         if not found:
-            return holds(None), NEVER
+            return holds(None), NO_TIMER
         truth = holds(first_of(found))
         if len(found) == 1:
             return truth, data[-3] + within_ms
@@ -134,29 +134,29 @@ def look_top(within_ms: int, holds: Callable[[Json], bool], first_of: Callable[[
                 ahead -= data[at + 2]
                 if ahead <= 0:
                     return truth, data[at] + within_ms
-        return truth, NEVER
+        return truth, NO_TIMER
 
-    return look
+    return evaluate
 
 
-def look_sequence(wait_ms: int, over_ms: int) -> LookOne:
+def sequence_pass(wait_ms: int, over_ms: int) -> SinglePass:
     """A completed match, and nothing that forbids it; data as ``memories.Steps`` keeps it."""
 
-    def look(data: Data, now: int, _state: State) -> tuple[bool, int]:
+    def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         if data is None:
-            return False, NEVER
-        best, due_ms = data[1], NEVER
+            return False, NO_TIMER
+        best, due_ms = data[1], NO_TIMER
         for completion in data[2]:  # ascending
             if completion + wait_ms > now:
                 due_ms = completion + wait_ms
                 break
             if completion > best:
                 best = completion
-        if best == ASIDE:
+        if best == MIN_TIME:
             return False, due_ms
         if not over_ms:
             return True, due_ms
         end_ms = best + wait_ms + over_ms
         return (True, min(due_ms, end_ms)) if end_ms > now else (False, due_ms)
 
-    return look
+    return evaluate

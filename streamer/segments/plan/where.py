@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from streamer import values
-from streamer.customers.memories import ASIDE
+from streamer.customers.memories import MIN_TIME
 from streamer.events.event import Event
 from streamer.language import tree
 from streamer.language.tree import Condition, Value
 from streamer.values import Json, one_of
 
-Predicate = Callable[[Event], bool]
-Reader = Callable[[Event], Json]
+EventFilter = Callable[[Event], bool]
+EventReader = Callable[[Event], Json]
 
 ACTIVITY: Final = ("track", "page", "screen")  # what "*" matches: things a person does, not what a server says about them
 _NOTHING: Final[dict[str, Any]] = {}
 
 
-def compile_where(condition: Condition) -> Predicate:
+def compile_where(condition: Condition) -> EventFilter:
     """Whether an event satisfies the condition of a ``where=``."""
     match condition:
         case tree.And(of=of):
@@ -52,8 +52,8 @@ def compile_where(condition: Condition) -> Predicate:
             raise AssertionError(f"the parser lets no {type(condition).__name__} into where=")
 
 
-def _compile_times(node: tree.CompareTime) -> Predicate:
-    """Two dates of an event, or one and a constant: the rule for missing times is that of ``leaves.time_leaf``."""
+def _compile_times(node: tree.CompareTime) -> EventFilter:
+    """Two dates of an event, or one and a constant: the rule for missing times is that of ``predicates.time_predicate``."""
     read, compare, right = compile_reader(node.left), values.COMPARE[node.op], node.right
     if isinstance(right, int):
         return lambda event: compare(read(event), right)
@@ -63,12 +63,12 @@ def _compile_times(node: tree.CompareTime) -> Predicate:
         first, second = read(event), read_right(event)
         if first is None and second is None:
             return False
-        return compare(ASIDE if first is None else first, ASIDE if second is None else second)
+        return compare(MIN_TIME if first is None else first, MIN_TIME if second is None else second)
 
     return holds
 
 
-def compile_reader(node: Any) -> Reader:
+def compile_reader(node: Any) -> EventReader:
     """What an event says for a value of ``where=``; None when missing."""
     match node:
         case tree.Prop(path=path):
@@ -89,7 +89,7 @@ def compile_reader(node: Any) -> Reader:
             raise AssertionError(f"the parser lets no {type(node).__name__} into where=")
 
 
-def read_properties(path: tuple[str, ...]) -> Reader:
+def read_properties(path: tuple[str, ...]) -> EventReader:
     """What lies at a path of the properties."""
     find = values.lookup(path)
 
@@ -136,7 +136,7 @@ def value_of(node: Value) -> Callable[[Json], Json]:
             return lambda value: value
 
 
-def names_match(names: tuple[str, ...]) -> Predicate:
+def names_match(names: tuple[str, ...]) -> EventFilter:
     """Whether an event is one of these by name, prefix, or as any activity."""
     exact = frozenset(name for name in names if not name.endswith("*"))
     prefixes = tuple(name[:-1] for name in names if name.endswith("*") and name != "*")

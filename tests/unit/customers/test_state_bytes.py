@@ -20,7 +20,7 @@ STATE: Final = State(
     seen=b"\x01\x02",
     floor_ms=5,
     retired={"old": 3},
-    truths={0: 1},
+    truth_bits={0: 1},
 )
 KEPT: Final = bytes.fromhex(
     "9903cf0000019b76daa8008200cf0000019b76daa800049400cf0000019b76daa800ce0001e8480182009201cf0000019b76daa800079204cf0000019b76db9648"

@@ -12,12 +12,12 @@ from streamer.language.calendar import (
     PERIOD_MS_MAX,
     age_years,
     calendar_date,
+    clock_value,
     current_period,
     is_birthday,
     next_anniversary_ms,
     next_birthday_ms,
     next_flip,
-    reading,
 )
 from streamer.values import parse_time_ms, time_text
 from streamer.zones import find_zone, midnight_ms
@@ -101,7 +101,7 @@ READINGS = [
 @pytest.mark.parametrize(("zone", "now", "unit", "expected"), READINGS)
 def test_a_reading_is_what_the_wall_says(zone: ZoneInfo, now: str, unit: calendar.ClockUnit, expected: object) -> None:
     """Rules on the hour are about the customer's hour."""
-    assert reading(ms(now), zone, unit) == expected
+    assert clock_value(ms(now), zone, unit) == expected
 
 
 FLIPS = [
@@ -124,7 +124,7 @@ def test_the_next_flip_is_the_first_moment_at_which_the_answer_changes(
     found = next_flip(ms(now), zone, unit, lambda found: found == value)
     assert found is not None
     assert time_text(found) == expected
-    assert (reading(found, zone, unit) == value) != (reading(found - 1, zone, unit) == value)
+    assert (clock_value(found, zone, unit) == value) != (clock_value(found - 1, zone, unit) == value)
 
 
 def test_a_reading_that_never_changes_has_no_next_flip() -> None:

@@ -13,7 +13,7 @@ from streamer.examples import ModelSpec
 from streamer.language import tree
 from streamer.language.definitions import Definitions, load_definitions, parse_definitions
 from streamer.language.lint.linter import lint
-from streamer.segments.feature_leakage import left_out
+from streamer.segments.feature_leakage import excluded_features
 from streamer.segments.library import library_path
 from streamer.segments.plan.plan import Plan
 
@@ -115,6 +115,6 @@ def test_the_ready_models_load_alone_and_beside_the_library(others: tuple[Path, 
 
 def test_a_lookalike_does_not_see_what_its_seed_is_defined_by() -> None:
     """Who finds the regulars by their orders has found nothing."""
-    out = left_out(load_definitions(READY), FEATURES)["regular"]
+    out = excluded_features(load_definitions(READY), FEATURES)["regular"]
     assert {"orders", "orders_month", "since_order", "spend_month", "basket", "cart_open"} <= out
     assert "views_month" not in out
