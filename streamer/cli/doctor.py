@@ -26,7 +26,7 @@ from streamer.stores.base import Checkpoint
 from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import AMENDMENTS, DEAD_LETTERS, DEFINITIONS, EVENTS, TOPICS, decode_outputs
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO, EXIT_SETTINGS
 from .say import say, say_json
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from streamer.settings import Settings
     from streamer.stores.base import Store
     from streamer.stores.redis import RedisStore
-    from streamer.worker.shard_notes import ShardNote
+    from streamer.worker.status.shard_notes import ShardNote
 
 KAFKA_SECONDS: Final = 15.0
 STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without is no owner, or one that hangs
@@ -489,7 +489,7 @@ def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:
 
 async def _notes(settings: Settings, store: Store) -> list[ShardNote]:
     """What the owners of shards say of them."""
-    from streamer.worker.shard_notes import read_note
+    from streamer.worker.status.shard_notes import read_note
 
     found = [await read_note(store, number) for number in range(settings.shards)]
     return [note for note in found if note is not None]

@@ -23,7 +23,7 @@ from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
 from streamer.stores.redis import connect
 from streamer.wire import EVENTS
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO
 from .say import say, say_json
@@ -112,7 +112,7 @@ async def _lines(settings: Settings) -> list[Line]:
 
 
 async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Line:
-    from streamer.worker.shard_notes import read_note
+    from streamer.worker.status.shard_notes import read_note
 
     checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
     line = Line(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
@@ -244,7 +244,7 @@ async def _rebuild(settings: Settings, shard: int, why: str) -> str:
 async def _begin_new_log(settings: Settings, why: str) -> str:
     """While no worker runs: one of the old generation would publish what readers skip."""
     from streamer.deployment.connecting import starting
-    from streamer.worker.shard_notes import read_note
+    from streamer.worker.status.shard_notes import read_note
 
     async with _connected(settings) as store:
         for shard in range(settings.shards):

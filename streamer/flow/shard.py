@@ -304,6 +304,11 @@ class Shard:
         """The next record to hand to ``process``."""
         return self.checkpoint.position
 
+    @property
+    def body(self) -> CheckpointBody:
+        """What the shard remembers beside its customers."""
+        return self.step.body
+
     def take_change_counts(self) -> Counter[tuple[str, str]]:
         """How many changes were committed since the last call, by (segment, type of change)."""
         counts, self._change_counts = self._change_counts, Counter()

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StreamerError
 from streamer.settings import Settings
@@ -26,7 +27,7 @@ from .learner_service import LearnerService
 from .pages import add_pages
 from .segmenter import Segmenter
 
-log: Any = structlog.get_logger("streamer.app")
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.app")
 
 COMMAND_AGAIN_SECONDS: Final = 1.0
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from time import time
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from mode import Service
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import HaltError
 from streamer.flow.published import Publication
@@ -23,18 +24,12 @@ from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.wire import definitions_control
 
-log: Any = structlog.get_logger("streamer.completion")
+from .shards.status_report import InForce
+
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.completion")
 
 LOOK_SECONDS: Final = 30.0
 FRESH_SECONDS: Final = 5.0  # a shard whose log time is so new has read everything that is older
-
-
-class InForce(NamedTuple):
-    """A shard of this worker: the version of its definitions, and its log time."""
-
-    shard: int
-    version: int
-    log_time_ms: int
 
 
 class CompletionService(Service):
@@ -46,9 +41,8 @@ class CompletionService(Service):
         topic: DefinitionsTopic,
         producer: AIOKafkaProducer,
         in_force: Callable[[], Iterable[InForce]],
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()
         self.settings = settings
         self.finished = asyncio.Event()
         self._topic = topic

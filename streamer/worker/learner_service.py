@@ -17,6 +17,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from mode import Service
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, RefusedError, StoreError, place_of
 from streamer.flow.lessons import LEARNER, Item, Lesson, Lessons, read_item
@@ -31,9 +32,9 @@ from streamer.transports.kafka.control import send_control
 from streamer.values import time_text
 from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, raw_text
 
-from .alerts import Alerts
+from .status.alerts import Alerts
 
-log: Any = structlog.get_logger("streamer.learner")
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.learner")
 
 COMMIT_SECONDS: Final = 15.0  # of learning that a crash makes the next learner do again
 AGAIN_SECONDS: Final = 5.0

@@ -21,11 +21,11 @@ from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.sink import KafkaSink
 
-from .alerts import kafka_alerts
 from .application import Application, Parts, make_app
 from .completion import CompletionService
 from .learner_service import LearnerService
 from .segmenter import Segmenter
+from .status.alerts import kafka_alerts
 
 REST_SECONDS: Final = 1.5  # for what is not ours to end, once ours has
 LEARNER_HOME: Final = 0  # whoever owns this shard runs the learner

@@ -29,21 +29,21 @@ from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.lookout import Lookout
 from streamer.wire import EVENTS
 
-from .alerts import Alerts
-from .background import Background
-from .broker_watch import ASK_SECONDS, BrokerWatch
-from .edges import Edges
-from .fetching import FetchLoop
-from .guard import ShardGuard
-from .log_watch import LogWatch
-from .note_keeper import NoteKeeper
-from .owned_shard import OwnedShard
-from .ownership import Ownership
-from .processing import BatchProcessor
-from .publisher import Publisher
-from .status_report import StatusReport
-from .stopper import ShardStopper
-from .upkeep import Upkeep
+from .shards.background import Background
+from .shards.edges import Edges
+from .shards.fetching import FetchLoop
+from .shards.guard import ShardGuard
+from .shards.log_watch import LogWatch
+from .shards.note_keeper import NoteKeeper
+from .shards.owned_shard import OwnedShard
+from .shards.ownership import Ownership
+from .shards.processing import BatchProcessor
+from .shards.publisher import Publisher
+from .shards.status_report import StatusReport
+from .shards.stopper import ShardStopper
+from .shards.upkeep import Upkeep
+from .status.alerts import Alerts
+from .status.broker_watch import ASK_SECONDS, BrokerWatch
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 

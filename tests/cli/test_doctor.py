@@ -36,9 +36,9 @@ from streamer.transports.kafka import open_transactions
 from streamer.transports.kafka.clients import producer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.wire import SINGLE_TOPICS, TOPICS, LogRecord, definitions_control
-from streamer.worker.readiness import ShardStatus
-from streamer.worker.shard_notes import ShardNote, leave_note
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.readiness import ShardStatus
+from streamer.worker.status.shard_notes import ShardNote, leave_note
+from streamer.worker.status.shard_state import ShardState
 from tests.cli.conftest import SEGMENTS, Run, ndjson
 
 if TYPE_CHECKING:

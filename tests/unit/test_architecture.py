@@ -122,6 +122,17 @@ def test_a_plan_knows_nothing_of_those_who_use_it() -> None:
         assert not used, f"{file.relative_to(PACKAGE)} imports {used}"
 
 
+def test_inside_the_worker_arrows_point_one_way_too() -> None:
+    """What is said of shards knows nothing of how they are run, and neither knows the process around them."""
+    inside = {"status": 0, "shards": 1}
+    for file in (PACKAGE / "worker").rglob("*.py"):
+        level = inside.get(file.parent.name, 2)
+        for name in imports(file):
+            words = name.split(".")
+            if words[:2] == ["streamer", "worker"]:
+                assert inside.get(words[2] if len(words) > 2 else "", 2) <= level, f"{file.relative_to(PACKAGE)} imports {name}"
+
+
 def test_every_library_has_one_home() -> None:
     """A library that is everywhere cannot be replaced."""
     found: dict[str, set[str]] = defaultdict(set)

@@ -18,7 +18,8 @@ from streamer.transports.kafka.definitions_topic import is_vouched
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, LogRecord, decode_control
 from streamer.worker import completion
-from streamer.worker.completion import CompletionService, InForce
+from streamer.worker.completion import CompletionService
+from streamer.worker.shards.status_report import InForce
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,10 +16,10 @@ from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.memory import MemoryLog, MemorySink
 from streamer.wire import EVENTS, definitions_control
-from streamer.worker.alerts import Alerts
-from streamer.worker.owned_shard import OwnedShard
 from streamer.worker.segmenter import Segmenter
-from streamer.worker.shard_state import ShardState
+from streamer.worker.shards.owned_shard import OwnedShard
+from streamer.worker.status.alerts import Alerts
+from streamer.worker.status.shard_state import ShardState
 
 SEEN = parse_definitions({"segments": {"seen": {"for": "x", "when": 'did("Product Viewed")'}}})
 

@@ -13,9 +13,7 @@ from inspect import iscoroutine
 from typing import Any, Final, NamedTuple
 
 import pytest
-import test_another_log
 import test_learner_service
-from one_worker import Worker
 
 from streamer import signing
 from streamer.cli import arrivals as arrivals_module
@@ -32,9 +30,9 @@ from streamer.stores import memory as memory_module
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka import clients as kafka_module
 from streamer.wire import Control, LogRecord
-from streamer.worker import log_watch as log_watch_module
-from streamer.worker import ownership as ownership_module
 from streamer.worker.learner_service import LearnerService
+from streamer.worker.shards import log_watch as log_watch_module
+from streamer.worker.shards import ownership as ownership_module
 from tests.cli import conftest as cli
 from tests.cli import test_cases
 from tests.contract import test_lost_keys
@@ -50,6 +48,8 @@ from tests.unit.flow import (
     test_slices,
 )
 from tests.unit.transports.kafka import test_readers
+from tests.unit.worker.one_worker import Worker
+from tests.unit.worker.shards import test_another_log
 
 Patch = pytest.MonkeyPatch
 FAILS: Final = (AssertionError, pytest.fail.Exception)

@@ -25,8 +25,8 @@ from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.control import CONTROL
 from streamer.wire import ALERTS, DEAD_LETTERS, EVENTS, EXAMPLES, Control, decode_control, encode_control
 from streamer.worker import learner_service as learner_module
-from streamer.worker.alerts import Alerts
 from streamer.worker.learner_service import LearnerService
+from streamer.worker.status.alerts import Alerts
 
 SHARDS = 2
 SETTINGS = Settings(shards=SHARDS, topic_prefix="shop", redis="redis://nowhere")  # type: ignore[arg-type]

@@ -24,11 +24,11 @@ from streamer.signing import Trust
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import TICK, LogRecord, Output, definitions_control
-from streamer.worker.alerts import Alerts
-from streamer.worker.owned_shard import OwnedShard
 from streamer.worker.segmenter import Segmenter
-from streamer.worker.shard_notes import ShardNote, read_note
-from streamer.worker.shard_state import ShardState
+from streamer.worker.shards.owned_shard import OwnedShard
+from streamer.worker.status.alerts import Alerts
+from streamer.worker.status.shard_notes import ShardNote, read_note
+from streamer.worker.status.shard_state import ShardState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -371,7 +371,7 @@ def test_a_shard_that_is_let_go_each_second_is_told_once_a_minute(
     """Redis away for a night would fill the log; another reason is said at once."""
     segmenter, owned = _owning(MemoryStore())
     now = [1_000.0]
-    monkeypatch.setattr("streamer.worker.owned_shard.monotonic", lambda: now[0])
+    monkeypatch.setattr("streamer.worker.shards.owned_shard.monotonic", lambda: now[0])
     for _ in range(150):
         segmenter.stopper.wait(owned, "Redis is away", 1)
         now[0] += 1
@@ -445,7 +445,7 @@ async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is tried five times a second, and a line each time hides what else is said."""
-    monkeypatch.setattr("streamer.worker.publisher.RELAY_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("streamer.worker.shards.publisher.RELAY_AGAIN_SECONDS", 0)
     store, sink = MemoryStore(), Refusing()
     segmenter, owned = _owning(store, sink)
     await _acquired(segmenter, owned, store, sink)
@@ -459,7 +459,7 @@ async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
 
 async def test_a_broker_that_takes_no_outputs_is_a_problem_of_the_shard_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outbox holds ten thousand: until it is full such a shard was ready. For a moment a partition may have no leader."""
-    monkeypatch.setattr("streamer.worker.publisher.RELAY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("streamer.worker.shards.publisher.RELAY_AGAIN_SECONDS", 0.0)
     store, sink = MemoryStore(), RefusingFor(KafkaTimeoutError())
     segmenter, owned = _owning(store, sink)
     await _acquired(segmenter, owned, store, sink)
@@ -480,7 +480,7 @@ async def test_a_broker_that_takes_no_outputs_is_a_problem_of_the_shard_after_te
 
 async def test_a_producer_that_lost_its_numbering_ends_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a batch that the broker refused for good it takes nothing more of this producer there, and only a new one publishes again."""
-    monkeypatch.setattr("streamer.worker.publisher.RELAY_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("streamer.worker.shards.publisher.RELAY_AGAIN_SECONDS", 0.0)
     store, sink = MemoryStore(), RefusingFor(OutOfOrderSequenceNumber())
     segmenter, owned = _owning(store, sink)
     await _acquired(segmenter, owned, store, sink)

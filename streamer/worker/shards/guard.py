@@ -29,10 +29,10 @@ from streamer.flow.refold import Log, refold
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard, start_anew
 from streamer.wire import LogRecord
+from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
 from .owned_shard import OwnedShard
-from .shard_state import ShardState
 from .stopper import ShardStopper
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")

@@ -7,7 +7,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from one_worker import Worker
 
 from streamer.errors import StoreUnavailableError
 from streamer.flow.relay import Relay
@@ -15,7 +14,8 @@ from streamer.flow.shard import Plans, Shard
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemorySink
 from streamer.wire import EVENTS
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.shard_state import ShardState
+from tests.unit.worker.one_worker import Worker
 
 if TYPE_CHECKING:
     from streamer.stores.base import Commit

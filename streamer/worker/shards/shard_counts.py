@@ -6,8 +6,8 @@ from collections import Counter
 
 from streamer.flow.shard import Shard
 from streamer.telemetry.metrics import Metrics
+from streamer.worker.status.alerts import Alerts
 
-from .alerts import Alerts
 from .owned_shard import OwnedShard
 
 
@@ -21,7 +21,7 @@ class ShardCounts:
 
     def show(self, owned: OwnedShard, shard: Shard) -> None:
         """Add what came since the last time, and keep the log time for when the shard is let go."""
-        body = shard.step.body
+        body = shard.body
         counts = Counter(body.counts)
         self._metrics.count(counts - owned.counted)
         owned.counted = counts

@@ -7,15 +7,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from one_worker import Worker
 
 from streamer.flow import relay as relay_module
 from streamer.flow.shard import Limits
 from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import CONTROL, MemorySink
 from streamer.wire import CHANGES, EVENTS, TICK, Output, definitions_control
-from streamer.worker import processing as processing_module
-from streamer.worker.shard_state import ShardState
+from streamer.worker.shards import processing as processing_module
+from streamer.worker.status.shard_state import ShardState
+from tests.unit.worker.one_worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.errors import ReleasedError
 from streamer.flow.shard import Entry, Shard
 from streamer.wire import DEAD_LETTERS, LogRecord
+from streamer.worker.status.shard_state import ShardState
 
 from .clocks import AGAIN_SECONDS, Clocks, first_ahead
 from .edges import Edges
@@ -20,7 +21,6 @@ from .guard import WAIT_STORE_SECONDS, ShardGuard
 from .owned_shard import OwnedShard
 from .publisher import Publisher
 from .shard_counts import ShardCounts
-from .shard_state import ShardState
 from .stopper import ShardStopper
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
@@ -58,7 +58,7 @@ class BatchProcessor:
 
     def _timely(self, owned: OwnedShard, shard: Shard, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
         """The records up to the first that the broker's clock has put into the future; the shard looks at that one again in a while."""
-        clocks = Clocks(int(time() * 1_000), shard.step.body.log_time_ms, owned.clock.broker_ahead_ms)
+        clocks = Clocks(int(time() * 1_000), shard.body.log_time_ms, owned.clock.broker_ahead_ms)
         ahead = first_ahead([record._replace(arrival_ms=shard.arrival_ms(record)) for record in records], clocks, self._settings.skew)
         waits = ahead.why if ahead is not None and ahead.waits else ""
         if ahead is not None and waits != owned.clock.why:
@@ -118,7 +118,7 @@ class BatchProcessor:
             )
             self._alerts.say(fault.what, fault.in_words(), shard=owned.number)
         shard.faults.clear()
-        self._metrics.set_aside.labels(owned.number).set(shard.step.body.aside)
+        self._metrics.set_aside.labels(owned.number).set(shard.body.aside)
 
     def _report_times(self, owned: OwnedShard, records: Sequence[LogRecord]) -> None:
         """Tell people that records carry their producers' time, which moves none."""

@@ -15,13 +15,13 @@ from streamer.errors import StreamerError
 from streamer.flow.relay import Relay
 from streamer.transports.kafka.clients import LOG_APPEND_TIME
 from streamer.transports.kafka.control import send_tick
+from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
 from .guard import ShardGuard
 from .owned_shard import OwnedShard
 from .ownership import Ownership
 from .publisher import Publisher
-from .shard_state import ShardState
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 

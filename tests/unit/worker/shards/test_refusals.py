@@ -6,7 +6,7 @@ import json
 
 from streamer.stores.base import Place
 from streamer.wire import CHANGES, DEAD_LETTERS, Output
-from streamer.worker.refusals import WINDOW, Refusals
+from streamer.worker.shards.refusals import WINDOW, Refusals
 
 
 def letters(times: int, reason: str, producer: str = "") -> list[tuple[Place, list[Output]]]:

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from streamer.worker.broker_watch import AWAY_SECONDS, REMIND_SECONDS, STALE_SECONDS, BrokerWatch
-from streamer.worker.readiness import Seen, readiness, status_of
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.broker_watch import AWAY_SECONDS, REMIND_SECONDS, STALE_SECONDS, BrokerWatch
+from streamer.worker.status.readiness import Seen, readiness, status_of
+from streamer.worker.status.shard_state import ShardState
 
 NOW_MS = 1_000_000_000
 WELL = Seen(3, ShardState.OWNED, 100.0, offset=10, end=10, log_time_ms=NOW_MS - 500, still=0.2)
@@ -154,7 +154,7 @@ async def test_an_acknowledged_tick_shows_that_the_broker_is_there() -> None:
 
 async def test_a_broker_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A half-open connection must not hold up the watch itself."""
-    monkeypatch.setattr("streamer.worker.broker_watch.ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr("streamer.worker.status.broker_watch.ANSWER_SECONDS", 0.01)
     watch = BrokerWatch("kafka:9092")
 
     async def silent() -> Mapping[int, int]:

@@ -36,7 +36,7 @@ class LogWatch:
         if shard is None:
             return
         try:
-            await look_again(self._lookout.look, owned.number, shard.position.offset, shard.step.body.last, asyncio.sleep)
+            await look_again(self._lookout.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
         except HaltError as error:
             async with owned.lock:
                 if owned.shard is shard:

@@ -16,10 +16,10 @@ from streamer.language.durations import format_duration
 from streamer.stores.base import Position
 from streamer.transports.kafka.journal import OpenJournal
 from streamer.transports.kafka.open_transactions import Held
+from streamer.worker.status.readiness import STILL_SECONDS, Seen
+from streamer.worker.status.shard_state import NEXT, ShardState
 
-from .readiness import STILL_SECONDS, Seen
 from .refusals import Refusals
-from .shard_state import NEXT, ShardState
 
 SAY_AGAIN_SECONDS: Final = 60.0
 
@@ -100,8 +100,8 @@ class OwnedShard:
         """Be its owner from now on."""
         self.enter(ShardState.OWNED)
         self.shard, self.relay = shard, relay
-        self.counted = Counter(shard.step.body.counts)
-        self.log_time_ms = shard.step.body.log_time_ms
+        self.counted = Counter(shard.body.counts)
+        self.log_time_ms = shard.body.log_time_ms
 
     def drop(self) -> OpenJournal | None:
         """Forget what is held of it, as its truth is in the store; the journal is still to be closed."""

@@ -13,10 +13,10 @@ from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.lookout import Lookout
+from streamer.worker.status.alerts import Alerts
+from streamer.worker.status.broker_watch import BrokerWatch
 
-from .alerts import Alerts
 from .background import Background
-from .broker_watch import BrokerWatch
 
 
 @dataclass(frozen=True, slots=True)

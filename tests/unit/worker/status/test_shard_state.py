@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 from aiokafka import TopicPartition
 
-from streamer.worker.owned_shard import OwnedShard
-from streamer.worker.shard_state import NEXT, ShardState
+from streamer.worker.shards.owned_shard import OwnedShard
+from streamer.worker.status.shard_state import NEXT, ShardState
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(ShardState, ShardState)))

@@ -18,13 +18,13 @@ from streamer.flow.relay import Relay
 from streamer.flow.same_log import look_again
 from streamer.flow.shard import Limits, Plans, Shard
 from streamer.transports.kafka.journal import KafkaJournal, OpenJournal
+from streamer.worker.status.shard_state import ShardState
 
 from .compiling import beside
 from .edges import Edges
 from .guard import ShardGuard
 from .owned_shard import OwnedShard
 from .publisher import Publisher
-from .shard_state import ShardState
 from .stopper import ShardStopper
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
@@ -104,7 +104,7 @@ class Ownership:
         owned.last_probe = time()
         self._publisher.wake()
         self._consumer.resume(owned.partition)
-        body = shard.step.body
+        body = shard.body
         self._metrics.show_state(owned.number, owned.state.value)
         self._metrics.show_definitions(owned.number, (body.version, body.digest))
         log.info("shard acquired", action="acquire", shard=owned.number, epoch=shard.checkpoint.epoch, offset=shard.position.offset)
@@ -125,7 +125,7 @@ class Ownership:
         at = shard.position.offset
         if (chosen := await shard.resume_where_chosen()) is not None:
             log.warning("shard goes on where a person chose", action="resume", shard=owned.number, at=at, to=chosen)
-        await look_again(self._lookout.look, owned.number, shard.position.offset, shard.step.body.last, asyncio.sleep)
+        await look_again(self._lookout.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
         return shard
 
     async def _release(self, owned: OwnedShard) -> None:

@@ -12,10 +12,10 @@ from streamer import zones
 from streamer.errors import StoreError
 from streamer.stores.base import Store
 from streamer.transports.this_worker import this_worker
+from streamer.worker.status.readiness import ShardStatus
+from streamer.worker.status.shard_notes import WRITE_SECONDS, ShardNote, leave_note
 
 from .owned_shard import OwnedShard
-from .readiness import ShardStatus
-from .shard_notes import WRITE_SECONDS, ShardNote, leave_note
 
 
 class NoteKeeper:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from time import time
+from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
-from .completion import InForce
+from streamer.worker.status.readiness import Readiness, ShardStatus, readiness, status_of
+from streamer.worker.status.shard_state import ShardState
+
 from .edges import Edges
 from .owned_shard import OwnedShard
-from .readiness import Readiness, ShardStatus, readiness, status_of
-from .shard_state import ShardState
+
+
+class InForce(NamedTuple):
+    """A shard of this worker: the version of its definitions, and its log time."""
+
+    shard: int
+    version: int
+    log_time_ms: int
 
 
 class StatusReport:
@@ -65,7 +74,7 @@ class StatusReport:
     def _unheard(self) -> list[str]:
         """Shards that refuse what this worker signs: keys were changed, and its first key is not one of those that hold."""
         shards = [owned.shard for owned in self._shards.values() if owned.shard is not None]
-        refusals = {shard.shard: self._keyring.refusal(shard.step.body.trust.keys) for shard in shards}
+        refusals = {shard.shard: self._keyring.refusal(shard.body.trust.keys) for shard in shards}
         return [f"shard {number} refuses what this worker signs: {why}" for number, why in sorted(refusals.items()) if why]
 
     def sizes(self) -> Counter[str]:
@@ -78,7 +87,7 @@ class StatusReport:
 
     def in_force(self) -> list[InForce]:
         """Which definitions hold in the shards of this worker that are at work."""
-        bodies = [(owned.number, owned.shard.step.body) for owned in self._shards.values() if owned.shard is not None]
+        bodies = [(owned.number, owned.shard.body) for owned in self._shards.values() if owned.shard is not None]
         return [InForce(number, body.version, body.log_time_ms) for number, body in bodies]
 
     def owns(self, shard: int) -> bool:
@@ -86,4 +95,4 @@ class StatusReport:
         return any(owned.number == shard and owned.state is ShardState.OWNED for owned in self._shards.values())
 
 
-__all__ = ["StatusReport"]
+__all__ = ["InForce", "StatusReport"]

@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from time import time
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from structlog.typing import FilteringBoundLogger
 
 from streamer.learning.reports.alerts import AlertData, AlertEvent, encode_alert
 from streamer.settings import Settings
@@ -24,7 +25,7 @@ from streamer.telemetry.metrics import Metrics
 from streamer.values import time_text
 from streamer.wire import ALERTS
 
-log: Any = structlog.get_logger("streamer.alerts")
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.alerts")
 
 AGAIN_SECONDS: Final = 60.0  # between two alerts of one kind and shard
 PUBLISH_SECONDS: Final = 10.0  # how long an alert waits for the broker before only the log has it

@@ -11,12 +11,12 @@ from aiokafka.errors import KafkaConnectionError
 
 from streamer.learning.reports.alerts import decode_alert
 from streamer.telemetry.metrics import Metrics
-from streamer.worker.alerts import AGAIN_SECONDS, Alerts
+from streamer.worker.status.alerts import AGAIN_SECONDS, Alerts
 
 if TYPE_CHECKING:
     import pytest
 
-SCHEMA = Path(__file__).parents[3] / "schemas" / "alert.v1.json"
+SCHEMA = Path(__file__).parents[4] / "schemas" / "alert.v1.json"
 
 
 class Topic:

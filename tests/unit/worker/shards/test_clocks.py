@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from streamer.wire import TICK, LogRecord
-from streamer.worker.clocks import Ahead, Clocks, first_ahead
+from streamer.worker.shards.clocks import Ahead, Clocks, first_ahead
 
 NOW: Final = 1_790_000_000_000
 SKEW_MS: Final = 300_000

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
+from structlog.typing import FilteringBoundLogger
 
-log: Any = structlog.get_logger("streamer.kafka")
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.kafka")
 
 ASK_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0  # how long a broker may take for the end of the log

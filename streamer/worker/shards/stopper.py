@@ -9,10 +9,10 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from streamer.transports.kafka.journal import OpenJournal
+from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
 from .owned_shard import OwnedShard
-from .shard_state import ShardState
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 

@@ -17,7 +17,7 @@ from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.wire import decode_control, definitions_control
-from streamer.worker.compiling import beside
+from streamer.worker.shards.compiling import beside
 
 RULES = Rules(shards=1)
 ONE = parse_definitions({"segments": {"one": {"for": "x", "when": 'did("A")'}}})

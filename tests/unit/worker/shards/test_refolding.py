@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 import pytest
-from one_worker import Worker
 
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.wire import EVENTS, LogRecord
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.shard_state import ShardState
+from tests.unit.worker.one_worker import Worker
 
 
 def again(customer: str) -> bytes:

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from one_worker import Worker
 
 from streamer.flow import same_log
 from streamer.wire import EVENTS
-from streamer.worker.shard_state import ShardState
+from streamer.worker.status.shard_state import ShardState
+from tests.unit.worker.one_worker import Worker
 
 
 @pytest.fixture
