@@ -30,7 +30,7 @@ test: lint ## lint and all tests; a real Kafka is used where Java 17 and Maven a
 soak: .venv/.dev ## long seeded runs before something is called done, ten minutes each (ARGS='fuzz --seconds 60' chooses)
 	@$(BIN)/python -m tests.soak $(ARGS)
 
-bench: .venv/.dev ## how fast it is here
+bench: .venv/.dev ## how fast it is here, with rivals on the same job (ARGS='peers --events 300000' is theirs alone, at length)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 bench-models: .venv/.dev ## how good the models are, against batch learning, on real and simulated shops

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from time import time
 
+import structlog
+
 from streamer.errors import SettingsError
 
 from . import core, faust_part, latency, scaling, throughput
@@ -71,6 +73,7 @@ async def _with_servers(parts: list[str], report: Report, *, customers: int, sta
 def main() -> int:
     """Exit code 2 where the machine lacks something."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it warns of each topic that is not there yet
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     if sys.argv[1:2] == ["peers"]:
         return peers.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="How fast it is here.")

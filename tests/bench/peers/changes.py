@@ -72,7 +72,7 @@ def differences(ours: list[Row], theirs: list[Row], shown: int = 5) -> list[str]
     if left == right:
         return []
     missing, more = _without(left, right), _without(right, left)
-    told = [f"{len(missing):,} rows of streamer's are missing, {len(more):,} are said that streamer does not say"]
+    told = [f"{len(missing):,} rows are missing, {len(more):,} are said too much"]
     told += [f"missing {_text(row)}" for row in missing[:shown]]
     return told + [f"more    {_text(row)}" for row in more[:shown]]
 

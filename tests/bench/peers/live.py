@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from streamer.errors import SettingsError
 from tests.bench.report import percentile
 from tests.bench.sending import send_steadily
 from tests.bench.usage import cpu_s_of
@@ -17,8 +18,11 @@ from .changes import Heard, Reader, reading
 from .engines import Engine
 from .job import live_events
 
-WARM_S: Final = 8.0  # before the first rate is measured; compilers and caches settle
+WARM_S: Final = 6.0  # before the first rate is measured; compilers and caches settle
 TURN_S: Final = 3.0  # before every further one
+START_S: Final = 60.0  # to say the first change
+LATE_S: Final = 4.0  # to say what is left when the load is over
+FIRST_EVENTS: Final = 200
 GAP_S: Final = 3  # between two events of a customer, on average
 
 
@@ -45,12 +49,22 @@ async def measure(engine: Engine, rates: Sequence[int], seconds: float) -> list[
     try:
         engine.start()
         async with reading(engine.servers.kafka.bootstrap, engine.changes) as reader:
+            await _until_it_speaks(engine, reader, producer)
             for turn, rate in enumerate(rates):
                 found.append(await _at_rate(engine, reader, producer, rate, WARM_S if turn == 0 else TURN_S, seconds))
     finally:
         await producer.stop()
         engine.stop()
     return found
+
+
+async def _until_it_speaks(engine: Engine, reader: Reader, producer: AIOKafkaProducer) -> None:
+    """A few events, until a change comes: no load while it starts."""
+    await send_steadily(producer, engine.events, live_events(FIRST_EVENTS, customers=FIRST_EVENTS), engine.ends, FIRST_EVENTS)
+    end = monotonic() + START_S
+    while not await reader.take(100):
+        if monotonic() > end:
+            raise SettingsError(f"{engine.name} says nothing within {START_S:g} s:\n{engine.child.log_tail(25)}")
 
 
 async def _at_rate(engine: Engine, reader: Reader, producer: AIOKafkaProducer, rate: int, warm_s: float, seconds: float) -> Latency:
@@ -64,7 +78,7 @@ async def _at_rate(engine: Engine, reader: Reader, producer: AIOKafkaProducer, r
         until_ms, spent_s = time() * 1_000, monotonic() - from_s
         engine_ms, redis_ms = (engine.cpu_s() - cpu_s) / spent_s * 1e3, (cpu_s_of(engine.servers.redis.pid) - redis_s) / spent_s * 1e3
         await load
-        await _hear(reader, heard, 2.0)
+        await _hear(reader, heard, LATE_S)
     finally:
         load.cancel()
     by_event, by_time = _late(engine, heard, from_ms, until_ms)

@@ -21,9 +21,11 @@ from . import live, throughput
 from .changes import differences
 from .engines import Engine, Hand, Streamer
 from .job import Row, log_events
+from .jvm import FlinkHeap, FlinkRocks, KafkaStreams
+from .quix import Quix
 from .table import Result, Table
 
-ENGINES: Final[dict[str, type[Engine]]] = {engine.name: engine for engine in (Streamer, Hand)}
+ENGINES: Final[dict[str, type[Engine]]] = {engine.name: engine for engine in (Streamer, Hand, Quix, KafkaStreams, FlinkHeap, FlinkRocks)}
 PAST_MS: Final = 60_000  # definitions carry the present as their time, so the log begins after it
 LIMIT_S: Final = 120.0  # for an engine to work off the log, and
 SLOWEST: Final = 500.0  # events a second, beside it

@@ -15,6 +15,7 @@ from .live import Latency
 from .throughput import Throughput
 
 PART: Final = "peers"
+WIDTH: Final = 20  # of a column
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class Table:
         if result.missing:
             print(f"  {name}: NOT RUN TO ITS END: {result.missing}", flush=True)
         if result.differing:
-            print(f"  {name}: ERROR, its rows are not those of streamer:", *result.differing, sep="\n    ", flush=True)
+            print(f"  {name}: ERROR, its rows are not those of the first engine:", *result.differing, sep="\n    ", flush=True)
         elif result.throughput:
             print(f"  {name}: {len(result.throughput.rows):,} changes, {result.throughput.engine_us:.1f} µs an event", flush=True)
 
@@ -105,11 +106,11 @@ class Table:
         """The table: a line a figure, a column an engine; behind each figure its ratio against streamer's."""
         shown = [one for one in self.results if one.throughput or one.latencies]
         base = next((one for one in shown if one.engine is Streamer), None)
-        yield f"  {'':<38}" + "".join(f"{one.engine.name:>22}" for one in shown)
-        yield f"  {'promise':<38}" + "".join(f"{one.engine.guarantee:>22}" for one in shown)
+        yield f"  {'':<38}" + "".join(f"{one.engine.name:>{WIDTH}}" for one in shown)
+        yield f"  {'promise':<38}" + "".join(f"{one.engine.guarantee:>{WIDTH}}" for one in shown)
         for line in lines(self._rates):
             cells = [_cell(line.of(one), None if base in (None, one) else line.of(base)) for one in shown if base is None or base]
-            yield f"  {line.what + ', ' + line.unit:<38}" + "".join(f"{cell:>22}" for cell in cells)
+            yield f"  {line.what + ', ' + line.unit:<38}" + "".join(f"{cell:>{WIDTH}}" for cell in cells)
 
     def _figures(self, result: Result) -> dict[str, Any]:
         base = next((one for one in self.results if one.engine is Streamer), None)

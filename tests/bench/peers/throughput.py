@@ -117,8 +117,9 @@ async def _sample(engine: Engine) -> Sample:
 
 
 def _at(samples: Sequence[Sample], done: int) -> Sample:
-    """What was used when so many events were done, by a straight line between the two samples around."""
-    for before, after in pairwise(samples):
+    """What was used when so many events were done, by a straight line between the two samples around in which it had got further."""
+    moved = [samples[0], *(after for before, after in pairwise(samples) if after.done > before.done)]
+    for before, after in pairwise(moved):
         if after.done >= done:
             share = (done - before.done) / max(1, after.done - before.done)
             return Sample(
