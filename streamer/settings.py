@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -17,12 +16,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from streamer.suggest import nearest
 from streamer.units import DAY_MS
 
-from . import zones
+from . import stores, zones
 from .errors import SettingsError
 from .events.placeholders import PLACEHOLDER_IDS, normal_form
 from .flow.rules import Rules
 from .language.durations import format_duration, parse_duration
 from .signing import Keyring, read_keys
+from .stores.base import Store
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -44,9 +44,10 @@ DurationMs = Annotated[int, BeforeValidator(_to_ms), Field(ge=0)]
 
 
 def _checked_address(value: SecretStr) -> SecretStr:
-    scheme, _, rest = value.get_secret_value().partition("://")
-    if scheme not in ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel") or not rest:
-        raise ValueError("expected an address that begins with redis://, rediss://, unix:// or redis+sentinel://")
+    try:
+        stores.check_scheme(value.get_secret_value())
+    except SettingsError as error:
+        raise ValueError(str(error).partition(": ")[2]) from None
     return value
 
 
@@ -76,17 +77,17 @@ class Settings(BaseSettings):
         False, description="true begins a new log where the cluster has one already, or a new state of a log, as --create does"
     )
 
-    redis: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
+    store: Annotated[SecretStr, AfterValidator(_checked_address)] = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="redis://, rediss:// (TLS) or unix:// address; behind Sentinel "
-        "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/NUMBER, or rediss+sentinel://; may hold a password",
+        description="where what is known of customers is kept: a redis://, rediss:// (TLS) or unix:// address; behind Sentinel "
+        "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/NUMBER, or rediss+sentinel://; memory:// for a trial; may hold a password",
     )
-    redis_username: str | None = Field(None, description="ACL user, where it is not in the address")
-    redis_password: SecretStr | None = Field(None, description="password, where it is not in the address")
-    redis_ca_file: str | None = Field(None, description="CA certificates for TLS; the address is rediss:// then")
-    redis_cert_file: str | None = Field(None, description="client certificate for TLS")
-    redis_key_file: str | None = Field(None, description="its private key, where it is not in the same file")
-    namespace: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="prefix of every Redis key")
+    store_username: str | None = Field(None, description="user of the store, where it is not in the address")
+    store_password: SecretStr | None = Field(None, description="password, where it is not in the address")
+    store_ca_file: str | None = Field(None, description="CA certificates for TLS; for Redis the address is rediss:// then")
+    store_cert_file: str | None = Field(None, description="client certificate for TLS")
+    store_key_file: str | None = Field(None, description="its private key, where it is not in the same file")
+    namespace: str = Field("streamer", pattern=r"^[a-zA-Z0-9._-]+$", description="what every key in the store begins with")
 
     lateness: DurationMs = Field(DAY_MS, description="how old an event may be; also how long message ids are remembered. Part of the story")
     trust_producer_time: bool = Field(
@@ -120,7 +121,7 @@ class Settings(BaseSettings):
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
     )
     tick: DurationMs = Field(1_000, description="how often time passes on a quiet shard")
-    probe: DurationMs = Field(2_000, description="how often a shard compares itself with Redis")
+    probe: DurationMs = Field(2_000, description="how often a shard compares itself with its store")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
     batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
@@ -142,18 +143,11 @@ class Settings(BaseSettings):
         """The full name of a topic."""
         return f"{self.topic_prefix}.{suffix}"
 
-    @property
-    def redis_options(self) -> dict[str, Any]:
-        """What connects to Redis beside the address. SettingsError when a file for TLS cannot be used."""
-        password = self.redis_password.get_secret_value() if self.redis_password is not None else None
-        given: dict[str, Any] = {"username": self.redis_username, "password": password}
-        files = {"ssl_ca_certs": self.redis_ca_file, "ssl_certfile": self.redis_cert_file, "ssl_keyfile": self.redis_key_file}
-        if any(files.values()):
-            if not self.redis.get_secret_value().startswith(("rediss://", "rediss+sentinel://")):
-                raise SettingsError("STREAMER_REDIS: expected a rediss:// address, as there are files for TLS")
-            tls_context("REDIS", self.redis_ca_file, self.redis_cert_file, self.redis_key_file)
-            given |= {**files, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
-        return {name: value for name, value in given.items() if value is not None}
+    def open_store(self) -> Store:
+        """The store, which connects on first use. SettingsError when the address, or a file for TLS, cannot be used."""
+        password = self.store_password.get_secret_value() if self.store_password is not None else None
+        access = stores.Access(self.store_username, password, self.store_ca_file, self.store_cert_file, self.store_key_file)
+        return stores.open(self.store.get_secret_value(), namespace=self.namespace, access=access)
 
     @property
     def keyring(self) -> Keyring:
@@ -178,7 +172,7 @@ class Settings(BaseSettings):
         found: dict[str, Any] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
-            if name == "redis":
+            if name == "store":
                 found[name] = without_password(value.get_secret_value())
             elif isinstance(value, SecretStr):
                 found[name] = "********"
@@ -195,25 +189,6 @@ _DURATIONS: Final = ("lateness", "skew", "tick", "probe", "session_timeout")
 
 
 _OTHERS: Final = ("STREAMER_FAUST_", "STREAMER_REQUIRE_REAL", "STREAMER_REDIS_SERVER", "STREAMER_TEST")  # read elsewhere
-
-
-def tls_context(
-    whose: str, ca_file: str | None, cert_file: str | None = None, key_file: str | None = None, password: str | None = None
-) -> ssl.SSLContext:
-    """What TLS trusts and shows. SettingsError names the setting, ``STREAMER_<whose>_…``, whose file cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise SettingsError(f"STREAMER_{whose}_CA_FILE: cannot use {ca_file} ({error.strerror or type(error).__name__})") from None
-    if cert_file is None and key_file is not None:
-        raise SettingsError(f"STREAMER_{whose}_KEY_FILE: expected STREAMER_{whose}_CERT_FILE beside it")
-    if cert_file is not None:
-        try:
-            context.load_cert_chain(cert_file, key_file, password or "")  # never ask for one on a terminal
-        except OSError as error:
-            names = cert_file if key_file is None else f"{cert_file} with {key_file}"
-            raise SettingsError(f"STREAMER_{whose}_CERT_FILE: cannot use {names} ({error.strerror or type(error).__name__})") from None
-    return context
 
 
 def without_password(url: str) -> str:

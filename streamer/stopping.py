@@ -1,7 +1,7 @@
 """The end of a process: what a signal begins, and the moment at which it is over whatever hangs.
 
-Clients of Kafka and Redis may wait for ever for a server that is away; asyncio, and Python at its exit, wait for them. So a thread counts
-from the first signal on. It needs neither the event loop nor the servers, and works too while one long computation holds the loop.
+Clients of Kafka and of a store may wait for ever for a server that is away; asyncio, and Python at its exit, wait for them. So a thread
+counts from the first signal on. It needs neither the event loop nor the servers, and works too while one long computation holds the loop.
 """
 
 from __future__ import annotations

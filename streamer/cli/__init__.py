@@ -73,7 +73,7 @@ class Commands(typer.core.TyperGroup):
 _KIND: Final[dict[type[StreamerError], str]] = {
     DefinitionError: "definitions: ",
     HaltError: "halted: ",
-    StoreUnavailableError: "STREAMER_REDIS: no answer from Redis: ",
+    StoreUnavailableError: "STREAMER_STORE: no answer: ",
 }
 
 
@@ -136,7 +136,7 @@ def _streamer(
       streamer replay events.ndjson --segments my_segments.yaml --members
       streamer explain CUSTOMER --events events.ndjson --segments my_segments.yaml
 
-    Live, from Kafka, with Redis: `streamer config` shows the settings, `streamer doctor` what is amiss, `streamer worker` runs.
+    Live, from Kafka, with a store: `streamer config` shows the settings, `streamer doctor` what is amiss, `streamer worker` runs.
     """
 
 

@@ -27,7 +27,6 @@ from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
-from streamer.stores.redis import connect
 from streamer.suggest import nearest
 from streamer.wire import shard_of
 
@@ -64,7 +63,7 @@ def explain_customer(
     segment: Annotated[str | None, typer.Option(metavar="NAME", help="only this segment")] = None,
     events: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="explain from a replay of this file, not from Redis; may be repeated, - is standard input"),
+        typer.Option(metavar="FILE", help="explain from a replay of this file, not from the store; may be repeated, - is standard input"),
     ] = None,
     segments: Segments = None,
     mapping: MappingName = None,
@@ -81,8 +80,8 @@ def explain_customer(
     First the segments they are in, then those that time alone will change and those whose way in is barred, then the rest. Each clause
     says yes or no and its value; where a value was cut, capped ("3 or more") or folded it says so.
 
-    Asks Redis, where workers keep what they know (see `streamer config`); with --events it replays files instead and needs no server. The
-    options below --events are those of `streamer replay` and mean something only with it.
+    Asks the store, where workers keep what they know (see `streamer config`); with --events it replays files instead and needs no server.
+    The options below --events are those of `streamer replay` and mean something only with it.
 
     \b
       streamer explain c-17
@@ -96,7 +95,7 @@ def explain_customer(
     else:
         if segments or mapping or sort or until or format_name != OWN or lateness != LATENESS or ahead != AHEAD:
             raise typer.BadParameter(
-                "without --events the answer comes from Redis, and these say nothing", param_hint="options of a replay"
+                "without --events the answer comes from the store, and these say nothing", param_hint="options of a replay"
             )
         _check_id(customer)
         found, now = asyncio.run(_from_store(customer, load_settings()))
@@ -121,12 +120,12 @@ def _check_id(customer: str) -> None:
 
 
 async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanation], int]:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
     try:
         shard = shard_of(customer, settings.shards)
         checkpoint = await store.checkpoint(shard)
         if not checkpoint.body:
-            raise SettingsError(f"shard {shard} has no checkpoint at {settings.shown()['redis']}; has a worker run?")
+            raise SettingsError(f"shard {shard} has no checkpoint at {settings.shown()['store']}; has a worker run?")
         body = decode_body(checkpoint.body)
         blob = (await store.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
         plans = Plans(store, settings.rules)
@@ -171,8 +170,8 @@ def _explained(
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")]) -> None:
     """Make the customer leave every segment, and forget them.
 
-    The wish is written into the log, where the shard's worker finds it: run this while workers run, or start one. From then on Redis holds
-    nothing of them but a hash of the id, for twice STREAMER_LATENESS: by it, events from before the erasure that arrive after it are
+    The wish is written into the log, where the shard's worker finds it: run this while workers run, or start one. From then on the store
+    holds nothing of them but a hash of the id, for twice STREAMER_LATENESS: by it, events from before the erasure that arrive after it are
     dropped (counted as of_erased) and bring nobody back. An event with a later timestamp is that of a new customer. A shard keeps 10,000
     such hashes; of more erasures within that time the oldest are forgotten. A rebuild of the log comes to the same erasure.
 
@@ -185,7 +184,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
       training examples    in PREFIX.examples, figures without the id; likewise
       Redis on disk        in its append-only file until that is rewritten (BGREWRITEAOF), in dumps and in backups
 
-    A log must be kept for as long as an empty Redis is to be filled from it again: retention ends that, too.
+    A log must be kept for as long as an empty store is to be filled from it again: retention ends that, too.
     """
     _check_id(customer)
     asyncio.run(_erase(customer))

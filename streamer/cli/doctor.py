@@ -18,12 +18,11 @@ import typer
 from streamer.errors import HaltError, SettingsError, StoreError
 from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.published import Published, manifest_of
-from streamer.flow.shard import document_name
 from streamer.language.durations import format_duration
 from streamer.settings import FILE_VARIABLE, load_settings, similar_setting, unknown_variables
 from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint
-from streamer.stores.redis import connect
+from streamer.stores.documents import definitions_document
 from streamer.values import time_text
 from streamer.wire import AMENDMENTS, DEAD_LETTERS, DEFINITIONS, EVENTS, TOPICS, decode_outputs
 from streamer.worker.status.shard_state import ShardState
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from streamer.settings import Settings
     from streamer.stores.base import Store
-    from streamer.stores.redis import RedisStore
+    from streamer.stores.health import Severity
     from streamer.worker.status.shard_notes import ShardNote
 
 KAFKA_SECONDS: Final = 15.0
@@ -77,11 +76,12 @@ class Shard:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor", epilog=EXIT_CODES, short_help="Say what is amiss with Kafka, Redis and the settings, and how to mend it.")(doctor)
+    summary = "Say what is amiss with Kafka, the store and the settings, and how to mend it."
+    app.command("doctor", epilog=EXIT_CODES, short_help=summary)(doctor)
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a check")] = False) -> None:
-    """Look at settings, Kafka, Redis, definitions and shards; say what is wrong and how to mend it.
+    """Look at settings, Kafka, the store, definitions and shards; say what is wrong and how to mend it.
 
     Changes nothing. Exit code 1 if something is wrong, 3 if the settings are unusable; warnings alone are 0.
     """
@@ -115,21 +115,14 @@ def _print(checks: Sequence[Check], *, as_json: bool) -> None:
 async def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which one would mend them."""
     try:
-        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
-    except SettingsError:
-        return [
-            Check(
-                "settings",
-                "wrong",
-                f"STREAMER_REDIS: {settings.shown()['redis']} is no usable address",
-                "redis://user:password@host:6379/0",
-            )
-        ]
+        store = settings.open_store()
+    except SettingsError as error:
+        return [Check("settings", "wrong", str(error), "correct it; `streamer config` shows what is in force")]
     try:
-        redis = await _redis(settings, store)
-        shards = await _shards(settings, store) if redis[0].verdict == "ok" else None
+        kept = await _store(settings, store)
+        shards = await _shards(settings, store) if kept[0].verdict == "ok" else None
         topics, ends, published = await _kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
-        found = [*_settings(settings), *topics, *redis]
+        found = [*_settings(settings), *topics, *kept]
         if shards is not None:
             found += [
                 *_manifest(settings, published),
@@ -312,8 +305,8 @@ async def _topic_settings(settings: Settings, admin: Any) -> list[Check]:
             Check(
                 place,
                 "warning",
-                f"records vanish after {limit}: a shard that is further behind halts, and an empty Redis cannot be filled again",
-                alter(settings, "retention.ms=-1,retention.bytes=-1") + ", or keep backups of Redis",
+                f"records vanish after {limit}: a shard that is further behind halts, and an empty store cannot be filled again",
+                alter(settings, "retention.ms=-1,retention.bytes=-1") + ", or keep backups of the store",
             )
         )
     return checks or [Check(place, "ok", "LogAppendTime, not compacted, kept for ever")]
@@ -325,26 +318,20 @@ def _retention(found: Mapping[str, str]) -> str:
     return " or ".join(limit for limit in limits if limit)
 
 
-# Redis ----------------------------------------------------------------------------------------------------------------
+# the store ------------------------------------------------------------------------------------------------------------
 
 
-async def _redis(settings: Settings, store: RedisStore) -> list[Check]:
-    """The first of them says whether Redis can be asked further."""
-    address = settings.shown()["redis"]
+async def _store(settings: Settings, store: Store) -> list[Check]:
+    """The first of them says whether the store can be asked further."""
+    address = settings.shown()["store"]
     try:
         health = await store.health()
     except StoreError as error:
-        mend = "see whether it runs, and whether STREAMER_REDIS has its address, user and password"
-        return [Check("redis", "wrong", f"no Redis at {address}: {str(error).split(':', 1)[0]}", mend)]
-    limit = f"of {health.max_bytes:,}" if health.max_bytes else "and no limit"
-    found = [
-        Check("redis", "ok", f"version {health.version} answers at {address}, {health.used_bytes:,} bytes used {limit}, {health.policy}")
-    ]
-    for problem in health.problems():
-        what, _, mend = problem.partition("; ")
-        found.append(Check("redis", "wrong", what, mend or "use a Redis or Valkey that is: 6.2 or newer, and the primary"))
-    mend = "CONFIG SET appendonly yes, and in the file of the server"
-    return [*found, *(Check("redis", "warning", advice, mend) for advice in health.advice())]
+        mend = "see whether it runs, and whether STREAMER_STORE has its address, user and password"
+        return [Check("store", "wrong", f"no answer from {address}: {str(error).split(':', 1)[0]}", mend)]
+    verdicts: dict[Severity, Verdict] = {"danger": "wrong", "unfit": "wrong", "advice": "warning"}
+    found = [Check("store", verdicts[finding.severity], finding.found, finding.remedy) for finding in health.findings]
+    return [Check("store", "ok", f"answers at {address}: {health.description}"), *found]
 
 
 async def _shards(settings: Settings, store: Store) -> list[Shard]:
@@ -389,14 +376,14 @@ async def _definitions(published: Published | None, store: Store, shards: Sequen
     lost = [
         body.digest
         for number, body in ((shard.number, shard.body) for shard in shards)
-        if body is not None and body.digest and await store.get_document(document_name(body.digest), shard=number) is None
+        if body is not None and body.digest and await store.get_document(definitions_document(body.digest), shard=number) is None
     ]
     if lost:
         return [
             Check(
                 "definitions",
                 "wrong",
-                f"{', '.join(dict.fromkeys(lost))} hold in shards and are not in Redis",
+                f"{', '.join(dict.fromkeys(lost))} hold in shards and are not in the store",
                 "streamer shards rebuild SHARD for each of them",
             )
         ]
@@ -423,7 +410,7 @@ def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) ->
         found.append(Check("shards", "wrong", f"the log ends before the position of {_numbers(beyond)}", mend))
     before = [shard.number for shard in begun if shard.number in ends and shard.checkpoint.position.offset < ends[shard.number].begin]
     if before:
-        mend = "restore a newer Redis, or go on without them: `streamer shards resume SHARD --at OFFSET`; then set retention.ms to -1"
+        mend = "restore a newer store, or go on without them: `streamer shards resume SHARD --at OFFSET`; then set retention.ms to -1"
         found.append(Check("shards", "wrong", f"records that {_numbers(before)} have not read are gone from the log", mend))
     found.append(_lag(begun, ends))
     found += _set_aside(begun)
@@ -503,7 +490,7 @@ def _owners(notes: Sequence[ShardNote], settings: Settings, now_ms: int) -> list
     if gone:
         workers = ", ".join(sorted({note.worker for note in gone}))
         since = time_text(max(note.at_ms for note in gone))
-        mend = "start workers, or see whether those that run reach Redis"
+        mend = "start workers, or see whether those that run reach the store"
         numbers = _numbers([note.status.shard for note in gone])
         found.append(Check("workers", "warning", f"no worker has said anything of {numbers} since {since}; the last was {workers}", mend))
     elif notes and not found:
@@ -538,7 +525,7 @@ def _way_out(note: ShardNote) -> str:
     if "`streamer shards " in note.status.problem:
         return f"do what it names: {note.worker} then takes the shard up by itself; `streamer shards` says how it is doing"
     return (
-        f"mend what it names, then start {note.worker} again; where it is Redis that is damaged, `streamer shards rebuild {number}` "
+        f"mend what it names, then start {note.worker} again; where it is the store that is damaged, `streamer shards rebuild {number}` "
         "tells the shard anew from its log, and no worker need be started again"
     )
 

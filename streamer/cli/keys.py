@@ -14,7 +14,6 @@ from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.settings import Settings, load_settings
 from streamer.signing import SECRET_BYTES_MIN
 from streamer.stores.base import Store
-from streamer.stores.redis import connect
 from streamer.wire import AMENDMENTS, EXAMPLES, KEY_ID, KEYS_MAX, Control, encode_control
 
 from . import EXIT_CODES, EXIT_NO
@@ -105,7 +104,7 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="one JSON obj
 
 
 async def _held(settings: Settings) -> dict[int, dict[str, str]]:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
     try:
         return {shard: await _of(store, shard) for shard in range(settings.shards)}
     finally:

@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 
 from streamer.errors import SettingsError
-from streamer.flow.lessons import LEARNER, Taught, decode_taught, scorer_document
+from streamer.flow.lessons import Taught, decode_taught
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, content_digest, load_definitions
 from streamer.learning.reports.model_card import Card
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
+from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.stores.memory import MemoryStore
-from streamer.stores.redis import connect
 from streamer.values import time_text
 from streamer.wire import EXAMPLES, Control, encode_control, model_control
 
@@ -116,7 +116,7 @@ async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
 
 
 async def _taught(settings: Settings) -> Taught:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
     try:
         return await _read(store)
     finally:
@@ -124,7 +124,7 @@ async def _taught(settings: Settings) -> Taught:
 
 
 async def _read(store: Store) -> Taught:
-    checkpoint = await store.checkpoint(LEARNER)
+    checkpoint = await store.checkpoint(LEARNER_SHARD)
     if not checkpoint.body:
         raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
     return decode_taught(checkpoint.body)
@@ -148,7 +148,7 @@ async def _pin(settings: Settings, name: str, version: int | None) -> str:
         _card(taught, name)
         serving = taught.current.get(name, (0, ""))[0]
         version = await _before(store, name, serving) if version is None else version
-        content = await store.get_document(scorer_document(name, version))
+        content = await store.get_document(published_scorer_document(name, version))
         if content is None:
             raise SettingsError(f"{name} has no version {version}; the newest is {serving}")
         raw = encode_control(Control("pin", version=version, model=name))
@@ -159,7 +159,7 @@ async def _pin(settings: Settings, name: str, version: int | None) -> str:
 
 async def _before(store: Store, name: str, serving: int) -> int:
     for version in range(serving - 1, 0, -1):
-        if await store.get_document(scorer_document(name, version)) is not None:
+        if await store.get_document(published_scorer_document(name, version)) is not None:
             return version
     raise SettingsError(f"{name} has no version before {serving}")
 

@@ -89,7 +89,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="the summary as one JSON object, on standard output where that is free")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar, no summary, no hints")] = False,
 ) -> None:
-    """Let files of events go through segment definitions, without Kafka and Redis, and say what came of it.
+    """Let files of events go through segment definitions, without Kafka and a store, and say what came of it.
 
     It is the step that workers run, so it gives the same changes. The same input gives the same bytes, whatever --batch is. Time is taken
     from each line's receivedAt, else from its timestamp. A line may hold one event, or many in a list named batch. Each event is accepted,

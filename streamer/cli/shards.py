@@ -21,7 +21,6 @@ from streamer.events.codec import moment_ms
 from streamer.language.durations import format_duration
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
-from streamer.stores.redis import connect
 from streamer.wire import EVENTS
 from streamer.worker.status.shard_state import ShardState
 
@@ -103,7 +102,7 @@ def _print(line: Line) -> None:
 
 
 async def _lines(settings: Settings) -> list[Line]:
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
     try:
         reach = await _reach(settings)
         return [await _line(store, shard, reach.get(shard)) for shard in range(settings.shards)]
@@ -211,7 +210,7 @@ def rebuild(
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "",
     new_log: Annotated[bool, typer.Option("--new-log", help="all shards, by a topic of events that was made anew")] = False,
 ) -> None:
-    """Have a shard told anew from its log: what Redis has of it is dropped, and its worker begins at the log's beginning.
+    """Have a shard told anew from its log: what the store has of it is dropped, and its worker begins at the log's beginning.
 
     Nothing is published twice: readers have seen those positions. Where retention took the beginning of the log, the shard begins with what
     is left, and its customers know nothing older.
@@ -275,7 +274,7 @@ async def _tell_anew(settings: Settings, store: Store, shards: Sequence[int], wh
 @asynccontextmanager
 async def _connected(settings: Settings) -> AsyncGenerator[Store]:
     """The store, closed at the end."""
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
     try:
         yield store
     finally:

@@ -14,7 +14,7 @@ from . import EXIT_CODES
 from .say import say, say_json
 
 Create = Annotated[
-    bool, typer.Option("--create", help="begin a new log where the cluster has another already, or a new state of a log in Redis")
+    bool, typer.Option("--create", help="begin a new log where the cluster has another already, or a new state of a log in the store")
 ]
 
 
@@ -34,10 +34,10 @@ def worker(
     ] = None,
     create: Create = False,
 ) -> None:
-    """Run a worker: read events from Kafka, keep what is known of customers in Redis, write segment changes to Kafka.
+    """Run a worker: read events from Kafka, keep what is known of customers in the store, write segment changes to Kafka.
 
     Any number of workers share the work, up to one per shard. Ctrl-C or SIGTERM ends one within ten seconds, with exit code 0; the others
-    take over. Settings come from the environment, see `streamer config`; `streamer doctor` says what is amiss with Kafka and Redis.
+    take over. Settings come from the environment, see `streamer config`; `streamer doctor` says what is amiss with Kafka and the store.
 
     The topics of a new log are made, and the worker's log says so; where the cluster has another log already, only with --create, since a
     misspelt STREAMER_TOPIC_PREFIX looks just like that. So does STREAMER_NAMESPACE where the log's state is kept under another one.

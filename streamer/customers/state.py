@@ -1,4 +1,4 @@
-"""One customer as one compact value: what Redis keeps and the step works on.
+"""One customer as one compact value: what the store keeps and the step works on.
 
 A state is a function of the log. It refers to memories and segments by their numbers in the plan of its ``generation``; the plan of the
 next generation renumbers it. Encoding is MessagePack without names.
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a Redis score
+NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a 64-bit float, which a store may sort by
 
 
 def is_entry(sequence: int) -> bool:

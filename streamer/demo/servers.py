@@ -57,7 +57,7 @@ class Servers:
         self._settings = plain.model_copy(
             update={
                 "kafka": kafka.bootstrap,
-                "redis": SecretStr(redis.socket_url),
+                "store": SecretStr(redis.socket_url),
                 "shards": SHARDS,
                 "web_port": free_port(),
                 "trust_producer_time": True,
@@ -122,7 +122,7 @@ def worker_environment(settings: Settings, ours: Mapping[str, str], folder: Path
     kept = {name: value for name, value in ours.items() if not name.startswith("STREAMER_")}
     return kept | {
         "STREAMER_KAFKA": settings.kafka,
-        "STREAMER_REDIS": settings.redis.get_secret_value(),
+        "STREAMER_STORE": settings.store.get_secret_value(),
         "STREAMER_SHARDS": str(settings.shards),
         "STREAMER_WEB_PORT": str(settings.web_port),
         "STREAMER_TRANSACTIONS": "false",  # the embedded broker has no markers that a reader could check

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from streamer.errors import HaltError, SettingsError, StoreUnavailableError
 from streamer.settings import Settings
 from streamer.stopping import at_most
-from streamer.stores.redis import RedisStore, connect
+from streamer.stores.base import Store
 from streamer.transports.kafka.clients import producer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.events_topic import check_events_topic
@@ -35,13 +35,13 @@ def log_topics(names: list[str]) -> None:
 @asynccontextmanager
 async def starting(
     settings: Settings, *, may_begin: bool = True, made: Callable[[list[str]], None] = log_topics, new_log: bool = False
-) -> AsyncGenerator[tuple[AIOKafkaProducer, RedisStore]]:
+) -> AsyncGenerator[tuple[AIOKafkaProducer, Store]]:
     """A producer and a store that fit the settings, closed at the end. Raises SettingsError.
 
     ``may_begin``: whether a log that is not there is begun, see ``ensure_topics``; ``made`` is told the topics that were made.
     ``new_log``: whether the next generation of the log is begun, see ``check_manifest``.
     """
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
     client = producer(settings)
     try:
         if names := await _started(client, settings, may_begin=may_begin):
@@ -54,14 +54,14 @@ async def starting(
             await at_most(CLOSE_SECONDS, closed)
 
 
-async def check_store(settings: Settings, store: RedisStore) -> None:
-    """SettingsError unless Redis answers and may be trusted with state."""
+async def check_store(settings: Settings, store: Store) -> None:
+    """SettingsError unless the store answers and may be trusted with state."""
     try:
-        problems = (await store.health()).problems()
+        problems = (await store.health()).problems
     except StoreUnavailableError as error:
-        raise SettingsError(f"STREAMER_REDIS: no Redis at {settings.shown()['redis']} ({error})") from None
+        raise SettingsError(f"STREAMER_STORE: no answer from {settings.shown()['store']} ({error})") from None
     if problems:
-        raise SettingsError(f"STREAMER_REDIS: {'; '.join(problems)}")
+        raise SettingsError(f"STREAMER_STORE: {'; '.join(problem.in_words() for problem in problems)}")
 
 
 async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: bool) -> list[str]:

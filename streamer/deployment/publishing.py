@@ -64,7 +64,7 @@ async def _highest_in_force(settings: Settings, store: Store) -> int:
 
 
 async def first_definitions(settings: Settings, client: AIOKafkaProducer, store: Store) -> None:
-    """Publish ``settings.segments`` if nothing was ever published: whatever was is newer, also when Redis came back empty."""
+    """Publish ``settings.segments`` if nothing was ever published: whatever was is newer, also when the store came back empty."""
     if settings.segments is None:
         return
     topic = DefinitionsTopic(settings, client)

@@ -24,6 +24,7 @@ from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdr
 from streamer.segments.feature_leakage import excluded_features
 from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
 from streamer.stores.base import Checkpoint, Commit, Position, Store
+from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control
 
 from .published import Versions
@@ -32,7 +33,6 @@ from .shard import read_definitions
 if TYPE_CHECKING:
     from streamer.learning.learner import Learner
 
-LEARNER: Final = -1  # the shard number under which the store keeps the learner
 VERSIONS_KEPT: Final = 10  # of a model's scorers, to go back to
 
 
@@ -146,7 +146,7 @@ class Lessons:
     async def acquire(cls, store: Store, versions: Versions, shards: int, keyring: Keyring = NO_KEYS) -> Lessons:
         """Become the one learner: whoever was it before is fenced. HaltError where that cannot be gone on from, or a key
         that holds is not in ``keyring``."""
-        checkpoint = await store.acquire(LEARNER)
+        checkpoint = await store.acquire(LEARNER_SHARD)
         taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
         taught.offsets = taught.offsets or [0] * shards
         taught.places = taught.places or [(0, -1, -1)] * shards
@@ -213,7 +213,7 @@ class Lessons:
             if isinstance(said, ModelWithdrawn):
                 self.taught.current[said.model] = (said.version, "")
                 continue
-            kept = await self._store.put_document(scorer_document(said.model, said.version), said.scorer)
+            kept = await self._store.put_document(published_scorer_document(said.model, said.version), said.scorer)
             self.taught.current[said.model] = (
                 said.version,
                 content_digest(kept),
@@ -225,7 +225,7 @@ class Lessons:
         """Of scorers only the last few are kept; while somebody pins an old one nothing newer is published."""
         old = newest.version - VERSIONS_KEPT
         if old >= 1:
-            await self._store.drop_document(scorer_document(newest.model, old))
+            await self._store.drop_document(published_scorer_document(newest.model, old))
 
     def _refusal(self, item: Item, control: Control) -> RefusedError | None:
         """Why a record may not say what it says; None where it may. Which keys hold is kept. HaltError when this worker lacks one."""
@@ -243,7 +243,7 @@ class Lessons:
         if control.control == "unpin":
             self._learner.unpin(control.model)
             return
-        content = await self._store.get_document(scorer_document(control.model, control.version))
+        content = await self._store.get_document(published_scorer_document(control.model, control.version))
         if content is not None:
             self._learner.pin(control.model, control.version)
             self.taught.current[control.model] = (control.version, content_digest(content))
@@ -262,7 +262,7 @@ class Lessons:
     async def _record(self, model: str, version: int, digest: str) -> bytes:
         if not digest:
             return withdraw_control(model, version)
-        content = await self._store.get_document(scorer_document(model, version))
+        content = await self._store.get_document(published_scorer_document(model, version))
         if content is None:
             raise KeysLostError(f"version {version} of the model {model!r} is not in the store")
         return model_control(model, content, digest, version)
@@ -300,14 +300,9 @@ class Lessons:
         if self._learner is not None:
             self.taught.learner, self.taught.cards = self._learner.dump(), self._learner.cards()
         commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_taught(self.taught))
-        await self._store.commit(LEARNER, commit)
+        await self._store.commit(LEARNER_SHARD, commit)
         self.checkpoint = commit.checkpoint
 
 
 def _is_beyond(positions: Sequence[int], ends: Sequence[int]) -> bool:
     return all(position >= end for position, end in zip(positions, ends, strict=False))
-
-
-def scorer_document(model: str, version: int) -> str:
-    """Where a published scorer is kept for good."""
-    return f"model:{model}:v{version}"

@@ -3,7 +3,7 @@
 The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions, or is the
 manifest of the next generation of the log, whose topic of events was made anew. The order of
 the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
-the third has the content of the first. Redis has nothing of this that cannot be read here again.
+the third has the content of the first. The store has nothing of this that cannot be read here again.
 
 Keys hold there as they do in the log: from a ``keys`` record on, what is not signed has no number.
 """
@@ -31,7 +31,7 @@ class Manifest(msgspec.Struct, frozen=True, tag="manifest", tag_field="control")
     """What can never change under a running log: a worker with another one does not start.
 
     ``story`` is the version of the step, see ``flow.rules.STORY``; ``rules`` are all of the ``Rules``. ``namespace`` is
-    where in Redis its state was begun: no part of the story, and kept so that a slip in it does not begin a second state in silence.
+    where in the store its state was begun: no part of the story, and kept so that a slip in it does not begin a second state in silence.
     """
 
     topic: str

@@ -82,8 +82,8 @@ async def _tell(twin: Shard, customer: str, upto: Position, log: Log, store: Mem
     view = await log.look(twin.shard, -1)
     if view.begin > twin.position.offset:
         raise HaltError(
-            f"shard {twin.shard}: the state of a customer cannot be read, and the log begins at offset {view.begin:,} by now, so that it "
-            f"cannot be folded anew; restore a backup of Redis, or run `streamer shards rebuild {twin.shard}` to begin with what is left"
+            f"shard {twin.shard}: the state of a customer cannot be read, and the log begins at offset {view.begin:,} by now, so that "
+            f"it cannot be folded anew; restore a backup of the store, or `streamer shards rebuild {twin.shard}` begins with what is left"
         )
     async with aclosing(log.read(twin.shard, twin.position.offset, BATCH_RECORDS)) as batches:
         async for records in batches:

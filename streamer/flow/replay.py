@@ -1,4 +1,4 @@
-"""The same step over a file: no Kafka, no Redis, no clock; time comes from the events.
+"""The same step over a file: no Kafka, no server of a store, no clock; time comes from the events.
 
 A replay is one shard. Its story begins with the definitions at offset 0; each line of the input that is an event is one record after that.
 """

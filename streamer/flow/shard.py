@@ -36,6 +36,7 @@ from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.plan.plan import Plan
 from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Checkpoint, Commit, Holdings, Place, Position, Store
+from streamer.stores.documents import definitions_document, scorer_document
 from streamer.wire import Control, LogRecord, Output, decode_control, encode_outputs, unpack
 from streamer.zones import MissingZonesError
 
@@ -76,20 +77,10 @@ class Limits:
 ALONE: Final = Limits(records=1, states=1, wakes=1)  # while something is suspected
 
 
-def scorer_name(model: str) -> str:
-    """Where a shard keeps the scorer in force of a model."""
-    return f"scorer:{model}"
-
-
-def document_name(digest: str) -> str:
-    """Where the store keeps the content of definitions."""
-    return f"definitions:{digest}"
-
-
 def _documents(body: CheckpointBody) -> set[str]:
     """What a shard's states cannot be read without; nothing else is kept."""
-    definitions = {document_name(digest) for digest in (body.digest, body.previous) if digest}
-    return definitions | {scorer_name(model) for model in body.models}
+    definitions = {definitions_document(digest) for digest in (body.digest, body.previous) if digest}
+    return definitions | {scorer_document(model) for model in body.models}
 
 
 async def at_once(work: Callable[[], Plan]) -> Plan:
@@ -129,7 +120,7 @@ class Plans:
     async def get(self, digest: str, shard: int) -> Plan:
         """The plan of definitions that a shard is under; HaltError when the store does not have them."""
         if digest not in self._plans:
-            content = await self._store.get_document(document_name(digest), shard=shard)
+            content = await self._store.get_document(definitions_document(digest), shard=shard)
             if content is None:
                 raise HaltError(f"definitions {digest} are not in the store of shard {shard}; run `streamer shards rebuild {shard}`")
             return await self._compiled(digest, content)
@@ -169,7 +160,7 @@ class Plans:
         """The scorers in force in a shard; HaltError when the store does not have one."""
         found: dict[str, Scorer | Groups] = {}
         for model, (version, digest) in body.models.items():
-            content = await self._store.get_document(scorer_name(model), shard=shard)
+            content = await self._store.get_document(scorer_document(model), shard=shard)
             if content is None or content_digest(content) != digest:
                 raise HaltError(
                     f"the scorer of version {version} of the model {model!r} is not in the store of shard {shard}; "
@@ -652,7 +643,7 @@ class Shard:
                 self.step.refuse(error, record)
             else:
                 self.step.switch_model(control.model, control.version, control.digest, scorer)
-                self._document = (scorer_name(control.model), content)
+                self._document = (scorer_document(control.model), content)
         await self._commit(Position(record.offset + 1, 0))
 
     async def _fire_all(self, record: LogRecord) -> int:
@@ -680,7 +671,7 @@ class Shard:
             self.step.body.version = control.version  # the same under a new number
             return False
         self.step.switch(plan, control.version)
-        self._document = (document_name(plan.digest), content)
+        self._document = (definitions_document(plan.digest), content)
         return True
 
     async def _rejudge(self, customers: Sequence[str], record: LogRecord) -> int:
@@ -781,8 +772,8 @@ async def start_anew(shard: int, store: Store, before: Checkpoint, begin: int = 
     """
     if begin > 0:
         raise HaltError(
-            f"shard {shard}: Redis has lost some of its keys, and its log begins at offset {begin:,} by now, so that it cannot be told "
-            f"anew whole; restore a backup of Redis, or run `streamer shards rebuild {shard}` to begin with what the log still has"
+            f"shard {shard}: the store has lost some of its keys, and its log begins at offset {begin:,} by now, so that it cannot be told "
+            f"anew whole; restore a backup of the store, or run `streamer shards rebuild {shard}` to begin with what the log still has"
         )
     await store.reset(shard, expected=before)
 

@@ -1,4 +1,4 @@
-"""What a store of customers' state promises. The segmenter knows nothing else of Redis.
+"""What a store of customers' state promises; nobody outside this folder knows more of any store.
 
 A store keeps, for each shard: a checkpoint, one blob per customer, a wake-up index, and an outbox. They change only
 together, by ``commit``, all or nothing.
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from streamer.errors import FencedError, StoreOlderError
+
+from .health import Health
 
 
 class Position(NamedTuple):
@@ -189,9 +191,8 @@ class Store(Protocol):
         """Forget what ``put_document`` kept; nothing if there is nothing."""
         ...
 
-    async def dangers(self) -> list[str]:
-        """What threatens what is kept, and how to mend it: a policy that evicts keys, a server that takes no writes. Empty when all is
-        well."""
+    async def health(self) -> Health:
+        """What it is, and what threatens what is kept: a policy that evicts keys, a server that takes no writes."""
         ...
 
     async def close(self) -> None:

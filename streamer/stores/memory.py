@@ -10,7 +10,20 @@ from itertools import count
 from streamer.errors import KeysLostError
 
 from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
+from .health import Finding, Health
+from .opening import Access
 
+HEALTH = Health(
+    "in the memory of this process",
+    (
+        Finding(
+            "not_durable",
+            "advice",
+            "what is kept ends with this process, and no other process sees it: a worker tells its whole log anew at each start",
+            "name a server: redis://HOST:PORT/0",
+        ),
+    ),
+)
 EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
 _owners = count(1)  # over all stores: a copy, too, must not draw a name again
 
@@ -44,6 +57,11 @@ class _Shard:
         else:
             self.wakes[customer] = due_ms
             heappush(self.heap, (due_ms, customer))
+
+
+def open_memory(url: str, *, namespace: str, access: Access) -> MemoryStore:  # noqa: ARG001 - there is one log, and nobody to log in to
+    """A new and empty store, for ``memory://``."""
+    return MemoryStore()
 
 
 class MemoryStore:
@@ -150,9 +168,9 @@ class MemoryStore:
         """See ``Store``."""
         self._documents.pop(name, None)
 
-    async def dangers(self) -> list[str]:
+    async def health(self) -> Health:
         """See ``Store``."""
-        return []
+        return HEALTH
 
     async def close(self) -> None:
         """See ``Store``."""

@@ -17,10 +17,8 @@ gone through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from secrets import token_bytes
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
@@ -33,8 +31,12 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
+from streamer.tls import tls_context
 
 from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
+from .health import Health
+from .opening import NOBODY, Access
+from .redis_health import read_health
 from .sentinel import FORM, is_sentinel, sentinel_pool
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
@@ -62,14 +64,12 @@ _encode_kept = msgspec.msgpack.Encoder().encode
 _decode_kept = msgspec.msgpack.Decoder(_Kept).decode
 
 
-def connect(url: str, *, namespace: str = "streamer", options: Mapping[str, Any] = MappingProxyType({})) -> RedisStore:
+def connect(url: str, *, namespace: str = "streamer", access: Access = NOBODY) -> RedisStore:
     """A store at a ``redis://``, ``rediss://`` or ``unix://`` address, or behind Sentinel (see ``stores.sentinel``). Connects on first use.
-    SettingsError for what is no address.
-
-    ``options`` are redis-py's: who connects, and the files of TLS. What the address says comes first.
+    SettingsError for what is no address, and for files of TLS that cannot be used.
     """
     given: dict[str, Any] = {
-        **options,
+        **_options(url, access),
         "socket_timeout": SOCKET_SECONDS,
         "socket_connect_timeout": SOCKET_SECONDS,
         "retry": Retry(NoBackoff(), 0),
@@ -81,47 +81,20 @@ def connect(url: str, *, namespace: str = "streamer", options: Mapping[str, Any]
         pool = open_pool(url, **given)
     except ValueError:  # not with its text: of an address that is cut up wrongly that is a piece of the password
         form = FORM if is_sentinel(url) else "redis://USER:PASSWORD@HOST:PORT/NUMBER"
-        raise SettingsError(f"STREAMER_REDIS: expected {form}; write / ? # @ % in a password as %2F %3F %23 %40 %25") from None
+        raise SettingsError(f"STREAMER_STORE: expected {form}; write / ? # @ % in a password as %2F %3F %23 %40 %25") from None
     return RedisStore(Redis(connection_pool=pool), namespace=namespace)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a store's server is like."""
-
-    version: str
-    policy: str
-    used_bytes: int
-    max_bytes: int
-    role: str
-    appendonly: bool
-    is_cluster: bool = False
-
-    def dangers(self) -> list[str]:
-        """What may lose keys or refuses commits, and how to mend it."""
-        found: list[str] = []
-        if self.policy != "noeviction":
-            found.append(
-                f"maxmemory-policy is {self.policy}: Redis may drop customers and positions; run CONFIG SET maxmemory-policy noeviction"
-            )
-        if self.role != "master":
-            found.append(f"role is {self.role}: commits need the primary")
-        if self.is_cluster:
-            found.append("this is a Redis Cluster, which is not supported; use one primary, with replicas as you like")
-        return found
-
-    def problems(self) -> list[str]:
-        """What is wrong, and how to mend it."""
-        found = self.dangers()
-        if tuple(int(part) for part in self.version.split(".")[:2]) < (6, 2):
-            found.append(f"version {self.version} is older than 6.2")
-        if self.max_bytes and self.used_bytes > 0.75 * self.max_bytes:
-            found.append(f"{self.used_bytes:,} of {self.max_bytes:,} bytes are used; raise maxmemory")
-        return found
-
-    def advice(self) -> list[str]:
-        """What is allowed but worth a thought."""
-        return [] if self.appendonly else ["appendonly is off: after a crash of Redis the shards replay from its last snapshot"]
+def _options(url: str, access: Access) -> dict[str, Any]:
+    """redis-py's names for who connects and for the files of TLS."""
+    files = {"ssl_ca_certs": access.ca_file, "ssl_certfile": access.cert_file, "ssl_keyfile": access.key_file}
+    given: dict[str, Any] = {"username": access.username, "password": access.password}
+    if any(files.values()):
+        if not url.startswith(("rediss://", "rediss+sentinel://")):
+            raise SettingsError("STREAMER_STORE: expected a rediss:// address, as there are files for TLS")
+        tls_context("STORE", access.ca_file, access.cert_file, access.key_file)
+        given |= {**files, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 class RedisStore:
@@ -321,24 +294,10 @@ class RedisStore:
 
     # operation
 
-    async def dangers(self) -> list[str]:
-        """See ``Store``."""
-        return (await self.health()).dangers()
-
     async def health(self) -> Health:
-        """What the server says of itself."""
+        """See ``Store``."""
         info = await self._call("INFO")
-        if not isinstance(info, dict):
-            info = _parse_info(info)
-        return Health(
-            str(info.get("redis_version", "0")),
-            str(info.get("maxmemory_policy", "unknown")),
-            int(info.get("used_memory", 0)),
-            int(info.get("maxmemory", 0)),
-            str(info.get("role", "unknown")),
-            str(info.get("aof_enabled", "0")) == "1",
-            str(info.get("redis_mode", "standalone")) == "cluster",
-        )
+        return read_health(info if isinstance(info, dict) else _parse_info(info))
 
     async def memory_bytes(self, shards: int) -> int:
         """Bytes that customers and wake-ups take, as the server reckons them."""

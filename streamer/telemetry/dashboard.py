@@ -229,7 +229,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Learned anew",
-                "Examples still to be read again after Redis lost the learner. Until then the versions that serve stay.",
+                "Examples still to be read again after the store lost the learner. Until then the versions that serve stay.",
                 {"examples": "sum(segmenter_relearning_examples)"},
             ),
         ),
@@ -251,7 +251,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Rebalances, fences, store errors",
-                "In the last five minutes. Fences belong to rebalances; alone they are a paused worker or an older Redis.",
+                "In the last five minutes. Fences belong to rebalances; alone they are a paused worker or an older state of the store.",
                 {
                     "rebalances": "sum(increase(segmenter_rebalances_total[5m]))",
                     "fences": "sum(increase(segmenter_fenced_total[5m]))",

@@ -96,7 +96,7 @@ class Metrics:
             registry=registry,
         )
         self.relearning = Gauge(
-            "segmenter_relearning_examples", "Examples still to be learned anew, after Redis lost the learner", registry=registry
+            "segmenter_relearning_examples", "Examples still to be learned anew, after the store lost the learner", registry=registry
         )
         self.model_ready = Gauge("segmenter_model_ready", "1 when a model serves, 0 while it is not ready", ["model"], registry=registry)
         self.model_published = Gauge(

@@ -20,12 +20,13 @@ from mode import Service
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, RefusedError, StoreError, place_of
-from streamer.flow.lessons import LEARNER, Item, Lesson, Lessons, read_item
+from streamer.flow.lessons import Item, Lesson, Lessons, read_item
 from streamer.flow.published import Versions
 from streamer.learning.reports.alerts import alert_event, encode_alert
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
+from streamer.stores.documents import LEARNER_SHARD
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.clients import log_record, reader
 from streamer.transports.kafka.control import send_control
@@ -120,7 +121,7 @@ class LearnerService(Service):
         """The store has lost what the learner cannot go on without: the examples have it all."""
         if self._lessons is not None:
             with suppress(StoreError):
-                await self._store.reset(LEARNER, expected=self._lessons.checkpoint)
+                await self._store.reset(LEARNER_SHARD, expected=self._lessons.checkpoint)
 
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
@@ -160,7 +161,7 @@ class LearnerService(Service):
             await self._tell_shards(lessons)
 
     def _show_progress(self, lessons: Lessons) -> None:
-        """Once in a while, while it learns anew what it had learned before Redis lost it."""
+        """Once in a while, while it learns anew what it had learned before the store lost it."""
         done, total = lessons.progress or (0, 0)
         self._metrics.relearning.set(total - done)
         if total and monotonic() - self._said > PROGRESS_SECONDS:

@@ -23,6 +23,7 @@ from streamer.flow.relay import Sink
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
+from streamer.stores.health import Finding
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.clients import is_dead
 from streamer.transports.kafka.log_consumer import LogConsumer
@@ -49,7 +50,7 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
 MAINTAIN_SECONDS: Final = 0.25
 GROUP_COMMIT_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 10.0  # between two looks at how Redis is set
+LOOK_SECONDS: Final = 10.0  # between two looks at how the store is set
 STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
 LAST_NOTES_SECONDS: Final = 0.5
 
@@ -95,7 +96,7 @@ class Segmenter(Service):
         self._fetching = FetchLoop(self.shards, self.consumer, self.processing, self.log_watch, settings.batch_records)
         self._last_group_commit = 0.0
         self._last_look = 0.0
-        self._dangers: list[str] = []  # how Redis is set
+        self._dangers: list[Finding] = []  # of the store, as last asked
 
     # life
 
@@ -127,8 +128,8 @@ class Segmenter(Service):
         return self.consumer.is_started and self.ownership.is_dealt
 
     def _problems_besides(self) -> list[str]:
-        """What is wrong with the topic of events, and with how Redis is set."""
-        return [*self.log_watch.problems, *(f"Redis: {danger}" for danger in self._dangers)]
+        """What is wrong with the topic of events, and with how the store is set."""
+        return [*self.log_watch.problems, *(f"store: {danger.in_words()}" for danger in self._dangers)]
 
     # loops
 
@@ -181,9 +182,9 @@ class Segmenter(Service):
     async def look_at_store(self) -> None:
         """What was right at the start may be changed under a running worker: an eviction policy above all."""
         with suppress(StoreError):  # that it is away is noticed elsewhere
-            self._dangers = await self._store.dangers()
+            self._dangers = (await self._store.health()).dangers
         for danger in self._dangers:
-            self.alerts.say("redis", danger)
+            self.alerts.say("store", danger.in_words())
 
     async def _ends(self) -> Mapping[int, int]:
         """Where the log ends; a worker without shards asks all the same, as it has no other sign that the broker is there."""

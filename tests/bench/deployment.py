@@ -62,7 +62,7 @@ class Deployment:
     def __init__(self, servers: Servers, name: str, *, log_time: bool) -> None:
         self.settings = Settings(
             kafka=servers.kafka.bootstrap,
-            redis=servers.redis.url,  # type: ignore[arg-type] - pydantic makes the secret
+            store=servers.redis.url,  # type: ignore[arg-type] - pydantic makes the secret
             topic_prefix=name,
             namespace=name,
             group=name,
@@ -99,7 +99,7 @@ class Deployment:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")},
             "STREAMER_KAFKA": settings.kafka,
-            "STREAMER_REDIS": settings.redis.get_secret_value(),
+            "STREAMER_STORE": settings.store.get_secret_value(),
             "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
             "STREAMER_NAMESPACE": settings.namespace,
             "STREAMER_GROUP": settings.group,

@@ -29,7 +29,7 @@ def mock() -> Iterator[MockKafka]:
 @pytest.fixture
 def misspelt(mock: MockKafka, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """Settings with a slip in the prefix."""
-    for name, value in {"KAFKA": mock.bootstrap, "TOPIC_PREFIX": "streamr", "SHARDS": "2", "REDIS": redis_server.url}.items():
+    for name, value in {"KAFKA": mock.bootstrap, "TOPIC_PREFIX": "streamr", "SHARDS": "2", "STORE": redis_server.url}.items():
         monkeypatch.setenv(f"STREAMER_{name}", value)
     return "streamr"
 

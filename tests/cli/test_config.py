@@ -20,7 +20,7 @@ COMMANDS = (
     *("models", "models list", "models show", "models pin", "models rollback", "models unpin", "models evaluate"),
 )
 SECRETS = {
-    "STREAMER_REDIS": "redis://me:hunter2/?#@localhost:6379/0?password=hunter2",
+    "STREAMER_STORE": "redis://me:hunter2/?#@localhost:6379/0?password=hunter2",
     "STREAMER_KAFKA_USERNAME": "me",
     "STREAMER_KAFKA_PASSWORD": "hunter2",
 }
@@ -67,9 +67,9 @@ def test_a_file_is_read_after_the_environment(run: Run, monkeypatch: pytest.Monk
     [
         ("STREAMER_SHARDS", "many", "STREAMER_SHARDS: "),
         (
-            "STREAMER_REDIS",
+            "STREAMER_STORE",
             "hunter2",
-            "STREAMER_REDIS: expected an address that begins with redis://, rediss://, unix:// or redis+sentinel://",
+            "STREAMER_STORE: expected an address that begins with redis://, rediss://, unix://, ",
         ),
         ("STREAMER_LATENESS", "a day", "STREAMER_LATENESS: expected a duration"),
         ("STREAMER_CONFIG", "/no/such/file", "STREAMER_CONFIG: expected a TOML file, found nothing at /no/such/file"),

@@ -24,14 +24,16 @@ from streamer.deployment.manifest import check_manifest
 from streamer.errors import HaltError, StoreUnavailableError
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.same_log import NOTHING, View, check_same_log
-from streamer.flow.shard import Plans, Shard, document_name
+from streamer.flow.shard import Plans, Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka
 from streamer.settings import load_settings
 from streamer.signing import Keyring, Trust
 from streamer.stores.base import Checkpoint, Position
-from streamer.stores.redis import Health, connect
+from streamer.stores.documents import definitions_document
+from streamer.stores.redis import connect
+from streamer.stores.redis_health import read_health
 from streamer.transports.kafka import open_transactions
 from streamer.transports.kafka.clients import producer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
@@ -70,7 +72,7 @@ def name(redis_server: RedisServer, mock: MockKafka, monkeypatch: pytest.MonkeyP
         "KAFKA": mock.bootstrap,
         "TOPIC_PREFIX": name,
         "SHARDS": str(SHARDS),
-        "REDIS": redis_server.url,
+        "STORE": redis_server.url,
         "NAMESPACE": name,
     }.items():
         monkeypatch.setenv(f"STREAMER_{key}", value)
@@ -101,7 +103,7 @@ def configured(server: RedisServer, setting: str, value: str) -> Generator[None]
 async def _begin() -> None:
     """What a worker leaves that has read definitions and events in shard 0, and has published nothing."""
     settings = load_settings()
-    store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+    store = connect(settings.store.get_secret_value(), namespace=settings.namespace)
     first = definitions_control(DEFINITIONS.content(), DEFINITIONS.digest, 1)
     client = producer(settings)
     await client.start()
@@ -141,11 +143,11 @@ def test_a_new_installation_has_nothing_wrong(run: Run) -> None:
 @pytest.mark.usefixtures("name")
 def test_no_redis(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commonest: it does not run, or not there."""
-    monkeypatch.setenv("STREAMER_REDIS", f"redis://127.0.0.1:{free_port()}/0")
+    monkeypatch.setenv("STREAMER_STORE", f"redis://127.0.0.1:{free_port()}/0")
     found = wrong_in(run)
-    assert set(found) == {"redis"}
-    assert found["redis"]["found"].startswith("no Redis at redis://127.0.0.1:")
-    assert "STREAMER_REDIS" in found["redis"]["mend"]
+    assert set(found) == {"store"}
+    assert found["store"]["found"].startswith("no answer from redis://127.0.0.1:")
+    assert "STREAMER_STORE" in found["store"]["mend"]
 
 
 @pytest.mark.usefixtures("name")
@@ -153,12 +155,12 @@ def test_no_redis(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_redis_that_wants_another_login(run: Run, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, login: str) -> None:
     """It is there and lets nobody in; the password that was tried is not repeated."""
     with configured(redis_server, "requirepass", "correct horse"):
-        monkeypatch.setenv("STREAMER_REDIS", f"redis://{login}{redis_server.url.removeprefix('redis://')}")
+        monkeypatch.setenv("STREAMER_STORE", f"redis://{login}{redis_server.url.removeprefix('redis://')}")
         found = wrong_in(run)
     with Redis.from_url(redis_server.url) as client:
         assert client.ping()
-    assert set(found) == {"redis"}
-    assert "user and password" in found["redis"]["mend"]
+    assert set(found) == {"store"}
+    assert "user and password" in found["store"]["mend"]
     assert "hunter2" not in str(found)
 
 
@@ -167,8 +169,8 @@ def test_every_command_logs_in_to_redis_as_the_worker_does(run: Run, redis_serve
     """One of them left out the password, and would have left out the certificates."""
     asyncio.run(_begin())
     with configured(redis_server, "requirepass", "correct horse"):
-        monkeypatch.setenv("STREAMER_REDIS_PASSWORD", "correct horse")
-        monkeypatch.setenv("STREAMER_REDIS", redis_server.url)
+        monkeypatch.setenv("STREAMER_STORE_PASSWORD", "correct horse")
+        monkeypatch.setenv("STREAMER_STORE", redis_server.url)
         told = {command: run(*command.split()) for command in ("shards list", "keys list", "explain nobody", "models list")}
     assert not [command for command, outcome in told.items() if "Authentication" in outcome.err]
     assert told["shards list"].code == 1, "no worker has said anything of the shards"
@@ -179,8 +181,8 @@ def test_a_redis_that_evicts(run: Run, redis_server: RedisServer) -> None:
     """A cache's setting: it would drop customers, or the position itself, without a word."""
     with configured(redis_server, "maxmemory-policy", "allkeys-lru"):
         found = wrong_in(run)
-    assert "maxmemory-policy is allkeys-lru" in found["redis"]["found"]
-    assert "CONFIG SET maxmemory-policy noeviction" in found["redis"]["mend"]
+    assert "maxmemory-policy is allkeys-lru" in found["store"]["found"]
+    assert "CONFIG SET maxmemory-policy noeviction" in found["store"]["mend"]
 
 
 @pytest.mark.usefixtures("name")
@@ -188,8 +190,8 @@ def test_a_redis_that_is_nearly_full(run: Run, redis_server: RedisServer) -> Non
     """With noeviction it will refuse every commit, and the shop stands still."""
     with configured(redis_server, "maxmemory", "1mb"):
         found = wrong_in(run)
-    assert "bytes are used" in found["redis"]["found"]
-    assert found["redis"]["mend"] == "raise maxmemory"
+    assert "bytes are used" in found["store"]["found"]
+    assert found["store"]["mend"] == "raise maxmemory"
 
 
 @pytest.mark.usefixtures("name")
@@ -197,16 +199,18 @@ def test_a_redis_that_writes_nothing_down(run: Run, redis_server: RedisServer) -
     """Allowed, as the log can be replayed, but worth a thought."""
     with configured(redis_server, "appendonly", "no"):
         found = wrong_in(run, "warning")
-    assert "appendonly is off" in found["redis"]["found"]
-    assert "appendonly yes" in found["redis"]["mend"]
+    assert "appendonly is off" in found["store"]["found"]
+    assert "appendonly yes" in found["store"]["mend"]
 
 
 def test_a_redis_that_is_old_or_a_replica() -> None:
     """Neither can be had here as a process, so what the server says of itself is given."""
-    old = Health("6.0.16", "noeviction", 0, 0, "master", appendonly=True)
-    replica = Health("7.4.1", "noeviction", 0, 0, "slave", appendonly=True)
-    assert old.problems() == ["version 6.0.16 is older than 6.2"]
-    assert replica.problems() == ["role is slave: commits need the primary"]
+    sound = {"redis_version": "7.4.1", "maxmemory_policy": "noeviction", "role": "master", "aof_enabled": "1"}
+    assert read_health(sound).findings == ()
+    [old] = read_health({**sound, "redis_version": "6.0.16"}).findings
+    assert (old.name, old.severity, old.found) == ("old_version", "unfit", "version 6.0.16 is older than 6.2")
+    [replica] = read_health({**sound, "role": "slave"}).findings
+    assert (replica.name, replica.severity, replica.found) == ("replica", "danger", "role is slave: commits need the primary")
 
 
 # Kafka
@@ -269,7 +273,7 @@ def test_definitions_that_are_lost(run: Run, redis_server: RedisServer, name: st
     """The worker that acquires the shard would halt."""
     asyncio.run(_begin())
     with Redis.from_url(redis_server.url) as client:
-        assert client.hdel(f"{{{name}:0}}:documents", document_name(DEFINITIONS.digest)) == 1
+        assert client.hdel(f"{{{name}:0}}:documents", definitions_document(DEFINITIONS.digest)) == 1
     found = wrong_in(run)["definitions"]
     assert DEFINITIONS.digest in found["found"]
     assert "streamer shards rebuild" in found["mend"]
@@ -322,7 +326,7 @@ def told_of(run: Run, *notes: ShardNote) -> tuple[int, dict[str, dict[str, Any]]
 
     async def leave() -> None:
         settings = load_settings()
-        store = connect(settings.redis.get_secret_value(), namespace=settings.namespace)
+        store = connect(settings.store.get_secret_value(), namespace=settings.namespace)
         for one in notes:
             await leave_note(store, one)
         await store.close()
@@ -433,7 +437,7 @@ def test_zone_data_that_differ_between_workers_are_wrong(run: Run) -> None:
 # settings
 
 
-@pytest.mark.parametrize(("name_of", "value"), [("SHARDS", "many"), ("REDIS", "localhost"), ("TICK", "often")])
+@pytest.mark.parametrize(("name_of", "value"), [("SHARDS", "many"), ("STORE", "localhost"), ("TICK", "often")])
 def test_settings_that_are_unusable_have_their_own_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch, name_of: str, value: str) -> None:
     """Nothing could be looked at."""
     monkeypatch.setenv(f"STREAMER_{name_of}", value)

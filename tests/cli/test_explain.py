@@ -202,7 +202,7 @@ def test_options_of_a_replay_without_one_are_wrong_use(run: Run, segments: Path)
 @pytest.fixture
 def store(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, segments: Path) -> None:
     """What a worker left in Redis after the events."""
-    monkeypatch.setenv("STREAMER_REDIS", redis_server.url)
+    monkeypatch.setenv("STREAMER_STORE", redis_server.url)
     monkeypatch.setenv("STREAMER_NAMESPACE", f"explain-{segments.parent.name}")
     monkeypatch.setenv("STREAMER_SHARDS", str(SHARDS))
     asyncio.run(_work(redis_server.url, f"explain-{segments.parent.name}", segments))
@@ -253,20 +253,20 @@ def test_an_address_that_is_none_is_an_error_of_one_line_without_secrets(
     run: Run, monkeypatch: pytest.MonkeyPatch, segments: Path, command: tuple[str, ...]
 ) -> None:
     """A password with a slash in it is cut in two, and a traceback would show a half."""
-    monkeypatch.setenv("STREAMER_REDIS", "redis://me:hunter2/3@127.0.0.1:1/0")
+    monkeypatch.setenv("STREAMER_STORE", "redis://me:hunter2/3@127.0.0.1:1/0")
     told = run(*command, *([segments] if command[-1] == "publish" else []))
     assert (told.code, told.out) == (3, "")
-    assert told.err.startswith("STREAMER_REDIS: expected redis://")
+    assert told.err.startswith("STREAMER_STORE: expected redis://")
     assert len(told.err.splitlines()) == 1
     assert "hunter2" not in told.err
 
 
 def test_no_redis_is_an_error_of_one_line_without_secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first thing that goes wrong, and the address may hold a password."""
-    monkeypatch.setenv("STREAMER_REDIS", "redis://me:hunter2@127.0.0.1:1/0")
+    monkeypatch.setenv("STREAMER_STORE", "redis://me:hunter2@127.0.0.1:1/0")
     told = run("explain", "anna")
     assert told.code == 3
-    assert told.err.startswith("STREAMER_REDIS: ")
+    assert told.err.startswith("STREAMER_STORE: ")
     assert len(told.err.splitlines()) == 1
     assert "hunter2" not in told.err
 

@@ -139,7 +139,7 @@ def test_what_was_typed_or_set_comes_back_safe(run: Run, monkeypatch: pytest.Mon
     """Arguments and variables are pasted, and errors repeat them."""
     monkeypatch.setenv("STREAMER_SOURCE", EVIL)
     monkeypatch.setenv("STREAMER_KAFKA", f"127.0.0.1:1{EVIL}")
-    monkeypatch.setenv("STREAMER_REDIS", f"redis://127.0.0.1:1/{EVIL}")
+    monkeypatch.setenv("STREAMER_STORE", f"redis://127.0.0.1:1/{EVIL}")
     monkeypatch.setenv(f"STREAMER_{EVIL}", EVIL)
     told = run(*command)
     assert is_safe(told.out + told.err)

@@ -15,6 +15,7 @@ from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import RedisStore
 
 from .dump import dump, next_commit, ownerless
+from .sqlite_store import SqliteStore
 
 FULL: dict[str, Any] = {
     "states": {"a": b"1", "b": b"2"},
@@ -32,6 +33,10 @@ async def lose(store: Store, what: str, entry: str | None) -> None:
         key = store._key(0, what)
         command = ("DEL", key) if entry is None else ("ZREM" if what == "wakes" else "HDEL", key, entry)
         assert await store._call(*command) == 1
+        return
+    if isinstance(store, SqliteStore):
+        found = store.sql.execute(f"DELETE FROM {what} WHERE shard = 0 AND ? IN (name, '')", (entry or "",))  # noqa: S608 - names of ours
+        assert found.rowcount >= 1
         return
     assert isinstance(store, MemoryStore)
     held = getattr(store._shards[0], {"customers": "states"}.get(what, what))

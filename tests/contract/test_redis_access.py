@@ -85,7 +85,9 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 
 
 def store_of(settings: Settings) -> RedisStore:
-    return connect(settings.redis.get_secret_value(), namespace=settings.namespace, options=settings.redis_options)
+    store = settings.open_store()
+    assert isinstance(store, RedisStore)
+    return store
 
 
 async def test_a_user_who_may_do_no_more_than_a_worker_must_is_enough(server: RedisServer, certificates: Path) -> None:
@@ -140,7 +142,7 @@ async def test_a_right_that_is_taken_away_is_a_store_that_refuses_and_not_one_th
 async def test_without_its_certificate_a_client_is_turned_away(server: RedisServer, certificates: Path) -> None:
     """Else the test before would prove nothing about certificates."""
     async with encrypted(server.port, certificates) as port:
-        settings = _settings(port, "x", certificates).model_copy(update={"redis_cert_file": None, "redis_key_file": None})
+        settings = _settings(port, "x", certificates).model_copy(update={"store_cert_file": None, "store_key_file": None})
         store = store_of(settings)
         with pytest.raises(StoreUnavailableError):
             await store.health()
@@ -150,12 +152,12 @@ async def test_without_its_certificate_a_client_is_turned_away(server: RedisServ
 def _settings(port: int, namespace: str, certificates: Path) -> Settings:
     return Settings.model_validate(
         {
-            "redis": f"rediss://127.0.0.1:{port}/0",
-            "redis_username": "worker",
-            "redis_password": "s3cret/#",
-            "redis_ca_file": str(certificates / "ca.pem"),
-            "redis_cert_file": str(certificates / "client.crt"),
-            "redis_key_file": str(certificates / "client.key"),
+            "store": f"rediss://127.0.0.1:{port}/0",
+            "store_username": "worker",
+            "store_password": "s3cret/#",
+            "store_ca_file": str(certificates / "ca.pem"),
+            "store_cert_file": str(certificates / "client.crt"),
+            "store_key_file": str(certificates / "client.key"),
             "namespace": namespace,
         }
     )
@@ -164,13 +166,13 @@ def _settings(port: int, namespace: str, certificates: Path) -> Settings:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"redis": "redis://h:1", "redis_ca_file": "ca.pem"}, "expected a rediss:// address"),
-        ({"redis": "rediss://h:1", "redis_ca_file": "/nowhere/ca.pem"}, "STREAMER_REDIS_CA_FILE: cannot use /nowhere/ca.pem"),
-        ({"redis": "rediss://h:1", "redis_cert_file": "/nowhere/c.pem"}, "STREAMER_REDIS_CERT_FILE: cannot use /nowhere/c.pem"),
-        ({"redis": "rediss://h:1", "redis_key_file": "k.pem"}, "STREAMER_REDIS_KEY_FILE: expected STREAMER_REDIS_CERT_FILE"),
+        ({"store": "redis://h:1", "store_ca_file": "ca.pem"}, "expected a rediss:// address"),
+        ({"store": "rediss://h:1", "store_ca_file": "/nowhere/ca.pem"}, "STREAMER_STORE_CA_FILE: cannot use /nowhere/ca.pem"),
+        ({"store": "rediss://h:1", "store_cert_file": "/nowhere/c.pem"}, "STREAMER_STORE_CERT_FILE: cannot use /nowhere/c.pem"),
+        ({"store": "rediss://h:1", "store_key_file": "k.pem"}, "STREAMER_STORE_KEY_FILE: expected STREAMER_STORE_CERT_FILE"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(given: dict[str, str], says: str) -> None:
     """The library would say so at the first connection, by a text of its own."""
     with pytest.raises(SettingsError, match=says):
-        _ = Settings.model_validate(given).redis_options
+        _ = Settings.model_validate(given).open_store()

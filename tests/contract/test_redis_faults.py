@@ -213,11 +213,11 @@ async def test_an_outbox_that_is_gone_is_noticed_though_it_was_empty(store: Stor
 
 async def test_an_eviction_policy_is_a_danger(store: RedisStore, admin: Redis) -> None:
     """It is looked at while the worker runs, too."""
-    assert await store.dangers() == []
+    assert (await store.health()).dangers == []
     admin.config_set("maxmemory-policy", "allkeys-random")
     try:
-        [danger] = await store.dangers()
-        assert "CONFIG SET maxmemory-policy noeviction" in danger
+        [danger] = (await store.health()).dangers
+        assert "CONFIG SET maxmemory-policy noeviction" in danger.remedy
     finally:
         admin.config_set("maxmemory-policy", "noeviction")
 

@@ -90,7 +90,7 @@ async def test_after_a_failover_commits_go_to_the_new_primary(primary: RedisServ
         assert "StoreUnavailableError" in said
         direct = connect(replica.url)
         assert (await dump(direct)).states == [("a", b"1"), ("b", b"2")]
-        assert (await store.health()).role == "master"
+        assert not (await store.health()).dangers
         await direct.close()
     finally:
         await store.close()
@@ -107,7 +107,7 @@ async def test_a_primary_that_was_demoted_is_away_and_keeps_no_connection(primar
             commit = next_commit(checkpoint, states={"a": b"1"})
             with pytest.raises(StoreUnavailableError):
                 await store.commit(0, commit)
-            assert await store.dangers() == ["role is slave: commits need the primary"]
+            assert [danger.name for danger in (await store.health()).dangers] == ["replica"]
             client.replicaof("NO", "ONE")  # type: ignore[no-untyped-call]
             await store.commit(0, next_commit(await store.acquire(0), states={"a": b"1"}))
     finally:
@@ -132,4 +132,4 @@ def test_what_is_no_address_is_refused_without_being_shown(address: str) -> None
 def test_the_setting_takes_it_and_shows_no_password() -> None:
     """`streamer config` is what people paste into tickets."""
     url = "redis+sentinel://worker:s3cret@h1:1,h2:2/shop/0"
-    assert Settings.model_validate({"redis": url}).shown()["redis"] == without_password(url) == url.replace("s3cret", "********")
+    assert Settings.model_validate({"store": url}).shown()["store"] == without_password(url) == url.replace("s3cret", "********")

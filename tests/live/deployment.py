@@ -30,9 +30,8 @@ from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change, decode_change
 from streamer.settings import Settings
-from streamer.stores.base import Checkpoint
+from streamer.stores.base import Checkpoint, Store
 from streamer.stores.memory import MemoryStore
-from streamer.stores.redis import RedisStore, connect
 from streamer.transports.kafka.clients import connection, log_record, producer, reader
 from streamer.transports.kafka.control import CONTROL
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
@@ -61,7 +60,7 @@ class Deployment:
     def __init__(
         self,
         bootstrap: str,
-        redis_url: str,
+        store_url: str,
         name: str,
         folder: Path,
         *,
@@ -71,7 +70,7 @@ class Deployment:
     ) -> None:
         self.settings = Settings(
             kafka=bootstrap,
-            redis=redis_url,  # type: ignore[arg-type] - pydantic makes the secret
+            store=store_url,  # type: ignore[arg-type] - pydantic makes the secret
             topic_prefix=name,
             namespace=name,
             group=name,
@@ -108,7 +107,7 @@ class Deployment:
         environment = {
             **os.environ,
             "STREAMER_KAFKA": self.settings.kafka,
-            "STREAMER_REDIS": self.settings.redis.get_secret_value(),
+            "STREAMER_STORE": self.settings.store.get_secret_value(),
             "STREAMER_TOPIC_PREFIX": self.settings.topic_prefix,
             "STREAMER_NAMESPACE": self.settings.namespace,
             "STREAMER_GROUP": self.settings.group,
@@ -131,7 +130,7 @@ class Deployment:
         environment = {
             **os.environ,
             "STREAMER_KAFKA": self.settings.kafka,
-            "STREAMER_REDIS": self.settings.redis.get_secret_value(),
+            "STREAMER_STORE": self.settings.store.get_secret_value(),
             "STREAMER_TOPIC_PREFIX": self.settings.topic_prefix,
             "STREAMER_NAMESPACE": self.settings.namespace,
             "STREAMER_SHARDS": str(SHARDS),
@@ -155,8 +154,8 @@ class Deployment:
         return "\n\n".join(f"worker {number}:\n{child.log_tail(30)}" for number, child in enumerate(self.workers))
 
     @asynccontextmanager
-    async def store(self) -> AsyncGenerator[RedisStore]:
-        store = connect(self.settings.redis.get_secret_value(), namespace=self.settings.namespace)
+    async def store(self) -> AsyncGenerator[Store]:
+        store = self.settings.open_store()
         try:
             yield store
         finally:
@@ -204,7 +203,7 @@ class Deployment:
     # waiting
 
     async def checkpoints(self) -> list[Checkpoint]:
-        """What Redis has of each shard."""
+        """What the store has of each shard."""
         async with self.store() as store:
             return [await store.checkpoint(shard) for shard in range(SHARDS)]
 

@@ -186,7 +186,7 @@ async def test_a_customers_state_that_cannot_be_read_is_folded_anew_from_the_log
     await shop.load(2)
     await shop.until_caught_up()
     customer = "customer-7"  # one of forty who do something all the time
-    with redis.Redis.from_url(shop.settings.redis.get_secret_value()) as client:
+    with redis.Redis.from_url(shop.settings.store.get_secret_value()) as client:
         key = f"{{{shop.settings.namespace}:{shard_of(customer, SHARDS)}}}:customers"
         assert client.hexists(key, customer)
         client.hset(key, customer, b"\xc1")

@@ -20,13 +20,14 @@ import pytest
 from streamer.customers.features import measure
 from streamer.customers.profile import profile_of
 from streamer.customers.state import decode_state
-from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
+from streamer.flow.lessons import Item, Lessons, Order, Taught, decode_taught, read_item
 from streamer.flow.published import GivenVersions
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.plan.model_memories import PROFILE_KEY, score_key
 from streamer.segments.plan.plan import Plan
+from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.clients import log_record
 from streamer.transports.kafka.control import CONTROL
@@ -111,7 +112,7 @@ async def until_taught(shop: Deployment, what: str, holds: Any) -> Taught:
     deadline = monotonic() + 60
     async with shop.store() as store:
         while True:
-            checkpoint = await store.checkpoint(LEARNER)
+            checkpoint = await store.checkpoint(LEARNER_SHARD)
             taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
             if holds(taught):
                 return taught
@@ -147,7 +148,7 @@ async def learned_anew(shop: Deployment, taught: Taught) -> Lessons:
     for model, (version, _) in lessons.taught.current.items():
         async with shop.store() as store:
             for number in range(1, version + 1):
-                name = scorer_document(model, number)
+                name = published_scorer_document(model, number)
                 assert await store.get_document(name) == await memory.get_document(name) is not None
     return lessons
 
@@ -162,10 +163,10 @@ async def check_answers(shop: Deployment, customers: list[str], at_ms: int) -> s
             state = decode_state(blob)
             x = measure(profile_of(state.slots[plan.slots[PROFILE_KEY]]), at_ms, plan.zone_of(state))
             name, number, version = state.slots[plan.slots[score_key("behaviour")]]
-            found = cast("Groups", decode_scorer(await store.get_document(scorer_document("behaviour", version)) or b""))
+            found = cast("Groups", decode_scorer(await store.get_document(published_scorer_document("behaviour", version)) or b""))
             assert (number, name) == (found.assign(x, None), found.names[number])
             score, share, version = state.slots[plan.slots[score_key("purchase")]]
-            scorer = cast("Scorer", decode_scorer(await store.get_document(scorer_document("purchase", version)) or b""))
+            scorer = cast("Scorer", decode_scorer(await store.get_document(published_scorer_document("purchase", version)) or b""))
             assert (score, share) == (scorer.score(x), scorer.percentile(score))
             groups.add(name)
     return groups
@@ -182,7 +183,7 @@ async def test_a_killed_learner_is_followed_by_one_that_publishes_the_same(shop:
     assert first.process.returncode == -signal.SIGKILL
     await traffic.send(traffic.visits(FIRST_PART, CUSTOMERS))
     async with shop.store() as store:
-        assert decode_taught((await store.checkpoint(LEARNER)).body) == half, "it was dead when the rest came"
+        assert decode_taught((await store.checkpoint(LEARNER_SHARD)).body) == half, "it was dead when the rest came"
     shop.start_worker()
     await until_taught(shop, "both published", lambda taught: len(taught.current) == 2)
     await shop.until_caught_up()
@@ -195,7 +196,7 @@ async def test_a_killed_learner_is_followed_by_one_that_publishes_the_same(shop:
     assert set(await shop.stop_all()) == {0}, shop.logs()
 
     async with shop.store() as store:
-        taught = decode_taught((await store.checkpoint(LEARNER)).body)
+        taught = decode_taught((await store.checkpoint(LEARNER_SHARD)).body)
     assert taught.learned > half.learned
     anew = await learned_anew(shop, taught)
     assert anew.taught.learner == taught.learner

@@ -110,7 +110,7 @@ async def test_at_the_start_with_a_broker_that_never_answers(own_redis: RedisSer
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        environment = {**os.environ, "STREAMER_KAFKA": f"127.0.0.1:{silent.getsockname()[1]}", "STREAMER_REDIS": own_redis.url}
+        environment = {**os.environ, "STREAMER_KAFKA": f"127.0.0.1:{silent.getsockname()[1]}", "STREAMER_STORE": own_redis.url}
         child = Child([sys.executable, "-m", "streamer", "worker"], log=tmp_path / "worker.log", env=environment)
         try:
             silent.settimeout(30)

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from streamer.errors import CommitUnknownError, FencedError, KeysLostError, StoreUnavailableError
 from streamer.flow.amendments import Amendment, Amendments
 from streamer.stores.base import Checkpoint, Commit, Fetched, Place
+from streamer.stores.health import Health
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
 from streamer.wire import Output
@@ -227,8 +228,8 @@ class FaultyStore:
     async def drop_document(self, name: str) -> None:
         await self._call("drop", lambda store: store.drop_document(name), writes=True)
 
-    async def dangers(self) -> list[str]:
-        return []
+    async def health(self) -> Health:
+        return Health("simulated")
 
     async def close(self) -> None:
         return None

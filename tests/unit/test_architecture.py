@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "streamer"
 # Each part may use those of the lines above it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "units", "suggest"),
-    ("zones",),
+    ("zones", "tls"),
     ("wire", "values", "examples", "printable"),
     ("signing",),
     ("events",),
@@ -63,6 +63,11 @@ PURE = (
     "signing.py",
     "examples.py",
 )
+NAMES_REDIS = {  # file: in how many lines
+    "settings.py": 5,  # the default address, and what an operator may write; a variable of our tests that is no setting
+    "cli/demo.py": 1,  # says which servers it starts
+    "cli/customer.py": 1,  # what remains of an erased customer on the disk of a Redis, and the command that ends it
+}
 FORBIDDEN = {"time", "random", "secrets", "os", "socket", "subprocess", "asyncio", "threading", "pickle", "marshal", "shelve"}
 
 
@@ -147,6 +152,17 @@ def test_river_is_behind_two_doors() -> None:
     """What of river's is private is read in one folder, so an upgrade of river is looked at in one folder."""
     users = {file.relative_to(PACKAGE).parts[:2] for file in FILES if any(name.split(".")[0] == "river" for name in imports(file))}
     assert users == {("learning", "online")}
+
+
+def test_only_the_stores_know_redis() -> None:
+    """A store is a choice, so an error, a metric or a help text speaks of the store. What may name Redis has its reason here."""
+    named = {
+        str(file.relative_to(PACKAGE)): [line for line in file.read_text(encoding="utf-8").splitlines() if "redis" in line.lower()]
+        for file in FILES
+        if part_of(file) not in {"stores", "local", "demo"}  # local starts a Redis, the demo runs on it
+    }
+    assert {file: lines for file, lines in named.items() if len(lines) > NAMES_REDIS.get(file, 0)} == {}
+    assert {file for file, most in NAMES_REDIS.items() if len(named[file]) < most} == set(), "lower the number: fewer lines name it by now"
 
 
 def test_nothing_below_the_edges_reads_a_clock_waits_or_draws_a_number() -> None:

@@ -57,8 +57,8 @@ def test_certificates_that_are_not_there_are_a_wrong_setting(tmp_path: Path) -> 
 
 async def test_a_password_that_breaks_its_address_is_not_shown() -> None:
     """Cut at its slash, the password is taken for a port and quoted by the error."""
-    settings = Settings.model_construct(redis=SecretStr("redis://:sekret/rest@localhost:6379"))
-    with pytest.raises(SettingsError, match="STREAMER_REDIS") as caught:
+    settings = Settings.model_construct(store=SecretStr("redis://:sekret/rest@localhost:6379"))
+    with pytest.raises(SettingsError, match="STREAMER_STORE") as caught:
         async with starting(settings):
             pass
     assert "sekret" not in str(caught.value)

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from streamer.settings import Settings, tls_context
+from streamer.settings import Settings
 from streamer.signing import Keyring, Signer
+from streamer.tls import tls_context
 from streamer.wire import CONTROL_HEADER, LogRecord
 
 RETRY_MS: Final = 400  # a client tries again so often while its broker is away: by its default ten times a second

@@ -113,7 +113,7 @@ class ShardGuard:
         )
 
     async def _begin_anew(self, owned: OwnedShard, why: str) -> None:
-        """Redis has lost keys of a shard: empty it and begin again at the beginning of the log, where that is still there."""
+        """The store has lost keys of a shard: empty it and begin again at the beginning of the log, where that is still there."""
         number, shard = owned.number, owned.shard
         before = shard.checkpoint if shard is not None else await self._store.checkpoint(number)
         await start_anew(number, self._store, before, await self._consumer.begin(owned.partition))

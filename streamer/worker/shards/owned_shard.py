@@ -115,7 +115,7 @@ class OwnedShard:
         return self.state is ShardState.OWNED and self.relay is not None and not self.relay.is_full and now >= self.clock.until
 
     def is_news(self, why: str) -> bool:
-        """Whether it was not said within a minute that the shard is let go for this: while Redis is away it happens each second."""
+        """Whether it was not said within a minute that the shard is let go for this: while the store is away it happens each second."""
         now = monotonic()
         self.let_go_said = {one: at for one, at in self.let_go_said.items() if now - at < SAY_AGAIN_SECONDS}
         return self.let_go_said.setdefault(why, now) == now

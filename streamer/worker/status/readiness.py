@@ -101,7 +101,7 @@ def _problem(seen: Seen, *, behind: int | None, late: float | None, patience: fl
     if seen.stalled:
         return f"no commit goes through: {seen.stalled}"
     if seen.busy > STUCK_SECONDS:
-        return f"nothing is committed for {_duration(seen.busy)}: Redis does not answer, or one record takes so long"
+        return f"nothing is committed for {_duration(seen.busy)}: the store does not answer, or one record takes so long"
     if seen.held:
         return seen.held
     if behind and seen.still > STILL_SECONDS:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from streamer.stores.base import Store
+from streamer.stores.documents import note_document
 
 from .readiness import ShardStatus
 
@@ -31,26 +32,22 @@ class ShardNote(msgspec.Struct, frozen=True):
     refused_ratio: float
 
     def is_stale(self, now_ms: int) -> bool:
-        """Whether nobody has said anything of the shard for a while: its worker is gone, or Redis was away."""
+        """Whether nobody has said anything of the shard for a while: its worker is gone, or the store was away."""
         return now_ms - self.at_ms > STALE_SECONDS * 1_000
 
 
 async def leave_note(store: Store, note: ShardNote) -> None:
     """Put a note in the place of the last one. Raises what the store raises."""
-    await store.replace_document(_name(note.status.shard), msgspec.json.encode(note))
+    await store.replace_document(note_document(note.status.shard), msgspec.json.encode(note))
 
 
 async def read_note(store: Store, shard: int) -> ShardNote | None:
     """The last note on a shard; None if there is none that can be read."""
-    raw = await store.get_document(_name(shard))
+    raw = await store.get_document(note_document(shard))
     try:
         return None if raw is None else msgspec.json.decode(raw, type=ShardNote)
     except msgspec.MsgspecError:  # of another version of the program
         return None
-
-
-def _name(shard: int) -> str:
-    return f"note:{shard}"
 
 
 __all__ = ["STALE_SECONDS", "WRITE_SECONDS", "ShardNote", "leave_note", "read_note"]

@@ -22,11 +22,12 @@ from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, HaltError, RefusedError
 from streamer.examples import MARK_MS, Example
 from streamer.flow import lessons as lessons_module
-from streamer.flow.lessons import LEARNER, Item, Lessons, Order, Taught, decode_taught, read_item, scorer_document
+from streamer.flow.lessons import Item, Lessons, Order, Taught, decode_taught, read_item
 from streamer.flow.published import GivenVersions
 from streamer.learning.learner import Learner
 from streamer.learning.reports.outputs import LearnerOutput, ModelWithdrawn
 from streamer.signing import NO_KEYS, Keyring, Signer
+from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.stores.memory import MemoryStore
 from streamer.transports.signed import control_headers
 from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, encode_control, unpack
@@ -133,7 +134,7 @@ class Run(NamedTuple):
 
 async def documents(store: MemoryStore, taught: Taught) -> dict[str, bytes]:
     """All published versions by name."""
-    names = [scorer_document(model, number) for model, (version, _) in taught.current.items() for number in range(1, version + 1)]
+    names = [published_scorer_document(model, number) for model, (version, _) in taught.current.items() for number in range(1, version + 1)]
     return {name: content for name in names if (content := await store.get_document(name)) is not None}
 
 
@@ -206,7 +207,7 @@ async def test_only_the_newest_learner_can_commit() -> None:
         await before.commit()
     await heir.take(in_order(logs())[:200])
     await heir.commit()
-    assert decode_taught((await store.checkpoint(LEARNER)).body).learned == 200
+    assert decode_taught((await store.checkpoint(LEARNER_SHARD)).body).learned == 200
 
 
 async def test_a_commit_without_anything_new_is_none() -> None:
@@ -306,7 +307,7 @@ async def test_a_pinned_version_serves_whatever_is_learned_after() -> None:
     (raw,) = [raw for raw in await lessons.news() if decode_control(raw).model == "purchase"]
     control = decode_control(raw)
     assert (control.control, control.version) == ("model", 1)
-    assert unpack(control) == await store.get_document(scorer_document("purchase", 1))
+    assert unpack(control) == await store.get_document(published_scorer_document("purchase", 1))
     assert (await Lessons.acquire(store, versions(), SHARDS)).taught.current["purchase"][0] == 1
     assert lessons.taught.cards["purchase"].learned == undisturbed().taught.cards["purchase"].learned, "learning goes on"
 
@@ -407,7 +408,7 @@ class Room:
         self.mine, self.others = (Signer(RING, key, name, lambda: 1_000) for key, name in (("k1", "a1"), ("k2", "b2")))
 
     async def begin(self, keyring: Keyring = RING) -> None:
-        await self.store.put_document(scorer_document("purchase", 3), b"{}")
+        await self.store.put_document(published_scorer_document("purchase", 3), b"{}")
         self.lessons = await Lessons.acquire(self.store, versions(), SHARDS, keyring)
         await self.lessons.take([Item(0, LogRecord(self.offset, 0, b""), Example("mark", 0, self.offset, 0, T0, definitions=1))])
 

@@ -92,7 +92,7 @@ def test_a_worker_finds_its_servers_under_the_names_they_have() -> None:
     for name in ("publish", "worker-1", "worker-2"):
         environment = SERVICES[name]["environment"]
         assert f"INTERNAL://{environment['STREAMER_KAFKA']}" in SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-        assert environment["STREAMER_REDIS"].startswith("redis://redis:")
+        assert environment["STREAMER_STORE"].startswith("redis://redis:")
 
 
 def test_the_store_never_evicts_and_keeps_a_file() -> None:

@@ -15,11 +15,12 @@ from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, KeysLostError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import MARK_MS, Example, encode_example
-from streamer.flow.lessons import LEARNER, Lessons, Taught, decode_taught, scorer_document
+from streamer.flow.lessons import Lessons, Taught, decode_taught
 from streamer.flow.published import GivenVersions
 from streamer.language.definitions import parse_definitions
 from streamer.learning.reports.alerts import decode_alert
 from streamer.settings import Settings
+from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.control import CONTROL
@@ -29,7 +30,7 @@ from streamer.worker.learner_service import LearnerService
 from streamer.worker.status.alerts import Alerts
 
 SHARDS = 2
-SETTINGS = Settings(shards=SHARDS, topic_prefix="shop", redis="redis://nowhere")  # type: ignore[arg-type]
+SETTINGS = Settings(shards=SHARDS, topic_prefix="shop", store="memory://")  # type: ignore[arg-type]
 T0 = 1_767_225_600_000
 DEFINITIONS = 'models: {behaviour: {kind: groups, groups: 2}}\nsegments: {a: {for: x, when: \'group("behaviour") == "x"\'}}'
 
@@ -168,7 +169,7 @@ class World:
         await service._learn()
 
     async def taught(self) -> Taught:
-        return decode_taught((await self.store.checkpoint(LEARNER)).body)
+        return decode_taught((await self.store.checkpoint(LEARNER_SHARD)).body)
 
 
 @pytest.fixture
@@ -232,13 +233,13 @@ async def test_a_scorer_that_redis_lost_is_learned_anew(world: World) -> None:
     """Halted for ever, the learner waited for a document that nobody could bring."""
     await world.learn()
     before = await world.taught()
-    await world.store.drop_document(scorer_document("behaviour", 1))
+    await world.store.drop_document(published_scorer_document("behaviour", 1))
     with pytest.raises(KeysLostError):
         await world.learn()
     await world.service._begin_anew()
     await world.learn()
     assert await world.taught() == before
-    assert await world.store.get_document(scorer_document("behaviour", 1)) is not None
+    assert await world.store.get_document(published_scorer_document("behaviour", 1)) is not None
 
 
 async def test_a_learner_that_was_followed_by_another_tells_the_shards_nothing(world: World) -> None:

@@ -11,7 +11,8 @@ import pytest
 from streamer.errors import StoreUnavailableError
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Plans, Shard
-from streamer.stores.memory import MemoryStore
+from streamer.stores.health import Finding, Health
+from streamer.stores.memory import HEALTH, MemoryStore
 from streamer.transports.memory import MemorySink
 from streamer.wire import EVENTS
 from streamer.worker.status.shard_state import ShardState
@@ -113,12 +114,12 @@ async def test_a_policy_that_was_changed_under_the_worker_is_told(monkeypatch: p
     worker = Worker()
     await worker.own()
 
-    async def dangers() -> list[str]:
-        return ["maxmemory-policy is allkeys-random"]
+    async def health() -> Health:
+        return Health("a server", (Finding("eviction", "danger", "keys may be dropped", "set another policy"), *HEALTH.findings))
 
-    monkeypatch.setattr(worker.store, "dangers", dangers)
+    monkeypatch.setattr(worker.store, "health", health)
     await worker.segmenter.look_at_store()
-    assert worker.segmenter.problems() == ["Redis: maxmemory-policy is allkeys-random"]
+    assert worker.segmenter.problems() == ["store: keys may be dropped; set another policy"]
     await worker.segmenter.alerts.flush()
-    assert b"alert.redis" in worker.published[0]
+    assert b"alert.store" in worker.published[0]
     await asyncio.sleep(0)
