@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from streamer.errors import SettingsError
 from streamer.local import admin
-from streamer.local.children import LOOPBACK, Child, TemporaryFolder, free_port
+from streamer.local.children import LOOPBACK, Child
+from streamer.local.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,6 @@ JAVA_MIN = 17  # what a broker of Kafka 4 needs
 FETCH_S = 420.0
 FORMAT_S = 60.0
 READY_S = 60.0
-PORT_TRIES = 3
 QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")  # for a process of seconds
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -83,7 +83,7 @@ BROKER = {
 }
 
 
-class ApacheKafka:
+class ApacheKafka(ServerProcess):
     """A Kafka broker on 127.0.0.1 with random ports; use it as a context manager.
 
     ``heap_mb`` bounds Java's heap (the process takes about 150 MB more). ``options`` are further lines of server.properties.
@@ -92,6 +92,9 @@ class ApacheKafka:
     """
 
     real = True
+    name = "the broker"
+    folder = "kafka"
+    port_count = 2  # the second is its controller's
 
     def __init__(
         self,
@@ -101,129 +104,40 @@ class ApacheKafka:
         directory: Path | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(directory)
         self.version = version
         self._heap_mb = heap_mb
         self._options = dict(options or {})
-        self._given_directory = directory
-        self._directory: Path | None = None
-        self._temporary: TemporaryFolder | None = None
-        self._ports = (0, 0)
-        self._child: Child | None = None
+        self._java, self._jars = "", Path()
 
     def start(self) -> Self:
         """Fetch the jars where they are missing, start the broker and wait until it answers; a running one is left alone.
 
         Raises SettingsError where Java or the jars are not to be had, or the broker is not ready in time.
         """
-        if self._child is not None and self._child.alive:
-            return self
-        java, jars = find_java(), fetch_jars(self.version)
-        if self._directory is None:
-            self._directory = self._make_directory()
-        if self._ports == (0, 0):
-            self._run_on_free_ports(java, jars)
-        else:
-            self._run(java, jars)
-        return self
-
-    def stop(self) -> None:
-        """Shut it down in order and remove its temporary directory; a second call does nothing."""
-        if self._child is not None:
-            self._child.stop()
-        self._child, self._ports = None, (0, 0)
-        if self._temporary is not None:
-            self._temporary.remove()
-        self._directory = self._temporary = None
-
-    def kill(self) -> None:
-        """SIGKILL by process id; the data directory and the ports are kept for ``restart()``."""
-        if self._child is not None:
-            self._child.kill()
-
-    def restart(self) -> None:
-        """Start it again (after ``kill()``, or stopping it first) on the same ports and data."""
-        if self._child is None:
-            raise SettingsError("a broker that was not started cannot be restarted")
-        self._child.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open and nobody answers."""
-        if self._child is not None:
-            self._child.pause()
-
-    def resume(self) -> None:
-        """Let a paused broker go on."""
-        if self._child is not None:
-            self._child.resume()
+        if not self.running:
+            self._java, self._jars = find_java(), fetch_jars(self.version)
+        return super().start()
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
         """Make a topic and wait until each partition has a leader; one that is there already is an error."""
         admin.create_topic(self.bootstrap, name, partitions, config)
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     @property
     def bootstrap(self) -> str:
         """Its address, ``127.0.0.1:port``; the same after a restart."""
-        if self._ports == (0, 0):
-            raise SettingsError("the broker was not started")
-        return f"{LOOPBACK}:{self._ports[0]}"
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._child is None:
-            raise SettingsError("the broker was not started")
-        return self._child.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether its process is there."""
-        return self._child is not None and self._child.alive
-
-    @property
-    def directory(self) -> Path:
-        """Where its data lies."""
-        if self._directory is None:
-            raise SettingsError("the broker was not started")
-        return self._directory
+        return f"{LOOPBACK}:{self._started(self._ports)[0]}"
 
     @property
     def description(self) -> str:
         """One line for a report."""
         return f"Apache Kafka {self.version} (one KRaft broker in a process of its own)"
 
-    def _make_directory(self) -> Path:
-        if self._given_directory is not None:
-            self._given_directory.mkdir(parents=True, exist_ok=True)
-            return self._given_directory
-        self._temporary = TemporaryFolder("kafka")
-        return self._temporary.path
-
-    def _run_on_free_ports(self, java: str, jars: Path) -> None:
-        """A port may be taken between the look and the start, so look again; any other fault is the same on each try."""
-        for tries_left in reversed(range(PORT_TRIES)):
-            self._ports = (free_port(), free_port())
-            try:
-                self._run(java, jars)
-            except SettingsError as error:
-                self._ports = (0, 0)
-                if not tries_left or "Address already in use" not in str(error):
-                    self.stop()
-                    raise
-            else:
-                return
-
-    def _run(self, java: str, jars: Path) -> None:
+    def _run(self) -> None:
         settings, logging = self.directory / "server.properties", self.directory / "log4j2.properties"
         settings.write_text("".join(f"{name}={value}\n" for name, value in self._settings().items()))
         logging.write_text(LOG4J)
-        java_command = (java, "-cp", f"{jars}/*", f"-Dlog4j2.configurationFile={logging}", *QUICK_JVM)
+        java_command = (self._java, "-cp", f"{self._jars}/*", f"-Dlog4j2.configurationFile={logging}", *QUICK_JVM)
         if not (self.directory / "data" / "meta.properties").exists():
             _format_storage(java_command, settings)
         memory = ("-Xms64m", f"-Xmx{self._heap_mb}m", "-XX:+ExitOnOutOfMemoryError")

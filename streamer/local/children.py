@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 POLL_S = 0.02
+PAUSE_S = 2.0  # on a busy machine a signal takes its time
 FIRST_PORT, LAST_PORT = 15_000, 32_000  # above the well-known ports, below Linux's usual ephemeral range
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 FOLDER_PREFIX = "streamer-local-"
@@ -156,8 +157,11 @@ class Child:
         atexit.unregister(self.stop)
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open and nobody answers."""
+        """Freeze it (SIGSTOP) and wait until it stands still: connections stay open and nobody answers."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + PAUSE_S
+        while self.alive and _state(self.pid) not in {"T", ""} and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
     def resume(self) -> None:
         """Let a paused child go on (SIGCONT)."""
@@ -193,9 +197,14 @@ def process_exists(pid: int) -> bool:
         return False
     except PermissionError:
         return True
+    return _state(pid) not in {"Z", "X"}
+
+
+def _state(pid: int) -> str:
+    """The letter that Linux has for what a process does (``T``: it is stopped); empty where there is no telling."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
-    return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
 
 
 def free_port() -> int:

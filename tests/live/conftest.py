@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamer.local.redis import RedisServer
+
+from .deployment import Deployment
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
     from types import FrameType
 
     from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
@@ -41,6 +46,21 @@ def begins_logs(monkeypatch: pytest.MonkeyPatch) -> None:
 def fresh_name(request: pytest.FixtureRequest) -> str:
     """A name for a topic, a group or a key prefix that no other test has."""
     return f"{request.node.name.partition('[')[0][:60]}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis of one test's own: to be killed, paused or emptied."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """Topics and definitions on real servers, no worker yet; workers that a test starts end with it."""
+    async with Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path) as deployment:
+        await deployment.prepare()
+        yield deployment
 
 
 @pytest.fixture

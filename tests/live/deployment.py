@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from itertools import zip_longest
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -86,6 +86,13 @@ class Deployment:
         self.sent = 0
         self._folder = folder
         self._random = random.Random(name)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for child in self.workers:
+            child.kill()
 
     async def prepare(self, *, at_ms: int | None = None) -> None:
         """Topics, manifest and definitions. ``at_ms``: the time of the definitions, where the topic does not take the broker's."""
@@ -219,6 +226,10 @@ class Deployment:
             if monotonic() > deadline:
                 raise AssertionError(f"not within {deadline_s} s; checkpoints {[(c.epoch, c.position) for c in found]}\n{self.logs()}")
             await asyncio.sleep(0.1)
+
+    async def until_owned(self) -> None:
+        """Wait until every shard has an owner that works: one that has read the definitions."""
+        await self.until(lambda found: all(checkpoint.position.offset > 1 for checkpoint in found))
 
     async def until_longer(self, shard: int, records: int, *, deadline_s: float = 20) -> None:
         """Wait until so many more records lie in a shard of the log, committed or not; ticks are some."""

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic, time
 from typing import Any
@@ -24,7 +23,6 @@ from streamer.flow.amendments import Amendment, encode_amendment
 from streamer.flow.checkpoint import decode_body
 from streamer.language.definitions import parse_definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
-from streamer.local.redis import RedisServer
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
 from streamer.transports.kafka.clients import connection, reader
@@ -52,22 +50,6 @@ from streamer.cli import main
 sys.argv = ["streamer", "worker"]
 main()
 """
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """Topics and definitions, no worker yet."""
-    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path)
-    await deployment.prepare()
-    yield deployment
-    for child in deployment.workers:
-        child.kill()
 
 
 async def test_an_owner_that_lost_a_shard_cannot_amend_it_any_more(kafka: ApacheKafka | ExternalKafka, fresh_name: str) -> None:

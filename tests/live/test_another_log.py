@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -18,7 +17,6 @@ from streamer.errors import SettingsError
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.reader import Deduplicator
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
-from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
 from streamer.settings import load_settings
 from streamer.transports.kafka.clients import connection
@@ -31,17 +29,13 @@ from .deployment import SHARDS, Deployment
 
 
 @pytest.fixture
-async def shop(kafka: ApacheKafka | ExternalKafka, redis_server: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
+async def shop(shop: Deployment) -> Deployment:
     """Topics, definitions and a worker that has read a few events."""
-    deployment = Deployment(kafka.bootstrap, redis_server.url, fresh_name, tmp_path)
-    await deployment.prepare()
-    deployment.start_worker()
-    await deployment.until(lambda found: all(checkpoint.position.offset > 1 for checkpoint in found))
-    await deployment.load(1)
-    await deployment.until_caught_up()
-    yield deployment
-    for child in deployment.workers:
-        child.kill()
+    shop.start_worker()
+    await shop.until_owned()
+    await shop.load(1)
+    await shop.until_caught_up()
+    return shop
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from streamer.deployment.manifest import check_manifest
 from streamer.deployment.publishing import publish_definitions
 from streamer.errors import SettingsError
 from streamer.flow.checkpoint import decode_body
-from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 
@@ -22,23 +20,6 @@ from .deployment import DEFINITIONS, SHARDS, Deployment
 
 OLD = "segments: {old: {for: what holds at the start, when: 'did(\"Product Viewed\")'}}"
 NEWER = DEFINITIONS.replace(">= 4", ">= 3")
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis of this test's own, to be emptied."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """Topics and definitions, no worker yet."""
-    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path)
-    await deployment.prepare()
-    yield deployment
-    for child in deployment.workers:
-        child.kill()
 
 
 async def versions(shop: Deployment) -> list[int]:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,28 +15,6 @@ from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 
 from .deployment import SHARDS, Deployment
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis of this test's own, to be killed."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """Topics and definitions, no worker yet."""
-    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path)
-    await deployment.prepare()
-    yield deployment
-    for child in deployment.workers:
-        child.kill()
-
-
-async def owned(shop: Deployment) -> None:
-    """Wait until every shard has an owner that works."""
-    await shop.until(lambda found: all(checkpoint.position.offset > 1 for checkpoint in found))
 
 
 async def finish(shop: Deployment) -> int:
@@ -55,7 +32,7 @@ async def test_two_workers_share_the_shards_and_end_on_sigterm_within_ten_second
     """The plain case: what an operator sees on an ordinary day, up to the exit code."""
     shop.start_worker()
     shop.start_worker()
-    await owned(shop)
+    await shop.until_owned()
     await shop.load(6)
     await finish(shop)
 
@@ -64,7 +41,7 @@ async def test_workers_killed_at_random_moments_change_nothing_in_the_story(shop
     """``kill -9`` between any two instructions: the next owner goes on from the checkpoint and says the same."""
     shop.start_worker()
     shop.start_worker()
-    await owned(shop)
+    await shop.until_owned()
     before = [checkpoint.epoch for checkpoint in await shop.checkpoints()]
     draw = random.Random(7)
     load = asyncio.create_task(shop.load(14))
@@ -84,7 +61,7 @@ async def test_workers_killed_at_random_moments_change_nothing_in_the_story(shop
 async def test_a_worker_frozen_past_its_session_writes_nothing_when_it_wakes(shop: Deployment) -> None:
     """The zombie: it still believes it owns its shards. The epoch stops its commits, readers skip what it repeats."""
     zombie = shop.start_worker()
-    await owned(shop)
+    await shop.until_owned()
     heir = shop.start_worker()
     load = asyncio.create_task(shop.load(16))
     await asyncio.sleep(2)
@@ -100,7 +77,7 @@ async def test_a_worker_frozen_past_its_session_writes_nothing_when_it_wakes(sho
 async def test_a_killed_redis_comes_back_and_the_shards_go_on(shop: Deployment, own_redis: RedisServer) -> None:
     """The store may be away for seconds: nothing is skipped, nothing is said twice to a reader who follows the rule."""
     shop.start_worker()
-    await owned(shop)
+    await shop.until_owned()
     load = asyncio.create_task(shop.load(8))
     for _ in range(2):
         await asyncio.sleep(2)
@@ -118,7 +95,7 @@ async def test_a_killed_kafka_comes_back_and_the_shards_go_on(shop: Deployment, 
     if isinstance(kafka, ExternalKafka):
         pytest.fail("this test kills its broker; run it without STREAMER_KAFKA")
     shop.start_worker()
-    await owned(shop)
+    await shop.until_owned()
     load = asyncio.create_task(shop.load(12))
     await asyncio.sleep(3)
     pid = kafka.pid
@@ -137,7 +114,7 @@ async def test_a_redis_that_came_back_older_is_noticed_and_the_lost_part_said_ag
         shop = Deployment(kafka.bootstrap, server.url, fresh_name, tmp_path)
         await shop.prepare()
         worker = shop.start_worker()
-        await owned(shop)
+        await shop.until_owned()
         await shop.load(3)
         with Redis.from_url(server.url) as client:
             client.save()
@@ -160,7 +137,7 @@ async def test_a_redis_that_came_back_older_is_noticed_and_the_lost_part_said_ag
 async def test_an_emptied_redis_is_rebuilt_from_the_log(shop: Deployment, own_redis: RedisServer) -> None:
     """Full loss is recovery, not a new shard: the story is told again from the beginning, and nothing is published twice."""
     first = shop.start_worker()
-    await owned(shop)
+    await shop.until_owned()
     await shop.load(4)
     await shop.until_caught_up()
     first.kill()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, cast
@@ -50,24 +50,15 @@ segments:
 
 
 @pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis of this test's own."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
 async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
     """Topics and definitions, no worker yet."""
-    deployment = Deployment(
+    async with Deployment(
         kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=NEVER_MS, trust_producer_time=True
-    )
-    # Kept for ever, as our own topics are: the definitions are of 1970, and every five minutes the broker looks for what is too old.
-    kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime", "retention.ms": "-1"})
-    await deployment.prepare(at_ms=0)
-    yield deployment
-    for child in deployment.workers:
-        child.kill()
+    ) as deployment:
+        # Kept for ever, as our own topics are: the definitions are of 1970, and every five minutes the broker looks for what is too old.
+        kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime", "retention.ms": "-1"})
+        await deployment.prepare(at_ms=0)
+        yield deployment
 
 
 class Traffic:

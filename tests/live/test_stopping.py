@@ -10,7 +10,6 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -26,22 +25,11 @@ WITHIN_SECONDS = 10.0
 
 
 @pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis of this test's own, to be paused."""
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
+async def shop(shop: Deployment) -> Deployment:
     """One worker that owns all shards."""
-    deployment = Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path)
-    await deployment.prepare()
-    deployment.start_worker()
-    await deployment.until(lambda found: all(checkpoint.position.offset > 1 for checkpoint in found))
-    yield deployment
-    for child in deployment.workers:
-        child.kill()
+    shop.start_worker()
+    await shop.until_owned()
+    return shop
 
 
 async def ends(child: Child) -> float:
