@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("list", epilog=EXIT_CODES, short_help="Owner, state, position and lag of every shard.")(list_shards)
     group.command("resume", epilog=EXIT_CODES, short_help="Have a shard go on at a place that you choose.")(resume)
-    group.command("rebuild", epilog=EXIT_CODES, short_help="Have a shard told anew from its log.")(rebuild)
+    group.command("rebuild", epilog=EXIT_CODES, short_help="Compute a shard again from its log.")(rebuild)
     app.add_typer(group, name="shards")
 
 
@@ -210,7 +210,7 @@ def rebuild(
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "",
     new_log: Annotated[bool, typer.Option("--new-log", help="all shards, by a topic of events that was made anew")] = False,
 ) -> None:
-    """Have a shard told anew from its log: what the store has of it is dropped, and its worker begins at the log's beginning.
+    """Compute a shard again from its log: what the store has of it is dropped, and its worker begins at the log's beginning.
 
     Nothing is published twice: readers have seen those positions. Where retention took the beginning of the log, the shard begins with what
     is left, and its customers know nothing older.
