@@ -12,6 +12,7 @@ from time import time_ns
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import ConsumerRecord
 
 from streamer.settings import Settings
 from streamer.signing import Keyring, Signer
@@ -89,7 +90,7 @@ def take_errors(client: AIOKafkaProducer) -> None:
             future.exception()
 
 
-def log_record(record: Any) -> LogRecord:
+def log_record(record: ConsumerRecord[bytes, bytes]) -> LogRecord:
     """A consumer's record as the shard reads it."""
     headers = tuple(record.headers)
     control = bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
 
 from streamer.settings import Settings
 from streamer.signing import SIGNATURE_HEADER
@@ -19,7 +20,7 @@ from .clients import signer
 CONTROL: Final = [(CONTROL_HEADER, b"1")]
 
 
-async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) -> Any:
+async def send_tick(client: AIOKafkaProducer, settings: Settings, shard: int) -> asyncio.Future[RecordMetadata]:
     """Let time pass in a shard; returns the future of the acknowledgement."""
     return await client.send(settings.topic(EVENTS), TICK, partition=shard, headers=CONTROL)
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from structlog.typing import FilteringBoundLogger
 
 from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.settings import Settings
@@ -21,7 +22,7 @@ from streamer.wire import DEFINITIONS, LogRecord
 from .clients import log_record, signer
 from .partition import read_partition
 
-log: Any = structlog.get_logger("streamer.definitions")
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.definitions")
 
 
 async def read_published(settings: Settings) -> Published:

@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from time import time
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.structs import ConsumerRecord
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import FencedError, HaltError, RefusedError
 from streamer.flow.amendments import Amendment, Amendments, Journal, Reading, amendment_place, encode_amendment
@@ -27,7 +29,7 @@ from streamer.wire import AMENDMENTS, Headers, LogRecord
 from .clients import log_record, producer, signer, take_errors
 from .partition import read_partition
 
-log: Any = structlog.get_logger("streamer.journal")
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.journal")
 
 OPEN_SECONDS: Final = 30.0
 WRITE_SECONDS: Final = 15.0
@@ -145,7 +147,7 @@ async def refused_amendments(settings: Settings) -> dict[int, int]:
     return {shard: count for shard, count in found.items() if count}
 
 
-def _readable(reading: Reading, record: Any, shard: int) -> Amendment | None:
+def _readable(reading: Reading, record: ConsumerRecord[bytes, bytes], shard: int) -> Amendment | None:
     try:
         return reading.take(log_record(record))
     except RefusedError as error:

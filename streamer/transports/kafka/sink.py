@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamer.errors import HaltError
 from streamer.settings import Settings
@@ -47,7 +48,7 @@ class KafkaSink:
         for acknowledged in waiting:
             await acknowledged
 
-    def _batches(self, outputs: Sequence[Output]) -> Iterable[tuple[str, int, Any]]:
+    def _batches(self, outputs: Sequence[Output]) -> Iterable[tuple[str, int, BatchBuilder]]:
         """Consecutive batches per partition; an output that does not fit begins the next."""
         by_place: dict[tuple[str, int], list[Output]] = {}
         for output in outputs:
@@ -62,7 +63,7 @@ class KafkaSink:
                         raise HaltError(f"an output of {len(output.value)} bytes does not fit into a batch for {name}")
             yield name, partition, batch
 
-    def _append(self, batch: Any, output: Output) -> bool:
+    def _append(self, batch: BatchBuilder, output: Output) -> bool:
         headers = [(POSITION_HEADER, position_text(self._generation, output.offset, output.ordinal)), *headers_of(output, self._signer)]
         if output.topic == CHANGES:
             headers.append(CONTENT_TYPE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from time import monotonic, time
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StreamerError
@@ -24,13 +25,6 @@ from .ownership import Ownership
 from .publisher import Publisher
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
-
-
-class Acknowledged(Protocol):
-    """What the broker says of a record that it took; the client has no types."""
-
-    timestamp: int
-    timestamp_type: int
 
 
 class Upkeep:
@@ -72,7 +66,7 @@ class Upkeep:
         if now - owned.last_tick >= self._settings.tick / 1_000:
             owned.last_tick = now
             with suppress(KafkaError):
-                acknowledged: asyncio.Future[Acknowledged] = await send_tick(self._producer, self._settings, owned.number)
+                acknowledged = await send_tick(self._producer, self._settings, owned.number)
                 acknowledged.add_done_callback(lambda done: self._tick_ended(owned, done))
         if not owned.lock.locked() and self._is_probe_due(owned, now):  # each commit looks as well as a probe
             async with owned.lock:
@@ -93,12 +87,12 @@ class Upkeep:
             if problem := owned.held.problem(monotonic()):
                 self._alerts.say("open_transaction", problem, shard=owned.number)
 
-    def _tick_ended(self, owned: OwnedShard, acknowledged: asyncio.Future[Acknowledged]) -> None:
+    def _tick_ended(self, owned: OwnedShard, acknowledged: asyncio.Future[RecordMetadata]) -> None:
         """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
         if not acknowledged.cancelled() and acknowledged.exception() is None:
             self._brokers.answered()
             tick = acknowledged.result()
-            if tick.timestamp_type == LOG_APPEND_TIME:
+            if tick.timestamp_type == LOG_APPEND_TIME and tick.timestamp is not None:
                 owned.clock.broker_ahead_ms = tick.timestamp - int(time() * 1_000)
 
     async def look_at_halted(self, owned: OwnedShard) -> None:
