@@ -14,11 +14,11 @@ from streamer.errors import SettingsError
 from streamer.events.admission import TEXT_MAX
 from streamer.events.codec import UNSAFE
 from streamer.events.sound import is_whole_text
+from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
 from streamer.flow.scoring import Scoring
-from streamer.flow.shard import Plans
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.segments.change import Reasons
 from streamer.segments.explain import Explanation, explain

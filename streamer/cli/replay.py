@@ -17,9 +17,9 @@ import typer
 
 from streamer.customers.state import State
 from streamer.errors import SettingsError
+from streamer.flow.admission import CROWDED
 from streamer.flow.replay import Arrival, Replay, Said
 from streamer.flow.rules import Rules
-from streamer.flow.step import CROWDED
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.durations import format_duration
 from streamer.segments.library import library_path

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from streamer.errors import DefinitionError
+from streamer.flow.catalog import compile_plan
 from streamer.flow.rules import Rules
-from streamer.flow.shard import compile_plan
 from streamer.language.definitions import load_definitions
 from streamer.language.lint.linter import lint
 from streamer.settings import load_settings

@@ -9,8 +9,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from streamer.errors import SettingsError
+from streamer.flow.catalog import compile_plan
 from streamer.flow.published import Publication
-from streamer.flow.shard import compile_plan
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Store

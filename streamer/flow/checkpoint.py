@@ -8,6 +8,7 @@ import msgspec
 
 from streamer.customers import erased
 from streamer.signing import Trust
+from streamer.stores.documents import definitions_document, scorer_document
 
 from .same_log import NOTHING, Delivered
 
@@ -47,3 +48,9 @@ class CheckpointBody(msgspec.Struct, array_like=True):
 _body_encoder = msgspec.msgpack.Encoder()
 encode_body: Final = _body_encoder.encode
 decode_body: Final = msgspec.msgpack.Decoder(CheckpointBody).decode
+
+
+def documents_of(body: CheckpointBody) -> frozenset[str]:
+    """The names of the documents without which a shard's states cannot be read; nothing else is kept."""
+    definitions = {definitions_document(digest) for digest in (body.digest, body.previous) if digest}
+    return frozenset(definitions | {scorer_document(model) for model in body.models})

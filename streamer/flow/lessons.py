@@ -27,8 +27,8 @@ from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control
 
+from .catalog import read_definitions
 from .published import Versions
-from .shard import read_definitions
 
 if TYPE_CHECKING:
     from streamer.learning.learner import Learner

@@ -21,8 +21,10 @@ from streamer.stores.memory import MemoryStore
 from streamer.wire import FORWARD_HEADER, TICK, LogRecord
 
 from .amendments import Amendment, Amendments
+from .driver import Entry
+from .machine import Limits
 from .same_log import View
-from .shard import Entry, Limits, Shard
+from .shard import Shard
 
 BATCH_RECORDS: Final = 1_000  # about 20 ms of work between two looks at the event loop
 ALL_AT_ONCE: Final = Limits(records=BATCH_RECORDS, wakes=1_000_000)  # timers are those of one customer
@@ -45,11 +47,12 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
 
     HaltError where the log does not have the whole story any more. Raises what the store and the log raise, and changes nothing then.
     """
+    await shard.begin_anew()  # it may stand in the middle of what it failed at
     store = MemoryStore()
     twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE)
     following = await _tell(twin, customer, shard.position, log, store)
     if shard.position.step:
-        await twin.fire_below(following, await shard.first_wake())
+        await twin.fire_below(following, await shard.first_timer())
     found = (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
     if found is None:
         raise UnreadableStateError(shard.shard, customer, "and the log does not know them")

@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from streamer.customers.state import State, decode_state
+from streamer.customers.state import State
 from streamer.errors import StoreUnavailableError
 from streamer.language.definitions import Definitions
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished
-from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Store
 from streamer.units import HOUR_MS
 from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
+from .catalog import Plans
 from .checkpoint import CheckpointBody
 from .lessons import Lessons, read_item
+from .machine import Limits
 from .published import GivenVersions
 from .rules import Rules
-from .shard import Limits, Plans, Shard
+from .shard import Shard
 
 
 class Arrival(NamedTuple):
@@ -72,7 +73,7 @@ class Replay:
     @property
     def body(self) -> CheckpointBody:
         """Log time and counters."""
-        return self._shard.step.body
+        return self._shard.body
 
     @property
     def head(self) -> bytes:
@@ -82,7 +83,7 @@ class Replay:
     @property
     def plan(self) -> Plan:
         """The definitions in force."""
-        return self._shard.step.plan
+        return self._shard.plan
 
     async def feed(self, arrivals: Iterable[Arrival], *, batch: int) -> AsyncIterator[Said]:
         """Apply records and yield what they say, in order."""
@@ -151,7 +152,7 @@ class Replay:
 
     def in_words(self, state: State, model: str, now: int) -> list[str]:
         """What moved a model's answer most for a customer."""
-        return self._shard.step.in_words(state, model, now)
+        return self._shard.reasons(state, model, now)
 
     async def states(self) -> AsyncIterator[tuple[str, State]]:
         """All customers in the order of their ids."""
@@ -160,17 +161,12 @@ class Replay:
             fetched = await self._store.fetch(0, chunk, until_ms=0, limit=0)
             for customer, blob in zip(chunk, fetched.states, strict=True):
                 if blob is not None:
-                    yield customer, self._decoded(blob)
+                    yield customer, self._shard.state(blob)
 
     async def state(self, customer: str) -> State | None:
         """One customer."""
         blob = (await self._store.fetch(0, [customer], until_ms=0, limit=0)).states[0]
-        return None if blob is None else self._decoded(blob)
-
-    def _decoded(self, blob: bytes) -> State:
-        state = decode_state(blob)
-        model_memories.drop_scores(state, self._shard.step.silent)
-        return state
+        return None if blob is None else self._shard.state(blob)
 
 
 def example_record(output: Output) -> LogRecord:

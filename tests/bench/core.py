@@ -8,8 +8,10 @@ from time import process_time
 from typing import Any, NamedTuple
 
 from streamer.events.codec import decode
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import Definitions
 from streamer.stores.base import Checkpoint, Commit, Fetched
 from streamer.stores.memory import MemoryStore
@@ -67,7 +69,7 @@ async def run(store: Any, definitions: Definitions, made: Sequence[Made], warm: 
     gc.collect()
     began = process_time()
     outputs = await _work(shard, records[warm:])
-    return Cost(process_time() - began, outputs, shard.step.head.hex())
+    return Cost(process_time() - began, outputs, shard.checkpoint.head.hex())
 
 
 async def _work(shard: Shard, records: Sequence[LogRecord]) -> int:

@@ -22,9 +22,10 @@ from streamer.cli.doctor import (
 )
 from streamer.deployment.manifest import check_manifest
 from streamer.errors import HaltError, StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.same_log import NOTHING, View, check_same_log
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import load_definitions
 from streamer.stores.redis import connect
 from streamer.wire import TICK, LogRecord, definitions_control, shard_of

@@ -10,8 +10,9 @@ import pytest
 from redis import Redis
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.redis import RedisServer
 from streamer.stores.base import Place, Position, Store

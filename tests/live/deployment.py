@@ -25,7 +25,8 @@ from aiokafka.errors import KafkaError
 
 from streamer.customers.state import decode_state
 from streamer.deployment.manifest import check_manifest
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.catalog import Plans
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change, decode_change

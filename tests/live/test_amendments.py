@@ -38,14 +38,14 @@ ANOTHER = parse_definitions({"segments": {"forged": {"for": "x", "when": 'did("A
 # A worker whose code fails at one customer, as a release of ours may.
 POISONED = """
 import sys
-from streamer.flow.step import Step
-sound = Step._remember
+from streamer.flow.evaluation import Evaluator
+sound = Evaluator._remember
 def remember(self, state, event, t, now):
     found = sound(self, state, event, t, now)
     if event.customer == "poison":
         raise ZeroDivisionError(event.customer)
     return found
-Step._remember = remember
+Evaluator._remember = remember
 from streamer.cli import main
 sys.argv = ["streamer", "worker"]
 main()

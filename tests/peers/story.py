@@ -12,8 +12,9 @@ import msgspec
 import yaml
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.segments.change import ENTERED, decode_change
 from streamer.stores.memory import MemoryStore
@@ -66,7 +67,7 @@ class Story:
     @property
     def refused(self) -> dict[str, int]:
         """How many records were not accepted, by why."""
-        return {reason: number for reason, number in self._shard.step.body.counts.items() if reason != "accepted"}
+        return {reason: number for reason, number in self._shard.body.counts.items() if reason != "accepted"}
 
     async def _append(self, value: bytes, *, control: bool = False) -> None:
         record = LogRecord(self._shard.position.offset, self.now_ms, value, control=control)

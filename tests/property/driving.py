@@ -11,8 +11,10 @@ from typing import Any
 
 from streamer.customers.state import NO_TIMER, State, decode_state
 from streamer.errors import StoreUnavailableError
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
@@ -189,7 +191,7 @@ def changes_by(driver: Driver) -> list[Change]:
 
 
 def memberships_of(driver: Driver, shard: Shard) -> dict[str, list[str]]:
-    names = shard.step.plan.names
+    names = shard.plan.names
     inside = {
         customer: sorted(names[number] for number, entry in state.members.items() if entry.inside)
         for customer, state in states_of(driver).items()
@@ -198,4 +200,4 @@ def memberships_of(driver: Driver, shard: Shard) -> dict[str, list[str]]:
 
 
 def counts_of(shard: Shard) -> dict[str, int]:
-    return {name: shard.step.body.counts[name] for name in COUNTED if shard.step.body.counts.get(name)}
+    return {name: shard.body.counts[name] for name in COUNTED if shard.body.counts.get(name)}

@@ -64,11 +64,11 @@ def test_the_next_flips_are_what_happens_if_only_time_passes(case: Case) -> None
     case = replace(case, records=case.records[:-1]) if len(case.records) > 1 else case
     story = told(case)
     driver, shard = drive(case)
-    now, horizon = shard.step.body.log_time_ms, 5 * D
+    now, horizon = shard.body.log_time_ms, 5 * D
     foretold = {
         (customer, segment, flip.at_ms, flip.enters)
         for customer, state in states_of(driver).items()
-        for segment, flip in next_flips(shard.step.plan, state, now).flips.items()
+        for segment, flip in next_flips(shard.plan, state, now).flips.items()
         if flip.at_ms <= now + horizon
     }
     before = len(story.changes)

@@ -81,7 +81,7 @@ def test_what_is_sent_on_counts_as_the_oracle_says(case: Case) -> None:
     """All that is said, and all that is counted."""
     story, driver = told(case), SentOn(case)
     shard = asyncio.run(driver.run(sent_on(case)))
-    assert {name: shard.step.body.counts[name] for name in SENT_ON if shard.step.body.counts.get(name)} == dict(story.counts)
+    assert {name: shard.body.counts[name] for name in SENT_ON if shard.body.counts.get(name)} == dict(story.counts)
     assert changes_by(driver) == story.changes
     met.update(story.counts)
 

@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.customers.state import decode_state, encode_state
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord, shard_of
 from tests.property.driving import Case, CrashingStore, changes_by, drive, log_of, look, memberships_of, never, shown
@@ -91,8 +93,8 @@ def _without_seen(store: MemoryStore) -> dict[str, Any]:
 def test_the_order_in_which_events_arrive_does_not_matter_in_the_end(pair: tuple[Case, Case]) -> None:
     """Late events count where they belong, so who is in a segment of the present depends on what happened and not on its arrival."""
     (one, first), (two, second) = (drive(case) for case in pair)
-    counts = first.step.body.counts
-    assert counts == second.step.body.counts
+    counts = first.body.counts
+    assert counts == second.body.counts
     assert counts.get("accepted", 0) + counts.get("placeholder_id", 0) == len(pair[0].records) - 1, "none of them is late or early"
     assert memberships_of(one, first) == memberships_of(two, second)
 

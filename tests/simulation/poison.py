@@ -19,7 +19,9 @@ import pytest
 
 from streamer.customers.state import State
 from streamer.events.event import Event
-from streamer.flow import step as step_module
+from streamer.flow import evaluation
+from streamer.flow.evaluation import Evaluator
+from streamer.flow.migration import Migration
 from streamer.flow.step import Step
 from streamer.segments.plan.plan import SegmentRule
 
@@ -65,37 +67,42 @@ class Poison:
             yield
 
     def _break_events(self, patch: pytest.MonkeyPatch) -> None:
-        sound = Step._remember
+        sound = Evaluator._remember
 
-        def remember(step: Step, state: State, event: Event, t: int, now: int) -> set[int]:
-            found = sound(step, state, event, t, now)
+        def remember(evaluator: Evaluator, state: State, event: Event, t: int, now: int) -> set[int]:
+            found = sound(evaluator, state, event, t, now)
             self._fail("record", event.message_id, state)
             return found
 
-        patch.setattr(Step, "_remember", remember)
+        patch.setattr(Evaluator, "_remember", remember)
 
     def _break_timers(self, patch: pytest.MonkeyPatch) -> None:
-        in_hand, sound_wake, sound = [""], Step._wake, step_module.evaluate_at_timer
+        in_hand, sound_fire, sound = [""], Step._fire_one, evaluation.evaluate_at_timer
 
-        def wake_customer(step: Step, customer: str, state: State, offset: int) -> None:
+        def fire_one(step: Step, customer: str, state: State, offset: int) -> None:
             in_hand[0] = customer
-            sound_wake(step, customer, state, offset)
+            sound_fire(step, customer, state, offset)
 
         def wake(plan: Any, state: State, now: int, *more: Any) -> list[SegmentRule]:
             self._fail("timer", f"{in_hand[0]} {now // 1_000}", state)
             return sound(plan, state, now, *more)
 
-        patch.setattr(Step, "_wake", wake_customer)
-        patch.setattr(step_module, "evaluate_at_timer", wake)
+        patch.setattr(Step, "_fire_one", fire_one)
+        patch.setattr(evaluation, "evaluate_at_timer", wake)
 
     def _break_switches(self, patch: pytest.MonkeyPatch) -> None:
-        sound = Step._judge_anew
+        in_hand, sound_migrate, sound = [""], Migration.migrate, Evaluator.anew
 
-        def judge_anew(step: Step, state: State, now: int) -> list[SegmentRule]:
-            self._fail("switch", f"{step.at_customer} {step.body.version}", state)
-            return sound(step, state, now)
+        def migrate(migration: Migration, customer: str, offset: int) -> None:
+            in_hand[0] = f"{customer} {migration._body.version}"
+            sound_migrate(migration, customer, offset)
 
-        patch.setattr(Step, "_judge_anew", judge_anew)
+        def anew(evaluator: Evaluator, state: State, now: int) -> list[SegmentRule]:
+            self._fail("switch", in_hand[0], state)
+            return sound(evaluator, state, now)
+
+        patch.setattr(Migration, "migrate", migrate)
+        patch.setattr(Evaluator, "anew", anew)
 
     def _fail(self, kind: str, what: str, state: State) -> None:
         band = crc32(f"{self._seed} {kind} {what}".encode()) % BANDS

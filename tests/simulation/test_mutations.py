@@ -19,12 +19,18 @@ import pytest
 
 from streamer.customers.state import State
 from streamer.errors import CommitUnknownError, HaltError, StoreUnavailableError
-from streamer.flow import step as step_module
+from streamer.flow import states as states_module
+from streamer.flow.admission import Admission
 from streamer.flow.amendments import Amendment, Amendments
+from streamer.flow.catalog import Plans
+from streamer.flow.change_writer import ChangeWriter
+from streamer.flow.isolation import Isolation
 from streamer.flow.reader import Deduplicator
 from streamer.flow.relay import Relay
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.set_aside import SetAside
+from streamer.flow.shard import Shard
 from streamer.flow.step import Step
+from streamer.flow.store_session import StoreSession
 from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores import memory as memory_module
 from streamer.stores.base import Commit, Place, Position
@@ -58,13 +64,13 @@ def timers_fire_once_per_batch(patch: pytest.MonkeyPatch) -> None:
     """After an outage a reminder would go to people who bought later in the same batch."""
     apply, commit = Shard._apply, Shard._commit
 
-    def apply_without_timers(self: Shard, record: LogRecord, what: Any, bound: Any) -> bool:
+    def apply_without_timers(self: Shard, *what: Any) -> bool:
         with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(self.step, "fire", lambda *_: True)
-            return apply(self, record, what, bound)
+            inner.setattr(self.machine, "fire", lambda *_: True)
+            return apply(self, *what)
 
     async def fire_and_commit(self: Shard, position: Position) -> None:
-        self.step.fire(max(0, position.offset - (position.step == 0)), self.step.body.log_time_ms)
+        self.machine.fire(max(0, position.offset - (position.step == 0)), self.body.log_time_ms)
         await commit(self, position)
 
     patch.setattr(Shard, "_apply", apply_without_timers)
@@ -82,11 +88,7 @@ def timers_fire_beyond_what_was_loaded(patch: pytest.MonkeyPatch) -> None:
 def log_time_goes_back_with_the_brokers_clock(patch: pytest.MonkeyPatch) -> None:
     """Arrival times are not sorted; log time is their running maximum."""
 
-    def begin(self: Step, record: LogRecord) -> int:
-        self.body.ordinal = 0
-        return record.arrival_ms
-
-    patch.setattr(Step, "begin", begin)
+    patch.setattr(Step, "time_at", lambda self, record: record.arrival_ms)
 
 
 @mutant
@@ -106,49 +108,49 @@ def definitions_hold_from_when_a_worker_hears_of_them(patch: pytest.MonkeyPatch)
 @mutant
 def outputs_differ_from_process_to_process(patch: pytest.MonkeyPatch) -> None:
     """A model with a hash seed, the order of a set: said once more it comes out differently."""
-    numbers, put_change = count(), Step._put_change
+    numbers, put = count(), ChangeWriter._put
 
-    def put_change_or_so(
-        self: Step, customer: str, segment: str, sequence: int, now: int, cause: Any, clauses: list[Any], offset: int
+    def put_or_so(
+        self: ChangeWriter, customer: str, segment: str, sequence: int, now: int, cause: Any, clauses: list[Any], offset: int
     ) -> None:
-        put_change(self, customer, segment, sequence, now, cause, clauses[::-1] if next(numbers) % 5 == 0 else clauses, offset)
+        put(self, customer, segment, sequence, now, cause, clauses[::-1] if next(numbers) % 5 == 0 else clauses, offset)
 
-    patch.setattr(Step, "_put_change", put_change_or_so)
+    patch.setattr(ChangeWriter, "_put", put_or_so)
 
 
 @mutant
 def warming_is_looked_up_when_a_worker_happens_to(patch: pytest.MonkeyPatch) -> None:
     """Kept for a minute from the first look: another worker looks first at another moment."""
 
-    def warming_at(self: Step, now: int) -> frozenset[str]:
-        if self.body.since_ms and now >= self._warming_at_ms:
-            self._warming, self._warming_at_ms = frozenset(warming_predicates(self.plan, self.body.since_ms, now)), now + 600_000
+    def warming_at(self: ChangeWriter, now: int) -> frozenset[str]:
+        if self._body.since_ms and now >= self._warming_at_ms:
+            self._warming, self._warming_at_ms = frozenset(warming_predicates(self._plan, self._body.since_ms, now)), now + 600_000
         return self._warming
 
-    patch.setattr(Step, "_warming_at", warming_at)
+    patch.setattr(ChangeWriter, "_warming_at", warming_at)
 
 
 @mutant
 def what_was_sent_on_before_is_applied_again(patch: pytest.MonkeyPatch) -> None:
     """A shard that is told anew sends everything again."""
-    patch.setattr(Step, "_is_first", lambda self, forward: True)
+    patch.setattr(Admission, "_is_first", lambda self, forward: True)
 
 
 @mutant
 def a_record_in_the_wrong_shard_is_dropped(patch: pytest.MonkeyPatch) -> None:
     """Its producer chose another partitioner; the event is no less true."""
-    patch.setattr(Step, "_forward", lambda self, customer, record, arrived_ms: self._count("wrong_shard"))
+    patch.setattr(Admission, "_forward", lambda self, customer, record, arrived_ms: self.count("wrong_shard"))
 
 
 @mutant
 def a_state_is_not_what_was_encoded(patch: pytest.MonkeyPatch) -> None:
     """Whoever goes on from memory and whoever goes on from the store then differ."""
-    encode = step_module.encode_state
+    encode = states_module.encode_state
 
     def encode_less(state: State) -> bytes:
         return encode(State(state.generation, state.armed_ms, state.slots, state.members, state.seen, state.floor_ms, state.retired, {}))
 
-    patch.setattr(step_module, "encode_state", encode_less)
+    patch.setattr(states_module, "encode_state", encode_less)
 
 
 # the shard
@@ -163,7 +165,13 @@ def a_quiet_shard_is_not_probed(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def ordinals_begin_again_in_a_second_slice(patch: pytest.MonkeyPatch) -> None:
     """A reader has seen those positions and skips the outputs."""
-    patch.setattr(Shard, "_open", lambda self, record: self.step.begin(record))
+    begin = Shard._begin
+
+    def begin_again(self: Shard, record: LogRecord) -> int:
+        self.machine.begin(record.offset)
+        return begin(self, record)
+
+    patch.setattr(Shard, "_begin", begin_again)
 
 
 @mutant
@@ -171,40 +179,47 @@ def a_lost_reply_is_taken_for_success(patch: pytest.MonkeyPatch) -> None:
     """Half of the time it was none. (A checked read finds out before harm is done, so that goes too.)"""
     _leave_reads_unchecked(patch)
 
-    async def commit_or_so(self: Shard, commit: Commit) -> None:
+    async def commit_or_so(self: StoreSession, commit: Commit) -> None:
         try:
             await self._store.commit(self.shard, commit)
         except CommitUnknownError:
             pass
         except StoreUnavailableError:
-            await self._pause(1)
+            await self.pause(1)
             await commit_or_so(self, commit)
+        self.checkpoint = commit.checkpoint
 
-    patch.setattr(Shard, "_commit_surely", commit_or_so)
+    patch.setattr(StoreSession, "commit", commit_or_so)
 
 
 @mutant
 def cached_states_survive_the_loss_of_a_shard(patch: pytest.MonkeyPatch) -> None:
     """On any doubt a cache is dropped: another owner may have written since."""
-    load, commit = Shard._load, Shard._commit
+    load, as_commit, commit = Shard._load, Shard._as_commit, Shard._commit
+
+    def cache_of(shard: Shard) -> dict[tuple[int, str], bytes]:
+        return shard._steps._plans.__dict__.setdefault("cache", {})
 
     async def load_cached(self: Shard, awaited: Mapping[str, int], until_ms: int) -> Any:
         found = await load(self, awaited, until_ms)
-        cache: dict[tuple[int, str], bytes] = self._plans.__dict__.setdefault("cache", {})
-        self.step._blobs = {customer: cache.get((self.shard, customer), blob) for customer, blob in self.step._blobs.items()}
+        states, cache = self.machine._states, cache_of(self)
+        states._blobs = {customer: cache.get((self.shard, customer), blob) for customer, blob in states._blobs.items()}
+        return found
+
+    def as_commit_noted(self: Shard, *what: Any) -> Commit:
+        self.__dict__["noted"] = found = as_commit(self, *what)
         return found
 
     async def commit_cached(self: Shard, position: Position) -> None:
-        cache: dict[tuple[int, str], bytes] = self._plans.__dict__.setdefault("cache", {})
-        states = self.step.take().states
         await commit(self, position)
-        for customer, state in states.items():
+        for customer, state in self.__dict__["noted"].states.items():
             if state is None:
-                cache.pop((self.shard, customer), None)
+                cache_of(self).pop((self.shard, customer), None)
             else:
-                cache[self.shard, customer] = state
+                cache_of(self)[self.shard, customer] = state
 
     patch.setattr(Shard, "_load", load_cached)
+    patch.setattr(Shard, "_as_commit", as_commit_noted)
     patch.setattr(Shard, "_commit", commit_cached)
 
 
@@ -232,22 +247,21 @@ def _leave_reads_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 async def _process_unchecked(self: Shard, records: Sequence[LogRecord]) -> Any:
     await self._process([self._read(record) for record in records])
-    outputs, self._outputs = self._outputs, []
-    return outputs
+    entries, self._collected = self._collected, []
+    return entries
 
 
 @mutant
 def definitions_are_kept_beside_the_commit(patch: pytest.MonkeyPatch) -> None:
     """A failover between the two leaves a shard under definitions that nobody has."""
-    commit = Shard._commit
+    commit = StoreSession.commit
 
-    async def put_and_commit(self: Shard, position: Position) -> None:
-        if self._document is not None:
-            await self._store.put_document(*self._document)
-            self._document = None
-        await commit(self, position)
+    async def put_and_commit(self: StoreSession, what: Commit) -> None:
+        if what.document is not None:
+            await self._store.put_document(*what.document)
+        await commit(self, replace(what, document=None))
 
-    patch.setattr(Shard, "_commit", put_and_commit)
+    patch.setattr(StoreSession, "commit", put_and_commit)
 
 
 @mutant
@@ -300,9 +314,9 @@ def what_failed_leaves_its_traces(patch: pytest.MonkeyPatch) -> None:
     isolate = Shard._isolate
 
     async def isolate_in_place(self: Shard, error: Exception) -> None:
-        step = self.step
+        step = self.machine
         await isolate(self, error)
-        self.step = step
+        self.machine = step
 
     patch.setattr(Shard, "_isolate", isolate_in_place)
 
@@ -316,19 +330,19 @@ def a_rebuild_forgets_which_records_failed(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def a_rebuild_forgets_who_was_set_aside(patch: pytest.MonkeyPatch) -> None:
     """Their timers run this time."""
-    patch.setattr(Step, "_set_aside", lambda self, customer, state, now: self._arm(customer, state, self.plan.next_due(state, now)))
+    patch.setattr(SetAside, "is_amended", lambda *_: False)
 
 
 @mutant
 def one_failure_is_enough(patch: pytest.MonkeyPatch) -> None:
     """What fails by chance costs a customer an event, and the next owner sees nothing wrong with it."""
-    isolate = Shard._isolate
+    note = Isolation.note
 
-    async def isolate_at_once(self: Shard, error: Exception) -> None:
-        self._suspect = self._culprit()
-        await isolate(self, error)
+    async def note_at_once(self: Isolation, culprit: Amendment, error: Exception) -> None:
+        self.suspect = culprit
+        await note(self, culprit, error)
 
-    patch.setattr(Shard, "_isolate", isolate_at_once)
+    patch.setattr(Isolation, "note", note_at_once)
 
 
 # the store

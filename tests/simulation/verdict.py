@@ -12,9 +12,11 @@ from typing import Final
 
 from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.amendments import Amendment, MemoryJournal
+from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
+from streamer.flow.machine import Limits
 from streamer.flow.reader import Deduplicator
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.segments.change import decode_change
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore

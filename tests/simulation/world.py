@@ -10,9 +10,11 @@ from random import Random
 from typing import Final
 
 from streamer.errors import FencedError, KeysLostError, StoreError
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard, start_anew
+from streamer.flow.shard import Shard, start_anew
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS
 

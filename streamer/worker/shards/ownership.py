@@ -14,9 +14,11 @@ from aiokafka.errors import KafkaError
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StreamerError
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.relay import Relay
 from streamer.flow.same_log import look_again
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.transports.kafka.journal import KafkaJournal, OpenJournal
 from streamer.worker.status.shard_state import ShardState
 

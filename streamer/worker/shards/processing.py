@@ -11,7 +11,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import ReleasedError
-from streamer.flow.shard import Entry, Shard
+from streamer.flow.driver import Entry
+from streamer.flow.shard import Shard
 from streamer.wire import DEAD_LETTERS, LogRecord
 from streamer.worker.status.shard_state import ShardState
 
@@ -111,13 +112,12 @@ class BatchProcessor:
 
     def _report_faults(self, owned: OwnedShard, shard: Shard) -> None:
         """Say what our own code failed at and what was passed over for it: its place is for the log alone."""
-        for fault in shard.faults:
+        for fault in shard.take_faults():
             self._metrics.faults.labels(fault.what).inc()
             log.error(
                 "our own code failed", action=fault.what, shard=owned.number, offset=fault.offset, error=fault.error, place=fault.place
             )
             self._alerts.say(fault.what, fault.in_words(), shard=owned.number)
-        shard.faults.clear()
         self._metrics.set_aside.labels(owned.number).set(shard.body.aside)
 
     def _report_times(self, owned: OwnedShard, records: Sequence[LogRecord]) -> None:

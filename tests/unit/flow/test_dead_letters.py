@@ -13,8 +13,9 @@ import pytest
 from streamer.errors import StoreUnavailableError
 from streamer.events.admission import REASONS
 from streamer.events.dead_letter import raw_of, read_dead_letter
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import Definitions, content_digest
 from streamer.stores.memory import MemoryStore
 from streamer.wire import DEAD_LETTERS, DEAD_RAW_MAX, DeadLetter, LogRecord, Output, definitions_control
@@ -143,9 +144,9 @@ async def test_a_record_is_accepted_or_put_aside_whole(name: str) -> None:
         assert raw_of(letter) == raw[:DEAD_RAW_MAX]
         assert (letter.origin.topic, letter.origin.partition, letter.origin.offset) == ("events", 0, 1)
         assert letter.at == "2026-01-01T00:00:00.000Z"
-    assert shard.step.body.counts == {reason: 1}
+    assert shard.body.counts == {reason: 1}
     assert await outputs_of(shard, event(messageId="the next one")) == []
-    assert shard.step.body.counts[ACCEPTED] == 1 + (reason == ACCEPTED)
+    assert shard.body.counts[ACCEPTED] == 1 + (reason == ACCEPTED)
 
 
 @pytest.mark.parametrize("name", CONTROLS)
@@ -166,8 +167,8 @@ async def test_accepted_duplicates_and_refused_are_all_that_was_received() -> No
     outputs = await outputs_of(shard, *raws, *raws)
     wanted = Counter(reason for _, reason, _ in RECORDS.values())
     again = Counter({DUPLICATE if reason == ACCEPTED else reason: number for reason, number in wanted.items()})
-    assert shard.step.body.counts == wanted + again
-    assert sum(shard.step.body.counts.values()) == len(raws) * 2
+    assert shard.body.counts == wanted + again
+    assert sum(shard.body.counts.values()) == len(raws) * 2
     assert len(outputs) == 2 * (len(raws) - wanted[ACCEPTED])
     assert [output.ordinal for output in outputs] == [0] * len(outputs)
 
@@ -187,7 +188,7 @@ async def test_no_number_of_refused_records_stops_a_shard() -> None:
     shard = await new_shard()
     outputs = await outputs_of(shard, *[b"{}"] * 1_000, event())
     assert len(outputs) == 1_000
-    assert shard.step.body.counts == {"missing_message_id": 1_000, ACCEPTED: 1}
+    assert shard.body.counts == {"missing_message_id": 1_000, ACCEPTED: 1}
 
 
 @pytest.mark.parametrize(

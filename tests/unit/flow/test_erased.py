@@ -6,9 +6,10 @@ import json
 
 from streamer.customers import erased
 from streamer.errors import StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, Control, LogRecord, definitions_control, encode_control
@@ -35,7 +36,7 @@ class Log:
             await shard.process([LogRecord(0, NOW_MS, self._first, control=True)])
         self._offset += 1
         await shard.process([LogRecord(self._offset, at_ms, raw, control=control)])
-        return {name: number for name, number in shard.step.body.counts.items() if name != "definitions"}
+        return {name: number for name, number in shard.body.counts.items() if name != "definitions"}
 
     async def event(self, at_ms: int, timestamp_ms: int, number: int) -> dict[str, int]:
         """An event of the customer."""

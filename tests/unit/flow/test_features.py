@@ -16,8 +16,10 @@ from streamer.customers.features import FEATURES, measure
 from streamer.customers.profile import LADDER_MS, SESSION_GAP_MS, profile_of
 from streamer.customers.state import State, decode_state
 from streamer.examples import Example, decode_example
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.segments.plan.model_memories import PROFILE_KEY
 from streamer.stores.memory import MemoryStore
@@ -90,7 +92,7 @@ class Told(NamedTuple):
         """The features of somebody as the shard knows them."""
         blob = asyncio.run(self.store.fetch(0, [customer], until_ms=0, limit=0)).states[0]
         state: State | None = None if blob is None else decode_state(blob)
-        plan = self.shard.step.plan
+        plan = self.shard.plan
         data = state.slots.get(plan.slots[PROFILE_KEY]) if state is not None else None
         return None if state is None or data is None else measure(profile_of(data), at_ms, plan.zone_of(state))
 
@@ -241,7 +243,7 @@ def test_features_are_finite_and_in_range_whatever_the_events_say(events: list[t
         }
         log.append(LogRecord(len(log), at, msgspec.json.encode(body)))
     story = told(log)
-    assert story.shard.step.body.counts["accepted"] == len(log) - 1
+    assert story.shard.body.counts["accepted"] == len(log) - 1
     for later_ms in (0, 1, *LADDER_MS, 4_000 * DAY_MS):
         x = story.x("ann", at + later_ms)
         assert x is not None
@@ -260,6 +262,6 @@ def test_amounts_beyond_all_measure_do_not_stop_a_shard() -> None:
         body = {"event": "Order Completed", "messageId": f"o{number}", "userId": "ann", "timestamp": at, "properties": {"total": total}}
         log.append(LogRecord(len(log), at, msgspec.json.encode(body)))
     story = told(log)
-    assert story.shard.step.body.counts["accepted"] == len(log) - 1
+    assert story.shard.body.counts["accepted"] == len(log) - 1
     amounts = [example.amount for example in story.examples if example.model == "spend"]
     assert max(amounts) == 10**15

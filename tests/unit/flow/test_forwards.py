@@ -7,10 +7,11 @@ import json
 import pytest
 
 from streamer.events.dead_letter import read_dead_letter
+from streamer.flow.catalog import Plans
 from streamer.flow.forwards import Forward
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
@@ -72,7 +73,7 @@ async def test_an_event_is_not_late_for_having_been_sent_on() -> None:
     await shop.catch_up(1)
     await shop.catch_up(0)
     shard = await shop.catch_up(1)
-    assert shard.step.body.counts == {"accepted": 1}
+    assert shard.body.counts == {"accepted": 1}
     assert shop.entered() == [(ANNA, "once")]
 
 
@@ -82,7 +83,7 @@ async def test_an_event_that_came_late_to_the_wrong_shard_is_late() -> None:
     shop.now_ms += 2 * DAY_MS
     shop.write(0, "m1", at_ms=START_MS)
     await shop.catch_up(0)
-    assert (await shop.catch_up(1)).step.body.counts == {"late": 1}
+    assert (await shop.catch_up(1)).body.counts == {"late": 1}
 
 
 async def test_a_shard_told_anew_sends_on_again_and_nothing_counts_twice() -> None:
@@ -99,8 +100,8 @@ async def test_a_shard_told_anew_sends_on_again_and_nothing_counts_twice() -> No
     assert len(sent) == 2, "it was sent again"
     assert sent[0].value == sent[1].value
     shard = await shop.catch_up(1)
-    assert shard.step.body.counts == {"accepted": 2, "forwarded_again": 1}
-    assert before.step.body.counts == {"accepted": 1}
+    assert shard.body.counts == {"accepted": 2, "forwarded_again": 1}
+    assert before.body.counts == {"accepted": 1}
     assert (ANNA, "twice") not in shop.entered()
 
 
@@ -115,7 +116,7 @@ async def test_an_id_that_may_be_forgotten_is_refused_rather_than_counted_twice(
     await shop.catch_up(1)
     await shop.catch_up(0)
     shard = await shop.catch_up(1)
-    assert shard.step.body.counts == {"accepted": 2, "late": 1}
+    assert shard.body.counts == {"accepted": 2, "late": 1}
 
 
 async def test_two_copies_that_were_sent_on_are_one_event() -> None:
@@ -127,7 +128,7 @@ async def test_two_copies_that_were_sent_on_are_one_event() -> None:
     shop.log.send_tick(1)
     await shop.catch_up(0)
     shard = await shop.catch_up(1)
-    assert shard.step.body.counts == {"accepted": 1, "duplicate": 1}
+    assert shard.body.counts == {"accepted": 1, "duplicate": 1}
 
 
 async def test_the_customer_is_the_one_whom_the_sender_meant() -> None:
@@ -157,7 +158,7 @@ async def test_what_no_shard_can_have_sent_is_put_aside(headers: Headers, key: b
     shop.write(1, "m2", at_ms=START_MS)
     shard = await shop.catch_up(1)
     assert shop.reasons(1) == ["bad_control"]
-    assert shard.step.body.counts == {"accepted": 1, "bad_control": 1}
+    assert shard.body.counts == {"accepted": 1, "bad_control": 1}
 
 
 async def test_positions_carry_the_generation_of_the_log() -> None:

@@ -15,8 +15,11 @@ from streamer.events.codec import encode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.events.event import Event
 from streamer.flow.amendments import FOR_DEFINITIONS, Amendment, MemoryJournal, decode_amendment, encode_amendment
+from streamer.flow.catalog import Plans
+from streamer.flow.evaluation import Evaluator
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.flow.step import Step
 from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change
@@ -82,28 +85,28 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 def fails_at_events_of(customer: str, error: type[Exception] = ZeroDivisionError, times: int = 1 << 30) -> Break:
     """After the memories are fed: what has happened to the state by then must not stay."""
-    sound, left = Step._remember, [times]
+    sound, left = Evaluator._remember, [times]
 
-    def remember(self: Step, state: Any, event: Event, t: int, now: int) -> set[int]:
+    def remember(self: Evaluator, state: Any, event: Event, t: int, now: int) -> set[int]:
         found = sound(self, state, event, t, now)
         if event.customer == customer and left[0] > 0 and event.message_id.endswith("-2"):
             left[0] -= 1
             raise error(customer)
         return found
 
-    return lambda patch: patch.setattr(Step, "_remember", remember)
+    return lambda patch: patch.setattr(Evaluator, "_remember", remember)
 
 
 def fails_at_timers_of(customer: str) -> Break:
-    sound = Step._wake
+    sound = Step._fire_one
 
-    def wake(self: Step, whose: str, state: Any, offset: int) -> None:
-        if whose == customer and (offset, whose, state.armed_ms) not in self._aside:
+    def fire_one(self: Step, whose: str, state: Any, offset: int) -> None:
+        if whose == customer and not self._set_aside.is_amended(offset, whose, state.armed_ms):
             state.members.clear()
             raise KeyError(whose)
         sound(self, whose, state, offset)
 
-    return lambda patch: patch.setattr(Step, "_wake", wake)
+    return lambda patch: patch.setattr(Step, "_fire_one", fire_one)
 
 
 LOG = log_of(
@@ -130,8 +133,8 @@ async def test_a_record_at_which_we_fail_is_a_dead_letter_and_nothing_else_chang
     assert told.changes == without.changes
     for customer in ("mila", "odd"):
         assert await _state(told, customer) == await _state(without, customer)
-    assert told.shard.step.body.counts == {"accepted": 4, "fault": 1}
-    assert [(fault.what, fault.offset, fault.error) for fault in told.shard.faults] == [("fault", 3, "ZeroDivisionError")]
+    assert told.shard.body.counts == {"accepted": 4, "fault": 1}
+    assert [(fault.what, fault.offset, fault.error) for fault in told.shard.take_faults()] == [("fault", 3, "ZeroDivisionError")]
 
 
 async def _state(told: Told, customer: str) -> bytes | None:
@@ -156,7 +159,7 @@ async def test_what_fails_once_is_chance_and_amends_nothing(monkeypatch: pytest.
     told = await tell(LOG)
     assert told.outputs == sound.outputs
     assert told.kept == []
-    assert told.shard._suspect is None, "it goes on in large steps"
+    assert told.shard._isolation.suspect is None, "it goes on in large steps"
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError, OSError, TimeoutError])
@@ -200,8 +203,8 @@ async def test_a_customer_at_whose_timer_we_fail_is_set_aside_until_their_next_e
     blob = await _state(told, "odd")
     assert blob is not None
     assert decode_state(blob).aside_ms == NOW_MS + 5 * MINUTE_MS
-    assert told.shard.step.body.aside == 1
-    said = {one.segment: one for one in explain(told.shard.step.plan, decode_state(blob), NOW_MS + 30 * MINUTE_MS)}
+    assert told.shard.body.aside == 1
+    said = {one.segment: one for one in explain(told.shard.plan, decode_state(blob), NOW_MS + 30 * MINUTE_MS)}
     assert said["seen"].inside, "it stands, though the window is over"
     assert "set aside since 2026-01-01T00:05:00.000Z" in (said["seen"].note or "")
     [amendment] = told.kept
@@ -211,7 +214,7 @@ async def test_a_customer_at_whose_timer_we_fail_is_set_aside_until_their_next_e
     outputs = [output for _, entry in await told.shard.process([later]) for output in entry]
     back = Told(told.shard, told.store, outputs, told.kept)
     assert back.changes == [("odd", "calm", "entered"), ("odd", "seen", "exited")]
-    assert told.shard.step.body.aside == 0
+    assert told.shard.body.aside == 0
     blob = await _state(back, "odd")
     assert blob is not None
     assert decode_state(blob).aside_ms == 0

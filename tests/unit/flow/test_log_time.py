@@ -9,9 +9,11 @@ import pytest
 
 from streamer.events.codec import encode
 from streamer.events.event import Event
+from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, TICK
@@ -25,7 +27,7 @@ async def told(log: MemoryLog, rules: Rules, *, records: int = 1_000) -> Checkpo
     store = MemoryStore()
     shard = await Shard.acquire(0, store, Plans(store, rules), rules, limits=Limits(records=records), pause=asyncio.sleep)
     await shard.process(log.fetch(0, 0, 1_000))
-    return shard.step.body
+    return shard.body
 
 
 def a_wild_clock() -> MemoryLog:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from streamer.events.dead_letter import read_dead_letter
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord
 

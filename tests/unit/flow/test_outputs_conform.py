@@ -9,8 +9,9 @@ from typing import Any
 import jsonschema_rs
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change, encode_change
 from streamer.stores.memory import MemoryStore

@@ -14,12 +14,14 @@ from streamer.errors import HaltError, StoreUnavailableError, UnreadableStateErr
 from streamer.events.codec import encode
 from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal
+from streamer.flow.catalog import Plans
+from streamer.flow.evaluation import Evaluator
 from streamer.flow.forwards import Forward
+from streamer.flow.machine import Limits
 from streamer.flow.refold import refold
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import View
-from streamer.flow.shard import Limits, Plans, Shard
-from streamer.flow.step import Step
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
@@ -166,7 +168,7 @@ async def test_wherever_the_shard_stands_each_customer_comes_back_to_the_byte(li
             damaged._shard(0).states[customer] = b"\xc1"
             shard = await own(damaged, list(kept), limits)
             head, begun = shard.checkpoint.head, shard.position
-            cursor = shard.step.body.cursor
+            cursor = shard.body.cursor
             if cursor and customer <= cursor:
                 continue  # under the new definitions already: nobody reads them before the change is done
             await refold(shard, customer, ListLog(LOG))
@@ -184,10 +186,10 @@ async def test_the_run_above_is_really_cut_among_timers_and_definitions_and_amen
     """What the test above is about."""
     told = await tell(AMENDED, limits=Limits(records=2, states=1, wakes=1))
     checkpoints = [copy._shard(0).checkpoint for copy in told.copies]
-    cursors = [(await own(copy)).step.body.cursor for copy in told.copies]
+    cursors = [(await own(copy)).body.cursor for copy in told.copies]
     assert sum(checkpoint.position.step > 0 for checkpoint in checkpoints) > 5
     assert sum(cursor != "" for cursor in cursors) >= 2
-    bodies = [(await own(copy)).step.body for copy in told.copies]
+    bodies = [(await own(copy)).body for copy in told.copies]
     assert max(body.aside for body in bodies) == 1
     assert bodies[-1].counts.items() >= {"passed_over": 1, "erased": 1, "forwarded_again": 1, "wrong_shard": 1}.items()
 
@@ -240,7 +242,7 @@ async def test_what_fails_only_while_it_is_folded_anew_is_not_passed_over(monkey
     store = Spy()
     shard = await own(store)
     await shard.process(LOG[:6])
-    monkeypatch.setattr(Step, "_remember", _fails)
+    monkeypatch.setattr(Evaluator, "_remember", _fails)
     with pytest.raises(HaltError, match=r"folding it anew fails at offset 1 \(ZeroDivisionError\)"):
         await refold(shard, HERE[0], ListLog(LOG))
     assert isinstance(shard._journal, MemoryJournal)
@@ -281,7 +283,7 @@ async def test_while_a_customer_is_folded_anew_the_loop_goes_on() -> None:
     "mutate",
     [
         lambda patch: patch.setattr("streamer.flow.refold.FORWARD_HEADER", "none"),
-        lambda patch: patch.setattr(Shard, "first_wake", _no_bound),
+        lambda patch: patch.setattr(Shard, "first_timer", _no_bound),
     ],
     ids=["forwards cut out", "all timers fired"],
 )

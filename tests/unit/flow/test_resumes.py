@@ -7,8 +7,10 @@ import pytest
 from streamer.events.codec import encode
 from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord, definitions_control
@@ -51,7 +53,7 @@ async def test_a_rebuild_passes_over_what_a_person_passed_over(limits: Limits) -
     again = await rebuilt.process(records)
     assert [output for _, entry in again for output in entry] == [output for _, entry in said for output in entry]
     assert rebuilt.checkpoint.head == shard.checkpoint.head
-    assert rebuilt.step.body.counts == {"accepted": 6}
+    assert rebuilt.body.counts == {"accepted": 6}
 
 
 async def test_what_was_fetched_and_lies_before_the_place_is_passed_over_too() -> None:

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from streamer.errors import HaltError
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import NOTHING, View, check_same_log, delivered, look_again
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog
 from streamer.wire import EVENTS, TICK, LogRecord
@@ -63,15 +64,15 @@ def test_the_record_delivered_last_is_committed_with_the_position() -> None:
     async def scenario() -> None:
         store, rules, log = MemoryStore(), Rules(shards=1), MemoryLog(1, lambda: 5_000)
         shard = await Shard.acquire(0, store, Plans(store, rules), rules, pause=asyncio.sleep)
-        assert shard.step.body.last == NOTHING
+        assert shard.body.last == NOTHING
         log.send_control(TICK)
         log.use_offset(EVENTS, 0)
         records = log.fetch(0, 0, 9)
         await shard.process(records)
 
         after = await Shard.acquire(0, store, Plans(store, rules), rules, pause=asyncio.sleep)
-        assert after.step.body.last == delivered(records[-1])
-        await look_again(log.look, 0, after.position.offset, after.step.body.last, pause=_no_pause)
+        assert after.body.last == delivered(records[-1])
+        await look_again(log.look, 0, after.position.offset, after.body.last, pause=_no_pause)
 
     asyncio.run(scenario())
 

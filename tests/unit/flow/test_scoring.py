@@ -11,9 +11,11 @@ import pytest
 
 from streamer.customers.features import FEATURES
 from streamer.examples import Example, decode_example
-from streamer.flow import shard as shard_module
+from streamer.flow import catalog as catalog_module
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import content_digest, parse_definitions
 from streamer.learning.scorers.contract import Reason
 from streamer.segments.change import Change, decode_change
@@ -115,7 +117,7 @@ class Story:
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "decode_scorer", lambda content: Stub(1 if content == b"{}" else 2))
+    monkeypatch.setattr(catalog_module, "decode_scorer", lambda content: Stub(1 if content == b"{}" else 2))
 
 
 def said(changes: list[Change]) -> list[tuple[str, str, str]]:
@@ -259,7 +261,7 @@ def test_a_damaged_scorer_is_a_dead_letter_and_the_old_one_goes_on_serving(monke
     story.records.append(LogRecord(len(story.records), T0 + 1, good.value.replace(b'"digest":"', b'"digest":"0'), control=True))
     story.event(HOUR, "ann", "Product Added")
     story.tell()
-    assert story.shard.step.body.counts["bad_control"] == 1
+    assert story.shard.body.counts["bad_control"] == 1
     assert said(story.changes()) == [("hot", "entered", "2026-01-01T01:00:00.000Z")]
 
 
@@ -270,13 +272,13 @@ def test_a_scorer_that_reads_more_than_there_is_is_a_dead_letter(monkeypatch: py
         def score(self, x: Sequence[float]) -> int:
             return int(x[len(FEATURES.names)])
 
-    monkeypatch.setattr(shard_module, "decode_scorer", lambda content: Wide(1))
+    monkeypatch.setattr(catalog_module, "decode_scorer", lambda content: Wide(1))
     story = Story()
     story.model(0)
     story.event(HOUR, "ann", "Product Added")
     story.tell()
-    assert story.shard.step.body.counts["bad_control"] == 1
-    assert story.shard.step.body.models == {}
+    assert story.shard.body.counts["bad_control"] == 1
+    assert story.shard.body.models == {}
 
 
 TIMED = """
@@ -305,7 +307,7 @@ def test_a_withdrawn_model_has_nothing_to_say_and_nobody_moves_for_its_sake() ->
         ("ann", "asleep", "entered"),
         ("ann", "asleep", "exited"),
     ]
-    assert story.shard.step.body.models == {}
+    assert story.shard.body.models == {}
     story.model(9 * HOUR, 2, b"[]")
     story.event(10 * HOUR, "ann", "Product Viewed")
     story.event(10 * HOUR, "bob", "Product Viewed")
@@ -335,7 +337,7 @@ def test_a_withdrawal_that_comes_late_does_not_touch_a_newer_version(version: in
     story.withdraw(1, withdrawn)
     story.withdraw(2, withdrawn)
     story.tell()
-    assert ("purchase" in story.shard.step.body.models) is serves
+    assert ("purchase" in story.shard.body.models) is serves
 
 
 def test_a_withdrawal_is_part_of_the_story_whoever_owns_the_shard() -> None:
@@ -368,9 +370,9 @@ def test_a_model_that_is_to_learn_something_else_is_not_ready_until_it_has() -> 
     story.event(HOUR, "ann", "Product Added")
     story.define(2 * HOUR, TIMED.replace("horizon: 3d", "horizon: 5d"), 2)
     story.tell()
-    assert list(story.shard.step.body.models) == ["purchase"]
+    assert list(story.shard.body.models) == ["purchase"]
     story.define(3 * HOUR, TIMED.replace("horizon: 24h", "horizon: 48h"), 3)
     story.event(4 * HOUR, "ann", "Order Completed")
     story.tell()
-    assert story.shard.step.body.models == {}
+    assert story.shard.body.models == {}
     assert [change for change in said(story.changes()) if change[0] == "hot"] == [("hot", "entered", "2026-01-01T01:00:00.000Z")]

@@ -9,10 +9,11 @@ import pytest
 
 from streamer.errors import HaltError
 from streamer.events.dead_letter import read_dead_letter
+from streamer.flow.catalog import Plans
 from streamer.flow.forwards import Forward
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.signing import NO_KEYS, SIGNATURE_HEADER, SIGNERS_MAX, Keyring, Signer
 from streamer.stores.memory import MemoryStore
@@ -77,7 +78,7 @@ async def test_before_the_first_keys_nothing_is_looked_at() -> None:
     shop.write(1, "m1")
     shop.log.send_control(ERASE, signer=shop.old)
     shard = await shop.catch_up(1)
-    assert shard.step.body.counts == {"accepted": 1, "erased": 1}
+    assert shard.body.counts == {"accepted": 1, "erased": 1}
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,8 @@ async def test_what_is_not_signed_rules_nothing_once_keys_hold(raw: bytes) -> No
     shop.log.send_control(raw)
     shard = await shop.catch_up(1)
     assert shop.refused(1) == ["bad_signature"]
-    assert (shard.step.body.version, shard.step.body.counts) == (0, {"accepted": 1, "bad_signature": 1})
-    assert list(shard.step.body.trust.keys) == ["new"]
+    assert (shard.body.version, shard.body.counts) == (0, {"accepted": 1, "bad_signature": 1})
+    assert list(shard.body.trust.keys) == ["new"]
 
 
 async def test_what_is_signed_by_a_key_that_holds_counts() -> None:
@@ -111,7 +112,7 @@ async def test_what_is_signed_by_a_key_that_holds_counts() -> None:
     shop.log.send_control(ERASE, signer=shop.new)
     shard = await shop.catch_up(1)
     assert shop.refused(1) == []
-    assert (shard.step.body.version, shard.step.body.counts) == (1, {"accepted": 1, "erased": 1})
+    assert (shard.body.version, shard.body.counts) == (1, {"accepted": 1, "erased": 1})
 
 
 async def test_a_captured_record_does_nothing_a_second_time() -> None:
@@ -146,8 +147,8 @@ async def test_what_is_remembered_of_signers_is_bounded() -> None:
         shop.log.send_control(ERASE, [1], signer=shop.signer("new", f"{number + 1:x}", start=1_000 + number))
     shard = await shop.catch_up(1)
     assert shop.refused(1) == []
-    assert len(shard.step.body.trust.signers) == SIGNERS_MAX
-    assert shard.step.body.trust.floor == 1_004
+    assert len(shard.body.trust.signers) == SIGNERS_MAX
+    assert shard.body.trust.floor == 1_004
     captured = shop.log.records(EVENTS, 1)[3]
     shop.log.append(EVENTS, 1, captured.value, headers=captured.headers)
     await shop.catch_up(1)
@@ -163,7 +164,7 @@ async def test_keys_are_handed_on_by_those_that_hold() -> None:
     shop.log.send_control(DEFINE, signer=shop.old)
     shop.keys("old", by=shop.old)
     shard = await shop.catch_up(1)
-    assert list(shard.step.body.trust.keys) == ["new"]
+    assert list(shard.body.trust.keys) == ["new"]
     assert shop.refused(1) == ["bad_signature", "bad_signature"]
 
 
@@ -173,7 +174,7 @@ async def test_the_first_keys_are_named_by_who_has_one_of_them() -> None:
     shop.keys("new", by=None)
     shop.keys("new", by=shop.old)
     shard = await shop.catch_up(1)
-    assert (shard.step.body.trust.keys, shop.refused(1)) == ({}, ["bad_signature", "bad_signature"])
+    assert (shard.body.trust.keys, shop.refused(1)) == ({}, ["bad_signature", "bad_signature"])
 
 
 async def test_a_worker_that_lacks_a_key_halts_and_says_which() -> None:
@@ -199,10 +200,10 @@ async def test_what_shards_send_to_each_other_cannot_be_forged() -> None:
     await shop.catch_up(0, signer=shop.new)
     shard = await shop.catch_up(1)
     assert shop.refused(1) == ["bad_signature"]
-    assert shard.step.body.counts == {"accepted": 1, "bad_signature": 1}
+    assert shard.body.counts == {"accepted": 1, "bad_signature": 1}
     sent = shop.log.records(EVENTS, 1)[-1]
     shop.log.append(EVENTS, 1, sent.value, key=b"somebody else", headers=sent.headers)
-    assert (await shop.catch_up(1)).step.body.counts["bad_signature"] == 2
+    assert (await shop.catch_up(1)).body.counts["bad_signature"] == 2
 
 
 async def test_a_signature_is_for_one_deployment_and_one_kind() -> None:

@@ -12,8 +12,10 @@ import pytest
 from streamer.customers.state import decode_state
 from streamer.errors import FencedError, HaltError
 from streamer.events.event import Event
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.change import decode_change
 from streamer.stores.base import Commit, Position
@@ -99,7 +101,7 @@ def test_definitions_come_back_with_an_emptied_store() -> None:
         await (await _acquire(store, plans)).process(records)
         store.__init__()  # FLUSHALL
         await (await _acquire(store, plans)).process(records)
-        assert (await _acquire(store)).step.plan.digest == NIGHT.digest
+        assert (await _acquire(store)).plan.digest == NIGHT.digest
 
     asyncio.run(scenario())
 
@@ -111,7 +113,7 @@ def test_definitions_that_were_overtaken_are_nothing(version: int) -> None:
     async def scenario() -> None:
         shard = await _acquire(MemoryStore())
         await shard.process(_numbered([*_switch(NIGHT, version=2), *_switch(LATELY, version=version), _event("c", "m1")]))
-        assert (shard.step.plan.digest, shard.step.body.version) == (NIGHT.digest, 2)
+        assert (shard.plan.digest, shard.body.version) == (NIGHT.digest, 2)
 
     asyncio.run(scenario())
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from aiokafka import TopicPartition
 
+from streamer.flow.catalog import Plans
 from streamer.flow.relay import Place, Relay, Sink
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.settings import load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics

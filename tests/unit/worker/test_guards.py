@@ -18,13 +18,16 @@ import test_learner_service
 from streamer import signing
 from streamer.cli import arrivals as arrivals_module
 from streamer.customers import erased
+from streamer.flow import admission as admission_module
 from streamer.flow import forwards as forwards_module
-from streamer.flow import shard as shard_module
-from streamer.flow import step as step_module
+from streamer.flow import record_reader
+from streamer.flow.admission import Admission
 from streamer.flow.amendments import Amendment, Amendments, MemoryJournal
+from streamer.flow.driver import HandOver
 from streamer.flow.forwards import Forward
+from streamer.flow.isolation import Isolation
 from streamer.flow.lessons import Lessons
-from streamer.flow.shard import HandOver, Shard
+from streamer.flow.shard import Shard, StepSource
 from streamer.flow.step import Step
 from streamer.stores import memory as memory_module
 from streamer.stores.memory import MemoryStore
@@ -94,14 +97,14 @@ def _obey(found: Coroutine[Any, Any, None] | None) -> None:
 @guard(test_isolation.test_an_amendment_is_acknowledged_before_the_commit_that_depends_on_it)
 def amendments_are_written_before_the_commit(patch: Patch) -> None:
     """Kept in memory until then."""
-    isolate = Shard._isolate
+    note = Isolation.note
 
-    async def isolate_in_memory(self: Shard, error: Exception) -> None:
+    async def note_in_memory(self: Isolation, culprit: Amendment, error: Exception) -> None:
         journal, self._journal = self._journal, MemoryJournal()
-        await isolate(self, error)
-        journal.amendments = self._journal.amendments
+        await note(self, culprit, error)
+        journal.amendments, self._journal = self._journal.amendments, journal
 
-    patch.setattr(Shard, "_isolate", isolate_in_memory)
+    patch.setattr(Isolation, "note", note_in_memory)
 
 
 @guard(lambda patch: test_isolation.test_a_record_at_which_we_fail_is_a_dead_letter_and_nothing_else_changes(patch, test_isolation.WHOLE))
@@ -110,9 +113,9 @@ def the_state_is_as_before_the_record(patch: Patch) -> None:
     isolate = Shard._isolate
 
     async def isolate_in_place(self: Shard, error: Exception) -> None:
-        step = self.step
+        step = self.machine
         await isolate(self, error)
-        self.step = step
+        self.machine = step
 
     patch.setattr(Shard, "_isolate", isolate_in_place)
 
@@ -145,7 +148,7 @@ def _forget(patch: Patch, what: str) -> None:
 @guard(lambda _: test_forwards.test_a_shard_told_anew_sends_on_again_and_nothing_counts_twice())
 def what_is_not_above_the_highest_is_dropped(patch: Patch) -> None:
     """Each is taken for the first."""
-    patch.setattr(Step, "_is_first", lambda self, forward: True)
+    patch.setattr(Admission, "_is_first", lambda self, forward: True)
 
 
 @guard(lambda _: test_forwards.test_an_event_is_not_late_for_having_been_sent_on())
@@ -156,7 +159,7 @@ def what_was_sent_on_is_judged_by_its_first_arrival(patch: Patch) -> None:
         found = forwards_module.forward_of(record)
         return found._replace(arrival_ms=record.arrival_ms) if found is not None else None
 
-    patch.setattr(step_module, "forward_of", forward_by_arrival)
+    patch.setattr(admission_module, "forward_of", forward_by_arrival)
 
 
 # who may say what
@@ -177,7 +180,7 @@ def control_records_are_signed(patch: Patch) -> None:
 @guard(lambda _: test_signed.test_what_shards_send_to_each_other_cannot_be_forged())
 def what_is_sent_on_is_signed(patch: Patch) -> None:
     """Whoever says that it comes from a shard is believed."""
-    patch.setattr(step_module, "check_signed", lambda *_: None)
+    patch.setattr(admission_module, "check_signed", lambda *_: None)
 
 
 @guard(lambda _: test_signed.test_a_captured_record_does_nothing_a_second_time())
@@ -192,15 +195,14 @@ def numbers_of_a_signer_rise(patch: Patch) -> None:
 @guard(lambda _: test_slices.test_definitions_that_were_overtaken_are_nothing(1))
 def definitions_not_above_those_in_force_are_nothing(patch: Patch) -> None:
     """Whatever comes last holds."""
-    begin = Shard._begin_switch
+    switch = StepSource._switch
 
-    async def begin_anyhow(self: Shard, record: LogRecord, control: Control) -> bool:
-        version, self.step.body.version = self.step.body.version, -1
-        is_begun = await begin(self, record, control)
-        self.step.body.version = max(version, control.version) if not is_begun else control.version
-        return is_begun
+    async def switch_anyhow(self: StepSource, machine: Step, control: Control) -> None:
+        version, machine.body.version = machine.body.version, -1
+        await switch(self, machine, control)
+        machine.body.version = max(version, control.version) if machine.migration is None else control.version
 
-    patch.setattr(Shard, "_begin_switch", begin_anyhow)
+    patch.setattr(StepSource, "_switch", switch_anyhow)
 
 
 async def _a_learner_tells_what_it_comes_to(patch: Patch) -> None:
@@ -282,14 +284,14 @@ def wild_clocks_in_files_are_put_aside(patch: Patch) -> None:
 @guard(lambda _: test_caps.test_an_id_that_fell_out_of_memory_is_refused_and_not_counted_again())
 def what_was_lost_to_the_cap_on_ids_is_refused(patch: Patch) -> None:
     """Nothing is said to be lost."""
-    remember = step_module.remember
-    patch.setattr(step_module, "remember", lambda *about, **more: (remember(*about, **more)[0], 0))
+    remember = admission_module.remember
+    patch.setattr(admission_module, "remember", lambda *about, **more: (remember(*about, **more)[0], 0))
 
 
 @guard(lambda _: test_nobody.test_a_shard_takes_placeholders_away_before_an_event_has_a_customer())
 def placeholders_are_no_ids(patch: Patch) -> None:
     """Every id is one."""
-    patch.setattr(shard_module, "settle_customer", lambda event, _: event)
+    patch.setattr(record_reader, "settle_customer", lambda event, _: event)
 
 
 # the store

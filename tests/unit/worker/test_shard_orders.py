@@ -9,9 +9,11 @@ from streamer.events.codec import encode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal, decode_amendment, encode_amendment
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import delivered
-from streamer.flow.shard import Limits, Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
@@ -81,7 +83,7 @@ async def test_the_record_that_is_passed_over_is_the_next_one_although_a_marker_
     shard, outputs = await shop.tell()
     [letter] = [read_dead_letter(output.value) for output in outputs if output.topic == DEAD_LETTERS]
     assert (letter.reason, letter.origin.offset) == ("passed_over", poisoned)
-    assert shard.step.body.counts == {"accepted": 2, "passed_over": 1}
+    assert shard.body.counts == {"accepted": 2, "passed_over": 1}
 
 
 async def test_nothing_is_passed_over_where_nothing_lies() -> None:
@@ -113,9 +115,9 @@ async def test_a_jump_of_the_brokers_clock_over_many_records_is_bounded_by_one_o
     behind = shop.view(7)
     shard, told = await shop.tell(limits=limits)
 
-    assert shard.step.body.log_time_ms == NOW_MS + 60_000, "what came behind the range arrived when it did"
-    assert shard.step.body.counts == {"accepted": 7}, "nobody's event was late"
-    assert shard.step.body.last == delivered(shop.log.fetch(0, behind, 1)[0])
+    assert shard.body.log_time_ms == NOW_MS + 60_000, "what came behind the range arrived when it did"
+    assert shard.body.counts == {"accepted": 7}, "nobody's event was late"
+    assert shard.body.last == delivered(shop.log.fetch(0, behind, 1)[0])
     assert shard.arrival_ms(shop.log.fetch(0, jumped[0], 1)[0]) == NOW_MS + 10
     assert shard.arrival_ms(shop.log.fetch(0, jumped[-1], 1)[0]) == NOW_MS + 5
 
@@ -136,7 +138,7 @@ async def test_a_log_is_known_again_by_its_records_as_they_are() -> None:
     lasts = list[tuple[int, int, bytes]]()
 
     async def see(_entry: object) -> None:
-        lasts.append(shard.step.body.last)
+        lasts.append(shard.body.last)
 
     await shard.process(shop.log.fetch(0, shard.position.offset, 10), see)
     assert lasts == [delivered(shop.log.fetch(0, offset, 1)[0]) for offset in offsets]
@@ -151,7 +153,7 @@ async def test_of_two_bounds_of_one_record_the_later_order_holds() -> None:
     await shop.order(arrival_ms=NOW_MS + DAY_MS)
     await shop.order(arrival_ms=NOW_MS + 7)
     shard, _ = await shop.tell()
-    assert shard.step.body.log_time_ms == NOW_MS + 7
+    assert shard.body.log_time_ms == NOW_MS + 7
 
 
 async def test_an_arrival_is_not_bounded_of_a_record_that_is_done_in_part() -> None:
@@ -194,7 +196,7 @@ async def test_a_place_to_go_on_at_lies_in_the_log_and_every_rebuild_goes_on_the
     rebuilt, again = await shop.tell(MemoryStore(), limits)
     assert again == said + more
     assert rebuilt.checkpoint.head == shard.checkpoint.head
-    assert rebuilt.step.body.counts == {"accepted": 2}
+    assert rebuilt.body.counts == {"accepted": 2}
 
 
 async def test_an_order_that_the_worker_came_before_is_given_again() -> None:

@@ -10,9 +10,9 @@ from threading import Event as Flag
 import pytest
 
 from streamer.errors import RefusedError
-from streamer.flow import shard as shard_module
+from streamer.flow import catalog as catalog_module
+from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
-from streamer.flow.shard import Plans
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
@@ -56,7 +56,7 @@ async def test_definitions_on_which_the_compiler_fails_are_refused(monkeypatch: 
     def fail(definitions: Definitions, rules: Rules) -> Plan:
         raise ZeroDivisionError("anna@example.com")
 
-    monkeypatch.setattr(shard_module, "compile_plan", fail)
+    monkeypatch.setattr(catalog_module, "compile_plan", fail)
     with pytest.raises(RefusedError) as refused:
         await plans.read(CONTROL)
     assert refused.value.reason == "bad_control"

@@ -25,7 +25,7 @@ async def test_an_error_that_is_no_records_halts_its_shard_and_not_the_worker(
     def breaks(*_: object) -> None:
         raise RecursionError("mila@example.com")
 
-    monkeypatch.setattr(Step, "apply_event", breaks)
+    monkeypatch.setattr(Step, "_apply_event", breaks)
     event = encode(Event(event="Product Viewed", message_id="m", user_id="mila@example.com", timestamp_ms=1_000))
     await segmenter.processing.process(owned, shard, [LogRecord(0, 1_000, event)])
     assert owned.state == ShardState.WAITING  # it may have been chance
@@ -34,7 +34,7 @@ async def test_an_error_that_is_no_records_halts_its_shard_and_not_the_worker(
     await segmenter.processing.process(owned, again, [LogRecord(0, 1_000, event)])
 
     assert owned.state == ShardState.HALTED
-    assert "RecursionError in flow/shard.py" in owned.why
+    assert "RecursionError in flow/step.py" in owned.why
     assert value(segmenter, "segmenter_shard_state", shard="0", state="halted") == 1
     said = capsys.readouterr()
     assert "shard halted" in said.out
@@ -46,7 +46,7 @@ async def test_people_hear_that_redis_has_lost_what_was_committed(capsys: pytest
     store = MemoryStore()
     segmenter, owned = owning(store)
     shard = await acquired(segmenter, owned, store)
-    shard._store = MemoryStore()
+    shard._session._store = MemoryStore()
     await segmenter.guard.run(owned, shard.probe)
     assert owned.state == ShardState.WAITING
     assert "the store is empty" in owned.why

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamer.flow import relay as relay_module
-from streamer.flow.shard import Limits
+from streamer.flow.machine import Limits
 from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import CONTROL, MemorySink
 from streamer.wire import CHANGES, EVENTS, TICK, Output, definitions_control

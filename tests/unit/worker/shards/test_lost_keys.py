@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow.catalog import Plans
 from streamer.flow.relay import Relay
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.stores.health import Finding, Health
 from streamer.stores.memory import HEALTH, MemoryStore
 from streamer.transports.memory import MemorySink

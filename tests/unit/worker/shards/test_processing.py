@@ -14,8 +14,9 @@ from aiokafka import TopicPartition
 
 from streamer.events.codec import encode
 from streamer.events.event import Event
+from streamer.flow.catalog import Plans
 from streamer.flow.relay import Relay
-from streamer.flow.shard import Plans, Shard
+from streamer.flow.shard import Shard
 from streamer.flow.step import Step
 from streamer.language.definitions import load_definitions
 from streamer.segments.change import decode_change
@@ -64,14 +65,14 @@ async def test_a_record_that_breaks_our_code_is_told_and_stops_nothing(
     store = MemoryStore()
     segmenter, owned = owning(store)
     shard = await acquired(segmenter, owned, store)
-    sound = Step.apply_event
+    sound = Step._apply_event
 
-    def breaks(self: Step, event: Event, record: LogRecord) -> None:
+    def breaks(self: Step, event: Event, record: LogRecord, now: int) -> None:
         if event.customer == "mila@example.com":
             raise KeyError(event.customer)
-        sound(self, event, record)
+        sound(self, event, record, now)
 
-    monkeypatch.setattr(Step, "apply_event", breaks)
+    monkeypatch.setattr(Step, "_apply_event", breaks)
     events = [
         encode(Event(event="Product Viewed", message_id="m", user_id=customer, timestamp_ms=1_000))
         for customer in ("mila@example.com", "bo")
@@ -79,12 +80,12 @@ async def test_a_record_that_breaks_our_code_is_told_and_stops_nothing(
     await segmenter.processing.process(owned, shard, [LogRecord(at, 1_000, event) for at, event in enumerate(events)])
 
     assert owned.state == ShardState.OWNED
-    assert shard.step.body.counts == {"fault": 1, "accepted": 1}
+    assert shard.body.counts == {"fault": 1, "accepted": 1}
     assert value(segmenter, "segmenter_faults_total", what="fault") == 1
     assert value(segmenter, "streamer_alerts_total", kind="fault") == 1
     assert value(segmenter, "segmenter_events_refused_total", reason="fault") == 1
     said = capsys.readouterr()
-    assert "flow/shard.py" in said.out
+    assert "flow/step.py" in said.out
     assert "mila@example.com" not in said.out + said.err
 
 

@@ -27,5 +27,5 @@ async def test_a_worker_whose_key_holds_no_more_is_not_ready() -> None:
     segmenter, owned = owning(store)
     shard = await acquired(segmenter, owned, store)
     assert not any("signs" in problem for problem in segmenter.problems())
-    shard.step.body.trust = Trust({"2026-11": "0" * 16})
+    shard.body.trust = Trust({"2026-11": "0" * 16})
     assert "shard 0 refuses what this worker signs: the log obeys only what is signed with '2026-11'" in "\n".join(segmenter.problems())

@@ -1,0 +1,152 @@
+"""Which records count: what is refused, what was seen before, what belongs to another shard, and who may say what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamer.customers import erased
+from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
+from streamer.customers.state import State
+from streamer.errors import RefusedError
+from streamer.events.event import Event
+from streamer.events.sender import Sender, sender_of
+from streamer.signing import CONTROL, FORWARD, Keyring, Place, check_control, check_signed
+from streamer.values import time_text
+from streamer.wire import DEAD_LETTERS, EVENTS, Control, DeadLetter, LogRecord, Origin, encode_dead_letter, raw_text, shard_of
+
+from .checkpoint import CheckpointBody
+from .forwards import Forward, forward_of
+from .outputs import OutputLog
+from .rules import Rules
+from .states import States
+
+CROWDED: Final = f"the customer sent more than {IDS_MAX} events since, so whether it is a second delivery can no longer be told"
+FORGOTTEN: Final = "it came by way of another shard, and whether it is a second delivery can no longer be told"
+
+
+class Admission:
+    """Admits records or says why not. Of the checkpoint's body it keeps counts, keys, marks of erasures and places of forwards."""
+
+    def __init__(self, shard: int, rules: Rules, keyring: Keyring, body: CheckpointBody, states: States, outputs: OutputLog) -> None:
+        self._shard = shard
+        self._rules = rules
+        self._keyring = keyring
+        self._body = body
+        self._states = states
+        self._outputs = outputs
+
+    def admit(self, event: Event, record: LogRecord) -> tuple[State, bool] | None:
+        """The state of an accepted event's customer, with its id remembered, and whether they are new; None when it does not count."""
+        now = self._body.log_time_ms
+        timestamp_ms, customer = event.timestamp_ms, event.customer
+        forward = forward_of(record) if record.headers else None
+        if forward is not None and not (self._is_from_a_shard(forward, record) and self._is_first(forward)):
+            return None
+        arrived_ms = now if forward is None else forward.arrival_ms  # what was forwarded is judged by when it arrived where it first lay
+        if timestamp_ms > arrived_ms + self._rules.skew_ms:
+            self._refuse_time("future", f"after {time_text(arrived_ms + self._rules.skew_ms)}: log time and the allowed skew", record)
+            return None
+        state = self._states.get(customer)
+        if state is None and shard_of(customer, self._rules.shards) != self._shard:
+            self._forward(customer, record, arrived_ms)
+            return None
+        too_old = self._too_old(timestamp_ms, arrived_ms, state, CROWDED if forward is None else FORGOTTEN)
+        if too_old:
+            self._refuse_time("late", too_old, record)
+            return None
+        if erased.was_erased(self._body.erased, customer, timestamp_ms):
+            self.count("of_erased")  # and no dead letter: it would keep what was to be forgotten
+            return None
+        horizon_ms = min(now, arrived_ms) - self._rules.lateness_ms
+        if forward is not None and state is not None:
+            horizon_ms = max(horizon_ms, state.floor_ms)
+        return self._remembered(event, state, horizon_ms)
+
+    def _remembered(self, event: Event, state: State | None, horizon_ms: int) -> tuple[State, bool] | None:
+        """The same unless the event's id is known already. Ids are remembered for timestamps after ``horizon_ms``."""
+        key, customer = digest(event.message_id), event.customer
+        if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms):
+            self.count("duplicate")
+            return None
+        self.count("accepted")
+        is_new = state is None
+        if state is None:
+            state = self._states.create(customer)
+        self._states.touched.add(customer)
+        state.seen, lost_ms = remember(state.seen, key, timestamp_ms=event.timestamp_ms, horizon_ms=horizon_ms)
+        state.floor_ms = max(state.floor_ms, lost_ms, horizon_ms)
+        return state, is_new
+
+    def _too_old(self, timestamp_ms: int, arrived_ms: int, state: State | None, forgotten: str) -> str:
+        """Why an event is late; empty when it is not."""
+        oldest_ms = arrived_ms - self._rules.lateness_ms
+        if timestamp_ms <= oldest_ms:
+            return f"at or before {time_text(oldest_ms)}: log time less the allowed lateness"
+        if state is not None and timestamp_ms <= state.floor_ms > 0:
+            return f"at or before {time_text(state.floor_ms)}: {forgotten}"
+        return ""
+
+    # refusals
+
+    def count(self, reason: str) -> None:
+        """One more record of which this became."""
+        self._body.counts[reason] = self._body.counts.get(reason, 0) + 1
+
+    def refuse(self, error: RefusedError, record: LogRecord) -> None:
+        """A dead letter, under the customer's id where it can be read. They halt nothing, however many: anybody can send bad lines."""
+        self.count(error.reason)
+        origin = Origin(EVENTS, self._shard, record.offset, self._rules.log_generation)
+        at = time_text(self._body.log_time_ms)
+        customer, producer = Sender() if record.control else sender_of(record.value, record.headers)
+        letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(record.value), at, producer)
+        self._outputs.add(DEAD_LETTERS, self._shard, record.offset, customer.encode() or record.key, encode_dead_letter(letter))
+
+    def _refuse_time(self, reason: str, detail: str, record: LogRecord) -> None:
+        self.refuse(RefusedError(reason, path="$.timestamp", detail=detail), record)
+
+    # from shard to shard
+
+    def _forward(self, customer: str, record: LogRecord, arrived_ms: int) -> None:
+        """The record lies in the wrong shard: its producer chose another partitioner. Send it on, with when it first arrived."""
+        self.count("wrong_shard")
+        forward = Forward(self._rules.log_generation, self._shard, record.offset, self._outputs.ordinal, arrived_ms)
+        partition = shard_of(customer, self._rules.shards)
+        self._outputs.add(EVENTS, partition, record.offset, customer.encode(), record.value, forward.headers)
+
+    def _is_from_a_shard(self, forward: Forward, record: LogRecord) -> bool:
+        """Whether a record that says it was sent on may say so."""
+        place = Place(FORWARD, EVENTS, self._shard)
+        try:
+            check_signed(self._body.trust, self._keyring, record.headers, place, forward.text, record.key, record.value)
+        except RefusedError as error:
+            self.refuse(error, record)
+            return False
+        return True
+
+    def _is_first(self, forward: Forward) -> bool:
+        """Whether a forwarded record is new: a relay that crashed sends its last ones again, and a rebuilt shard all it ever sent."""
+        if forward.place <= self._body.forwards.get(forward.shard, (0, -1, -1)):
+            self.count("forwarded_again")
+            return False
+        self._body.forwards = {**self._body.forwards, forward.shard: forward.place}
+        return True
+
+    # control records and erasures
+
+    def admit_control(self, control: Control, record: LogRecord) -> bool:
+        """Whether a control record may say what it says; if not it is a dead letter. Which keys hold is kept. HaltError when this worker
+        lacks one."""
+        try:
+            self._body.trust = check_control(self._body.trust, self._keyring, control, record, Place(CONTROL, EVENTS, self._shard))
+        except RefusedError as error:
+            self.refuse(error, record)
+            return False
+        return True
+
+    def mark_erased(self, customer: str) -> None:
+        """From here on nothing that happened up to now is taken of this customer."""
+        erased.mark(self._body.erased, customer, self._body.log_time_ms)
+
+    def forget_erased(self, now: int) -> None:
+        """Drop the marks of erasures whose stragglers are late by now, also by way of another shard."""
+        erased.forget(self._body.erased, now - 2 * self._rules.lateness_ms)

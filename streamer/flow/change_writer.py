@@ -1,0 +1,68 @@
+"""Says the changes of one plan's segments: who entered or left, why, and how many are inside."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Final
+
+from streamer.customers.state import State, is_entry
+from streamer.segments.change import Cause, Clause, Reasons, because
+from streamer.segments.plan.plan import Plan, SegmentRule, warming_predicates
+
+from .checkpoint import CheckpointBody
+from .outputs import OutputLog
+
+WARMING_MS: Final = 60_000  # how often it is looked up which predicates are still warming
+
+
+class ChangeWriter:
+    """Writes changes into the output log. Of the checkpoint's body it keeps ``sizes``, the members by segment."""
+
+    def __init__(self, plan: Plan, body: CheckpointBody, outputs: OutputLog, reasons: Reasons | None) -> None:
+        self._plan = plan
+        self._body = body
+        self._outputs = outputs
+        self._reasons = reasons
+        self._warming: frozenset[str] = frozenset()
+        self._warming_at_ms = -1
+        body.sizes = body.sizes + [0] * (len(plan.rules) - len(body.sizes))
+
+    def write(self, customer: str, state: State, changed: list[SegmentRule], now: int, cause: Cause, offset: int) -> None:
+        """Every segment that the customer has just entered or left, by name."""
+        if len(changed) > 1:
+            changed.sort(key=attrgetter("name"))
+        for rule in changed:
+            self.write_one(customer, state, rule, now, cause, offset)
+
+    def write_one(self, customer: str, state: State, rule: SegmentRule, now: int, cause: Cause, offset: int) -> None:
+        """One segment that the customer has just entered or left."""
+        sequence = state.members[rule.number].changes
+        enters = is_entry(sequence)
+        self._body.sizes[rule.number] += 1 if enters else -1
+        decided = rule.segment.exit if rule.segment.exit is not None and not enters else rule.segment.when
+        clauses = because(self._plan, decided, state, now, self._warming_at(now), self._reasons)
+        self._put(customer, rule.name, sequence, now, cause, clauses, offset)
+
+    def write_erased(self, customer: str, state: State, now: int, offset: int) -> None:
+        """A customer who is erased leaves every segment."""
+        inside = {self._plan.names[number]: number for number, entry in state.members.items() if entry.inside}
+        for name, number in sorted(inside.items()):
+            self._body.sizes[number] -= 1
+            self._put(customer, name, state.members[number].changes + 1, now, Cause("erase"), [], offset)
+
+    def write_retired(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, offset: int) -> None:
+        """A customer leaves a segment that is no longer defined."""
+        self._put(customer, segment, sequence, now, cause, [], offset)
+
+    def _put(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], offset: int) -> None:
+        self._outputs.add_change(customer, segment, sequence, now, cause, clauses, self._body.version, offset)
+
+    def _warming_at(self, now: int) -> frozenset[str]:
+        """Predicates that look further back than their memories do, as of the last full minute: the next owner says the same."""
+        if not self._body.since_ms:
+            return self._warming
+        at_ms = now - now % WARMING_MS
+        if at_ms != self._warming_at_ms:
+            self._warming = frozenset(warming_predicates(self._plan, self._body.since_ms, at_ms))
+            self._warming_at_ms = at_ms
+        return self._warming

@@ -1,0 +1,408 @@
+"""Drives a state machine over the log of one shard: reads states, lets the machine decide, commits, and hands the outputs on.
+
+It waits and never decides. What a commit covers is a slice: at most so many records, states and timers, and a record that touches more is
+committed in several. Where the slices are cut changes nothing that is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Generic
+
+from streamer.customers.state import NO_TIMER
+from streamer.errors import HaltError, ReleasedError, StoreError
+from streamer.events.event import Event
+from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
+from streamer.wire import Control, LogRecord, Output, encode_outputs
+
+from .amendments import Amendments, Journal
+from .isolation import Fault, Isolation
+from .machine import ALONE, CommitBatch, Content, Limits, Machine, MachineSource, MigrationInProgress
+from .record_reader import Item, RecordReader
+from .rules import Rules
+from .same_log import NOTHING, delivered
+from .store_session import Pause, StoreSession, retry
+
+Entry = tuple[Place, Sequence[Output]]  # what one commit has to say
+HandOver = Callable[[Entry], Awaitable[None]]
+
+RECONFIGURE: Final = frozenset({"definitions", "model", "withdraw"})  # controls that change by what a machine works
+
+
+class ShardDriver(Generic[Machine]):
+    """One shard under one epoch. After any error but a refused call it must be dropped and acquired anew."""
+
+    def __init__(
+        self, session: StoreSession, source: MachineSource[Machine], machine: Machine, rules: Rules, limits: Limits, journal: Journal
+    ) -> None:
+        self.shard = session.shard
+        self.machine = machine
+        self._session = session
+        self._source = source
+        self._limits = limits
+        self._journal = journal
+        self._reader = RecordReader(session.shard, rules, journal)
+        self._isolation = Isolation(session.shard, rules.log_generation, journal)
+        self._change_counts: Counter[tuple[str, str]] = Counter()
+        self._collected: list[Entry] = []
+        self._hand_over: HandOver = self._collect
+        self._span_records = limits.records  # how many records the next span may have
+        self._at: int | None = None  # the offset of the record in hand
+        self._record: LogRecord | None = None  # the newest that was begun, as it lies in the log
+
+    # what others see of it
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What was committed last."""
+        return self._session.checkpoint
+
+    @property
+    def position(self) -> Position:
+        """The next record to hand to ``process``."""
+        return self._session.checkpoint.position
+
+    @property
+    def stalled(self) -> str:
+        """Why the store does not take what this shard asks of it right now; empty when it does."""
+        return self._session.stalled
+
+    @property
+    def amendments(self) -> Amendments:
+        """What was decided about places of the log."""
+        return self._journal.amendments
+
+    def arrival_ms(self, record: LogRecord) -> int:
+        """When a record arrived, in UTC milliseconds: as it says, or as a person has bounded it."""
+        return self._reader.arrival_ms(record)
+
+    def take_change_counts(self) -> Counter[tuple[str, str]]:
+        """How many changes were committed since the last call, by (segment, type of change)."""
+        counts, self._change_counts = self._change_counts, Counter()
+        return counts
+
+    def take_faults(self) -> list[Fault]:
+        """What was passed over since the last call."""
+        faults, self._isolation.faults = self._isolation.faults, []
+        return faults
+
+    async def probe(self) -> None:
+        """Compare with the store: a quiet shard must notice too that it was fenced, that the store came back older, or that it has lost
+        keys. Raises FencedError, KeysLostError."""
+        await self._session.verify()
+
+    # records
+
+    async def process(self, records: Sequence[LogRecord], hand_over: HandOver | None = None) -> list[Entry]:
+        """Apply the records that follow ``position``; return what was committed to the outbox, in order.
+
+        With ``hand_over`` each entry is handed over as soon as it is committed, and nothing is returned: one record may wake 100,000
+        customers, and the first change is out before the last is computed. It may take its time, while the outbox is full, and end the
+        work with ReleasedError.
+        Offsets rise and need not be dense: markers of transactions take some, and so do records of aborted ones.
+        After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
+        Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back), and
+        UnreadableStateError: after ``refold.refold`` it goes on, with this same shard.
+        """
+        self._check_rising(records)
+        self._hand_over = hand_over or self._collect
+        todo = records
+        while todo := await self._in_turn(todo):
+            due = self._up_to_resume(todo)
+            self._reader.begin()
+            try:
+                await self._process([self._read(record) for record in due])
+            except (StoreError, ReleasedError):
+                raise
+            except Exception as error:
+                await self.probe()  # it may come of reading what another owner wrote, or a store that came back older
+                await self._isolate(error)
+        entries, self._collected = self._collected, []
+        return entries
+
+    async def _collect(self, entry: Entry) -> None:
+        self._collected.append(entry)
+
+    def _check_rising(self, records: Sequence[LogRecord]) -> None:
+        """Whether something is missing cannot be seen from offsets; whoever reads the log asks it for its begin and its end."""
+        least, is_begun = self.position.offset, self.position.step > 0
+        for record in records:
+            if record.offset < least or (is_begun and record.offset != least):
+                wanted = "the record that is done in part, at" if is_begun else "an offset of at least"
+                raise HaltError(f"shard {self.shard}: expected {wanted} {least}, found {record.offset}; it is another log than it was")
+            least, is_begun = record.offset + 1, False
+
+    async def _in_turn(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """Those of ``records`` that are still to be processed, from where a person had the shard go on if it stands at such a place."""
+        await self.resume_where_chosen()
+        at = self.position.offset
+        return records if records and records[0].offset >= at else [record for record in records if record.offset >= at]
+
+    def _up_to_resume(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+        """Those before the next place from which a person had the shard go on elsewhere: a rebuild passes over the same ones."""
+        until = self.amendments.next_resume(self.position.offset)
+        return records if until is None else [record for record in records if record.offset < until]
+
+    def _read(self, record: LogRecord) -> Item:
+        self._at = record.offset
+        return self._reader.read(record)
+
+    async def _process(self, items: Sequence[Item]) -> None:
+        at = 0
+        while at < len(items):
+            record, content = items[at]
+            if isinstance(content, Control) and content.control in RECONFIGURE:
+                await self._reconfigure(record, content)
+                at += 1
+            else:
+                at = await self._span(items, at)
+
+    # a stretch of records
+
+    async def _span(self, items: Sequence[Item], at: int) -> int:
+        """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
+        machine, limits = self.machine, self._cut
+        end, last = self._extent(items, at)
+        until_ms = max(machine.time_at(record) for record, _ in items[at:end])
+        _, bound = await self._load(last, until_ms)
+        for index in range(at, end):
+            record, content = items[index]
+            if not self._apply(record, content, bound, limits):
+                await self._commit(self._within(record))
+                self._adapt(index - at, end - at)
+                return index
+            if isinstance(content, Event) and last[content.customer] == index:
+                machine.encode(content.customer)
+            if machine.is_full(limits):
+                self._adapt(index + 1 - at, end - at)
+                end = index + 1
+                break
+        else:
+            self._adapt(end - at, end - at)
+        await self._commit(Position(items[end - 1][0].offset + 1, 0))
+        return end
+
+    def _extent(self, items: Sequence[Item], at: int) -> tuple[int, dict[str, int]]:
+        """Where the span ends, and the customers in it, each with the index of its last item."""
+        last: dict[str, int] = {}
+        limits = self._cut
+        most = min(len(items), at + min(self._span_records, limits.records))
+        for index in range(at, most):
+            content = items[index][1]
+            if isinstance(content, Event):
+                last[content.customer] = index
+            elif isinstance(content, Control):
+                if content.control in RECONFIGURE:
+                    return index, last
+                if content.customer:
+                    last[content.customer] = index
+            if len(last) >= limits.states:
+                return index + 1, last
+        return most, last
+
+    async def _load(self, awaited: Mapping[str, int], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
+        """Give the machine the states of the customers ``awaited``, and the first timers up to ``until_ms`` with theirs.
+
+        Returns whether there are timers, and the first that was left out.
+        """
+        customers, wakes = sorted(awaited), self._cut.wakes
+        fetched = await self._session.fetch(customers, until_ms=until_ms, limit=wakes + 1)
+        due, bound = fetched.due, None
+        if len(due) > wakes:
+            due, bound = due[:-1], due[-1]
+        states = dict(zip(customers, fetched.states, strict=True))
+        states |= await self._session.states([customer for _, customer in due if customer not in states])
+        self.machine.load(states, due, awaited)
+        return bool(due), bound
+
+    def _begin(self, record: LogRecord) -> int:
+        """Log time at a record; its outputs are numbered from 0 unless part of it is committed already."""
+        self._at, self._record = record.offset, self._reader.original(record)
+        if not (self.position.step and record.offset == self.position.offset):
+            self.machine.begin(record.offset)
+        return self.machine.time_at(record)
+
+    def _apply(self, record: LogRecord, content: Content, bound: tuple[int, str] | None, limits: Limits) -> bool:
+        """Apply a record; False if the slice ended among its timers, before the record itself."""
+        now = self._begin(record)
+        if not self.machine.fire(record.offset, now, bound, limits):
+            return False
+        self.machine.apply(record, content, now)
+        return True
+
+    @property
+    def _cut(self) -> Limits:
+        """What a commit may cover now."""
+        return self._limits if self._isolation.suspect is None else ALONE
+
+    def _within(self, record: LogRecord) -> Position:
+        """The position after one more slice of a record that is not done."""
+        return Position(record.offset, self.position.step + 1 if record.offset == self.position.offset else 1)
+
+    def _adapt(self, covered: int, wanted: int) -> None:
+        """Do not read again and again what does not fit."""
+        if self._isolation.suspect is None:
+            self._span_records = max(1, covered) if covered < wanted else min(self._limits.records, 2 * self._span_records)
+
+    # records that concern everybody
+
+    async def _reconfigure(self, record: LogRecord, control: Control) -> None:
+        """Timers first; then what the record changes; then every customer, where it concerns them."""
+        self._at = record.offset
+        if self.machine.migration is None:
+            now = await self._fire_all(record)
+            self.machine.load({}, ())
+            await self._source.reconfigure(self.machine, record, control, now)
+        if self.machine.migration is not None:
+            await self._migrate(record)
+        else:
+            await self._commit(Position(record.offset + 1, 0))
+
+    async def _fire_all(self, record: LogRecord) -> int:
+        """Fire every timer up to the record's log time, a wave at a time; return that time."""
+        while True:
+            now = self._begin(record)
+            is_due, bound = await self._load({}, now)
+            if not is_due:
+                return now
+            self.machine.fire(record.offset, now, bound, self._cut)
+            await self._commit(self._within(record))
+
+    async def _migrate(self, record: LogRecord) -> None:
+        """Every customer who is not done yet, in the order of their ids, in slices."""
+        migration = self.machine.migration
+        assert migration is not None, "a migration was begun"
+        self._at = record.offset
+        cursor = migration.cursor
+        todo = [customer for customer in await self._session.customers() if customer > cursor]
+        while todo:
+            at_once_max = min(self._cut.states, migration.at_once_max)
+            todo = todo[await self._migrate_some(migration, todo[:at_once_max], record.offset) :]
+            if todo:
+                await self._commit(self._within(record))
+        self.machine.finish_migration()
+        await self._commit(Position(record.offset + 1, 0))
+
+    async def _migrate_some(self, migration: MigrationInProgress, customers: Sequence[str], offset: int) -> int:
+        """Migrate the first of ``customers``; return how many fitted into a slice."""
+        self.machine.load(await self._session.states(customers), ())
+        for count, customer in enumerate(customers, 1):
+            migration.migrate(customer, offset)
+            if self.machine.is_full(self._cut):
+                return count
+        return len(customers)
+
+    # places that a person chose
+
+    async def resume(self, offset: int) -> None:
+        """Go on at an offset that a person chose, above the position; what lies between is passed over, or not in the log any more. A
+        migration that is done in part is brought to its end first."""
+        assert offset > self.position.offset, f"{offset} is not above {self.position.offset}"
+        if self.machine.migration is not None:
+            await self._migrate(LogRecord(self.position.offset, 0, b"", control=True))
+        self.machine.load({}, ())
+        self.machine.begin(offset)
+        self.machine.keep_last(NOTHING)
+        self._record = None
+        if offset > self.position.offset:
+            await self._commit(Position(offset, 0))
+
+    async def resume_where_chosen(self) -> int | None:
+        """Go on where a person chose, if one did so for the position; return that offset, or None."""
+        found = None
+        while (chosen := self.amendments.resumes_at(self.position.offset)) is not None:
+            await self.resume(chosen)
+            found = chosen
+        return found
+
+    # commit
+
+    async def _commit(self, position: Position) -> None:
+        """Commit what the machine did since ``_load``, and hand over what it says."""
+        if self._record is not None:
+            self.machine.keep_last(delivered(self._record))
+        batch = self.machine.take()
+        entry = (Place(batch.outputs[-1].offset, batch.outputs[-1].ordinal), batch.outputs) if batch.outputs else None
+        await self._session.commit(self._as_commit(position, batch, entry))
+        self._change_counts += batch.change_counts
+        self._isolation.pass_position(position.offset)
+        if entry is not None:
+            await self._hand_over(entry)
+
+    def _as_commit(self, position: Position, batch: CommitBatch, entry: Entry | None) -> Commit:
+        return Commit(
+            self.checkpoint,
+            position,
+            batch.head,
+            batch.body,
+            batch.states,
+            batch.wakes,
+            None if entry is None else (entry[0], encode_outputs(entry[1])),
+            batch.document,
+            batch.forgotten,
+            batch.holds,
+        )
+
+    # what our own code fails at
+
+    async def _isolate(self, error: Exception) -> None:
+        """An error that nobody foresaw: begin anew at the checkpoint, so that what failed can be tried alone. Raises what is no function
+        of the record or the customer in hand."""
+        culprit = self._isolation.culprit(error, self._at, self.machine.in_hand())
+        await self.begin_anew()
+        await self._isolation.note(culprit, error)
+
+    async def begin_anew(self) -> None:
+        """At the checkpoint, without anything that is not committed."""
+        self.machine = await self._source.machine_at(self.shard, self.checkpoint, self.amendments)
+
+    # one customer's state, put back; see ``flow.refold``
+
+    def customer_of(self, record: LogRecord) -> str | None:
+        """Whose event a record is; None when it is none, or refused."""
+        content = self._read(record)[1]
+        return content.customer if isinstance(content, Event) else None
+
+    async def first_timer(self) -> tuple[int, str] | None:
+        """The first timer that the store has: of a record that is done in part, every timer below it has fired. None where all have, as
+        in the middle of a migration."""
+        if self.machine.migration is not None:
+            return None
+        found = await self._session.fetch([], until_ms=NO_TIMER, limit=1)
+        return found.due[0] if found.due else None
+
+    async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
+        """Fire the timers that are due at a record and come before ``bound``; the record itself is not applied."""
+        record, _ = self._read(record)
+        now = self._begin(record)
+        await self._load({}, now)
+        self.machine.fire(record.offset, now, bound, None)
+        await self._commit(self._within(record))
+
+    async def put_back(self, customer: str, state: bytes, due_ms: int | None, offset: int) -> None:
+        """Commit a state that the log has so, as a slice of the record at ``offset``, the next one."""
+        before = self.checkpoint
+        self.machine.load({}, ())
+        if before.position.step == 0:
+            self.machine.begin(offset)  # the record begins with this slice
+        body = self.machine.take().body
+        position = Position(offset, before.position.step + 1)
+        await self._session.commit(Commit(before, position, before.head, body, {customer: state}, {customer: due_ms}, holds=before.holds))
+        await self.begin_anew()
+
+
+async def open_session(
+    shard: int, store: Store, source: MachineSource[Machine], amendments: Amendments, pause: Pause
+) -> tuple[StoreSession, Machine]:
+    """Become the owner of a shard: from here on whoever owned it before is fenced. Also returns the machine as it stood at the checkpoint.
+
+    HaltError when what the machine needs is not there.
+    """
+    checkpoint = await retry(lambda: store.acquire(shard), pause)
+    try:
+        machine = await source.machine_at(shard, checkpoint, amendments)
+    except HaltError:
+        await store.verify(shard, checkpoint)
+        raise
+    return StoreSession(shard, store, checkpoint, pause), machine

@@ -1,0 +1,100 @@
+"""What holds of one customer at an event, at a timer, or under other definitions: memories, models and segments of one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from streamer.customers.state import State
+from streamer.events.event import Event
+from streamer.examples import Example
+from streamer.segments.evaluate import evaluate, evaluate_after_event, evaluate_at_timer
+from streamer.segments.plan.plan import Entry, Listener, Plan, SegmentRule
+from streamer.values import MISSING, Json
+
+from .scoring import Moment, Scoring
+from .set_aside import SetAside
+
+
+class Evaluator:
+    """Evaluates customers under one plan and the scorers in force. It changes the state that it is given, and returns the segments that
+    were entered or left, in no particular order; the state's ``armed_ms`` is then the next moment at which time alone may change one."""
+
+    def __init__(self, shard: int, plan: Plan, scoring: Scoring | None, set_aside: SetAside, say: Callable[[Example], None]) -> None:
+        self._shard = shard
+        self._plan = plan
+        self._scoring = scoring
+        self._set_aside = set_aside
+        self._say = say
+
+    def at_event(self, state: State, event: Event, now: int, offset: int, *, is_new: bool) -> list[SegmentRule]:
+        """An accepted event, at log time ``now``."""
+        t = min(now, event.timestamp_ms)
+        dirty = self._remember(state, event, t, now)
+        if self._scoring is not None:
+            dirty |= self._scoring.at_event(state, event, t, Moment(now, self._shard, offset, self._say))
+        if is_new:
+            dirty |= self._plan.initial_segments
+        was_aside = state.aside_ms > 0
+        if was_aside:
+            dirty |= self._bring_back(state, now)
+        return evaluate_after_event(self._plan, state, now, dirty) if dirty or is_new or was_aside else []
+
+    def at_timer(self, state: State, now: int, offset: int) -> list[SegmentRule]:
+        """The moment of the customer's timer has come; nothing when it was early, since events may have moved what it was for."""
+        also: Iterable[int] = ()
+        if self._scoring is not None:
+            also = self._scoring.at_moment(state, Moment(now, self._shard, offset, self._say))
+        return evaluate_at_timer(self._plan, state, now, also)
+
+    def anew(self, state: State, now: int) -> list[SegmentRule]:
+        """Everything, under a plan that is new to the customer. ``armed_ms`` is not set."""
+        if state.aside_ms:
+            concerned = self._bring_back(state, now)
+        else:
+            self._plan.settle(state, now)
+            concerned = self._plan.concerned(state)
+        return evaluate(self._plan, state, now, concerned)
+
+    def _bring_back(self, state: State, now: int) -> set[int]:
+        """A customer who was set aside did something, or the definitions are other ones: find out anew what holds; return what to judge."""
+        self._set_aside.end(state)
+        if self._scoring is not None:
+            self._scoring.drop_overdue(state, now)
+        self._plan.settle(state, now)
+        return self._plan.concerned(state)
+
+    def _remember(self, state: State, event: Event, t: int, now: int) -> set[int]:
+        """Feed the memories that listen; return the segments over predicates that changed. Brings the timer forward where needed."""
+        dirty: set[int] = set()
+        always, indexed = self._plan.dispatch(event)
+        for _, feed, read in always:
+            if read is None:
+                feed(state, None, t, now, dirty)
+            elif (value := read(event)) is not None:
+                feed(state, value, t, now, dirty)
+        for find, by_value in indexed:
+            found = find(event)
+            for _, feed, read in by_value.get(found, ()) if type(found) is str else _of_any(found, by_value):
+                value = None if read is None else read(event)
+                if read is None or value is not None:
+                    feed(state, value, t, now, dirty)
+        if event.context:  # before the traits: of one event's two time zones the trait's is to stay
+            _feed_known(state, self._plan.on_context, event.context, t, now, dirty)
+        if event.traits:
+            _feed_known(state, self._plan.on_traits, event.traits, t, now, dirty)
+        return dirty
+
+
+def _feed_known(state: State, listeners: Sequence[Listener], source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
+    for feed, find in listeners:
+        value = find(source)
+        if value is not MISSING:
+            feed(state, value, t, now, dirty)
+
+
+def _of_any(found: Json, by_value: Mapping[str, Sequence[Entry]]) -> Iterable[Entry]:
+    """What listens to any text in a list, each memory once: an event of two of its values is still one event."""
+    if type(found) is not list:
+        return ()
+    texts = [item for item in found if type(item) is str]
+    return {entry[0]: entry for text in texts for entry in by_value.get(text, ())}.values()

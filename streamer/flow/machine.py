@@ -1,0 +1,162 @@
+"""What a shard drives: a state machine over the records of one log, and where such machines come from.
+
+The shard reads, waits and commits; the machine decides. Whoever keeps these promises gets timers, slices, commits, crash recovery and the
+isolation of faults from ``driver.ShardDriver``: the segmenter's step is one such machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from streamer.errors import RefusedError
+from streamer.events.event import Event
+from streamer.stores.base import Checkpoint, Holdings
+from streamer.wire import Control, LogRecord, Output
+
+from .amendments import Amendments
+from .same_log import Delivered
+
+Content = Event | Control | RefusedError
+"""What a record of the log says: a customer's event, a control record, or why it is neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one commit may cover, each at least 1. None of these changes what is said.
+
+    ``bytes`` is of states and outputs. What one event, or one moment of one customer, does is never divided: a commit may be larger by it.
+    """
+
+    records: int = 1_000  # about 20 ms of work: the heartbeats share the loop
+    states: int = 500
+    wakes: int = 500
+    bytes: int = 1_000_000
+
+
+WHOLE: Final = Limits()
+ALONE: Final = Limits(records=1, states=1, wakes=1)  # while something is suspected
+
+
+@dataclass(frozen=True, slots=True)
+class CommitBatch:
+    """What a slice of the log amounts to: everything that one commit writes.
+
+    ``states`` and ``wakes`` have None for what is removed. ``document`` is a name and a content without which the states cannot be read,
+    ``forgotten`` names those that are needed no longer; ``holds`` is what the store has once this is committed.
+    """
+
+    head: bytes
+    body: bytes
+    states: Mapping[str, bytes | None]
+    wakes: Mapping[str, int | None]
+    outputs: Sequence[Output]
+    holds: Holdings
+    document: tuple[str, bytes] | None = None
+    forgotten: Sequence[str] = ()
+    change_counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+
+
+class InHand(NamedTuple):
+    """The customer at whom a machine is at work, and the moment of their timer; ``FOR_DEFINITIONS`` in a migration."""
+
+    customer: str
+    due_ms: int
+
+
+class MigrationInProgress(Protocol):
+    """A change after which every customer must be looked at, in the order of their ids, before the next record is applied."""
+
+    @property
+    def cursor(self) -> str:
+        """The last customer who is done; empty before the first."""
+        ...
+
+    @property
+    def at_once_max(self) -> int:
+        """How many customers may be done between two looks at the event loop."""
+        ...
+
+    def migrate(self, customer: str, offset: int) -> None:
+        """Do one customer, whose state is loaded, for the record at ``offset``."""
+        ...
+
+
+class StateMachine(Protocol):
+    """The pure part of a shard: from records and remembered states to new states, timers and outputs. It waits for nothing.
+
+    A slice begins with ``load`` and ends with ``take``; between them come, for each record, ``begin``, ``fire`` and ``apply``. Where slices
+    are cut must not change what is said: a record whose timers do not fit into one slice is continued in the next without ``begin``.
+    """
+
+    @property
+    def migration(self) -> MigrationInProgress | None:
+        """The migration that is in progress; None when there is none."""
+        ...
+
+    def load(self, states: Mapping[str, bytes | None], due: Sequence[tuple[int, str]], awaited: Container[str] = ()) -> None:
+        """Begin a slice: encoded states by customer (None: not known) and timers as (due_ms, customer), ascending.
+
+        ``awaited`` are customers of whom records come; ``encode`` is called when none does any more.
+        """
+        ...
+
+    def time_at(self, record: LogRecord) -> int:
+        """Log time at a record, in UTC milliseconds."""
+        ...
+
+    def begin(self, offset: int) -> None:
+        """The record at ``offset`` begins: its outputs are numbered from 0."""
+        ...
+
+    def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None, limits: Limits | None) -> bool:
+        """Fire the timers up to ``until_ms`` in the order of (due_ms, customer), those set since ``load`` too; return whether that was all.
+
+        Only timers below ``bound`` are certain to have been loaded, and the slice may become full; the rest waits for the next slice.
+        """
+        ...
+
+    def apply(self, record: LogRecord, content: Content, now: int) -> None:
+        """Apply a record whose timers have fired, at log time ``now``. Controls that reconfigure never come here."""
+        ...
+
+    def encode(self, customer: str) -> None:
+        """Nothing more is known to come of this customer in this slice."""
+        ...
+
+    def is_full(self, limits: Limits) -> bool:
+        """Whether the slice is as large as a commit should be."""
+        ...
+
+    def in_hand(self) -> InHand | None:
+        """The customer whose timer or migration is in hand; None while a record is. Asked when something has failed."""
+        ...
+
+    def finish_migration(self) -> None:
+        """Every customer is done."""
+        ...
+
+    def keep_last(self, last: Delivered) -> None:
+        """Keep in the checkpoint's body which record was delivered last: by it the log is known again."""
+        ...
+
+    def take(self) -> CommitBatch:
+        """End the slice: what has happened since ``load``."""
+        ...
+
+
+Machine = TypeVar("Machine", bound=StateMachine)
+
+
+class MachineSource(Protocol[Machine]):
+    """Where a shard's machine comes from, and what reconfigures it. It may wait: plans and scorers lie in the store."""
+
+    async def machine_at(self, shard: int, checkpoint: Checkpoint, amendments: Amendments) -> Machine:
+        """The machine as it stood at a checkpoint. HaltError when what it needs is not there."""
+        ...
+
+    async def reconfigure(self, machine: Machine, record: LogRecord, control: Control, now: int) -> None:
+        """Apply a control record that changes by what the machine works. Its timers have fired; a migration may begin."""
+        ...

@@ -1,0 +1,104 @@
+"""A change of definitions: every customer comes under the new plan before the next record is applied."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamer.customers.state import NO_TIMER, State
+from streamer.segments.change import Cause
+from streamer.segments.plan import model_memories
+from streamer.segments.plan.plan import Plan, SegmentRule
+
+from .amendments import FOR_DEFINITIONS
+from .change_writer import ChangeWriter
+from .checkpoint import CheckpointBody
+from .evaluation import Evaluator
+from .set_aside import SetAside
+from .states import States
+from .timers import Timers
+
+EVALUATIONS_MAX: Final = 50_000  # of customers times segments between two looks at the event loop
+
+
+def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int) -> None:
+    """Bring the body of a checkpoint under another plan: members by segment, and since when memories remember that are new or larger."""
+    now, keys = body.log_time_ms, set(before.slots)
+    is_first = not body.counts.get("accepted")  # nobody has been seen yet: nothing was missed
+    since_ms = {key: ms for key, ms in body.since_ms.items() if key in after.slots}
+    for memory in after.memories:
+        grown = memory.key in keys and before.memories[before.slots[memory.key]].spec != memory.spec
+        if not is_first and (memory.key not in keys or grown):
+            since_ms[memory.key] = now
+    body.since_ms = since_ms
+    body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
+    body.previous, body.digest = body.digest, after.digest
+    body.version, body.generation = version, body.generation + 1
+
+
+class Migration:
+    """Customers on their way from the plan ``before`` to the plan ``after``. ``in_hand`` is the one in hand; empty before the first."""
+
+    def __init__(
+        self,
+        before: Plan,
+        after: Plan,
+        body: CheckpointBody,
+        states: States,
+        timers: Timers,
+        changes: ChangeWriter,
+        evaluator: Evaluator,
+        set_aside: SetAside,
+    ) -> None:
+        self.before = before
+        self.in_hand = ""
+        self._after = after
+        self._body = body
+        self._states = states
+        self._timers = timers
+        self._changes = changes
+        self._evaluator = evaluator
+        self._set_aside = set_aside
+
+    @property
+    def cursor(self) -> str:
+        """The last customer who is done; empty before the first."""
+        return self._body.cursor
+
+    @property
+    def at_once_max(self) -> int:
+        """How many customers may be done between two looks at the event loop."""
+        return max(1, EVALUATIONS_MAX // max(1, len(self._after.rules)))
+
+    def migrate(self, customer: str, offset: int) -> None:
+        """Bring one customer under the new definitions and evaluate them."""
+        state = self._states.get(customer)
+        if state is None or state.generation == self._body.generation:
+            return
+        self.in_hand = customer
+        now = self._body.log_time_ms
+        retired = self._after.carry(state, self.before)
+        model_memories.drop_scores(state, self._states.unscored)
+        state.generation = self._body.generation
+        self._states.touched.add(customer)
+        is_aside = self._set_aside.is_amended(offset, customer, FOR_DEFINITIONS)
+        changed = [] if is_aside else self._evaluator.anew(state, now)
+        self._write(customer, state, changed, retired, now, offset)
+        if is_aside:
+            state.truth_bits = {}
+            self._set_aside.begin(state, now)
+        state.armed_ms = NO_TIMER if is_aside else self._after.next_due(state, now)
+        self._timers.set(customer, state.armed_ms)
+        self._body.cursor = customer
+
+    def _write(self, customer: str, state: State, changed: list[SegmentRule], retired: list[str], now: int, offset: int) -> None:
+        """Say all changes by name: of segments that are defined, and of those that are no longer."""
+        cause = Cause("definitions", version=self._body.version)
+        rules: dict[str, SegmentRule | None] = {rule.name: rule for rule in changed}
+        rules |= dict.fromkeys(retired)
+        for name in sorted(rules):
+            rule = rules[name]
+            if rule is not None:
+                self._changes.write_one(customer, state, rule, now, cause, offset)
+            else:
+                state.retired[name] += 1
+                self._changes.write_retired(customer, name, state.retired[name], now, cause, offset)

@@ -1,0 +1,71 @@
+"""What a shard says, in order, and the digest by which two runs over one log are compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import blake2b
+from typing import Final
+
+from streamer.customers.state import is_entry
+from streamer.examples import Example, encode_example
+from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, encode_change
+from streamer.values import time_text
+from streamer.wire import CHANGES, EXAMPLES, Headers, Output
+
+from .rules import Rules
+
+HEAD_BYTES: Final = 16
+
+
+class OutputLog:
+    """The outputs of one shard since ``clear``, with the head over all outputs it ever had.
+
+    ``ordinal`` numbers the outputs of one record of the log. ``change_counts`` counts changes by (segment, type), ``weight_bytes`` the
+    values of the outputs; both since ``clear``.
+    """
+
+    def __init__(self, shard: int, rules: Rules, head: bytes, ordinal: int) -> None:
+        self.head = head
+        self.ordinal = ordinal
+        self._shard = shard
+        self._generation = rules.log_generation
+        self._source = rules.source
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a slice; head and ordinal go on."""
+        self.outputs: list[Output] = []
+        self.change_counts: Counter[tuple[str, str]] = Counter()
+        self.weight_bytes = 0
+
+    def add(self, topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: Headers = ()) -> None:
+        """One output for the record at ``offset``. The head becomes the digest of the head before it and of the output."""
+        self.outputs.append(Output(topic, partition, offset, self.ordinal, key, value, headers))
+        place = b"%d-%d" % (offset, self.ordinal)
+        self.head = blake2b(self.head + topic.encode() + place + value, digest_size=HEAD_BYTES).digest()
+        self.ordinal += 1
+        self.weight_bytes += len(value)
+
+    def add_change(
+        self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], version: int, offset: int
+    ) -> None:
+        """A customer entered a segment (odd ``sequence``) or left it, under definitions of this ``version``."""
+        at, generation, ordinal = time_text(now), self._generation, self.ordinal
+        kind = ENTERED if is_entry(sequence) else EXITED
+        position = ChangePosition(generation, self._shard, offset, ordinal)
+        change = Change(
+            f"{generation}-{self._shard}-{offset}-{ordinal}",
+            self._source,
+            kind,
+            customer,
+            at,
+            ChangeData(segment, version, at, sequence, cause, clauses, position),
+            "1.0",
+        )
+        self.add(CHANGES, self._shard, offset, customer.encode(), encode_change(change))
+        self.change_counts[segment, kind] += 1
+
+    def add_example(self, example: Example) -> None:
+        """An example for the learner. Its ordinal and the log's generation are filled in here."""
+        example.ordinal, example.generation = self.ordinal, self._generation
+        self.add(EXAMPLES, self._shard, example.offset, b"", encode_example(example))

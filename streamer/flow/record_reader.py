@@ -1,0 +1,61 @@
+"""From the bytes of the log to what a machine applies, with what people decided about places of the log."""
+
+from __future__ import annotations
+
+from streamer.errors import RefusedError
+from streamer.events.codec import decode
+from streamer.events.placeholders import settle_customer
+from streamer.wire import LogRecord, decode_control
+
+from .amendments import Journal
+from .forwards import addressed, check_forward, forward_of
+from .machine import Content
+from .rules import Rules
+
+Item = tuple[LogRecord, Content]
+
+
+class RecordReader:
+    """Reads the records of one shard under the amendments of a journal."""
+
+    def __init__(self, shard: int, rules: Rules, journal: Journal) -> None:
+        self._shard = shard
+        self._rules = rules
+        self._journal = journal
+        self._placeholders = frozenset(rules.placeholder_ids)
+        self._originals: dict[int, LogRecord] = {}
+
+    def begin(self) -> None:
+        """New records come; ``original`` forgets those before."""
+        self._originals.clear()
+
+    def arrival_ms(self, record: LogRecord) -> int:
+        """When a record arrived, in UTC milliseconds: as it says, or as a person has bounded it."""
+        return self._journal.amendments.arrival_ms(record.offset, record.arrival_ms)
+
+    def original(self, record: LogRecord) -> LogRecord:
+        """The record as it lies in the log: by that the log is known again, not by what we make of it."""
+        return self._originals.get(record.offset, record)
+
+    def read(self, record: LogRecord) -> Item:
+        """The record, with its arrival as amended, and what it says."""
+        arrival_ms = self.arrival_ms(record)
+        if arrival_ms != record.arrival_ms:
+            self._originals[record.offset] = record
+            record = record._replace(arrival_ms=arrival_ms)
+        refusal = self._journal.amendments.refusal(record.offset)
+        if refusal is not None:
+            return record, refusal
+        try:
+            return record, self._content(record)
+        except RefusedError as error:
+            return record, error
+
+    def _content(self, record: LogRecord) -> Content:
+        if record.control:
+            return decode_control(record.value)
+        event, forward = settle_customer(decode(record.value), self._placeholders), forward_of(record)
+        if forward is None:
+            return event
+        check_forward(forward, shard=self._shard, shards=self._rules.shards, generation=self._rules.log_generation)
+        return addressed(event, record)

@@ -1,0 +1,115 @@
+"""The customers' states that one slice of the log touches: decoded once, encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from streamer.customers.state import NO_TIMER, State, decode_state, encode_state
+from streamer.errors import UnreadableStateError
+from streamer.segments.plan import model_memories
+
+NO_STATES: Final[Mapping[str, bytes | None]] = {}
+
+
+class States:
+    """States by customer, between ``load`` and ``take``.
+
+    ``generation`` is that of the definitions in force. While ``is_migrating`` holds, states of the generation before are read too.
+    ``unscored`` are the memories of models that do not serve now: they are forgotten as soon as a state is read. ``touched`` has the
+    customers whose states a commit has to write. ``weight_bytes`` is roughly what was read and has grown since ``load``.
+    """
+
+    def __init__(self, shard: int, generation: int, *, is_migrating: bool) -> None:
+        self.generation = generation
+        self.is_migrating = is_migrating
+        self.unscored: tuple[int, ...] = ()
+        self._shard = shard
+        self.load(NO_STATES)
+
+    def load(self, blobs: Mapping[str, bytes | None]) -> None:
+        """Begin a slice over these encoded states (None: such a customer is not known)."""
+        self.touched: set[str] = set()
+        self.weight_bytes = 0
+        self._blobs = blobs
+        self._decoded: dict[str, State] = {}
+        self._encoded: dict[str, bytes] = {}
+        self._removed: set[str] = set()
+        self._had_timer: dict[str, bool] = {}  # customers who were read from the store, and whether it has a timer of theirs
+
+    def get(self, customer: str) -> State | None:
+        """The state of a customer; None when they are not known. Raises UnreadableStateError."""
+        state = self._decoded.get(customer)
+        return state if state is not None else self._read(customer)
+
+    def _read(self, customer: str) -> State | None:
+        blob = self._encoded.get(customer)
+        is_from_store = blob is None
+        if blob is None:
+            blob = self._blobs.get(customer)
+            if blob is None or customer in self._removed:
+                return None
+            self.weight_bytes += len(blob)
+        state = self._decode(customer, blob)
+        if is_from_store:
+            self._had_timer[customer] = state.armed_ms < NO_TIMER
+        self._check_generation(customer, state)
+        self._decoded[customer] = state
+        if self.unscored and state.generation == self.generation:
+            model_memories.drop_scores(state, self.unscored)
+        return state
+
+    def _decode(self, customer: str, blob: bytes) -> State:
+        try:
+            return decode_state(blob)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UnreadableStateError(self._shard, customer, type(error).__name__) from None
+
+    def _check_generation(self, customer: str, state: State) -> None:
+        generation = self.generation
+        if state.generation != generation and not (self.is_migrating and state.generation == generation - 1):
+            raise UnreadableStateError(self._shard, customer, f"it is of generation {state.generation} in generation {generation}")
+
+    def create(self, customer: str) -> State:
+        """The empty state of a customer who is seen for the first time."""
+        self._removed.discard(customer)
+        state = self._decoded[customer] = State(generation=self.generation, slots={}, members={}, retired={}, truth_bits={})
+        return state
+
+    def remove(self, customer: str) -> None:
+        """Forget a customer whose state was asked for."""
+        self._decoded.pop(customer)
+        self._encoded.pop(customer, None)
+        self.touched.discard(customer)
+        self._removed.add(customer)
+
+    def encode(self, customer: str) -> None:
+        """Encode the state of a customer of whom nothing more is known to come.
+
+        At once, while it is in the processor's cache: decoding and encoding a whole slice of states at its ends takes two to three times
+        as long (12 and 6 µs against 4 and 2.5, states of 400 bytes, 500 a slice).
+        """
+        state = self._decoded.pop(customer, None)
+        if state is not None and customer in self.touched:
+            self._encoded[customer] = encode_state(state)
+
+    def written(self) -> int:
+        """How many states a commit would write or remove now."""
+        return len(self.touched) + len(self._removed)
+
+    def growth(self) -> int:
+        """By how many customers the store grows once ``take`` is committed."""
+        stored = self._had_timer
+        return sum([customer not in stored for customer in self._encoded]) - sum([customer in stored for customer in self._removed])
+
+    def had_timer(self, customer: str) -> bool:
+        """Whether the store has a timer of a customer whose state was read, as of ``load``."""
+        return self._had_timer.get(customer, False)
+
+    def take(self) -> dict[str, bytes | None]:
+        """What a commit has to write: encoded states by customer, None for one who is removed."""
+        for customer in list(self._decoded):
+            self.encode(customer)
+        return {**self._encoded, **dict.fromkeys(self._removed)}
