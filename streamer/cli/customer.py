@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from time import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +25,6 @@ from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan, warming_predicates
-from streamer.settings import Settings, load_settings
 from streamer.stores.memory import MemoryStore
 from streamer.suggest import nearest
 from streamer.wire import shard_of
@@ -50,6 +49,9 @@ from .arrivals import (
 from .names import misheard
 from .say import say, say_json
 from .told import lines
+
+if TYPE_CHECKING:
+    from streamer.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +99,8 @@ def explain_customer(
             raise typer.BadParameter(
                 "without --events the answer comes from the store, and these say nothing", param_hint="options of a replay"
             )
+        from streamer.settings import load_settings
+
         _check_id(customer)
         found, now = asyncio.run(_from_store(customer, load_settings()))
     if segment is not None:
@@ -194,6 +198,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 async def _erase(customer: str) -> None:
     from streamer.deployment.connecting import starting
     from streamer.deployment.obedience import check_signing
+    from streamer.settings import load_settings
     from streamer.worker.application import erase as write_erasure
 
     settings = load_settings()

@@ -13,7 +13,6 @@ from streamer.flow.catalog import compile_plan
 from streamer.flow.rules import Rules
 from streamer.language.definitions import load_definitions
 from streamer.language.lint.linter import lint
-from streamer.settings import load_settings
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import numbered
@@ -78,6 +77,7 @@ def publish(paths: Paths, create: Create = False) -> None:
 async def _publish(paths: list[Path], *, create: bool) -> str:
     from streamer.deployment.connecting import starting
     from streamer.deployment.publishing import publish_definitions
+    from streamer.settings import load_settings
 
     settings = load_settings(**({"create": True} if create else {}))
     async with starting(settings, made=_say_topics) as (client, store):

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from streamer.settings import Settings, load_settings
-
 from . import EXIT_CODES
 from .say import say, say_json
 
@@ -45,6 +43,7 @@ def worker(
     from streamer.stopping import Stopping
 
     with Stopping() as stopping:  # before anything is imported that takes its time
+        from streamer.settings import load_settings
         from streamer.telemetry.log_lines import configure_logging
         from streamer.worker.process import run_worker
 
@@ -60,6 +59,8 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="as one JSON obj
     A setting comes from its STREAMER_… variable in the environment, else from the TOML file that STREAMER_CONFIG names, else it has its
     default.
     """
+    from streamer.settings import Settings, load_settings
+
     shown = load_settings().shown()
     if as_json:
         say_json(shown)

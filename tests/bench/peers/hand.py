@@ -47,7 +47,7 @@ class Partition:
     def __init__(self, number: int, redis: Any, producer: AIOKafkaProducer) -> None:
         self.number, self.redis, self.producer = number, redis, producer
         self.timers, self.outbox, self.offset = f"timers:{number}", f"outbox:{number}", f"offset:{number}"
-        self.sent: Any = None
+        self.sent: list[Any] = []  # what the broker has yet to acknowledge
         self.sent_count = 0
 
     async def start(self) -> int:
@@ -64,8 +64,7 @@ class Partition:
         raws = await self.redis.mget([f"c:{who}" for who in keys])
         states = {who: decode(raw) for who, raw in zip(keys, raws, strict=True) if raw is not None}
         said = think(states, events, until)
-        if self.sent is not None:
-            await self.sent
+        await asyncio.gather(*self.sent)
         await self.commit(states, said, offset)
         await self.send(said)
 
@@ -84,14 +83,14 @@ class Partition:
             await pipe.execute()
 
     async def send(self, said: list[Change]) -> None:
-        self.sent, self.sent_count = None, len(said)
+        self.sent, self.sent_count = [], len(said)
         batch = self.producer.create_batch()
         for change in said:
             while batch.append(key=change.customer.encode(), value=encode_change(change), timestamp=None) is None:
-                await self.producer.send_batch(batch, CHANGES, partition=self.number)
+                self.sent.append(await self.producer.send_batch(batch, CHANGES, partition=self.number))
                 batch = self.producer.create_batch()
         if said:
-            self.sent = await self.producer.send_batch(batch, CHANGES, partition=self.number)
+            self.sent.append(await self.producer.send_batch(batch, CHANGES, partition=self.number))
 
 
 async def main() -> None:
