@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -37,6 +38,7 @@ class Engine:
     row: Callable[[bytes], tuple[Row, str]] = staticmethod(row_of_peer)
     sources: ClassVar[Sequence[Path]] = ()
     uses_redis: ClassVar[bool] = False
+    flushes_when_it_ends: ClassVar[bool] = False  # its state is on disk as a whole only then
 
     def __init__(self, servers: Servers, *, live: bool) -> None:
         self.servers, self.live = servers, live
@@ -114,8 +116,8 @@ class Engine:
         return sum(max(0, place.offset) for where, place in found.items() if where.topic == self.events)
 
     async def state_bytes(self) -> float:
-        """Of all customers, on disk where it keeps them there; called when its process has ended in order."""
-        return float(sum(path.stat().st_size for path in self.state.rglob("*") if path.is_file()))
+        """Of all customers, on disk where it keeps them there."""
+        return bytes_below(self.state)
 
     def stop(self) -> None:
         """End its process in order."""
@@ -203,6 +205,15 @@ class Hand(Engine):
     async def close(self) -> None:
         self.stop()
         await self.redis.aclose()
+
+
+def bytes_below(folder: Path) -> float:
+    """Of all files; one that goes meanwhile is not counted."""
+    found = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            found += path.stat().st_size if path.is_file() else 0
+    return float(found)
 
 
 def lines_of(path: Path) -> int:

@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from streamer.errors import SettingsError
 from streamer.local.apache_kafka import KAFKA_VERSION, find_java
 
-from .engines import HERE, Engine
+from .engines import HERE, Engine, bytes_below
 from .fetching import CACHE, call
 
 FETCH_S: Final = 420.0
@@ -71,6 +71,7 @@ class KafkaStreams(Jvm):
     name = "streams"
     guarantee = "exactly once"
     main = "StreamsJob"
+    flushes_when_it_ends = True
     jars = (f"org.apache.kafka:kafka-streams:{KAFKA_VERSION}",)
     cached_as = f"kafka-streams-{KAFKA_VERSION}"
     sources = tuple(HERE / "java" / f"{name}.java" for name in ("Customer", "Event", "Change", "StreamsJob"))
@@ -102,6 +103,11 @@ class FlinkHeap(Jvm):
         committed, read = await super().done(), self.state / "progress"
         number = int.from_bytes(read.read_bytes()[:8], "big") if read.exists() else 0
         return max(committed, min(number, sum(self.ends) - 1))
+
+    async def state_bytes(self) -> float:
+        """Of the newest checkpoint; timers are in it, too."""
+        found = max(self.state.glob("*/chk-*"), key=lambda folder: int(folder.name.removeprefix("chk-")), default=self.state)
+        return bytes_below(found)
 
 
 class FlinkRocks(FlinkHeap):

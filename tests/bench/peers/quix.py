@@ -21,6 +21,7 @@ class Quix(Engine):
 
     name = "quix"
     guarantee = "exactly once"
+    flushes_when_it_ends = True
     sources = (HERE / "rules.py", HERE / "quix_job.py")
 
     @classmethod

@@ -68,9 +68,10 @@ async def measure(engine: Engine, made: Sequence[Made], limit_s: float) -> Throu
         samples, first_s, first_cpu_s = await _watch(engine, reader, sum(engine.ends), limit_s)
         rows = [engine.row(heard.value)[0] for heard in await reader.all()]
         rss_mb = engine.rss_peak_mb()
-        state = 0.0 if not engine.uses_redis else await engine.state_bytes()
+        state = 0.0 if engine.flushes_when_it_ends else await engine.state_bytes()
         engine.stop()
-        state = state if engine.uses_redis else await engine.state_bytes()
+        if engine.flushes_when_it_ends:
+            state = await engine.state_bytes()
     begin, end = (_at(samples, before + int(share * len(made))) for share in STEADY)
     number = end.done - begin.done
     return Throughput(
