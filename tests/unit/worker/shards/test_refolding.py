@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 import pytest
 
+from streamer.errors import HaltError
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.wire import EVENTS, LogRecord
@@ -103,6 +104,29 @@ async def test_a_rebalance_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch)
     await settled(worker)
     assert worker.owned.state == ShardState.RELEASED
     assert await worker.store.checkpoint(0) == before
+
+
+async def test_what_goes_wrong_after_the_shard_was_let_go_is_nothing_to_its_next_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker itself may be that owner: it would let go of a shard that is well, or halt it."""
+    worker, shard = await damaged()
+    reading, may_fail = asyncio.Event(), asyncio.Event()
+
+    async def read(_shard: int, _offset: int, _limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        reading.set()
+        await may_fail.wait()
+        raise HaltError("the log was not read to its end")
+        yield []
+
+    monkeypatch.setattr(worker.segmenter.lookout, "read", read)
+    await process(worker, shard)
+    await asyncio.wait_for(reading.wait(), 10)
+    worker.segmenter.stopper.wait(worker.owned, "the store is away", 0)
+    worker.owned.enter(ShardState.ACQUIRING)
+    await worker.segmenter.ownership.own(worker.owned)
+    may_fail.set()
+    await settled(worker)
+    assert worker.owned.state is ShardState.OWNED
+    assert worker.owned.shard is not shard
 
 
 async def test_a_halted_shard_goes_on_publishing_what_was_committed() -> None:
