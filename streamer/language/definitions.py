@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,9 +24,10 @@ from streamer.zones import PINNED, MissingZonesError, is_version, zones_of
 from . import slips, tree
 from .durations import parse_duration
 from .hysteresis import staying
+from .limits import WINDOW_MS_MAX, is_segment_name
 from .model_specs import MODELS_MAX, check_use, read_model, read_sensitive, unknown_segment
-from .parse import WINDOW_MS_MAX, is_segment_name, parse
-from .tree import Condition
+from .parse import parse
+from .tree import AnyNode, Condition
 
 SEGMENTS_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 8_000_000
@@ -420,14 +421,14 @@ def _fail(node: yaml.Node | yaml.Event, file: str, message: str, hint: str = "")
 # references -----------------------------------------------------------------------------------------------------------
 
 
-def nodes(root: Any) -> Iterator[Any]:
+def nodes(root: AnyNode) -> Iterator[AnyNode]:
     """Every node of a tree, ``root`` first."""
     yield root
-    for name in getattr(root, "__struct_fields__", ()):
+    for name in root.__struct_fields__:
         value = getattr(root, name)
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, (tree.Node, tree.Events)):
-                yield from nodes(item)
+                yield from nodes(cast("AnyNode", item))
 
 
 def references(conditions: Iterable[Condition]) -> list[str]:

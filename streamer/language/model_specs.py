@@ -13,7 +13,7 @@ from streamer.suggest import did_you_mean
 from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS
 
 from .durations import parse_duration
-from .parse import LIST_MAX, WINDOW_MS_MAX, is_segment_name
+from .limits import LIST_MAX, WINDOW_MS_MAX, is_segment_name
 
 MODELS_MAX: Final = 16
 GROUPS_MAX: Final = 12

@@ -20,6 +20,7 @@ Scalar = str | int | float | bool
 CompareOp = Literal["==", "!=", "<", "<=", ">", ">="]
 NumberName = Literal["sum", "avg", "min", "max"]
 AggregateName = Literal[NumberName, "distinct"]
+OrderOp = Literal["<", "<=", ">", ">="]
 ClockUnit = Literal["hour", "weekday", "day", "month"]
 Period = Literal["day", "week", "month", "year"]
 
@@ -278,7 +279,7 @@ class CompareTime(Node, frozen=True):
     """A moment against another, or against a constant (UTC milliseconds)."""
 
     left: Time
-    op: Literal["<", "<=", ">", ">="]
+    op: OrderOp
     right: Time | int
 
 
@@ -340,6 +341,8 @@ class InSegment(Node, frozen=True):
 
 Atom = Compare | CompareDuration | CompareTime | OneOf | Exists | Contains | StartsWith | Birthday | Did | Sequence | InSegment
 Condition = And | Or | Not | Atom
+Expression = Condition | Value | Numeric | Time | Duration
+AnyNode = Expression | Events
 
 
 # printing -------------------------------------------------------------------------------------------------------------

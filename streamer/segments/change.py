@@ -15,8 +15,8 @@ from streamer.language import tree
 from streamer.language.tree import Condition
 from streamer.segments.plan.model_memories import model_asked
 from streamer.segments.plan.plan import Plan
-from streamer.segments.plan.plan_predicates import Holds
-from streamer.segments.plan.predicates import Predicate, exact
+from streamer.segments.plan.predicates.predicate import Predicate, exact
+from streamer.segments.plan.segment_rules import Holds
 from streamer.values import Json
 from streamer.wire import Instant
 

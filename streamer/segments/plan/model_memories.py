@@ -8,7 +8,7 @@ asks it is not judged at all: nobody enters it and nobody leaves it for want of 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -18,10 +18,11 @@ from streamer.customers.profile import next_rung
 from streamer.customers.state import NO_TIMER, State
 from streamer.examples import ModelSpec
 from streamer.language import tree
+from streamer.language.tree import AnyNode, Atom
 from streamer.values import Json
 
-from . import predicates
-from .predicates import Predicate, ValueExpression
+from .predicates.numbers import show_scaled
+from .predicates.predicate import Predicate, ValueExpression, never
 from .single_pass import Due
 
 OUTCOMES: Final = ("purchase", "churn", "value")  # kinds whose examples wait for what becomes of the customer
@@ -52,7 +53,7 @@ def drop_scores(state: State, unscored: tuple[int, ...]) -> None:
 
 
 def timer_predicates(models: tuple[ModelSpec, ...], slots: dict[str, int]) -> Iterator[Predicate]:
-    """Leaves that are true of nobody and stand in no segment: they only make the step look when a model has something to do."""
+    """Predicates that hold of nobody and stand in no segment: they only set timers for when a model has something to do."""
     if not models:
         return
     yield _timer_predicate(PROFILE_KEY, slots[PROFILE_KEY], lambda data, now, state: next_rung(data, now))
@@ -72,17 +73,17 @@ def _due_of(spec: ModelSpec) -> Due:
 
 
 def _timer_predicate(text: str, slot: int, due: Due) -> Predicate:
-    return Predicate(text, predicates.never, due, slots=(slot,))
+    return Predicate(text, never, due, slots=(slot,))
 
 
 def score_expression() -> ValueExpression:
     """The score, in ten-thousandths; missing while the model is not ready."""
-    return ValueExpression(lambda data, now, state: score_of(data).value if data is not None else None, show=predicates.show_scaled)
+    return ValueExpression(lambda data, now, state: score_of(data).value if data is not None else None, show=show_scaled)
 
 
 def percentile_expression() -> ValueExpression:
     """The share of recent customers at or below the score, in ten-thousandths."""
-    return ValueExpression(lambda data, now, state: score_of(data).share if data is not None else None, show=predicates.show_scaled)
+    return ValueExpression(lambda data, now, state: score_of(data).share if data is not None else None, show=show_scaled)
 
 
 def group_expression() -> ValueExpression:
@@ -94,11 +95,15 @@ def _name(data: Data, _now: int, _state: State) -> Json:
     return score_of(data).value if data is not None else None
 
 
-def model_asked(atom: Any) -> str | None:
+def model_asked(atom: Atom) -> str | None:
     """The model on whose answer an atom of a condition stands; None for others."""
-    return model_of(getattr(atom, "left", None)) or model_of(getattr(atom, "of", None))
+    match atom:
+        case tree.Compare(left=of) | tree.OneOf(left=of) | tree.Exists(of=of) | tree.Contains(of=of) | tree.StartsWith(of=of):
+            return model_of(of)
+        case _:
+            return None
 
 
-def model_of(node: Any) -> str | None:
+def model_of(node: AnyNode) -> str | None:
     """The model that a node of a tree asks; None for others."""
     return node.model if isinstance(node, (tree.Score, tree.Percentile, tree.Group)) else None

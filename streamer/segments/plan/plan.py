@@ -23,9 +23,10 @@ from streamer.zones import zones_of
 
 from . import model_memories, predicate_index
 from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
-from .plan_memories import ZONE_KEY
-from .plan_predicates import Holds, PredicatePlanner, SegmentRule, all_hold, any_holds, noted
-from .predicates import Predicate, TruthBit
+from .plan_memories import ZONE_KEY, plan_memories
+from .plan_predicates import PredicatePlanner
+from .predicates.predicate import Predicate, TruthBit
+from .segment_rules import Holds, SegmentRule, all_hold, any_holds, noted
 from .single_pass import never_due
 from .where import ACTIVITY, EventReader, compile_where, is_only_selector, read_properties, selector
 
@@ -59,14 +60,16 @@ class Plan:
         self.default_zone = definitions.clock
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(definitions.segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]
-        planner = PredicatePlanner(definitions, self.numbers, self.zone_of, lateness_ms)
-        self.memories: list[Memory] = planner.memories
-        self.slots: dict[str, int] = planner.slots
-        self.predicates: list[Predicate] = planner.predicates
-        self.predicate_of: dict[str, Predicate] = planner.predicate_of
+        planned = plan_memories(definitions, lateness_ms)
+        self.memories: list[Memory] = planned.memories
+        self.slots: dict[str, int] = planned.slots
+        planner = PredicatePlanner(planned, self.numbers, self.zone_of, lateness_ms)
+        planner.add_all(definitions)
+        self.predicate_of: dict[str, Predicate] = planner.by_text
+        self.predicates: list[Predicate] = [*planner.by_text.values(), *model_memories.timer_predicates(definitions.models, self.slots)]
         self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
-        self._predicate_by_atom: dict[int, tuple[tree.Condition, Predicate]] = {}  # atoms live as long as the plan's definitions do
-        self.zone_slot: int | None = planner.slots.get(ZONE_KEY)
+        self._predicate_by_atom: dict[int, tuple[tree.Atom, Predicate]] = {}  # atoms live as long as the plan's definitions do
+        self.zone_slot: int | None = planned.slots.get(ZONE_KEY)
         self.gates = predicate_index.Gates()
         self._index()
         self.rules: list[SegmentRule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
@@ -122,7 +125,7 @@ class Plan:
         data = state.slots.get(self.zone_slot) if self.zone_slot is not None else None
         return (self.zones.find(data[2]) if data is not None else None) or self.default_zone
 
-    def predicate(self, atom: tree.Condition) -> Predicate:
+    def predicate(self, atom: tree.Atom) -> Predicate:
         """The compiled form of an atom that stands in some condition of the plan."""
         found = self._predicate_by_atom.get(id(atom))
         if found is None or found[0] is not atom:

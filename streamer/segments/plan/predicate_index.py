@@ -25,7 +25,7 @@ from streamer.customers.specs import Spec
 from streamer.customers.state import NO_TIMER, State
 from streamer.values import Json
 
-from .predicates import Predicate, TruthBit
+from .predicates.predicate import Predicate, TruthBit
 from .single_pass import Due, SinglePass, Truth, never_due
 
 # (data, now, state, best) -> (bits of what holds, the first moment after now at which time can change a membership, or best if sooner)

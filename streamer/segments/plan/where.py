@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, assert_never
 
 from streamer import values
 from streamer.customers.memories import MIN_TIME
 from streamer.events.event import Event
 from streamer.language import tree
-from streamer.language.tree import Condition, Value
+from streamer.language.tree import Condition, Numeric, Time, Value
 from streamer.values import Json, one_of
 
 EventFilter = Callable[[Event], bool]
 EventReader = Callable[[Event], Json]
 
 ACTIVITY: Final = ("track", "page", "screen")  # what "*" matches: things a person does, not what a server says about them
-_NOTHING: Final[dict[str, Any]] = {}
+_NOTHING: Final[dict[str, Json]] = {}
 
 
 def compile_where(condition: Condition) -> EventFilter:
@@ -48,12 +48,14 @@ def compile_where(condition: Condition) -> EventFilter:
         case tree.StartsWith(of=of, prefix=prefix):
             read = compile_reader(of)
             return lambda event: values.starts_with(read(event), prefix)
-        case _:
+        case tree.CompareDuration() | tree.Birthday() | tree.Did() | tree.Sequence() | tree.InSegment():
             raise AssertionError(f"the parser lets no {type(condition).__name__} into where=")
+        case _:
+            assert_never(condition)
 
 
 def _compile_times(node: tree.CompareTime) -> EventFilter:
-    """Two dates of an event, or one and a constant: the rule for missing times is that of ``predicates.time_predicate``."""
+    """Two dates of an event, or one and a constant: the rule for missing times is that of ``predicates.times``."""
     read, compare, right = compile_reader(node.left), values.COMPARE[node.op], node.right
     if isinstance(right, int):
         return lambda event: compare(read(event), right)
@@ -68,7 +70,7 @@ def _compile_times(node: tree.CompareTime) -> EventFilter:
     return holds
 
 
-def compile_reader(node: Any) -> EventReader:
+def compile_reader(node: Value | Numeric | Time) -> EventReader:
     """What an event says for a value of ``where=``; None when missing."""
     match node:
         case tree.Prop(path=path):
@@ -85,8 +87,14 @@ def compile_reader(node: Any) -> EventReader:
         case tree.Date(of=of):
             read = compile_reader(of)
             return lambda event: values.parse_time_ms(read(event))
-        case _:
+        case tree.Trait() | tree.Context() | tree.Language() | tree.Top() | tree.Latest() | tree.Earliest() | tree.Group():
             raise AssertionError(f"the parser lets no {type(node).__name__} into where=")
+        case tree.Count() | tree.Aggregate() | tree.Active() | tree.Clock() | tree.Age() | tree.Score() | tree.Percentile():
+            raise AssertionError(f"the parser lets no {type(node).__name__} into where=")
+        case tree.Last() | tree.First() | tree.Moment() | tree.Entered() | tree.Left():
+            raise AssertionError(f"the parser lets no {type(node).__name__} into where=")
+        case _:
+            assert_never(node)
 
 
 def read_properties(path: tuple[str, ...]) -> EventReader:
@@ -119,21 +127,6 @@ def selector(condition: Condition | None) -> tuple[tuple[str, ...], tuple[str, .
 def is_only_selector(condition: Condition | None) -> bool:
     """Whether the selector of the condition says all of it."""
     return not isinstance(condition, tree.And)
-
-
-def value_of(node: Value) -> Callable[[Json], Json]:
-    """The part of a value expression that works on an already known value (number(), lower())."""
-    match node:
-        case tree.Number(of=of):
-            inner = value_of(of)
-            return lambda value: values.as_number(inner(value))
-        case tree.Lower(of=of):
-            inner = value_of(of)
-            return lambda value: values.lower(inner(value))
-        case tree.Language():
-            return values.language_of
-        case _:
-            return lambda value: value
 
 
 def names_match(names: tuple[str, ...]) -> EventFilter:

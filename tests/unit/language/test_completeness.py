@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import streamer.language
-from streamer.language.parse import FUNCTION_NAMES
+from streamer.language.parser.functions import FUNCTION_NAMES
 from tests.oracle import expressions
 from tests.property import sentences
 

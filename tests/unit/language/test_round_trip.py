@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from streamer.language import tree
 from streamer.language.definitions import nodes
 from streamer.language.durations import UNITS_MS
-from streamer.language.parse import WINDOW_MS_MAX, parse
+from streamer.language.limits import WINDOW_MS_MAX
+from streamer.language.parse import parse
 
 decode = msgspec.json.Decoder(tree.Condition).decode
 

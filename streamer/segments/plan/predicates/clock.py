@@ -1,0 +1,92 @@
+"""The customer's own calendar: hour, weekday, age, birthday."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from streamer import values
+from streamer.customers.memories import Data
+from streamer.customers.state import NO_TIMER, State
+from streamer.language import calendar, tree
+from streamer.values import Json
+
+from .predicate import Predicate, ValueExpression, ZoneOf, first_change
+
+Stretch = tuple[int, int, bool]  # from, until (not with it), and whether it holds in between
+
+
+STRETCHES = 3  # kept per zone: a timer looks at the moments before, at and after a flip
+
+
+def clock_predicate(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], zone_of: ZoneOf) -> Predicate:
+    """A expression of the calendar; remembered per zone until it next changes, since all customers of a zone share it."""
+    known: dict[str, list[Stretch]] = {}
+
+    def at(now: int, state: State) -> Stretch:
+        zone = zone_of(state)
+        stretches = known.setdefault(zone.key or "", [])
+        for stretch in stretches:
+            if stretch[0] <= now < stretch[1]:
+                return stretch
+        end = calendar.next_flip(now, zone, unit, holds)
+        found = (now, NO_TIMER if end is None else end, holds(calendar.clock_value(now, zone, unit)))
+        stretches.insert(0, found)
+        del stretches[STRETCHES:]
+        return found
+
+    return Predicate(
+        text,
+        lambda data, now, state: at(now, state)[2],
+        lambda data, now, state: at(now, state)[1],
+        lambda data, now, state: calendar.clock_value(now, zone_of(state), unit),
+        clock=True,
+        zoned=True,
+    )
+
+
+def age_expression(of: ValueExpression, zone_of: ZoneOf) -> ValueExpression:
+    """Whole years since a date."""
+
+    def born(data: Data, now: int, state: State) -> Any:
+        return calendar.calendar_date(of.read(data, now, state), zone_of(state))
+
+    def read(data: Data, now: int, state: State) -> Json:
+        date = born(data, now, state)
+        return None if date is None else calendar.age_years(date, now, zone_of(state))
+
+    def changes(data: Data, now: int, state: State) -> Iterator[int]:
+        date = born(data, now, state)
+        if date is not None:
+            yield calendar.next_birthday_ms(date, now, zone_of(state))
+
+    return ValueExpression(read, of.slots, changes, zoned=True, span_ms=0)
+
+
+def age_predicate(text: str, expression: ValueExpression, op: str, right: Json) -> Predicate:
+    """An age against a number. Wakes at each birthday: once a year is not worth a cleverer answer."""
+    compare = values.COMPARE[op]
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        return compare(expression.read(data, now, state), right)
+
+    return Predicate(text, truth, first_change(expression), expression.read, slots=expression.slots, zoned=True, span_ms=0)
+
+
+def birthday_predicate(text: str, of: ValueExpression, zone_of: ZoneOf) -> Predicate:
+    """Today is the day."""
+
+    def truth(data: Data, now: int, state: State) -> bool:
+        date = calendar.calendar_date(of.read(data, now, state), zone_of(state))
+        return date is not None and calendar.is_birthday(date, now, zone_of(state))
+
+    def due(data: Data, now: int, state: State) -> int:
+        zone = zone_of(state)
+        date = calendar.calendar_date(of.read(data, now, state), zone)
+        if date is None:
+            return NO_TIMER
+        if truth(data, now, state):
+            return calendar.current_period(now, zone, "day")[1]
+        return calendar.next_anniversary_ms(date, now, zone)
+
+    return Predicate(text, truth, due, of.read, slots=of.slots, zoned=True, span_ms=0)

@@ -1,0 +1,33 @@
+"""Steps in order, and what must not follow."""
+
+from __future__ import annotations
+
+from streamer.customers.memories import MIN_TIME, Data
+from streamer.customers.state import State
+from streamer.segments.plan.single_pass import (
+    sequence_pass,
+)
+from streamer.values import Json, time_text
+
+from .predicate import Predicate, never, with_single_pass
+
+
+def sequence_predicate(text: str, slot: int, wait_ms: int, over_ms: int, span_ms: int) -> Predicate:
+    """A completed match, and nothing that forbids it; data as ``memories.Steps`` keeps it."""
+    evaluate = sequence_pass(wait_ms, over_ms)
+
+    def newest(data: Data, now: int) -> int:
+        best = data[1] if data is not None else MIN_TIME
+        for completion in data[2] if data is not None else ():
+            if completion + wait_ms <= now and completion > best:
+                best = completion
+        return best
+
+    def value(data: Data, now: int, _state: State) -> Json:
+        best = newest(data, now)
+        return None if best == MIN_TIME else time_text(best)
+
+    def approximate(data: Data, _now: int, _state: State) -> Json:
+        return 1 if data is not None and data[0] else None
+
+    return with_single_pass(Predicate(text, never, value=value, approximate=approximate, slots=(slot,), span_ms=span_ms), evaluate)

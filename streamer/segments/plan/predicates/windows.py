@@ -1,0 +1,92 @@
+"""Windows over memories that keep entries in the order of time: their ends, when entries cross them, and how far an answer may be off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from streamer.customers.memories import Data
+from streamer.customers.state import State
+from streamer.language import calendar
+from streamer.language.tree import Window
+from streamer.segments.plan.single_pass import (
+    entry_starts,
+)
+from streamer.values import Json
+
+from .predicate import ValueOf, ZoneOf
+
+
+def bounds(window: Window, zone_of: ZoneOf) -> Callable[[int, State], tuple[int, int]]:
+    """``(after, until]`` of a window at a moment."""
+    if window.this is not None:
+        period = window.this
+        return lambda now, state: (calendar.current_period(now, zone_of(state), period)[0] - 1, now)
+    within_ms, before_ms = window.within_ms, window.before_ms
+    return lambda now, _state: (now - within_ms, now - before_ms)
+
+
+def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data, int, State], Iterator[int]]:
+    """Moments at which entries of a memory enter or leave the window."""
+    if window.this is not None:
+        period = window.this
+
+        def ends(data: Data, now: int, state: State) -> Iterator[int]:
+            start, end = calendar.current_period(now, zone_of(state), period)
+            if data is not None and len(data) > 1 and data[-width] >= start:
+                yield end
+
+        return ends
+
+    within_ms, before_ms = window.within_ms, window.before_ms
+
+    def moves(data: Data, now: int, _state: State) -> Iterator[int]:
+        for at in entry_starts(data, width):
+            for moment in (data[at] + before_ms, data[at] + within_ms):
+                if moment > now:
+                    yield moment
+
+    return moves
+
+
+def span_of(window: Window) -> int:
+    """How far back a window can reach, in milliseconds; 0 for ever."""
+    return calendar.PERIOD_MS_MAX[window.this] if window.this is not None else window.within_ms
+
+
+def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
+    """How many events the stretches at the ends of a folded window may count wrongly; None when nothing was folded there.
+
+    A stretch that leaves (or, where the window ends before now, enters) at this very moment counts as at the end: it moved as one, and
+    some of its events should have moved earlier.
+    """
+    edges = bounds(window, zone_of)
+
+    def approximate(data: Data, now: int, state: State) -> Json:
+        after, until = edges(now, state)
+        off = _folded_at(data, after) + (_folded_at(data, until) if window.before_ms else 0)
+        return off or None
+
+    return approximate
+
+
+def _folded_at(data: Data, edge_ms: int) -> int:
+    """How many events beside one stand for the first moment at or after an end of a window."""
+    return next((data[at + 2] - 1 for at in entry_starts(data, 3) if data[at] >= edge_ms), 0)
+
+
+def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
+    """How many events of one value may be counted wrongly, or missing: the largest stretch in the window, or 1 where some were dropped."""
+    edges, lost = bounds(window, zone_of), lost_error(window, zone_of)
+
+    def approximate(data: Data, now: int, state: State) -> Json:
+        after, _ = edges(now, state)
+        folded = max((data[at + 2] - 1 for at in entry_starts(data, 3) if data[at] >= after), default=0)
+        return folded or lost(data, now, state)
+
+    return approximate
+
+
+def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
+    """1 when something in the window was dropped over a cap."""
+    edges = bounds(window, zone_of)
+    return lambda data, now, state: 1 if data is not None and data[0] and data[0] >= edges(now, state)[0] else None
