@@ -6,7 +6,6 @@ The input is created with ``LogAppendTime`` and not compacted.
 from __future__ import annotations
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +14,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from streamer.errors import SettingsError
 from streamer.settings import Settings
+from streamer.suggest import did_you_mean
 from streamer.wire import CHANGES, EVENTS, SINGLE_TOPICS, TOPICS
 
 from .clients import connection
@@ -90,9 +90,9 @@ def _logs_there(settings: Settings, existing: Collection[str]) -> str:
     prefixes = logs_among(existing)
     if not prefixes:
         return "no log is there under any prefix"
-    near = get_close_matches(settings.topic_prefix, prefixes, n=1)
+    question = did_you_mean(settings.topic_prefix, prefixes)
     shown = ", ".join(prefixes[:PREFIXES_SHOWN]) + (", …" if len(prefixes) > PREFIXES_SHOWN else "")
-    return f"logs are there under the prefix {shown}{f' (did you mean {near[0]}?)' if near else ''}"
+    return f"logs are there under the prefix {shown}{f' ({question})' if question else ''}"
 
 
 def _check_created(response: Any) -> None:
