@@ -21,7 +21,7 @@ def test_a_second_log_is_begun_only_when_asked_for_and_then_said(
     kafka: ApacheKafka | ExternalKafka, redis_server: RedisServer, fresh_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A misspelt prefix made all topics anew and published into them."""
-    for name, value in {"KAFKA": kafka.bootstrap, "REDIS": redis_server.url, "NAMESPACE": fresh_name, "SHARDS": "2"}.items():
+    for name, value in {"KAFKA": kafka.bootstrap, "STORE": redis_server.url, "NAMESPACE": fresh_name, "SHARDS": "2"}.items():
         monkeypatch.setenv(f"STREAMER_{name}", value)
     first = load_settings(topic_prefix=fresh_name, create=True)
     assert f"{fresh_name}.events" in asyncio.run(ensure_topics(first))

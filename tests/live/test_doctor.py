@@ -34,7 +34,7 @@ def prefix(kafka: ApacheKafka | ExternalKafka, redis_server: RedisServer, fresh_
         "KAFKA": kafka.bootstrap,
         "TOPIC_PREFIX": fresh_name,
         "SHARDS": str(SHARDS),
-        "REDIS": redis_server.url,
+        "STORE": redis_server.url,
         "NAMESPACE": fresh_name,
     }.items():
         monkeypatch.setenv(f"STREAMER_{key}", value)
