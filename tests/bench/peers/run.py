@@ -1,4 +1,8 @@
-"""``python -m tests.bench peers``: the same job on ``streamer`` and on what one could take instead."""
+"""``python -m tests.bench peers``: the same job on ``streamer`` and on what one could take instead.
+
+Engines work off the same log one after the other, and every row of their changes (customer, segment, kind, millisecond, sequence) must
+be that of the first one. Then each runs live. What cannot be had here is said with its reason, and the others go on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import time
 from typing import Final, NamedTuple
+
+from aiokafka.errors import KafkaError
 
 from streamer.errors import SettingsError
 from tests.bench.deployment import Servers
@@ -78,8 +84,8 @@ async def _measure(kind: type[Engine], servers: Servers, made: Sequence[Made], s
                 result.latencies = await live.measure(engine, size.rates, size.live_s)
             finally:
                 await engine.close()
-    except SettingsError as error:
-        result.missing = str(error)
+    except (SettingsError, OSError, KafkaError) as error:  # its process or its server went away between two looks
+        result.missing = str(error) or type(error).__name__
     return result
 
 
