@@ -9,6 +9,7 @@ StreamerError
 │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
+├── UnansweredError         the operator: no worker said what became of a command
 ├── ReleasedError           nobody: the shard goes to another worker, or this one ends
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
     ├── KeysLostError       nobody at first: the shard is told anew from the log, where the log is whole
@@ -58,6 +59,10 @@ class DefinitionError(StreamerError):
 
 class SettingsError(StreamerError):
     """A setting is missing or wrong. Nothing was started."""
+
+
+class UnansweredError(StreamerError):
+    """No worker said what became of a command. The message says whether it may still be done."""
 
 
 class StoreError(StreamerError):

@@ -29,6 +29,7 @@ SIGNERS_MAX: Final = 64  # whose newest number is remembered; a process is one s
 CONTROL: Final = "control"  # what a signature can be for: one for a control record is none for a forwarded event
 FORWARD: Final = "forward"
 AMENDMENT: Final = "amendment"
+COMMAND: Final = "command"
 
 _FORM: Final = re.compile(rb"([a-z0-9][a-z0-9_-]{0,31});([0-9a-f]{1,32});([0-9]{1,18});([0-9a-f]{64})")
 

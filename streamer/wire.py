@@ -20,11 +20,12 @@ CHANGES: Final = "segment-changes"
 DEAD_LETTERS: Final = "dead-letters"
 EXAMPLES: Final = "examples"  # what models learn from
 ALERTS: Final = "alerts"  # what the learner has to say to people; one partition
-COMMANDS: Final = "commands"
+COMMANDS: Final = "commands"  # what people ask of the workers; see ``commands``
+ANSWERS: Final = "answers"  # what became of it
 AMENDMENTS: Final = "amendments"  # what people and faults decided about places of the log
 DEFINITIONS: Final = "definitions"  # the manifest, and everything that was published; one partition, kept for ever
 TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES, AMENDMENTS)  # one partition a shard
-SINGLE_TOPICS: Final = (ALERTS, COMMANDS, DEFINITIONS)
+SINGLE_TOPICS: Final = (ALERTS, COMMANDS, ANSWERS, DEFINITIONS)
 OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on in behind what stands there
 
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it

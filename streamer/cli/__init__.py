@@ -1,7 +1,7 @@
 """The command line. Each command is a file; what they share is here: exit codes, and how errors become one line.
 
 0 done · 1 the answer is no (definitions wrong, nothing accepted, doctor found something) · 2 wrong use · 3 settings, files or connection ·
-4 halted, a person must look
+4 halted, a person must look · 5 no worker answered
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 import typer.core
 
-from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StoreUnavailableError, StreamerError
+from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StoreUnavailableError, StreamerError, UnansweredError
 from streamer.printable import printable
 
 from .say import say
@@ -26,10 +26,12 @@ from .say import say
 EXIT_NO: Final = 1
 EXIT_SETTINGS: Final = 3
 EXIT_HALTED: Final = 4
+EXIT_UNANSWERED: Final = 5
 EXIT_INTERRUPTED: Final = 130  # as a shell has it for Ctrl-C
 
 EXIT_CODES: Final = (
-    "Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 a setting, a file or a connection; 4 halted, a person must look."
+    "Exit codes: 0 done; 1 the answer is no; 2 wrong use; 3 a setting, a file or a connection; 4 halted, a person must look; "
+    "5 no worker answered."
 )
 
 
@@ -80,6 +82,8 @@ _KIND: Final[dict[type[StreamerError], str]] = {
 def _code(error: StreamerError) -> int:
     if isinstance(error, (SettingsError, StoreError)):
         return EXIT_SETTINGS
+    if isinstance(error, UnansweredError):
+        return EXIT_UNANSWERED
     return EXIT_HALTED if isinstance(error, HaltError) else EXIT_NO
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.commands import Erase
 from streamer.customers.state import State, decode_state
 from streamer.errors import SettingsError
 from streamer.events.admission import TEXT_MAX
@@ -46,6 +47,7 @@ from .arrivals import (
     end_ms,
     length_ms,
 )
+from .asking import WAIT_SECONDS, Wait, ask_worker
 from .names import misheard
 from .say import say, say_json
 from .told import lines
@@ -171,13 +173,16 @@ def _explained(
     return explain(plan, state, now, warming, reasons)
 
 
-def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")]) -> None:
+def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")], wait: Wait = WAIT_SECONDS) -> None:
     """Make the customer leave every segment, and forget them.
 
-    The wish is written into the log, where the shard's worker finds it: run this while workers run, or start one. From then on the store
-    holds nothing of them but a hash of the id, for twice STREAMER_LATENESS: by it, events from before the erasure that arrive after it are
-    dropped (counted as of_erased) and bring nobody back. An event with a later timestamp is that of a new customer. A shard keeps 10,000
-    such hashes; of more erasures within that time the oldest are forgotten. A rebuild of the log comes to the same erasure.
+    A worker writes the erasure into the log of the customer's shard. Where none runs this ends with exit code 5, and the first one to be
+    started within a week does it.
+
+    From then on the store holds nothing of them but a hash of the id, for twice STREAMER_LATENESS: by it, events from before the erasure
+    that arrive after it are dropped (counted as of_erased) and bring nobody back. An event with a later timestamp is that of a new
+    customer. A shard keeps 10,000 such hashes; of more erasures within that time the oldest are forgotten. A rebuild of the log comes to
+    the same erasure.
 
     What remains, and what ends it:
 
@@ -186,22 +191,13 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
       segment changes      in PREFIX.segment-changes, with the id; likewise. Your readers' copies are yours
       refused events       in PREFIX.dead-letters, as raw bytes; likewise
       training examples    in PREFIX.examples, figures without the id; likewise
+      the command          in PREFIX.commands, with the id; for two weeks
       Redis on disk        in its append-only file until that is rewritten (BGREWRITEAOF), in dumps and in backups
 
     A log must be kept for as long as an empty store is to be filled from it again: retention ends that, too.
     """
-    _check_id(customer)
-    asyncio.run(_erase(customer))
-    say(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")
-
-
-async def _erase(customer: str) -> None:
-    from streamer.deployment.connecting import starting
-    from streamer.deployment.obedience import check_signing
     from streamer.settings import load_settings
-    from streamer.worker.application import erase as write_erasure
 
-    settings = load_settings()
-    async with starting(settings, may_begin=False) as (client, store):
-        await check_signing(settings, store)
-        await write_erasure(settings, client, customer)
+    _check_id(customer)
+    ask_worker(load_settings(), Erase(customer), wait)
+    say(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")

@@ -8,21 +8,22 @@ from typing import Annotated
 
 import typer
 
+from streamer.commands import Pin, Unpin
 from streamer.errors import SettingsError
 from streamer.flow.lessons import Taught, decode_taught
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
-from streamer.language.definitions import Definitions, content_digest, load_definitions
+from streamer.language.definitions import Definitions, load_definitions
 from streamer.learning.reports.model_card import Card
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
 from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
-from streamer.wire import EXAMPLES, Control, encode_control, model_control
 
 from . import EXIT_CODES, EXIT_NO
 from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source
+from .asking import WAIT_SECONDS, Wait, ask_worker
 from .say import say, say_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
@@ -61,20 +62,25 @@ def show(name: Name, as_json: AsJson = False) -> None:
     _print([_card(taught, name)], taught, as_json=as_json, whole=True)
 
 
-def pin(name: Name, version: Annotated[int, typer.Argument(metavar="VERSION", help="the version to keep", min=1)]) -> None:
+def pin(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="the version to keep", min=1)],
+    wait: Wait = WAIT_SECONDS,
+) -> None:
     """Keep a model at a version. Learning goes on, and nothing newer serves before `streamer models unpin`."""
-    say(asyncio.run(_pin(load_settings(), name, version)))
+    say(ask_worker(load_settings(), Pin(name, version), wait).text)
 
 
-def rollback(name: Name) -> None:
+def rollback(name: Name, wait: Wait = WAIT_SECONDS) -> None:
     """Go back to the version before the one that serves, and stay there until `streamer models unpin`."""
-    say(asyncio.run(_pin(load_settings(), name, None)))
+    settings = load_settings()
+    version = asyncio.run(_before_serving(settings, name))
+    say(ask_worker(settings, Pin(name, version), wait).text)
 
 
-def unpin(name: Name) -> None:
+def unpin(name: Name, wait: Wait = WAIT_SECONDS) -> None:
     """Let a model go on: the newest version that was held back serves within a minute of log time."""
-    asyncio.run(_unpin(load_settings(), name))
-    say(f"{name} goes on as it learns")
+    say(ask_worker(load_settings(), Unpin(name), wait).text)
 
 
 def evaluate(
@@ -137,24 +143,15 @@ def _card(taught: Taught, name: str) -> Card:
     return card
 
 
-async def _pin(settings: Settings, name: str, version: int | None) -> str:
-    from streamer.deployment.connecting import starting
-    from streamer.deployment.obedience import check_signing
-    from streamer.transports.kafka.control import send_control
-
-    async with starting(settings, may_begin=False) as (client, store):
-        await check_signing(settings, store)
+async def _before_serving(settings: Settings, name: str) -> int:
+    """The version before the one that serves. It is named in the command, so that a command that comes twice goes back once."""
+    store = settings.open_store()
+    try:
         taught = await _read(store)
         _card(taught, name)
-        serving = taught.current.get(name, (0, ""))[0]
-        version = await _before(store, name, serving) if version is None else version
-        content = await store.get_document(published_scorer_document(name, version))
-        if content is None:
-            raise SettingsError(f"{name} has no version {version}; the newest is {serving}")
-        raw = encode_control(Control("pin", version=version, model=name))
-        await send_control(client, settings, raw, [0], EXAMPLES)
-        await send_control(client, settings, model_control(name, content, content_digest(content), version), range(settings.shards))
-    return f"{name} stays at version {version}"
+        return await _before(store, name, taught.current.get(name, (0, ""))[0])
+    finally:
+        await store.close()
 
 
 async def _before(store: Store, name: str, serving: int) -> int:
@@ -162,18 +159,6 @@ async def _before(store: Store, name: str, serving: int) -> int:
         if await store.get_document(published_scorer_document(name, version)) is not None:
             return version
     raise SettingsError(f"{name} has no version before {serving}")
-
-
-async def _unpin(settings: Settings, name: str) -> None:
-    from streamer.deployment.connecting import starting
-    from streamer.deployment.obedience import check_signing
-    from streamer.transports.kafka.control import send_control
-
-    async with starting(settings, may_begin=False) as (client, store):
-        await check_signing(settings, store)
-        _card(await _read(store), name)
-        raw = encode_control(Control("unpin", model=name))
-        await send_control(client, settings, raw, [0], EXAMPLES)
 
 
 # printing -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ import typer
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streamer.errors import FencedError, SettingsError
+from streamer.commands import BoundArrival, Rebuild, Resume, Skip
+from streamer.errors import SettingsError
 from streamer.events.codec import moment_ms
 from streamer.language.durations import format_duration
 from streamer.settings import Settings, load_settings
@@ -25,6 +26,7 @@ from streamer.wire import EVENTS
 from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO
+from .asking import WAIT_SECONDS, Wait, ask_worker
 from .say import say, say_json
 
 KAFKA_SECONDS = 10.0
@@ -167,10 +169,12 @@ def resume(
     skip: Annotated[
         bool, typer.Option("--skip", help="pass over the first record at or behind the position; it becomes a dead letter")
     ] = False,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Have a shard go on at a place that you choose, by an amendment that every rebuild obeys.
 
-    The amendment says who, when and why. The shard's worker need not be started again: it notices within its probe interval.
+    A worker writes the amendment, which says who, when and why. The shard's own worker need not be started again: it notices within its
+    probe interval.
 
     \b
       streamer shards resume 3 --at 50000 --why "retention ran over a weekend"
@@ -179,41 +183,25 @@ def resume(
     """
     if (at is not None) + (arrival is not None) + skip != 1:
         raise typer.BadParameter("expected one of --at, --arrival and --skip", param_hint="--at / --arrival / --skip")
-    arrival_ms = moment_ms(arrival, path="--arrival") if arrival is not None else None
-    say(asyncio.run(_resume(load_settings(), shard, why, at, arrival_ms)))
+    say(ask_worker(load_settings(), _choice(shard, why, at, arrival), wait).text)
 
 
-async def _resume(settings: Settings, shard: int, why: str, at: int | None, arrival_ms: int | None) -> str:
-    from streamer.deployment.connecting import starting
-    from streamer.transports.kafka.journal import KafkaJournal
-    from streamer.transports.kafka.lookout import Lookout
-    from streamer.worker.shard_orders import amend, going_on
-
-    _check_number(settings, shard)
-    lookout = Lookout(settings)
-    decide = going_on(shard, settings.log_generation, _who(), why, lookout.unread, at=at, arrival_ms=arrival_ms)
-    async with starting(settings, may_begin=False) as (_, store):
-        try:
-            amendment = await amend(store, lambda number: KafkaJournal.open(settings, number, _who()), shard, decide)
-        except FencedError:
-            raise SettingsError(f"the worker of shard {shard} took it up in between; nothing was written, try again") from None
-        except (KafkaError, TimeoutError) as error:
-            raise SettingsError(f"STREAMER_KAFKA: {settings.kafka} did not do its part ({type(error).__name__}); try again") from None
-        finally:
-            await lookout.stop()
-    upto = f" up to {amendment.to}" if amendment.what == "arrival" else ""
-    return f"amended: {amendment.what} at offset {amendment.offset}{upto} of shard {shard}; its worker goes on within {_soon(settings)}"
+def _choice(shard: int, why: str, at: int | None, arrival: str | None) -> Resume | BoundArrival | Skip:
+    if at is not None:
+        return Resume(shard, at, why)
+    return BoundArrival(shard, moment_ms(arrival, path="--arrival"), why) if arrival is not None else Skip(shard, why)
 
 
 def rebuild(
     shard: Annotated[int | None, typer.Argument(metavar="SHARD", help="the number of the shard, from 0", min=0)] = None,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason")] = "",
     new_log: Annotated[bool, typer.Option("--new-log", help="all shards, by a topic of events that was made anew")] = False,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Compute a shard again from its log: what the store has of it is dropped, and its worker begins at the log's beginning.
 
-    Nothing is published twice: readers have seen those positions. Where retention took the beginning of the log, the shard begins with what
-    is left, and its customers know nothing older.
+    A worker does it; with --new-log this process does, as no worker may run. Nothing is published twice: readers have seen those positions.
+    Where retention took the beginning of the log, the shard begins with what is left, and its customers know nothing older.
 
     Where the topic of events was made anew, stop all workers, set STREAMER_LOG_GENERATION one higher for every process, run this with
     --new-log instead of a shard, and start the workers: every shard begins with the new log, and readers see what it says as new. The
@@ -227,17 +215,7 @@ def rebuild(
     if (shard is None) != new_log:
         raise typer.BadParameter("expected either a shard or --new-log", param_hint="SHARD / --new-log")
     settings = load_settings()
-    say(asyncio.run(_rebuild(settings, shard, why) if shard is not None else _begin_new_log(settings, why)))
-
-
-async def _rebuild(settings: Settings, shard: int, why: str) -> str:
-    from streamer.deployment.connecting import starting
-
-    _check_number(settings, shard)
-    async with starting(settings, may_begin=False) as (_, store):
-        begin = await _tell_anew(settings, store, [shard], why)
-    lost = f", which begins at offset {begin[0]:,}: what lay before it is lost" if begin[0] else ""
-    return f"shard {shard} is told anew from its log{lost}; its worker begins within {_soon(settings)}"
+    say(ask_worker(settings, Rebuild(shard, why), wait).text if shard is not None else asyncio.run(_begin_new_log(settings, why)))
 
 
 async def _begin_new_log(settings: Settings, why: str) -> str:
@@ -258,7 +236,7 @@ async def _begin_new_log(settings: Settings, why: str) -> str:
 async def _tell_anew(settings: Settings, store: Store, shards: Sequence[int], why: str) -> list[int]:
     """Empty shards; return where their logs begin."""
     from streamer.transports.kafka.journal import KafkaJournal
-    from streamer.worker.shard_orders import rebuild as tell_anew
+    from streamer.worker.commands.shard_orders import rebuild as tell_anew
 
     reach = await _reach(settings)
     for shard in shards:
@@ -279,15 +257,6 @@ async def _connected(settings: Settings) -> AsyncGenerator[Store]:
         yield store
     finally:
         await store.close()
-
-
-def _soon(settings: Settings) -> str:
-    return format_duration(max(5_000, 2 * settings.probe))
-
-
-def _check_number(settings: Settings, shard: int) -> None:
-    if shard >= settings.shards:
-        raise SettingsError(f"there is no shard {shard}: STREAMER_SHARDS is {settings.shards}, they count from 0")
 
 
 def _who() -> str:

@@ -44,10 +44,10 @@ async def starting(
     store = settings.open_store()
     client = producer(settings)
     try:
-        if names := await _started(client, settings, may_begin=may_begin):
+        if names := await start_producer(client, settings, may_begin=may_begin):
             made(names)
         await check_store(settings, store)
-        await _check_log(settings, DefinitionsTopic(settings, client), new_log=new_log)
+        await check_log(settings, DefinitionsTopic(settings, client), new_log=new_log)
         yield client, store
     finally:
         for closed in (client.stop(), store.close()):
@@ -64,8 +64,8 @@ async def check_store(settings: Settings, store: Store) -> None:
         raise SettingsError(f"STREAMER_STORE: {'; '.join(problem.in_words() for problem in problems)}")
 
 
-async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: bool) -> list[str]:
-    """Connect; the names of the topics that were made."""
+async def start_producer(client: AIOKafkaProducer, settings: Settings, *, may_begin: bool) -> list[str]:
+    """Connect; return the names of the topics that were made. SettingsError where Kafka or its topics are not as they must be."""
     names: list[str] = []
     try:
         await client.start()
@@ -85,7 +85,8 @@ async def _started(client: AIOKafkaProducer, settings: Settings, *, may_begin: b
     return names
 
 
-async def _check_log(settings: Settings, topic: DefinitionsTopic, *, new_log: bool) -> None:
+async def check_log(settings: Settings, topic: DefinitionsTopic, *, new_log: bool = False) -> None:
+    """``check_manifest``, with SettingsError for whatever goes wrong."""
     try:
         await check_manifest(settings, topic, new_log=new_log)
     except HaltError as error:

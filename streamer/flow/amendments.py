@@ -32,7 +32,8 @@ class Amendment(msgspec.Struct, frozen=True, omit_defaults=True):
     shard go on at ``to``. ``arrival``: the records from ``offset`` up to but not including ``to`` count as arrived at ``arrival_ms`` at the
     latest: a clock that jumped stays wrong for many records. All but ``resume`` and ``arrival`` name the very record at ``offset``.
 
-    ``who`` is a worker or a person, ``when`` by their clock, ``why`` for people; none of the three is part of the story.
+    ``who`` is a worker or a person, ``when`` by their clock, ``why`` for people. ``command`` is the id of the command that asked for it:
+    one that comes twice is obeyed once. None of the four is part of the story.
     """
 
     what: What
@@ -47,6 +48,7 @@ class Amendment(msgspec.Struct, frozen=True, omit_defaults=True):
     who: str = ""
     when: Instant | None = None
     why: str = ""
+    command: str = ""
 
 
 encode_amendment: Final = msgspec.json.Encoder().encode
@@ -105,12 +107,15 @@ class Amendments:
         self._refused: dict[int, Amendment] = {}
         self._resumed: dict[int, int] = {}
         self._arrived: list[Amendment] = []
+        self._commanded: dict[str, Amendment] = {}
         self.aside: set[tuple[int, str, int]] = set()  # (offset, customer, due_ms)
         for amendment in found:
             self.add(amendment)
 
     def add(self, amendment: Amendment) -> None:
         """One more."""
+        if amendment.command:
+            self._commanded[amendment.command] = amendment
         match amendment.what:
             case "skip" | "fault":
                 self._refused[amendment.offset] = amendment
@@ -126,6 +131,10 @@ class Amendments:
         if amendment.what == "aside":
             return (amendment.offset, amendment.customer, amendment.due_ms) in self.aside
         return amendment.what == "fault" and amendment.offset in self._refused
+
+    def of_command(self, command: str) -> Amendment | None:
+        """What a command has led to already; None where it did not come before."""
+        return self._commanded.get(command)
 
     def refusal(self, offset: int) -> RefusedError | None:
         """Why the record at an offset is not to be applied; None when it is."""

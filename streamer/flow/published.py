@@ -129,6 +129,11 @@ class Published:
             self._publications.append(Publication(number, control.digest, record.offset))
 
     @property
+    def trust(self) -> Trust:
+        """Which keys hold behind the last record that was taken."""
+        return self._trust
+
+    @property
     def keys(self) -> list[str]:
         """The ids of the keys that hold; empty where none do."""
         return list(self._trust.keys)

@@ -5,31 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import faust
-import msgspec
-import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from structlog.typing import FilteringBoundLogger
 
-from streamer.errors import StreamerError
 from streamer.settings import Settings
-from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.clients import ssl_context
-from streamer.transports.kafka.control import pass_on, send_control
-from streamer.wire import COMMANDS, Control, Headers, encode_control, shard_of
+from streamer.wire import COMMANDS, Headers
 
-from .completion import CompletionService
+from .commands.handler import CommandHandler
+from .completion import LOOK_SECONDS, Completion
 from .learner_service import LearnerService
 from .pages import add_pages
 from .segmenter import Segmenter
-
-log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.app")
-
-COMMAND_AGAIN_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -37,19 +26,18 @@ class Parts:
     """What one worker consists of."""
 
     settings: Settings
-    store: Store
-    producer: AIOKafkaProducer
     metrics: Metrics
     segmenter: Segmenter
     learner: LearnerService
-    completion: CompletionService
+    completion: Completion
+    handler: CommandHandler
 
 
 class Application(faust.App):
     """A Faust application that starts segmenter and learner beside its own consumer, and stops them first.
 
-    As an ordinary service it would wait until Faust has joined the group of the command topic, which takes a session timeout when a worker
-    died while joining it: a minute without segments for the sake of a topic on which nothing may come all year.
+    As ordinary services they would wait until Faust has joined the group of the commands, which takes a session timeout when a worker died
+    while joining it: a minute without segments for the sake of a topic on which nothing may come all day.
     """
 
     def __init__(self, services: Sequence[Any], *args: Any, **kwargs: Any) -> None:
@@ -76,7 +64,7 @@ def make_app(parts: Parts, folder: str) -> Application:
     """The Faust application around the segmenter. ``folder`` is where Faust may keep files; it keeps none of ours."""
     settings = parts.settings
     app = Application(
-        [parts.segmenter, parts.learner, parts.completion],
+        [parts.segmenter, parts.learner],
         f"{settings.group}-control",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka.split(",")],
         env_prefix="STREAMER_FAUST_",  # Faust reads the environment over everything else: keep strangers' variables out
@@ -97,7 +85,8 @@ def make_app(parts: Parts, folder: str) -> Application:
         broker_session_timeout=settings.session_timeout / 1_000,
         broker_heartbeat_interval=settings.session_timeout / 10_000,
     )
-    _add_commands(app, parts)
+    _add_commands(app, settings, parts.handler)
+    _add_timers(app, parts.completion)
     add_pages(app, parts.metrics, parts.segmenter, parts.learner)
     return app
 
@@ -113,14 +102,14 @@ def _credentials(settings: Settings) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def _add_commands(app: faust.App, parts: Parts) -> None:
-    """Low-rate commands: every handler can be run twice, and none raises, since a handler that raises loses its command."""
-    topic = app.topic(parts.settings.topic(COMMANDS), value_type=bytes, value_serializer="raw", key_serializer="raw")
+def _add_commands(app: faust.App, settings: Settings, handler: CommandHandler) -> None:
+    """The agent that does what people ask for. It never raises: Faust passes over an event whose handler raised."""
+    topic = app.topic(settings.topic(COMMANDS), value_type=bytes, value_serializer="raw", key_serializer="raw")
 
     @app.agent(topic, name="commands")
     async def commands(stream: Any) -> None:
         async for event in stream.events():
-            await obey(parts, event.value, _headers(event.headers))
+            await handler.handle(event.value or b"", _headers(event.headers))
 
 
 def _headers(given: Any) -> Headers:
@@ -128,45 +117,10 @@ def _headers(given: Any) -> Headers:
     return tuple(given.items() if isinstance(given, dict) else given or ())
 
 
-class Command(msgspec.Struct):
-    """What an operator's tool may ask for on the command topic.
+def _add_timers(app: faust.App, completion: Completion) -> None:
+    """Upkeep that may wait until Faust has its group. What guards a shard may not, and is a task of the segmenter."""
 
-    Where keys hold in the log, the record carries the header ``streamer-signature`` of the record that is to be written there, see
-    ``erasure``. A worker passes it on and signs for nobody: the shard judges it, and refuses what is not signed or came before.
-    """
+    async def complete_publications() -> None:
+        await completion.try_look()
 
-    command: str
-    customer: str = ""
-
-
-async def obey(parts: Parts, raw: bytes, headers: Headers = ()) -> None:
-    """Run a command until it is done: what is given up here is never asked for again, and it may be an erasure."""
-    while True:
-        try:
-            return await run_command(parts, raw, headers)
-        except KafkaError as error:
-            log.warning("command waits for the broker", action="command", why=type(error).__name__)
-            await asyncio.sleep(COMMAND_AGAIN_SECONDS)
-        except (StreamerError, ValueError, OSError) as error:
-            log.error("command failed", action="command", why=str(error))
-            return None
-
-
-async def run_command(parts: Parts, raw: bytes, headers: Headers = ()) -> None:
-    """Erase a customer. ValueError for anything else."""
-    command = msgspec.json.decode(raw, type=Command)
-    if command.command != "erase" or not command.customer:
-        raise ValueError(f"expected the command 'erase' with a customer, found {command.command!r:.40}")
-    shard, record = erasure(parts.settings, command.customer)
-    await pass_on(parts.producer, parts.settings, record, shard, headers)
-
-
-async def erase(settings: Settings, client: AIOKafkaProducer, customer: str) -> None:
-    """Write the record that makes a customer's shard forget them."""
-    shard, raw = erasure(settings, customer)
-    await send_control(client, settings, raw, [shard])
-
-
-def erasure(settings: Settings, customer: str) -> tuple[int, bytes]:
-    """The shard of a customer, and the record that makes it forget them."""
-    return shard_of(customer, settings.shards), encode_control(Control("erase", customer=customer))
+    app.timer(LOOK_SECONDS, name="completion", traced=False)(complete_publications)

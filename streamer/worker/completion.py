@@ -6,7 +6,6 @@ it. A shard that has it already takes a repeated record for nothing.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from time import time
 from typing import Final
@@ -14,7 +13,6 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from mode import Service
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import HaltError
@@ -32,38 +30,26 @@ LOOK_SECONDS: Final = 30.0
 FRESH_SECONDS: Final = 5.0  # a shard whose log time is so new has read everything that is older
 
 
-class CompletionService(Service):
+class Completion:
     """Looks after the shards that ``in_force`` names."""
 
     def __init__(
-        self,
-        settings: Settings,
-        topic: DefinitionsTopic,
-        producer: AIOKafkaProducer,
-        in_force: Callable[[], Iterable[InForce]],
+        self, settings: Settings, topic: DefinitionsTopic, producer: AIOKafkaProducer, in_force: Callable[[], Iterable[InForce]]
     ) -> None:
-        super().__init__()
         self.settings = settings
-        self.finished = asyncio.Event()
         self._topic = topic
         self._producer = producer
         self._in_force = in_force
         self._newest: Publication | None = None
         self._seen_at = 0.0
 
-    async def on_stop(self) -> None:
-        """Nothing is in hand that the next worker does not see."""
-        self.finished.set()
-
-    @Service.task
-    async def _run(self) -> None:
-        while not self.should_stop:
-            await self.sleep(LOOK_SECONDS)
-            try:
-                await self.look(time())
-            except (KafkaError, TimeoutError, OSError, HaltError) as error:
-                why = str(error) if isinstance(error, HaltError) else type(error).__name__
-                log.warning("not looked at what was published", action="publish", why=why)
+    async def try_look(self) -> None:
+        """One look now; where Kafka does not answer the next one comes in ``LOOK_SECONDS``. Never raises."""
+        try:
+            await self.look(time())
+        except (KafkaError, TimeoutError, OSError, HaltError) as error:
+            why = str(error) if isinstance(error, HaltError) else type(error).__name__
+            log.warning("not looked at what was published", action="publish", why=why)
 
     async def look(self, now: float) -> None:
         """One look, at UTC seconds ``now``. What is seen for the first time is left alone until the next: it may just be written."""

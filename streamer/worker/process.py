@@ -22,7 +22,9 @@ from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.sink import KafkaSink
 
 from .application import Application, Parts, make_app
-from .completion import CompletionService
+from .commands.actions import Tools
+from .commands.handler import command_handler
+from .completion import Completion
 from .learner_service import LearnerService
 from .segmenter import Segmenter
 from .status.alerts import kafka_alerts
@@ -79,9 +81,10 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, alerts)
         topic = DefinitionsTopic(settings, client)
         learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.report.owns(LEARNER_HOME), alerts)
-        completion = CompletionService(settings, topic, client, segmenter.report.in_force)
+        completion = Completion(settings, topic, client, segmenter.report.in_force)
+        handler = command_handler(Tools(settings, store, client), topic, alerts)
         with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
-            app = make_app(Parts(settings, store, client, metrics, segmenter, learner, completion), folder)
+            app = make_app(Parts(settings, metrics, segmenter, learner, completion, handler), folder)
             await _run(_Worker(app, **_QUIET, loop=asyncio.get_running_loop()), app, stopping)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -135,6 +135,13 @@ class Deployment:
 
     async def command(self, *words: str, **settings: str) -> str:
         """Run a command of ours as an operator would; its output. ``settings`` as for a worker."""
+        return (await self._run(words, settings))[0]
+
+    async def exit_code(self, *words: str, **settings: str) -> int | None:
+        """Run a command as ``command`` does; with what it ended."""
+        return (await self._run(words, settings))[1]
+
+    async def _run(self, words: Sequence[str], settings: Mapping[str, str]) -> tuple[str, int | None]:
         environment = {
             **os.environ,
             "STREAMER_KAFKA": self.settings.kafka,
@@ -148,7 +155,7 @@ class Deployment:
             sys.executable, "-m", "streamer", *words, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
         out, _ = await process.communicate()
-        return out.decode()
+        return out.decode(), process.returncode
 
     async def until_said(self, text: str, *words: str, deadline_s: float = 20) -> str:
         """Run a command until it says something: what it shows of a shard is a note, which comes within a second of the news."""

@@ -146,8 +146,8 @@ async def test_a_record_at_which_a_release_fails_costs_that_record_and_every_reb
     assert set(await shop.stop_all()) == {0}, shop.logs()
     before: Checkpoint = (await shop.checkpoints())[shard]
 
-    assert "is told anew" in await shop.command("shards", "rebuild", str(shard))
     shop.start_worker()
+    assert "is told anew" in await shop.command("shards", "rebuild", str(shard))
     await shop.until(lambda found: found[shard].position.offset >= before.position.offset)
     assert [(one.what, one.offset) async for one in read_amendments(shop.settings, shard)] == [("fault", sent.offset)]
 

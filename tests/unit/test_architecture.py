@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("zones", "tls"),
     ("wire", "values", "examples", "printable"),
     ("signing",),
+    ("commands",),
     ("events",),
     ("customers", "learning"),
     ("language",),

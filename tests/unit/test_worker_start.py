@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from aiokafka.errors import KafkaTimeoutError
 from pydantic import SecretStr
 
 from streamer.deployment.connecting import starting
@@ -20,12 +19,11 @@ from streamer.errors import SettingsError
 from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import GivenVersions
 from streamer.settings import Settings, load_settings
-from streamer.signing import CONTROL, Keyring, Place, Signer, Trust, signature_of
+from streamer.signing import Keyring, Trust, signature_of
 from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka import clients, control, topics
-from streamer.wire import CONTROL_HEADER, EVENTS
 from streamer.worker import application
 from streamer.worker.learner_service import LearnerService
 from streamer.worker.process import check_port
@@ -184,49 +182,6 @@ async def test_a_learner_that_is_stopped_keeps_its_lesson_first(monkeypatch: pyt
     await begun.wait()
     await learner.stop()
     assert kept
-
-
-async def test_an_erasure_is_not_given_up_because_the_broker_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command counts as read once its handler returns; nobody would send it again."""
-    tries: list[bytes] = []
-
-    async def erases(_parts: object, raw: bytes, _headers: object) -> None:
-        tries.append(raw)
-        if len(tries) < 3:
-            raise KafkaTimeoutError
-
-    monkeypatch.setattr(application, "run_command", erases)
-    monkeypatch.setattr(application, "COMMAND_AGAIN_SECONDS", 0)
-    await application.obey(cast("Any", None), b"{}")
-    assert len(tries) == 3
-
-
-async def test_a_command_that_makes_no_sense_is_reported_and_left(capsys: pytest.CaptureFixture[str]) -> None:
-    """A handler that raises loses the command, and with it the reason."""
-    await application.obey(cast("Any", None), b"{}")
-    await application.obey(cast("Any", None), b'{"command": "drop", "customer": "mila@example.com"}')
-    said = capsys.readouterr().out
-    assert said.count("command failed") == 2
-    assert "mila@example.com" not in said
-
-
-async def test_a_command_is_passed_on_with_its_own_signature_and_never_with_the_workers() -> None:
-    """Whoever may write commands, and has no key, would otherwise erase whom they like in the worker's name."""
-    sent: list[tuple[bytes, int, list[tuple[str, bytes]]]] = []
-
-    class Producer:
-        async def send_and_wait(self, _topic: str, value: bytes, *, partition: int, headers: list[tuple[str, bytes]]) -> None:
-            sent.append((value, partition, headers))
-
-    keys = SecretStr(f"worker:{b64encode(b'w' * 32).decode()}")
-    settings = Settings.model_validate({"signing_keys": keys})
-    parts = cast("Any", SimpleNamespace(settings=settings, producer=Producer()))
-    shard, record = application.erasure(settings, "mila")
-    theirs = Signer(Keyring(settings.topic_prefix, {"theirs": b"t" * 32}), "theirs", "a1", lambda: 5)
-    raw, header = b'{"command": "erase", "customer": "mila"}', theirs.sign(Place(CONTROL, EVENTS, shard), record)
-    await application.obey(parts, raw)
-    await application.obey(parts, raw, (("another", b"1"), *header))
-    assert sent == [(record, shard, [(CONTROL_HEADER, b"1")]), (record, shard, [(CONTROL_HEADER, b"1"), *header])]
 
 
 async def test_two_parts_of_a_worker_that_write_at_once_do_not_pass_each_other() -> None:

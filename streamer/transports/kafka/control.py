@@ -11,9 +11,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from streamer.settings import Settings
-from streamer.signing import SIGNATURE_HEADER
 from streamer.transports.signed import control_headers
-from streamer.wire import CONTROL_HEADER, EVENTS, TICK, Headers
+from streamer.wire import CONTROL_HEADER, EVENTS, TICK
 
 from .clients import signer
 
@@ -37,10 +36,4 @@ async def send_control(client: AIOKafkaProducer, settings: Settings, raw: bytes,
         await acknowledged
 
 
-async def pass_on(client: AIOKafkaProducer, settings: Settings, raw: bytes, shard: int, headers: Headers) -> None:
-    """Write a control record into a shard for somebody else, with their signature if there is one and never our own."""
-    theirs = [(name, value) for name, value in headers if name == SIGNATURE_HEADER]
-    await client.send_and_wait(settings.topic(EVENTS), raw, partition=shard, headers=[*CONTROL, *theirs])
-
-
-__all__ = ["CONTROL", "pass_on", "send_control", "send_tick"]
+__all__ = ["CONTROL", "send_control", "send_tick"]

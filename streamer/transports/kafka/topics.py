@@ -12,10 +12,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from streamer.commands import ANSWERS_KEPT_MS
 from streamer.errors import SettingsError
 from streamer.settings import Settings
 from streamer.suggest import did_you_mean
-from streamer.wire import CHANGES, EVENTS, SINGLE_TOPICS, TOPICS
+from streamer.wire import ANSWERS, CHANGES, COMMANDS, EVENTS, SINGLE_TOPICS, TOPICS
 
 from .clients import connection
 
@@ -25,7 +26,8 @@ PREFIXES_SHOWN: Final = 5
 
 def topic_configs(suffix: str) -> dict[str, str]:
     """How a topic is created."""
-    base = {"cleanup.policy": "delete", "retention.ms": RETENTION}
+    retention = str(ANSWERS_KEPT_MS) if suffix in (COMMANDS, ANSWERS) else RETENTION  # an erasure names a customer
+    base = {"cleanup.policy": "delete", "retention.ms": retention}
     return {**base, "message.timestamp.type": "LogAppendTime"} if suffix == EVENTS else base
 
 

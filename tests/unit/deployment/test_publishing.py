@@ -18,7 +18,7 @@ from streamer.transports.kafka.definitions_topic import is_vouched
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, LogRecord, decode_control
 from streamer.worker import completion
-from streamer.worker.completion import CompletionService
+from streamer.worker.completion import Completion
 from streamer.worker.shards.status_report import InForce
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ async def test_what_a_publisher_left_undone_the_owner_of_a_shard_finishes(shop: 
     shop.dies = False
     assert await shop.publish("b") == (2, False)
     shards = [InForce(0, 1, 99_000), InForce(1, 2, 99_000)]
-    service = CompletionService(shop.settings, cast("Any", shop.topic), cast("Any", None), lambda: shards)
+    service = Completion(shop.settings, cast("Any", shop.topic), cast("Any", None), lambda: shards)
     await service.look(100)
     assert shop.told(0) == [1], "whoever publishes may just be writing it"
     await service.look(130)

@@ -14,6 +14,7 @@ import pytest
 from event_strategies import nearly_right
 from hypothesis import assume, example, given, settings
 
+from streamer.commands import decode_answer, decode_command
 from streamer.customers.features import FEATURES
 from streamer.errors import RefusedError
 from streamer.events import admission
@@ -32,7 +33,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
-NAMES = ("event.v1", "segment-change.v1", "dead-letter.v1", "control.v1", "example.v1", "alert.v1", "amendment.v1", "manifest.v1")
+NAMES = (
+    "event.v1",
+    "segment-change.v1",
+    "dead-letter.v1",
+    "control.v1",
+    "example.v1",
+    "alert.v1",
+    "amendment.v1",
+    "manifest.v1",
+    "command.v1",
+    "answer.v1",
+)
 READERS: dict[str, Callable[[bytes], object]] = {
     "event.v1": decode,
     "segment-change.v1": decode_change,
@@ -41,6 +53,8 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "example.v1": lambda raw: decode_example(raw, FEATURES),
     "alert.v1": decode_alert,
     "amendment.v1": decode_amendment,
+    "command.v1": decode_command,
+    "answer.v1": decode_answer,
     "manifest.v1": msgspec.json.Decoder(Manifest).decode,
 }
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
 from streamer.errors import FencedError, SettingsError
 from streamer.flow.amendments import Amendment
 from streamer.flow.checkpoint import decode_body
@@ -22,20 +24,23 @@ Open = Callable[[int], Awaitable[OpenJournal]]
 Decide = Callable[[Checkpoint], Awaitable[Amendment]]
 
 
-async def amend(store: Store, open_journal: Open, shard: int, decide: Decide) -> Amendment:
-    """Write what ``decide`` makes of the shard's checkpoint; return it. Raises what the store and the broker raise, FencedError when its
-    worker was quicker each of ``TRIES`` times: nothing was written then."""
+async def amend(store: Store, open_journal: Open, shard: int, decide: Decide, command: str) -> Amendment:
+    """Write what ``decide`` makes of the shard's checkpoint, under the id of ``command``; return it, or what was written for that command
+    before. Raises what the store and the broker raise, FencedError when its worker was quicker each of ``TRIES`` times."""
     for _ in range(TRIES - 1):
         with suppress(FencedError):  # the worker took the shard up in between, as it does now and then
-            return await _amend_once(store, open_journal, shard, decide)
-    return await _amend_once(store, open_journal, shard, decide)
+            return await _amend_once(store, open_journal, shard, decide, command)
+    return await _amend_once(store, open_journal, shard, decide, command)
 
 
-async def _amend_once(store: Store, open_journal: Open, shard: int, decide: Decide) -> Amendment:
+async def _amend_once(store: Store, open_journal: Open, shard: int, decide: Decide, command: str) -> Amendment:
     journal = await open_journal(shard)
     try:
-        amendment = await decide(await store.acquire(shard))
-        await journal.write(amendment)
+        checkpoint = await store.acquire(shard)
+        amendment = journal.amendments.of_command(command)
+        if amendment is None:
+            amendment = msgspec.structs.replace(await decide(checkpoint), command=command)
+            await journal.write(amendment)
         await store.acquire(shard)  # once more: a worker that took the shard up in between has not read it
     finally:
         await journal.close()

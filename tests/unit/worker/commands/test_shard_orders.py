@@ -19,12 +19,13 @@ from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog
 from streamer.wire import DEAD_LETTERS, EVENTS, Output, definitions_control
-from streamer.worker.shard_orders import amend, going_on
+from streamer.worker.commands.shard_orders import amend, going_on
 
 NOW_MS = 1_767_225_600_000
 DAY_MS = 86_400_000
 RULES = Rules(shards=1)
 WHOLE = Limits()
+COMMAND = ""  # none: what was asked for by nobody may come again
 SEEN = parse_definitions({"segments": {"seen": {"for": "x", "when": 'did("View", within="10m")'}}})
 
 
@@ -56,12 +57,12 @@ class Shop:
         entries = await shard.process(self.log.fetch(0, shard.position.offset, 1_000))
         return shard, [output for _, entry in entries for output in entry]
 
-    async def order(self, *, at: int | None = None, arrival_ms: int | None = None) -> Amendment:
+    async def order(self, *, at: int | None = None, arrival_ms: int | None = None, command: str = COMMAND) -> Amendment:
         async def journal(_shard: int) -> MemoryJournal:
             return MemoryJournal(self.kept)
 
         decide = going_on(0, 1, "ops@shop", "a test", self.log.unread, at=at, arrival_ms=arrival_ms)
-        return await amend(self.store, journal, 0, decide)
+        return await amend(self.store, journal, 0, decide, command)
 
 
 async def _never(_seconds: float) -> None:
@@ -217,10 +218,22 @@ async def test_an_order_that_the_worker_came_before_is_given_again() -> None:
         return Quicker(shop.kept)
 
     decide = going_on(0, 1, "ops@shop", "a test", shop.log.unread, at=2, arrival_ms=None)
-    written = await amend(shop.store, journal, 0, decide)
+    written = await amend(shop.store, journal, 0, decide, COMMAND)
     assert (busy, shop.kept) == (0, [written])
 
     busy = 100
     with pytest.raises(FencedError):
-        await amend(shop.store, journal, 0, decide)
+        await amend(shop.store, journal, 0, decide, COMMAND)
     assert shop.kept == [written]
+
+
+async def test_an_order_of_one_command_is_given_once() -> None:
+    """A worker that dies before its answer leaves the command to another: a second record would be passed over."""
+    shop = Shop()
+    for number in (1, 2, 3):
+        shop.view(number)
+    first = await shop.order(command="c0ffee")
+    assert (first.what, first.command) == ("skip", "c0ffee")
+    await shop.tell()
+    assert await shop.order(command="c0ffee") == first
+    assert shop.kept == [first]
