@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Generic
+from typing import Generic
 
-from streamer.customers.state import NO_TIMER
 from streamer.errors import HaltError, ReleasedError, StoreError
 from streamer.events.event import Event
 from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
@@ -18,16 +17,15 @@ from streamer.wire import Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
 from .isolation import Fault, Isolation
-from .machine import ALONE, CommitBatch, Content, Limits, Machine, MachineSource, MigrationInProgress
+from .machine import CommitBatch, Content, Limits, Machine, MachineSource, MigrationInProgress
 from .record_reader import Item, RecordReader
 from .rules import Rules
 from .same_log import NOTHING, delivered
+from .slicing import RECONFIGURE, Slicing
 from .store_session import Pause, StoreSession, retry
 
 Entry = tuple[Place, Sequence[Output]]  # what one commit has to say
 HandOver = Callable[[Entry], Awaitable[None]]
-
-RECONFIGURE: Final = frozenset({"definitions", "model", "withdraw"})  # controls that change by what a machine works
 
 
 class ShardDriver(Generic[Machine]):
@@ -40,14 +38,13 @@ class ShardDriver(Generic[Machine]):
         self.machine = machine
         self._session = session
         self._source = source
-        self._limits = limits
         self._journal = journal
         self._reader = RecordReader(session.shard, rules, journal)
         self._isolation = Isolation(session.shard, rules.log_generation, journal)
+        self._slicing = Slicing(limits, self._isolation)
         self._change_counts: Counter[tuple[str, str]] = Counter()
         self._collected: list[Entry] = []
         self._hand_over: HandOver = self._collect
-        self._span_records = limits.records  # how many records the next span may have
         self._at: int | None = None  # the offset of the record in hand
         self._record: LogRecord | None = None  # the newest that was begun, as it lies in the log
 
@@ -162,51 +159,33 @@ class ShardDriver(Generic[Machine]):
 
     async def _span(self, items: Sequence[Item], at: int) -> int:
         """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
-        machine, limits = self.machine, self._cut
-        end, last = self._extent(items, at)
+        machine, limits = self.machine, self._slicing.limits
+        end, last = self._slicing.extent(items, at)
         until_ms = max(machine.time_at(record) for record, _ in items[at:end])
         _, bound = await self._load(last, until_ms)
         for index in range(at, end):
             record, content = items[index]
             if not self._apply(record, content, bound, limits):
                 await self._commit(self._within(record))
-                self._adapt(index - at, end - at)
+                self._slicing.learn(index - at, end - at)
                 return index
             if isinstance(content, Event) and last[content.customer] == index:
                 machine.encode(content.customer)
             if machine.is_full(limits):
-                self._adapt(index + 1 - at, end - at)
+                self._slicing.learn(index + 1 - at, end - at)
                 end = index + 1
                 break
         else:
-            self._adapt(end - at, end - at)
+            self._slicing.learn(end - at, end - at)
         await self._commit(Position(items[end - 1][0].offset + 1, 0))
         return end
-
-    def _extent(self, items: Sequence[Item], at: int) -> tuple[int, dict[str, int]]:
-        """Where the span ends, and the customers in it, each with the index of its last item."""
-        last: dict[str, int] = {}
-        limits = self._cut
-        most = min(len(items), at + min(self._span_records, limits.records))
-        for index in range(at, most):
-            content = items[index][1]
-            if isinstance(content, Event):
-                last[content.customer] = index
-            elif isinstance(content, Control):
-                if content.control in RECONFIGURE:
-                    return index, last
-                if content.customer:
-                    last[content.customer] = index
-            if len(last) >= limits.states:
-                return index + 1, last
-        return most, last
 
     async def _load(self, awaited: Mapping[str, int], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
         """Give the machine the states of the customers ``awaited``, and the first timers up to ``until_ms`` with theirs.
 
         Returns whether there are timers, and the first that was left out.
         """
-        customers, wakes = sorted(awaited), self._cut.wakes
+        customers, wakes = sorted(awaited), self._slicing.limits.wakes
         fetched = await self._session.fetch(customers, until_ms=until_ms, limit=wakes + 1)
         due, bound = fetched.due, None
         if len(due) > wakes:
@@ -231,19 +210,9 @@ class ShardDriver(Generic[Machine]):
         self.machine.apply(record, content, now)
         return True
 
-    @property
-    def _cut(self) -> Limits:
-        """What a commit may cover now."""
-        return self._limits if self._isolation.suspect is None else ALONE
-
     def _within(self, record: LogRecord) -> Position:
         """The position after one more slice of a record that is not done."""
         return Position(record.offset, self.position.step + 1 if record.offset == self.position.offset else 1)
-
-    def _adapt(self, covered: int, wanted: int) -> None:
-        """Do not read again and again what does not fit."""
-        if self._isolation.suspect is None:
-            self._span_records = max(1, covered) if covered < wanted else min(self._limits.records, 2 * self._span_records)
 
     # records that concern everybody
 
@@ -266,7 +235,7 @@ class ShardDriver(Generic[Machine]):
             is_due, bound = await self._load({}, now)
             if not is_due:
                 return now
-            self.machine.fire(record.offset, now, bound, self._cut)
+            self.machine.fire(record.offset, now, bound, self._slicing.limits)
             await self._commit(self._within(record))
 
     async def _migrate(self, record: LogRecord) -> None:
@@ -277,7 +246,7 @@ class ShardDriver(Generic[Machine]):
         cursor = migration.cursor
         todo = [customer for customer in await self._session.customers() if customer > cursor]
         while todo:
-            at_once_max = min(self._cut.states, migration.at_once_max)
+            at_once_max = min(self._slicing.limits.states, migration.at_once_max)
             todo = todo[await self._migrate_some(migration, todo[:at_once_max], record.offset) :]
             if todo:
                 await self._commit(self._within(record))
@@ -289,7 +258,7 @@ class ShardDriver(Generic[Machine]):
         self.machine.load(await self._session.states(customers), ())
         for count, customer in enumerate(customers, 1):
             migration.migrate(customer, offset)
-            if self.machine.is_full(self._cut):
+            if self.machine.is_full(self._slicing.limits):
                 return count
         return len(customers)
 
@@ -356,40 +325,6 @@ class ShardDriver(Generic[Machine]):
     async def begin_anew(self) -> None:
         """At the checkpoint, without anything that is not committed."""
         self.machine = await self._source.machine_at(self.shard, self.checkpoint, self.amendments)
-
-    # one customer's state, put back; see ``flow.refold``
-
-    def customer_of(self, record: LogRecord) -> str | None:
-        """Whose event a record is; None when it is none, or refused."""
-        content = self._read(record)[1]
-        return content.customer if isinstance(content, Event) else None
-
-    async def first_timer(self) -> tuple[int, str] | None:
-        """The first timer that the store has: of a record that is done in part, every timer below it has fired. None where all have, as
-        in the middle of a migration."""
-        if self.machine.migration is not None:
-            return None
-        found = await self._session.fetch([], until_ms=NO_TIMER, limit=1)
-        return found.due[0] if found.due else None
-
-    async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
-        """Fire the timers that are due at a record and come before ``bound``; the record itself is not applied."""
-        record, _ = self._read(record)
-        now = self._begin(record)
-        await self._load({}, now)
-        self.machine.fire(record.offset, now, bound, None)
-        await self._commit(self._within(record))
-
-    async def put_back(self, customer: str, state: bytes, due_ms: int | None, offset: int) -> None:
-        """Commit a state that the log has so, as a slice of the record at ``offset``, the next one."""
-        before = self.checkpoint
-        self.machine.load({}, ())
-        if before.position.step == 0:
-            self.machine.begin(offset)  # the record begins with this slice
-        body = self.machine.take().body
-        position = Position(offset, before.position.step + 1)
-        await self._session.commit(Commit(before, position, before.head, body, {customer: state}, {customer: due_ms}, holds=before.holds))
-        await self.begin_anew()
 
 
 async def open_session(

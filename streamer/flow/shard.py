@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from streamer.customers.state import State, decode_state
+from streamer.customers.state import NO_TIMER, State, decode_state
 from streamer.errors import HaltError, RefusedError
+from streamer.events.event import Event
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan
 from streamer.signing import NO_KEYS, Keyring
-from streamer.stores.base import Checkpoint, Store
+from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import Control, LogRecord
 
 from .amendments import Amendments, Journal, MemoryJournal
@@ -98,12 +99,6 @@ class Shard(ShardDriver[Step]):
         session, step = await open_session(shard, store, source, journal.amendments, pause)
         return cls(session, source, step, rules, limits, journal)
 
-    async def beside(self, store: Store, journal: Journal, limits: Limits) -> Shard:
-        """A fresh shard of the same number under the same rules, over an empty store."""
-        source = self._steps.over(store)
-        session, step = await open_session(self.shard, store, source, journal.amendments, self._session.pause)
-        return Shard(session, source, step, self._rules, limits, journal)
-
     @property
     def body(self) -> CheckpointBody:
         """What the shard remembers beside its customers."""
@@ -128,6 +123,46 @@ class Shard(ShardDriver[Step]):
     def reasons(self, state: State, model: str, now: int) -> list[str]:
         """What moved a model's answer most for a customer, in words; empty where nothing is known."""
         return self.machine.reasons(state, model, now)
+
+    # one customer's state, put back; see ``flow.refold``
+
+    async def beside(self, store: Store, journal: Journal, limits: Limits) -> Shard:
+        """A fresh shard of the same number under the same rules, over an empty store."""
+        source = self._steps.over(store)
+        session, step = await open_session(self.shard, store, source, journal.amendments, self._session.pause)
+        return Shard(session, source, step, self._rules, limits, journal)
+
+    def customer_of(self, record: LogRecord) -> str | None:
+        """Whose event a record is; None when it is none, or refused."""
+        content = self._read(record)[1]
+        return content.customer if isinstance(content, Event) else None
+
+    async def first_timer(self) -> tuple[int, str] | None:
+        """The first timer that the store has: of a record that is done in part, every timer below it has fired. None where all have, as
+        in the middle of a migration."""
+        if self.machine.migration is not None:
+            return None
+        found = await self._session.fetch([], until_ms=NO_TIMER, limit=1)
+        return found.due[0] if found.due else None
+
+    async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
+        """Fire the timers that are due at a record and come before ``bound``; the record itself is not applied."""
+        record, _ = self._read(record)
+        now = self._begin(record)
+        await self._load({}, now)
+        self.machine.fire(record.offset, now, bound, None)
+        await self._commit(self._within(record))
+
+    async def put_back(self, customer: str, state: bytes, due_ms: int | None, offset: int) -> None:
+        """Commit a state that the log has so, as a slice of the record at ``offset``, the next one."""
+        before = self.checkpoint
+        self.machine.load({}, ())
+        if before.position.step == 0:
+            self.machine.begin(offset)  # the record begins with this slice
+        body = self.machine.take().body
+        position = Position(offset, before.position.step + 1)
+        await self._session.commit(Commit(before, position, before.head, body, {customer: state}, {customer: due_ms}, holds=before.holds))
+        await self.begin_anew()
 
 
 async def start_anew(shard: int, store: Store, before: Checkpoint, begin: int = 0) -> None:
