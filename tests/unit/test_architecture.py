@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,8 @@ def test_river_is_behind_two_doors() -> None:
     """What of river's is private is read in one folder, so an upgrade of river is looked at in one folder."""
     users = {file.relative_to(PACKAGE).parts[:2] for file in FILES if any(name.split(".")[0] == "river" for name in imports(file))}
     assert users == {("learning", "online")}
+    readers = [file.name for file in FILES if part_of(file) == "learning" and re.search(r"\bvars\(", file.read_text(encoding="utf-8"))]
+    assert readers == ["river_privates.py"]
 
 
 def test_only_the_stores_know_redis() -> None:

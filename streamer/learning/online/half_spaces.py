@@ -10,6 +10,8 @@ from river.anomaly import HalfSpaceTrees
 from streamer.learning.algorithms.array_codec import pack, unpack_counts
 from streamer.learning.scorers.unusual_scorer import FAR, Tree
 
+from .river_privates import is_first_window_over, set_first_window_over
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -40,7 +42,7 @@ class HalfSpaces:
     @property
     def ready(self) -> bool:
         """A first window is over."""
-        return not vars(self._trees)["_first_window"]
+        return is_first_window_over(self._trees)
 
     def trees(self) -> tuple[Tree, ...]:
         """As the scorer wants them: level by level."""
@@ -59,8 +61,7 @@ class HalfSpaces:
         for node, left, right in zip(list(spaces._nodes()), masses, masses, strict=True):
             node.l_mass, node.r_mass = left, right
         spaces._trees.counter = dumped["counter"]
-        # river has no public way to say that the first window is over; a test notices if this one goes
-        vars(spaces._trees)["_first_window"] = not dumped["ready"]
+        set_first_window_over(spaces._trees, over=dumped["ready"])
         return spaces
 
     def _nodes(self) -> Iterator[Any]:

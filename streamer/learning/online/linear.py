@@ -10,9 +10,11 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any, Final, Literal
 
-from river import linear_model, optim, utils
+from river import linear_model, optim
 
 from streamer.learning.scorers.linear_scorer import Form, logit_of
+
+from .river_privates import margin, set_weights
 
 Recipe = Literal["ftrl", "sgd"]
 RECIPES: Final[tuple[Recipe, ...]] = ("ftrl", "sgd")
@@ -64,7 +66,7 @@ class OnlineLinear:
             self.model = linear_model.LogisticRegression(optimizer, intercept_init=intercept)
         else:
             self.model = linear_model.LinearRegression(optimizer, intercept_init=intercept, clip_gradient=2 * LOG_ERROR_MAX)
-        self._set(dict.fromkeys(range(slots), 0.0))
+        set_weights(self.model, dict.fromkeys(range(slots), 0.0))
         if isinstance(optimizer, Ftrl):
             optimizer.z.update(dict.fromkeys(range(slots), 0.0))
             optimizer.n.update(dict.fromkeys(range(slots), 0.0))
@@ -80,7 +82,7 @@ class OnlineLinear:
 
     def predict(self, lit: dict[int, float]) -> float:
         """Log-odds, or the logarithm of an amount. Nothing is learned by it."""
-        return float(vars(self.model)["_weights"].dot(lit) + self.model.intercept)
+        return margin(self.model, lit)
 
     def form(self) -> Form:
         """What it has learned, for a scorer."""
@@ -119,17 +121,13 @@ class OnlineLinear:
         """The inverse of ``dump``: it learns on to the last bit as if it had never been put down."""
         weights: list[float] = dumped["weights"]
         restored = cls(dumped["target"], dumped["recipe"], len(weights), float(dumped["intercept"]))
-        restored._set({slot: float(weight) for slot, weight in enumerate(weights)})
+        set_weights(restored.model, {slot: float(weight) for slot, weight in enumerate(weights)})
         optimizer = restored.model.optimizer
         optimizer.n_iterations = int(dumped["steps"])
         if isinstance(optimizer, Ftrl):
             optimizer.z.update({slot: float(z) for slot, z in enumerate(dumped["z"])})
             optimizer.n.update({slot: float(n) for slot, n in enumerate(dumped["n"])})
         return restored
-
-    def _set(self, weights: dict[int, float]) -> None:
-        # river has no public way to put weights in; a golden file notices if this one goes
-        vars(self.model)["_weights"] = utils.VectorDict(weights)
 
 
 def _optimizer(recipe: Recipe) -> optim.base.Optimizer:
