@@ -33,7 +33,7 @@ class Membership(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class State(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one customer.
 
-    ``armed_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the wake-up index
+    ``timer_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the index of timers
     (``NO_TIMER``: not in it). ``slots`` holds the memories by number; ``members`` the memberships by segment number. ``seen``
     remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the newest timestamp of which ids may be forgotten.
     ``retired`` keeps the count of changes of segments that are no longer defined. ``truth_bits`` has, by memory, a bit for each predicate
@@ -44,7 +44,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     """
 
     generation: int
-    armed_ms: int = NO_TIMER
+    timer_ms: int = NO_TIMER
     slots: dict[int, Any] = {}
     members: dict[int, Membership] = {}
     seen: bytes = b""

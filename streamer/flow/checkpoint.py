@@ -19,7 +19,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
-    ``wakes`` are how many states and wake-ups there are. ``forwards`` has the highest place seen of what other shards sent on, by shard;
+    ``wakes`` are how many states and timers there are. ``forwards`` has the highest place seen of what other shards sent on, by shard;
     ``trust`` says which keys hold.
     ``aside`` counts the customers that are set aside.
     ``last`` is the record that was delivered last: by it the log is known again.

@@ -17,7 +17,7 @@ from .set_aside import SetAside
 
 class Evaluator:
     """Evaluates customers under one plan and the scorers in force. It changes the state that it is given, and returns the segments that
-    were entered or left, in no particular order; the state's ``armed_ms`` is then the next moment at which time alone may change one."""
+    were entered or left, in no particular order; the state's ``timer_ms`` is then the next moment at which time alone may change one."""
 
     def __init__(self, shard: int, plan: Plan, scoring: Scoring | None, set_aside: SetAside, say: Callable[[Example], None]) -> None:
         self._shard = shard
@@ -47,7 +47,7 @@ class Evaluator:
         return evaluate_at_timer(self._plan, state, now, also)
 
     def anew(self, state: State, now: int) -> list[SegmentRule]:
-        """Everything, under a plan that is new to the customer. ``armed_ms`` is not set."""
+        """Everything, under a plan that is new to the customer. ``timer_ms`` is not set."""
         if state.aside_ms:
             concerned = self._bring_back(state, now)
         else:

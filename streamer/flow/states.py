@@ -54,7 +54,7 @@ class States:
             self.weight_bytes += len(blob)
         state = self._decode(customer, blob)
         if is_from_store:
-            self._had_timer[customer] = state.armed_ms < NO_TIMER
+            self._had_timer[customer] = state.timer_ms < NO_TIMER
         self._check_generation(customer, state)
         self._decoded[customer] = state
         if self.unscored and state.generation == self.generation:

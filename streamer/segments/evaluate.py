@@ -15,7 +15,7 @@ STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the d
 def evaluate(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[SegmentRule]:
     """Judge the segments numbered in ``dirty``, and whatever refers to one that changes, those referred to first.
 
-    Changes ``members``, brings ``armed_ms`` forward to what the changes make due, and returns the rules that were entered or left, in no
+    Changes ``members``, brings ``timer_ms`` forward to what the changes make due, and returns the rules that were entered or left, in no
     particular order.
     """
     todo = list(dirty)
@@ -51,7 +51,7 @@ def _transition(plan: Plan, rule: SegmentRule, state: State, now: int) -> bool:
         rest_ms = rule.cooldown_ms
     # A segment that was never left has no cool-down; what was retired has been left.
     if entry is not None and now < entry.at_ms + rest_ms:
-        state.armed_ms = min(state.armed_ms, entry.at_ms + rest_ms)
+        state.timer_ms = min(state.timer_ms, entry.at_ms + rest_ms)
         return False
     changes = entry.changes if entry is not None else state.retired.pop(rule.name, 0)
     state.members[rule.number] = Membership(changes + 1, now)
@@ -63,10 +63,10 @@ def _arm_after(plan: Plan, rule: SegmentRule, state: State, now: int) -> None:
     if rule.number not in plan.followed:
         return
     for predicate in plan.predicates_by_segment.get(rule.number, ()):
-        state.armed_ms = min(state.armed_ms, predicate.due(predicate.data(state), now, state))
+        state.timer_ms = min(state.timer_ms, predicate.due(predicate.data(state), now, state))
     rest_ms = rule.stay_ms if state.members[rule.number].inside else rule.cooldown_ms
     if rest_ms:
-        state.armed_ms = min(state.armed_ms, now + rest_ms)
+        state.timer_ms = min(state.timer_ms, now + rest_ms)
 
 
 def evaluate_at_timer(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[SegmentRule]:
@@ -92,7 +92,7 @@ def evaluate_after_event(plan: Plan, state: State, now: int, dirty: Iterable[int
 
 def _evaluate_and_arm(plan: Plan, state: State, now: int, dirty: Iterable[int], due_ms: int) -> list[SegmentRule]:
     changed = evaluate(plan, state, now, dirty)
-    state.armed_ms = plan.next_due(state, now) if changed else min(due_ms, plan.due_besides(state, now))
+    state.timer_ms = plan.next_due(state, now) if changed else min(due_ms, plan.due_besides(state, now))
     return changed
 
 
@@ -124,5 +124,5 @@ def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
             break
         for rule in evaluate_at_timer(plan, ahead, moment):
             found.setdefault(rule.name, Flip(moment, ahead.members[rule.number].inside))
-        moment = ahead.armed_ms
+        moment = ahead.timer_ms
     return Ahead(found, moment if moment < NO_TIMER else None)

@@ -148,7 +148,7 @@ def a_state_is_not_what_was_encoded(patch: pytest.MonkeyPatch) -> None:
     encode = states_module.encode_state
 
     def encode_less(state: State) -> bytes:
-        return encode(State(state.generation, state.armed_ms, state.slots, state.members, state.seen, state.floor_ms, state.retired, {}))
+        return encode(State(state.generation, state.timer_ms, state.slots, state.members, state.seen, state.floor_ms, state.retired, {}))
 
     patch.setattr(states_module, "encode_state", encode_less)
 

@@ -161,7 +161,7 @@ class PredicateIndex:
         def apply(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
             slots, truth_bits = state.slots, state.truth_bits
             new = slots[slot] = update(slots.get(slot), value, t, now)
-            mask, state.armed_ms = evaluate(new, now, state, state.armed_ms)
+            mask, state.timer_ms = evaluate(new, now, state, state.timer_ms)
             was = truth_bits.get(slot, default_bits)
             if mask != was:
                 keep(truth_bits, slot, mask, default_bits)
@@ -183,8 +183,8 @@ class PredicateIndex:
             slots[slot] = t
             at = bisect_right(flips, now - t)
             mask = masks[at]
-            if t + flips[at] < state.armed_ms:
-                state.armed_ms = _first_change(t, flips, masks, at, state, state.armed_ms, can_change)
+            if t + flips[at] < state.timer_ms:
+                state.timer_ms = _first_change(t, flips, masks, at, state, state.timer_ms, can_change)
             was = truth_bits.get(slot, default_bits)
             if mask != was:
                 keep(truth_bits, slot, mask, default_bits)
@@ -251,8 +251,8 @@ def _around_others(apply: ApplyEvent, others: Sequence[Predicate]) -> ApplyEvent
             if predicate.truth(data, now, state) != was_so:
                 dirty |= segments
             due_ms = predicate.due(data, now, state)
-            if due_ms < state.armed_ms:
-                state.armed_ms = due_ms
+            if due_ms < state.timer_ms:
+                state.timer_ms = due_ms
 
     return apply_others
 

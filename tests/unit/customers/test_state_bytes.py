@@ -14,7 +14,7 @@ pytestmark = pytest.mark.fast
 
 STATE: Final = State(
     generation=3,
-    armed_ms=1_767_225_600_000,
+    timer_ms=1_767_225_600_000,
     slots={0: 1_767_225_600_000, 4: [0, 1_767_225_600_000, 125_000, 1]},
     members={0: Membership(1, 1_767_225_600_000), 7: Membership(4, 1_767_225_661_000)},
     seen=b"\x01\x02",
