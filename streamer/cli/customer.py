@@ -48,7 +48,7 @@ from .arrivals import (
     length_ms,
 )
 from .asking import WAIT_SECONDS, Wait, ask_worker
-from .names import misheard
+from .event_names import suggest_event_names
 from .say import say, say_json
 from .told import lines
 
@@ -159,7 +159,7 @@ async def _from_files(
     if until is not None:
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):
             pass
-    for hint in (*refused.hints(), *misheard(definitions, source.names)):
+    for hint in (*refused.hints(), *suggest_event_names(definitions, source.names)):
         say(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     return _explained(run.plan, await run.state(customer), now, frozenset(), customer, run.in_words), now

@@ -49,7 +49,7 @@ from .arrivals import (
     numbered,
     refused_of,
 )
-from .names import misheard
+from .event_names import suggest_event_names
 from .say import say, say_json, standard_output, write_json
 from .texts import Texts
 
@@ -365,7 +365,7 @@ def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str
             yield f"the mapping reads {column!r}, which no line had"
     if tally.received and not run.body.counts.get(ACCEPTED):
         yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
-    yield from misheard(task.definitions, task.source.names)
+    yield from suggest_event_names(task.definitions, task.source.names)
     yield from task.texts.hints()
     if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"

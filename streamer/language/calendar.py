@@ -74,7 +74,7 @@ def clock_value(now: int, zone: ZoneInfo, unit: ClockUnit) -> Json:
 
 
 def boundaries(now: int, zone: ZoneInfo, unit: ClockUnit) -> Iterator[int]:
-    """Moments after ``now`` that include every change of the reading, for a bit more than a year (hours: two days)."""
+    """Moments after ``now`` that include every change of the unit, for a bit more than a year (hours: two days)."""
     if unit == "hour":
         first = now - now % QUARTER_MS + QUARTER_MS
         yield from range(first, first + 200 * QUARTER_MS, QUARTER_MS)
@@ -86,7 +86,7 @@ def boundaries(now: int, zone: ZoneInfo, unit: ClockUnit) -> Iterator[int]:
 
 
 def next_flip(now: int, zone: ZoneInfo, unit: ClockUnit, holds: Callable[[Json], bool]) -> int | None:
-    """The first moment after ``now`` at which ``holds`` of the reading changes; None if not within a year."""
+    """The first moment after ``now`` at which ``holds`` of the unit's value changes; None if not within a year."""
     before = holds(clock_value(now, zone, unit))
     for moment in boundaries(now, zone, unit):
         if moment > now and holds(clock_value(moment, zone, unit)) != before:

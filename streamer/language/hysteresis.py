@@ -1,4 +1,4 @@
-"""Why nobody flaps on a score: who has entered at 0.7 leaves below 0.63.
+"""The exit of a segment on scores: who entered at 0.7 leaves below 0.63, so that a score near the threshold changes nothing.
 
 A segment whose ``when`` compares scores and that says nothing of leaving gets an ``exit`` of its own: ``not when``, with each threshold
 loosened by a tenth in the direction of staying. It is an ordinary condition like one that is written by hand.

@@ -109,6 +109,6 @@ def _in_row(row: str, column: int, error: yaml.MarkedYAMLError) -> Slip | None:
     quoted = before["text"] if before is not None else ""
     if quoted[:1] in ("'", '"') and quoted.count(quoted[0]) > 1 and "expected" in (error.problem or ""):
         other, inner = ("'", '\\"') if quoted[0] == '"' else ('"', "''")
-        mend = f"put the whole text in {other}, or write {inner} for each {quoted[0]} inside"
-        return Slip(column, f"more text behind a closing {quoted[0]}", mend)
+        remedy = f"put the whole text in {other}, or write {inner} for each {quoted[0]} inside"
+        return Slip(column, f"more text behind a closing {quoted[0]}", remedy)
     return None

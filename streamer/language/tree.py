@@ -150,7 +150,7 @@ class Active(Node, frozen=True):
 
 
 class Clock(Node, frozen=True):
-    """A reading of the calendar in the customer's zone."""
+    """What a clock or calendar says in the customer's zone."""
 
     unit: ClockUnit
 

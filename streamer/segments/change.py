@@ -119,7 +119,7 @@ def because(
 ) -> list[Clause]:
     """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on.
 
-    ``now`` is a moment at which the customer is judged, or the state was settled at.
+    ``now`` is a moment at which the customer is evaluated, or the state was settled at.
     """
     reason = plan.reasons.get(id(condition))  # conditions live as long as the plan's definitions do
     if reason is None:

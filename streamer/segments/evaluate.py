@@ -70,7 +70,7 @@ def _arm_after(plan: Plan, rule: SegmentRule, state: State, now: int) -> None:
 
 
 def evaluate_at_timer(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[SegmentRule]:
-    """Let time pass up to ``now``, the moment at which the customer is to be looked at: note what it has turned, and judge.
+    """The segments entered or left by the passing of time up to ``now``, a moment at which a timer of the customer is due.
 
     ``also`` are segments to judge besides. Arms the next moment, and returns the rules that were entered or left; none when the wake-up
     was early, since events may have moved what it was for.

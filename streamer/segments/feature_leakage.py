@@ -1,4 +1,4 @@
-"""What a condition looks at, in the terms of features: so that a model does not find the loyal by what made them loyal."""
+"""Features that would leak a lookalike model's answer: those that read what its seed segment is defined by."""
 
 from __future__ import annotations
 

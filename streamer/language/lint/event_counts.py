@@ -1,4 +1,4 @@
-"""How many events there can be in a window: what readings say of it, and whether that agrees.
+"""How many events there can be in a window: what comparisons say of it, and whether that agrees.
 
 Part of the linter's proofs (``feasible``). A window is taken as a span of ages, so one may lie in another: who did something within an hour
 did it within a day.
@@ -35,7 +35,7 @@ def fact(events: Events, window: Window, least: float, most: float) -> Fact:
 
 
 def facts_of(node: Any, left: list[Any], constants: list[Any]) -> list[Fact]:
-    """What the values left for a reading say about how many events there are."""
+    """What the values left for a value or number say about how many events there are."""
     match node:
         case tree.Count(events=events, window=window):
             top = ceil(max(constants)) + 1

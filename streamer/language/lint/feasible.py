@@ -3,7 +3,7 @@
 For the linter, which must not cry wolf: "no" is a proof, "yes" only means that no contradiction was found. A condition is taken apart into
 branches, each a set of atoms with whether they hold, and a branch is impossible
 
-- when no value satisfies all that is said of one reading (``hour() == 25``; ``count(…) >= 5 and count(…) < 3``). Of infinitely many values
+- when no value satisfies all that is said of one value (``hour() == 25``; ``count(…) >= 5 and count(…) < 3``). Of infinitely many values
   it is enough to try one of each stretch between the constants. A trait or property may be a list, of which any element counts, so there
   every comparison that holds may have a witness of its own;
 - when windows contradict each other: at least three within a week, and fewer than two within a month;
@@ -163,11 +163,11 @@ def _present(left: Any) -> list[Literal]:
     return [] if isinstance(left, (tree.Count, tree.Aggregate, tree.Active, tree.Clock)) else [(tree.Exists(left), True)]
 
 
-# one reading at a time ------------------------------------------------------------------------------------------------
+# one value at a time --------------------------------------------------------------------------------------------------
 
 
 class Constraint(NamedTuple):
-    """What one literal says of a reading: a test, whether it must pass, and the constants at which it turns."""
+    """What one literal says of a value: a test, whether it must pass, and the constants at which it turns."""
 
     test: Test
     holds: bool

@@ -50,7 +50,7 @@ def lint(definitions: Definitions) -> list[Finding]:
     found: list[Finding] = []
     linter = _Linter()
     for segment in definitions.segments:  # those referred to first
-        found += [Finding(segment.name, message, segment.file, segment.line) for message in linter.look(segment)]
+        found += [Finding(segment.name, message, segment.file, segment.line) for message in linter.messages(segment)]
     return sorted(found, key=lambda finding: (finding.file, finding.line, finding.segment))
 
 
@@ -63,7 +63,7 @@ class _Linter:
         self._forever: set[str] = set()  # nobody can leave
         self._same: dict[tuple[str, str, int, int], str] = {}
 
-    def look(self, segment: Segment) -> Iterator[str]:
+    def messages(self, segment: Segment) -> Iterator[str]:
         known = KnownSegments(self._segments, frozenset(self._never))
         yield from self._membership(segment, known)
         yield from self._names(segment)

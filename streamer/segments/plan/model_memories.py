@@ -2,7 +2,7 @@
 
 A score is what a model said at the last scoring moment: each event of the customer, and a ladder of moments of their silence. Between
 those it stands still, so a rule over it is as exact as any other. Before a model is ready there is nothing to read, and a segment that
-asks it is not judged at all: nobody enters it and nobody leaves it for want of knowledge.
+asks it is not evaluated at all: nobody enters it and nobody leaves it for want of knowledge.
 """
 
 from __future__ import annotations

@@ -234,12 +234,12 @@ class Plan:
     # what is true of nobody in particular
 
     def _find_initial_segments(self) -> frozenset[int]:
-        """Segments a customer without any past may be in: they are judged when a customer appears."""
-        blank, at = State(generation=0), 0
+        """Segments a customer without any past may be in: they are evaluated when a customer appears."""
+        nothing, at = State(generation=0), 0
         found: set[int] = {user for predicate in self.clock_predicates for user in predicate.segments}
         found |= {user for predicate in self.predicates if predicate.sees for user in predicate.segments}
         for rule in self.rules:
-            if rule.when(blank, at) and not (rule.exit is not None and rule.exit(blank, at)):
+            if rule.when(nothing, at) and not (rule.exit is not None and rule.exit(nothing, at)):
                 found.add(rule.number)
         return frozenset(found)
 
@@ -252,8 +252,7 @@ class Plan:
         return found
 
     def catch_up(self, state: State, now: int) -> tuple[set[int], int]:
-        """Note what time has turned in memories up to ``now``; return the segments over it, and the next moment at which it turns something
-        that matters."""
+        """The segments concerned by what time has changed in memories up to ``now``, which is noted; and when it can next change one."""
         dirty, best = set[int](), NO_TIMER
         predicate_indexes, later = self.predicate_indexes, list[predicate_index.PredicateIndex]()
         for slot, data in state.slots.items():
@@ -355,7 +354,7 @@ def _timed(predicates_by: Mapping[int, tuple[Predicate, ...]]) -> dict[int, tupl
 
 
 def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> set[str]:
-    """Texts of the predicates that look further back than what their memories have seen."""
+    """Texts of the predicates whose window begins before their memories do."""
     found: set[str] = set()
     for predicate in plan.predicates:
         for slot in predicate.slots:

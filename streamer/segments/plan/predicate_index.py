@@ -9,8 +9,8 @@ at which the customer is evaluated: an event evaluates anew what reads the memor
 let pass over the others.
 
 Not every predicate that time changes is worth a timer. A segment is closed to a customer while a part of its ``and`` is false that only an
-event can make true: nobody with an empty cart need be looked at half an hour after each event. And whoever is inside a segment with an
-exit of its own waits for the exit alone. Timers are for predicates of segments that are open.
+event can make true: nobody with an empty cart needs a timer half an hour after each event. And a customer inside a segment with
+an exit of its own waits for the exit alone. Timers are for predicates of segments that are open.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .single_pass import Due, SinglePass, Truth, never_due
 EvaluateAll = Callable[[Data, int, State, int], tuple[int, int]]
 CanChange = Callable[[int, State], bool]  # whether time turning the predicates with these bits can matter to this customer
 BitPredicates = Sequence[tuple[int, Predicate]]  # predicates with their bits
-ApplyEvent = Callable[[State, Json, int, int, set[int]], None]  # (state, value, event time, now, segments to judge)
+ApplyEvent = Callable[[State, Json, int, int, set[int]], None]  # (state, value, event time, now, segments to evaluate)
 
 REMEMBERED_MAX: Final = 4_096  # answers remembered by value, and sets of segments by what turned: values are producers' texts
 

@@ -1,6 +1,7 @@
-"""Truth and due of one predicate in one pass over its memory, where a pass costs something.
+"""Truth and due of one predicate in one pass over its memory, where two passes would cost something.
 
-A predicate is asked after each event that feeds its memory and whenever its customer is woken, so this is where a worker spends its time.
+A predicate is evaluated after each event that its memory takes and at each timer of its customer, so a worker spends much of its time
+here.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SIGNS: Final[dict[str, Callable[[Any, Any], bool]]] = {"==": eq, "!=": ne, "<": 
 
 
 def never_due(_data: Data, _now: int, _state: State) -> int:
-    """For leaves that only events can change."""
+    """``NO_TIMER``: for predicates that only events can change."""
     return NO_TIMER
 
 

@@ -13,7 +13,7 @@ from streamer.suggest import nearest
 CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)
 
 
-def misheard(definitions: Definitions, there: set[str]) -> Iterator[str]:
+def suggest_event_names(definitions: Definitions, there: set[str]) -> Iterator[str]:
     """A sentence for each listened name that is not among the names ``there`` and was probably meant to be one of them."""
     by_plain = {_plain(name): name for name in sorted(there, reverse=True)}
     for name, segment in _listened(definitions).items():
