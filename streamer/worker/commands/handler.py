@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from structlog.typing import FilteringBoundLogger
 
 from streamer.commands import BEGINS_MAX, Answer, AnswerLog, Command, Outcome, check_command, decode_command
-from streamer.errors import HaltError, RefusedError, StoreUnavailableError, StreamerError, place_of
+from streamer.errors import CommitUnknownError, HaltError, RefusedError, StoreUnavailableError, StreamerError, place_of
 from streamer.settings import Settings
 from streamer.transports.kafka.commands_topic import AnswersTopic
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
@@ -33,6 +33,8 @@ AGAIN_SECONDS: Final = 1.0  # Kafka or the store are away: they are asked again
 AWAY_SECONDS: Final = 60.0  # so long an expired command that was begun is tried again before it has failed
 ANSWER_SECONDS: Final = 10.0  # for the answer of a command at which our own code failed
 NOT_BEGUN: Final = "no worker began in time, nothing was done"
+
+_WORTH_ANOTHER_TRY: Final = (KafkaError, TimeoutError, OSError, StoreUnavailableError, CommitUnknownError)
 
 Perform = Callable[[Command], Awaitable[Report]]
 
@@ -71,7 +73,7 @@ class CommandHandler:
             try:
                 await self._try(one)
                 return
-            except (KafkaError, TimeoutError, OSError, StoreUnavailableError) as error:
+            except _WORTH_ANOTHER_TRY as error:
                 log.warning("command waits", action="command", command=command.id, why=type(error).__name__)
                 await asyncio.sleep(self._again_seconds)
             except Exception as error:  # a fault of ours; its text may quote a customer's data
@@ -94,7 +96,7 @@ class CommandHandler:
         """Do it; what became of it. Raises what is worth another try."""
         try:
             report = await self._perform(one.command)
-        except (KafkaError, TimeoutError, OSError, StoreUnavailableError) as error:
+        except _WORTH_ANOTHER_TRY as error:
             if self._clock() < one.give_up_at:
                 raise
             return "failed", f"{type(error).__name__} all the time; try again", []

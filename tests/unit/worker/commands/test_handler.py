@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from streamer.commands import BEGINS_MAX, Answer, AnswerLog, Command, Erase, decode_answer, encode_answer, encode_command
-from streamer.errors import FencedError, HaltError, SettingsError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, FencedError, HaltError, SettingsError, StoreUnavailableError
 from streamer.flow.published import Published
 from streamer.settings import load_settings
 from streamer.worker.commands.actions import Report
@@ -120,7 +120,7 @@ async def test_a_worker_that_could_say_only_late_that_it_begins_does_not_begin()
 
 async def test_while_kafka_or_the_store_are_away_it_is_tried_again() -> None:
     """What is given up is never asked for again, and it may be an erasure."""
-    world = World(KafkaTimeoutError(), StoreUnavailableError("away"), TimeoutError(), lost_answers=3)
+    world = World(KafkaTimeoutError(), StoreUnavailableError("away"), CommitUnknownError("lost"), TimeoutError(), lost_answers=3)
     await world.handler().handle(RAW, ())
     assert (world.outcomes(), world.done) == (["begun", "done"], [COMMAND])
 
