@@ -145,6 +145,8 @@ class Amendments:
 
     def arrival_ms(self, offset: int, found_ms: int) -> int:
         """When a record arrived that came with ``found_ms``."""
+        if not self._arrived:  # asked for each record, and mostly nobody has bounded anything
+            return found_ms
         bounds = (bound.arrival_ms for bound in self._arrived if bound.offset <= offset < bound.to)
         return min(found_ms, next(bounds, found_ms))
 
