@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+import orjson
 
 from streamer.units import DAY_MS, SECOND_MS
 from streamer.zones import LAST_MS
@@ -24,7 +25,6 @@ SCALE: Final = (
     10_000  # aggregated numbers are kept in ten-thousandths: every currency has at most 4 decimals, and integers add in any order
 )
 NUMBER_MAX: Final = 1e12  # larger ones are not money; 2^63 / SCALE leaves room for 900 of them in a sum
-EXPONENT_FROM: Final = 1e16  # from here on a float is written with an exponent
 TEXT_KEPT: Final = 513  # one more than the longest text a rule can name, so a longer one equals none of them
 
 SECONDS_BELOW: Final = 100_000_000_000  # 1973-03-03 in milliseconds; in seconds the year 5138
@@ -35,8 +35,7 @@ _BELOW_MICROSECONDS = re.compile(r"(\.[0-9]{6})[0-9]+")
 MICROSECONDS_CHARS: Final = len("2026-01-31T09:12:03.123456Z")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_datetime = msgspec.json.Decoder(datetime).decode
-_to_json = msgspec.json.Encoder().encode
-_from_json = msgspec.json.Decoder().decode
+_to_json = orjson.dumps
 
 
 def lookup(path: tuple[str, ...]) -> Callable[[dict[str, Json]], Json]:
@@ -229,10 +228,7 @@ def _whole(value: Json) -> Json:
 
 def key_of(value: Json) -> str:
     """The JSON text of a scalar: tells ``1`` from ``"1"`` and ``true``, and orders values the same everywhere."""
-    text = _to_json(_whole(value)).decode()
-    if type(value) is float and abs(value) >= EXPONENT_FROM:
-        return text.replace("e", "e+")  # as Python and JavaScript write it, and as keys in states are written
-    return text
+    return _to_json(_whole(value)).decode()
 
 
 @lru_cache(maxsize=8_192)  # categories and products come again and again
@@ -243,7 +239,7 @@ def key_of_text(text: str) -> str:
 
 def value_of_key(text: str) -> Json:
     """The value a ``key_of`` text stands for."""
-    return _from_json(text)
+    return orjson.loads(text)
 
 
 def datetime_to_ms(moment: datetime) -> int:
