@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from .errors import RefusedError
-from .signing import COMMAND, Keyring, Place, Trust, check_signed
+from .signing import COMMAND, Keyring, SignedPlace, Trust, check_signed
 from .values import time_text
 from .wire import COMMANDS, Headers, Instant, is_customer
 
@@ -23,9 +23,9 @@ VALID_MS_MAX: Final = 7 * 86_400_000  # an id is remembered for as long as its c
 ANSWERS_KEPT_MS: Final = 2 * VALID_MS_MAX  # so long a command and its answer lie in their topics
 BEGINS_MAX: Final = 3  # workers that began a command and did not finish it: what it does to them it does to the next one
 
-COMMAND_PLACE: Final = Place(COMMAND, COMMANDS, 0)
+COMMAND_PLACE: Final = SignedPlace(COMMAND, COMMANDS, 0)
 
-_Whole = Annotated[int, msgspec.Meta(ge=0)]
+_WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
 _ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 _Why = Annotated[str, msgspec.Meta(max_length=1_000)]
 
@@ -55,8 +55,8 @@ class LetterFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     since_ms: int | None = None
     before_ms: int | None = None
-    shard: _Whole | None = None
-    offset: _Whole | None = None
+    shard: _WholeNumber | None = None
+    offset: _WholeNumber | None = None
 
 
 class Redrive(msgspec.Struct, frozen=True, tag="redrive", tag_field="action"):
@@ -68,15 +68,15 @@ class Redrive(msgspec.Struct, frozen=True, tag="redrive", tag_field="action"):
 class Resume(msgspec.Struct, frozen=True, tag="resume", tag_field="action"):
     """Have a shard go on at an offset."""
 
-    shard: _Whole
-    to: _Whole
+    shard: _WholeNumber
+    to: _WholeNumber
     why: _Why
 
 
 class BoundArrival(msgspec.Struct, frozen=True, tag="bound_arrival", tag_field="action"):
     """What the log of a shard has, and the shard has not read, counts as arrived at ``arrival_ms`` (UTC milliseconds) at the latest."""
 
-    shard: _Whole
+    shard: _WholeNumber
     arrival_ms: int
     why: _Why
 
@@ -84,14 +84,14 @@ class BoundArrival(msgspec.Struct, frozen=True, tag="bound_arrival", tag_field="
 class Skip(msgspec.Struct, frozen=True, tag="skip", tag_field="action"):
     """Have a shard pass over the first record at or behind its position."""
 
-    shard: _Whole
+    shard: _WholeNumber
     why: _Why
 
 
 class Rebuild(msgspec.Struct, frozen=True, tag="rebuild", tag_field="action"):
     """Have a shard told anew from its log."""
 
-    shard: _Whole
+    shard: _WholeNumber
     why: _Why
 
 
@@ -106,8 +106,8 @@ class Command(msgspec.Struct, frozen=True):
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
-    issued_ms: _Whole
-    expires_ms: _Whole
+    issued_ms: _WholeNumber
+    expires_ms: _WholeNumber
     do: Action
     who: Annotated[str, msgspec.Meta(max_length=256)] = ""
 

@@ -43,7 +43,7 @@ class Signature(NamedTuple):
     code: str
 
 
-class Place(NamedTuple):
+class SignedPlace(NamedTuple):
     """What is signed for, and where it lies: ``topic`` is a suffix."""
 
     what: str
@@ -70,7 +70,7 @@ class Keyring:
     prefix: str = ""
     secrets: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
 
-    def code(self, key: str, place: Place, signer: str, number: int, *content: bytes) -> str:
+    def code(self, key: str, place: SignedPlace, signer: str, number: int, *content: bytes) -> str:
         """The signature's code. Each part is preceded by its length, so that no two contents read the same."""
         parts = (b"streamer-1", self.prefix.encode(), place.what.encode(), place.topic.encode(), b"%d" % place.shard)
         parts += (key.encode(), signer.encode(), b"%d" % number, *content)
@@ -99,7 +99,7 @@ class Keyring:
             if self.check_value(key) != check:
                 raise HaltError(f"the key {key!r} in STREAMER_SIGNING_KEYS is not the one of that id that the log names")
 
-    def verifies(self, signature: Signature, place: Place, *content: bytes) -> bool:
+    def verifies(self, signature: Signature, place: SignedPlace, *content: bytes) -> bool:
         """Whether a signature by a key that is held is right."""
         found = self.code(signature.key, place, signature.signer, signature.number, *content)
         return hmac.compare_digest(found, signature.code)
@@ -118,7 +118,7 @@ class Signer:
         self._now_us = now_us
         self._number = 0
 
-    def sign(self, place: Place, *content: bytes) -> Headers:
+    def sign(self, place: SignedPlace, *content: bytes) -> Headers:
         """The header that says who wrote this. Numbers rise, also where the clock does not."""
         self._number = max(self._number + 1, self._now_us())
         code = self._keyring.code(self._key, place, self._name, self._number, *content)
@@ -134,7 +134,7 @@ def signature_of(headers: Headers) -> Signature | None:
     return None
 
 
-def check_signed(trust: Trust, keyring: Keyring, headers: Headers, place: Place, *content: bytes) -> Signature | None:
+def check_signed(trust: Trust, keyring: Keyring, headers: Headers, place: SignedPlace, *content: bytes) -> Signature | None:
     """The signature of a record, None where none is asked for yet. RefusedError (``bad_signature``) when it is not right, HaltError when
     this process cannot tell."""
     if not trust.keys:
@@ -150,7 +150,7 @@ def check_signed(trust: Trust, keyring: Keyring, headers: Headers, place: Place,
     return signature
 
 
-def check_control(trust: Trust, keyring: Keyring, control: Control, record: LogRecord, place: Place) -> Trust:
+def check_control(trust: Trust, keyring: Keyring, control: Control, record: LogRecord, place: SignedPlace) -> Trust:
     """What holds after a control record that may say what it says.
 
     Raises RefusedError: ``bad_signature``, or ``replayed`` for a captured record that is written again. HaltError when this process lacks a
@@ -168,7 +168,7 @@ def check_control(trust: Trust, keyring: Keyring, control: Control, record: LogR
     return Trust(control.keys if control.control == "keys" else trust.keys, signers, floor)
 
 
-def check_numbered(trust: Trust, keyring: Keyring, record: LogRecord, place: Place) -> Trust:
+def check_numbered(trust: Trust, keyring: Keyring, record: LogRecord, place: SignedPlace) -> Trust:
     """What holds after a record of ours that is no control record and counts once. Raises as ``check_control``."""
     signature = check_signed(trust, keyring, record.headers, place, record.value)
     return trust if signature is None else Trust(trust.keys, *_numbered(trust, signature))

@@ -19,7 +19,7 @@ from streamer.units import DAY_MS, SECOND_MS
 from streamer.zones import LAST_MS
 
 Json = Any  # a decoded JSON value; missing is None
-Compare = Callable[[Json, Json], bool]
+CompareValues = Callable[[Json, Json], bool]
 
 SCALE: Final = (
     10_000  # aggregated numbers are kept in ten-thousandths: every currency has at most 4 decimals, and integers add in any order
@@ -143,7 +143,7 @@ def same(left: Json, right: Json) -> bool:
     return left is right or equal(left, right)
 
 
-def _ordered(holds: Compare) -> Compare:
+def _ordered(holds: CompareValues) -> CompareValues:
     def compare(left: Json, right: Json) -> bool:
         if type(left) is list:
             return any(compare(item, right) for item in left)
@@ -154,7 +154,7 @@ def _ordered(holds: Compare) -> Compare:
     return compare
 
 
-COMPARE: Final[dict[str, Compare]] = {
+COMPARE: Final[dict[str, CompareValues]] = {
     "==": equal,
     "!=": lambda left, right: not equal(left, right),
     "<": _ordered(lambda left, right: left < right),

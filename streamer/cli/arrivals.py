@@ -28,7 +28,7 @@ from streamer.events.codec import decode, encode, is_batch, read_object
 from streamer.events.dead_letter import raw_of, read_dead_letter
 from streamer.events.event import Event
 from streamer.events.placeholders import PLACEHOLDER_IDS
-from streamer.flow.replay import Arrival, Said
+from streamer.flow.replay import Arrival, ReplayOutput
 from streamer.flow.wild_clocks import without_wild_clocks
 from streamer.language.durations import format_duration, parse_duration
 from streamer.transports.files.event_files import Meter, read
@@ -55,11 +55,11 @@ def shipped_mappings() -> str:
     return ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
 
 
-Files = Annotated[
+FilesArgument = Annotated[
     list[str],
     typer.Argument(metavar="FILE", help=".ndjson, .jsonl, .json, .csv, .parquet; all but the last also .gz; - is standard input"),
 ]
-Segments = Annotated[
+SegmentsOption = Annotated[
     list[str] | None,
     typer.Option(metavar="PATH", help="definitions: a YAML file or a folder of them, may be repeated; left out, those that ship with us"),
 ]
@@ -77,15 +77,15 @@ FormatName = Annotated[
         help=f"what each line of NDJSON without a mapping is, a message or a batch of them: {', '.join(ADAPTERS)}",
     ),
 ]
-Lateness = Annotated[str, typer.Option(metavar="LENGTH", help="how old an event may be when it arrives; older ones are refused")]
-Ahead = Annotated[
+LatenessOption = Annotated[str, typer.Option(metavar="LENGTH", help="how old an event may be when it arrives; older ones are refused")]
+AheadOption = Annotated[
     str,
     typer.Option(
         metavar="LENGTH", help="how far a line may lie ahead of the lines around it; one further ahead has a wild clock, and is refused"
     ),
 ]
-Sorted = Annotated[bool, typer.Option("--sort", help="the files are not in the order of time: sort all events first")]
-Until = Annotated[
+SortOption = Annotated[bool, typer.Option("--sort", help="the files are not in the order of time: sort all events first")]
+UntilOption = Annotated[
     str | None,
     typer.Option(metavar="TIME", help="let time pass after the last event, so that windows end: a date, or a length such as 30d"),
 ]
@@ -106,7 +106,7 @@ class Rejected:
     raw: bytes
 
 
-def refused_of(said: Said) -> Rejected:
+def refused_of(said: ReplayOutput) -> Rejected:
     """The line behind a dead letter of the step."""
     letter = read_dead_letter(said.output.value)
     return Rejected(said.file, said.line, letter.reason, letter.path, letter.detail, raw_of(letter))
@@ -123,7 +123,7 @@ class FirstRefused:
         if self._first is None and found.reason != PASSED_OVER:
             self._first = found
 
-    def take(self, said: Said) -> None:
+    def take(self, said: ReplayOutput) -> None:
         """An output of the step, which may be an event that it refused: one that came too late is as missing as one that was none."""
         if said.output.topic == DEAD_LETTERS:
             self(refused_of(said))
@@ -135,7 +135,7 @@ class FirstRefused:
 
 
 @dataclass(frozen=True)
-class Source:
+class EventSource:
     """What a command was told to read."""
 
     files: list[str]

@@ -35,15 +35,15 @@ from .arrivals import (
     AHEAD,
     LATENESS,
     OWN,
-    Ahead,
+    AheadOption,
+    EventSource,
     FirstRefused,
     FormatName,
-    Lateness,
+    LatenessOption,
     MappingName,
-    Segments,
-    Sorted,
-    Source,
-    Until,
+    SegmentsOption,
+    SortOption,
+    UntilOption,
     end_ms,
     length_ms,
 )
@@ -69,13 +69,13 @@ def explain_customer(
         list[str] | None,
         typer.Option(metavar="FILE", help="explain from a replay of this file, not from the store; may be repeated, - is standard input"),
     ] = None,
-    segments: Segments = None,
+    segments: SegmentsOption = None,
     mapping: MappingName = None,
     format_name: FormatName = OWN,
-    sort: Sorted = False,
-    until: Until = None,
-    lateness: Lateness = LATENESS,
-    ahead: Ahead = AHEAD,
+    sort: SortOption = False,
+    until: UntilOption = None,
+    lateness: LatenessOption = LATENESS,
+    ahead: AheadOption = AHEAD,
     whole: Annotated[bool, typer.Option("--all", help="all segments, also the many that nothing but an event would change")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them")] = False,
 ) -> None:
@@ -92,7 +92,7 @@ def explain_customer(
       streamer explain c-17 --segment cart_left --events events.ndjson --segments my_segments.yaml
     """
     if events:
-        source = Source(events, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
+        source = EventSource(events, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
         rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
         definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
         found, now = asyncio.run(_from_files(customer, source, definitions, rules, until))
@@ -150,7 +150,7 @@ async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanati
 
 
 async def _from_files(
-    customer: str, source: Source, definitions: Definitions, rules: Rules, until: str | None
+    customer: str, source: EventSource, definitions: Definitions, rules: Rules, until: str | None
 ) -> tuple[list[Explanation], int]:
     run = await Replay.begin(definitions, MemoryStore(), rules, batch=1_000)
     refused = FirstRefused()

@@ -20,11 +20,11 @@ from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
 from .say import say, say_json
 
-Reason = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="only letters of this reason")]
-Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="only those refused at this log time or later")]
-Before = Annotated[str | None, typer.Option("--before", metavar="TIME", help="only those refused before this log time")]
-Shard = Annotated[int | None, typer.Option("--shard", metavar="NUMBER", help="only letters of this shard", min=0)]
-Offset = Annotated[int | None, typer.Option("--offset", metavar="OFFSET", help="only the record that lay at this offset", min=0)]
+ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="only letters of this reason")]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="only those refused at this log time or later")]
+BeforeOption = Annotated[str | None, typer.Option("--before", metavar="TIME", help="only those refused before this log time")]
+ShardOption = Annotated[int | None, typer.Option("--shard", metavar="NUMBER", help="only letters of this shard", min=0)]
+OffsetOption = Annotated[int | None, typer.Option("--offset", metavar="OFFSET", help="only the record that lay at this offset", min=0)]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def _wanted(reason: str | None, since: str | None, before: str | None, shard: in
     return LetterFilter(reason, since_ms, before_ms, shard, offset)
 
 
-class Line(msgspec.Struct, omit_defaults=True):
+class LetterLine(msgspec.Struct, omit_defaults=True):
     """A letter without the record."""
 
     shard: int
@@ -57,17 +57,17 @@ class Line(msgspec.Struct, omit_defaults=True):
     producer: str = ""
 
 
-def _line(found: FoundLetter) -> Line:
+def _line(found: FoundLetter) -> LetterLine:
     letter = found.letter
-    return Line(found.shard, letter.origin.offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
+    return LetterLine(found.shard, letter.origin.offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
 
 
 def list_letters(
-    reason: Reason = None,
-    since: Since = None,
-    before: Before = None,
-    shard: Shard = None,
-    offset: Offset = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    before: BeforeOption = None,
+    shard: ShardOption = None,
+    offset: OffsetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a letter")] = False,
 ) -> None:
     """One line a dead letter, oldest first within a shard: when and where it was refused, why, and who wrote it.
@@ -100,11 +100,11 @@ def show(
 
 
 def redrive(
-    reason: Reason = None,
-    since: Since = None,
-    before: Before = None,
-    shard: Shard = None,
-    offset: Offset = None,
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    before: BeforeOption = None,
+    shard: ShardOption = None,
+    offset: OffsetOption = None,
     everything: Annotated[bool, typer.Option("--all", help="all letters, where no other choice is made")] = False,
     wait: Wait = WAIT_SECONDS,
 ) -> None:

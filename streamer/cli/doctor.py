@@ -46,7 +46,7 @@ OUTBOX_ENTRIES: Final = 10  # entries are read whole and may be a megabyte: enou
 NAMES_SHOWN: Final = 5
 
 Verdict = Literal["ok", "warning", "wrong"]
-State = Literal["absent", "there", "unknown"]
+TopicState = Literal["absent", "there", "unknown"]
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,7 +66,7 @@ class Ends(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
+class StoredShard:
     """What the store knows of one shard; ``body`` is None when nobody has run it yet."""
 
     number: int
@@ -334,11 +334,11 @@ async def _store(settings: Settings, store: Store) -> list[Check]:
     return [Check("store", "ok", f"answers at {address}: {health.description}"), *found]
 
 
-async def _shards(settings: Settings, store: Store) -> list[Shard]:
-    found: list[Shard] = []
+async def _shards(settings: Settings, store: Store) -> list[StoredShard]:
+    found: list[StoredShard] = []
     for number in range(settings.shards):
         checkpoint = await store.checkpoint(number)
-        found.append(Shard(number, checkpoint, decode_body(checkpoint.body) if checkpoint.body else None))
+        found.append(StoredShard(number, checkpoint, decode_body(checkpoint.body) if checkpoint.body else None))
     return found
 
 
@@ -360,7 +360,7 @@ def _manifest(settings: Settings, published: Published | None) -> list[Check]:
     return [Check("manifest", "ok", f"fits the settings: {kept.rules.shards} shards, lateness {lateness}, skew {skew}")]
 
 
-async def _definitions(published: Published | None, store: Store, shards: Sequence[Shard]) -> list[Check]:
+async def _definitions(published: Published | None, store: Store, shards: Sequence[StoredShard]) -> list[Check]:
     """What was published, and what holds where."""
     if published is None:
         return []
@@ -393,7 +393,7 @@ async def _definitions(published: Published | None, store: Store, shards: Sequen
     return [Check("definitions", "ok", f"version {newest.version} was published last; {shown}")]
 
 
-def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) -> list[Check]:
+def _progress(shards: Sequence[StoredShard], ends: Mapping[int, Ends], now_ms: int) -> list[Check]:
     """Where the shards stand against the log, and whether time passes in them."""
     begun = [shard for shard in shards if shard.body is not None]
     if not begun:
@@ -425,7 +425,7 @@ def _progress(shards: Sequence[Shard], ends: Mapping[int, Ends], now_ms: int) ->
     return found
 
 
-def _set_aside(begun: Sequence[Shard]) -> list[Check]:
+def _set_aside(begun: Sequence[StoredShard]) -> list[Check]:
     """Customers whose timers do not run, since an error of ours came twice with them."""
     counts = {shard.number: shard.body.aside for shard in begun if shard.body is not None and shard.body.aside}
     if not counts:
@@ -436,7 +436,7 @@ def _set_aside(begun: Sequence[Shard]) -> list[Check]:
     ]
 
 
-def _unsigned(begun: Sequence[Shard]) -> list[Check]:
+def _unsigned(begun: Sequence[StoredShard]) -> list[Check]:
     """Shards whose control records anybody may write who may write events."""
     unsigned = [shard.number for shard in begun if shard.body is not None and not shard.body.trust.keys]
     if not unsigned:
@@ -446,7 +446,7 @@ def _unsigned(begun: Sequence[Shard]) -> list[Check]:
     return [Check("control records", "warning", f"are not signed in {_numbers(unsigned)}: {why}", mend)]
 
 
-def _signing(keyring: Keyring, shards: Sequence[Shard]) -> list[Check]:
+def _signing(keyring: Keyring, shards: Sequence[StoredShard]) -> list[Check]:
     """Whether the shards obey what is signed with the keys in the settings here."""
     refusals = {shard.number: keyring.refusal(shard.body.trust.keys) for shard in shards if shard.body is not None}
     refusing = [number for number, refusal in refusals.items() if refusal]
@@ -456,7 +456,7 @@ def _signing(keyring: Keyring, shards: Sequence[Shard]) -> list[Check]:
     return [Check("signing keys", "warning", f"{_numbers(refusing)} would refuse what is signed here: {refusals[refusing[0]]}", mend)]
 
 
-def _lag(begun: Sequence[Shard], ends: Mapping[int, Ends]) -> Check:
+def _lag(begun: Sequence[StoredShard], ends: Mapping[int, Ends]) -> Check:
     epochs = [shard.checkpoint.epoch for shard in begun]
     taken = f"taken over {min(epochs)} to {max(epochs)} times"
     if not ends:
@@ -542,7 +542,7 @@ def _zone_data(fresh: Sequence[ShardNote]) -> list[Check]:
     return [Check("zone data", "wrong", f"workers have different versions of tzdata: {shown}", mend)]
 
 
-async def _outbox(store: Store, shards: Sequence[Shard]) -> Check:
+async def _outbox(store: Store, shards: Sequence[StoredShard]) -> Check:
     waiting: dict[int, int] = {}
     letters = 0
     for shard in shards:

@@ -10,9 +10,9 @@ import typer
 
 from streamer.commands import Pin, Unpin
 from streamer.errors import SettingsError
-from streamer.flow.lessons import Taught, decode_taught
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
+from streamer.flow.training import LearnerCheckpoint, decode_learner
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.learning.reports.model_card import Card
 from streamer.settings import Settings, load_settings
@@ -22,12 +22,12 @@ from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 
 from . import EXIT_CODES, EXIT_NO
-from .arrivals import OWN, Files, FirstRefused, FormatName, MappingName, Sorted, Source
+from .arrivals import OWN, EventSource, FilesArgument, FirstRefused, FormatName, MappingName, SortOption
 from .asking import WAIT_SECONDS, Wait, ask_worker
 from .say import say, say_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
-Name = Annotated[str, typer.Argument(metavar="MODEL", help="the model's name in the definitions")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="the model's name in the definitions")]
 
 
 def register(app: typer.Typer) -> None:
@@ -49,21 +49,21 @@ def register(app: typer.Typer) -> None:
 
 def list_models(as_json: AsJson = False) -> None:
     """One line a model: ready or not, the version that serves, and how good it is on outcomes that came after the score."""
-    taught = asyncio.run(_taught(load_settings()))
-    if taught.target and not as_json:
-        done = sum(map(min, taught.offsets, taught.target))
-        say(f"relearning: {done:,} of {sum(taught.target):,} examples; until then the versions that serve stay")
-    _print(list(taught.cards.values()), taught, as_json=as_json, whole=False)
+    body = asyncio.run(_read_body(load_settings()))
+    if body.target and not as_json:
+        done = sum(map(min, body.offsets, body.target))
+        say(f"relearning: {done:,} of {sum(body.target):,} examples; until then the versions that serve stay")
+    _print(list(body.cards.values()), body, as_json=as_json, whole=False)
 
 
-def show(name: Name, as_json: AsJson = False) -> None:
+def show(name: ModelArgument, as_json: AsJson = False) -> None:
     """Everything known of one model: figures, calibration by decile, champion and challengers, and why it is not ready."""
-    taught = asyncio.run(_taught(load_settings()))
-    _print([_card(taught, name)], taught, as_json=as_json, whole=True)
+    body = asyncio.run(_read_body(load_settings()))
+    _print([_card(body, name)], body, as_json=as_json, whole=True)
 
 
 def pin(
-    name: Name,
+    name: ModelArgument,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="the version to keep", min=1)],
     wait: Wait = WAIT_SECONDS,
 ) -> None:
@@ -71,27 +71,27 @@ def pin(
     say(ask_worker(load_settings(), Pin(name, version), wait).text)
 
 
-def rollback(name: Name, wait: Wait = WAIT_SECONDS) -> None:
+def rollback(name: ModelArgument, wait: Wait = WAIT_SECONDS) -> None:
     """Go back to the version before the one that serves, and stay there until `streamer models unpin`."""
     settings = load_settings()
     version = asyncio.run(_before_serving(settings, name))
     say(ask_worker(settings, Pin(name, version), wait).text)
 
 
-def unpin(name: Name, wait: Wait = WAIT_SECONDS) -> None:
+def unpin(name: ModelArgument, wait: Wait = WAIT_SECONDS) -> None:
     """Let a model go on: the newest version that was held back serves within a minute of log time."""
     say(ask_worker(load_settings(), Unpin(name), wait).text)
 
 
 def evaluate(
-    files: Files,
+    files: FilesArgument,
     segments: Annotated[
         list[Path],
         typer.Option(metavar="PATH", help="definitions with models: a YAML file or a folder of them, may be repeated", show_default=False),
     ],
     mapping: MappingName = None,
     format_name: FormatName = OWN,
-    sort: Sorted = False,
+    sort: SortOption = False,
     as_json: AsJson = False,
 ) -> None:
     """Replay files, learn on the way, and say how good the models were on outcomes that came after the scores. Needs no server.
@@ -104,14 +104,14 @@ def evaluate(
     definitions = load_definitions(*segments)
     if not definitions.models:
         raise SettingsError("the definitions name no model; write some under `models:`")
-    cards = asyncio.run(_evaluated(Source(files, mapping, format_name, sort), definitions))
+    cards = asyncio.run(_evaluated(EventSource(files, mapping, format_name, sort), definitions))
     if not cards:
         say("nothing was learned: there are no events, or too few to make one example", err=True)
         raise typer.Exit(EXIT_NO)
     _print(cards, None, as_json=as_json, whole=True)
 
 
-async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
+async def _evaluated(source: EventSource, definitions: Definitions) -> list[Card]:
     run = await Replay.begin(definitions, MemoryStore(), Rules(shards=1, placeholder_ids=source.placeholder_ids), batch=1_000)
     refused = FirstRefused()
     async for said in run.feed(source.log(refused), batch=1_000):
@@ -121,7 +121,7 @@ async def _evaluated(source: Source, definitions: Definitions) -> list[Card]:
     return list(run.cards.values())
 
 
-async def _taught(settings: Settings) -> Taught:
+async def _read_body(settings: Settings) -> LearnerCheckpoint:
     store = settings.open_store()
     try:
         return await _read(store)
@@ -129,17 +129,17 @@ async def _taught(settings: Settings) -> Taught:
         await store.close()
 
 
-async def _read(store: Store) -> Taught:
+async def _read(store: Store) -> LearnerCheckpoint:
     checkpoint = await store.checkpoint(LEARNER_SHARD)
     if not checkpoint.body:
         raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
-    return decode_taught(checkpoint.body)
+    return decode_learner(checkpoint.body)
 
 
-def _card(taught: Taught, name: str) -> Card:
-    card = taught.cards.get(name)
+def _card(body: LearnerCheckpoint, name: str) -> Card:
+    card = body.cards.get(name)
     if card is None:
-        raise SettingsError(f"there is no model {name!r}; there are {', '.join(sorted(taught.cards)) or 'none'}")
+        raise SettingsError(f"there is no model {name!r}; there are {', '.join(sorted(body.cards)) or 'none'}")
     return card
 
 
@@ -147,9 +147,9 @@ async def _before_serving(settings: Settings, name: str) -> int:
     """The version before the one that serves. It is named in the command, so that a command that comes twice goes back once."""
     store = settings.open_store()
     try:
-        taught = await _read(store)
-        _card(taught, name)
-        return await _before(store, name, taught.current.get(name, (0, ""))[0])
+        body = await _read(store)
+        _card(body, name)
+        return await _before(store, name, body.current.get(name, (0, ""))[0])
     finally:
         await store.close()
 
@@ -164,17 +164,17 @@ async def _before(store: Store, name: str, serving: int) -> int:
 # printing -------------------------------------------------------------------------------------------------------------
 
 
-def _print(cards: list[Card], taught: Taught | None, *, as_json: bool, whole: bool) -> None:
+def _print(cards: list[Card], body: LearnerCheckpoint | None, *, as_json: bool, whole: bool) -> None:
     for card in cards:
         if as_json:
             say_json(card)
             continue
-        for line in _lines(card, taught) if whole else [_line(card, taught)]:
+        for line in _lines(card, body) if whole else [_line(card, body)]:
             say(line)
 
 
-def _line(card: Card, taught: Taught | None) -> str:
-    serving = taught.current.get(card.model, (card.version, ""))[0] if taught is not None else card.version
+def _line(card: Card, body: LearnerCheckpoint | None) -> str:
+    serving = body.current.get(card.model, (card.version, ""))[0] if body is not None else card.version
     state = f"ready, version {serving}" if card.state == "ready" else f"not ready: {card.why}"
     return f"{card.model:<20} {card.kind:<10} {state}; learned {card.learned:,}, judged {card.judged:,}{_figures(card)}"
 
@@ -184,8 +184,8 @@ def _figures(card: Card) -> str:
     return "".join(f", {name} {value:.4g}" for name, value in named if value is not None)
 
 
-def _lines(card: Card, taught: Taught | None) -> list[str]:
-    lines = [_line(card, taught)]
+def _lines(card: Card, body: LearnerCheckpoint | None) -> list[str]:
+    lines = [_line(card, body)]
     if card.published_ms is not None:
         lines.append(f"  published {time_text(card.published_ms)}, log time of its newest example {time_text(card.at_ms)}")
     if card.base_rate is not None:

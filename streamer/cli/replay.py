@@ -18,7 +18,7 @@ import typer
 from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.flow.admission import CROWDED
-from streamer.flow.replay import Arrival, Replay, Said
+from streamer.flow.replay import Arrival, Replay, ReplayOutput
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.durations import format_duration
@@ -33,16 +33,16 @@ from .arrivals import (
     AHEAD,
     OWN,
     PASSED_OVER,
-    Ahead,
-    Files,
+    AheadOption,
+    EventSource,
+    FilesArgument,
     FormatName,
-    Lateness,
+    LatenessOption,
     MappingName,
     Rejected,
-    Segments,
-    Sorted,
-    Source,
-    Until,
+    SegmentsOption,
+    SortOption,
+    UntilOption,
     end_ms,
     in_order,
     length_ms,
@@ -66,12 +66,12 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    files: Files,
-    segments: Segments = None,
+    files: FilesArgument,
+    segments: SegmentsOption = None,
     mapping: MappingName = None,
     format_name: FormatName = OWN,
-    sort: Sorted = False,
-    until: Until = None,
+    sort: SortOption = False,
+    until: UntilOption = None,
     changes: Annotated[
         str | None, typer.Option(metavar="FILE", help="write each segment change here, one CloudEvent a line; - for standard output")
     ] = None,
@@ -81,8 +81,8 @@ def replay(
     members: Annotated[
         bool, typer.Option("--members", help="print at the end who is in which segments since when, a customer a line")
     ] = False,
-    lateness: Lateness = "24h",
-    ahead: Ahead = AHEAD,
+    lateness: LatenessOption = "24h",
+    ahead: AheadOption = AHEAD,
     batch: Annotated[
         int, typer.Option(metavar="N", min=1, max=1_000_000, help="events per slice of work; changes nothing in the output")
     ] = 1_000,
@@ -101,7 +101,7 @@ def replay(
       streamer replay orders.csv --mapping my_columns.yaml --members --rejects refused.ndjson
       cat messages.ndjson | streamer replay - --format segment --changes - --quiet
     """
-    source = Source(files, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
+    source = EventSource(files, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
     definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
     _check_outputs([changes, rejects], [*files, *(segments or ()), *([mapping] if mapping else ())])
     rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
@@ -128,7 +128,7 @@ def _check_outputs(outputs: list[str | None], inputs: list[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    source: Source
+    source: EventSource
     texts: Texts
     definitions: Definitions
     rules: Rules
@@ -150,7 +150,7 @@ async def _replay(task: _Task) -> bool:
     """Whether anything was accepted, or there was nothing to accept."""
     run = await Replay.begin(task.definitions, MemoryStore(), task.rules, batch=task.batch)
     with ExitStack() as stack:
-        tally = Tally(_writer(stack, task.changes), _writer(stack, task.rejects))
+        tally = ReplayCounts(_writer(stack, task.changes), _writer(stack, task.rejects))
         async for said in run.feed(_with_progress(stack, task, tally), batch=task.batch):
             tally.take(said)
         last_ms = run.body.log_time_ms
@@ -167,7 +167,7 @@ async def _replay(task: _Task) -> bool:
     return accepted > 0 or not tally.received
 
 
-class Tally:
+class ReplayCounts:
     """Counts and writes what comes out."""
 
     def __init__(self, write_change: Callable[[bytes], None] | None, write_reject: Callable[[bytes], None] | None) -> None:
@@ -187,7 +187,7 @@ class Tally:
         """Everything that was there."""
         return self.fed + self.reasons.total()
 
-    def take(self, said: Said) -> None:
+    def take(self, said: ReplayOutput) -> None:
         """One output of the step. Examples for learning are nothing to a replay."""
         if said.output.topic == CHANGES:
             self.changes += 1
@@ -253,7 +253,7 @@ def _told(path: str) -> Generator[None]:
 # progress
 
 
-def _with_progress(stack: ExitStack, task: _Task, tally: Tally) -> Iterator[Arrival]:
+def _with_progress(stack: ExitStack, task: _Task, tally: ReplayCounts) -> Iterator[Arrival]:
     """The events in the order in which they count, with a bar on a terminal."""
     meter = Meter(task.source.files)
     progress = None if task.quiet or not sys.stderr.isatty() else stack.enter_context(_bar())
@@ -267,7 +267,7 @@ def _with_progress(stack: ExitStack, task: _Task, tally: Tally) -> Iterator[Arri
     return _counted(tally, task.source.steady(arrivals, tally.refuse))
 
 
-def _counted(tally: Tally, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+def _counted(tally: ReplayCounts, arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
     newest_ms = 0
     for arrival in arrivals:
         tally.fed += 1
@@ -319,7 +319,7 @@ def _inside(run: Replay, state: State) -> dict[str, str]:
     }
 
 
-def _summary(task: _Task, run: Replay, tally: Tally) -> None:
+def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
     counts = tally.reasons + Counter(run.body.counts)
     sizes = {name: size for name, size in zip(run.plan.names, run.body.sizes, strict=True) if size}
     if task.as_json:
@@ -345,7 +345,7 @@ def _summary(task: _Task, run: Replay, tally: Tally) -> None:
         say(line, err=True)
 
 
-def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str]:
+def _hints(task: _Task, run: Replay, tally: ReplayCounts, last_ms: int) -> Iterator[str]:
     """What a newcomer would want to know about these counts."""
     late = run.body.counts.get("late", 0) - tally.crowded
     if late and not task.source.is_sorted_first:
@@ -371,14 +371,14 @@ def _hints(task: _Task, run: Replay, tally: Tally, last_ms: int) -> Iterator[str
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"
 
 
-def _first_refused(tally: Tally) -> Iterator[str]:
+def _first_refused(tally: ReplayCounts) -> Iterator[str]:
     """Where to look, for each reason that says something of the line itself."""
     for reason, found in sorted(tally.first.items()):
         if reason not in ("late", "future", "ahead", PASSED_OVER):
             yield f"{reason}: the first is {found.file}:{found.line} at {found.path}{f': {found.detail}' if found.detail else ''}"
 
 
-def _leap(task: _Task, tally: Tally) -> str:
+def _leap(task: _Task, tally: ReplayCounts) -> str:
     """The line that moved time furthest, where that is further than an event may be late: what follows it may be late for its sake."""
     if tally.leap_ms <= task.rules.lateness_ms:
         return ""

@@ -30,8 +30,8 @@ from .asking import WAIT_SECONDS, Wait, ask_worker
 from .say import say, say_json
 
 KAFKA_SECONDS = 10.0
-Number = Annotated[int, typer.Argument(metavar="SHARD", help="the number of the shard, from 0", min=0)]
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason, for whoever reads the amendment later")]
+ShardArgument = Annotated[int, typer.Argument(metavar="SHARD", help="the number of the shard, from 0", min=0)]
+WhyOption = Annotated[str, typer.Option("--why", metavar="TEXT", help="the reason, for whoever reads the amendment later")]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def _all(context: typer.Context) -> None:
         list_shards()
 
 
-class Line(msgspec.Struct, omit_defaults=True):
+class ShardLine(msgspec.Struct, omit_defaults=True):
     """One shard. What is not known is absent; ``stale``: its worker has said nothing for a while, so it may be otherwise by now."""
 
     shard: int
@@ -92,7 +92,7 @@ def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON o
         raise typer.Exit(EXIT_NO)
 
 
-def _print(line: Line) -> None:
+def _print(line: ShardLine) -> None:
     since = f" for {format_duration(int(line.since_seconds) * 1_000)}" if line.since_seconds is not None else ""
     where = f"position {line.position:,} of {'?' if line.end is None else f'{line.end:,}'}"
     lag = "" if line.lag is None else f", {line.lag:,} behind"
@@ -103,7 +103,7 @@ def _print(line: Line) -> None:
         say(f"           {line.why}")
 
 
-async def _lines(settings: Settings) -> list[Line]:
+async def _lines(settings: Settings) -> list[ShardLine]:
     store = settings.open_store()
     try:
         reach = await _reach(settings)
@@ -112,11 +112,11 @@ async def _lines(settings: Settings) -> list[Line]:
         await store.close()
 
 
-async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Line:
+async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> ShardLine:
     from streamer.worker.status.shard_notes import read_note
 
     checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
-    line = Line(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
+    line = ShardLine(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
     if note is not None:
         line.state, line.stale, line.owner = note.status.state.value, note.is_stale(now_ms), note.worker
         line.since_seconds = note.status.since_seconds + max(0.0, (now_ms - note.at_ms) / 1_000)
@@ -156,8 +156,8 @@ async def _reach(settings: Settings) -> dict[int, tuple[int, int]]:
 
 
 def resume(
-    shard: Number,
-    why: Why,
+    shard: ShardArgument,
+    why: WhyOption,
     at: Annotated[int | None, typer.Option(metavar="OFFSET", help="go on at this offset, past what lies before it", min=0)] = None,
     arrival: Annotated[
         str | None,

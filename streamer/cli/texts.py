@@ -22,7 +22,7 @@ _SAYS: Final = {
 
 
 @dataclass(slots=True)
-class _Place:
+class _ListenedPath:
     """A path, how a rule reads it, and in how many events it was found in another form."""
 
     kind: str
@@ -70,14 +70,14 @@ def _is_misread(kind: str, found: Json) -> bool:
     return any(is_number(item) and 0 < abs(item) < SECONDS_BELOW for item in items)
 
 
-def _places(definitions: Definitions) -> Iterator[_Place]:
+def _places(definitions: Definitions) -> Iterator[_ListenedPath]:
     """Each path that is read as a number or a date, once for each way to read it."""
     seen = set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]()
     for segment in definitions.segments:
         for kind, part, names, path in _reads(segment.conditions):
             if (kind, part, names, path) not in seen:
                 seen.add((kind, part, names, path))
-                yield _Place(kind, segment.name, path, part, names_match(names) if names else _any, lookup(path))
+                yield _ListenedPath(kind, segment.name, path, part, names_match(names) if names else _any, lookup(path))
 
 
 def _any(_event: Event) -> bool:

@@ -74,7 +74,7 @@ class Oldest:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class EventCount:
     """How many, ever. Data: the number."""
 
     def update(self) -> Update:
@@ -304,7 +304,7 @@ class Frequencies:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownValue:
     """The newest value (``newest``), or the oldest, with its time. Data: ``[t, value]``."""
 
     newest: bool = True
@@ -459,4 +459,6 @@ def _hold(data: list[Any], horizon_ms: int) -> None:
         del data[3 : 3 + 2 * surplus]
 
 
-RuleSpec = Newest | Oldest | Tally | Totals | Bests | Pairs | Ladder | Distinct | Labels | Frequencies | Known | Runs | Zone | Steps
+RuleSpec = (
+    Newest | Oldest | EventCount | Totals | Bests | Pairs | Ladder | Distinct | Labels | Frequencies | KnownValue | Runs | Zone | Steps
+)

@@ -20,7 +20,7 @@ NOT_SERVED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class StepValue:
     """Memory of something that the step itself puts there. Data: what was put."""
 
     def update(self) -> Update:

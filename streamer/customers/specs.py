@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .memories import RuleSpec
-from .model_data import Placed
+from .model_data import StepValue
 from .profile import ProfileMemory
 
-Spec = RuleSpec | ProfileMemory | Placed
+Spec = RuleSpec | ProfileMemory | StepValue

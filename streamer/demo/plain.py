@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 STATUS_MS: Final = 2_000
 
 
-class Lines:
+class PlainLines:
     """What is worth a line since the last time it was asked."""
 
     def __init__(self, seen: Seen) -> None:

@@ -72,7 +72,7 @@ class Shown:
 
 
 @dataclass(slots=True)
-class _Last:
+class _LastSent:
     """What the shop last sent of a customer."""
 
     at_ms: int = 0
@@ -97,7 +97,7 @@ class Seen:
         self.silences = 0
         self.followed: Silence | None = None
         self._sent_at: deque[tuple[int, int]] = deque()
-        self._last: dict[str, _Last] = {}
+        self._last: dict[str, _LastSent] = {}
         self._names: dict[str, str] = {}
         self._waiting: deque[Change] = deque(maxlen=WAITING_MAX)
         self._inside: dict[str, Silence] = {}
@@ -110,7 +110,7 @@ class Seen:
         """The shop said these events, now."""
         for event in events:
             self.sent += 1
-            last = self._last.setdefault(event.customer, _Last())
+            last = self._last.setdefault(event.customer, _LastSent())
             last.at_ms = event.timestamp_ms
             if event.name == "Product Added" and event.properties is not None:
                 last.product, last.added_ms = str(event.properties.get("name", "")), event.timestamp_ms
@@ -195,7 +195,7 @@ class Seen:
         customer, by_time = change.subject, change.data.cause.kind == "timer"
         if change.type == ENTERED:
             if by_time:
-                last = self._last.get(customer, _Last())
+                last = self._last.get(customer, _LastSent())
                 self._inside[customer] = silence = Silence(customer, last.product, last.added_ms, change)
                 self._perhaps_follow(silence, now_ms)
             return
@@ -203,7 +203,7 @@ class Seen:
         if silence is None:
             return
         silence.left, silence.over_ms = change, now_ms
-        silence.broken = not by_time or self._last.get(customer, _Last()).at_ms > moment_ms(silence.entered)
+        silence.broken = not by_time or self._last.get(customer, _LastSent()).at_ms > moment_ms(silence.entered)
         if not silence.broken:
             self.silences += 1
             self.first_silence = self.first_silence or silence

@@ -173,7 +173,7 @@ class Session:
     async def _show_lines(self, seen: Seen) -> None:
         seconds = self._options.seconds
         self._say(*plain.opening(self._facts, until="Ctrl-C ends it" if seconds is None else f"open for {seconds:g} s"))
-        lines = plain.Lines(seen)
+        lines = plain.PlainLines(seen)
         while True:
             moment = now_ms()
             self._say(*lines.new(seen.pick(moment), moment))

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from streamer.demo.catalogue import Catalogue
 from streamer.demo.people import CART_LEAVER, PERSONALITIES, SOURCE, Customer, invent
-from streamer.demo.visits import Step, Visitor, plan_left_cart, plan_visit
+from streamer.demo.visits import Visitor, VisitStep, plan_left_cart, plan_visit
 from streamer.events.event import Event
 
 SHOPPING_RATIO_MAX: Final = 0.5  # of all customers; the others are elsewhere, which is when time does its work
@@ -113,7 +113,7 @@ class Shop:
             return FIRST_PAUSE_MS
         return 1_000 * self._random.uniform(*visitor.customer.personality.pause_s) * self._pause_factor
 
-    def _event(self, visitor: Visitor, step: Step, at: float) -> Event:
+    def _event(self, visitor: Visitor, step: VisitStep, at: float) -> Event:
         self._messages += 1
         customer = visitor.customer
         context: dict[str, Any] = {**customer.context, "page": {"path": step.path}}

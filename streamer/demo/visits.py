@@ -20,7 +20,7 @@ CART_MAX: Final = 8  # products; what is left in a cart for long is forgotten, a
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class VisitStep:
     """One thing that somebody is about to do."""
 
     name: str
@@ -38,22 +38,22 @@ class Visitor:
     visits: int = 0
     cart: list[Product] = field(default_factory=list[Product])
     orders: int = 0
-    steps: list[Step] = field(default_factory=list[Step])
+    steps: list[VisitStep] = field(default_factory=list[VisitStep])
 
 
-def plan_visit(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[Step]:
+def plan_visit(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[VisitStep]:
     """The steps of the next visit, in order; the cart and the number of orders are as they will be after it."""
     customer, personality = visitor.customer, visitor.customer.personality
     visitor.visits += 1
-    steps = [Step("Home", type="page", path="/")]
+    steps = [VisitStep("Home", type="page", path="/")]
     if visitor.visits == 1 and not customer.anonymous:
-        steps.append(Step("", type="identify", traits=customer.traits))
+        steps.append(VisitStep("", type="identify", traits=customer.traits))
     category = _category(customer, random)
     if random.random() < personality.searches:
         steps.append(
-            Step("Products Searched", {"query": f"{category.lower()} sale" if personality.cheap else category.lower()}, path="/search")
+            VisitStep("Products Searched", {"query": f"{category.lower()} sale" if personality.cheap else category.lower()}, path="/search")
         )
-    steps.append(Step("Product List Viewed", {"list_id": category, "category": category}, path=f"/{category.lower()}"))
+    steps.append(VisitStep("Product List Viewed", {"list_id": category, "category": category}, path=f"/{category.lower()}"))
     for _ in range(random.randint(*personality.views)):
         product = _product(customer, catalogue, category, random)
         steps.append(_view(product))
@@ -62,12 +62,12 @@ def plan_visit(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[S
     return steps + _end(visitor, random)
 
 
-def plan_left_cart(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[Step]:
+def plan_left_cart(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[VisitStep]:
     """A short visit that ends with a product in the cart, and nothing after it: how the demo begins."""
     visitor.visits += 1
     product = random.choice(catalogue.by_category[visitor.customer.favourite])
     visitor.cart.append(product)
-    return [_view(product), Step("Product Added", product.properties(quantity=1), path=_path(product))]
+    return [_view(product), VisitStep("Product Added", product.properties(quantity=1), path=_path(product))]
 
 
 def _category(customer: Customer, random: Random) -> str:
@@ -80,35 +80,35 @@ def _product(customer: Customer, catalogue: Catalogue, category: str, random: Ra
     return random.choice(catalogue.by_category[category])
 
 
-def _view(product: Product) -> Step:
-    return Step("Product Viewed", product.properties(), path=_path(product))
+def _view(product: Product) -> VisitStep:
+    return VisitStep("Product Viewed", product.properties(), path=_path(product))
 
 
-def _add(visitor: Visitor, product: Product, random: Random) -> list[Step]:
+def _add(visitor: Visitor, product: Product, random: Random) -> list[VisitStep]:
     visitor.cart = [*visitor.cart, product][-CART_MAX:]
-    steps = [Step("Product Added", product.properties(quantity=1), path=_path(product))]
+    steps = [VisitStep("Product Added", product.properties(quantity=1), path=_path(product))]
     if random.random() < REMOVES:
         visitor.cart.remove(product)
-        steps.append(Step("Product Removed", product.properties(quantity=1), path="/cart"))
+        steps.append(VisitStep("Product Removed", product.properties(quantity=1), path="/cart"))
     return steps
 
 
-def _end(visitor: Visitor, random: Random) -> list[Step]:
+def _end(visitor: Visitor, random: Random) -> list[VisitStep]:
     """What becomes of the cart."""
     personality = visitor.customer.personality
     if not visitor.cart:
         return []
-    steps = [Step("Cart Viewed", {"products": [product.properties(quantity=1) for product in visitor.cart]}, path="/cart")]
+    steps = [VisitStep("Cart Viewed", {"products": [product.properties(quantity=1) for product in visitor.cart]}, path="/cart")]
     if random.random() >= personality.checkout:
         return steps
     order_id = f"o-{visitor.customer.id}-{visitor.orders + 1}"
-    steps.append(Step("Checkout Started", {"order_id": order_id, "currency": CURRENCY}, path="/checkout"))
+    steps.append(VisitStep("Checkout Started", {"order_id": order_id, "currency": CURRENCY}, path="/checkout"))
     if random.random() >= personality.buy:
         return steps
     coupon = random.random() < personality.coupon
     if coupon:
-        steps.append(Step("Coupon Applied", {"order_id": order_id, "coupon_id": COUPON}, path="/checkout"))
-    steps.append(Step("Order Completed", _order(order_id, visitor.cart, coupon=coupon), path="/thanks"))
+        steps.append(VisitStep("Coupon Applied", {"order_id": order_id, "coupon_id": COUPON}, path="/checkout"))
+    steps.append(VisitStep("Order Completed", _order(order_id, visitor.cart, coupon=coupon), path="/thanks"))
     visitor.cart = []
     visitor.orders += 1
     return steps

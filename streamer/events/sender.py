@@ -32,7 +32,7 @@ class _Peek(msgspec.Struct, rename="camel"):
     context: msgspec.Raw = msgspec.Raw()
 
 
-class _Context(msgspec.Struct):
+class _SenderContext(msgspec.Struct):
     library: msgspec.Raw = msgspec.Raw()
 
 
@@ -42,7 +42,7 @@ class _Library(msgspec.Struct):
 
 
 _peek: Final = msgspec.json.Decoder(_Peek).decode
-_context: Final = msgspec.json.Decoder(_Context).decode
+_context: Final = msgspec.json.Decoder(_SenderContext).decode
 _library: Final = msgspec.json.Decoder(_Library).decode
 _text: Final = msgspec.json.Decoder(str).decode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

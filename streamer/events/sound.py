@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 from streamer.errors import RefusedError
 from streamer.events.admission import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, TEXT_MAX
 
-Place = tuple[()] | tuple["Place", object]  # the place of what it lies in, and its key or index there
+JsonPlace = tuple[()] | tuple["JsonPlace", object]  # the place of what it lies in, and its key or index there
 
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 REPLACEMENT: Final = "\ufffd"
@@ -98,7 +98,7 @@ def _is_sound_scalar(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def _mended(value: Any, place: Place, depth: int) -> Any:
+def _mended(value: Any, place: JsonPlace, depth: int) -> Any:
     """A copy of ``value``, which lies at ``place``, with what cannot be held replaced."""
     match value:
         case str():
@@ -120,7 +120,7 @@ def _mended(value: Any, place: Place, depth: int) -> Any:
             raise RefusedError("wrong_type", path=path_text(place), detail="nothing JSON knows")
 
 
-def _mended_key(key: object, place: Place) -> str:
+def _mended_key(key: object, place: JsonPlace) -> str:
     if not isinstance(key, str):
         raise RefusedError("wrong_type", path=path_text((place, key)), detail="a key that is no text")
     return SURROGATE.sub(REPLACEMENT, key)
@@ -130,7 +130,7 @@ def _digits(value: int) -> str | None:
     return str(value) if -LONGEST_INTEGER < value < LONGEST_INTEGER else None
 
 
-def path_text(place: Place) -> str:
+def path_text(place: JsonPlace) -> str:
     """A place as JSON path, for reading. Keys that do not look like names may be customers' data, or forge a log line: not repeated."""
     steps: list[str] = []
     while place:

@@ -10,7 +10,7 @@ from streamer.customers.state import State
 from streamer.errors import RefusedError
 from streamer.events.event import Event
 from streamer.events.sender import Sender, sender_of
-from streamer.signing import CONTROL, FORWARD, Keyring, Place, check_control, check_signed
+from streamer.signing import CONTROL, FORWARD, Keyring, SignedPlace, check_control, check_signed
 from streamer.values import time_text
 from streamer.wire import DEAD_LETTERS, EVENTS, Control, DeadLetter, LogRecord, Origin, encode_dead_letter, raw_text, shard_of
 
@@ -115,7 +115,7 @@ class Admission:
 
     def _is_from_a_shard(self, forward: Forward, record: LogRecord) -> bool:
         """Whether a record that says it was sent on may say so."""
-        place = Place(FORWARD, EVENTS, self._shard)
+        place = SignedPlace(FORWARD, EVENTS, self._shard)
         try:
             check_signed(self._body.trust, self._keyring, record.headers, place, forward.text, record.key, record.value)
         except RefusedError as error:
@@ -137,7 +137,7 @@ class Admission:
         """Whether a control record may say what it says; if not it is a dead letter. Which keys hold is kept. HaltError when this worker
         lacks one."""
         try:
-            self._body.trust = check_control(self._body.trust, self._keyring, control, record, Place(CONTROL, EVENTS, self._shard))
+            self._body.trust = check_control(self._body.trust, self._keyring, control, record, SignedPlace(CONTROL, EVENTS, self._shard))
         except RefusedError as error:
             self.refuse(error, record)
             return False

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 
 from streamer.errors import RefusedError
-from streamer.signing import AMENDMENT, CONTROL, NO_KEYS, Keyring, Place, Trust, check_control, check_numbered
+from streamer.signing import AMENDMENT, CONTROL, NO_KEYS, Keyring, SignedPlace, Trust, check_control, check_numbered
 from streamer.wire import AMENDMENTS, Instant, LogRecord, decode_control
 
 What = Literal["skip", "fault", "aside", "resume", "arrival"]
@@ -63,9 +63,9 @@ def decode_amendment(raw: bytes) -> Amendment:
         raise RefusedError("wrong_type", detail=f"{error}"[:200]) from None
 
 
-def amendment_place(shard: int) -> Place:
+def amendment_place(shard: int) -> SignedPlace:
     """For what the amendments of a shard are signed."""
-    return Place(AMENDMENT, AMENDMENTS, shard)
+    return SignedPlace(AMENDMENT, AMENDMENTS, shard)
 
 
 class Reading:
@@ -97,7 +97,7 @@ class Reading:
     def _take_keys(self, record: LogRecord) -> None:
         control = decode_control(record.value)
         if control.control == "keys":
-            self._trust = check_control(self._trust, self._keyring, control, record, Place(CONTROL, AMENDMENTS, self._shard))
+            self._trust = check_control(self._trust, self._keyring, control, record, SignedPlace(CONTROL, AMENDMENTS, self._shard))
 
 
 class Amendments:

@@ -12,7 +12,7 @@ from typing import Generic
 
 from streamer.errors import HaltError, ReleasedError, StoreError
 from streamer.events.event import Event
-from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
+from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
 from streamer.wire import Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
@@ -24,7 +24,7 @@ from .same_log import NOTHING, delivered
 from .slicing import RECONFIGURE, Slicing
 from .store_session import Pause, StoreSession, retry
 
-Entry = tuple[Place, Sequence[Output]]  # what one commit has to say
+Entry = tuple[OutputPosition, Sequence[Output]]  # what one commit has to say
 HandOver = Callable[[Entry], Awaitable[None]]
 
 
@@ -292,7 +292,7 @@ class ShardDriver(Generic[Machine]):
         if self._record is not None:
             self.machine.keep_last(delivered(self._record))
         batch = self.machine.take()
-        entry = (Place(batch.outputs[-1].offset, batch.outputs[-1].ordinal), batch.outputs) if batch.outputs else None
+        entry = (OutputPosition(batch.outputs[-1].offset, batch.outputs[-1].ordinal), batch.outputs) if batch.outputs else None
         await self._session.commit(self._as_commit(position, batch, entry))
         self._change_counts += batch.change_counts
         self._isolation.pass_position(position.offset)

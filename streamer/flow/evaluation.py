@@ -8,10 +8,10 @@ from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example
 from streamer.segments.evaluate import evaluate, evaluate_after_event, evaluate_at_timer
-from streamer.segments.plan.plan import Entry, Listener, Plan, SegmentRule
+from streamer.segments.plan.plan import MemoryEntry, PathListener, Plan, SegmentRule
 from streamer.values import MISSING, Json
 
-from .scoring import Moment, Scoring
+from .scoring import Scoring, ScoringMoment
 from .set_aside import SetAside
 
 
@@ -31,7 +31,7 @@ class Evaluator:
         t = min(now, event.timestamp_ms)
         dirty = self._remember(state, event, t, now)
         if self._scoring is not None:
-            dirty |= self._scoring.at_event(state, event, t, Moment(now, self._shard, offset, self._say))
+            dirty |= self._scoring.at_event(state, event, t, ScoringMoment(now, self._shard, offset, self._say))
         if is_new:
             dirty |= self._plan.initial_segments
         was_aside = state.aside_ms > 0
@@ -43,7 +43,7 @@ class Evaluator:
         """The moment of the customer's timer has come; nothing when it was early, since events may have moved what it was for."""
         also: Iterable[int] = ()
         if self._scoring is not None:
-            also = self._scoring.at_moment(state, Moment(now, self._shard, offset, self._say))
+            also = self._scoring.at_moment(state, ScoringMoment(now, self._shard, offset, self._say))
         return evaluate_at_timer(self._plan, state, now, also)
 
     def anew(self, state: State, now: int) -> list[SegmentRule]:
@@ -85,14 +85,14 @@ class Evaluator:
         return dirty
 
 
-def _feed_known(state: State, listeners: Sequence[Listener], source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
+def _feed_known(state: State, listeners: Sequence[PathListener], source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
     for feed, find in listeners:
         value = find(source)
         if value is not MISSING:
             feed(state, value, t, now, dirty)
 
 
-def _of_any(found: Json, by_value: Mapping[str, Sequence[Entry]]) -> Iterable[Entry]:
+def _of_any(found: Json, by_value: Mapping[str, Sequence[MemoryEntry]]) -> Iterable[MemoryEntry]:
     """What listens to any text in a list, each memory once: an event of two of its values is still one event."""
     if type(found) is not list:
         return ()

@@ -18,7 +18,7 @@ from streamer.events.event import Event
 from streamer.wire import FORWARD_HEADER, Headers, LogRecord, is_customer
 from streamer.zones import LAST_MS
 
-Place = tuple[int, int, int]  # log generation, offset, ordinal
+ForwardPlace = tuple[int, int, int]  # log generation, offset, ordinal
 
 _FORM: Final = re.compile(rb"([0-9]{1,18})-([0-9]{1,9})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,15})")
 
@@ -33,7 +33,7 @@ class Forward(NamedTuple):
     arrival_ms: int
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ForwardPlace:
         """In the story of the shard that sent it."""
         return self.generation, self.offset, self.ordinal
 

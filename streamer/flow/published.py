@@ -18,12 +18,12 @@ import msgspec
 
 from streamer.errors import RefusedError
 from streamer.language.definitions import content_digest
-from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control, check_signed
+from streamer.signing import CONTROL, NO_KEYS, Keyring, SignedPlace, Trust, check_control, check_signed
 from streamer.wire import DEFINITIONS, EVENTS, Control, LogRecord, decode_control, unpack
 
 from .rules import STORY, Rules
 
-PLACE: Final = Place(CONTROL, DEFINITIONS, 0)  # for what a record of the topic is signed
+PLACE: Final = SignedPlace(CONTROL, DEFINITIONS, 0)  # for what a record of the topic is signed
 REFUSED_KEPT: Final = 100
 
 

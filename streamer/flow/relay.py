@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from streamer.stores.base import Place, Store
+from streamer.stores.base import OutputPosition, Store
 from streamer.wire import OUTPUTS, Output, decode_outputs
 
 ENTRIES_AT_ONCE: Final = 100
@@ -22,7 +22,7 @@ BACKLOG_BYTES_MAX: Final = 32_000_000  # the same in bytes: a dead letter may ha
 class Sink(Protocol):
     """Where outputs go. ``tests/contract`` holds implementations to this."""
 
-    async def tail(self, topic: str, shard: int) -> Place | None:
+    async def tail(self, topic: str, shard: int) -> OutputPosition | None:
         """The highest place among the last outputs of a topic's partition; None if there is none."""
         ...
 
@@ -39,13 +39,13 @@ class Relay:
         self.published = 0
         self._store = store
         self._sink = sink
-        self._tails: dict[str, Place] = {}
-        self._queue: deque[tuple[Place, Sequence[Output]]] = deque()
-        self._queued: Place | None = None
+        self._tails: dict[str, OutputPosition] = {}
+        self._queue: deque[tuple[OutputPosition, Sequence[Output]]] = deque()
+        self._queued: OutputPosition | None = None
         self._turning = asyncio.Lock()  # a revocation may want the rest published while the worker's own loop publishes
         self.backlog = 0
         self._backlog_bytes = 0
-        self.upto: Place | None = None  # everything up to here is acknowledged
+        self.upto: OutputPosition | None = None  # everything up to here is acknowledged
 
     async def start(self) -> None:
         """Find out what is published already, and take up what the former owner left."""
@@ -59,7 +59,7 @@ class Relay:
             if len(entries) < ENTRIES_AT_ONCE:
                 return
 
-    def add(self, entries: Sequence[tuple[Place, Sequence[Output]]]) -> None:
+    def add(self, entries: Sequence[tuple[OutputPosition, Sequence[Output]]]) -> None:
         """Queue what was just committed."""
         for place, outputs in entries:
             self._queue.append((place, outputs))
@@ -88,7 +88,7 @@ class Relay:
         if outputs:
             await self._sink.send(outputs)
         for output in outputs:
-            self._tails[output.topic] = Place(output.offset, output.ordinal)
+            self._tails[output.topic] = OutputPosition(output.offset, output.ordinal)
         self.published += len(outputs)
         self.upto = batch[-1][0]
         await self._store.trim(self.shard, upto=self.upto)

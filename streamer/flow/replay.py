@@ -22,11 +22,11 @@ from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
 
 from .catalog import Plans
 from .checkpoint import CheckpointBody
-from .lessons import Lessons, read_item
 from .machine import Limits
 from .published import GivenVersions
 from .rules import Rules
 from .shard import Shard
+from .training import TrainingLog, read_training_record
 
 
 class Arrival(NamedTuple):
@@ -39,7 +39,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReplayOutput:
     """One output, and the line that brought it about (0: none, it was time)."""
 
     line: int
@@ -53,7 +53,7 @@ class Replay:
     def __init__(self, shard: Shard, store: Store) -> None:
         self._shard = shard
         self._store = store
-        self._lessons: Lessons | None = None
+        self._training: TrainingLog | None = None
         self._hour = -1
         self.published: list[ModelPublished] = []
         self.alerts: list[Alert] = []
@@ -67,7 +67,7 @@ class Replay:
         await shard.process([first])
         run = cls(shard, store)
         if definitions.models:
-            run._lessons = await Lessons.acquire(store, GivenVersions({1: definitions.content()}), 1)
+            run._training = await TrainingLog.acquire(store, GivenVersions({1: definitions.content()}), 1)
         return run
 
     @property
@@ -85,7 +85,7 @@ class Replay:
         """The definitions in force."""
         return self._shard.plan
 
-    async def feed(self, arrivals: Iterable[Arrival], *, batch: int) -> AsyncIterator[Said]:
+    async def feed(self, arrivals: Iterable[Arrival], *, batch: int) -> AsyncIterator[ReplayOutput]:
         """Apply records and yield what they say, in order."""
         for chunk in self._cut(arrivals, batch):
             await self._learn(chunk[0].arrival_ms)
@@ -94,17 +94,19 @@ class Replay:
             records = [LogRecord(start + index, arrival.arrival_ms, arrival.value) for index, arrival in enumerate(chunk)]
             async for output in self._process(records):
                 line, file = places[output.offset]
-                yield Said(line, output, file)
+                yield ReplayOutput(line, output, file)
 
-    async def until(self, time_ms: int) -> AsyncIterator[Said]:
+    async def until(self, time_ms: int) -> AsyncIterator[ReplayOutput]:
         """Let time pass without events."""
         async for output in self._process([LogRecord(self._shard.position.offset, time_ms, TICK, control=True)]):
-            yield Said(0, output)
+            yield ReplayOutput(0, output)
 
     async def _process(self, records: list[LogRecord]) -> AsyncIterator[Output]:
         for place, outputs in await self._shard.process(records):
-            if self._lessons is not None:
-                self._lessons.order.add([read_item(0, example_record(output)) for output in outputs if output.topic == EXAMPLES])
+            if self._training is not None:
+                self._training.order.add(
+                    [read_training_record(0, example_record(output)) for output in outputs if output.topic == EXAMPLES]
+                )
             for output in outputs:
                 if output.topic != EXAMPLES:
                     yield output
@@ -114,7 +116,7 @@ class Replay:
 
     def _cut(self, arrivals: Iterable[Arrival], batch: int) -> Iterator[list[Arrival]]:
         """Batches; where there are models none reaches over a full hour, since only there a new scorer may take over."""
-        if self._lessons is None:
+        if self._training is None:
             source = iter(arrivals)
             while chunk := list(islice(source, batch)):
                 yield chunk
@@ -136,19 +138,19 @@ class Replay:
         In a deployment this takes as long as it takes; here it takes until the hour is over, so that the same file gives the same story.
         """
         hour = max(arrival_ms, self.body.log_time_ms) // HOUR_MS
-        if self._lessons is None or hour <= self._hour:
+        if self._training is None or hour <= self._hour:
             return
         self._hour = hour
-        lesson = await self._lessons.take(self._lessons.order.ready())
-        self.alerts += lesson.alerts
-        self.published += lesson.published
-        for raw in await self._lessons.news():
+        batch = await self._training.take(self._training.order.ready())
+        self.alerts += batch.alerts
+        self.published += batch.published
+        for raw in await self._training.news():
             await self._shard.process([LogRecord(self._shard.position.offset, self.body.log_time_ms, raw, control=True)])
 
     @property
     def cards(self) -> dict[str, Card]:
         """How good the models are by now; empty where there are none."""
-        return self._lessons.cards() if self._lessons is not None else {}
+        return self._training.cards() if self._training is not None else {}
 
     def in_words(self, state: State, model: str, now: int) -> list[str]:
         """What moved a model's answer most for a customer."""

@@ -49,10 +49,10 @@ class Unread(NamedTuple):
     end: int
 
 
-Look = Callable[[int, int], Awaitable[View]]
+LogLookup = Callable[[int, int], Awaitable[View]]
 """Asks the log of a shard for what it has at an offset; a negative offset asks for no record."""
 
-LookBehind = Callable[[int, int], Awaitable[Unread]]
+LogLookupBehind = Callable[[int, int], Awaitable[Unread]]
 """Asks the log of a shard for what it has at or behind an offset."""
 
 
@@ -85,7 +85,7 @@ def check_same_log(shard: int, position: int, last: Delivered, view: View) -> No
         )
 
 
-async def look_again(look: Look, shard: int, position: int, last: Delivered, pause: Callable[[float], Awaitable[None]]) -> None:
+async def look_again(look: LogLookup, shard: int, position: int, last: Delivered, pause: Callable[[float], Awaitable[None]]) -> None:
     """``check_same_log`` against what the log says now. HaltError only when a second look finds the same."""
     try:
         check_same_log(shard, position, last, await look(shard, last[0]))

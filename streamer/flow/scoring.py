@@ -32,7 +32,7 @@ Say = Callable[[Example], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ScoringMoment:
     """When and where something is measured or said."""
 
     now: int
@@ -42,7 +42,7 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Model:
+class PlannedModel:
     """One model of the plan: its memories by number, and the scorer in force (None: not ready)."""
 
     spec: ModelSpec
@@ -71,11 +71,11 @@ class Scoring:
         self._seeds = sorted({name for spec in plan.definitions.models for name in (spec.seed, spec.exclude) if name})
         self._by_name = {model.spec.name: model for model in self._models}
 
-    def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> Model:
+    def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> PlannedModel:
         plan, key = self._plan, model_memories.score_key(spec.name)
         slot = plan.slots[key]
         segments = frozenset(number for predicate in plan.predicate_indexes[slot].predicates for number in predicate.segments)
-        model = Model(spec, slot, plan.puts[key], segments, plan.numbers.get(spec.exclude))
+        model = PlannedModel(spec, slot, plan.puts[key], segments, plan.numbers.get(spec.exclude))
         if spec.kind == "groups":
             model.groups = cast("Groups | None", scorer)
         else:
@@ -91,7 +91,7 @@ class Scoring:
 
     # scoring moments
 
-    def at_event(self, state: State, event: Event, t: int, moment: Moment) -> set[int]:
+    def at_event(self, state: State, event: Event, t: int, moment: ScoringMoment) -> set[int]:
         """An accepted event, remembered already; return the segments to judge for its sake."""
         dirty: set[int] = set()
         profile = self._profile_in(state)
@@ -110,7 +110,7 @@ class Scoring:
             self._begin_examples(state, profile, x, moment, dirty)
         return dirty
 
-    def at_moment(self, state: State, moment: Moment) -> set[int]:
+    def at_moment(self, state: State, moment: ScoringMoment) -> set[int]:
         """Time alone has come to a moment of the customer's; return the segments to judge for its sake."""
         dirty: set[int] = set()
         for model in self._awaiting:
@@ -156,7 +156,7 @@ class Scoring:
                 model.put(state, KeptScore(score, scorer.percentile(score), scorer.version), now, now, dirty)
 
     @staticmethod
-    def _is_time_for(model: Model, profile: Profile, now: int) -> bool:
+    def _is_time_for(model: PlannedModel, profile: Profile, now: int) -> bool:
         """The dear ones are asked less often: groups once a day, what is unusual each tenth activity of a visit and when silent."""
         match model.spec.kind:
             case "groups":
@@ -181,10 +181,10 @@ class Scoring:
         """Whether an example could begin now."""
         return now >= profile.said_ms + PROFILE_EVERY_MS or any(model.pending not in state.slots for model in self._awaiting)
 
-    def _is_left_out(self, model: Model, state: State) -> bool:
+    def _is_left_out(self, model: PlannedModel, state: State) -> bool:
         return model.excluded is not None and state.is_inside(model.excluded)
 
-    def _begin_examples(self, state: State, profile: Profile, x: tuple[float, ...], moment: Moment, dirty: set[int]) -> None:
+    def _begin_examples(self, state: State, profile: Profile, x: tuple[float, ...], moment: ScoringMoment, dirty: set[int]) -> None:
         for model in self._awaiting:
             if model.await_ is not None and model.pending not in state.slots and not self._is_left_out(model, state):
                 served, version = _served_in(state, model)
@@ -198,7 +198,7 @@ class Scoring:
     def _is_inside(self, state: State, name: str) -> bool:
         return state.is_inside(self._plan.numbers[name])
 
-    def _at_outcome(self, model: Model, awaited: AwaitedExample, event: Event, t: int, moment: Moment) -> None:
+    def _at_outcome(self, model: PlannedModel, awaited: AwaitedExample, event: Event, t: int, moment: ScoringMoment) -> None:
         """An event while an example is awaited: it may be what the model waits for, or (churn) what it waits to miss."""
         if not awaited.at_ms < t <= awaited.at_ms + model.spec.horizon_ms or not model.concerns(event):
             return
@@ -209,7 +209,7 @@ class Scoring:
         if model.spec.kind != "value":  # what was spent is known only at the end
             self._say_train(model, awaited, moment)
 
-    def _at_end(self, model: Model, state: State, awaited: AwaitedExample, moment: Moment) -> None:
+    def _at_end(self, model: PlannedModel, state: State, awaited: AwaitedExample, moment: ScoringMoment) -> None:
         """The end of the short window, or of the horizon."""
         if self._is_left_out(model, state):
             del state.slots[model.pending]  # type: ignore[arg-type] - it has data
@@ -223,10 +223,10 @@ class Scoring:
         moment.say(self._outcome("mature", model, awaited, moment))
         del state.slots[model.pending]  # type: ignore[arg-type] - it has data
 
-    def _say_train(self, model: Model, awaited: AwaitedExample, moment: Moment) -> None:
+    def _say_train(self, model: PlannedModel, awaited: AwaitedExample, moment: ScoringMoment) -> None:
         moment.say(self._outcome("train", model, awaited, moment))
 
-    def _outcome(self, kind: str, model: Model, awaited: AwaitedExample, moment: Moment) -> Example:
+    def _outcome(self, kind: str, model: PlannedModel, awaited: AwaitedExample, moment: ScoringMoment) -> Example:
         came = awaited.stage == CAME
         return self._example(
             kind,
@@ -241,12 +241,12 @@ class Scoring:
         )
 
     @staticmethod
-    def _example(kind: str, moment: Moment, **fields: object) -> Example:
+    def _example(kind: str, moment: ScoringMoment, **fields: object) -> Example:
         """``ordinal`` is filled in by whoever says it."""
         return Example(kind, moment.shard, moment.offset, 0, moment.now, features=FEATURES.version, **fields)  # type: ignore[arg-type]
 
 
-def _awaited_in(state: State, model: Model) -> AwaitedExample | None:
+def _awaited_in(state: State, model: PlannedModel) -> AwaitedExample | None:
     """The example that is awaited for a customer. What is changed in it is changed in the state."""
     data = state.slots.get(model.pending) if model.pending is not None else None
     if data is None or model.pending is None:
@@ -255,12 +255,12 @@ def _awaited_in(state: State, model: Model) -> AwaitedExample | None:
     return awaited
 
 
-def _score_in(state: State, model: Model) -> KeptScore | None:
+def _score_in(state: State, model: PlannedModel) -> KeptScore | None:
     data = state.slots.get(model.slot)
     return score_of(data) if data is not None else None
 
 
-def _served_in(state: State, model: Model) -> tuple[int, int]:
+def _served_in(state: State, model: PlannedModel) -> tuple[int, int]:
     """The score that a customer has, and the version that gave it."""
     kept = _score_in(state, model)
     return (kept.value, kept.version) if kept is not None and isinstance(kept.value, int) else (NOT_SERVED, 0)

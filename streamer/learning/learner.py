@@ -16,7 +16,7 @@ import msgspec
 
 from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
-from streamer.learning.models.propensity import Limits, Propensity
+from streamer.learning.models.propensity import PropensityTrainer, TrainingLimits
 from streamer.learning.models.trainer import Trainer
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
@@ -27,7 +27,7 @@ from streamer.zones import PINNED
 RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
 
 
-class Pin(msgspec.Struct):
+class PinnedVersion(msgspec.Struct):
     """A model kept at a version by hand (0: to be let go at the next mark), and what was held back since: the newest scorer, or that none
     serves any more."""
 
@@ -37,9 +37,9 @@ class Pin(msgspec.Struct):
 
 
 HOMES: Final = {  # where each kind's trainer lives; read when a definitions file first asks for one
-    "purchase": ("propensity", "Propensity"),
-    "churn": ("propensity", "Propensity"),
-    "value": ("value", "Value"),
+    "purchase": ("propensity", "PropensityTrainer"),
+    "churn": ("propensity", "PropensityTrainer"),
+    "value": ("value", "ValueTrainer"),
     "groups": ("groups", "GroupsTrainer"),
     "lookalike": ("lookalike", "LookalikeTrainer"),
     "unusual": ("unusual", "UnusualTrainer"),
@@ -57,19 +57,19 @@ class Learner:
         self,
         specs: Sequence[ModelSpec],
         features: FeatureList,
-        limits: Limits | None = None,
+        limits: TrainingLimits | None = None,
         zone: ZoneInfo = PINNED.utc,
         left_out: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._left_out = left_out or {}
         self.features = features
-        self.limits = limits or Limits()
+        self.limits = limits or TrainingLimits()
         self.trainers: dict[str, Trainer] = {}
         for spec in specs:
             self.trainers[spec.name] = _home(spec.kind)(spec, features, **self._extra(spec))
         self._surges = _surges()(zone)
         self._minute = -1  # of log time, the newest begun
-        self._pins: dict[str, Pin] = {}
+        self._pins: dict[str, PinnedVersion] = {}
         self._bases: dict[str, int] = {}  # what a trainer's own versions are counted on from: it is not the first of its name
         self._newest: dict[str, int] = {}  # version of every model there ever was: two scorers never have the same name
 
@@ -136,10 +136,10 @@ class Learner:
 
     def pin(self, model: str, version: int) -> None:
         """Keep a model at a version: nothing is published for it until ``unpin``. Learning goes on. KeyError for an unknown model."""
-        card, before = self._card(self.trainers[model].card()), self._pins.get(model, Pin(0))
+        card, before = self._card(self.trainers[model].card()), self._pins.get(model, PinnedVersion(0))
         if model not in self._pins and card.version and card.state == "not ready":
             before.withdrawn = ModelWithdrawn(model, card.version, max(0, self._minute) * MARK_MS, card.why)
-        self._pins[model] = Pin(version, before.held, before.withdrawn)
+        self._pins[model] = PinnedVersion(version, before.held, before.withdrawn)
 
     def unpin(self, model: str) -> None:
         """ModelPublished again: at the next mark what was held back, then as usual."""
@@ -149,7 +149,7 @@ class Learner:
     def accept(self, model: str) -> None:
         """The next scorer of this model need not be like the one before: somebody has looked at why it was refused."""
         trainer = self.trainers[model]
-        if isinstance(trainer, Propensity):
+        if isinstance(trainer, PropensityTrainer):
             trainer.accept()
 
     @property
@@ -192,7 +192,7 @@ class Learner:
         specs: Sequence[ModelSpec],
         features: FeatureList,
         dumped: bytes,
-        limits: Limits | None = None,
+        limits: TrainingLimits | None = None,
         zone: ZoneInfo = PINNED.utc,
         left_out: Mapping[str, Collection[str]] | None = None,
     ) -> Learner:
@@ -210,7 +210,7 @@ class Learner:
                     learner.trainers[spec.name] = restore(spec, features, state["trainers"][spec.name], **learner._extra(spec))
             learner._bases, learner._newest = (dict(numbers) for numbers in state.get("versions", ({}, {})))
             learner._count_on()
-            pins = msgspec.convert(state["pins"], dict[str, Pin])
+            pins = msgspec.convert(state["pins"], dict[str, PinnedVersion])
             learner._pins = {name: pin for name, pin in pins.items() if name in learner.trainers}
             learner._surges = _surges().restore(state["surges"], zone)
             learner._minute = int(state["minute"])

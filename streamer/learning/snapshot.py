@@ -25,7 +25,7 @@ SURE: Final = 4.0  # standard deviations before the sum of a few hundred outcome
 AnyScorer = ChanceScorer | AmountScorer
 
 
-class Refusal(NamedTuple):
+class PublicationRefusal(NamedTuple):
     """Why a scorer must not serve: one word, the figure of the one before, the figure of this one, a sentence."""
 
     word: str
@@ -45,7 +45,7 @@ class Probe:
         """Mean score on the probe."""
         return sum(map(scorer.score, self.rows)) / max(1, len(self.rows))
 
-    def refusal(self, scorer: AnyScorer, recent: Sequence[tuple[Sequence[float], int]]) -> Refusal | None:
+    def refusal(self, scorer: AnyScorer, recent: Sequence[tuple[Sequence[float], int]]) -> PublicationRefusal | None:
         """Why this scorer must not serve, or None. ``recent`` are the rows learned last, with their outcomes.
 
         What looks wrong by itself may be the cure after the world changed: it is let through if its losses on the recent rows are lower
@@ -56,7 +56,7 @@ class Probe:
             return found
         return None
 
-    def _calibration(self, scorer: AnyScorer, recent: Sequence[tuple[Sequence[float], int]]) -> Refusal | None:
+    def _calibration(self, scorer: AnyScorer, recent: Sequence[tuple[Sequence[float], int]]) -> PublicationRefusal | None:
         chances = [chance_of(scorer.logit(x)) for x, _ in recent]
         promised, came = sum(chances), sum(label for _, label in recent)
         deviation = sqrt(sum(chance * (1 - chance) for chance in chances))
@@ -64,15 +64,15 @@ class Probe:
         if abs(promised - came) <= SURE * deviation or 1 / CALIBRATION_RATIO_MAX <= ratio <= CALIBRATION_RATIO_MAX:
             return None
         text = f"promises {promised:.1f} outcomes of {len(recent)} recent customers, of whom {came} had one"
-        return Refusal("calibration", came, promised, text)
+        return PublicationRefusal("calibration", came, promised, text)
 
-    def _jump(self, scorer: AnyScorer) -> Refusal | None:
+    def _jump(self, scorer: AnyScorer) -> PublicationRefusal | None:
         if self.before is None:
             return None
         usual, now = self.mean(self.before), self.mean(scorer)
         if abs(now - usual) <= JUMP_RATIO_MAX * usual:
             return None
-        return Refusal(
+        return PublicationRefusal(
             "jump", usual, now, f"mean score on the probe goes from {usual:.1f} to {now:.1f}, and recent outcomes do not ask for it"
         )
 

@@ -26,7 +26,7 @@ TEXT_SHOWN: Final = 100  # characters of a value that a change carries
 ITEMS_SHOWN: Final = 10
 
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
+NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Clause(msgspec.Struct, omit_defaults=True):
@@ -62,16 +62,16 @@ class ChangePosition(msgspec.Struct):
     """
 
     generation: Annotated[int, msgspec.Meta(ge=1)]
-    shard: Count
-    offset: Count
-    ordinal: Count
+    shard: NonNegative
+    offset: NonNegative
+    ordinal: NonNegative
 
 
 class ChangeData(msgspec.Struct):
     """The body of a change."""
 
     segment: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-    definitions: Count
+    definitions: NonNegative
     at: Instant
     sequence: Annotated[int, msgspec.Meta(ge=1)]
     cause: Cause

@@ -22,7 +22,7 @@ class Position(NamedTuple):
     step: int
 
 
-class Place(NamedTuple):
+class OutputPosition(NamedTuple):
     """Where an output stands within its shard; compares in the order of the story.
 
     A function of the log, which a ``Position`` is not: into how many slices a record is cut is each owner's own affair.
@@ -100,7 +100,7 @@ class Commit:
     body: bytes
     states: Mapping[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
-    outbox: tuple[Place, bytes] | None = None
+    outbox: tuple[OutputPosition, bytes] | None = None
     document: tuple[str, bytes] | None = None
     forgotten: Sequence[str] = ()
     holds: Holdings | None = None
@@ -167,11 +167,11 @@ class Store(Protocol):
         """Apply ``commit`` whole, or raise and write nothing (``CommitUnknownError``: one of the two)."""
         ...
 
-    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
+    async def outbox(self, shard: int, *, after: OutputPosition | None, limit: int) -> list[tuple[OutputPosition, bytes]]:
         """At most ``limit`` outbox entries above ``after`` (None: from the first), oldest first."""
         ...
 
-    async def trim(self, shard: int, *, upto: Place) -> None:
+    async def trim(self, shard: int, *, upto: OutputPosition) -> None:
         """Forget the outbox entries at or below ``upto``. Harmless when repeated, also by a former owner."""
         ...
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 Severity = Literal["danger", "unfit", "advice"]
 
 
-class Finding(NamedTuple):
+class StoreFinding(NamedTuple):
     """One thing that an operator should know of a store.
 
     ``name`` is short and the same in each release; ``found`` and ``remedy`` are for people: what is there, and what to do about it.
@@ -29,14 +29,14 @@ class Health(NamedTuple):
     """State of the server or file behind a store: a ``description`` of one line, and what is not as it should be."""
 
     description: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[StoreFinding, ...] = ()
 
     @property
-    def dangers(self) -> list[Finding]:
+    def dangers(self) -> list[StoreFinding]:
         """What is looked at while a worker runs, too."""
         return [finding for finding in self.findings if finding.severity == "danger"]
 
     @property
-    def problems(self) -> list[Finding]:
+    def problems(self) -> list[StoreFinding]:
         """What keeps a worker from beginning: dangers, and what is unfit."""
         return [finding for finding in self.findings if finding.severity != "advice"]

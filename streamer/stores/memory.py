@@ -9,14 +9,14 @@ from itertools import count
 
 from streamer.errors import KeysLostError
 
-from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
-from .health import Finding, Health
+from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
+from .health import Health, StoreFinding
 from .opening import Access
 
 HEALTH = Health(
     "in the memory of this process",
     (
-        Finding(
+        StoreFinding(
             "not_durable",
             "advice",
             "what is kept ends with this process, and no other process sees it: a worker tells its whole log anew at each start",
@@ -29,12 +29,12 @@ _owners = count(1)  # over all stores: a copy, too, must not draw a name again
 
 
 @dataclass(slots=True)
-class _Shard:
+class _MemoryShard:
     checkpoint: Checkpoint = EMPTY
     states: dict[str, bytes] = field(default_factory=dict[str, bytes])
     wakes: dict[str, int] = field(default_factory=dict[str, int])
     heap: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])  # may hold entries that ``wakes`` no longer has
-    outbox: list[tuple[Place, bytes]] = field(default_factory=list[tuple[Place, bytes]])
+    outbox: list[tuple[OutputPosition, bytes]] = field(default_factory=list[tuple[OutputPosition, bytes]])
     documents: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
     @property
@@ -68,7 +68,7 @@ class MemoryStore:
     """Keeps the promises of ``stores.base.Store`` within one process."""
 
     def __init__(self) -> None:
-        self._shards: dict[int, _Shard] = {}
+        self._shards: dict[int, _MemoryShard] = {}
         self._documents: dict[str, bytes] = {}
 
     def copy(self) -> MemoryStore:
@@ -76,13 +76,15 @@ class MemoryStore:
         copied = MemoryStore()
         copied._documents = dict(self._documents)
         copied._shards = {
-            number: _Shard(kept.checkpoint, dict(kept.states), dict(kept.wakes), list(kept.heap), list(kept.outbox), dict(kept.documents))
+            number: _MemoryShard(
+                kept.checkpoint, dict(kept.states), dict(kept.wakes), list(kept.heap), list(kept.outbox), dict(kept.documents)
+            )
             for number, kept in self._shards.items()
         }
         return copied
 
-    def _shard(self, shard: int) -> _Shard:
-        return self._shards.setdefault(shard, _Shard())
+    def _shard(self, shard: int) -> _MemoryShard:
+        return self._shards.setdefault(shard, _MemoryShard())
 
     async def acquire(self, shard: int) -> Checkpoint:
         """See ``Store``."""
@@ -102,7 +104,7 @@ class MemoryStore:
         """See ``Store``."""
         old = self._shard(shard).checkpoint
         _check(shard, expected, old)
-        emptied = self._shards[shard] = _Shard(replace(EMPTY, epoch=old.epoch + 1, owner=b"%d" % next(_owners)))
+        emptied = self._shards[shard] = _MemoryShard(replace(EMPTY, epoch=old.epoch + 1, owner=b"%d" % next(_owners)))
         return emptied.checkpoint
 
     async def checkpoint(self, shard: int) -> Checkpoint:
@@ -142,11 +144,11 @@ class MemoryStore:
             kept.documents.pop(name, None)
         kept.checkpoint = commit.checkpoint
 
-    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
+    async def outbox(self, shard: int, *, after: OutputPosition | None, limit: int) -> list[tuple[OutputPosition, bytes]]:
         """See ``Store``."""
         return [entry for entry in self._shard(shard).outbox if after is None or entry[0] > after][:limit]
 
-    async def trim(self, shard: int, *, upto: Place) -> None:
+    async def trim(self, shard: int, *, upto: OutputPosition) -> None:
         """See ``Store``."""
         kept = self._shard(shard)
         kept.outbox = [entry for entry in kept.outbox if entry[0] > upto]
@@ -176,7 +178,7 @@ class MemoryStore:
         """See ``Store``."""
 
 
-def _check_whole(shard: int, kept: _Shard) -> None:
+def _check_whole(shard: int, kept: _MemoryShard) -> None:
     expected = kept.checkpoint.holds
     if expected is not None and expected != kept.holds:
         raise KeysLostError(f"shard {shard}: {lost(expected, kept.holds)}")

@@ -33,7 +33,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
 from streamer.tls import tls_context
 
-from .base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
+from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
 from .health import Health
 from .opening import NOBODY, Access
 from .redis_health import read_health
@@ -253,18 +253,18 @@ class RedisStore:
 
     # the outbox
 
-    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
+    async def outbox(self, shard: int, *, after: OutputPosition | None, limit: int) -> list[tuple[OutputPosition, bytes]]:
         """See ``Store``."""
         begin = "-" if after is None else f"({_name(after)}"
         entries = await self._call("XRANGE", self._key(shard, "outbox"), begin, "+", "COUNT", limit)
-        found: list[tuple[Place, bytes]] = []
+        found: list[tuple[OutputPosition, bytes]] = []
         for name, fields in entries or ():
             offset, _, count = name.partition(b"-")
             values = list(fields.values()) if isinstance(fields, dict) else fields[1::2]
-            found.append((Place(int(offset), int(count) - 1), values[0]))
+            found.append((OutputPosition(int(offset), int(count) - 1), values[0]))
         return found
 
-    async def trim(self, shard: int, *, upto: Place) -> None:
+    async def trim(self, shard: int, *, upto: OutputPosition) -> None:
         """See ``Store``."""
         await self._call("XTRIM", self._key(shard, "outbox"), "MINID", _name(upto._replace(ordinal=upto.ordinal + 1)))
 
@@ -438,7 +438,7 @@ def _checkpoint(kept: _Kept) -> Checkpoint:
     return Checkpoint(kept.epoch, kept.at, kept.head, kept.body, kept.owner, kept.holds)
 
 
-def _name(place: Place) -> str:
+def _name(place: OutputPosition) -> str:
     """The name of an outbox entry in a stream; Redis allows every one but 0-0."""
     return f"{place.offset}-{place.ordinal + 1}"
 

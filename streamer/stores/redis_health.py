@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from .health import Finding, Health
+from .health import Health, StoreFinding
 
 OLDEST: Final = (6, 2)
 FULL: Final = 0.75  # of maxmemory: above it the next campaign may be refused
@@ -19,25 +19,27 @@ def read_health(info: Mapping[str, Any]) -> Health:
     return Health(f"Redis {version}, {used:,} bytes used {room}, {policy}", tuple(_findings(info, version, used, limit)))
 
 
-def _findings(info: Mapping[str, Any], version: str, used: int, limit: int) -> Iterator[Finding]:
+def _findings(info: Mapping[str, Any], version: str, used: int, limit: int) -> Iterator[StoreFinding]:
     policy, role = _policy(info), str(info.get("role", "unknown"))
     if policy != "noeviction":
-        yield Finding(
+        yield StoreFinding(
             "eviction",
             "danger",
             f"maxmemory-policy is {policy}: Redis may drop customers and positions",
             "run CONFIG SET maxmemory-policy noeviction",
         )
     if role != "master":
-        yield Finding("replica", "danger", f"role is {role}: commits need the primary", "give the address of the primary")
+        yield StoreFinding("replica", "danger", f"role is {role}: commits need the primary", "give the address of the primary")
     if str(info.get("redis_mode", "standalone")) == "cluster":
-        yield Finding("cluster", "danger", "this is a Redis Cluster, which is not supported", "use one primary, with replicas as you like")
+        yield StoreFinding(
+            "cluster", "danger", "this is a Redis Cluster, which is not supported", "use one primary, with replicas as you like"
+        )
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
-        yield Finding("old_version", "unfit", f"version {version} is older than 6.2", "use a Redis or Valkey that is 6.2 or newer")
+        yield StoreFinding("old_version", "unfit", f"version {version} is older than 6.2", "use a Redis or Valkey that is 6.2 or newer")
     if limit and used > FULL * limit:
-        yield Finding("nearly_full", "unfit", f"{used:,} of {limit:,} bytes are used", "raise maxmemory")
+        yield StoreFinding("nearly_full", "unfit", f"{used:,} of {limit:,} bytes are used", "raise maxmemory")
     if str(info.get("aof_enabled", "0")) != "1":
-        yield Finding(
+        yield StoreFinding(
             "not_durable",
             "advice",
             "appendonly is off: after a crash of Redis the shards replay from its last snapshot",

@@ -32,7 +32,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """A heading and the panels below it."""
 
     title: str
@@ -44,7 +44,7 @@ def _quantile(q: str, name: str, by: str = "le") -> str:
 
 
 ROWS: Final = (
-    Row(
+    PanelRow(
         "Is it well?",
         (
             Panel(
@@ -105,7 +105,7 @@ ROWS: Final = (
             ),
         ),
     ),
-    Row(
+    PanelRow(
         "What comes in",
         (
             Panel(
@@ -165,7 +165,7 @@ ROWS: Final = (
             ),
         ),
     ),
-    Row(
+    PanelRow(
         "What comes out",
         (
             Panel(
@@ -203,7 +203,7 @@ ROWS: Final = (
             ),
         ),
     ),
-    Row(
+    PanelRow(
         "What is learned",
         (
             Panel(
@@ -234,7 +234,7 @@ ROWS: Final = (
             ),
         ),
     ),
-    Row(
+    PanelRow(
         "Who does it",
         (
             Panel(

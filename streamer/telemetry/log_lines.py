@@ -89,7 +89,7 @@ def _places(error: BaseException) -> list[str]:
 
 
 @dataclass(slots=True)
-class _Said:
+class _LastLine:
     at: float
     more: int = 0
 
@@ -103,8 +103,8 @@ class Thinning(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.dropped = 0
-        self._kinds: dict[tuple[str, str], _Said] = {}
-        self._loggers: dict[str, _Said] = {}
+        self._kinds: dict[tuple[str, str], _LastLine] = {}
+        self._loggers: dict[str, _LastLine] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is written."""
@@ -115,7 +115,7 @@ class Thinning(logging.Filter):
         if said is not None and record.created - said.at < AGAIN_SECONDS:
             said.more += 1
         elif self._has_room(record):
-            self._kinds[kind] = _Said(record.created)
+            self._kinds[kind] = _LastLine(record.created)
             record.repeated = said.more if said is not None else 0
             return True
         self.dropped += 1
@@ -124,7 +124,7 @@ class Thinning(logging.Filter):
     def _has_room(self, record: logging.LogRecord) -> bool:
         minute = self._loggers.get(record.name)
         if minute is None or record.created - minute.at >= AGAIN_SECONDS:
-            minute = self._loggers[record.name] = _Said(record.created)
+            minute = self._loggers[record.name] = _LastLine(record.created)
         minute.more += 1
         return minute.more <= DIFFERENT_MAX
 

@@ -12,7 +12,7 @@ from streamer.flow.reader import Deduplicator
 from streamer.flow.same_log import Unread, View
 from streamer.segments.change import Change, decode_change
 from streamer.signing import Signer
-from streamer.stores.base import Place
+from streamer.stores.base import OutputPosition
 from streamer.wire import (
     CHANGES,
     CONTROL_HEADER,
@@ -136,10 +136,12 @@ class MemorySink:
         self._generation = generation
         self._signer = signer
 
-    async def tail(self, topic: str, shard: int) -> Place | None:
+    async def tail(self, topic: str, shard: int) -> OutputPosition | None:
         """See ``Sink``."""
         found = (position_of(record) for record in self._log.records(topic, shard))
-        return max((Place(offset, ordinal) for generation, offset, ordinal in found if generation == self._generation), default=None)
+        return max(
+            (OutputPosition(offset, ordinal) for generation, offset, ordinal in found if generation == self._generation), default=None
+        )
 
     async def send(self, outputs: Sequence[Output]) -> None:
         """See ``Sink``."""

@@ -20,8 +20,8 @@ from mode import Service
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, RefusedError, StoreError, place_of
-from streamer.flow.lessons import Item, Lesson, Lessons, read_item
 from streamer.flow.published import Versions
+from streamer.flow.training import TrainingBatch, TrainingLog, TrainingRecord, read_training_record
 from streamer.learning.reports.alerts import alert_event, encode_alert
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -71,16 +71,16 @@ class LearnerService(Service):
         self._is_mine = is_mine
         self._alerts = alerts
         self._versions = versions
-        self._lessons: Lessons | None = None
+        self._training: TrainingLog | None = None
         self.problem = ""  # why this worker should learn and does not
         self._committed = self._said = 0.0
         self._behind: tuple[int | None, float] = (None, 0.0)  # the shard that is waited for, and since when, or when it was named last
         self._idle = asyncio.Event()  # nothing learned that is not kept
         self._idle.set()
-        self.finished = asyncio.Event()  # stopped; a lesson that was not kept in time is learned again by the next
+        self.finished = asyncio.Event()  # stopped; a batch that was not kept in time is learned again by the next
 
     async def on_stop(self) -> None:
-        """Give the lesson in hand the time to be kept: whatever still runs behind this is cancelled."""
+        """Give the batch in hand the time to be kept: whatever still runs behind this is cancelled."""
         await at_most(STOP_SECONDS, self._idle.wait())
         self.finished.set()
 
@@ -105,7 +105,7 @@ class LearnerService(Service):
                     await self._halt(f"unexpected {type(error).__name__} in {place_of(error)}")
                 finally:
                     self._idle.set()
-                self._lessons = None
+                self._training = None
                 await self.sleep(AGAIN_SECONDS)
             else:
                 self.problem = ""
@@ -119,50 +119,50 @@ class LearnerService(Service):
 
     async def _begin_anew(self) -> None:
         """The store has lost what the learner cannot go on without: the examples have it all."""
-        if self._lessons is not None:
+        if self._training is not None:
             with suppress(StoreError):
-                await self._store.reset(LEARNER_SHARD, expected=self._lessons.checkpoint)
+                await self._store.reset(LEARNER_SHARD, expected=self._training.checkpoint)
 
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
-        lessons = self._lessons = await Lessons.acquire(self._store, self._versions, self.settings.shards, self.settings.keyring)
+        training = self._training = await TrainingLog.acquire(self._store, self._versions, self.settings.shards, self.settings.keyring)
         consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200)
         try:
             await consumer.start()
-            partitions = {TopicPartition(self.settings.topic(EXAMPLES), shard): at for shard, at in enumerate(lessons.taught.offsets)}
+            partitions = {TopicPartition(self.settings.topic(EXAMPLES), shard): at for shard, at in enumerate(training.body.offsets)}
             consumer.assign(list(partitions))
             for partition, offset in partitions.items():
                 consumer.seek(partition, offset)
             ends = await consumer.end_offsets(list(partitions))
-            lessons.aim([ends[partition] for partition in partitions])
-            self._committed = 0.0 if lessons.progress else monotonic()  # at once, where people will ask how far it is
+            training.aim([ends[partition] for partition in partitions])
+            self._committed = 0.0 if training.progress else monotonic()  # at once, where people will ask how far it is
             while self._is_mine() and not self.should_stop:
-                await self._turn(consumer, lessons)
+                await self._turn(consumer, training)
                 self.problem = ""
-            await lessons.commit()
+            await training.commit()
         finally:
             await consumer.stop()
 
-    async def _turn(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
-        self._balance(consumer, lessons)
+    async def _turn(self, consumer: AIOKafkaConsumer, training: TrainingLog) -> None:
+        self._balance(consumer, training)
         for partition, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
-            lessons.order.add([read_item(partition.partition, log_record(record)) for record in records])
-        items, before = lessons.order.ready(), dict(lessons.taught.current)
+            training.order.add([read_training_record(partition.partition, log_record(record)) for record in records])
+        items, before = training.order.ready(), dict(training.body.current)
         for start in range(0, len(items), SLICE):
-            lesson = await lessons.take(items[start : start + SLICE])
-            await self._tell(lesson)
+            batch = await training.take(items[start : start + SLICE])
+            await self._tell(batch)
             await asyncio.sleep(0)
-        was_behind = lessons.is_behind
-        lessons.reach([await consumer.position(partition) for partition in sorted(consumer.assignment())])
-        self._show_progress(lessons)
-        self._name_the_slowest(lessons.order.waits_for(BEHIND_MINUTES), monotonic())
-        if was_behind != lessons.is_behind or lessons.taught.current != before or monotonic() - self._committed > COMMIT_SECONDS:
-            await self._commit(lessons)
-            await self._tell_shards(lessons)
+        was_behind = training.is_behind
+        training.reach([await consumer.position(partition) for partition in sorted(consumer.assignment())])
+        self._show_progress(training)
+        self._name_the_slowest(training.order.waits_for(BEHIND_MINUTES), monotonic())
+        if was_behind != training.is_behind or training.body.current != before or monotonic() - self._committed > COMMIT_SECONDS:
+            await self._commit(training)
+            await self._tell_shards(training)
 
-    def _show_progress(self, lessons: Lessons) -> None:
+    def _show_progress(self, training: TrainingLog) -> None:
         """Once in a while, while it learns anew what it had learned before the store lost it."""
-        done, total = lessons.progress or (0, 0)
+        done, total = training.progress or (0, 0)
         self._metrics.relearning.set(total - done)
         if total and monotonic() - self._said > PROGRESS_SECONDS:
             self._said = monotonic()
@@ -179,44 +179,44 @@ class LearnerService(Service):
             text = f"the learner waits for shard {shard}, which is {BEHIND_MINUTES} minutes or more behind; `streamer shards` says why"
             self._alerts.say("learner_waits", text, shard=shard)
 
-    def _balance(self, consumer: AIOKafkaConsumer, lessons: Lessons) -> None:
+    def _balance(self, consumer: AIOKafkaConsumer, training: TrainingLog) -> None:
         """Read no further in a shard that is far ahead of the others."""
         paused = consumer.paused()
         for partition in consumer.assignment():
-            full = lessons.order.is_full(partition.partition, AHEAD_MAX)
+            full = training.order.is_full(partition.partition, AHEAD_MAX)
             if full and partition not in paused:
                 consumer.pause(partition)
             elif not full and partition in paused:
                 consumer.resume(partition)
 
-    async def _commit(self, lessons: Lessons) -> None:
+    async def _commit(self, training: TrainingLog) -> None:
         with suppress(CommitUnknownError):  # the next one tells: it is fenced if this one went through, and learned anew if not
-            await lessons.commit()
+            await training.commit()
         self._committed = monotonic()
-        self._metrics.show_models(lessons.taught.cards)
+        self._metrics.show_models(training.body.cards)
 
     # telling
 
-    async def _tell(self, lesson: Lesson) -> None:
+    async def _tell(self, batch: TrainingBatch) -> None:
         topic = self.settings.topic(ALERTS)
-        for alert in lesson.alerts:
+        for alert in batch.alerts:
             log.warning("alert", action="alert", kind=alert.kind, subject=alert.subject, text=alert.text)
             await self._producer.send_and_wait(topic, encode_alert(alert_event(alert, self.settings.source)), partition=0)
-        for publication in lesson.published:
+        for publication in batch.published:
             log.info("model published", action="publish_model", model=publication.model, version=publication.version)
-        for item, error in lesson.refused:
+        for item, error in batch.refused:
             await self._refuse(item, error)
 
-    async def _refuse(self, item: Item, error: RefusedError) -> None:
+    async def _refuse(self, item: TrainingRecord, error: RefusedError) -> None:
         """A dead letter like any other, but not of the shard's story: a learner that starts again may say it again."""
         origin = Origin(EXAMPLES, item.shard, item.record.offset)
         letter = DeadLetter(error.reason, error.path, error.detail, origin, raw_text(item.record.value), time_text(item.record.arrival_ms))
         await self._producer.send_and_wait(self.settings.topic(DEAD_LETTERS), encode_dead_letter(letter), partition=item.shard)
 
-    async def _tell_shards(self, lessons: Lessons) -> None:
+    async def _tell_shards(self, training: TrainingLog) -> None:
         """Only what is committed: a learner that starts again must not come to something else than the shards were told. And nothing before
         it has learned what was said until it began: on the way there it comes to versions that the shards have left behind."""
-        if lessons.is_behind:
+        if training.is_behind:
             return
-        for raw in await lessons.news():
+        for raw in await training.news():
             await send_control(self._producer, self.settings, raw, range(self.settings.shards))

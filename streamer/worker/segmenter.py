@@ -23,7 +23,7 @@ from streamer.flow.relay import Sink
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
-from streamer.stores.health import Finding
+from streamer.stores.health import StoreFinding
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.clients import is_dead
 from streamer.transports.kafka.log_consumer import LogConsumer
@@ -96,7 +96,7 @@ class Segmenter(Service):
         self._fetching = FetchLoop(self.shards, self.consumer, self.processing, self.log_watch, settings.batch_records)
         self._last_group_commit = 0.0
         self._last_look = 0.0
-        self._dangers: list[Finding] = []  # of the store, as last asked
+        self._dangers: list[StoreFinding] = []  # of the store, as last asked
 
     # life
 

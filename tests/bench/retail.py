@@ -23,7 +23,7 @@ import numpy as np
 
 from streamer.examples import Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Limits
+from streamer.learning.models.propensity import TrainingLimits
 from streamer.learning.reports.outputs import ModelPublished
 from streamer.learning.scorers.decode import decode_scorer
 
@@ -153,7 +153,7 @@ def examples(rows: Sequence[Measured], spec: ModelSpec, serve: Any) -> Iterator[
 
 def serve(rows: Sequence[Measured], spec: ModelSpec) -> list[int | None]:
     """The scores that published scorers gave at each measurement."""
-    learner = Learner([spec], FEATURES, Limits(warm_up=500, publish_every_ms=DAY_MS, publish_after=10**9))
+    learner = Learner([spec], FEATURES, TrainingLimits(warm_up=500, publish_every_ms=DAY_MS, publish_after=10**9))
     scorer: Any = None
     served: list[int | None] = [None] * len(rows)
 

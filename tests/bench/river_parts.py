@@ -28,7 +28,7 @@ from streamer.learning.algorithms.logistic import Logistic
 from streamer.learning.algorithms.quantiles import Quantiles
 from streamer.learning.algorithms.rng import Rng
 from streamer.learning.evaluation.drift import DriftDetector
-from streamer.learning.evaluation.window import Gain, Window
+from streamer.learning.evaluation.window import Gain, RecentTally
 from streamer.learning.inputs.feature_encoding import Encoder, freeze
 from streamer.learning.models.seasonal_baseline import Usual
 from streamer.learning.online.half_spaces import HEIGHT, SPARSE, TREES, WINDOW, HalfSpaces
@@ -130,7 +130,7 @@ def window() -> Iterator[Line]:
     rng = Random(3)
     scores = [int(SCORE_SCALE * rng.betavariate(1, 12)) for _ in range(30_000)]
     labels = [int(rng.random() * SCORE_SCALE < score) for score in scores]
-    ours, loss, auc = Window(), utils.Rolling(metrics.LogLoss, window_size=10_000), metrics.RollingROCAUC(window_size=10_000)
+    ours, loss, auc = RecentTally(), utils.Rolling(metrics.LogLoss, window_size=10_000), metrics.RollingROCAUC(window_size=10_000)
     fixed = utils.Rolling(metrics.ROCAUC, window_size=10_000, n_thresholds=100)
 
     def judge() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from streamer.examples import MARK_MS, Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.evaluation.window import Tally
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Limits
+from streamer.learning.models.propensity import TrainingLimits
 from streamer.learning.reports.outputs import ModelPublished
 from streamer.learning.scorers.decode import decode_scorer
 
@@ -83,7 +83,7 @@ def serve(features: FeatureList, rows: Sequence[Row], publish_after: int = 25) -
     """The scores that the learner's published scorers gave, each before its outcome was known."""
     horizon_ms = LAG * MARK_MS
     spec = ModelSpec("buys", "purchase", ("Revenue",), horizon_ms=horizon_ms, window_ms=horizon_ms)
-    learner = Learner([spec], features, Limits(warm_up=1_000, publish_every_ms=10**15, publish_after=publish_after))
+    learner = Learner([spec], features, TrainingLimits(warm_up=1_000, publish_every_ms=10**15, publish_after=publish_after))
     scorer: Any = None
     served: list[int | None] = []
     for now, (x, _) in enumerate(rows):

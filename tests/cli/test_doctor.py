@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from redis import Redis
 
-from streamer.cli.doctor import Shard as DoctorsShard
 from streamer.cli.doctor import (
+    StoredShard,
     _progress,  # pyright: ignore[reportPrivateUsage] - what takes a fault or real time
     _signing,  # pyright: ignore[reportPrivateUsage] - as before
     _transactions,  # pyright: ignore[reportPrivateUsage] - as before
@@ -292,8 +292,8 @@ def test_a_worker_that_does_not_run(run: Run) -> None:
 def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> None:
     """Their memberships stand and no timer moves them: nobody would see it in the segments. Nor does a log without keys show by itself."""
 
-    def shard(number: int, aside: int) -> DoctorsShard:
-        return DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), CheckpointBody(aside=aside, log_time_ms=1_000))
+    def shard(number: int, aside: int) -> StoredShard:
+        return StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), CheckpointBody(aside=aside, log_time_ms=1_000))
 
     found = {check.name: check for check in _progress([shard(0, 0), shard(1, 3)], {}, now_ms=1_500)}
     assert found["customers set aside"].verdict == "warning"
@@ -306,7 +306,7 @@ def test_keys_that_do_not_hold_are_told() -> None:
     """Whoever publishes or erases with them, worker or person, is refused by every shard."""
     rings = [Keyring("shop", {key: key.encode() * 32}) for key in ("a", "b")]
     held = CheckpointBody(trust=Trust({"a": rings[0].check_value("a")}), log_time_ms=1_000)
-    shards = [DoctorsShard(number, Checkpoint(1, Position(5, 0), b"", b""), held) for number in (0, 1)]
+    shards = [StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), held) for number in (0, 1)]
     assert _signing(rings[0], shards) == []
     for ring in (rings[1], Keyring()):
         [check] = _signing(ring, shards)

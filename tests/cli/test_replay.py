@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from streamer.cli.replay import Tally
-from streamer.flow.replay import Said
+from streamer.cli.replay import ReplayCounts
+from streamer.flow.replay import ReplayOutput
 from streamer.wire import Output
 from tests.cli.conftest import DATA, EVENTS, ROOT, Run, event, ndjson, run_apart
 
@@ -316,6 +316,6 @@ def test_the_seed_of_hashes_changes_nothing(segments: Path) -> None:
 def test_outputs_that_are_not_for_people_are_passed_over(topic: str) -> None:
     """With scores in the definitions the step also puts out what models learn from."""
     refused: list[bytes] = []
-    tally = Tally(None, refused.append)
-    tally.take(Said(1, Output(topic, 0, 1, 0, b"c-17", b"no dead letter")))
+    tally = ReplayCounts(None, refused.append)
+    tally.take(ReplayOutput(1, Output(topic, 0, 1, 0, b"c-17", b"no dead letter")))
     assert (tally.changes, refused) == (0, [])

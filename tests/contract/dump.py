@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
+from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
 
 FAR_MS = 1 << 52
 ALL = 1_000_000
@@ -17,7 +17,7 @@ class Dump(NamedTuple):
     checkpoint: Checkpoint
     states: list[tuple[str, bytes | None]]
     wakes: list[tuple[int, str]]
-    outbox: list[tuple[Place, bytes]]
+    outbox: list[tuple[OutputPosition, bytes]]
 
 
 async def dump(store: Store, shard: int = 0) -> Dump:
@@ -31,7 +31,7 @@ async def dump(store: Store, shard: int = 0) -> Dump:
 def next_commit(checkpoint: Checkpoint, *, offset: int = 1, step: int = 0, outbox: bytes | None = None, **more: Any) -> Commit:
     """A commit ``offset`` records on."""
     position = Position(checkpoint.position.offset + offset, step)
-    entry = None if outbox is None else (Place(*position), outbox)
+    entry = None if outbox is None else (OutputPosition(*position), outbox)
     return Commit(checkpoint, position, b"head-%d-%d" % position, b"body", outbox=entry, **more)
 
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
 
-from streamer.flow.relay import Place, Sink
+from streamer.flow.relay import Sink
+from streamer.stores.base import OutputPosition
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, Output
 
 SHARDS: Final = 3
@@ -58,9 +59,9 @@ async def outputs_arrive_whole_and_in_order(desk: Desk) -> None:
 async def the_tail_is_the_highest_place(desk: Desk) -> None:
     """Compared as numbers, and of each topic and shard by itself."""
     await desk.sink.send([output(9, 11), output(10, 2), output(7, 0, topic=DEAD_LETTERS), output(99, 0, partition=2)])
-    assert await desk.sink.tail(CHANGES, 1) == Place(10, 2)
-    assert await desk.sink.tail(DEAD_LETTERS, 1) == Place(7, 0)
-    assert await desk.sink.tail(CHANGES, 2) == Place(99, 0)
+    assert await desk.sink.tail(CHANGES, 1) == OutputPosition(10, 2)
+    assert await desk.sink.tail(DEAD_LETTERS, 1) == OutputPosition(7, 0)
+    assert await desk.sink.tail(CHANGES, 2) == OutputPosition(99, 0)
     assert await desk.sink.tail(CHANGES, 0) is None
 
 
@@ -68,7 +69,7 @@ async def what_a_zombie_appends_does_not_lower_the_tail(desk: Desk) -> None:
     """Or the next owner would say everything behind it once more."""
     await desk.sink.send([output(20, 0), output(21, 5)])
     await desk.sink.send([output(number, 0) for number in range(10)])
-    assert await desk.sink.tail(CHANGES, 1) == Place(21, 5)
+    assert await desk.sink.tail(CHANGES, 1) == OutputPosition(21, 5)
 
 
 async def a_record_is_forwarded_to_another_shard(desk: Desk) -> None:
@@ -85,7 +86,7 @@ async def more_than_a_batch_arrives_in_order(desk: Desk) -> None:
     sent = [output(number // 10, number % 10, value=b"%06d" % number + b"x" * 500) for number in range(3_000)]
     await desk.sink.send(sent)
     assert [record.value[:6] for record in await desk.read(CHANGES, 1)] == [b"%06d" % number for number in range(3_000)]
-    assert await desk.sink.tail(CHANGES, 1) == Place(299, 9)
+    assert await desk.sink.tail(CHANGES, 1) == OutputPosition(299, 9)
 
 
 async def a_large_dead_letter_arrives(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from secrets import token_bytes
 
 from streamer.errors import KeysLostError, SettingsError, StoreUnavailableError
 from streamer.stores import Access
-from streamer.stores.base import Checkpoint, Commit, Fetched, Holdings, Place, Position, fenced, lost
+from streamer.stores.base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
 from streamer.stores.health import Health
 
 TABLES = ("customers", "wakes", "documents", "outbox")
@@ -122,12 +122,12 @@ class SqliteStore:
                 self.sql.execute("INSERT INTO outbox VALUES (?,?,?,?)", (shard, *commit.outbox[0], commit.outbox[1]))
             self._write(shard, commit.checkpoint)
 
-    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
+    async def outbox(self, shard: int, *, after: OutputPosition | None, limit: int) -> list[tuple[OutputPosition, bytes]]:
         query = "SELECT offset, ordinal, value FROM outbox WHERE shard = ? AND (offset, ordinal) > (?, ?) ORDER BY 1, 2 LIMIT ?"
         rows = self.sql.execute(query, (shard, *(after or (-1, -1)), limit))
-        return [(Place(offset, ordinal), value) for offset, ordinal, value in rows]
+        return [(OutputPosition(offset, ordinal), value) for offset, ordinal, value in rows]
 
-    async def trim(self, shard: int, *, upto: Place) -> None:
+    async def trim(self, shard: int, *, upto: OutputPosition) -> None:
         self.sql.execute("DELETE FROM outbox WHERE shard = ? AND (offset, ordinal) <= (?, ?)", (shard, *upto))
 
     async def put_document(self, name: str, content: bytes) -> bytes:

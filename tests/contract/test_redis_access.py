@@ -16,7 +16,7 @@ from redis import Redis
 from streamer.errors import SettingsError, StoreUnavailableError
 from streamer.local.redis import RedisServer
 from streamer.settings import Settings
-from streamer.stores.base import Place
+from streamer.stores.base import OutputPosition
 from streamer.stores.redis import RedisStore, connect
 
 from .dump import dump, next_commit
@@ -106,7 +106,7 @@ async def test_a_user_who_may_do_no_more_than_a_worker_must_is_enough(server: Re
             assert (await dump(store)).states == [("a", b"1")]
             gone = next_commit(commit.checkpoint, states={"a": None}, wakes={"a": None})
             await store.commit(0, gone)
-            await store.trim(0, upto=Place(9, 9))
+            await store.trim(0, upto=OutputPosition(9, 9))
             assert await store.put_document("manifest", b"x") == b"x"
             assert await store.get_document("doc", shard=0) == b"text"
             await store.health()

@@ -15,7 +15,7 @@ from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.redis import RedisServer
-from streamer.stores.base import Place, Position, Store
+from streamer.stores.base import OutputPosition, Position, Store
 from streamer.stores.redis import RedisStore, connect
 from streamer.wire import LogRecord, definitions_control
 
@@ -109,7 +109,7 @@ async def test_a_shard_commits_once_whatever_becomes_of_the_reply(store: Store, 
     assert [len(entry) for _, entry in outputs] == [1]
     found = await dump(store)
     assert found.checkpoint == shard.checkpoint
-    assert [place for place, _ in found.outbox] == [Place(1, 0)]
+    assert [place for place, _ in found.outbox] == [OutputPosition(1, 0)]
 
 
 async def test_a_lost_reply_to_acquire_is_an_unavailable_store(store: Store, cut_store: Store, proxy: Proxy) -> None:
@@ -203,7 +203,7 @@ async def test_a_checkpoint_that_is_gone_alone_halts(store: Store, admin: Redis,
 async def test_an_outbox_that_is_gone_is_noticed_though_it_was_empty(store: Store, admin: Redis, namespace: str) -> None:
     """Trimmed to nothing its key is still there: without it nobody knows whether something was waiting in it."""
     await store.commit(0, next_commit(await store.acquire(0), **FULL))
-    await store.trim(0, upto=Place(9, 9))
+    await store.trim(0, upto=OutputPosition(9, 9))
     now = await store.checkpoint(0)
     await store.verify(0, now)
     assert admin.delete(f"{{{namespace}:0}}:outbox") == 1
@@ -262,7 +262,7 @@ async def test_a_server_that_is_gone_is_unavailable_and_comes_back(server: Redis
         lambda: store.checkpoint(0),
         lambda: store.commit(0, next_commit(checkpoint)),
         lambda: store.fetch(0, ["a"], until_ms=0, limit=1),
-        lambda: store.trim(0, upto=Place(1, 0)),
+        lambda: store.trim(0, upto=OutputPosition(1, 0)),
         lambda: store.put_document("x", b"x"),
     ):
         with pytest.raises(StoreUnavailableError):

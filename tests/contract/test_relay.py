@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from streamer.flow.relay import BACKLOG_BYTES_MAX, BACKLOG_MAX, ENTRIES_AT_ONCE, Relay
-from streamer.stores.base import Place, Store
+from streamer.stores.base import OutputPosition, Store
 from streamer.transports.memory import MemoryLog, MemorySink, position_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, Output, encode_outputs
 
 from .dump import next_commit
 
-Entry = tuple[Place, list[Output]]
+Entry = tuple[OutputPosition, list[Output]]
 
 
 class Sink(MemorySink):
@@ -172,9 +172,9 @@ async def test_forwarded_records_have_no_tail(store: Store, log: MemoryLog, sink
 async def test_a_relay_says_when_it_has_too_much(store: Store, sink: Sink) -> None:
     """The shard then stops fetching, so that the outbox has an end."""
     relay = Relay(0, store, sink)
-    relay.add([(Place(1, 0), [_output(1, 0)] * BACKLOG_MAX)])
+    relay.add([(OutputPosition(1, 0), [_output(1, 0)] * BACKLOG_MAX)])
     assert not relay.is_full
-    relay.add([(Place(2, 0), [_output(2, 0)])])
+    relay.add([(OutputPosition(2, 0), [_output(2, 0)])])
     assert relay.is_full
 
 
@@ -183,9 +183,9 @@ async def test_a_few_large_outputs_are_too_much_as_well(store: Store, sink: Sink
     relay = Relay(0, store, sink)
     large = _output(1, 0)._replace(value=b"x" * 500_000)
     count = BACKLOG_BYTES_MAX // len(large.value)
-    relay.add([(Place(1, number), [large._replace(ordinal=number)]) for number in range(count)])
+    relay.add([(OutputPosition(1, number), [large._replace(ordinal=number)]) for number in range(count)])
     assert not relay.is_full
-    relay.add([(Place(2, 0), [_output(2, 0)])])
+    relay.add([(OutputPosition(2, 0), [_output(2, 0)])])
     assert relay.is_full
     while await relay.turn():
         pass
@@ -202,10 +202,10 @@ async def _commit(store: Store, numbers: range) -> list[Entry]:
     entries: list[Entry] = []
     for number in numbers:
         outputs = [_output(number, 0), _output(number, 1)]
-        commit = replace(next_commit(checkpoint), outbox=(Place(number, 1), encode_outputs(outputs)))
+        commit = replace(next_commit(checkpoint), outbox=(OutputPosition(number, 1), encode_outputs(outputs)))
         await store.commit(0, commit)
         checkpoint = commit.checkpoint
-        entries.append((Place(number, 1), outputs))
+        entries.append((OutputPosition(number, 1), outputs))
     return entries
 
 
@@ -220,9 +220,9 @@ async def _until_empty(relay: Relay) -> None:
         pass
 
 
-async def _left(store: Store) -> list[Place]:
+async def _left(store: Store) -> list[OutputPosition]:
     return [place for place, _ in await store.outbox(0, after=None, limit=1_000)]
 
 
-def _published(log: MemoryLog) -> list[Place]:
-    return [Place(*position_of(record)[1:]) for record in log.records(CHANGES, 0)]
+def _published(log: MemoryLog) -> list[OutputPosition]:
+    return [OutputPosition(*position_of(record)[1:]) for record in log.records(CHANGES, 0)]

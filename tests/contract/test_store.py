@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import FencedError, StoreOlderError
-from streamer.stores.base import Checkpoint, Fetched, Place, Position, Store
+from streamer.stores.base import Checkpoint, Fetched, OutputPosition, Position, Store
 
 from .dump import ALL, FAR_MS, dump, next_commit, ownerless
 
@@ -152,7 +152,7 @@ async def test_shards_do_not_see_each_other(store: Store) -> None:
     await store.commit(0, next_commit(await store.acquire(0), **FULL))
     before = await dump(store, 0)
     await store.commit(10, next_commit(await store.acquire(10), states={"a": b"other"}, wakes={"a": 1}, outbox=b"x"))
-    await store.trim(10, upto=Place(9, 9))
+    await store.trim(10, upto=OutputPosition(9, 9))
     assert await dump(store, 0) == before
     assert await store.get_document("doc", shard=10) is None
 
@@ -224,7 +224,7 @@ async def test_a_commit_of_any_size_is_one(store: Store) -> None:
 async def test_the_outbox_is_read_from_the_oldest(store: Store) -> None:
     """In the order of the story; ordinals are numbers and not text. A log may begin with something to say."""
     checkpoint = await store.acquire(0)
-    places = [Place(0, 0), Place(1, 2), Place(1, 10), Place(2, 0), Place(10, 0)]
+    places = [OutputPosition(0, 0), OutputPosition(1, 2), OutputPosition(1, 10), OutputPosition(2, 0), OutputPosition(10, 0)]
     for place in places:
         commit = replace(next_commit(checkpoint), outbox=(place, b"%d-%d" % place))
         await store.commit(0, commit)
@@ -232,10 +232,10 @@ async def test_the_outbox_is_read_from_the_oldest(store: Store) -> None:
     await store.commit(0, next_commit(checkpoint))  # has nothing to say
     entries = [(place, b"%d-%d" % place) for place in places]
     assert await store.outbox(0, after=None, limit=9) == entries
-    assert await store.outbox(0, after=Place(0, 0), limit=9) == entries[1:]
-    assert await store.outbox(0, after=Place(1, 2), limit=9) == entries[2:]
-    assert await store.outbox(0, after=Place(1, 3), limit=2) == entries[2:4]
-    assert await store.outbox(0, after=Place(99, 0), limit=9) == []
+    assert await store.outbox(0, after=OutputPosition(0, 0), limit=9) == entries[1:]
+    assert await store.outbox(0, after=OutputPosition(1, 2), limit=9) == entries[2:]
+    assert await store.outbox(0, after=OutputPosition(1, 3), limit=2) == entries[2:4]
+    assert await store.outbox(0, after=OutputPosition(99, 0), limit=9) == []
 
 
 async def test_trimming_forgets_up_to_a_place_and_no_further(store: Store) -> None:
@@ -245,10 +245,10 @@ async def test_trimming_forgets_up_to_a_place_and_no_further(store: Store) -> No
         commit = next_commit(checkpoint, offset=0, step=step, outbox=b"x")
         await store.commit(0, commit)
         checkpoint = commit.checkpoint
-    for upto in (Place(0, 2), Place(0, 2), Place(0, 1)):
+    for upto in (OutputPosition(0, 2), OutputPosition(0, 2), OutputPosition(0, 1)):
         await store.trim(0, upto=upto)
         assert [place.ordinal for place, _ in await store.outbox(0, after=None, limit=9)] == [3, 4]
-    await store.trim(0, upto=Place(9, 0))
+    await store.trim(0, upto=OutputPosition(9, 0))
     assert await store.outbox(0, after=None, limit=9) == []
     again = next_commit(checkpoint, outbox=b"y")
     await store.commit(0, again)

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from streamer.errors import FencedError
 from streamer.local.redis import RedisServer
-from streamer.stores.base import Checkpoint, Commit, Place, Position, Store
+from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import connect
 
@@ -75,18 +75,18 @@ def test_redis_and_memory_keep_the_same_promises(redis_server: RedisServer) -> N
                 pair = [replace(expected, head=b"wrong") for expected in pair]
             at = pair[0].position
             position = Position(at.offset + offsets, step) if offsets else Position(at.offset, at.step + step)
-            entry = None if outbox is None else (Place(*position), outbox)
+            entry = None if outbox is None else (OutputPosition(*position), outbox)
             first, second = (Commit(expected, position, head, b"body", outbox=entry, **what) for expected in pair)
             if self.both(lambda store: store.commit(shard, first), lambda store: store.commit(shard, second)) == [None, None]:
                 known.append((first.checkpoint, second.checkpoint))
 
         @rule(shard=shards, offset=st.integers(0, 6), step=steps)
         def trim(self, shard: int, offset: int, step: int) -> None:
-            self.both(lambda store: store.trim(shard, upto=Place(offset, step)))
+            self.both(lambda store: store.trim(shard, upto=OutputPosition(offset, step)))
 
         @rule(shard=shards, offset=st.integers(0, 6), step=steps, limit=st.integers(1, 3))
         def outbox(self, shard: int, offset: int, step: int, limit: int) -> None:
-            self.both(lambda store: store.outbox(shard, after=Place(offset, step), limit=limit))
+            self.both(lambda store: store.outbox(shard, after=OutputPosition(offset, step), limit=limit))
 
         @rule(shard=shards, customers=st.lists(names), until_ms=st.integers(-6, 21), limit=st.integers(0, 4))
         def fetch(self, shard: int, customers: list[str], until_ms: int, limit: int) -> None:

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import yaml
 
-from streamer.flow.replay import Arrival, Replay, Said
+from streamer.flow.replay import Arrival, Replay, ReplayOutput
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.segments.change import ENTERED, decode_change
@@ -74,7 +74,7 @@ async def _replay(family: str, batch: int) -> list[Told]:
     return list(_changes(said))
 
 
-def _changes(said: list[Said]) -> Iterator[Told]:
+def _changes(said: list[ReplayOutput]) -> Iterator[Told]:
     for item in said:
         assert item.output.topic == CHANGES
         change = decode_change(item.output.value)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import metrics
 
-from streamer.learning.evaluation.window import Gain, Tally, Window
+from streamer.learning.evaluation.window import Gain, RecentTally, Tally
 
 OUTCOMES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 1)), max_size=60)
 
@@ -36,21 +36,21 @@ def test_the_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[int,
 @given(OUTCOMES, st.integers(1, 20))
 def test_a_window_knows_its_last_examples_and_nothing_else(pairs: list[tuple[int, int]], size: int) -> None:
     """What dropped out must leave no trace, or the card would speak of last year."""
-    window = Window(size)
+    window = RecentTally(size)
     for score, label in pairs:
         window.add(None if score % 7 == 0 else score, label)
     last = [(score, label) for score, label in pairs[-size:] if score % 7]
     assert window.tally.dump() == tally_of(last).dump()
     assert window.coverage == (pytest.approx(len(last) / len(pairs[-size:])) if pairs else None)
-    assert Window.restore(window.dump()).dump() == window.dump()
+    assert RecentTally.restore(window.dump()).dump() == window.dump()
 
 
 def test_a_window_goes_on_after_a_restore() -> None:
     """The ring must drop the same ones."""
-    first, rng = Window(50), random.Random(1)
+    first, rng = RecentTally(50), random.Random(1)
     for _ in range(77):
         first.add(rng.randrange(10_001), rng.randrange(2))
-    second = Window.restore(first.dump())
+    second = RecentTally.restore(first.dump())
     for _ in range(60):
         score, label = rng.randrange(10_001), rng.randrange(2)
         first.add(score, label)

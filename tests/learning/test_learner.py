@@ -7,7 +7,7 @@ import msgspec
 from streamer.examples import MARK_MS, Example, ModelSpec
 from streamer.learning.evaluation.champion_challenger import BASELINE
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Propensity
+from streamer.learning.models.propensity import PropensityTrainer
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
 from streamer.learning.scorers.decode import decode_scorer
 from tests.learning.golden.make import FEATURES, LIMITS, SPECS, examples
@@ -65,7 +65,7 @@ def test_sizes_of_segments_reach_the_watch_over_surges() -> None:
 def fallen(learner: Learner) -> None:
     """Outcomes on which the champion of ``purchase`` was far worse than the base rate."""
     trainer = learner.trainers["purchase"]
-    assert isinstance(trainer, Propensity)
+    assert isinstance(trainer, PropensityTrainer)
     assert trainer.roster is not None
     comparison = trainer.roster._comparisons[BASELINE]  # pyright: ignore[reportPrivateUsage]
     for _ in range(50 * (1 + comparison.gain.count)):

@@ -19,7 +19,7 @@ from streamer.learning.models.propensity import average_of
 from streamer.learning.online.linear import RECIPES, Ftrl, OnlineLinear
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.decode import Scorer, decode_scorer
-from streamer.learning.scorers.linear_scorer import AmountScorer, ChanceScorer, Content, Form, Sum, describe_features
+from streamer.learning.scorers.linear_scorer import AmountScorer, ChanceScorer, Form, LinearContent, Sum, describe_features
 
 FEATURES = FeatureList(
     2,
@@ -52,11 +52,11 @@ def learned(recipe: Any = "ftrl", target: Any = "chance") -> OnlineLinear:
     return model
 
 
-def content(kind: Any = "purchase", **changes: Any) -> Content:
+def content(kind: Any = "purchase", **changes: Any) -> LinearContent:
     names, units, words = describe_features(FEATURES)
     form = learned().form()
     basket = learned(target="basket").form() if kind == "value" else None
-    made = Content(
+    made = LinearContent(
         kind, "m", 4, 2, names, units, words, ENCODING, form, average_of(ENCODING, form, ROWS), basket,
         basket_average=average_of(ENCODING, basket, ROWS) if basket else (), factor=1.1, table=tuple(range(0, 2010, 10)),
     )  # fmt: skip

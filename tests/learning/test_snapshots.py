@@ -17,10 +17,10 @@ import streamer
 from streamer.errors import HaltError, RefusedError
 from streamer.examples import Example, ModelSpec, decode_example, encode_example
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Limits, Propensity
+from streamer.learning.models.propensity import PropensityTrainer, TrainingLimits
 from streamer.learning.online.linear import OnlineLinear
 from streamer.learning.reports.outputs import Alert, ModelPublished
-from streamer.learning.scorers.linear_scorer import ChanceScorer, Content, Form
+from streamer.learning.scorers.linear_scorer import ChanceScorer, Form, LinearContent
 from streamer.learning.snapshot import Probe, encode_state
 from tests.learning.golden.make import FEATURES as SMALL
 from tests.learning.golden.make import FILE, LIMITS, SPECS, answers, examples
@@ -117,9 +117,9 @@ def test_nothing_is_unpickled_and_nothing_learned_in_batches() -> None:
 
 def served(weight: float = 0.0, intercept: float = -2.0) -> ChanceScorer:
     """A scorer like one that a learner published."""
-    learner = Learner([PURCHASE], FEATURES, Limits(warm_up=300, publish_after=300))
+    learner = Learner([PURCHASE], FEATURES, TrainingLimits(warm_up=300, publish_after=300))
     published = [said for said in play(learner, Step(PURCHASE), moments(2_500, per_hour=60)) if isinstance(said, ModelPublished)]
-    content = msgspec.json.decode(published[-1].scorer, type=Content)
+    content = msgspec.json.decode(published[-1].scorer, type=LinearContent)
     return ChanceScorer(msgspec.structs.replace(content, chance=Form(intercept, (weight,) * content.encoding.slots)))
 
 
@@ -151,10 +151,10 @@ def test_a_scorer_that_promises_what_does_not_come_is_refused() -> None:
     assert refusal.word == "calibration"
 
 
-def spoilt(learner: Learner) -> Propensity:
+def spoilt(learner: Learner) -> PropensityTrainer:
     """A fault: the champion's intercept goes wild inside the learner."""
     trainer = learner.trainers["purchase"]
-    assert isinstance(trainer, Propensity)
+    assert isinstance(trainer, PropensityTrainer)
     assert trainer.roster is not None
     trainer.roster.champion_candidate.model.model.intercept += 3.0
     return trainer
@@ -162,7 +162,7 @@ def spoilt(learner: Learner) -> Propensity:
 
 def test_a_refused_scorer_is_kept_aside_and_the_old_one_serves_on() -> None:
     """And somebody is told, once."""
-    learner, step = Learner([PURCHASE], FEATURES, Limits(warm_up=300, publish_after=300)), Step(PURCHASE)
+    learner, step = Learner([PURCHASE], FEATURES, TrainingLimits(warm_up=300, publish_after=300)), Step(PURCHASE)
     stream = list(moments(3_000, per_hour=60))
     assert any(isinstance(said, ModelPublished) for said in play(learner, step, stream[:2_500]))
     trainer = spoilt(learner)
@@ -185,7 +185,7 @@ def test_a_refused_scorer_is_kept_aside_and_the_old_one_serves_on() -> None:
 
 def test_a_pinned_model_learns_and_is_silent_until_it_is_let_go() -> None:
     """An operator rolled back; the learner must not overrule them, and must not lose what it learned meanwhile."""
-    limits = Limits(warm_up=60, publish_after=20)
+    limits = TrainingLimits(warm_up=60, publish_after=20)
     learner = Learner(SPECS, SMALL, limits)
 
     def published(start: int, count: int) -> list[int]:

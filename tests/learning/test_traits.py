@@ -8,7 +8,7 @@ import pytest
 
 from streamer.examples import Category, Cyclic, Feature, FeatureList, Flag, Logarithm
 from streamer.learning.inputs.feature_space import fit
-from streamer.learning.models.group_descriptions import Trait, name, traits
+from streamer.learning.models.group_descriptions import GroupTrait, name, traits
 
 LIST = FeatureList(
     1,
@@ -46,4 +46,4 @@ def test_ratios_are_of_what_was_counted() -> None:
 )
 def test_a_name_says_two_things_and_is_nobody_elses(shorts: list[str], taken: list[str], wanted: str) -> None:
     """It is what a segment's expression compares with."""
-    assert name([Trait(1.0, short, short) for short in shorts], taken) == wanted
+    assert name([GroupTrait(1.0, short, short) for short in shorts], taken) == wanted

@@ -15,7 +15,7 @@ from river.anomaly import HalfSpaceTrees
 
 from streamer.errors import RefusedError
 from streamer.examples import Feature, FeatureList, Logarithm, ModelSpec
-from streamer.learning.algorithms.bot_rules import RULES, Rule, at_least, at_most, faster_than, known_rules
+from streamer.learning.algorithms.bot_rules import RULES, BotRule, at_least, at_most, faster_than, known_rules
 from streamer.learning.models.unusual import UnusualTrainer
 from streamer.learning.online.half_spaces import HEIGHT, SPARSE, TREES, WINDOW, HalfSpaces
 from streamer.learning.reports.outputs import ModelPublished
@@ -23,7 +23,9 @@ from streamer.learning.scorers.unusual_scorer import MASS_SCALE, UnusualScorer, 
 from tests.learning.shop import DAY_MS, FEATURES, NAMES, START_MS, person, profile
 
 SPEC = ModelSpec("unusual", "unusual", exclude="staff")
-FAST = Rule("hundreds of events, a second apart, and no cart", (at_least("session_events", 150), at_most("gap", 1.5), at_most("adds", 0)))
+FAST = BotRule(
+    "hundreds of events, a second apart, and no cart", (at_least("session_events", 150), at_most("gap", 1.5), at_most("adds", 0))
+)
 Row = tuple[float, ...]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.learning.inputs.feature_encoding import Encoder, freeze
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Limits
+from streamer.learning.models.propensity import TrainingLimits
 from streamer.learning.models.value import BASKETS_TO_BEGIN, FACTOR_MAX, Amounts, Basket
 from streamer.learning.reports.outputs import ModelPublished
 from tests.learning.outcomes import FEATURES, VALUE, Step, moments, play
@@ -24,7 +24,7 @@ def basket() -> Basket:
 @pytest.fixture(scope="module")
 def played() -> tuple[Learner, Step, list[Any]]:
     """A shop whose baskets are as dear as the customer's usual one."""
-    learner, step = Learner([VALUE], FEATURES, Limits(warm_up=500, publish_after=2_000)), Step(VALUE)
+    learner, step = Learner([VALUE], FEATURES, TrainingLimits(warm_up=500, publish_after=2_000)), Step(VALUE)
     return learner, step, play(learner, step, moments(12_000, per_hour=200))
 
 

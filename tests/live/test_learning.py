@@ -20,8 +20,8 @@ import pytest
 from streamer.customers.features import measure
 from streamer.customers.profile import profile_of
 from streamer.customers.state import decode_state
-from streamer.flow.lessons import Item, Lessons, Order, Taught, decode_taught, read_item
 from streamer.flow.published import GivenVersions
+from streamer.flow.training import LearnerCheckpoint, MinuteOrder, TrainingLog, TrainingRecord, decode_learner, read_training_record
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
@@ -98,16 +98,16 @@ class Traffic:
         return last
 
 
-async def until_taught(shop: Deployment, what: str, holds: Any) -> Taught:
+async def until_taught(shop: Deployment, what: str, holds: Any) -> LearnerCheckpoint:
     """Wait for something to hold of what the learner has committed."""
     deadline = monotonic() + 60
     async with shop.store() as store:
         while True:
             checkpoint = await store.checkpoint(LEARNER_SHARD)
-            taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
-            if holds(taught):
-                return taught
-            assert monotonic() < deadline, f"not within a minute: {what}; {taught.offsets} {taught.current} {taught.cards}\n{shop.logs()}"
+            body = decode_learner(checkpoint.body) if checkpoint.body else LearnerCheckpoint()
+            if holds(body):
+                return body
+            assert monotonic() < deadline, f"not within a minute: {what}; {body.offsets} {body.current} {body.cards}\n{shop.logs()}"
             await asyncio.sleep(0.3)
 
 
@@ -123,25 +123,25 @@ async def until_in_the_log(shop: Deployment, models: set[str]) -> None:
             found = {control.model for control in controls if control.control == "model"}
 
 
-async def learned_anew(shop: Deployment, taught: Taught) -> Lessons:
+async def learned_anew(shop: Deployment, body: LearnerCheckpoint) -> TrainingLog:
     """A learner in memory over the same examples, undisturbed; it asserts that what was taken is a beginning of the order."""
     memory, definitions = MemoryStore(), shop.definitions
-    order, items = Order(SHARDS), list[Item]()
+    order, items = MinuteOrder(SHARDS), list[TrainingRecord]()
     for shard in reversed(range(SHARDS)):  # another order of fetches than the worker's
-        items = [read_item(shard, log_record(record)) for record in await shop.read(EXAMPLES, shard)]
+        items = [read_training_record(shard, log_record(record)) for record in await shop.read(EXAMPLES, shard)]
         order.add(items)
     items = order.ready()
-    taken = [item for item in items if item.record.offset < taught.offsets[item.shard]]
+    taken = [item for item in items if item.record.offset < body.offsets[item.shard]]
     assert taken == items[: len(taken)]
-    lessons = await Lessons.acquire(memory, GivenVersions({1: definitions.content()}), SHARDS)
-    await lessons.take(taken)
-    await lessons.commit()
-    for model, (version, _) in lessons.taught.current.items():
+    training = await TrainingLog.acquire(memory, GivenVersions({1: definitions.content()}), SHARDS)
+    await training.take(taken)
+    await training.commit()
+    for model, (version, _) in training.body.current.items():
         async with shop.store() as store:
             for number in range(1, version + 1):
                 name = published_scorer_document(model, number)
                 assert await store.get_document(name) == await memory.get_document(name) is not None
-    return lessons
+    return training
 
 
 async def check_answers(shop: Deployment, customers: list[str], at_ms: int) -> set[str]:
@@ -168,15 +168,15 @@ async def test_a_killed_learner_is_followed_by_one_that_publishes_the_same(shop:
     traffic = Traffic(shop)
     first = shop.start_worker()
     await traffic.send(traffic.visits(0, FIRST_PART))
-    half = await until_taught(shop, "half learned", lambda taught: taught.learned > 1_000)
+    half = await until_taught(shop, "half learned", lambda body: body.learned > 1_000)
     assert half.current == {}, "it was to die before it had published anything"
     first.kill()
     assert first.process.returncode == -signal.SIGKILL
     await traffic.send(traffic.visits(FIRST_PART, CUSTOMERS))
     async with shop.store() as store:
-        assert decode_taught((await store.checkpoint(LEARNER_SHARD)).body) == half, "it was dead when the rest came"
+        assert decode_learner((await store.checkpoint(LEARNER_SHARD)).body) == half, "it was dead when the rest came"
     shop.start_worker()
-    await until_taught(shop, "both published", lambda taught: len(taught.current) == 2)
+    await until_taught(shop, "both published", lambda body: len(body.current) == 2)
     await shop.until_caught_up()
     await until_in_the_log(shop, {"behaviour", "purchase"})
     now = int(time() * 1_000) + 5 * MINUTE_MS  # above every time that a worker has written
@@ -187,11 +187,11 @@ async def test_a_killed_learner_is_followed_by_one_that_publishes_the_same(shop:
     assert set(await shop.stop_all()) == {0}, shop.logs()
 
     async with shop.store() as store:
-        taught = decode_taught((await store.checkpoint(LEARNER_SHARD)).body)
-    assert taught.learned > half.learned
-    anew = await learned_anew(shop, taught)
-    assert anew.taught.learner == taught.learner
-    assert anew.taught == taught
+        body = decode_learner((await store.checkpoint(LEARNER_SHARD)).body)
+    assert body.learned > half.learned
+    anew = await learned_anew(shop, body)
+    assert anew.body.learner == body.learner
+    assert anew.body == body
     assert len(await check_answers(shop, fresh, now)) > 1, "everybody in one group proves nothing"
     reckoning = await shop.reckon()
     assert reckoning.changes > 500

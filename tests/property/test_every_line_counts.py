@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamer.cli.arrivals import Rejected, Source
+from streamer.cli.arrivals import EventSource, Rejected
 from streamer.errors import SettingsError
 from streamer.events.admission import REASONS
 
@@ -54,7 +54,7 @@ def counted(name: str, content: bytes, mapping: str | None = None) -> Counter[in
             assert refused.reason in REASONS
             found[refused.line] += 1
 
-        source = Source([str(file)], mapping_name=None if mapping is None else str(Path(folder) / "map.yaml"))
+        source = EventSource([str(file)], mapping_name=None if mapping is None else str(Path(folder) / "map.yaml"))
         found.update(arrival.line for arrival in source.log(reject))
         return found
 

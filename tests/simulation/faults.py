@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from streamer.errors import CommitUnknownError, FencedError, KeysLostError, StoreUnavailableError
 from streamer.flow.amendments import Amendment, Amendments
-from streamer.stores.base import Checkpoint, Commit, Fetched, Place
+from streamer.stores.base import Checkpoint, Commit, Fetched, OutputPosition
 from streamer.stores.health import Health
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
@@ -210,10 +210,10 @@ class FaultyStore:
         except KeysLostError:
             self._faults.happened["late commit on lost keys"] += 1  # refused whole; nobody waits for the answer
 
-    async def outbox(self, shard: int, *, after: Place | None, limit: int) -> list[tuple[Place, bytes]]:
+    async def outbox(self, shard: int, *, after: OutputPosition | None, limit: int) -> list[tuple[OutputPosition, bytes]]:
         return await self._call("outbox", lambda store: store.outbox(shard, after=after, limit=limit))
 
-    async def trim(self, shard: int, *, upto: Place) -> None:
+    async def trim(self, shard: int, *, upto: OutputPosition) -> None:
         await self._call("trim", lambda store: store.trim(shard, upto=upto), writes=True)
 
     async def put_document(self, name: str, content: bytes) -> bytes:
@@ -244,7 +244,7 @@ class FaultySink:
         self._sink = MemorySink(log)
         self._shard, self._epoch = shard, epoch
 
-    async def tail(self, topic: str, shard: int) -> Place | None:
+    async def tail(self, topic: str, shard: int) -> OutputPosition | None:
         await Halt("tail asked")
         if self._faults.hit("broker away"):
             raise BrokerAwayError

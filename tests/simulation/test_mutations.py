@@ -33,7 +33,7 @@ from streamer.flow.step import Step
 from streamer.flow.store_session import StoreSession
 from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores import memory as memory_module
-from streamer.stores.base import Commit, Place, Position
+from streamer.stores.base import Commit, OutputPosition, Position
 from streamer.stores.memory import EMPTY, MemoryStore
 from streamer.transports.memory import MemoryLog
 from streamer.wire import Control, LogRecord
@@ -446,7 +446,7 @@ def a_relay_publishes_the_newest_first(patch: pytest.MonkeyPatch) -> None:
             return False
         outputs = self._queue[-1][1]
         await self._sink.send(outputs)
-        await self._store.trim(self.shard, upto=Place(0, 0))
+        await self._store.trim(self.shard, upto=OutputPosition(0, 0))
         self.backlog -= len(self._queue.pop()[1])
         return True
 

@@ -31,7 +31,7 @@ from streamer.commands import (
     encode_command,
 )
 from streamer.errors import RefusedError
-from streamer.signing import CONTROL, Keyring, Place, Signer, Trust
+from streamer.signing import CONTROL, Keyring, SignedPlace, Signer, Trust
 from streamer.wire import EVENTS
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -93,7 +93,7 @@ def test_once_keys_hold_a_command_counts_only_with_a_signature_of_its_own() -> N
     by = Signer(HELD, "k1", "a1", lambda: 5)
     check_command(Trust(), HELD, (), raw)
     check_command(TRUST, HELD, by.sign(COMMAND_PLACE, raw), raw)
-    for headers in ((), by.sign(Place(CONTROL, EVENTS, 0), raw), by.sign(COMMAND_PLACE, raw + b" ")):
+    for headers in ((), by.sign(SignedPlace(CONTROL, EVENTS, 0), raw), by.sign(COMMAND_PLACE, raw + b" ")):
         with pytest.raises(RefusedError, match="bad_signature"):
             check_command(TRUST, HELD, headers, raw)
 

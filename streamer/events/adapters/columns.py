@@ -14,7 +14,7 @@ import msgspec
 from streamer.errors import RefusedError
 from streamer.events.adapters import cells
 from streamer.events.adapters.digest import content_id
-from streamer.events.adapters.mapping import Cell, Format, MappingFile, Name, cell_of, columns_used, read_mapping
+from streamer.events.adapters.mapping import Cell, Format, MappingFile, NameColumns, cell_of, columns_used, read_mapping
 from streamer.events.adapters.outcome import Outcome, Refusal
 from streamer.events.admission import BODY_MAX_BYTES, INTEGER_MAX, INTEGER_MIN
 from streamer.events.codec import from_fields, read_object
@@ -33,7 +33,7 @@ GROUP_MAX: Final = 10_000  # rows of one group
 CASTS: Final[dict[str, cells.Cast]] = {"text": cells.text, "number": cells.number, "as_is": cells.as_is}
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _NumberedRow(msgspec.Struct, frozen=True):
     """A row with its place: ``part`` counts the items of an exploded row."""
 
     number: int
@@ -83,7 +83,7 @@ class Mapping:
         for number, found in self._groups(self._lines(rows)):
             yield number, found if isinstance(found, Refusal) else self._event(found)
 
-    def _lines(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, _Line | Refusal]]:
+    def _lines(self, rows: Iterable[Numbered]) -> Iterator[tuple[int, _NumberedRow | Refusal]]:
         for number, raw in rows:
             try:
                 lines = self._exploded(number, self._row(raw))
@@ -107,25 +107,25 @@ class Mapping:
             raise RefusedError("too_large", detail=f"a line of more than {BODY_MAX_BYTES} bytes")
         return held(read_object(raw))
 
-    def _exploded(self, number: int, row: Row) -> list[_Line]:
+    def _exploded(self, number: int, row: Row) -> list[_NumberedRow]:
         key = self._file.explode
         if key is None:
-            return [_Line(number, 0, row)]
+            return [_NumberedRow(number, 0, row)]
         items: Any = row.get(key)
         if not isinstance(items, list):
             raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected an array, found {json_type(items)}")
-        lines: list[_Line] = []
+        lines: list[_NumberedRow] = []
         rest = {column: cell for column, cell in row.items() if column != key}
         for part, item in enumerate(cast("list[Any]", items)):
             if not isinstance(item, dict):
                 raise RefusedError("wrong_type", path=f"$.{key}[{part}]", detail=f"expected an object, found {json_type(item)}")
-            lines.append(_Line(number, part, {**rest, **cast("Row", item)}))
+            lines.append(_NumberedRow(number, part, {**rest, **cast("Row", item)}))
         return lines
 
-    def _groups(self, lines: Iterable[tuple[int, _Line | Refusal]]) -> Iterator[tuple[int, list[_Line] | Refusal]]:
+    def _groups(self, lines: Iterable[tuple[int, _NumberedRow | Refusal]]) -> Iterator[tuple[int, list[_NumberedRow] | Refusal]]:
         """Lines that follow each other and agree in ``group_by``, refused ones not counted; without it, each for itself."""
         columns = self._file.group_by
-        group: list[_Line] = []
+        group: list[_NumberedRow] = []
         for number, line in lines:
             if isinstance(line, Refusal):
                 yield number, line
@@ -138,7 +138,7 @@ class Mapping:
         if group:
             yield group[0].number, group
 
-    def _event(self, group: list[_Line]) -> Outcome:
+    def _event(self, group: list[_NumberedRow]) -> Outcome:
         first = group[0]
         try:
             if len(group) > GROUP_MAX:
@@ -159,7 +159,7 @@ class Mapping:
         except RefusedError as error:
             return first.refusal(error)
 
-    def _message_id(self, group: list[_Line]) -> str | None:
+    def _message_id(self, group: list[_NumberedRow]) -> str | None:
         wanted = self._file.message_id
         first = group[0]
         if wanted == "content":
@@ -170,7 +170,7 @@ class Mapping:
             return content_id([_writable({column: first.row.get(column)})[column] for column in wanted])
         return cells.identifier(first.row.get(wanted), wanted)
 
-    def _collected(self, group: list[_Line]) -> Row:
+    def _collected(self, group: list[_NumberedRow]) -> Row:
         collect = self._file.collect
         if collect is None:
             return {}
@@ -179,7 +179,7 @@ class Mapping:
             found[f"{collect.property}_omitted"] = len(group) - collect.max
         return found
 
-    def _totals(self, group: list[_Line]) -> Row:
+    def _totals(self, group: list[_NumberedRow]) -> Row:
         """Exact until the end, then rounded once, half to even: some shops price a screw at 0.001."""
         total = self._file.total
         if total is None:
@@ -215,7 +215,7 @@ def _reader(wanted: dict[str, str | Cell]) -> Callable[[Row], Row]:
     return read
 
 
-def _event_name(wanted: Name, row: Row) -> str | None:
+def _event_name(wanted: NameColumns, row: Row) -> str | None:
     said = cells.text(row.get(wanted.column), wanted.column)
     if said is None:
         return wanted.otherwise

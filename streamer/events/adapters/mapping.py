@@ -39,7 +39,7 @@ Format = Literal["csv", "ndjson", "parquet"]
 Named = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX)]
 
 
-class Moment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class TimeColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """When it happened; ``format`` is ``iso``, ``ms``, ``s`` or one of ``strptime``, or several to be tried in turn.
 
     ``zone`` is where a clock without an offset hangs, by the installed zone data: a file is read before there is a log, which has the
@@ -51,7 +51,7 @@ class Moment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     zone: str = "UTC"
 
 
-class Name(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class NameColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What happened: the cell looked up in ``names``, then by its first letters in ``prefixes``, then ``otherwise``.
 
     With none of the three the cell itself is the name.
@@ -93,8 +93,8 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     columns: list[Named] = []
     delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r'[^"\r\n]')] = ","
     customer: Named
-    timestamp: Moment
-    event: Name
+    timestamp: TimeColumn
+    event: NameColumns
     message_id: Named | list[Named]
     properties: dict[Named, Named | Cell] = {}
     traits: dict[Named, Named | Cell] = {}

@@ -24,7 +24,7 @@ class Bound(msgspec.Struct, frozen=True):
     least: float
 
 
-class Rule(msgspec.Struct, frozen=True):
+class BotRule(msgspec.Struct, frozen=True):
     """All bounds must hold. ``words`` say what was seen."""
 
     words: str
@@ -47,11 +47,11 @@ def faster_than(events: str, minutes: str, rate: float) -> Bound:
 
 
 RULES: Final = (
-    Rule(
+    BotRule(
         "more than 20 activities a minute over a whole visit",
         (at_least("session_events", log1p(60)), faster_than("session_events", "session_minutes", 20.0)),
     ),
-    Rule(
+    BotRule(
         "hundreds of activities without a pause",
         (
             at_least("session_events", log1p(200)),
@@ -59,18 +59,18 @@ RULES: Final = (
             at_most("gap", 0.0005),  # hours: less than two seconds since the activity before
         ),
     ),
-    Rule(
+    BotRule(
         "a visit of more than eight hours with more than a thousand activities",
         (at_least("session_minutes", log1p(480)), at_least("session_events", log1p(1_000))),
     ),
-    Rule(
+    BotRule(
         "hundreds of products viewed within a day and none ever put into a cart",
         (at_least("views_day", log1p(400)), at_most("carts_month", 0.0), at_most("orders", 0.0)),
     ),
 )
 
 
-def known_rules(rules: Sequence[Rule], features: FeatureList) -> tuple[Rule, ...]:
+def known_rules(rules: Sequence[BotRule], features: FeatureList) -> tuple[BotRule, ...]:
     """Those whose features are all measured."""
     names = set(features.names)
     return tuple(rule for rule in rules if all(name in names for bound in rule.bounds for name, _ in bound.terms))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 HELD_MAX: Final = 2_000  # rows; beyond it the earliest is learned early, which is a small bias in a flood
 
-Held = tuple[int, int, tuple[float, ...], int]
+HeldOutcome = tuple[int, int, tuple[float, ...], int]
 
 
 class Alignment:
@@ -22,7 +22,7 @@ class Alignment:
 
     def __init__(self, window_ms: int) -> None:
         self.window_ms = window_ms
-        self._held: list[Held] = []
+        self._held: list[HeldOutcome] = []
         self._count = 0  # ever, so that equal moments keep their order
 
     def hold(self, t_ms: int, x: Sequence[float], label: int) -> None:

@@ -114,7 +114,7 @@ class Tally:
         return tally
 
 
-class Window:
+class RecentTally:
     """The same over the last ``size`` judged examples, and how many of them had been served a score at all."""
 
     def __init__(self, size: int = WINDOW) -> None:
@@ -149,7 +149,7 @@ class Window:
         return {"size": self.size, "judged": self.judged, "ring": self._ring[self._next :] + self._ring[: self._next]}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Window:
+    def restore(cls, dumped: dict[str, Any]) -> RecentTally:
         """The inverse of ``dump``."""
         window = cls(int(dumped["size"]))
         window._ring = list(dumped["ring"])

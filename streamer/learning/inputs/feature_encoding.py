@@ -70,7 +70,7 @@ class Encoding(msgspec.Struct, frozen=True):
     shares: tuple[tuple[float, ...], ...]
 
 
-class Segments(msgspec.Struct, frozen=True):
+class AxisSegments(msgspec.Struct, frozen=True):
     """A number's axis cut at its knots, for ``bisect_left(knots, value)``: before low, each bin, beyond high.
 
     The position there is ``starts[i] + slopes[i] * (value - lows[i])``, which is what is measured from the bin's own low end: from zero
@@ -83,7 +83,7 @@ class Segments(msgspec.Struct, frozen=True):
     slopes: tuple[float, ...]
 
 
-def segments(knots: Sequence[float]) -> Segments:
+def segments(knots: Sequence[float]) -> AxisSegments:
     """The pieces of a number's axis."""
     count = len(knots) - 1
     scale = POSITION_SCALE / count
@@ -98,7 +98,7 @@ def segments(knots: Sequence[float]) -> Segments:
     lows.append(knots[-1])
     starts.append(_start(count, scale, False))
     slopes.append(0.0)
-    return Segments(tuple(bins), tuple(lows), tuple(starts), tuple(slopes))
+    return AxisSegments(tuple(bins), tuple(lows), tuple(starts), tuple(slopes))
 
 
 def _start(k: int, scale: float, whole: bool) -> float:
@@ -172,7 +172,7 @@ def _coarse(shares: Sequence[float]) -> tuple[int, ...]:
 
 def _shares(column: Column, seen: Sequence[float]) -> tuple[float, ...]:
     counts = [0] * column.bins
-    which = _Place(column)
+    which = _BinOf(column)
     for value in seen:
         counts[which(value)] += 1
     return tuple(round(count / len(seen), 6) for count in counts)
@@ -183,7 +183,7 @@ def bin_shares(encoding: Encoding, rows: Sequence[Sequence[float]]) -> tuple[tup
     return tuple(_shares(column, [row[column.at] for row in rows]) for column in encoding.columns)
 
 
-class _Place:
+class _BinOf:
     """The bin of a value."""
 
     def __init__(self, column: Column) -> None:
@@ -202,7 +202,7 @@ class Encoder:
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
-        self._numbers: list[tuple[int, int, tuple[float, ...], tuple[int, ...], Segments, tuple[int, ...]]] = []
+        self._numbers: list[tuple[int, int, tuple[float, ...], tuple[int, ...], AxisSegments, tuple[int, ...]]] = []
         self._categories: list[tuple[int, int, dict[float, int], int, tuple[int, ...]]] = []
         for column in encoding.columns:
             if column.values:

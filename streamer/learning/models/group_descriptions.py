@@ -24,7 +24,7 @@ _BAND_SHARE: Final = 0.15  # more of the group than of everybody: less is nothin
 
 
 @dataclass(frozen=True, slots=True)
-class Trait:
+class GroupTrait:
     """``short`` goes into names."""
 
     strength: float
@@ -38,9 +38,9 @@ def traits(
     middle: Sequence[float],
     space: Space,
     features: FeatureList,
-) -> list[Trait]:
+) -> list[GroupTrait]:
     """Of those ``inside`` against ``everybody`` (rows of features), strongest first; ``middle`` is the group's centre in ``space``."""
-    found: list[Trait] = []
+    found: list[GroupTrait] = []
     for axis, off in zip(space.axes, middle, strict=False):
         if abs(off) >= LEAST_STRENGTH:
             found.append(_number(features.features[axis.at], inside, everybody, axis.at, off))
@@ -52,7 +52,7 @@ def traits(
     return sorted(found, key=lambda trait: (-trait.strength, trait.words))[:TRAITS_MAX]
 
 
-def name(found: Sequence[Trait], taken: Sequence[str]) -> str:
+def name(found: Sequence[GroupTrait], taken: Sequence[str]) -> str:
     """The strongest trait and the next that is about something else; a third, or a number, where that name is taken."""
     if not found:
         return _free("like everybody", taken)
@@ -64,7 +64,7 @@ def name(found: Sequence[Trait], taken: Sequence[str]) -> str:
     return next((candidate for candidate in longer if candidate not in taken), _free(longer[0], taken))
 
 
-def _number(feature: Feature, inside: Sequence[Sequence[float]], everybody: Sequence[Sequence[float]], at: int, off: float) -> Trait:
+def _number(feature: Feature, inside: Sequence[Sequence[float]], everybody: Sequence[Sequence[float]], at: int, off: float) -> GroupTrait:
     noun, scale = feature.words or feature.name, feature.scale
     assert isinstance(scale, Linear | Logarithm), "only numbers have an axis"
     own, average = _mean(inside, at), _mean(everybody, at)
@@ -72,11 +72,13 @@ def _number(feature: Feature, inside: Sequence[Sequence[float]], everybody: Sequ
         own, average = (sum(expm1(row[at]) for row in rows) / len(rows) for rows in (inside, everybody))
     short = f"{scale.less if off < 0 else scale.more} {_bare(noun)}"
     if feature.low < 0 or average <= 0:
-        return Trait(abs(off), f"{noun} {own:.3g} {scale.unit} against {average:.3g}", short)
+        return GroupTrait(abs(off), f"{noun} {own:.3g} {scale.unit} against {average:.3g}", short)
     ratio = own / average
     if ratio < 0.05:
-        return Trait(abs(off), f"{noun} next to nothing", short)
-    return Trait(abs(off), f"{noun} {ratio:.1f} times the average" if ratio >= 1 else f"{noun} {100 * ratio:.0f} % of the average", short)
+        return GroupTrait(abs(off), f"{noun} next to nothing", short)
+    return GroupTrait(
+        abs(off), f"{noun} {ratio:.1f} times the average" if ratio >= 1 else f"{noun} {100 * ratio:.0f} % of the average", short
+    )
 
 
 def _subject(short: str) -> set[str]:
@@ -89,25 +91,25 @@ def _bare(noun: str) -> str:
     return noun.split(" (", maxsplit=1)[0]
 
 
-def _bands(scale: Cyclic, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
+def _bands(scale: Cyclic, own: Sequence[int], everybody: Sequence[int]) -> list[GroupTrait]:
     hours = scale.hours
-    found: list[Trait] = []
+    found: list[GroupTrait] = []
     for band, start, end in _BANDS:
         here = sum(start <= value * hours < end for value in own) / len(own)
         there = sum(start <= value * hours < end for value in everybody) / len(everybody)
         if here - there >= _BAND_SHARE:
             when = "at night" if band == "night" else f"in the {band}"
-            found.append(Trait(_lift(here, there), f"active {when}, {_against(here, there)}", band))
+            found.append(GroupTrait(_lift(here, there), f"active {when}, {_against(here, there)}", band))
     return found
 
 
-def _values(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> list[Trait]:
-    found: list[Trait] = []
+def _values(feature: Feature, own: Sequence[int], everybody: Sequence[int]) -> list[GroupTrait]:
+    found: list[GroupTrait] = []
     for value in sorted(set(own)):
         here, there = own.count(value) / len(own), everybody.count(value) / len(everybody)
         if here - there >= _BAND_SHARE:
             noun = _value(feature, value)
-            found.append(Trait(_lift(here, there), f"{noun}, {_against(here, there)}", noun))
+            found.append(GroupTrait(_lift(here, there), f"{noun}, {_against(here, there)}", noun))
     return found
 
 

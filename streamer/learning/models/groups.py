@@ -23,7 +23,7 @@ from streamer.learning.models import group_descriptions
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished
 from streamer.learning.scorers.contract import canonical
-from streamer.learning.scorers.groups_scorer import Group, GroupsContent
+from streamer.learning.scorers.groups_scorer import GroupsContent, LivingGroup
 from streamer.units import DAY_MS
 
 if TYPE_CHECKING:
@@ -260,7 +260,10 @@ class GroupsTrainer:
         self._published_ms = self._at_ms = at_ms
         self._published = [list(centre) for centre in self._centres]
         groups = sorted(
-            (Group(number, tuple(centre), words) for number, centre, words in zip(self._numbers, self._centres, self._words, strict=True)),
+            (
+                LivingGroup(number, tuple(centre), words)
+                for number, centre, words in zip(self._numbers, self._centres, self._words, strict=True)
+            ),
             key=lambda group: group.number,
         )
         content = GroupsContent(

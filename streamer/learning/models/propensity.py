@@ -21,14 +21,14 @@ from streamer.learning.evaluation.alignment import Alignment
 from streamer.learning.evaluation.calibration import Recalibration
 from streamer.learning.evaluation.champion_challenger import BASELINE, DAY_MS, POSITIVES_TO_BE_READY, WEEK_MS, Candidate, Judged, Roster
 from streamer.learning.evaluation.drift import DriftDetector
-from streamer.learning.evaluation.window import Window
+from streamer.learning.evaluation.window import RecentTally
 from streamer.learning.inputs.feature_encoding import Encoder, Encoding, bin_shares, freeze
 from streamer.learning.online.linear import OnlineLinear, Recipe
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
 from streamer.learning.scorers.contract import canonical
-from streamer.learning.scorers.linear_scorer import Content, Form, Sum, chance_of, decode_linear, describe_features, loss_of
-from streamer.learning.snapshot import AnyScorer, Probe, Refusal
+from streamer.learning.scorers.linear_scorer import Form, LinearContent, Sum, chance_of, decode_linear, describe_features, loss_of
+from streamer.learning.snapshot import AnyScorer, Probe, PublicationRefusal
 from streamer.units import HOUR_MS
 
 PEOPLE_LEAST: Final = 100  # profiles before they, and not the examples, say who the average customer is
@@ -38,7 +38,7 @@ SHARES_MOVED: Final = 0.25  # population stability index at which bins no longer
 REST: Final = 3  # weeks or horizons without a look at the bins after new ones were made
 
 
-class Limits(msgspec.Struct, frozen=True):
+class TrainingLimits(msgspec.Struct, frozen=True):
     """How many examples freeze the bins; after how much log time or how many examples, whichever is first, a scorer is published."""
 
     warm_up: int = 1_000
@@ -55,15 +55,15 @@ class Refused(msgspec.Struct):
     scorer: str
 
 
-class Propensity:
+class PropensityTrainer:
     """The trainer for ``purchase`` and ``churn``."""
 
-    def __init__(self, spec: ModelSpec, features: FeatureList, limits: Limits | None = None) -> None:
+    def __init__(self, spec: ModelSpec, features: FeatureList, limits: TrainingLimits | None = None) -> None:
         self.spec = spec
         self.features = features
-        self.limits = limits or Limits()
+        self.limits = limits or TrainingLimits()
         self.roster: Roster | None = None
-        self.window = Window()
+        self.window = RecentTally()
         self.drift = DriftDetector()
         self.recalibration = Recalibration()
         self.probe = Probe([])
@@ -254,7 +254,7 @@ class Propensity:
         self._published_ms = at_ms
         return [ModelPublished(self.spec.name, self.version, raw, self.card())]
 
-    def _keep_aside(self, refusal: Refusal, version: int, raw: bytes, at_ms: int) -> list[LearnerOutput]:
+    def _keep_aside(self, refusal: PublicationRefusal, version: int, raw: bytes, at_ms: int) -> list[LearnerOutput]:
         known = self.refused is not None and self.refused.version == version
         self.refused = Refused(at_ms, version, f"{refusal.word}: {refusal.text}", raw.decode())
         if known:
@@ -269,7 +269,7 @@ class Propensity:
         self.probe.before = None
         self._tried_ms = 0
 
-    def _content(self, roster: Roster) -> Content:
+    def _content(self, roster: Roster) -> LinearContent:
         """The champion as it travels, with the average customer and the spread of recent scores."""
         champion = roster.champion_candidate
         form = champion.model.form()
@@ -277,7 +277,7 @@ class Propensity:
         names, units, words = describe_features(self.features)
         rows = self._customers()
         encoding = champion.encoder.encoding
-        content = Content(
+        content = LinearContent(
             kind="churn" if self.spec.kind == "churn" else "purchase",
             model=self.spec.name,
             version=self.version + 1,
@@ -291,7 +291,7 @@ class Propensity:
         )
         return self._with_table(content, rows)
 
-    def _with_table(self, content: Content, rows: Sequence[Sequence[float]]) -> Content:
+    def _with_table(self, content: LinearContent, rows: Sequence[Sequence[float]]) -> LinearContent:
         scorer: AnyScorer = decode_linear(canonical(content))
         return msgspec.structs.replace(content, table=tuple(int(score) for score in table_of([scorer.score(row) for row in rows])))
 
@@ -344,11 +344,11 @@ class Propensity:
         }
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], limits: Limits | None = None) -> Self:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], limits: TrainingLimits | None = None) -> Self:
         """The inverse of ``dump``."""
         trainer = cls(spec, features, limits)
         trainer.roster = Roster.restore(dumped["roster"]) if dumped["roster"] else None
-        trainer.window = Window.restore(dumped["window"])
+        trainer.window = RecentTally.restore(dumped["window"])
         trainer.drift = DriftDetector.restore(dumped["drift"])
         trainer.recalibration = Recalibration.restore(dumped["recalibration"])
         trainer.probe = Probe.restore(dumped["probe"])

@@ -32,7 +32,7 @@ _DAY_MOST: Final = 4.0  # a single mad day is a surge, not a new level
 _DAYS_SUM: Final = 6.5  # counted standard deviations that make a new level: three days at 4, six at 2
 
 
-class _Watch:
+class _SegmentSizes:
     """One segment: its habits and where its alarms stand."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class _Watch:
         return {"usual": self.usual.dump(), "numbers": numbers}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> _Watch:
+    def restore(cls, dumped: dict[str, Any]) -> _SegmentSizes:
         watch = cls()
         watch.usual = Usual.restore(dumped["usual"])
         watch.hot, watch.said_ms, watch.seen_ms, watch.up, watch.down, watch.day_off, watch.day_hours = dumped["numbers"]
@@ -63,7 +63,7 @@ class Surges:
     def __init__(self, zone: ZoneInfo = PINNED.utc) -> None:
         self._zone = zone
         self._sizes: dict[int, dict[str, int]] = {}
-        self._watches: dict[str, _Watch] = {}
+        self._watches: dict[str, _SegmentSizes] = {}
         self._slot = (-1, -1)  # the hour of the week and its half that is running
 
     def take(self, example: Example) -> list[Alert]:
@@ -90,7 +90,7 @@ class Surges:
         for segment in sorted(totals):
             watch = self._watches.get(segment)
             if watch is None:
-                watch = self._watches[segment] = _Watch()
+                watch = self._watches[segment] = _SegmentSizes()
                 watch.usual.aim(hour, half)
             watch.seen_ms = at_ms
             off = watch.usual.minute(totals[segment], moment.minute)
@@ -115,7 +115,7 @@ class Surges:
         """The inverse of ``dump``."""
         surges = cls(zone)
         surges._sizes = {int(shard): dict(sizes) for shard, sizes in dumped["sizes"]}
-        surges._watches = {segment: _Watch.restore(watch) for segment, watch in dumped["watches"].items()}
+        surges._watches = {segment: _SegmentSizes.restore(watch) for segment, watch in dumped["watches"].items()}
         surges._slot = (dumped["slot"][0], dumped["slot"][1])
         return surges
 
@@ -137,7 +137,7 @@ class Surges:
         return said
 
 
-def _end_day(segment: str, watch: _Watch, at_ms: int) -> list[Alert]:
+def _end_day(segment: str, watch: _SegmentSizes, at_ms: int) -> list[Alert]:
     """Add the day to the sum of its side (a two-sided CUSUM); at the limit say so and take the new level for the usual one."""
     if not watch.day_hours:
         return []

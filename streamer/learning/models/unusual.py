@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streamer.learning.algorithms.bot_rules import RULES, Rule, known_rules
+from streamer.learning.algorithms.bot_rules import RULES, BotRule, known_rules
 from streamer.learning.algorithms.kmeans import cluster
 from streamer.learning.algorithms.quantiles import table_of
 from streamer.learning.algorithms.reservoir import Reservoir
@@ -22,7 +22,7 @@ from streamer.learning.online.half_spaces import SPARSE, HalfSpaces
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import LearnerOutput, ModelPublished
 from streamer.learning.scorers.contract import canonical
-from streamer.learning.scorers.unusual_scorer import Kind, Rules, Tree, UnusualContent, emptiness, off_kind
+from streamer.learning.scorers.unusual_scorer import CompiledBotRules, CustomerKind, Tree, UnusualContent, emptiness, off_kind
 from streamer.units import HOUR_MS
 
 if TYPE_CHECKING:
@@ -43,16 +43,16 @@ DAY_MS: Final = 24 * HOUR_MS
 class UnusualTrainer:
     """Learns from profiles. Publishes its rules at the first mark, the trees as soon as they can speak, then once a day."""
 
-    def __init__(self, spec: ModelSpec, features: FeatureList, rules: Sequence[Rule] = RULES, seed: int = 0) -> None:
+    def __init__(self, spec: ModelSpec, features: FeatureList, rules: Sequence[BotRule] = RULES, seed: int = 0) -> None:
         self.spec = spec
         self._features = features
         self._seed = seed
         self._rules = known_rules(rules, features)
-        self._sure = Rules(self._rules, features.names)
+        self._sure = CompiledBotRules(self._rules, features.names)
         self._sample = Reservoir(SAMPLE, len(features.features), Rng(seed))
         self._space = Space((), ())
         self._project = Projector(self._space).project
-        self._kinds: tuple[Kind, ...] = ()
+        self._kinds: tuple[CustomerKind, ...] = ()
         self._spaces: HalfSpaces | None = None
         self._judges: tuple[Tree, ...] = ()  # the trees that judge for the table, as of the last window
         self._judged = Reservoir(JUDGED, 1, Rng(seed + 1), HORIZON)  # how empty it was around recent people
@@ -118,11 +118,11 @@ class UnusualTrainer:
     @classmethod
     def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any]) -> UnusualTrainer:
         """The inverse of ``dump``, which has the rules."""
-        trainer = cls(spec, features, msgspec.convert(dumped["rules"], tuple[Rule, ...]), dumped["seed"])
+        trainer = cls(spec, features, msgspec.convert(dumped["rules"], tuple[BotRule, ...]), dumped["seed"])
         trainer._sample = Reservoir.restore(dumped["sample"])
         trainer._space = msgspec.convert(dumped["space"], Space)
         trainer._project = Projector(trainer._space).project
-        trainer._kinds = msgspec.convert(dumped["kinds"], tuple[Kind, ...])
+        trainer._kinds = msgspec.convert(dumped["kinds"], tuple[CustomerKind, ...])
         trainer._spaces = None if dumped["trees"] is None else HalfSpaces.restore(dumped["trees"])
         trainer._judges = msgspec.convert(dumped["judges"], tuple[Tree, ...])
         trainer._judged = Reservoir.restore(dumped["judged"])
@@ -170,14 +170,14 @@ class UnusualTrainer:
         return ModelPublished(self.spec.name, self._version, canonical(content), self.card())
 
 
-def _kinds(points: list[list[float]], seed: int) -> tuple[Kind, ...]:
+def _kinds(points: list[list[float]], seed: int) -> tuple[CustomerKind, ...]:
     found = cluster(points, KINDS, Rng(seed))
-    kinds: list[Kind] = []
+    kinds: list[CustomerKind] = []
     for at, centre in enumerate(found.centres):
         members = [point for point, label in zip(points, found.labels, strict=True) if label == at]
         spreads = [
             sqrt(sum((number - middle) ** 2 for number in column) / len(members))
             for column, middle in zip(zip(*members, strict=True), centre, strict=True)
         ]
-        kinds.append(Kind(tuple(centre), tuple(1 / max(spread, _SPREAD_LEAST) for spread in spreads)))
+        kinds.append(CustomerKind(tuple(centre), tuple(1 / max(spread, _SPREAD_LEAST) for spread in spreads)))
     return tuple(kinds)

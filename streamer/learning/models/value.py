@@ -17,10 +17,10 @@ from streamer.examples import SCORE_SCALE, Example, FeatureList, ModelSpec
 from streamer.learning.evaluation.champion_challenger import Judged, Roster
 from streamer.learning.evaluation.window import WINDOW
 from streamer.learning.inputs.feature_encoding import Encoder, Encoding
-from streamer.learning.models.propensity import Limits, Propensity, average_of
+from streamer.learning.models.propensity import PropensityTrainer, TrainingLimits, average_of
 from streamer.learning.online.linear import OnlineLinear
 from streamer.learning.reports.model_card import Card
-from streamer.learning.scorers.linear_scorer import Content, basket_of, chance_of
+from streamer.learning.scorers.linear_scorer import LinearContent, basket_of, chance_of
 
 BASKETS_TO_BEGIN: Final = 30  # their mean is the first guess for all
 HALF_LIFE: Final = 5_000  # mature examples after which one counts half in the factor
@@ -102,10 +102,10 @@ class Amounts:
         return {"amount_ratio": promised / came, "top_tenth_share": top / came, "mean_amount": came / len(self.pairs) / SCORE_SCALE}
 
 
-class Value(Propensity):
+class ValueTrainer(PropensityTrainer):
     """The trainer for ``value``. Its card judges the chance by copies, and the amounts as served."""
 
-    def __init__(self, spec: ModelSpec, features: FeatureList, limits: Limits | None = None) -> None:
+    def __init__(self, spec: ModelSpec, features: FeatureList, limits: TrainingLimits | None = None) -> None:
         super().__init__(spec, features, limits)
         self.amounts = Amounts()
         self.basket: Basket | None = None
@@ -130,7 +130,7 @@ class Value(Propensity):
             return f"too few orders with an amount: it takes {BASKETS_TO_BEGIN}"
         return why
 
-    def _content(self, roster: Roster) -> Content:
+    def _content(self, roster: Roster) -> LinearContent:
         basket = self.basket
         assert basket is not None
         assert basket.model is not None
@@ -173,7 +173,7 @@ class Value(Propensity):
         return {**super().dump(), "amounts": [list(pair) for pair in self.amounts.pairs], "basket": basket}
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], limits: Limits | None = None) -> Self:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], limits: TrainingLimits | None = None) -> Self:
         """The inverse of ``dump``."""
         trainer = super().restore(spec, features, dumped, limits)
         trainer.amounts = Amounts([(score, amount) for score, amount in dumped["amounts"]])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CLEARLY: Final = 0.9  # of the distance to the group one is in: only who is nearer than this to another one changes
 
 
-class Group(msgspec.Struct, frozen=True):
+class LivingGroup(msgspec.Struct, frozen=True):
     """A living group."""
 
     number: int
@@ -33,7 +33,7 @@ class GroupsContent(msgspec.Struct, frozen=True):
     width: int
     names: tuple[str, ...]
     space: Space
-    groups: tuple[Group, ...]
+    groups: tuple[LivingGroup, ...]
     kind: Literal["groups"] = "groups"
     schema: int = SCHEMA
 

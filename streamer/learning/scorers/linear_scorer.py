@@ -29,7 +29,7 @@ class Form(msgspec.Struct, frozen=True):
     weights: tuple[float, ...]
 
 
-class Content(msgspec.Struct, frozen=True):
+class LinearContent(msgspec.Struct, frozen=True):
     """A supervised scorer as it travels.
 
     ``chance`` gives log-odds. ``basket``, of kind ``value`` only and over an encoding of its own if need be, gives the logarithm of the
@@ -55,7 +55,7 @@ class Content(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
 
 
-_content_decoder = msgspec.json.Decoder(Content, strict=True)
+_content_decoder = msgspec.json.Decoder(LinearContent, strict=True)
 
 
 Piece = tuple[float, float, float, int]  # of a number's axis: value at its low end, slope, low end, part in crosses
@@ -131,7 +131,7 @@ def whole(chance: float) -> int:
 class ChanceScorer:
     """Kinds ``purchase`` and ``churn``: the chance that it happens."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: LinearContent) -> None:
         self.content = content
         self.model, self.version, self.kind, self.features = content.model, content.version, content.kind, content.features
         self.logit = Sum(content.encoding, content.chance)
@@ -156,7 +156,7 @@ class ChanceScorer:
 class AmountScorer:
     """Kind ``value``: the chance of an order times what its basket is likely to be worth."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: LinearContent) -> None:
         assert content.basket is not None
         self.content = content
         self.model, self.version, self.kind, self.features = content.model, content.version, content.kind, content.features
@@ -192,12 +192,12 @@ def basket_of(log_amount: float) -> float:
     return exp(max(0.0, min(AMOUNT_LOG_MAX, log_amount)))
 
 
-def _reasons(content: Content, x: Sequence[float], effects: list[float], most: int, of: str) -> list[Reason]:
+def _reasons(content: LinearContent, x: Sequence[float], effects: list[float], most: int, of: str) -> list[Reason]:
     order = sorted(range(len(effects)), key=lambda at: (-abs(effects[at]), at))[:most]
     return [Reason(content.names[at], x[at], effects[at], _words(content, at, x[at], effects[at], of)) for at in order]
 
 
-def _words(content: Content, at: int, value: float, effect: float, of: str) -> str:
+def _words(content: LinearContent, at: int, value: float, effect: float, of: str) -> str:
     what = content.words[at] or content.names[at].replace("_", " ")
     unit = f" {content.units[at]}" if content.units[at] else ""
     times = exp(max(-20.0, min(20.0, effect)))
@@ -211,12 +211,12 @@ def describe_features(features: FeatureList) -> tuple[tuple[str, ...], tuple[str
 
 def decode_linear(content: bytes) -> ChanceScorer | AmountScorer:
     """A supervised scorer that may serve; RefusedError (``bad_model``) with the path of the fault otherwise."""
-    found: Content = decode_as(_content_decoder, content)
+    found: LinearContent = decode_as(_content_decoder, content)
     _check(found)
     return AmountScorer(found) if found.kind == "value" else ChanceScorer(found)
 
 
-def _check(content: Content) -> None:
+def _check(content: LinearContent) -> None:
     """Whatever a lookup relies on. JSON has no NaN, but 1e999 is an infinity."""
     encoding, count = content.encoding, len(content.names)
     if not 0 < count <= FEATURES_MAX or len(encoding.columns) != count or encoding.features != content.features:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from streamer.examples import SCORE_SCALE
-from streamer.learning.algorithms.bot_rules import Bound, Rule
+from streamer.learning.algorithms.bot_rules import BotRule, Bound
 from streamer.learning.algorithms.quantiles import STEPS, share_in
 from streamer.learning.inputs.feature_space import Projector, Space
 from streamer.learning.scorers.contract import SCHEMA, Reason, bad_model, decode_as
@@ -27,7 +27,7 @@ FAR: Final = 8.0  # standard deviations: farther than this is as far
 _NOTABLE_SD: Final = 1.0  # a feature nearer than this to those who are otherwise alike is no reason
 
 
-class Kind(msgspec.Struct, frozen=True):
+class CustomerKind(msgspec.Struct, frozen=True):
     """People who are alike: their middle, and one over their spread in each dimension."""
 
     centre: tuple[float, ...]
@@ -57,9 +57,9 @@ class UnusualContent(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     units: tuple[str, ...]
     words: tuple[str, ...]
-    rules: tuple[Rule, ...]
+    rules: tuple[BotRule, ...]
     space: Space
-    kinds: tuple[Kind, ...]
+    kinds: tuple[CustomerKind, ...]
     trees: tuple[Tree, ...]
     sparse: float
     table: tuple[float, ...]
@@ -71,13 +71,13 @@ _decoder = msgspec.json.Decoder(UnusualContent, strict=True)
 MASS_SCALE: Final = 1_000_000  # an emptiness is a whole number of millionths
 
 
-class Rules:
+class CompiledBotRules:
     """Rules ready to use, on rows of features."""
 
-    def __init__(self, rules: Sequence[Rule], names: Sequence[str]) -> None:
+    def __init__(self, rules: Sequence[BotRule], names: Sequence[str]) -> None:
         self._rules = [(rule, [_terms(bound, names) for bound in rule.bounds]) for rule in rules]
 
-    def broken(self, x: Sequence[float]) -> Rule | None:
+    def broken(self, x: Sequence[float]) -> BotRule | None:
         """The first rule that says it is a machine."""
         for rule, bounds in self._rules:
             if all(sum([x[at] * factor for at, factor in terms]) >= least for terms, least in bounds):
@@ -89,7 +89,7 @@ def _terms(bound: Bound, names: Sequence[str]) -> tuple[list[tuple[int, float]],
     return [(names.index(name), factor) for name, factor in bound.terms], bound.least
 
 
-def off_kind(kinds: Sequence[Kind], point: Sequence[float]) -> list[float]:
+def off_kind(kinds: Sequence[CustomerKind], point: Sequence[float]) -> list[float]:
     """How far somebody is off the people whom they are most like, in standard deviations of those; -FAR to FAR.
 
     Off everybody's average nearly all are far in something, each kind in its own, and trees over that find machines by luck: with one seed
@@ -127,7 +127,7 @@ class UnusualScorer:
         self.version = content.version
         self.features = content.features
         self._content = content
-        self._rules = Rules(content.rules, content.names)
+        self._rules = CompiledBotRules(content.rules, content.names)
         self._project = Projector(content.space).project
         self._kinds = content.kinds
         self._trees = content.trees
@@ -196,7 +196,7 @@ def decode_unusual(content: bytes) -> UnusualScorer:
     return UnusualScorer(decoded)
 
 
-def _check_rule(at: int, rule: Rule, names: Sequence[str]) -> None:
+def _check_rule(at: int, rule: BotRule, names: Sequence[str]) -> None:
     for bound in rule.bounds:
         if not bound.terms or not isfinite(bound.least):
             raise bad_model(f"$.rules[{at}]", "expected terms and a finite limit")

@@ -70,7 +70,7 @@ def converted(data: Any, old: Spec, new: Spec) -> Any:
     if isinstance(old, memories.Newest) and isinstance(new, memories.Newest):
         times = [data] if old.keep == 1 else data
         return times[-1] if new.keep == 1 else times[-new.keep :]
-    if isinstance(old, memories.Runs) and isinstance(new, memories.Known):
+    if isinstance(old, memories.Runs) and isinstance(new, memories.KnownValue):
         return data[-2:]
     return data
 

@@ -31,7 +31,7 @@ def count_memory(node: tree.Count, keep: int) -> Memory:
     if node.window.before_ms:
         return pairs_memory(node.events, (), node.window)
     if node.window.ever:
-        return Memory(f"tally {events_key(node.events)}", memories.Tally(), MemoryInput(node.events))
+        return Memory(f"tally {events_key(node.events)}", memories.EventCount(), MemoryInput(node.events))
     return newest_memory(node.events, keep)
 
 
@@ -77,7 +77,7 @@ def property_memory(node: tree.Latest | tree.Earliest) -> Memory:
     """A property of the newest or oldest event."""
     newest = isinstance(node, tree.Latest)
     key = f"{'latest' if newest else 'earliest'} {_property_key(node.events, node.path)}"
-    return Memory(key, memories.Known(newest), MemoryInput(node.events, node.path, "value"))
+    return Memory(key, memories.KnownValue(newest), MemoryInput(node.events, node.path, "value"))
 
 
 def known_memory(node: tree.Trait | tree.Context | tree.Language, spec: Spec) -> Memory:

@@ -30,24 +30,26 @@ from .segment_rules import Holds, SegmentRule, all_hold, any_holds, noted
 from .single_pass import never_due
 from .where import ACTIVITY, EventReader, compile_where, is_only_selector, read_properties, selector
 
-Entry = tuple[int, predicate_index.ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
-Listener = tuple[predicate_index.ApplyEvent, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
+MemoryEntry = tuple[int, predicate_index.ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
+PathListener = tuple[predicate_index.ApplyEvent, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
 
 
 @dataclass(slots=True)
 class Touched:
     """Memories an event name reaches: some always, some only for the value at a path."""
 
-    always: list[Entry] = field(default_factory=list[Entry])
-    by_value: dict[tuple[str, ...], dict[str, list[Entry]]] = field(default_factory=dict[tuple[str, ...], dict[str, list[Entry]]])
+    always: list[MemoryEntry] = field(default_factory=list[MemoryEntry])
+    by_value: dict[tuple[str, ...], dict[str, list[MemoryEntry]]] = field(
+        default_factory=dict[tuple[str, ...], dict[str, list[MemoryEntry]]]
+    )
 
-    def frozen(self) -> tuple[tuple[Entry, ...], tuple[tuple[EventReader, dict[str, tuple[Entry, ...]]], ...]]:
+    def frozen(self) -> tuple[tuple[MemoryEntry, ...], tuple[tuple[EventReader, dict[str, tuple[MemoryEntry, ...]]], ...]]:
         """As the step wants it."""
         index = tuple((read_properties(path), {value: tuple(found) for value, found in by.items()}) for path, by in self.by_value.items())
         return tuple(self.always), index
 
 
-Dispatch = tuple[tuple[Entry, ...], tuple[tuple[EventReader, dict[str, tuple[Entry, ...]]], ...]]
+Dispatch = tuple[tuple[MemoryEntry, ...], tuple[tuple[EventReader, dict[str, tuple[MemoryEntry, ...]]], ...]]
 
 
 class Plan:
@@ -159,8 +161,8 @@ class Plan:
         self._by_name: dict[str, Touched] = {}
         self._by_prefix: dict[str, Touched] = {}
         self.puts: dict[str, predicate_index.ApplyEvent] = {}  # memories that no event feeds, by key
-        self.on_traits: list[Listener] = []
-        self.on_context: list[Listener] = []
+        self.on_traits: list[PathListener] = []
+        self.on_context: list[PathListener] = []
         for slot, memory in enumerate(self.memories):
             match memory.input.take:
                 case "trait":
@@ -191,7 +193,7 @@ class Plan:
         where = feed.events.where
         found = selector(where)
         if found is None:
-            entry: Entry = (slot, give, reader(feed, compile_where(where) if where is not None else None))
+            entry: MemoryEntry = (slot, give, reader(feed, compile_where(where) if where is not None else None))
             for name in feed.events.names:
                 self._touched(name).always.append(entry)
             return

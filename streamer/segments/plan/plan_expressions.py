@@ -48,7 +48,7 @@ class ExpressionPlanner:
                 return self._turned(of, values.lower)
             case tree.Trait() | tree.Context() | tree.Language():
                 language = isinstance(node, tree.Language)
-                return self._over(known_memory(node, memories.Known()), lambda spec: known.known_value(spec, language=language))
+                return self._over(known_memory(node, memories.KnownValue()), lambda spec: known.known_value(spec, language=language))
             case tree.Latest() | tree.Earliest():
                 return self._over(property_memory(node), lambda _: known.property_value())
             case tree.Top(events=events, path=path, window=window):
@@ -108,7 +108,7 @@ class ExpressionPlanner:
             case tree.Since(time=time) | tree.Until(time=time):
                 return self.time(time)
             case tree.Unchanged(of=of):
-                return self._over(known_memory(of, memories.Known()), lambda _: known.run_start())
+                return self._over(known_memory(of, memories.KnownValue()), lambda _: known.run_start())
             case tree.Last(events=events):
                 slot, keep = self.newest(events)
                 return times.moment_expression(counts.nth_newest(keep, 1), slot)

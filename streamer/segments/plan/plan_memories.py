@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from streamer.customers import memories
-from streamer.customers.model_data import Placed
+from streamer.customers.model_data import StepValue
 from streamer.customers.profile import ProfileMemory
 from streamer.customers.specs import Spec
 from streamer.examples import ModelSpec
@@ -64,9 +64,9 @@ def _of_models(models: Iterable[ModelSpec]) -> Iterator[Memory]:
     for number, spec in enumerate(models):
         if number == 0:
             yield Memory(model_memories.PROFILE_KEY, ProfileMemory(), MemoryInput(Events(("*",)), take="profile"))
-        yield Memory(model_memories.score_key(spec.name), Placed(), MemoryInput(take="step itself"))
+        yield Memory(model_memories.score_key(spec.name), StepValue(), MemoryInput(take="step itself"))
         if spec.kind in model_memories.OUTCOMES:
-            yield Memory(model_memories.pending_key(spec), Placed(), MemoryInput(take="step itself"))
+            yield Memory(model_memories.pending_key(spec), StepValue(), MemoryInput(take="step itself"))
 
 
 def _of_conditions(definitions: Definitions, lateness_ms: int) -> Iterator[Memory]:
@@ -99,7 +99,7 @@ def _of_node(node: AnyNode, lateness_ms: int) -> Iterator[Memory]:
         case tree.Latest() | tree.Earliest():
             yield property_memory(node)
         case tree.Trait() | tree.Context() | tree.Language():
-            yield known_memory(node, memories.Known())
+            yield known_memory(node, memories.KnownValue())
         case tree.Unchanged(of=of):
             yield known_memory(of, memories.Runs(lateness_ms))
         case tree.Sequence():

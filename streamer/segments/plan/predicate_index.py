@@ -147,7 +147,7 @@ class PredicateIndex:
         spec, aged = self._spec, all(predicate.age is not None for predicate in self.plain)
         if self.plain and aged and _holds_one_time(spec):
             apply = self._time_handler()
-        elif isinstance(spec, memories.Known) and spec.newest and self.timed is None:
+        elif isinstance(spec, memories.KnownValue) and spec.newest and self.timed is None:
             apply = self._value_handler()
         else:
             apply = self._any_handler(update)
@@ -272,7 +272,7 @@ def evaluator_of(spec: Spec, placed: BitPredicates, can_change: CanChange) -> Ev
     parts: list[EvaluateAll] = []
     if aged:
         parts.append(_by_age_of_one(aged, can_change) if _holds_one_time(spec) else _by_age(aged, can_change))
-    if others and isinstance(spec, memories.Known) and all(predicate.due is never_due for _, predicate in others):
+    if others and isinstance(spec, memories.KnownValue) and all(predicate.due is never_due for _, predicate in others):
         parts.append(_by_value(others))
     elif others:
         parts.append(_each(others, can_change))

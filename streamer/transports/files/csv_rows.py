@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streamer.errors import SettingsError
 from streamer.suggest import nearest
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-Line = tuple[int, bytes]  # its number and its bytes, end included
-Row = dict[str, Any]
+    from streamer.events.adapters.columns import Row
+
+NumberedLine = tuple[int, bytes]  # its number and its bytes, end included
 
 SEPARATORS: Final = (",", ";", "\t", "|")
 SHOWN_MAX: Final = 20  # columns of a header that a message names
@@ -27,7 +28,7 @@ SHOWN_MAX: Final = 20  # columns of a header that a message names
 
 def csv_rows(
     path: Path | str,
-    lines: Iterator[Line],
+    lines: Iterator[NumberedLine],
     *,
     line_max: int,
     columns: Sequence[str] = (),
@@ -67,10 +68,10 @@ def csv_rows(
 class _Spread:
     """Lines as the texts that a reader of CSV asks for; remembers those of the present row, and gives some of them out again."""
 
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self.taken: list[Line] = []
+    def __init__(self, lines: Iterator[NumberedLine]) -> None:
+        self.taken: list[NumberedLine] = []
         self._lines = lines
-        self._again: deque[Line] = deque()
+        self._again: deque[NumberedLine] = deque()
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -84,7 +85,7 @@ class _Spread:
         """Whether something is missing of the row, as a line of it was too long."""
         return any(len(line) >= line_max and not line.endswith(b"\n") for _, line in self.taken)
 
-    def refuse_first(self) -> Line:
+    def refuse_first(self) -> NumberedLine:
         """The first line of the row, for whoever refuses it. The others are given out again."""
         self._again.extendleft(reversed(self.taken[1:]))
         return self.taken[0]

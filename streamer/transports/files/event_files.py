@@ -26,9 +26,9 @@ from .csv_rows import check_columns, csv_rows
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-Format = Literal["ndjson", "csv", "parquet"]
-Row = dict[str, Any]
-Numbered = tuple[int, Row | bytes]
+    from streamer.events.adapters.columns import Numbered, Row
+
+FileFormat = Literal["ndjson", "csv", "parquet"]
 
 STDIN: Final = "-"
 LINE_MAX: Final = (
@@ -45,13 +45,13 @@ PACKED: Final = {  # how files begin that are no text yet
     b"\x28\xb5\x2f\xfd": "zstd; unpack it",
     b"PAR1\x15": "Parquet; let its name end in .parquet",
 }
-SUFFIXES: Final[dict[str, Format]] = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
+SUFFIXES: Final[dict[str, FileFormat]] = {".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "ndjson", ".csv": "csv", ".parquet": "parquet"}
 
 
 def read(
     path: Path | str,
     *,
-    file_format: Format | None = None,
+    file_format: FileFormat | None = None,
     columns: Sequence[str] = (),
     needed: Sequence[str] = (),
     delimiter: str = ",",
@@ -72,7 +72,7 @@ def read(
             return _parquet(path, needed, meter)
 
 
-def _format_of(path: Path | str) -> Format:
+def _format_of(path: Path | str) -> FileFormat:
     if path == STDIN:
         return "ndjson"
     suffixes = [suffix for suffix in Path(path).suffixes if suffix != ".gz"]
@@ -106,7 +106,7 @@ class Meter:
         self._before, self._at = self.read, 0
 
 
-class _Lines:
+class _NumberedLines:
     """The lines of a stream with their numbers, cut at ``LINE_MAX``; remembers the number of the last one."""
 
     def __init__(self, path: Path | str, stream: IO[bytes], meter: Meter | None) -> None:
@@ -144,10 +144,10 @@ def _check_text(path: Path | str, line: bytes) -> None:
 
 
 @contextmanager
-def _lines_of(path: Path | str, meter: Meter | None) -> Generator[_Lines]:
+def _lines_of(path: Path | str, meter: Meter | None) -> Generator[_NumberedLines]:
     """The lines of the file, unpacked. Standard input stays open: it is not ours."""
     with _opened(path) as stream:
-        lines = _Lines(path, stream, None if path == STDIN else meter)
+        lines = _NumberedLines(path, stream, None if path == STDIN else meter)
         try:
             yield lines
         except IsADirectoryError:

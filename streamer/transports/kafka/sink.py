@@ -11,7 +11,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamer.errors import HaltError
 from streamer.settings import Settings
-from streamer.stores.base import Place
+from streamer.stores.base import OutputPosition
 from streamer.transports.signed import headers_of
 from streamer.wire import CHANGES, CONTENT_TYPE, POSITION_HEADER, Output, position_text, read_position
 
@@ -30,11 +30,11 @@ class KafkaSink:
         self._signer = signer(settings)
         self._producer = client
 
-    async def tail(self, topic: str, shard: int) -> Place | None:
+    async def tail(self, topic: str, shard: int) -> OutputPosition | None:
         """The highest place of this generation of the log among the newest ``TAIL_RECORDS`` of a partition."""
         return max([place async for place in self._last_places(topic, shard)], default=None)
 
-    async def _last_places(self, topic: str, shard: int) -> AsyncIterator[Place]:
+    async def _last_places(self, topic: str, shard: int) -> AsyncIterator[OutputPosition]:
         async with aclosing(read_partition(self._settings, topic, shard, newest=TAIL_RECORDS)) as batches:
             async for records in batches:
                 for record in records:
@@ -70,10 +70,10 @@ class KafkaSink:
         return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
 
 
-def _place(headers: Iterable[tuple[str, bytes]], generation: int) -> Place | None:
+def _place(headers: Iterable[tuple[str, bytes]], generation: int) -> OutputPosition | None:
     for name, value in headers:
         if name == POSITION_HEADER and (found := read_position(value)) is not None and found[0] == generation:
-            return Place(*found[1:])
+            return OutputPosition(*found[1:])
     return None
 
 

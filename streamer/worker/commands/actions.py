@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from streamer.commands import BoundArrival, Command, Erase, Pin, Rebuild, Redrive, Resume, Skip, Unpin
 from streamer.deployment.obedience import check_signing
 from streamer.errors import FencedError, SettingsError
-from streamer.flow.lessons import Taught, decode_taught
+from streamer.flow.training import LearnerCheckpoint, decode_learner
 from streamer.language.definitions import content_digest
 from streamer.language.durations import format_duration
 from streamer.settings import Settings
@@ -98,14 +98,14 @@ async def _unpin(tools: Tools, action: Unpin) -> Report:
     return Report(f"{action.model} goes on as it learns")
 
 
-async def _taught(store: Store) -> Taught:
+async def _taught(store: Store) -> LearnerCheckpoint:
     checkpoint = await store.checkpoint(LEARNER_SHARD)
     if not checkpoint.body:
         raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
-    return decode_taught(checkpoint.body)
+    return decode_learner(checkpoint.body)
 
 
-def _current(taught: Taught, name: str) -> int:
+def _current(taught: LearnerCheckpoint, name: str) -> int:
     """The version that serves; SettingsError where there is no such model."""
     if name not in taught.cards:
         raise SettingsError(f"there is no model {name!r}; there are {', '.join(sorted(taught.cards)) or 'none'}")

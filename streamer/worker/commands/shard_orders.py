@@ -15,7 +15,7 @@ import msgspec
 from streamer.errors import FencedError, SettingsError
 from streamer.flow.amendments import Amendment
 from streamer.flow.checkpoint import decode_body
-from streamer.flow.same_log import LookBehind
+from streamer.flow.same_log import LogLookupBehind
 from streamer.stores.base import Checkpoint, Store
 from streamer.transports.kafka.journal import OpenJournal
 
@@ -61,7 +61,7 @@ async def rebuild(store: Store, open_journal: Open, shard: int, begin: int, who:
         await journal.close()
 
 
-def going_on(shard: int, log: int, who: str, why: str, look: LookBehind, *, at: int | None, arrival_ms: int | None) -> Decide:
+def going_on(shard: int, log: int, who: str, why: str, look: LogLookupBehind, *, at: int | None, arrival_ms: int | None) -> Decide:
     """The amendment of a person: at an offset; or with a bounded arrival of all that the log has by now and the shard has not read; or
     (neither) without the next record, which need not lie at the position: markers of transactions take offsets too.
 

@@ -25,7 +25,7 @@ class Clocks(NamedTuple):
     broker_ahead_ms: int | None
 
 
-class Ahead(NamedTuple):
+class RecordAhead(NamedTuple):
     """The first record that arrived later than it is now: its place among those fetched, whether to wait with it, and what is off."""
 
     at: int
@@ -33,7 +33,7 @@ class Ahead(NamedTuple):
     why: str
 
 
-def first_ahead(records: Sequence[LogRecord], clocks: Clocks, skew_ms: int) -> Ahead | None:
+def first_ahead(records: Sequence[LogRecord], clocks: Clocks, skew_ms: int) -> RecordAhead | None:
     """The first record more than ``skew_ms`` ahead of our clock; the one to wait with, if there is one."""
     log_ms, found = clocks.log_ms, None
     for index, record in enumerate(records):
@@ -48,19 +48,19 @@ def first_ahead(records: Sequence[LogRecord], clocks: Clocks, skew_ms: int) -> A
     return found
 
 
-def _judge(index: int, record: LogRecord, clocks: Clocks, skew_ms: int) -> Ahead:
+def _judge(index: int, record: LogRecord, clocks: Clocks, skew_ms: int) -> RecordAhead:
     far = format_duration(record.arrival_ms - clocks.ours_ms)
     what = f"the record at offset {record.offset} arrived at {time_text(record.arrival_ms)}, {far} ahead of this machine's clock"
     if record.arrival_ms <= clocks.log_ms + skew_ms:
-        return Ahead(index, waits=False, why=f"{what}, and so did those before it: this machine's clock is behind")
+        return RecordAhead(index, waits=False, why=f"{what}, and so did those before it: this machine's clock is behind")
     if clocks.broker_ahead_ms is None:
-        return Ahead(index, waits=True, why=f"{what}; the broker's clock was not asked yet")
+        return RecordAhead(index, waits=True, why=f"{what}; the broker's clock was not asked yet")
     if clocks.broker_ahead_ms <= skew_ms:
-        return Ahead(index, waits=True, why=f"{what}, with which the broker's agrees by now: the broker's clock was ahead")
+        return RecordAhead(index, waits=True, why=f"{what}, with which the broker's agrees by now: the broker's clock was ahead")
     now = format_duration(clocks.broker_ahead_ms)
-    return Ahead(
+    return RecordAhead(
         index, waits=True, why=f"{what}; the broker's clock is {now} ahead of it now, and has jumped against the log's time so far"
     )
 
 
-__all__ = ["AGAIN_SECONDS", "Ahead", "Clocks", "first_ahead"]
+__all__ = ["AGAIN_SECONDS", "Clocks", "RecordAhead", "first_ahead"]

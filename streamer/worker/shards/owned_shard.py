@@ -16,7 +16,7 @@ from streamer.language.durations import format_duration
 from streamer.stores.base import Position
 from streamer.transports.kafka.journal import OpenJournal
 from streamer.transports.kafka.open_transactions import Held
-from streamer.worker.status.readiness import STILL_SECONDS, Seen
+from streamer.worker.status.readiness import STILL_SECONDS, ShardReadiness
 from streamer.worker.status.shard_state import NEXT, ShardState
 
 from .refusals import Refusals
@@ -126,12 +126,12 @@ class OwnedShard:
         if position != self.moved[0]:
             self.moved = (position, monotonic())
 
-    def seen(self, end: int | None) -> Seen:
+    def seen(self, end: int | None) -> ShardReadiness:
         """How the shard is doing now. ``end`` is where its log ends, as far as it is known."""
         self.look()
         now, shard, relay = monotonic(), self.shard, self.relay
         still = now - self.moved[1]
-        return Seen(
+        return ShardReadiness(
             self.number,
             self.state,
             now - self.since,

@@ -18,7 +18,7 @@ from streamer.wire import DEAD_LETTERS, Output
 WINDOW: Final = 1_000  # records
 
 
-class Kind(NamedTuple):
+class RefusalKind(NamedTuple):
     """What refused records have in common."""
 
     reason: str
@@ -41,14 +41,14 @@ class Refusals:
     """The newest records of one shard."""
 
     def __init__(self) -> None:
-        self._batches: deque[tuple[int, Counter[Kind]]] = deque()
+        self._batches: deque[tuple[int, Counter[RefusalKind]]] = deque()
         self._records = 0
-        self._kinds: Counter[Kind] = Counter()
+        self._kinds: Counter[RefusalKind] = Counter()
 
     def see(self, records: int, outputs: Iterable[tuple[object, Sequence[Output]]]) -> None:
         """So many records were applied, and this came of them. Reasons that say nothing about a producer's release are not counted."""
         letters = [_decode(output.value) for _, entry in outputs for output in entry if output.topic == DEAD_LETTERS]
-        kinds = Counter(Kind(letter.reason, letter.path, letter.producer) for letter in letters if letter.reason not in UNSAID)
+        kinds = Counter(RefusalKind(letter.reason, letter.path, letter.producer) for letter in letters if letter.reason not in UNSAID)
         self._batches.append((records, kinds))
         self._records += records
         self._kinds += kinds

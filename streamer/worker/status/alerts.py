@@ -35,7 +35,7 @@ Publish = Callable[[bytes], Awaitable[object]]
 
 
 @dataclass(slots=True)
-class _Said:
+class _LastAlert:
     at: float
     since: int = 0  # how often it came since then
 
@@ -48,7 +48,7 @@ class Alerts:
         self._metrics = metrics
         self._source = source
         self._clock = clock
-        self._said: dict[tuple[str, int | None], _Said] = {}
+        self._said: dict[tuple[str, int | None], _LastAlert] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
     def say(self, kind: str, text: str, *, shard: int | None = None) -> None:
@@ -63,7 +63,7 @@ class Alerts:
             said.since += 1
             return
         more = said.since if said is not None else 0
-        self._said[kind, shard] = _Said(now)
+        self._said[kind, shard] = _LastAlert(now)
         if more:
             text = f"{text} (and {more} more since the last alert)"
         log.warning("alert", action="alert", kind=kind, shard=shard, text=text)

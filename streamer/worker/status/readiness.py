@@ -52,7 +52,7 @@ class Readiness(msgspec.Struct, frozen=True):
     kafka_silent_seconds: float
 
 
-class Seen(msgspec.Struct, frozen=True):
+class ShardReadiness(msgspec.Struct, frozen=True):
     """What is known of a shard at a moment; times are seconds up to it."""
 
     shard: int
@@ -72,7 +72,7 @@ class Seen(msgspec.Struct, frozen=True):
     unpublished: str = ""  # why what was committed does not reach the readers
 
 
-def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
+def status_of(seen: ShardReadiness, *, now_ms: int, tick_ms: int) -> ShardStatus:
     """How a shard is doing at ``now_ms``."""
     behind = max(0, seen.end - seen.offset) if seen.end is not None and seen.offset is not None else None
     late = max(0.0, (now_ms - seen.log_time_ms) / 1_000) if seen.log_time_ms else None
@@ -90,7 +90,7 @@ def status_of(seen: Seen, *, now_ms: int, tick_ms: int) -> ShardStatus:
     )
 
 
-def _problem(seen: Seen, *, behind: int | None, late: float | None, patience: float) -> str:
+def _problem(seen: ShardReadiness, *, behind: int | None, late: float | None, patience: float) -> str:
     """Why a shard does not do its work; the first reason is the one to mend."""
     if seen.state is not ShardState.OWNED:
         return f"{seen.state.value} for {_duration(seen.since)}: {seen.why or 'not acquired yet'}"
@@ -127,4 +127,4 @@ def _duration(seconds: float) -> str:
     return format_duration(int(seconds) * 1_000)
 
 
-__all__ = ["Readiness", "Seen", "ShardStatus", "readiness", "status_of"]
+__all__ = ["Readiness", "ShardReadiness", "ShardStatus", "readiness", "status_of"]

@@ -11,11 +11,11 @@ import msgspec
 
 from streamer.examples import Example, FeatureList, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Limits
+from streamer.learning.models.propensity import TrainingLimits
 from streamer.learning.models.trainer import Trainer
 from tests.learning.outcomes import CHURN, DAY_MS, FEATURES, PURCHASE, VALUE, Step, moments
 
-LIMITS = Limits(warm_up=300, publish_after=500)
+LIMITS = TrainingLimits(warm_up=300, publish_after=500)
 SPECS = (
     PURCHASE,
     CHURN,

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamer.examples import Category, Example, Feature, FeatureList, Linear, ModelSpec
 from streamer.learning.learner import Learner
-from streamer.learning.models.propensity import Limits, Propensity
+from streamer.learning.models.propensity import PropensityTrainer, TrainingLimits
 
 FILE = Path(__file__).with_name("learner.json")
 FEATURES = FeatureList(1, (Feature("views", Linear(), 0, 100), Feature("device", Category(), 0, 2)), (("views", "device"),))
@@ -16,7 +16,7 @@ SPECS = (
     ModelSpec("purchase", "purchase", ("Order Completed",), horizon_ms=3_600_000, window_ms=600_000),
     ModelSpec("worth", "value", ("Order Completed",), horizon_ms=3_600_000, window_ms=600_000, amount=("total",)),
 )
-LIMITS = Limits(warm_up=60)
+LIMITS = TrainingLimits(warm_up=60)
 ROWS = tuple((float(at * 13 % 101), float(at % 3)) for at in range(25))
 
 
@@ -40,7 +40,7 @@ def answers(learner: Learner) -> dict[str, list[float]]:
     """Log-odds of the champion for each row, by model."""
     out: dict[str, list[float]] = {}
     for name, trainer in learner.trainers.items():
-        assert isinstance(trainer, Propensity)
+        assert isinstance(trainer, PropensityTrainer)
         assert trainer.roster is not None
         champion = trainer.roster.champion_candidate
         out[name] = [champion.model.predict(champion.encoder.encode(row)) for row in ROWS]

@@ -92,7 +92,7 @@ def test_colors_are_only_an_addition() -> None:
 def test_lines_without_a_terminal_say_the_same() -> None:
     """A log of a build has no screen."""
     seen = seen_after_twelve_seconds()
-    lines = plain.Lines(seen)
+    lines = plain.PlainLines(seen)
     shown = Shown(change("mila-017", at=3_100), None)
     said = list(lines.new(shown, OPENED_MS + 12_100))
     assert said[0] == '22:13:23.100 mila-017 entered demo_cart_left: no event, only time passed, because idle("*") >= "3s" (is 3s)'

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from lessons_shop import learner
+from training_shop import learner
 
 from streamer import zones
 from streamer.errors import DefinitionError, HaltError, SettingsError
@@ -112,12 +112,12 @@ async def test_the_learner_has_the_shops_clock_by_the_zone_data_of_the_definitio
     """What is usual at an hour of the week is told by the hours that segments are told by, on every machine."""
     zones.add(folder)
     source = {"zone": "Europe/Berlin", "zone_data": OTHER, "segments": {"nine": {"for": "a test", "when": "hour() == 21"}}}
-    lessons = await learner(MemoryStore(), msgspec.json.encode(source).decode())
-    await lessons._teach(1)
-    assert lessons._learner is not None
-    assert local(NOON, lessons._learner._surges._zone).hour == 21
-    await lessons._teach(1)  # as it goes on after a restart
-    assert local(NOON, lessons._learner._surges._zone).hour == 21
+    training = await learner(MemoryStore(), msgspec.json.encode(source).decode())
+    await training._teach(1)
+    assert training._learner is not None
+    assert local(NOON, training._learner._surges._zone).hour == 21
+    await training._teach(1)  # as it goes on after a restart
+    assert local(NOON, training._learner._surges._zone).hour == 21
 
 
 def test_the_version_is_part_of_the_content() -> None:

@@ -10,9 +10,10 @@ from typing import Any, cast
 from aiokafka import TopicPartition
 
 from streamer.flow.catalog import Plans
-from streamer.flow.relay import Place, Relay, Sink
+from streamer.flow.relay import Relay, Sink
 from streamer.flow.shard import Shard
 from streamer.settings import load_settings
+from streamer.stores.base import OutputPosition
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.metrics import Metrics
 from streamer.wire import Output
@@ -28,7 +29,7 @@ class Kept:
     def __init__(self) -> None:
         self.outputs: list[Output] = []
 
-    async def tail(self, topic: str, shard: int) -> Place | None:
+    async def tail(self, topic: str, shard: int) -> OutputPosition | None:
         return None
 
     async def send(self, outputs: Sequence[Output]) -> None:

@@ -26,9 +26,9 @@ from streamer.flow.amendments import Amendment, Amendments, MemoryJournal
 from streamer.flow.driver import HandOver
 from streamer.flow.forwards import Forward
 from streamer.flow.isolation import Isolation
-from streamer.flow.lessons import Lessons
 from streamer.flow.shard import Shard, StepSource
 from streamer.flow.step import Step
+from streamer.flow.training import TrainingLog
 from streamer.stores import memory as memory_module
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka import clients as kafka_module
@@ -217,9 +217,9 @@ def a_learner_says_nothing_on_its_way(patch: Patch) -> None:
     """What it comes to is told at once."""
     tell = LearnerService._tell_shards
 
-    async def tell_at_once(self: LearnerService, lessons: Lessons) -> None:
-        lessons.is_behind = False
-        await tell(self, lessons)
+    async def tell_at_once(self: LearnerService, training: TrainingLog) -> None:
+        training.is_behind = False
+        await tell(self, training)
 
     patch.setattr(LearnerService, "_tell_shards", tell_at_once)
 

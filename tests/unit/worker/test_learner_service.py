@@ -15,8 +15,8 @@ from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, KeysLostError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import MARK_MS, Example, encode_example
-from streamer.flow.lessons import Lessons, Taught, decode_taught
 from streamer.flow.published import GivenVersions
+from streamer.flow.training import LearnerCheckpoint, TrainingLog, decode_learner
 from streamer.language.definitions import parse_definitions
 from streamer.learning.reports.alerts import decode_alert
 from streamer.settings import Settings
@@ -168,8 +168,8 @@ class World:
         )
         await service._learn()
 
-    async def taught(self) -> Taught:
-        return decode_taught((await self.store.checkpoint(LEARNER_SHARD)).body)
+    async def body(self) -> LearnerCheckpoint:
+        return decode_learner((await self.store.checkpoint(LEARNER_SHARD)).body)
 
 
 @pytest.fixture
@@ -185,22 +185,22 @@ async def test_what_is_published_is_told_to_every_shard(world: World) -> None:
     """Each switches at a place of its own log."""
     await world.learn()
     assert world.producer.told == [(shard, "model", 1) for shard in range(SHARDS)]
-    assert (await world.taught()).current["behaviour"][0] == 1
+    assert (await world.body()).current["behaviour"][0] == 1
 
 
 async def test_the_next_worker_goes_on_where_the_last_one_stopped_and_tells_again(world: World) -> None:
     """What is in force is written again, since a worker may die between deciding and telling; a repeated record is nothing."""
     await world.learn(until=lambda: world.consumer.calls > 4)
-    half = await world.taught()
+    half = await world.body()
     assert 0 < half.learned < 600
     assert world.producer.told == []
     await world.learn(step=7)
     assert world.producer.told == [(shard, "model", 1) for shard in range(SHARDS)]
     await world.learn()
     assert world.producer.told == [(shard, "model", 1) for shard in range(SHARDS)] * 2
-    disturbed, world.store = await world.taught(), MemoryStore()
+    disturbed, world.store = await world.body(), MemoryStore()
     await world.learn(step=1_000)
-    assert await world.taught() == disturbed
+    assert await world.body() == disturbed
 
 
 async def test_a_learner_that_begins_anew_tells_only_what_it_comes_to_in_the_end(world: World) -> None:
@@ -208,37 +208,37 @@ async def test_a_learner_that_begins_anew_tells_only_what_it_comes_to_in_the_end
     for number in (30, 31, 32, 1_441, 1_442, 1_443):
         world.topic.minute(number, 150, odd=number < 1_443)  # other people, so that the groups move over night
     await world.learn(step=10)
-    before = await world.taught()
+    before = await world.body()
     assert [told for told in world.producer.told if told[0] == 1] == [(1, "model", 2)]
     world.store, world.producer = MemoryStore(), Producer()
     await world.learn(step=10)
     assert [told for told in world.producer.told if told[0] == 1] == [(1, "model", 2)]
-    assert await world.taught() == before
+    assert await world.body() == before
 
 
 async def test_a_learner_that_begins_anew_says_how_far_it_is(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """It may take an hour, and until then the card of a model is not what it was."""
     await world.learn(until=lambda: world.consumer.calls > 3, step=40)
-    taught = await world.taught()
+    body = await world.body()
     total = sum(len(found) for found in world.topic.records)
-    assert sum(taught.target) == total > sum(taught.offsets) > 0
+    assert sum(body.target) == total > sum(body.offsets) > 0
     assert 0 < (world.metrics.registry.get_sample_value("segmenter_relearning_examples") or 0) < total
     assert "learning anew" in capsys.readouterr().out
     await world.learn()
-    assert (await world.taught()).target == []
+    assert (await world.body()).target == []
     assert world.metrics.registry.get_sample_value("segmenter_relearning_examples") == 0
 
 
 async def test_a_scorer_that_redis_lost_is_learned_anew(world: World) -> None:
     """Halted for ever, the learner waited for a document that nobody could bring."""
     await world.learn()
-    before = await world.taught()
+    before = await world.body()
     await world.store.drop_document(published_scorer_document("behaviour", 1))
     with pytest.raises(KeysLostError):
         await world.learn()
     await world.service._begin_anew()
     await world.learn()
-    assert await world.taught() == before
+    assert await world.body() == before
     assert await world.store.get_document(published_scorer_document("behaviour", 1)) is not None
 
 
@@ -246,7 +246,7 @@ async def test_a_learner_that_was_followed_by_another_tells_the_shards_nothing(w
     """It was paused past its session: what it thinks by now is not what holds."""
 
     async def follow() -> None:
-        await Lessons.acquire(world.store, world.versions, SHARDS)
+        await TrainingLog.acquire(world.store, world.versions, SHARDS)
 
     fetch, acquired = Consumer.getmany, list[bool]()
 
@@ -274,7 +274,7 @@ async def test_a_version_pinned_by_hand_is_told_after_a_newer_one_was(world: Wor
         world.topic.minute(number, 1)
     await world.learn(step=10)
     assert [told for told in world.producer.told if told[0] == 1] == [(1, "model", 1), (1, "model", 2), (1, "model", 1)]
-    assert (await world.taught()).current["behaviour"][0] == 1
+    assert (await world.body()).current["behaviour"][0] == 1
 
 
 async def test_a_record_that_is_no_example_becomes_a_dead_letter_with_its_place(world: World) -> None:

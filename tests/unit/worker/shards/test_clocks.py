@@ -7,14 +7,14 @@ from typing import Final
 import pytest
 
 from streamer.wire import TICK, LogRecord
-from streamer.worker.shards.clocks import Ahead, Clocks, first_ahead
+from streamer.worker.shards.clocks import Clocks, RecordAhead, first_ahead
 
 NOW: Final = 1_790_000_000_000
 SKEW_MS: Final = 300_000
 DAY_MS: Final = 86_400_000
 
 
-def ahead(*arrivals_ms: int, ours_ms: int = NOW, log_ms: int = NOW, broker_ahead_ms: int | None = 0) -> Ahead | None:
+def ahead(*arrivals_ms: int, ours_ms: int = NOW, log_ms: int = NOW, broker_ahead_ms: int | None = 0) -> RecordAhead | None:
     """What is found among records that arrived then, one after another."""
     records = [LogRecord(7 + index, at_ms, TICK, control=True) for index, at_ms in enumerate(arrivals_ms)]
     return first_ahead(records, Clocks(ours_ms, log_ms, broker_ahead_ms), SKEW_MS)

@@ -12,7 +12,7 @@ from streamer.errors import StoreUnavailableError
 from streamer.flow.catalog import Plans
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Shard
-from streamer.stores.health import Finding, Health
+from streamer.stores.health import Health, StoreFinding
 from streamer.stores.memory import HEALTH, MemoryStore
 from streamer.transports.memory import MemorySink
 from streamer.wire import EVENTS
@@ -116,7 +116,7 @@ async def test_a_policy_that_was_changed_under_the_worker_is_told(monkeypatch: p
     await worker.own()
 
     async def health() -> Health:
-        return Health("a server", (Finding("eviction", "danger", "keys may be dropped", "set another policy"), *HEALTH.findings))
+        return Health("a server", (StoreFinding("eviction", "danger", "keys may be dropped", "set another policy"), *HEALTH.findings))
 
     monkeypatch.setattr(worker.store, "health", health)
     await worker.segmenter.look_at_store()

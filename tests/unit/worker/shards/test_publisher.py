@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber
 
 from streamer.errors import HaltError
-from streamer.flow.relay import ENTRIES_AT_ONCE, Place
+from streamer.flow.relay import ENTRIES_AT_ONCE, OutputPosition
 from streamer.stores.memory import MemoryStore
 from streamer.wire import Output
 from streamer.worker.status.shard_state import ShardState
@@ -22,7 +22,7 @@ async def test_an_output_that_no_broker_takes_halts_its_shard_and_not_the_worker
     segmenter, owned = owning(store, sink)
     await acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
-    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
+    owned.relay.add([(OutputPosition(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
 
     await segmenter.publisher.publish_all()
 
@@ -36,7 +36,7 @@ async def test_latency_is_measured_although_the_outbox_is_never_empty() -> None:
     await acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
     for offset in range(ENTRIES_AT_ONCE + 1):
-        owned.relay.add([(Place(offset, 0), [Output("segment-changes", 0, offset, 0, b"k", b"v")])])
+        owned.relay.add([(OutputPosition(offset, 0), [Output("segment-changes", 0, offset, 0, b"k", b"v")])])
         owned.publishing.arrivals.append((offset, 1_000))
 
     assert await owned.relay.turn()
@@ -56,7 +56,7 @@ async def test_outputs_that_the_broker_does_not_take_are_told_once_a_minute(
     segmenter, owned = owning(store, sink)
     await acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
-    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
+    owned.relay.add([(OutputPosition(0, 0), [Output("segment-changes", 0, 0, 0, b"k", b"v")])])
     for _ in range(3):
         await segmenter.publisher.publish_all()
     assert owned.relay.backlog == 1
@@ -70,7 +70,7 @@ async def test_a_broker_that_takes_no_outputs_is_a_problem_of_the_shard_after_te
     segmenter, owned = owning(store, sink)
     await acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
-    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
+    owned.relay.add([(OutputPosition(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
 
     await segmenter.publisher.publish(owned)
     assert owned.publishing.refused is not None
@@ -91,7 +91,7 @@ async def test_a_producer_that_lost_its_numbering_ends_the_worker(monkeypatch: p
     segmenter, owned = owning(store, sink)
     await acquired(segmenter, owned, store, sink)
     assert owned.relay is not None
-    owned.relay.add([(Place(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
+    owned.relay.add([(OutputPosition(0, 0), [Output("segment-changes", 0, 0, 0, b"mila", b"{}")])])
 
     await segmenter.publisher.publish(owned)
     assert segmenter.publisher.numbering_lost

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
-from streamer.stores.base import Place
+from streamer.stores.base import OutputPosition
 from streamer.wire import CHANGES, DEAD_LETTERS, Output
 from streamer.worker.shards.refusals import WINDOW, Refusals
 
 
-def letters(times: int, reason: str, producer: str = "") -> list[tuple[Place, list[Output]]]:
+def letters(times: int, reason: str, producer: str = "") -> list[tuple[OutputPosition, list[Output]]]:
     """What a batch may say."""
     value = json.dumps({"reason": reason, "path": "$.event", "raw": "", "producer": producer}).encode()
     found = [Output(DEAD_LETTERS, 0, at, 0, b"", value) for at in range(times)]
-    return [(Place(times, 0), [*found, Output(CHANGES, 0, times, 0, b"", b"not looked at")])]
+    return [(OutputPosition(times, 0), [*found, Output(CHANGES, 0, times, 0, b"", b"not looked at")])]
 
 
 def test_the_commonest_reason_and_its_producer_are_named() -> None:

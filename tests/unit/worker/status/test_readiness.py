@@ -13,11 +13,11 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from streamer.worker.status.broker_watch import AWAY_SECONDS, REMIND_SECONDS, STALE_SECONDS, BrokerWatch
-from streamer.worker.status.readiness import Seen, readiness, status_of
+from streamer.worker.status.readiness import ShardReadiness, readiness, status_of
 from streamer.worker.status.shard_state import ShardState
 
 NOW_MS = 1_000_000_000
-WELL = Seen(3, ShardState.OWNED, 100.0, offset=10, end=10, log_time_ms=NOW_MS - 500, still=0.2)
+WELL = ShardReadiness(3, ShardState.OWNED, 100.0, offset=10, end=10, log_time_ms=NOW_MS - 500, still=0.2)
 
 
 def problem(**what: Any) -> str:

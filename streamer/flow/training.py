@@ -22,7 +22,7 @@ from streamer.language.definitions import content_digest
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
 from streamer.segments.feature_leakage import excluded_features
-from streamer.signing import CONTROL, NO_KEYS, Keyring, Place, Trust, check_control
+from streamer.signing import CONTROL, NO_KEYS, Keyring, SignedPlace, Trust, check_control
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 VERSIONS_KEPT: Final = 10  # of a model's scorers, to go back to
 
 
-class Taught(msgspec.Struct, array_like=True):
+class LearnerCheckpoint(msgspec.Struct, array_like=True):
     """The body of the learner's checkpoint.
 
     ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest; without a digest that
@@ -57,11 +57,11 @@ class Taught(msgspec.Struct, array_like=True):
     trust: Trust = msgspec.field(default_factory=Trust)
 
 
-encode_taught: Final = msgspec.msgpack.Encoder().encode
-decode_taught: Final = msgspec.msgpack.Decoder(Taught).decode
+encode_learner: Final = msgspec.msgpack.Encoder().encode
+decode_learner: Final = msgspec.msgpack.Decoder(LearnerCheckpoint).decode
 
 
-class Item(NamedTuple):
+class TrainingRecord(NamedTuple):
     """One record of the examples, decoded: an example, a command, or why it is neither."""
 
     shard: int
@@ -69,22 +69,22 @@ class Item(NamedTuple):
     what: Example | Control | RefusedError
 
 
-def read_item(shard: int, record: LogRecord) -> Item:
+def read_training_record(shard: int, record: LogRecord) -> TrainingRecord:
     """Decode a record of the examples topic."""
     try:
-        return Item(shard, record, decode_control(record.value) if record.control else decode_example(record.value, FEATURES))
+        return TrainingRecord(shard, record, decode_control(record.value) if record.control else decode_example(record.value, FEATURES))
     except RefusedError as error:
-        return Item(shard, record, error)
+        return TrainingRecord(shard, record, error)
 
 
-class Order:
+class MinuteOrder:
     """Puts the items of all shards into one order, a minute at a time."""
 
     def __init__(self, shards: int) -> None:
-        self._queues: list[deque[tuple[int, Item]]] = [deque() for _ in range(shards)]
+        self._queues: list[deque[tuple[int, TrainingRecord]]] = [deque() for _ in range(shards)]
         self._newest = [-1] * shards
 
-    def add(self, items: Sequence[Item]) -> None:
+    def add(self, items: Sequence[TrainingRecord]) -> None:
         """Items of one shard or several, each shard's in its order. What is no example belongs to the minute of the one before it."""
         for item in items:
             if isinstance(item.what, Example):
@@ -105,10 +105,10 @@ class Order:
         """Whether a shard is so far ahead of the others that no more of it should be read."""
         return len(self._queues[shard]) > most
 
-    def ready(self) -> list[Item]:
+    def ready(self) -> list[TrainingRecord]:
         """Everything of the minutes that are over in every shard."""
         over = min(self._newest)
-        found: list[tuple[int, int, int, Item]] = []
+        found: list[tuple[int, int, int, TrainingRecord]] = []
         for shard, queue in enumerate(self._queues):
             while queue and queue[0][0] < over:
                 minute, item = queue.popleft()
@@ -116,109 +116,109 @@ class Order:
         return [item for *_, item in sorted(found, key=lambda entry: entry[:3])]
 
 
-class Lesson(NamedTuple):
+class TrainingBatch(NamedTuple):
     """What came of a stretch of examples: scorers to switch to, alerts, and records that are none."""
 
     published: list[ModelPublished]
     alerts: list[Alert]
-    refused: list[tuple[Item, RefusedError]]
+    refused: list[tuple[TrainingRecord, RefusedError]]
 
 
-class Lessons:
+class TrainingLog:
     """The learner of one deployment, under one epoch."""
 
     def __init__(
-        self, store: Store, versions: Versions, checkpoint: Checkpoint, taught: Taught, shards: int, keyring: Keyring = NO_KEYS
+        self, store: Store, versions: Versions, checkpoint: Checkpoint, body: LearnerCheckpoint, shards: int, keyring: Keyring = NO_KEYS
     ) -> None:
         self.checkpoint = checkpoint
         self._versions = versions
-        self.taught = taught
+        self.body = body
         self._store = store
         self._keyring = keyring
         self._learner: Learner | None = None
         self._specs: dict[str, ModelSpec] = {}
         self._told: dict[str, tuple[int, str]] = {}
-        self.order = Order(shards)
+        self.order = MinuteOrder(shards)
         self.is_behind = True  # of what was said before it was acquired; the shards know already what came of that
         self._ends: list[int] = []
 
     @classmethod
-    async def acquire(cls, store: Store, versions: Versions, shards: int, keyring: Keyring = NO_KEYS) -> Lessons:
+    async def acquire(cls, store: Store, versions: Versions, shards: int, keyring: Keyring = NO_KEYS) -> TrainingLog:
         """Become the one learner: whoever was it before is fenced. HaltError where that cannot be gone on from, or a key
         that holds is not in ``keyring``."""
         checkpoint = await store.acquire(LEARNER_SHARD)
-        taught = decode_taught(checkpoint.body) if checkpoint.body else Taught()
-        taught.offsets = taught.offsets or [0] * shards
-        taught.places = taught.places or [(0, -1, -1)] * shards
-        if len(taught.offsets) != shards:
-            raise HaltError(f"the learner read {len(taught.offsets)} shards of examples, the settings say {shards}")
-        keyring.require(taught.trust.keys)
-        lessons = cls(store, versions, checkpoint, taught, shards, keyring)
-        if taught.version:
-            await lessons._teach(taught.version)
-        return lessons
+        body = decode_learner(checkpoint.body) if checkpoint.body else LearnerCheckpoint()
+        body.offsets = body.offsets or [0] * shards
+        body.places = body.places or [(0, -1, -1)] * shards
+        if len(body.offsets) != shards:
+            raise HaltError(f"the learner read {len(body.offsets)} shards of examples, the settings say {shards}")
+        keyring.require(body.trust.keys)
+        training = cls(store, versions, checkpoint, body, shards, keyring)
+        if body.version:
+            await training._teach(body.version)
+        return training
 
     def aim(self, ends: Sequence[int]) -> None:
         """Where the examples end, by partition, as learning begins: what was said up to there is learned before anything is told."""
         self._ends = list(ends)
-        if not self.taught.learned and any(ends):
-            self.taught.target = list(ends)
+        if not self.body.learned and any(ends):
+            self.body.target = list(ends)
 
     def reach(self, positions: Sequence[int]) -> None:
         """Everything below these positions was read, and learned where its minute is over."""
         if _is_beyond(positions, self._ends):
             self.is_behind = False
-        if _is_beyond(positions, self.taught.target):
-            self.taught.target = []
+        if _is_beyond(positions, self.body.target):
+            self.body.target = []
 
     @property
     def progress(self) -> tuple[int, int] | None:
         """Examples learned of those to be learned anew; None where the learner goes on from what it knows."""
-        target = self.taught.target
-        return (sum(map(min, self.taught.offsets, target)), sum(target)) if target else None
+        target = self.body.target
+        return (sum(map(min, self.body.offsets, target)), sum(target)) if target else None
 
-    async def take(self, items: Sequence[Item]) -> Lesson:
+    async def take(self, items: Sequence[TrainingRecord]) -> TrainingBatch:
         """Learn from items in order; nothing is kept before ``commit``."""
-        lesson = Lesson([], [], [])
+        batch = TrainingBatch([], [], [])
         for item in items:
-            self.taught.offsets[item.shard] = item.record.offset + 1
-            self.taught.learned += 1
+            self.body.offsets[item.shard] = item.record.offset + 1
+            self.body.learned += 1
             if isinstance(item.what, RefusedError):
-                lesson.refused.append((item, item.what))
+                batch.refused.append((item, item.what))
             elif isinstance(item.what, Control):
                 if (error := self._refusal(item, item.what)) is not None:
-                    lesson.refused.append((item, error))
+                    batch.refused.append((item, error))
                 else:
                     await self._obey(item.what)
             elif self._is_new(item.shard, item.what):
-                if item.what.kind == "mark" and item.what.definitions > self.taught.version:
+                if item.what.kind == "mark" and item.what.definitions > self.body.version:
                     await self._teach(item.what.definitions)
-                await self._learn(item.what, lesson)
-        return lesson
+                await self._learn(item.what, batch)
+        return batch
 
     def _is_new(self, shard: int, example: Example) -> bool:
         place = (example.generation, example.offset, example.ordinal)
-        if place <= self.taught.places[shard]:
+        if place <= self.body.places[shard]:
             return False
-        self.taught.places[shard] = place
+        self.body.places[shard] = place
         return True
 
-    async def _learn(self, example: Example, lesson: Lesson) -> None:
+    async def _learn(self, example: Example, batch: TrainingBatch) -> None:
         if self._learner is None:
             return
         for said in self._learner.take(example):
             if isinstance(said, Alert):
-                lesson.alerts.append(said)
+                batch.alerts.append(said)
                 continue
             if isinstance(said, ModelWithdrawn):
-                self.taught.current[said.model] = (said.version, "")
+                self.body.current[said.model] = (said.version, "")
                 continue
             kept = await self._store.put_document(published_scorer_document(said.model, said.version), said.scorer)
-            self.taught.current[said.model] = (
+            self.body.current[said.model] = (
                 said.version,
                 content_digest(kept),
             )  # of another release that learned the same before, if any
-            lesson.published.append(said)
+            batch.published.append(said)
             await self._drop_old(said)
 
     async def _drop_old(self, newest: ModelPublished) -> None:
@@ -227,11 +227,11 @@ class Lessons:
         if old >= 1:
             await self._store.drop_document(published_scorer_document(newest.model, old))
 
-    def _refusal(self, item: Item, control: Control) -> RefusedError | None:
+    def _refusal(self, item: TrainingRecord, control: Control) -> RefusedError | None:
         """Why a record may not say what it says; None where it may. Which keys hold is kept. HaltError when this worker lacks one."""
-        place = Place(CONTROL, EXAMPLES, item.shard)
+        place = SignedPlace(CONTROL, EXAMPLES, item.shard)
         try:
-            self.taught.trust = check_control(self.taught.trust, self._keyring, control, item.record, place)
+            self.body.trust = check_control(self.body.trust, self._keyring, control, item.record, place)
         except RefusedError as error:
             return error
         return None
@@ -246,13 +246,13 @@ class Lessons:
         content = await self._store.get_document(published_scorer_document(control.model, control.version))
         if content is not None:
             self._learner.pin(control.model, control.version)
-            self.taught.current[control.model] = (control.version, content_digest(content))
+            self.body.current[control.model] = (control.version, content_digest(content))
 
     async def news(self) -> list[bytes]:
         """Control records for the shards: what serves by now, as far as it is not what this said before. At first that is everything, which
         is harmless to repeat. KeysLostError when a scorer is not in the store."""
         found: list[bytes] = []
-        for model, (version, digest) in sorted(self.taught.current.items()):
+        for model, (version, digest) in sorted(self.body.current.items()):
             if self._told.get(model) == (version, digest):
                 continue
             found.append(await self._record(model, version, digest))
@@ -277,15 +277,15 @@ class Lessons:
 
         definitions = read_definitions(content)
         specs, out = definitions.models, excluded_features(definitions, FEATURES)
-        dumped = self._learner.dump() if self._learner is not None else self.taught.learner
+        dumped = self._learner.dump() if self._learner is not None else self.body.learner
         if dumped:
             self._learner = learner.restore(specs, FEATURES, dumped, zone=definitions.clock, left_out=out)
         else:
             self._learner = learner(specs, FEATURES, zone=definitions.clock, left_out=out)
         same = {spec.name for spec in specs if not self._specs or self._specs.get(spec.name) == spec}  # at first all: nothing was different
         self._specs = {spec.name: spec for spec in specs}
-        self.taught.version = version
-        self.taught.current = {name: named for name, named in self.taught.current.items() if name in same}
+        self.body.version = version
+        self.body.current = {name: named for name, named in self.body.current.items() if name in same}
         self._told = {name: named for name, named in self._told.items() if name in same}
 
     def cards(self) -> dict[str, Card]:
@@ -294,12 +294,12 @@ class Lessons:
 
     async def commit(self) -> None:
         """Keep everything learned so far; nothing if there is nothing new. Raises FencedError when another learner is at work."""
-        position = Position(sum(self.taught.offsets), 0)
+        position = Position(sum(self.body.offsets), 0)
         if position <= self.checkpoint.position:
             return
         if self._learner is not None:
-            self.taught.learner, self.taught.cards = self._learner.dump(), self._learner.cards()
-        commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_taught(self.taught))
+            self.body.learner, self.body.cards = self._learner.dump(), self._learner.cards()
+        commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_learner(self.body))
         await self._store.commit(LEARNER_SHARD, commit)
         self.checkpoint = commit.checkpoint
 

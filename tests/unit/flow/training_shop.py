@@ -9,8 +9,8 @@ from typing import Any
 
 from streamer.customers.features import FEATURES
 from streamer.examples import MARK_MS, Example, encode_example
-from streamer.flow.lessons import Item, Lessons, Order, read_item
 from streamer.flow.published import GivenVersions
+from streamer.flow.training import MinuteOrder, TrainingLog, TrainingRecord, read_training_record
 from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Store
 from streamer.wire import Control, LogRecord, encode_control
@@ -73,11 +73,11 @@ def with_command(places: Iterable[tuple[int, LogRecord]]) -> tuple[tuple[LogReco
     return (tuple(record._replace(offset=offset) for offset, record in enumerate(log)), *others)
 
 
-def in_order(found: tuple[tuple[LogRecord, ...], ...], after: list[int] | None = None) -> list[Item]:
+def in_order(found: tuple[tuple[LogRecord, ...], ...], after: list[int] | None = None) -> list[TrainingRecord]:
     """What is over in every shard, from the offsets ``after``."""
-    order = Order(SHARDS)
+    order = MinuteOrder(SHARDS)
     for shard, log in enumerate(found):
-        order.add([read_item(shard, record) for record in log[after[shard] if after else 0 :]])
+        order.add([read_training_record(shard, record) for record in log[after[shard] if after else 0 :]])
     return order.ready()
 
 
@@ -86,6 +86,6 @@ def versions(*texts: str) -> GivenVersions:
     return GivenVersions({number: parse_definitions(text).content() for number, text in enumerate(texts or (DEFINITIONS,), 1)})
 
 
-async def learner(store: Store, *texts: str) -> Lessons:
+async def learner(store: Store, *texts: str) -> TrainingLog:
     """The learner of a store, where these definitions were published."""
-    return await Lessons.acquire(store, versions(*texts), SHARDS)
+    return await TrainingLog.acquire(store, versions(*texts), SHARDS)

@@ -16,14 +16,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lessons_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order, learner, logs, versions, with_command
+from training_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order, learner, logs, versions, with_command
 
 from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, HaltError, RefusedError
 from streamer.examples import MARK_MS, Example
-from streamer.flow import lessons as lessons_module
-from streamer.flow.lessons import Item, Lessons, Order, Taught, decode_taught, read_item
+from streamer.flow import training as training_module
 from streamer.flow.published import GivenVersions
+from streamer.flow.training import LearnerCheckpoint, MinuteOrder, TrainingLog, TrainingRecord, decode_learner, read_training_record
 from streamer.learning.learner import Learner
 from streamer.learning.reports.outputs import LearnerOutput, ModelWithdrawn
 from streamer.signing import NO_KEYS, Keyring, Signer
@@ -36,28 +36,28 @@ from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, encode_c
 
 
 @st.composite
-def shards(draw: st.DrawFn) -> list[list[Item]]:
+def shards(draw: st.DrawFn) -> list[list[TrainingRecord]]:
     """A log for each of three shards: times that never fall, commands and records that are refused in between."""
-    found: list[list[Item]] = []
+    found: list[list[TrainingRecord]] = []
     for shard in range(SHARDS):
-        at_ms, log = 0, list[Item]()
+        at_ms, log = 0, list[TrainingRecord]()
         for offset, (step, kind) in enumerate(
             draw(st.lists(st.tuples(st.sampled_from([0, 1, 59_999, 60_000, 180_000]), st.sampled_from("eeec?"))))
         ):
             at_ms += step
             what = {"e": Example("mark", shard, offset, 0, at_ms), "c": Control("unpin", model="m"), "?": RefusedError("bad_example")}[kind]
-            log.append(Item(shard, LogRecord(offset, 0, b""), what))
+            log.append(TrainingRecord(shard, LogRecord(offset, 0, b""), what))
         found.append(log)
     return found
 
 
 @given(shards(), st.randoms(use_true_random=False))
-def test_the_order_does_not_depend_on_how_fetches_fell(found: list[list[Item]], draw: random.Random) -> None:
+def test_the_order_does_not_depend_on_how_fetches_fell(found: list[list[TrainingRecord]], draw: random.Random) -> None:
     """A learner that saw the same examples in another order would be another learner."""
-    whole, pieces = Order(SHARDS), Order(SHARDS)
+    whole, pieces = MinuteOrder(SHARDS), MinuteOrder(SHARDS)
     for log in found:
         whole.add(log)
-    expected, heard, at = whole.ready(), list[Item](), [0] * SHARDS
+    expected, heard, at = whole.ready(), list[TrainingRecord](), [0] * SHARDS
     while any(at[shard] < len(found[shard]) for shard in range(SHARDS)):
         shard = draw.randrange(SHARDS)
         end = at[shard] + draw.randrange(4)
@@ -74,14 +74,14 @@ def test_the_order_does_not_depend_on_how_fetches_fell(found: list[list[Item]], 
 
 
 @given(shards(), st.integers(0, 20))
-def test_a_reader_that_starts_again_in_the_middle_hears_the_rest_of_the_same_order(found: list[list[Item]], taken: int) -> None:
+def test_a_reader_that_starts_again_in_the_middle_hears_the_rest_of_the_same_order(found: list[list[TrainingRecord]], taken: int) -> None:
     """Commands have no time of their own: what stands before them may have been read by somebody else."""
-    whole = Order(SHARDS)
+    whole = MinuteOrder(SHARDS)
     for log in found:
         whole.add(log)
     expected = whole.ready()
     offsets = [sum(item.shard == shard for item in expected[:taken]) for shard in range(SHARDS)]
-    again = Order(SHARDS)
+    again = MinuteOrder(SHARDS)
     for shard, log in enumerate(found):
         again.add(log[offsets[shard] :])
     heard = again.ready()
@@ -94,27 +94,27 @@ def test_a_reader_that_starts_again_in_the_middle_hears_the_rest_of_the_same_ord
 
 def test_a_silent_shard_holds_everything_back() -> None:
     """What it has not said yet may belong before all that the others have."""
-    order = Order(2)
-    mine = [Item(0, LogRecord(at, 0, b""), Example("mark", 0, at, 0, at * MARK_MS)) for at in range(5)]
+    order = MinuteOrder(2)
+    mine = [TrainingRecord(0, LogRecord(at, 0, b""), Example("mark", 0, at, 0, at * MARK_MS)) for at in range(5)]
     order.add(mine)
     assert order.ready() == []
     assert order.waiting == 5
     assert order.is_full(0, 4)
     assert not order.is_full(1, 4)
     assert [order.waits_for(minutes) for minutes in (5, 6)] == [1, None], "it is named"
-    theirs = Item(1, LogRecord(0, 0, b""), Example("mark", 1, 0, 0, 3 * MARK_MS))
+    theirs = TrainingRecord(1, LogRecord(0, 0, b""), Example("mark", 1, 0, 0, 3 * MARK_MS))
     order.add([theirs])
     assert order.ready() == mine[:3]
 
 
 def test_commands_keep_their_place_among_the_examples_of_their_shard() -> None:
     """A version is pinned at one place of the order, for whoever learns it anew."""
-    order, at = Order(2), [0, MARK_MS, MARK_MS, 3 * MARK_MS]
-    first = [Item(0, LogRecord(offset, 0, b""), Example("mark", 0, offset, 0, ms)) for offset, ms in enumerate(at)]
-    pin = Item(0, LogRecord(1, 0, b""), Control("pin", version=1, model="m"))
+    order, at = MinuteOrder(2), [0, MARK_MS, MARK_MS, 3 * MARK_MS]
+    first = [TrainingRecord(0, LogRecord(offset, 0, b""), Example("mark", 0, offset, 0, ms)) for offset, ms in enumerate(at)]
+    pin = TrainingRecord(0, LogRecord(1, 0, b""), Control("pin", version=1, model="m"))
     first.insert(2, pin)
     order.add(first)
-    order.add([Item(1, LogRecord(offset, 0, b""), Example("mark", 1, offset, 0, ms)) for offset, ms in enumerate(at)])
+    order.add([TrainingRecord(1, LogRecord(offset, 0, b""), Example("mark", 1, offset, 0, ms)) for offset, ms in enumerate(at)])
     heard = order.ready()
     assert [(item.shard, isinstance(item.what, Control)) for item in heard] == [
         (0, False), (1, False), (0, False), (0, True), (0, False), (1, False), (1, False)
@@ -127,14 +127,14 @@ def test_commands_keep_their_place_among_the_examples_of_their_shard() -> None:
 class Run(NamedTuple):
     """What a learner came to, and what it published."""
 
-    taught: Taught
+    body: LearnerCheckpoint
     documents: dict[str, bytes]
     said: tuple[tuple[str, int], ...]
 
 
-async def documents(store: MemoryStore, taught: Taught) -> dict[str, bytes]:
+async def documents(store: MemoryStore, body: LearnerCheckpoint) -> dict[str, bytes]:
     """All published versions by name."""
-    names = [published_scorer_document(model, number) for model, (version, _) in taught.current.items() for number in range(1, version + 1)]
+    names = [published_scorer_document(model, number) for model, (version, _) in body.current.items() for number in range(1, version + 1)]
     return {name: content for name in names if (content := await store.get_document(name)) is not None}
 
 
@@ -144,10 +144,10 @@ def undisturbed() -> Run:
 
     async def learned() -> Run:
         store = MemoryStore()
-        lessons = await learner(store)
-        lesson = await lessons.take(in_order(logs()))
-        await lessons.commit()
-        return Run(lessons.taught, await documents(store, lessons.taught), tuple((one.model, one.version) for one in lesson.published))
+        training = await learner(store)
+        batch = await training.take(in_order(logs()))
+        await training.commit()
+        return Run(training.body, await documents(store, training.body), tuple((one.model, one.version) for one in batch.published))
 
     with ThreadPoolExecutor(1) as beside:  # whoever asks first may be a test that runs in a loop of its own
         return beside.submit(asyncio.run, learned()).result()
@@ -156,8 +156,8 @@ def undisturbed() -> Run:
 def test_both_models_publish() -> None:
     """The tests below would prove nothing otherwise."""
     run = undisturbed()
-    assert run.taught.current["purchase"][0] > 2
-    assert run.taught.current["behaviour"][0] >= 1
+    assert run.body.current["purchase"][0] > 2
+    assert run.body.current["behaviour"][0] >= 1
     assert len(run.documents) == len(run.said)
 
 
@@ -169,32 +169,32 @@ async def test_a_learner_put_down_at_any_place_is_taken_up_without_a_trace(seed:
     cuts = sorted(draw.sample(range(len(items)), 6))
     at = 0
     for cut in cuts:
-        lessons = await learner(store)
-        assert sum(lessons.taught.offsets) == at
-        rest = in_order(logs(), lessons.taught.offsets)
+        training = await learner(store)
+        assert sum(training.body.offsets) == at
+        rest = in_order(logs(), training.body.offsets)
         assert rest[: cut - at] == items[at:cut]
         for start in range(0, cut - at, 300):
-            await lessons.take(rest[start : min(start + 300, cut - at)])
-        await lessons.commit()
-        await lessons.take(rest[cut - at : cut - at + draw.randrange(400)])  # and is killed
+            await training.take(rest[start : min(start + 300, cut - at)])
+        await training.commit()
+        await training.take(rest[cut - at : cut - at + draw.randrange(400)])  # and is killed
         at = cut
-    lessons = await learner(store)
-    await lessons.take(in_order(logs(), lessons.taught.offsets))
-    await lessons.commit()
-    assert lessons.taught == undisturbed().taught
-    assert await documents(store, lessons.taught) == undisturbed().documents
+    training = await learner(store)
+    await training.take(in_order(logs(), training.body.offsets))
+    await training.commit()
+    assert training.body == undisturbed().body
+    assert await documents(store, training.body) == undisturbed().documents
 
 
 async def test_what_is_said_again_is_learned_once() -> None:
     """A relay that crashed, or a former owner of a shard, repeats outputs; readers drop what is not above the highest place."""
     first, *others = logs()
     repeated = tuple(record._replace(offset=at) for at, record in enumerate([*first[:900], *first[700:900], *first[900:]]))
-    lessons = await learner(MemoryStore())
-    await lessons.take(in_order((repeated, *others)))
-    await lessons.commit()
+    training = await learner(MemoryStore())
+    await training.take(in_order((repeated, *others)))
+    await training.commit()
     assert len(repeated) > len(first)
-    assert lessons.taught.learner == undisturbed().taught.learner
-    assert lessons.taught.current == undisturbed().taught.current
+    assert training.body.learner == undisturbed().body.learner
+    assert training.body.current == undisturbed().body.current
 
 
 async def test_only_the_newest_learner_can_commit() -> None:
@@ -207,25 +207,25 @@ async def test_only_the_newest_learner_can_commit() -> None:
         await before.commit()
     await heir.take(in_order(logs())[:200])
     await heir.commit()
-    assert decode_taught((await store.checkpoint(LEARNER_SHARD)).body).learned == 200
+    assert decode_learner((await store.checkpoint(LEARNER_SHARD)).body).learned == 200
 
 
 async def test_a_commit_without_anything_new_is_none() -> None:
     """It would write megabytes each quarter of a minute for nothing."""
     store = MemoryStore()
-    lessons = await learner(store)
-    await lessons.take(in_order(logs())[:10])
-    await lessons.commit()
-    before = lessons.checkpoint
-    await lessons.commit()
-    assert lessons.checkpoint is before
+    training = await learner(store)
+    await training.take(in_order(logs())[:10])
+    await training.commit()
+    before = training.checkpoint
+    await training.commit()
+    assert training.checkpoint is before
 
 
 async def test_definitions_that_were_never_published_stop_the_learner() -> None:
     """Guessing what to learn would be worse."""
-    lessons = await Lessons.acquire(MemoryStore(), GivenVersions({}), SHARDS)
+    training = await TrainingLog.acquire(MemoryStore(), GivenVersions({}), SHARDS)
     with pytest.raises(HaltError, match="version 1 of the definitions"):
-        await lessons.take(in_order(logs())[:10])
+        await training.take(in_order(logs())[:10])
 
 
 async def test_the_learner_is_imported_beside_the_shards_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,9 +236,9 @@ async def test_the_learner_is_imported_beside_the_shards_loop(monkeypatch: pytes
         threads.append(threading.current_thread())
         return import_module(name)
 
-    monkeypatch.setattr(lessons_module, "import_module", imported)
-    lessons = await learner(MemoryStore())
-    await lessons.take(in_order(logs())[:10])
+    monkeypatch.setattr(training_module, "import_module", imported)
+    training = await learner(MemoryStore())
+    await training.take(in_order(logs())[:10])
     assert threads
     assert threading.main_thread() not in threads
 
@@ -246,14 +246,14 @@ async def test_the_learner_is_imported_beside_the_shards_loop(monkeypatch: pytes
 async def test_another_number_of_shards_stops_the_learner() -> None:
     """Its offsets are of another log."""
     store = MemoryStore()
-    lessons = await learner(store)
-    await lessons.take(in_order(logs())[:10])
-    await lessons.commit()
+    training = await learner(store)
+    await training.take(in_order(logs())[:10])
+    await training.commit()
     with pytest.raises(HaltError, match="3 shards"):
-        await Lessons.acquire(store, versions(), SHARDS + 1)
+        await TrainingLog.acquire(store, versions(), SHARDS + 1)
 
 
-async def changed(text: str, *, at: int) -> tuple[Lessons, Lessons, list[bytes]]:
+async def changed(text: str, *, at: int) -> tuple[TrainingLog, TrainingLog, list[bytes]]:
     """A learner before and after definitions changed in the middle, and what the shards are told afterwards."""
     store, items = MemoryStore(), in_order(logs())
     before = await learner(store)
@@ -273,11 +273,11 @@ async def test_models_that_are_the_same_go_on_when_definitions_change() -> None:
     """Whoever adds a segment must not lose what was learned in months."""
     text = DEFINITIONS.replace("groups: 3", "groups: 4").replace("0.5'", "0.6'")
     before, after, told = await changed(text, at=len(in_order(logs())) * 3 // 4)
-    mine, theirs = (msgspec.json.decode(learned.taught.learner) for learned in (before, after))
+    mine, theirs = (msgspec.json.decode(learned.body.learner) for learned in (before, after))
     await after.commit()
-    theirs = msgspec.json.decode(after.taught.learner)
+    theirs = msgspec.json.decode(after.body.learner)
     assert theirs["trainers"]["purchase"]["version"] == mine["trainers"]["purchase"]["version"] > 1
-    assert after.taught.current == {"purchase": before.taught.current["purchase"]}, "the other is to learn something else"
+    assert after.body.current == {"purchase": before.body.current["purchase"]}, "the other is to learn something else"
     assert after.cards()["behaviour"].state == "not ready"
     assert told == []
 
@@ -285,60 +285,58 @@ async def test_models_that_are_the_same_go_on_when_definitions_change() -> None:
 # by hand ----------------------------------------------------------------------------------------------------------------
 
 
-async def steered(*commands: tuple[float, str, int]) -> tuple[Lessons, list[tuple[str, int]], MemoryStore]:
+async def steered(*commands: tuple[float, str, int]) -> tuple[TrainingLog, list[tuple[str, int]], MemoryStore]:
     """A learner that meets commands at parts of its way; what it published after the first of them."""
     store, length = MemoryStore(), len(logs()[0])
     found = with_command([(int(part * length), command(0, what, version=version)) for part, what, version in commands])
-    lessons = await learner(store)
+    training = await learner(store)
     items = in_order(found)
     first = next((at for at, item in enumerate(items) if isinstance(item.what, Control)), len(items))
-    await lessons.take(items[:first])
-    await lessons.news()
-    lesson = await lessons.take(items[first:])
-    await lessons.commit()
-    return lessons, [(one.model, one.version) for one in lesson.published if one.model == "purchase"], store
+    await training.take(items[:first])
+    await training.news()
+    batch = await training.take(items[first:])
+    await training.commit()
+    return training, [(one.model, one.version) for one in batch.published if one.model == "purchase"], store
 
 
 async def test_a_pinned_version_serves_whatever_is_learned_after() -> None:
     """Somebody rolled back: that must outlast the learner's next thought, and the learner itself."""
-    lessons, published, store = await steered((0.75, "pin", 1))
+    training, published, store = await steered((0.75, "pin", 1))
     assert published == []
-    assert lessons.taught.current["purchase"][0] == 1
-    (raw,) = [raw for raw in await lessons.news() if decode_control(raw).model == "purchase"]
+    assert training.body.current["purchase"][0] == 1
+    (raw,) = [raw for raw in await training.news() if decode_control(raw).model == "purchase"]
     control = decode_control(raw)
     assert (control.control, control.version) == ("model", 1)
     assert unpack(control) == await store.get_document(published_scorer_document("purchase", 1))
-    assert (await Lessons.acquire(store, versions(), SHARDS)).taught.current["purchase"][0] == 1
-    assert lessons.taught.cards["purchase"].learned == undisturbed().taught.cards["purchase"].learned, "learning goes on"
+    assert (await TrainingLog.acquire(store, versions(), SHARDS)).body.current["purchase"][0] == 1
+    assert training.body.cards["purchase"].learned == undisturbed().body.cards["purchase"].learned, "learning goes on"
 
 
 async def test_a_model_that_is_let_go_serves_what_was_held_back() -> None:
     """Otherwise it would wait for the next publication, which may be days away."""
-    lessons, published, _ = await steered((0.7, "pin", 1), (0.9, "unpin", 0))
+    training, published, _ = await steered((0.7, "pin", 1), (0.9, "unpin", 0))
     assert published
-    assert published[-1][1] == lessons.taught.current["purchase"][0] == undisturbed().taught.current["purchase"][0]
-    assert lessons.taught.current == undisturbed().taught.current
+    assert published[-1][1] == training.body.current["purchase"][0] == undisturbed().body.current["purchase"][0]
+    assert training.body.current == undisturbed().body.current
 
 
 @pytest.mark.parametrize(("what", "version"), [("pin", 999), ("unpin", 0)])
 async def test_a_command_that_makes_no_sense_changes_nothing(what: str, version: int) -> None:
     """A version that never was, a model that was never pinned."""
-    lessons, _, _ = await steered((0.75, what, version))
-    assert lessons.taught.current == undisturbed().taught.current
-    assert lessons.taught.learner == undisturbed().taught.learner
+    training, _, _ = await steered((0.75, what, version))
+    assert training.body.current == undisturbed().body.current
+    assert training.body.learner == undisturbed().body.learner
 
 
 async def test_each_news_is_told_once_and_everything_at_a_new_start() -> None:
     """A worker that died between commit and telling leaves the telling to the next."""
     store = MemoryStore()
-    lessons = await learner(store)
-    await lessons.take(in_order(logs()))
-    told = [decode_control(raw) for raw in await lessons.news()]
-    assert {control.model: control.version for control in told} == {
-        model: version for model, (version, _) in lessons.taught.current.items()
-    }
-    assert await lessons.news() == []
-    await lessons.commit()
+    training = await learner(store)
+    await training.take(in_order(logs()))
+    told = [decode_control(raw) for raw in await training.news()]
+    assert {control.model: control.version for control in told} == {model: version for model, (version, _) in training.body.current.items()}
+    assert await training.news() == []
+    await training.commit()
     again = await learner(store)
     assert [decode_control(raw) for raw in await again.news()] == told
 
@@ -346,18 +344,18 @@ async def test_each_news_is_told_once_and_everything_at_a_new_start() -> None:
 async def test_a_withdrawn_model_is_told_as_such_and_stays_so_over_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scorer nobody vouches for must not come back because a worker was restarted."""
     store, items = MemoryStore(), in_order(logs())
-    lessons = await learner(store)
-    await lessons.take(items[:-1])
-    version = lessons.taught.current["purchase"][0]
-    await lessons.news()
+    training = await learner(store)
+    await training.take(items[:-1])
+    version = training.body.current["purchase"][0]
+    await training.news()
 
     def says(_: Learner, example: Example) -> list[LearnerOutput]:
         return [ModelWithdrawn("purchase", version, example.at_ms, "worse")]
 
     monkeypatch.setattr(Learner, "take", says)
-    await lessons.take(items[-1:])
-    await lessons.commit()
-    for one in (lessons, await learner(store)):
+    await training.take(items[-1:])
+    await training.commit()
+    for one in (training, await learner(store)):
         told = [decode_control(raw) for raw in await one.news()]
         assert [(control.control, control.version) for control in told if control.model == "purchase"] == [("withdraw", version)]
 
@@ -377,17 +375,17 @@ async def test_a_record_that_is_no_example_is_reported_with_reason_and_place(raw
     first, *others = logs()
     log = [*first[:50], LogRecord(0, 0, raw), *first[50:]]
     found = (tuple(record._replace(offset=at) for at, record in enumerate(log)), *others)
-    lessons = await learner(MemoryStore())
-    lesson = await lessons.take(in_order(found)[:1_000])
-    (item, error), = lesson.refused  # fmt: skip
+    training = await learner(MemoryStore())
+    batch = await training.take(in_order(found)[:1_000])
+    (item, error), = batch.refused  # fmt: skip
     assert (item.shard, item.record.offset, error.reason, error.path) == (0, 50, reason, path)
-    assert lessons.taught.offsets[0] > 50, "it is not read again"
+    assert training.body.offsets[0] > 50, "it is not read again"
 
 
 def test_the_shop_of_these_tests_is_in_order() -> None:
     """Each shard's times never fall, and everything is an example of the list of features in force."""
     for shard, log in enumerate(logs()):
-        items = [read_item(shard, record) for record in log]
+        items = [read_training_record(shard, record) for record in log]
         assert all(isinstance(item.what, Example) for item in items)
         assert all(one.arrival_ms <= other.arrival_ms for one, other in pairwise(log))
     assert FEATURES.names[CART] == "cart_open"
@@ -409,8 +407,8 @@ class Room:
 
     async def begin(self, keyring: Keyring = RING) -> None:
         await self.store.put_document(published_scorer_document("purchase", 3), b"{}")
-        self.lessons = await Lessons.acquire(self.store, versions(), SHARDS, keyring)
-        await self.lessons.take([Item(0, LogRecord(self.offset, 0, b""), Example("mark", 0, self.offset, 0, T0, definitions=1))])
+        self.training = await TrainingLog.acquire(self.store, versions(), SHARDS, keyring)
+        await self.training.take([TrainingRecord(0, LogRecord(self.offset, 0, b""), Example("mark", 0, self.offset, 0, T0, definitions=1))])
 
     async def say(self, control: Control, by: Signer | None) -> list[str]:
         """Why it was refused, if it was."""
@@ -419,12 +417,12 @@ class Room:
 
     async def hear(self, record: LogRecord) -> list[str]:
         self.offset += 1
-        lesson = await self.lessons.take([read_item(0, record._replace(offset=self.offset))])
-        return [error.reason for _, error in lesson.refused]
+        batch = await self.training.take([read_training_record(0, record._replace(offset=self.offset))])
+        return [error.reason for _, error in batch.refused]
 
     @property
     def pinned(self) -> bool:
-        return self.lessons.taught.current.get("purchase", (0, ""))[0] == 3
+        return self.training.body.current.get("purchase", (0, ""))[0] == 3
 
 
 PIN, UNPIN = Control("pin", version=3, model="purchase"), Control("unpin", model="purchase")
@@ -456,7 +454,7 @@ async def test_a_learner_remembers_which_keys_hold_and_does_not_go_on_without_th
     room = Room(MemoryStore())
     await room.begin()
     await room.say(KEYS, room.mine)
-    await room.lessons.commit()
+    await room.training.commit()
     await room.begin()
     assert await room.say(PIN, None) == ["bad_signature"]
     with pytest.raises(HaltError, match="'k1', which is not in STREAMER_SIGNING_KEYS"):
