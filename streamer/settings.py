@@ -120,7 +120,11 @@ class Settings(BaseSettings):
         True,
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
     )
-    tick: DurationMs = Field(1_000, description="how often time passes on a quiet shard")
+    tick: DurationMs = Field(
+        30_000,
+        description="how long a shard is left without a record at most; besides, a quiet one gets one when something is due. "
+        "0: none, time passes with the events alone",
+    )
     probe: DurationMs = Field(2_000, description="how often a shard compares itself with its store")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
     batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streamer.worker.status.shard_notes import ShardNote
 
 KAFKA_SECONDS: Final = 15.0
-STILL_SECONDS: Final = 60  # an owned shard ticks each second; so long without is no owner, or one that hangs
+STILL_SECONDS: Final = 60  # besides the time between two heartbeats; so long without one is no owner, or one that hangs
 ACQUIRING_SECONDS: Final = 30  # a rebalance, or a worker that just started
 LAG_RECORDS: Final = 10_000
 OUTBOX_ENTRIES: Final = 10  # entries are read whole and may be a megabyte: enough to say that there are some
@@ -127,7 +127,7 @@ async def examine(settings: Settings) -> list[Check]:
             found += [
                 *_manifest(settings, published),
                 *await _definitions(published, store, shards),
-                *_progress(shards, ends, int(time() * 1_000)),
+                *_progress(shards, ends, int(time() * 1_000), settings.tick),
                 *_signing(settings.keyring, shards),
                 *_owners(await _notes(settings, store), settings, int(time() * 1_000)),
                 await _outbox(store, shards),
@@ -393,7 +393,7 @@ async def _definitions(published: Published | None, store: Store, shards: Sequen
     return [Check("definitions", "ok", f"version {newest.version} was published last; {shown}")]
 
 
-def _progress(shards: Sequence[StoredShard], ends: Mapping[int, Ends], now_ms: int) -> list[Check]:
+def _progress(shards: Sequence[StoredShard], ends: Mapping[int, Ends], now_ms: int, tick_ms: int) -> list[Check]:
     """Where the shards stand against the log, and whether time passes in them."""
     begun = [shard for shard in shards if shard.body is not None]
     if not begun:
@@ -415,14 +415,21 @@ def _progress(shards: Sequence[StoredShard], ends: Mapping[int, Ends], now_ms: i
     found.append(_lag(begun, ends))
     found += _set_aside(begun)
     found += _unsigned(begun)
-    log_time_ms = min(shard.body.log_time_ms for shard in begun if shard.body is not None)
-    if now_ms - log_time_ms > STILL_SECONDS * 1_000:
-        still = [shard.number for shard in begun if shard.body is not None and now_ms - shard.body.log_time_ms > STILL_SECONDS * 1_000]
-        mend = "start a worker; if one runs, its /readyz and log say why these shards stand still"
-        found.append(Check("log time", "warning", f"stands still in {_numbers(still)} since {time_text(log_time_ms)}", mend))
-    else:
-        found.append(Check("log time", "ok", f"passes in all shards, the slowest is at {time_text(log_time_ms)}"))
+    found.append(_log_time(begun, now_ms, tick_ms))
     return found
+
+
+def _log_time(begun: Sequence[StoredShard], now_ms: int, tick_ms: int) -> Check:
+    """Whether time passes in the shards; ``tick_ms`` is the time between two heartbeats of a quiet one, 0 where there are none."""
+    times = {shard.number: shard.body.log_time_ms for shard in begun if shard.body is not None}
+    slowest = time_text(min(times.values()))
+    still = [number for number, log_time_ms in times.items() if now_ms - log_time_ms > tick_ms + STILL_SECONDS * 1_000]
+    if not tick_ms:
+        return Check("log time", "ok", f"passes with events alone, as STREAMER_TICK is 0; the slowest shard is at {slowest}")
+    if still:
+        mend = "start a worker; if one runs, its /readyz and log say why these shards stand still"
+        return Check("log time", "warning", f"stands still in {_numbers(still)} since {slowest}", mend)
+    return Check("log time", "ok", f"passes in all shards, the slowest is at {slowest}")
 
 
 def _set_aside(begun: Sequence[StoredShard]) -> list[Check]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHARDS: Final = 6  # the embedded broker keeps 5 MiB of each
-TICK: Final = "250ms"  # on a quiet shard a timer is noticed so late at most
 WORKER_STOP_S: Final = 10.0  # what it promises
 ANSWER_S: Final = 2.0
 
@@ -126,7 +125,6 @@ def worker_environment(settings: Settings, ours: Mapping[str, str], folder: Path
         "STREAMER_SHARDS": str(settings.shards),
         "STREAMER_WEB_PORT": str(settings.web_port),
         "STREAMER_TRANSACTIONS": "false",  # the embedded broker has no markers that a reader could check
-        "STREAMER_TICK": TICK,
         "STREAMER_TRUST_PRODUCER_TIME": "true",  # the embedded broker has no other time
         "TMPDIR": str(folder),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.customers.state import NO_TIMER, State, decode_state
+from streamer.customers.state import State, decode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
 from streamer.segments.plan import model_memories
@@ -114,6 +114,26 @@ class Shard(ShardDriver[Step]):
         """Members by segment."""
         return dict(zip(self.plan.names, self.body.sizes, strict=False))
 
+    @property
+    def is_switching(self) -> bool:
+        """Whether customers are still to come under the definitions in force."""
+        return self.machine.migration is not None
+
+    @property
+    def is_due_known(self) -> bool:
+        """Whether ``due_ms`` says when time alone may change something here; if not, ``find_due`` asks the store."""
+        return self._session.first_timer.is_known
+
+    @property
+    def due_ms(self) -> int | None:
+        """The next moment of the log's time at which time alone may change something, in UTC milliseconds; None where there is none."""
+        moments = (self._session.first_timer.due_ms, self.machine.next_mark_ms)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def find_due(self) -> None:
+        """Ask the store for the earliest timer. Raises what every look into the store may."""
+        await self._session.find_first_timer()
+
     def state(self, blob: bytes) -> State:
         """A customer's state from the store, without what models said that do not serve now."""
         state = decode_state(blob)
@@ -142,8 +162,7 @@ class Shard(ShardDriver[Step]):
         in the middle of a migration."""
         if self.machine.migration is not None:
             return None
-        found = await self._session.fetch([], until_ms=NO_TIMER, limit=1)
-        return found.due[0] if found.due else None
+        return await self._session.find_first_timer()
 
     async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
         """Fire the timers that are due at a record and come before ``bound``; the record itself is not applied."""

@@ -196,6 +196,11 @@ class Step:
         self._admission.forget_erased(now)
         self.body.log_time_ms = now
 
+    @property
+    def next_mark_ms(self) -> int | None:
+        """The end of the minute in which log time is, where models learn: it is said as soon as it has passed."""
+        return (self.body.log_time_ms // MARK_MS + 1) * MARK_MS if self.scoring is not None else None
+
     # records
 
     def apply(self, record: LogRecord, content: Content, now: int) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from streamer.customers.state import NO_TIMER
 from streamer.errors import CommitUnknownError, FencedError, StoreUnavailableError
 from streamer.stores.base import Checkpoint, Commit, Fetched, Store
+
+from .first_timer import FirstTimer
 
 Result = TypeVar("Result")
 Pause = Callable[[float], Awaitable[None]]
@@ -40,6 +43,7 @@ class StoreSession:
         self.shard = shard
         self.checkpoint = checkpoint
         self.stalled = ""
+        self.first_timer = FirstTimer()
         self.pause = pause
         self._store = store
 
@@ -53,6 +57,12 @@ class StoreSession:
             return {}
         fetched = await self.fetch(customers, until_ms=0, limit=0)
         return dict(zip(customers, fetched.states, strict=True))
+
+    async def find_first_timer(self) -> tuple[int, str] | None:
+        """The earliest timer that the store has, as (due_ms, customer); ``first_timer`` knows it from then on."""
+        due = (await self.fetch([], until_ms=NO_TIMER, limit=1)).due
+        self.first_timer.found(due[0] if due else None)
+        return due[0] if due else None
 
     async def customers(self) -> list[str]:
         """All customers with a state, ascending."""
@@ -81,6 +91,7 @@ class StoreSession:
             raise StoreUnavailableError(f"shard {self.shard}: no commit went through in {TRIES_MAX} tries")
         self.stalled = ""
         self.checkpoint = commit.checkpoint
+        self.first_timer.committed(commit.wakes)
 
     async def _went_through(self, commit: Commit) -> bool:
         """Whether a commit whose reply was lost was made."""

@@ -144,7 +144,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Lag in seconds",
-                "How far log time is behind the clock, by shard. About one second on a quiet shard, which ticks.",
+                "How far log time is behind the clock where records are to be read, by shard. 0 on a quiet shard that has read everything.",
                 {"shard {{shard}}": "max by (shard) (segmenter_lag_seconds)"},
                 unit="s",
             ),

@@ -58,7 +58,10 @@ class Metrics:
             registry=registry,
         )
         self.lag_seconds = Gauge(
-            "segmenter_lag_seconds", "How far log time is behind the clock, at the moment of the scrape", ["shard"], registry=registry
+            "segmenter_lag_seconds",
+            "How far log time is behind the clock where there are records to read, at the moment of the scrape",
+            ["shard"],
+            registry=registry,
         )
         self.log_time = Gauge("segmenter_log_time_timestamp_seconds", "Log time of a shard", ["shard"], registry=registry)
         self.outbox = Gauge("segmenter_outbox_outputs", "Outputs waiting for the broker", ["shard"], registry=registry)

@@ -42,6 +42,7 @@ from .shards.processing import BatchProcessor
 from .shards.publisher import Publisher
 from .shards.status_report import StatusReport
 from .shards.stopper import ShardStopper
+from .shards.ticker import Ticker
 from .shards.upkeep import Upkeep
 from .status.alerts import Alerts
 from .status.broker_watch import ASK_SECONDS, BrokerWatch
@@ -87,8 +88,9 @@ class Segmenter(Service):
         self.stopper = ShardStopper(edges)
         self.guard = ShardGuard(edges, self.stopper)
         self.publisher = Publisher(edges, self.shards, self.guard)
-        self.ownership = Ownership(edges, self.shards, self.guard, self.stopper, self.publisher)
-        self.processing = BatchProcessor(edges, self.guard, self.stopper, self.publisher)
+        self.ticker = Ticker(edges, self.shards, self.guard)
+        self.ownership = Ownership(edges, self.shards, self.guard, self.stopper, self.publisher, self.ticker)
+        self.processing = BatchProcessor(edges, self.guard, self.stopper, self.publisher, self.ticker)
         self.log_watch = LogWatch(edges, self.guard)
         self.upkeep = Upkeep(edges, self.ownership, self.guard, self.publisher)
         self.report = StatusReport(edges, self.shards, is_dealt=self._is_dealt, others=self._problems_besides)
@@ -141,6 +143,11 @@ class Segmenter(Service):
     async def _publish(self) -> None:
         while not self.should_stop:
             await self.publisher.turn()
+
+    @Service.task
+    async def _tick(self) -> None:
+        while not self.should_stop:
+            await self.ticker.turn()
 
     @Service.task
     async def _maintain(self) -> None:

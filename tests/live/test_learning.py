@@ -37,7 +37,6 @@ from .deployment import SHARDS, Deployment
 
 MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 CUSTOMERS, FIRST_PART = 2_000, 700  # groups take 1,000 profiles, and so none is there yet when the worker dies
-NEVER_MS = 10**13
 DEFINITIONS = """
 models:
   purchase: {kind: purchase, horizon: 30m, window: 10m}
@@ -53,7 +52,7 @@ segments:
 async def shop(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Deployment]:
     """Topics and definitions, no worker yet."""
     async with Deployment(
-        kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=NEVER_MS, trust_producer_time=True
+        kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS, tick=0, trust_producer_time=True
     ) as deployment:
         # Kept for ever, as our own topics are: the definitions are of 1970, and every five minutes the broker looks for what is too old.
         kafka.create_topic(deployment.settings.topic(EVENTS), SHARDS, {"message.timestamp.type": "CreateTime", "retention.ms": "-1"})

@@ -20,6 +20,7 @@ from streamer.worker.status.readiness import STILL_SECONDS, ShardReadiness
 from streamer.worker.status.shard_state import NEXT, ShardState
 
 from .refusals import Refusals
+from .tick_schedule import TickSchedule
 
 SAY_AGAIN_SECONDS: Final = 60.0
 
@@ -74,6 +75,8 @@ class OwnedShard:
     publishing: Publishing = field(default_factory=Publishing)
     clock: ClockWait = field(default_factory=ClockWait)
     held: Held = field(default_factory=Held)
+    ticks: TickSchedule = field(default_factory=TickSchedule)
+    finds_due: bool = False  # its store is being asked when time changes something next
     log_time_ms: int = 0  # as last seen, also while the shard is let go
     counted: Counter[str] = field(default_factory=Counter[str])  # what the metrics have of its counts
     busy_since: float | None = None  # when what is in hand was taken up
@@ -82,7 +85,6 @@ class OwnedShard:
     let_go_said: dict[str, float] = field(default_factory=dict[str, float])  # for what it was let go, and when that was said
     # when something is due again, in UTC seconds
     again_at: float = 0.0
-    last_tick: float = 0.0
     last_probe: float = 0.0
 
     @property
@@ -142,6 +144,7 @@ class OwnedShard:
             log_time_ms=self.log_time_ms,
             busy=min(still, now - self.busy_since) if self.busy_since is not None else 0.0,
             still=still,
+            unread=self.ticks.unread_ms(now * 1_000) / 1_000,
             outbox=self.backlog,
             is_full=relay is not None and relay.is_full,
             stalled=shard.stalled if shard is not None else "",

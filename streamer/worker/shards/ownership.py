@@ -28,6 +28,8 @@ from .guard import ShardGuard
 from .owned_shard import OwnedShard
 from .publisher import Publisher
 from .stopper import ShardStopper
+from .tick_schedule import TickSchedule
+from .ticker import Ticker
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
@@ -39,7 +41,13 @@ class Ownership:
     """Acquires and releases the shards of one worker, a ``log_consumer.Rebalance``. ``is_dealt``: whether the group has dealt any yet."""
 
     def __init__(
-        self, edges: Edges, shards: dict[TopicPartition, OwnedShard], guard: ShardGuard, stopper: ShardStopper, publisher: Publisher
+        self,
+        edges: Edges,
+        shards: dict[TopicPartition, OwnedShard],
+        guard: ShardGuard,
+        stopper: ShardStopper,
+        publisher: Publisher,
+        ticker: Ticker,
     ) -> None:
         self.is_dealt = False
         self.limits = Limits(records=edges.settings.batch_records)
@@ -57,6 +65,7 @@ class Ownership:
         self._guard = guard
         self._stopper = stopper
         self._publisher = publisher
+        self._ticker = ticker
         self._plans = Plans(edges.store, edges.settings.rules, compile_by=beside)
         self._acquiring = asyncio.Semaphore(ACQUIRE_AT_ONCE)
 
@@ -65,7 +74,7 @@ class Ownership:
         self._metrics.rebalances.inc()
         self.is_dealt = True
         for partition in partitions:
-            owned = self._shards[partition] = OwnedShard(partition)
+            owned = self._shards[partition] = OwnedShard(partition, ticks=TickSchedule(self._settings.tick))
             if owned.number < self._settings.shards:
                 self._background.spawn(self.own(owned))
             else:
@@ -105,6 +114,7 @@ class Ownership:
         owned.hold(shard, relay)
         owned.last_probe = time()
         self._publisher.wake()
+        self._ticker.shard_acquired()
         self._consumer.resume(owned.partition)
         body = shard.body
         self._metrics.show_state(owned.number, owned.state.value)

@@ -23,6 +23,7 @@ from .owned_shard import OwnedShard
 from .publisher import Publisher
 from .shard_counts import ShardCounts
 from .stopper import ShardStopper
+from .ticker import Ticker
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
@@ -33,7 +34,7 @@ FULL_LOOK_SECONDS: Final = 0.05
 class BatchProcessor:
     """Lets shards process what was fetched for them. ``is_stopping`` ends it in the middle of a record."""
 
-    def __init__(self, edges: Edges, guard: ShardGuard, stopper: ShardStopper, publisher: Publisher) -> None:
+    def __init__(self, edges: Edges, guard: ShardGuard, stopper: ShardStopper, publisher: Publisher, ticker: Ticker) -> None:
         self.is_stopping = False
         self._settings = edges.settings
         self._consumer = edges.consumer
@@ -42,6 +43,7 @@ class BatchProcessor:
         self._guard = guard
         self._stopper = stopper
         self._publisher = publisher
+        self._ticker = ticker
         self._counts = ShardCounts(edges.metrics, edges.alerts, edges.settings.refused_ratio_alert)
 
     async def process(self, owned: OwnedShard, shard: Shard, records: Sequence[LogRecord]) -> None:
@@ -90,6 +92,7 @@ class BatchProcessor:
         owned.refusals.see(len(records), refused)
         self._report_times(owned, records)
         self._counts.show(owned, shard)
+        self._ticker.shard_read(owned)
 
     async def _publish_slice(self, owned: OwnedShard, entry: Entry) -> None:
         """Queue what was just committed, and wait while the broker has enough; ReleasedError when the shard is to be let go."""

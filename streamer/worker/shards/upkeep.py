@@ -1,21 +1,16 @@
-"""What is done for a shard once in a while: it is acquired anew or taken up again, given ticks, and asked whether it is still ours."""
+"""What is done for a shard once in a while: it is acquired anew or taken up again, and asked whether it is still ours."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from time import monotonic, time
 from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
-from aiokafka.structs import RecordMetadata
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StreamerError
 from streamer.flow.relay import Relay
-from streamer.transports.kafka.clients import LOG_APPEND_TIME
-from streamer.transports.kafka.control import send_tick
 from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
@@ -34,9 +29,7 @@ class Upkeep:
         self._settings = edges.settings
         self._store = edges.store
         self._sink = edges.sink
-        self._producer = edges.producer
         self._consumer = edges.consumer
-        self._brokers = edges.brokers
         self._alerts = edges.alerts
         self._background = edges.background
         self._ownership = ownership
@@ -63,11 +56,6 @@ class Upkeep:
 
     async def _look_after_owned(self, owned: OwnedShard, now: float) -> None:
         self._see_held(owned)
-        if now - owned.last_tick >= self._settings.tick / 1_000:
-            owned.last_tick = now
-            with suppress(KafkaError):
-                acknowledged = await send_tick(self._producer, self._settings, owned.number)
-                acknowledged.add_done_callback(lambda done: self._tick_ended(owned, done))
         if not owned.lock.locked() and self._is_probe_due(owned, now):  # each commit looks as well as a probe
             async with owned.lock:
                 if (shard := owned.shard) is not None:  # it may have gone while we waited
@@ -86,14 +74,6 @@ class Upkeep:
             owned.held.see(*self._consumer.reach(owned.partition), monotonic())
             if problem := owned.held.problem(monotonic()):
                 self._alerts.say("open_transaction", problem, shard=owned.number)
-
-    def _tick_ended(self, owned: OwnedShard, acknowledged: asyncio.Future[RecordMetadata]) -> None:
-        """A lost tick is no loss, the next one follows; but asyncio complains of errors that nobody looked at."""
-        if not acknowledged.cancelled() and acknowledged.exception() is None:
-            self._brokers.answered()
-            tick = acknowledged.result()
-            if tick.timestamp_type == LOG_APPEND_TIME and tick.timestamp is not None:
-                owned.clock.broker_ahead_ms = tick.timestamp - int(time() * 1_000)
 
     async def look_at_halted(self, owned: OwnedShard) -> None:
         """A halted shard is taken up again when a person has done something about it: each such command changes its checkpoint's mark.

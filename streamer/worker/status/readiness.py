@@ -6,6 +6,7 @@ Nothing here waits or reads a clock: it is judged from what is known at the mome
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final, Literal
 
 import msgspec
@@ -15,15 +16,16 @@ from streamer.language.durations import format_duration
 from .shard_state import ShardState
 
 STUCK_SECONDS: Final = 5.0  # a commit takes milliseconds, acquiring a shard a second
-STILL_SECONDS: Final = 10.0  # so long without a record although there are some; also for log time, besides ten ticks
-TICKS_MISSED: Final = 10
+STILL_SECONDS: Final = 10.0  # so long without a record although there are some, or although a tick was sent
+HEARTBEATS_MISSED: Final = 2
 
 
 class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one shard of this worker is doing; ``problem`` is empty when it does its work.
 
     ``offset`` is the next record to process, ``end`` the place behind the last one of the log; both are absent where they are not known
-    now. ``log_time_ms`` is UTC milliseconds, ``lag_seconds`` the clock minus it.
+    now. ``log_time_ms`` is UTC milliseconds. ``lag_seconds`` is how far it is behind the clock where records are to be read, else for how
+    long a tick has been under way: on a quiet shard that has read everything it is 0.
     """
 
     shard: int
@@ -65,6 +67,7 @@ class ShardReadiness(msgspec.Struct, frozen=True):
     log_time_ms: int = 0
     busy: float = 0.0  # something is in hand, and since so long nothing of it was committed
     still: float = 0.0  # the position has not moved
+    unread: float = 0.0  # a tick was sent, and nothing has been read since
     outbox: int = 0
     is_full: bool = False
     stalled: str = ""  # why the store takes nothing
@@ -73,19 +76,19 @@ class ShardReadiness(msgspec.Struct, frozen=True):
 
 
 def status_of(seen: ShardReadiness, *, now_ms: int, tick_ms: int) -> ShardStatus:
-    """How a shard is doing at ``now_ms``."""
+    """How a shard is doing at ``now_ms``; ``tick_ms`` is the time between two heartbeats, 0 where there are none."""
     behind = max(0, seen.end - seen.offset) if seen.end is not None and seen.offset is not None else None
     late = max(0.0, (now_ms - seen.log_time_ms) / 1_000) if seen.log_time_ms else None
     return ShardStatus(
         seen.shard,
         seen.state,
         round(seen.since, 1),
-        _problem(seen, behind=behind, late=late, patience=max(STILL_SECONDS, TICKS_MISSED * tick_ms / 1_000)),
+        _problem(seen, behind=behind, late=late, patience=STILL_SECONDS + HEARTBEATS_MISSED * tick_ms / 1_000 if tick_ms else inf),
         seen.offset,
         seen.end + seen.undecided if seen.end is not None else None,
         behind + seen.undecided if behind is not None else None,
         seen.log_time_ms or None,
-        late,
+        seen.unread if behind == 0 else late,
         seen.outbox,
     )
 
@@ -106,7 +109,7 @@ def _problem(seen: ShardReadiness, *, behind: int | None, late: float | None, pa
         return seen.held
     if behind and seen.still > STILL_SECONDS:
         return f"nothing is fetched for {_duration(seen.still)} although {behind} records are there"
-    if not behind and late is not None and min(late, seen.still) > patience:
+    if not behind and late is not None and (min(late, seen.still) > patience or min(seen.unread, seen.still) > STILL_SECONDS):
         return f"log time stands still for {_duration(late)}: the broker takes no ticks, or gives them to nobody"
     return ""
 
