@@ -10,7 +10,7 @@ cap costs is marked in the data and reported with every answer that it touches.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import nsmallest
@@ -237,8 +237,9 @@ class Distinct:
 class Labels:
     """Every (time, JSON text) of the last ``span_ms``: the top value, distinct values between two ages. The value is a list of JSON texts.
 
-    Data: ``[lost_ms, t, text, number, …]`` ascending in t. Folded like ``Pairs``, by text; should there be more than ``PAIRS_MAX`` still,
-    the oldest are dropped, and ``lost_ms`` is the newest of those.
+    Data: ``[lost_ms, {text: [t, number, t, number, …]}]``, texts ascending, each with its times ascending: so a text is kept once, and how
+    often it came is the sum of a slice. Folded like ``Pairs``, by text; should there be more than ``PAIRS_MAX`` still, the oldest are
+    dropped, and ``lost_ms`` is the newest of those.
     """
 
     span_ms: int
@@ -250,31 +251,58 @@ class Labels:
         def update(old: Data, value: Json, t: int, now: int) -> Data:
             if t <= now - span_ms:
                 return old
-            data = [0] if old is None else old
-            _expire(data, now - span_ms, width=3)
-            at = len(data)
-            while at > 1 and data[at - 3] > t:
-                at -= 3
-            data[at:at] = [part for text in value for part in (t, text, 1)]
-            if len(data) > 1 + 3 * PAIRS_MAX:
+            data: list[Any] = [0, {}] if old is None else old
+            _expire_labels(data, now - span_ms)
+            _add_labels(data, value, t)
+            if sum(map(len, data[1].values())) > 2 * PAIRS_MAX:
                 _fold_labels(data, stretch_ms)
             return data
 
         return update
 
 
+def _add_labels(data: list[Any], texts: list[str], t: int) -> None:
+    by_text: dict[str, list[int]] = data[1]
+    known = len(by_text)
+    for text in texts:
+        entries = by_text.setdefault(text, [])
+        at = len(entries)
+        while at > 0 and entries[at - 2] > t:
+            at -= 2
+        entries[at:at] = (t, 1)
+    if len(by_text) > known:
+        data[1] = dict(sorted(by_text.items()))
+
+
+def _expire_labels(data: list[Any], horizon_ms: int) -> None:
+    """Drop the entries at or before ``horizon_ms``."""
+    gone: list[str] = []
+    for text, entries in data[1].items():
+        if entries[0] <= horizon_ms:
+            end = 2 * bisect_right(entries[::2], horizon_ms)
+            if end == len(entries):
+                gone.append(text)
+            else:
+                del entries[:end]
+    for text in gone:
+        del data[1][text]
+
+
 def _fold_labels(data: list[Any], stretch_ms: int) -> None:
-    found: dict[tuple[int, str], tuple[int, int]] = {}
-    for at in range(1, len(data), 3):
-        t, text, number = data[at : at + 3]
-        key = (t // stretch_ms, text)
-        found[key] = (t, found.get(key, (0, 0))[1] + number)
-    entries = sorted((t, text, number) for (_, text), (t, number) in found.items())
-    dropped = len(entries) - PAIRS_MAX
+    by_stretch: dict[tuple[int, str], tuple[int, int]] = {}
+    for text, entries in data[1].items():
+        for t, number in zip(entries[::2], entries[1::2], strict=True):
+            key = (t // stretch_ms, text)
+            by_stretch[key] = (t, by_stretch.get(key, (0, 0))[1] + number)
+    folded = sorted((t, text, number) for (_, text), (t, number) in by_stretch.items())
+    dropped = len(folded) - PAIRS_MAX
     if dropped > 0:
-        data[0] = max(data[0], entries[dropped - 1][0])
-        entries = entries[dropped:]
-    data[1:] = [part for entry in entries for part in entry]
+        data[0] = max(data[0], folded[dropped - 1][0])
+        folded = folded[dropped:]
+    by_text: dict[str, list[int]] = {text: [] for text in sorted({text for _, text, _ in folded})}
+    for t, text, number in folded:
+        by_text[text] += (t, number)
+    data[1] = by_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,7 +265,7 @@ class Plan:
                 best = over.pass_time(data, now, state, best, dirty)
         for over in later:  # asking them is dear, and mostly not needed
             data = state.slots[over.slot]
-            soonest_ms = data[1] + over.expiry_ms if data is not None and len(data) > 1 else NO_TIMER
+            soonest_ms = over.oldest(data) + over.expiry_ms
             if soonest_ms <= now or soonest_ms < best:
                 best = over.pass_time(data, now, state, best, dirty)
         return dirty, best

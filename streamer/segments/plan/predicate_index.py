@@ -26,7 +26,7 @@ from streamer.customers.state import NO_TIMER, State
 from streamer.values import Json
 
 from .predicates.predicate import Predicate, TruthBit
-from .single_pass import Due, SinglePass, Truth, never_due
+from .single_pass import Due, SinglePass, Truth, never_due, oldest_entry, oldest_label
 
 # (data, now, state, best) -> (bits of what holds, the first moment after now at which time can change a membership, or best if sooner)
 EvaluateAll = Callable[[Data, int, State, int], tuple[int, int]]
@@ -99,6 +99,7 @@ class PredicateIndex:
         self.timed_bits = sum(bit for bit, _ in timed)
         expiries = {predicate.expiry_ms for _, predicate in timed}
         self.expiry_ms = min(expiries) if expiries and 0 not in expiries else 0
+        self.oldest = oldest_label if isinstance(spec, memories.Labels) else oldest_entry
         self._spec, self._placed = spec, placed
         self._turned: dict[int, frozenset[int]] = {}
         for bit, predicate in placed:

@@ -37,11 +37,25 @@ def entry_starts(data: Data, width: int) -> range:
 def labels_in(data: Data, after: int, until: int) -> dict[str, tuple[int, int]]:
     """Number and newest time of each text in a stretch of a ``Labels`` memory."""
     found: dict[str, tuple[int, int]] = {}
-    for at in entry_starts(data, 3):
-        t, text, number = data[at], data[at + 1], data[at + 2]
-        if after < t <= until:
-            found[text] = (found.get(text, (0, 0))[0] + number, t)
+    for text, entries in data[1].items() if data is not None else ():
+        if entries[0] > after and entries[-2] <= until:  # all of it, as nearly always
+            found[text] = (sum(entries[1::2]), entries[-2])
+            continue
+        times = entries[::2]
+        start, end = bisect_right(times, after), bisect_right(times, until)
+        if start < end:
+            found[text] = (sum(entries[2 * start + 1 : 2 * end : 2]), times[end - 1])
     return found
+
+
+def oldest_entry(data: Data) -> int:
+    """The oldest time in a memory whose entries, behind a head, ascend in time; ``NO_TIMER`` when it is empty."""
+    return data[1] if data is not None and len(data) > 1 else NO_TIMER
+
+
+def oldest_label(data: Data) -> int:
+    """The oldest time in a ``Labels`` memory; ``NO_TIMER`` when it is empty."""
+    return min([entries[0] for entries in data[1].values()], default=NO_TIMER) if data is not None else NO_TIMER
 
 
 def distinct_pass(least: int, within_ms: int, *, negated: bool) -> SinglePass:
@@ -125,16 +139,16 @@ def top_pass(within_ms: int, holds: Callable[[Json], bool], first_of: Callable[[
             return holds(None), NO_TIMER
         truth = holds(first_of(found))
         if len(found) == 1:
-            return truth, data[-3] + within_ms
+            return truth, max(entry[1] for entry in found.values()) + within_ms
         leader = max(found, key=lambda text: found[text][0])
         ahead = found[leader][0] - max(entry[0] for text, entry in found.items() if text != leader)
         if ahead == 0:
-            return truth, next(data[at] for at in range(1, len(data), 3) if data[at] > after) + within_ms
-        for at in range(1, len(data), 3):
-            if data[at + 1] == leader and data[at] > after:
-                ahead -= data[at + 2]
-                if ahead <= 0:
-                    return truth, data[at] + within_ms
+            return truth, min(t for entries in data[1].values() for t in entries[::2] if t > after) + within_ms
+        entries = data[1][leader]
+        for at in range(2 * bisect_right(entries[::2], after), len(entries), 2):
+            ahead -= entries[at + 1]
+            if ahead <= 0:
+                return truth, entries[at] + within_ms
         return truth, NO_TIMER
 
     return evaluate

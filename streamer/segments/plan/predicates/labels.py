@@ -23,7 +23,7 @@ from streamer.values import Json
 
 from .counts import up_to
 from .predicate import Predicate, ValueExpression, ZoneOf, value_predicate, with_single_pass
-from .windows import bounds, entry_changes, labels_error, span_of
+from .windows import bounds, entry_changes, label_times, labels_error, span_of
 
 
 def distinct_at_least(n: int, within_ms: int) -> tuple[Truth, Due]:
@@ -88,7 +88,7 @@ def labels_expression(name: Literal["top", "distinct"], window: Window, zone_of:
 
     return ValueExpression(
         read,
-        changes=entry_changes(window, zone_of, 3),
+        changes=entry_changes(window, zone_of, label_times),
         approximate=labels_error(window, zone_of),
         zoned=window.this is not None,
         span_ms=span_of(window),

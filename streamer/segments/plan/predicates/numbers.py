@@ -16,7 +16,7 @@ from streamer.segments.plan.single_pass import (
 from streamer.values import SCALE, Json
 
 from .predicate import Predicate, ValueExpression, ZoneOf, predicate_over
-from .windows import bounds, entry_changes, folded_error, lost_error, span_of
+from .windows import bounds, entry_changes, entry_times, folded_error, lost_error, span_of
 
 
 def number_of(name: NumberName, spec: Spec, window: Window, zone_of: ZoneOf) -> ValueExpression:
@@ -70,7 +70,7 @@ def pairs_expression(name: Literal["count"] | NumberName, window: Window, zone_o
 
     return ValueExpression(
         read,
-        changes=entry_changes(window, zone_of, 3),
+        changes=entry_changes(window, zone_of, entry_times(3)),
         approximate=folded_error(window, zone_of),
         zoned=window.this is not None,
         span_ms=span_of(window),
@@ -91,7 +91,7 @@ def ladder_expression(window: Window, zone_of: ZoneOf) -> ValueExpression:
 
     return ValueExpression(
         read,
-        changes=entry_changes(window, zone_of, 2),
+        changes=entry_changes(window, zone_of, entry_times(2)),
         approximate=lost_error(window, zone_of),
         zoned=window.this is not None,
         span_ms=span_of(window),

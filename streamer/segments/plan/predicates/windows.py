@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from streamer.customers.memories import Data
+from streamer.customers.memories import MIN_TIME, Data
 from streamer.customers.state import State
 from streamer.language import calendar
 from streamer.language.tree import Window
@@ -25,14 +25,31 @@ def bounds(window: Window, zone_of: ZoneOf) -> Callable[[int, State], tuple[int,
     return lambda now, _state: (now - within_ms, now - before_ms)
 
 
-def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data, int, State], Iterator[int]]:
+TimesOf = Callable[[Data], Iterable[int]]  # when the entries of a memory were
+
+
+def entry_times(width: int) -> TimesOf:
+    """Of a memory with a head, and behind it the entries, each of ``width`` parts with its time first."""
+    return lambda data: data[1::width] if data is not None else ()
+
+
+def label_times(data: Data) -> Iterable[int]:
+    """Of a ``Labels`` memory."""
+    return [t for entries in _labelled(data) for t in entries[::2]]
+
+
+def _labelled(data: Data) -> Iterable[list[int]]:
+    return data[1].values() if data is not None else ()
+
+
+def entry_changes(window: Window, zone_of: ZoneOf, times_of: TimesOf) -> Callable[[Data, int, State], Iterator[int]]:
     """Moments at which entries of a memory enter or leave the window."""
     if window.this is not None:
         period = window.this
 
         def ends(data: Data, now: int, state: State) -> Iterator[int]:
             start, end = calendar.current_period(now, zone_of(state), period)
-            if data is not None and len(data) > 1 and data[-width] >= start:
+            if max(times_of(data), default=MIN_TIME) >= start:
                 yield end
 
         return ends
@@ -40,8 +57,8 @@ def entry_changes(window: Window, zone_of: ZoneOf, width: int) -> Callable[[Data
     within_ms, before_ms = window.within_ms, window.before_ms
 
     def moves(data: Data, now: int, _state: State) -> Iterator[int]:
-        for at in entry_starts(data, width):
-            for moment in (data[at] + before_ms, data[at] + within_ms):
+        for t in times_of(data):
+            for moment in (t + before_ms, t + within_ms):
                 if moment > now:
                     yield moment
 
@@ -80,7 +97,8 @@ def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
 
     def approximate(data: Data, now: int, state: State) -> Json:
         after, _ = edges(now, state)
-        folded = max((data[at + 2] - 1 for at in entry_starts(data, 3) if data[at] >= after), default=0)
+        parts = ((t, number) for entries in _labelled(data) for t, number in zip(entries[::2], entries[1::2], strict=True))
+        folded = max((number - 1 for t, number in parts if t >= after), default=0)
         return folded or lost(data, now, state)
 
     return approximate
