@@ -313,10 +313,8 @@ async def _print_members(run: Replay) -> None:
 
 
 def _inside(run: Replay, state: State) -> dict[str, str]:
-    names = run.plan.names
-    return {
-        name: time_text(at) for name, at in sorted((names[number], entry.at_ms) for number, entry in state.members.items() if entry.inside)
-    }
+    entered = {run.plan.names[number]: entry.at_ms for number, entry in state.members.items() if entry.inside}
+    return {name: time_text(at_ms + state.origin_ms) for name, at_ms in sorted(entered.items())}
 
 
 def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:

@@ -1,10 +1,17 @@
 """Which message ids a customer has sent lately, so that the same event counts once.
 
 An id is remembered while the timestamp it came with could still be accepted (to the minute), so a repeated event is either found here or
-refused as late: a duplicate that nobody can detect is never applied. Twelve bytes an id: four of the timestamp in minutes, which last to
-the year 9999, eight of BLAKE2b. Entries are ordered by minute, so what is forgotten over the cap is the oldest.
+refused as late: a duplicate that nobody can detect is never applied. Entries are ordered by minute, so what is forgotten over the cap is
+the oldest.
 
-What it costs (``python -m tests.bench.ids``): 1 µs an event with 20 ids, 3 µs with 512, 80 µs and 98 kB of state with the most. Only who
+An entry is two bytes of minutes and six of BLAKE2b. All remembered minutes lie at or after that of the newest forgotten timestamp, the
+floor, so two bytes suffice for 45 days. Whoever has ids further apart (a longer allowed lateness, a shard that lags behind the one that
+sent an event on) has four bytes for each minute, and a byte at the end that makes the length odd.
+
+Two of 50 ids of one customer have the same six bytes once in 2 * 10^11 customers; a new event is then taken for a second delivery. Five
+bytes would do that once in 9 * 10^8.
+
+What it costs (``python -m tests.bench.ids``): 1 µs an event with 20 ids, 3 µs with 512, 80 µs and 66 kB of state with the most. Only who
 sends so much pays for it.
 """
 
@@ -15,59 +22,122 @@ from typing import Final
 
 from streamer.units import MINUTE_MS
 
-MINUTE_BYTES: Final = 4
-ID_BYTES: Final = 8  # two of 8,192 ids collide once in 10^11 customers
-ENTRY_BYTES: Final = MINUTE_BYTES + ID_BYTES
+ID_BYTES: Final = 6
+NARROW: Final = 2  # bytes of a minute
+WIDE: Final = 4
+WIDE_END: Final = b"\x00"
+ENTRY_BYTES: Final = NARROW + ID_BYTES
+NARROW_SPAN: Final = 1 << 8 * NARROW
 IDS_MAX: Final = 8_192  # one event every ten seconds of a day, or 270 a day over a month of lateness; paid only by who sends as much
 
 
 def digest(message_id: str) -> bytes:
-    """The eight bytes that stand for an id."""
+    """The six bytes that stand for an id."""
     return blake2b(message_id.encode(), digest_size=ID_BYTES).digest()
 
 
-def is_remembered(seen: bytes, key: bytes, *, horizon_ms: int) -> bool:
-    """Whether ``key`` is among ``seen`` with a timestamp not older than ``horizon_ms`` (to the minute)."""
+def is_remembered(seen: bytes, key: bytes, *, horizon_ms: int, floor_ms: int) -> bool:
+    """Whether ``key`` is among ``seen`` with a timestamp not older than ``horizon_ms`` (to the minute).
+
+    ``floor_ms`` is that of the state, see ``remember``.
+    """
     at = seen.find(key)
+    if at < 0:
+        return False
+    ids = _Ids(seen, floor_ms // MINUTE_MS)
     while at >= 0:
-        if at % ENTRY_BYTES == MINUTE_BYTES and seen[at - MINUTE_BYTES : at] >= _minute(horizon_ms):
+        if at % ids.entry == ids.width and ids.minute(at - ids.width) >= horizon_ms // MINUTE_MS:
             return True
         at = seen.find(key, at + 1)
     return False
 
 
-def remember(seen: bytes, key: bytes, *, timestamp_ms: int, horizon_ms: int) -> tuple[bytes, int]:
-    """``seen`` with ``key`` added and what is expired dropped; and the newest timestamp that was lost to the cap (0: none).
+def remember(seen: bytes, key: bytes, *, timestamp_ms: int, horizon_ms: int, floor_ms: int) -> tuple[bytes, int]:
+    """``seen`` with ``key`` added and what is expired dropped; and the floor from then on.
 
-    Over the cap all ids of the oldest minute are forgotten: whatever is dated in it or before must be refused from now on.
+    ``floor_ms`` is what the last call returned (at first anything below ``timestamp_ms``): whatever is dated at or before it is refused.
+    It is never below ``horizon_ms``. Over the cap all ids of the oldest minute are forgotten, and the floor is the end of that minute.
     """
-    minute = _minute(timestamp_ms)
-    start = _place(seen, _minute(horizon_ms)) if seen and seen[:MINUTE_BYTES] < _minute(horizon_ms) else 0
-    at = len(seen)
-    if at > start and seen[-ENTRY_BYTES : MINUTE_BYTES - ENTRY_BYTES] > minute:
-        at = _place(seen, _after(minute))
-    grown = seen[start:at] + minute + key + seen[at:]
-    if len(grown) <= IDS_MAX * ENTRY_BYTES:
-        return grown, 0
-    oldest = grown[:MINUTE_BYTES]
-    return grown[_place(grown, _after(oldest)) :], int.from_bytes(_after(oldest), "big") * MINUTE_MS - 1
+    floor, minute = floor_ms // MINUTE_MS, timestamp_ms // MINUTE_MS
+    floor_ms = max(floor_ms, horizon_ms)
+    if _is_next(seen, minute, floor, floor_ms // MINUTE_MS):
+        return seen + (minute % NARROW_SPAN).to_bytes(NARROW, "big") + key, floor_ms
+    return _inserted(_Ids(seen, floor), key, minute, floor_ms)
 
 
-def _minute(ms: int) -> bytes:
-    return max(0, ms // MINUTE_MS).to_bytes(MINUTE_BYTES, "big")
+def _is_next(seen: bytes, minute: int, floor: int, new_floor: int) -> bool:
+    """Whether an entry is put behind all others, nothing is dropped, and all fit: nearly always."""
+    size = len(seen)
+    if size & 1 or size >= IDS_MAX * ENTRY_BYTES or minute - new_floor >= NARROW_SPAN:
+        return False
+    if not size:
+        return True
+    oldest = (int.from_bytes(seen[:NARROW], "big") - floor) % NARROW_SPAN
+    newest = (int.from_bytes(seen[-ENTRY_BYTES:-ID_BYTES], "big") - floor) % NARROW_SPAN
+    return oldest >= new_floor - floor and newest <= minute - floor
 
 
-def _after(minute: bytes) -> bytes:
-    return (int.from_bytes(minute, "big") + 1).to_bytes(MINUTE_BYTES, "big")
+def _inserted(ids: _Ids, key: bytes, minute: int, floor_ms: int) -> tuple[bytes, int]:
+    """As ``remember`` returns it, in all other cases."""
+    first = floor_ms // MINUTE_MS
+    if minute - first >= NARROW_SPAN or ids.width == WIDE:
+        ids = _Ids(ids.widened(), ids.floor)
+    end = len(ids.seen) - len(ids.end)
+    at = ids.place(minute + 1)
+    grown = b"".join((ids.seen[ids.place(first) : at], ids.written(minute), key, ids.seen[at:end]))
+    if len(grown) > IDS_MAX * ids.entry:
+        kept = _Ids(grown + ids.end, first)
+        oldest = kept.minute(0)
+        grown = grown[kept.place(oldest + 1) :]
+        floor_ms = max(floor_ms, (oldest + 1) * MINUTE_MS - 1)
+    return _narrowed(_Ids(grown + ids.end, floor_ms // MINUTE_MS)), floor_ms
 
 
-def _place(seen: bytes, minute: bytes) -> int:
-    """Where the first entry of this minute or a later one begins, or would."""
-    low, high = 0, len(seen) // ENTRY_BYTES
-    while low < high:
-        middle = (low + high) // 2
-        if seen[middle * ENTRY_BYTES : middle * ENTRY_BYTES + MINUTE_BYTES] < minute:
-            low = middle + 1
-        else:
-            high = middle
-    return low * ENTRY_BYTES
+class _Ids:
+    """Entries of either width. ``minute`` and ``place`` are in whole minutes of UTC; places are in bytes."""
+
+    __slots__ = ("end", "entry", "floor", "seen", "width")
+
+    def __init__(self, seen: bytes, floor: int) -> None:
+        self.seen = seen
+        self.width, self.end = (WIDE, WIDE_END) if len(seen) & 1 else (NARROW, b"")
+        self.entry = self.width + ID_BYTES
+        self.floor = floor  # no entry is before this minute
+
+    def minute(self, at: int) -> int:
+        """The minute of the entry at a place."""
+        found = int.from_bytes(self.seen[at : at + self.width], "big")
+        return self.floor + (found - self.floor) % NARROW_SPAN if self.width == NARROW else found
+
+    def written(self, minute: int) -> bytes:
+        """A minute as entries of this width have it."""
+        return (minute % (1 << 8 * self.width)).to_bytes(self.width, "big")
+
+    def place(self, minute: int) -> int:
+        """Where the first entry of this minute or a later one begins, or would."""
+        low, high = 0, len(self.seen) // self.entry
+        while low < high:
+            middle = (low + high) // 2
+            if self.minute(middle * self.entry) < minute:
+                low = middle + 1
+            else:
+                high = middle
+        return low * self.entry
+
+    def of_width(self, width: int) -> bytes:
+        """The same entries, each minute in so many bytes."""
+        parts = list[bytes]()
+        for at in range(0, len(self.seen) - len(self.end), self.entry):
+            parts += ((self.minute(at) % (1 << 8 * width)).to_bytes(width, "big"), self.seen[at + self.width : at + self.entry])
+        return b"".join(parts)
+
+    def widened(self) -> bytes:
+        """The same entries in the wide form."""
+        return self.seen if self.width == WIDE else self.of_width(WIDE) + WIDE_END
+
+
+def _narrowed(ids: _Ids) -> bytes:
+    """The same entries in the narrow form, where they fit."""
+    if ids.width == NARROW or ids.place(ids.floor + NARROW_SPAN) < len(ids.seen) - len(ids.end):
+        return ids.seen
+    return ids.of_width(NARROW)

@@ -1,8 +1,9 @@
 """The least that answers exactly: one small structure for each question a rule can ask about the past.
 
 A memory is a kind (a spec here), and per customer a bit of plain data (None: nothing yet) that the state carries. ``update`` takes the old
-data and one more event and returns the new data; it may change the old in place. Times are UTC milliseconds, event times never after
-``now``, and events may come in any order within the allowed lateness: each structure ends the same whatever the order was.
+data and one more event and returns the new data; it may change the old in place. Times are milliseconds by the customer's own clock
+(``State.origin_ms``), event times never after ``now``, and events may come in any order within the allowed lateness: each structure ends
+the same whatever the order was. ``customers.rebase`` knows which numbers of each are times.
 
 Exact means: answers equal those over all events ever accepted. Where that would need unbounded memory there is a cap with a name; what a
 cap costs is marked in the data and reported with every answer that it touches.
@@ -120,7 +121,7 @@ class Pairs:
     """Every (time, integer) of the last ``span_ms``: sums, averages, counts between two ages, activity in periods.
 
     Data: ``[lost_ms, t, total, number, t, total, number, …]`` ascending in t. A triple stands for one event until there are more than
-    ``PAIRS_MAX``; then triples of one stretch of ``span_ms / BUCKETS`` become one at their newest time. ``lost_ms`` stays 0.
+    ``PAIRS_MAX``; then triples of one stretch of ``span_ms / BUCKETS`` become one at their newest time. ``lost_ms`` stays None.
     """
 
     span_ms: int
@@ -132,7 +133,7 @@ class Pairs:
         def update(old: Data, value: Json, t: int, now: int) -> Data:
             if t <= now - span_ms:
                 return old
-            data = [0] if old is None else old
+            data: list[Any] = [None] if old is None else old
             _expire(data, now - span_ms, width=3)
             at = len(data)
             while at > 1 and data[at - 3] > t:
@@ -185,7 +186,7 @@ class Ladder:
         def update(old: Data, value: Json, t: int, now: int) -> Data:
             if t <= now - span_ms:
                 return old
-            data = [0] if old is None else old
+            data: list[Any] = [None] if old is None else old
             _expire(data, now - span_ms, width=2)
             at = len(data)
             while at > 1 and data[at - 2] > t:
@@ -251,7 +252,7 @@ class Labels:
         def update(old: Data, value: Json, t: int, now: int) -> Data:
             if t <= now - span_ms:
                 return old
-            data: list[Any] = [0, {}] if old is None else old
+            data: list[Any] = [None, {}] if old is None else old
             _expire_labels(data, now - span_ms)
             _add_labels(data, value, t)
             if sum(map(len, data[1].values())) > 2 * PAIRS_MAX:
@@ -297,7 +298,7 @@ def _fold_labels(data: list[Any], stretch_ms: int) -> None:
     folded = sorted((t, text, number) for (_, text), (t, number) in by_stretch.items())
     dropped = len(folded) - PAIRS_MAX
     if dropped > 0:
-        data[0] = max(data[0], folded[dropped - 1][0])
+        data[0] = folded[dropped - 1][0] if data[0] is None else max(data[0], folded[dropped - 1][0])
         folded = folded[dropped:]
     by_text: dict[str, list[int]] = {text: [] for text in sorted({text for _, text, _ in folded})}
     for t, text, number in folded:
@@ -434,7 +435,7 @@ class Steps:
         hold_ms = settle_ms + self.within_ms
 
         def update(old: Data, value: Json, t: int, now: int) -> Data:
-            data: list[Any] = [0, MIN_TIME, []] if old is None else old
+            data: list[Any] = [None, MIN_TIME, []] if old is None else old
             for completion in data[2]:  # ascending; settled before this event came, so it cannot change them
                 if completion <= now - settle_ms:
                     data[1] = max(data[1], completion)

@@ -19,7 +19,7 @@ def is_entry(sequence: int) -> bool:
 
 
 class Membership(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """How a customer stands to one segment: ``changes`` so far, and ``at_ms``, the moment of the newest."""
+    """How a customer stands to one segment: ``changes`` so far, and ``at_ms``, the moment of the newest by the customer's own clock."""
 
     changes: int
     at_ms: int
@@ -33,9 +33,11 @@ class Membership(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class State(msgspec.Struct, array_like=True, gc=False):
     """What is remembered of one customer.
 
+    Times are by the customer's own clock: milliseconds after ``origin_ms`` (UTC), so that they are short numbers in the encoding, and
+    negative before it. Whatever looks at an age needs no other time. ``aside_ms`` and what models remember are in UTC.
     ``timer_ms`` is at or before every moment at which time alone could change a membership, and equals the score in the index of timers
     (``NO_TIMER``: not in it). ``slots`` holds the memories by number; ``members`` the memberships by segment number. ``seen``
-    remembers message ids, see ``customers.ids``; ``floor_ms`` (0: none) is the newest timestamp of which ids may be forgotten.
+    remembers message ids, see ``customers.ids``; ``floor_ms`` (None: none) is the newest timestamp of which ids may be forgotten.
     ``retired`` keeps the count of changes of segments that are no longer defined. ``truth_bits`` has, by memory, a bit for each predicate
     that only that memory decides: whether it held when last evaluated (absent: as of nothing remembered). It spares asking twice at each
     event.
@@ -44,14 +46,25 @@ class State(msgspec.Struct, array_like=True, gc=False):
     """
 
     generation: int
+    origin_ms: int = 0
     timer_ms: int = NO_TIMER
     slots: dict[int, Any] = {}
     members: dict[int, Membership] = {}
     seen: bytes = b""
-    floor_ms: int = 0
+    floor_ms: int | None = None
     retired: dict[str, int] = {}
     truth_bits: dict[int, int] = {}
     aside_ms: int = 0
+
+    @property
+    def due_ms(self) -> int:
+        """``timer_ms`` in UTC; ``NO_TIMER`` where there is none."""
+        return self.timer_ms + self.origin_ms if self.timer_ms < NO_TIMER else NO_TIMER
+
+    @property
+    def forgotten_ms(self) -> int:
+        """``floor_ms`` in UTC; -1 where there is none, which is before every timestamp."""
+        return -1 if self.floor_ms is None else self.floor_ms + self.origin_ms
 
     def is_inside(self, segment: int) -> bool:
         """Whether the customer is in the segment of this number."""

@@ -59,22 +59,24 @@ class Admission:
             return None
         horizon_ms = min(now, arrived_ms) - self._rules.lateness_ms
         if forward is not None and state is not None:
-            horizon_ms = max(horizon_ms, state.floor_ms)
+            horizon_ms = max(horizon_ms, state.forgotten_ms)
         return self._remembered(event, state, horizon_ms)
 
     def _remembered(self, event: Event, state: State | None, horizon_ms: int) -> tuple[State, bool] | None:
         """The same unless the event's id is known already. Ids are remembered for timestamps after ``horizon_ms``."""
         key, customer = digest(event.message_id), event.customer
-        if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms):
+        if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms, floor_ms=state.forgotten_ms):
             self.count("duplicate")
             return None
         self.count("accepted")
         is_new = state is None
         if state is None:
-            state = self._states.create(customer)
+            state = self._states.create(customer, min(event.timestamp_ms, self._body.log_time_ms))
         self._states.touched.add(customer)
-        state.seen, lost_ms = remember(state.seen, key, timestamp_ms=event.timestamp_ms, horizon_ms=horizon_ms)
-        state.floor_ms = max(state.floor_ms, lost_ms, horizon_ms)
+        state.seen, floor_ms = remember(
+            state.seen, key, timestamp_ms=event.timestamp_ms, horizon_ms=horizon_ms, floor_ms=state.forgotten_ms
+        )
+        state.floor_ms = floor_ms - state.origin_ms
         return state, is_new
 
     def _too_old(self, timestamp_ms: int, arrived_ms: int, state: State | None, forgotten: str) -> str:
@@ -82,8 +84,8 @@ class Admission:
         oldest_ms = arrived_ms - self._rules.lateness_ms
         if timestamp_ms <= oldest_ms:
             return f"at or before {time_text(oldest_ms)}: log time less the allowed lateness"
-        if state is not None and timestamp_ms <= state.floor_ms > 0:
-            return f"at or before {time_text(state.floor_ms)}: {forgotten}"
+        if state is not None and timestamp_ms <= state.forgotten_ms:
+            return f"at or before {time_text(state.forgotten_ms)}: {forgotten}"
         return ""
 
     # refusals

@@ -40,7 +40,7 @@ class ChangeWriter:
         enters = is_entry(sequence)
         self._body.sizes[rule.number] += 1 if enters else -1
         decided = rule.segment.exit if rule.segment.exit is not None and not enters else rule.segment.when
-        clauses = because(self._plan, decided, state, now, self._warming_at(now), self._reasons)
+        clauses = because(self._plan, decided, state, now - state.origin_ms, self._warming_at(now), self._reasons)
         self._put(customer, rule.name, sequence, now, cause, clauses, offset)
 
     def write_erased(self, customer: str, state: State, now: int, offset: int) -> None:

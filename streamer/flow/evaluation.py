@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from streamer.customers.rebase import AFTER_ORIGIN_MAX_MS, rebase
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example
@@ -28,8 +29,10 @@ class Evaluator:
 
     def at_event(self, state: State, event: Event, now: int, offset: int, *, is_new: bool) -> list[SegmentRule]:
         """An accepted event, at log time ``now``."""
+        if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
+            rebase(state, self._plan.specs, now)
         t = min(now, event.timestamp_ms)
-        dirty = self._remember(state, event, t, now)
+        dirty = self._remember(state, event, t - state.origin_ms, now - state.origin_ms)
         if self._scoring is not None:
             dirty |= self._scoring.at_event(state, event, t, ScoringMoment(now, self._shard, offset, self._say))
         if is_new:
@@ -37,30 +40,30 @@ class Evaluator:
         was_aside = state.aside_ms > 0
         if was_aside:
             dirty |= self._bring_back(state, now)
-        return evaluate_after_event(self._plan, state, now, dirty) if dirty or is_new or was_aside else []
+        return evaluate_after_event(self._plan, state, now - state.origin_ms, dirty) if dirty or is_new or was_aside else []
 
     def at_timer(self, state: State, now: int, offset: int) -> list[SegmentRule]:
         """The moment of the customer's timer has come; nothing when it was early, since events may have moved what it was for."""
         also: Iterable[int] = ()
         if self._scoring is not None:
             also = self._scoring.at_moment(state, ScoringMoment(now, self._shard, offset, self._say))
-        return evaluate_at_timer(self._plan, state, now, also)
+        return evaluate_at_timer(self._plan, state, now - state.origin_ms, also)
 
     def anew(self, state: State, now: int) -> list[SegmentRule]:
         """Everything, under a plan that is new to the customer. ``timer_ms`` is not set."""
         if state.aside_ms:
             concerned = self._bring_back(state, now)
         else:
-            self._plan.settle(state, now)
+            self._plan.settle(state, now - state.origin_ms)
             concerned = self._plan.concerned(state)
-        return evaluate(self._plan, state, now, concerned)
+        return evaluate(self._plan, state, now - state.origin_ms, concerned)
 
     def _bring_back(self, state: State, now: int) -> set[int]:
         """A customer who was set aside did something, or the definitions are other ones: find out anew what holds; return what to judge."""
         self._set_aside.end(state)
         if self._scoring is not None:
             self._scoring.drop_overdue(state, now)
-        self._plan.settle(state, now)
+        self._plan.settle(state, now - state.origin_ms)
         return self._plan.concerned(state)
 
     def _remember(self, state: State, event: Event, t: int, now: int) -> set[int]:

@@ -86,8 +86,8 @@ class Migration:
         if is_aside:
             state.truth_bits = {}
             self._set_aside.begin(state, now)
-        state.timer_ms = NO_TIMER if is_aside else self._after.next_due(state, now)
-        self._timers.set(customer, state.timer_ms)
+        state.timer_ms = NO_TIMER if is_aside else self._after.next_due(state, now - state.origin_ms)
+        self._timers.set(customer, state.due_ms)
         self._body.cursor = customer
 
     def _write(self, customer: str, state: State, changed: list[SegmentRule], retired: list[str], now: int, offset: int) -> None:

@@ -56,7 +56,7 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
     found = (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
     if found is None:
         raise UnreadableStateError(shard.shard, customer, "and the log does not know them")
-    due_ms = decode_state(found).timer_ms
+    due_ms = decode_state(found).due_ms
     await shard.put_back(customer, found, due_ms if due_ms < NO_TIMER else None, following.offset)
 
 

@@ -150,10 +150,10 @@ class Scoring:
             groups, scorer = model.groups, model.scorer
             if groups is not None:
                 number = groups.assign(x, None if before is None else before.share)
-                model.put(state, KeptScore(groups.names[number], number, groups.version), now, now, dirty)
+                _put(model.put, state, KeptScore(groups.names[number], number, groups.version), now, dirty)
             elif scorer is not None:
                 score = 0 if model.spec.seed and self._is_inside(state, model.spec.seed) else scorer.score(x)  # the seed is not like itself
-                model.put(state, KeptScore(score, scorer.percentile(score), scorer.version), now, now, dirty)
+                _put(model.put, state, KeptScore(score, scorer.percentile(score), scorer.version), now, dirty)
 
     @staticmethod
     def _is_time_for(model: PlannedModel, profile: Profile, now: int) -> bool:
@@ -189,7 +189,7 @@ class Scoring:
             if model.await_ is not None and model.pending not in state.slots and not self._is_left_out(model, state):
                 served, version = _served_in(state, model)
                 awaited = AwaitedExample(moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x])
-                model.await_(state, awaited, moment.now, moment.now, dirty)
+                _put(model.await_, state, awaited, moment.now, dirty)
         if moment.now >= profile.said_ms + PROFILE_EVERY_MS:
             profile.said_ms = moment.now
             seeds = tuple(name for name in self._seeds if self._is_inside(state, name))
@@ -244,6 +244,12 @@ class Scoring:
     def _example(kind: str, moment: ScoringMoment, **fields: object) -> Example:
         """``ordinal`` is filled in by whoever says it."""
         return Example(kind, moment.shard, moment.offset, 0, moment.now, features=FEATURES.version, **fields)  # type: ignore[arg-type]
+
+
+def _put(put: predicate_index.ApplyEvent, state: State, what: KeptScore | AwaitedExample, now: int, dirty: set[int]) -> None:
+    """Put something into a memory of a model; memories go by the customer's own clock."""
+    at_ms = now - state.origin_ms
+    put(state, what, at_ms, at_ms, dirty)
 
 
 def _awaited_in(state: State, model: PlannedModel) -> AwaitedExample | None:

@@ -72,10 +72,11 @@ class States:
         if state.generation != generation and not (self.is_migrating and state.generation == generation - 1):
             raise UnreadableStateError(self._shard, customer, f"it is of generation {state.generation} in generation {generation}")
 
-    def create(self, customer: str) -> State:
-        """The empty state of a customer who is seen for the first time."""
+    def create(self, customer: str, origin_ms: int) -> State:
+        """The empty state of a customer who is seen for the first time, with the moment from which their clock counts."""
         self._removed.discard(customer)
-        state = self._decoded[customer] = State(generation=self.generation, slots={}, members={}, retired={}, truth_bits={})
+        state = State(self.generation, origin_ms, slots={}, members={}, retired={}, truth_bits={})
+        self._decoded[customer] = state
         return state
 
     def remove(self, customer: str) -> None:

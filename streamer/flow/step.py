@@ -168,7 +168,7 @@ class Step:
             if state is None:
                 self._timers.set(customer, NO_TIMER)
                 continue
-            if state.timer_ms == due_ms:
+            if state.due_ms == due_ms:
                 self._fire_one(customer, state, offset)
             if customer not in self._awaited:
                 states.encode(customer)
@@ -177,7 +177,7 @@ class Step:
 
     def _fire_one(self, customer: str, state: State, offset: int) -> None:
         self._fired += 1
-        now = state.timer_ms
+        now = state.due_ms
         if self._set_aside.is_amended(offset, customer, now):
             self._set_aside.begin(state, now)
             state.timer_ms = NO_TIMER
@@ -186,7 +186,7 @@ class Step:
             if changed:
                 self._changes.write(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
         self._states.touched.add(customer)
-        self._timers.set(customer, state.timer_ms)
+        self._timers.set(customer, state.due_ms)
 
     def pass_time(self, now: int, offset: int) -> None:
         """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said."""
@@ -220,12 +220,12 @@ class Step:
             return
         state, is_new = admitted
         self._states.weight_bytes += len(record.value)  # a state grows by no more than that, give or take a few numbers
-        timer_ms, offset = state.timer_ms, record.offset
+        due_ms, offset = state.due_ms, record.offset
         changed = self._evaluator.at_event(state, event, now, offset, is_new=is_new)
         if changed:
             self._changes.write(event.customer, state, changed, now, Cause("event", id=event.message_id), offset)
-        if is_new or state.timer_ms != timer_ms:
-            self._timers.set(event.customer, state.timer_ms)
+        if is_new or state.due_ms != due_ms:
+            self._timers.set(event.customer, state.due_ms)
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
         """A dead letter instead of the record."""

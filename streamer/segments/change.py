@@ -119,7 +119,7 @@ def because(
 ) -> list[Clause]:
     """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on.
 
-    ``now`` is a moment at which the customer is evaluated, or the state was settled at.
+    ``now``, by the customer's own clock, is a moment at which the customer is evaluated, or the state was settled at.
     """
     reason = plan.reasons.get(id(condition))  # conditions live as long as the plan's definitions do
     if reason is None:
@@ -160,7 +160,7 @@ def _reason_of_predicate(predicate: Predicate, model: str | None) -> Tell:
     def tell(state: State, now: int, truth: bool, lens: _Lens, found: dict[str, Clause]) -> None:
         data = predicate.data(state)
         error = None if is_exact else approximate(data, now, state)
-        moved = lens.reasons(state, model, now) if lens.reasons is not None and model is not None else []
+        moved = lens.reasons(state, model, now + state.origin_ms) if lens.reasons is not None and model is not None else []
         shown, cut = _shown(value(data, now, state))
         found[text] = Clause(text, truth, shown, text in lens.warming, error, cut, moved)
 

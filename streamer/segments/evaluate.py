@@ -97,7 +97,7 @@ def _evaluate_and_arm(plan: Plan, state: State, now: int, dirty: Iterable[int], 
 
 
 class Flip(NamedTuple):
-    """When a membership turns if nothing happens, and which way."""
+    """When a membership turns if nothing happens (UTC), and which way."""
 
     at_ms: int
     enters: bool
@@ -111,18 +111,18 @@ class Ahead(NamedTuple):
 
 
 def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
-    """What the memberships do after ``after_ms`` if nothing happens. ``state`` is not changed.
+    """What the memberships do after ``after_ms`` (UTC) if nothing happens. ``state`` is not changed.
 
     Exact, since it is the same judgement run ahead; looks ``STEPS_MAX`` moments far.
     """
     ahead = decode_state(encode_state(state))
     found: dict[str, Flip] = {}
-    plan.settle(ahead, after_ms)
-    moment = plan.next_due(ahead, after_ms)
+    plan.settle(ahead, after_ms - state.origin_ms)
+    moment = plan.next_due(ahead, after_ms - state.origin_ms)
     for _ in range(STEPS_MAX):
         if moment >= NO_TIMER:
             break
         for rule in evaluate_at_timer(plan, ahead, moment):
-            found.setdefault(rule.name, Flip(moment, ahead.members[rule.number].inside))
+            found.setdefault(rule.name, Flip(moment + state.origin_ms, ahead.members[rule.number].inside))
         moment = ahead.timer_ms
-    return Ahead(found, moment if moment < NO_TIMER else None)
+    return Ahead(found, moment + state.origin_ms if moment < NO_TIMER else None)

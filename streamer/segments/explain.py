@@ -45,6 +45,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
     ahead = next_flips(plan, state, now)
     until = None if ahead.until_ms is None else time_text(ahead.until_ms)
     state = decode_state(encode_state(state))
+    now -= state.origin_ms
     plan.settle(state, now)
 
     def tell(condition: Condition) -> list[Clause]:
@@ -62,7 +63,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
                 rule.segment.purpose,
                 inside,
                 tell(_deciding(rule, inside)),
-                since=time_text(entry.at_ms) if entry is not None else None,
+                since=time_text(entry.at_ms + state.origin_ms) if entry is not None else None,
                 flips_at=time_text(flip.at_ms) if flip is not None else None,
                 no_flip_until=until if flip is None else None,
                 note=_note(rule, state, now),
@@ -111,7 +112,7 @@ def _standing(rule: SegmentRule, state: State) -> Explanation:
         f"set aside since {time_text(state.aside_ms)}: our own code failed at this customer, so memberships stand as they were then "
         "and no timer runs until their next event; the worker's log has the place"
     )
-    since = time_text(entry.at_ms) if entry is not None else None
+    since = time_text(entry.at_ms + state.origin_ms) if entry is not None else None
     return Explanation(rule.name, rule.segment.purpose, entry is not None and entry.inside, [], since=since, note=note)
 
 
@@ -134,7 +135,7 @@ def _note(rule: SegmentRule, state: State, now: int) -> str | None:
     if entry is None:
         return None
     if entry.inside and now < entry.at_ms + rule.stay_ms:
-        return f"stays at least until {time_text(entry.at_ms + rule.stay_ms)}"
+        return f"stays at least until {time_text(entry.at_ms + rule.stay_ms + state.origin_ms)}"
     if not entry.inside and now < entry.at_ms + rule.cooldown_ms:
-        return f"cannot enter again before {time_text(entry.at_ms + rule.cooldown_ms)}"
+        return f"cannot enter again before {time_text(entry.at_ms + rule.cooldown_ms + state.origin_ms)}"
     return None

@@ -11,6 +11,7 @@ from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 
 DAY_MS = 86_400_000
 NOW_MS = 1_772_625_600_000
+HORIZON_MS = NOW_MS - DAY_MS
 ROUNDS = 500
 
 
@@ -19,7 +20,11 @@ def filled(size: int) -> bytes:
     seen = b""
     for number in range(size):
         seen, _ = remember(
-            seen, digest(f"m{number}"), timestamp_ms=NOW_MS - DAY_MS + 60_000 + number * 80_000_000 // size, horizon_ms=NOW_MS - DAY_MS
+            seen,
+            digest(f"m{number}"),
+            timestamp_ms=NOW_MS - DAY_MS + 60_000 + number * 80_000_000 // size,
+            horizon_ms=HORIZON_MS,
+            floor_ms=HORIZON_MS,
         )
     return seen
 
@@ -29,8 +34,8 @@ def microseconds(size: int) -> float:
     seen, keys = filled(size), [digest(f"new {number}") for number in range(ROUNDS)]
     start = perf_counter()
     for key in keys:
-        is_remembered(seen, key, horizon_ms=NOW_MS - DAY_MS)
-        remember(seen, key, timestamp_ms=NOW_MS, horizon_ms=NOW_MS - DAY_MS)
+        is_remembered(seen, key, horizon_ms=HORIZON_MS, floor_ms=HORIZON_MS)
+        remember(seen, key, timestamp_ms=NOW_MS, horizon_ms=HORIZON_MS, floor_ms=HORIZON_MS)
     return (perf_counter() - start) / ROUNDS * 1e6
 
 

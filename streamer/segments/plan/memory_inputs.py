@@ -54,6 +54,20 @@ def unless_same_zone(slot: int, update: Update, feed: predicate_index.ApplyEvent
     return feed_zone
 
 
+def in_utc(feed: predicate_index.ApplyEvent) -> predicate_index.ApplyEvent:
+    """A feed of a memory whose update is ``of_utc``: what models remember is in UTC."""
+
+    def feed_utc(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+        feed(state, (value, t + state.origin_ms, now + state.origin_ms), t, now, dirty)
+
+    return feed_utc
+
+
+def of_utc(update: Update) -> Update:
+    """An update that takes its times with the value."""
+    return lambda old, value, _t, _now: update(old, *value)
+
+
 def zone_name(rank: int, find_zone: Callable[[str], ZoneInfo | None]) -> Callable[[dict[str, Json]], Json]:
     """A customer's zone in traits (rank 1) or context (0); what is no zone is passed over."""
     find = values.lookup(("timezone",))

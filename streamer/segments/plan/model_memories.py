@@ -56,17 +56,22 @@ def timer_predicates(models: tuple[ModelSpec, ...], slots: dict[str, int]) -> It
     """Predicates that hold of nobody and stand in no segment: they only set timers for when a model has something to do."""
     if not models:
         return
-    yield _timer_predicate(PROFILE_KEY, slots[PROFILE_KEY], lambda data, now, state: next_rung(data, now))
+    yield _timer_predicate(PROFILE_KEY, slots[PROFILE_KEY], _due_of_silence)
     for spec in models:
         if spec.kind in OUTCOMES:
             yield _timer_predicate(pending_key(spec), slots[pending_key(spec)], _due_of(spec))
 
 
+def _due_of_silence(data: Data, now: int, state: State) -> int:
+    due_ms = next_rung(data, now + state.origin_ms)
+    return due_ms - state.origin_ms if due_ms < NO_TIMER else NO_TIMER
+
+
 def _due_of(spec: ModelSpec) -> Due:
-    def due(data: Data, now: int, _state: State) -> int:
+    def due(data: Data, now: int, state: State) -> int:
         if data is None:
             return NO_TIMER
-        moment = awaited_of(data).looked_at_ms(spec)
+        moment = awaited_of(data).looked_at_ms(spec) - state.origin_ms
         return moment if moment > now else NO_TIMER
 
     return due

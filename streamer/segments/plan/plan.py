@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamer import values
+from streamer.customers.specs import Spec
 from streamer.customers.state import NO_TIMER, Membership, State
 from streamer.events.event import Event
 from streamer.language import tree
@@ -22,7 +23,7 @@ from streamer.values import Json
 from streamer.zones import zones_of
 
 from . import model_memories, predicate_index
-from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
+from .memory_inputs import Memory, all_steps, converted, each, in_utc, of_utc, reader, step_bits, unless_same_zone, zone_name
 from .plan_memories import ZONE_KEY, plan_memories
 from .plan_predicates import PredicatePlanner
 from .predicates.predicate import Predicate, TruthBit
@@ -65,6 +66,7 @@ class Plan:
         planned = plan_memories(definitions, lateness_ms)
         self.memories: list[Memory] = planned.memories
         self.slots: dict[str, int] = planned.slots
+        self.specs: list[Spec] = [memory.spec for memory in self.memories]
         planner = PredicatePlanner(planned, self.numbers, self.zone_of, lateness_ms)
         planner.add_all(definitions)
         self.predicate_of: dict[str, Predicate] = planner.by_text
@@ -179,8 +181,16 @@ class Plan:
 
     def _feed(self, slot: int, memory: Memory) -> predicate_index.ApplyEvent:
         update = memory.spec.update()
-        feed = self.predicate_indexes[slot].event_handler(each(update) if memory.input.take == "number" else update)
-        return unless_same_zone(slot, update, feed) if memory.input.take == "zone" else feed
+        index = self.predicate_indexes[slot]
+        match memory.input.take:
+            case "number":
+                return index.event_handler(each(update))
+            case "zone":
+                return unless_same_zone(slot, update, index.event_handler(update))
+            case "profile":
+                return in_utc(index.event_handler(of_utc(update)))
+            case _:
+                return index.event_handler(update)
 
     def _index_feed(self, slot: int, memory: Memory) -> None:
         feed, give = memory.input, self._feed(slot, memory)

@@ -118,10 +118,11 @@ class ExpressionPlanner:
             case tree.Date(of=of):
                 inner = self.value(of)
                 return replace(
-                    inner, read=lambda data, now, state: values.parse_time_ms(inner.read(data, now, state)), show=times.show_time
+                    inner,
+                    read=lambda data, now, state: times.in_own_clock(values.parse_time_ms(inner.read(data, now, state)), state),
                 )
             case tree.Moment(ms=ms):
-                return ValueExpression(lambda data, now, state: ms, show=times.show_time)
+                return ValueExpression(lambda data, now, state: ms - state.origin_ms)
             case tree.Entered(segment=name):
                 return times.membership_time(self.numbers[name], inside=True)
             case tree.Left(segment=name):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from streamer import values
-from streamer.customers.state import NO_TIMER, State
+from streamer.customers.state import State
 from streamer.language import tree
 from streamer.language.definitions import Definitions
 from streamer.language.tree import Atom, CompareOp, Condition, Duration, Events, Numeric, Scalar, Time, Value, Window
@@ -16,7 +16,7 @@ from .node_memories import pairs_memory, steps_memory
 from .plan_expressions import ExpressionPlanner
 from .plan_memories import PlannedMemories
 from .predicates import clock, counts, known, labels, numbers, sequences, times
-from .predicates.predicate import AgeLimit, Predicate, ValueExpression, ZoneOf, value_predicate
+from .predicates.predicate import ANY_AGE, AgeLimit, Predicate, ValueExpression, ZoneOf, value_predicate
 from .single_pass import Due, Truth, count_pass, distinct_pass, pairs_pass
 
 
@@ -86,7 +86,7 @@ class PredicatePlanner:
     def _exists(self, text: str, of: Value | Time) -> Predicate:
         match of:
             case tree.Last() | tree.First() | tree.Date() | tree.Moment() | tree.Entered() | tree.Left():
-                return value_predicate(text, self._expressions.time(of), lambda value: value is not None)
+                return times.exists_predicate(text, self._expressions.time(of))
             case _:
                 return value_predicate(text, self._expressions.value(of), lambda value: value is not None)
 
@@ -179,8 +179,10 @@ class PredicatePlanner:
         newest = counts.nth_newest(keep, 1)
         truth, due = counts.at_least(keep, 1, window.within_ms)
         shown = times.show_time
-        predicate = Predicate(text, truth, due, lambda data, now, state: shown(newest(data)), slots=(slot,), span_ms=window.within_ms)
-        _limit_age(predicate, AgeLimit(1, window.within_ms or NO_TIMER, young=True))
+        predicate = Predicate(
+            text, truth, due, lambda data, now, state: shown(newest(data), state), slots=(slot,), span_ms=window.within_ms
+        )
+        _limit_age(predicate, AgeLimit(1, window.within_ms or ANY_AGE, young=True))
         return predicate
 
     def _sequence(self, text: str, node: tree.Sequence) -> Predicate:

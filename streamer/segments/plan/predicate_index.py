@@ -25,7 +25,7 @@ from streamer.customers.specs import Spec
 from streamer.customers.state import NO_TIMER, State
 from streamer.values import Json
 
-from .predicates.predicate import Predicate, TruthBit
+from .predicates.predicate import ANY_AGE, Predicate, TruthBit
 from .single_pass import Due, SinglePass, Truth, never_due, oldest_entry, oldest_label
 
 # (data, now, state, best) -> (bits of what holds, the first moment after now at which time can change a membership, or best if sooner)
@@ -296,9 +296,9 @@ def _all_of(parts: Sequence[EvaluateAll]) -> EvaluateAll:
 
 
 def _age_table(placed: BitPredicates) -> tuple[list[int], list[int]]:
-    """Ages at which a predicate over one time turns, ascending, ``NO_TIMER`` last; and what holds up to each of them."""
+    """Ages at which a predicate over one time turns, ascending, ``ANY_AGE`` last; and what holds up to each of them."""
     ages = [(bit, predicate.age) for bit, predicate in placed if predicate.age is not None]
-    flips = sorted({age.flip_ms for _, age in ages} | {NO_TIMER})
+    flips = sorted({age.flip_ms for _, age in ages} | {ANY_AGE})
     return flips, [sum(bit for bit, age in ages if (flip <= age.flip_ms) == age.young) for flip in flips]
 
 

@@ -101,7 +101,7 @@ def fails_at_timers_of(customer: str) -> Break:
     sound = Step._fire_one
 
     def fire_one(self: Step, whose: str, state: Any, offset: int) -> None:
-        if whose == customer and not self._set_aside.is_amended(offset, whose, state.timer_ms):
+        if whose == customer and not self._set_aside.is_amended(offset, whose, state.due_ms):
             state.members.clear()
             raise KeyError(whose)
         sound(self, whose, state, offset)

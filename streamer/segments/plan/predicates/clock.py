@@ -12,11 +12,17 @@ from streamer.language import calendar, tree
 from streamer.values import Json
 
 from .predicate import Predicate, ValueExpression, ZoneOf, first_change
+from .windows import current_period
 
 Stretch = tuple[int, int, bool]  # from, until (not with it), and whether it holds in between
 
 
 STRETCHES = 3  # kept per zone: a timer looks at the moments before, at and after a flip
+
+
+def own_clock(due_ms: int, state: State) -> int:
+    """A moment in UTC by the customer's own clock; ``NO_TIMER`` stays what it is."""
+    return due_ms - state.origin_ms if due_ms < NO_TIMER else NO_TIMER
 
 
 def clock_predicate(text: str, unit: tree.ClockUnit, holds: Callable[[Json], bool], zone_of: ZoneOf) -> Predicate:
@@ -25,6 +31,7 @@ def clock_predicate(text: str, unit: tree.ClockUnit, holds: Callable[[Json], boo
 
     def at(now: int, state: State) -> Stretch:
         zone = zone_of(state)
+        now += state.origin_ms
         stretches = known.setdefault(zone.key or "", [])
         for stretch in stretches:
             if stretch[0] <= now < stretch[1]:
@@ -38,8 +45,8 @@ def clock_predicate(text: str, unit: tree.ClockUnit, holds: Callable[[Json], boo
     return Predicate(
         text,
         lambda data, now, state: at(now, state)[2],
-        lambda data, now, state: at(now, state)[1],
-        lambda data, now, state: calendar.clock_value(now, zone_of(state), unit),
+        lambda data, now, state: own_clock(at(now, state)[1], state),
+        lambda data, now, state: calendar.clock_value(now + state.origin_ms, zone_of(state), unit),
         clock=True,
         zoned=True,
     )
@@ -53,12 +60,12 @@ def age_expression(of: ValueExpression, zone_of: ZoneOf) -> ValueExpression:
 
     def read(data: Data, now: int, state: State) -> Json:
         date = born(data, now, state)
-        return None if date is None else calendar.age_years(date, now, zone_of(state))
+        return None if date is None else calendar.age_years(date, now + state.origin_ms, zone_of(state))
 
     def changes(data: Data, now: int, state: State) -> Iterator[int]:
         date = born(data, now, state)
         if date is not None:
-            yield calendar.next_birthday_ms(date, now, zone_of(state))
+            yield own_clock(calendar.next_birthday_ms(date, now + state.origin_ms, zone_of(state)), state)
 
     return ValueExpression(read, of.slots, changes, zoned=True, span_ms=0)
 
@@ -78,7 +85,7 @@ def birthday_predicate(text: str, of: ValueExpression, zone_of: ZoneOf) -> Predi
 
     def truth(data: Data, now: int, state: State) -> bool:
         date = calendar.calendar_date(of.read(data, now, state), zone_of(state))
-        return date is not None and calendar.is_birthday(date, now, zone_of(state))
+        return date is not None and calendar.is_birthday(date, now + state.origin_ms, zone_of(state))
 
     def due(data: Data, now: int, state: State) -> int:
         zone = zone_of(state)
@@ -86,7 +93,7 @@ def birthday_predicate(text: str, of: ValueExpression, zone_of: ZoneOf) -> Predi
         if date is None:
             return NO_TIMER
         if truth(data, now, state):
-            return calendar.current_period(now, zone, "day")[1]
-        return calendar.next_anniversary_ms(date, now, zone)
+            return current_period(now, state, zone_of, "day")[1]
+        return own_clock(calendar.next_anniversary_ms(date, now + state.origin_ms, zone), state)
 
     return Predicate(text, truth, due, of.read, slots=of.slots, zoned=True, span_ms=0)

@@ -19,6 +19,7 @@ from streamer.segments.plan.single_pass import (
 from streamer.values import Json
 
 from .predicate import Predicate, ValueExpression, ZoneOf, predicate_over
+from .windows import current_period
 
 
 def nth_newest(keep: int, n: int) -> Callable[[Data], int | None]:
@@ -79,11 +80,11 @@ def count_this(keep: int, period: tree.Period, zone_of: ZoneOf) -> ValueExpressi
     after = newest_after(keep)
 
     def read(data: Data, now: int, state: State) -> Json:
-        return after(data, calendar.current_period(now, zone_of(state), period)[0] - 1)
+        return after(data, current_period(now, state, zone_of, period)[0] - 1)
 
     def ends(data: Data, now: int, state: State) -> Iterator[int]:
         if data is not None and read(data, now, state):
-            yield calendar.current_period(now, zone_of(state), period)[1]
+            yield current_period(now, state, zone_of, period)[1]
 
     return ValueExpression(read, changes=ends, zoned=True, span_ms=calendar.PERIOD_MS_MAX[period], show=up_to(keep))
 

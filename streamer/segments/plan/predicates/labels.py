@@ -11,7 +11,6 @@ from streamer.customers import memories
 from streamer.customers.memories import MIN_TIME, Data
 from streamer.customers.specs import Spec
 from streamer.customers.state import NO_TIMER, State
-from streamer.language import calendar
 from streamer.language.tree import Window
 from streamer.segments.plan.single_pass import (
     Due,
@@ -23,7 +22,7 @@ from streamer.values import Json
 
 from .counts import up_to
 from .predicate import Predicate, ValueExpression, ZoneOf, value_predicate, with_single_pass
-from .windows import bounds, entry_changes, label_times, labels_error, span_of
+from .windows import bounds, current_period, entry_changes, label_times, labels_error, span_of
 
 
 def distinct_at_least(n: int, within_ms: int) -> tuple[Truth, Due]:
@@ -54,7 +53,7 @@ def distinct_expression(window: Window, zone_of: ZoneOf, keep: int) -> ValueExpr
     def changes(data: Data, now: int, state: State) -> Iterator[int]:
         if window.this is not None:
             if read(data, now, state):
-                yield calendar.current_period(now, zone_of(state), window.this)[1]
+                yield current_period(now, state, zone_of, window.this)[1]
             return
         for t in data.values() if data is not None else ():
             if t + window.within_ms > now:

@@ -1,8 +1,9 @@
 """A compiled predicate over one customer's memories, and the value expressions that predicates are made of.
 
-Their functions take ``(data, now, state)``: the data of the one memory that is read (None: nothing remembered), the moment in UTC
-milliseconds, and the whole state for the few that read more than one memory. ``due`` answers the first moment after ``now`` at which the
-truth may change if nothing happens, never later than it does; ``NO_TIMER`` if it cannot.
+Their functions take ``(data, now, state)``: the data of the one memory that is read (None: nothing remembered), the moment in
+milliseconds by the customer's own clock (``State.origin_ms``), and the whole state for the few that read more than one memory. ``due``
+answers the first moment after ``now`` at which the truth may change if nothing happens, never later than it does; ``NO_TIMER`` if it
+cannot.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from heapq import nsmallest
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from streamer.customers.memories import Data
@@ -43,9 +44,12 @@ def exact(_data: Data, _now: int, _state: State) -> Json:
     return None
 
 
+ANY_AGE: Final = 2 * NO_TIMER  # added to any time, also one before a customer's origin, it is no timer
+
+
 @dataclass(frozen=True, slots=True)
 class AgeLimit:
-    """A predicate over newest times in short: it holds while the ``rank``-th newest is younger than ``flip_ms`` (``NO_TIMER``: at any age).
+    """A predicate over newest times in short: it holds while the ``rank``-th newest is younger than ``flip_ms`` (``ANY_AGE``: at any age).
 
     ``young`` False: while it is not. Where nothing is remembered, the predicate's ``truth`` decides.
     """

@@ -23,11 +23,11 @@ def sequence_predicate(text: str, slot: int, wait_ms: int, over_ms: int, span_ms
                 best = completion
         return best
 
-    def value(data: Data, now: int, _state: State) -> Json:
+    def value(data: Data, now: int, state: State) -> Json:
         best = newest(data, now)
-        return None if best == MIN_TIME else time_text(best)
+        return None if best == MIN_TIME else time_text(best + state.origin_ms)
 
     def approximate(data: Data, _now: int, _state: State) -> Json:
-        return 1 if data is not None and data[0] else None
+        return 1 if data is not None and data[0] is not None else None
 
     return with_single_pass(Predicate(text, never, value=value, approximate=approximate, slots=(slot,), span_ms=span_ms), evaluate)

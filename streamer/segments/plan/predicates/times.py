@@ -1,4 +1,4 @@
-"""Moments and durations: since, until, and which of two was first."""
+"""Moments and durations: since, until, and which of two was first. Moments are by the customer's own clock, see ``customers.state``."""
 
 from __future__ import annotations
 
@@ -15,17 +15,29 @@ from streamer.segments.plan.single_pass import (
 )
 from streamer.values import Json, time_text
 
-from .predicate import Predicate, ValueExpression, ValueOf
+from .predicate import Predicate, ValueExpression, ValueOf, value_predicate
 
 
-def show_time(ms: Json) -> Json:
-    """A moment as text; None where there is none."""
-    return None if ms is None else time_text(ms)
+def show_time(ms: int | None, state: State) -> Json:
+    """A moment by the customer's own clock as text; None where there is none."""
+    return None if ms is None else time_text(ms + state.origin_ms)
+
+
+def in_own_clock(ms: int | None, state: State) -> int | None:
+    """A moment in UTC by the customer's own clock; None where there is none."""
+    return None if ms is None else ms - state.origin_ms
+
+
+def exists_predicate(text: str, moment: ValueExpression) -> Predicate:
+    """A moment that there is."""
+    predicate = value_predicate(text, moment, lambda value: value is not None)
+    predicate.value = lambda data, now, state: show_time(moment.read(data, now, state), state)
+    return predicate
 
 
 def moment_expression(read: Callable[[Data], int | None], slot: int) -> ValueExpression:
     """A moment kept in one memory."""
-    return ValueExpression(lambda data, now, state: read(data), (slot,), span_ms=0, show=show_time)
+    return ValueExpression(lambda data, now, state: read(data), (slot,), span_ms=0)
 
 
 def membership_time(number: int, *, inside: bool) -> ValueExpression:
@@ -35,7 +47,7 @@ def membership_time(number: int, *, inside: bool) -> ValueExpression:
         entry = state.members.get(number)
         return entry.at_ms if entry is not None and entry.inside is inside else None
 
-    return ValueExpression(read, sees=(number,), show=show_time)
+    return ValueExpression(read, sees=(number,))
 
 
 def _over_moment(text: str, moment: ValueExpression, truth: Truth, due: Due, value: ValueOf) -> Predicate:
@@ -102,15 +114,14 @@ def time_predicate(text: str, left: ValueExpression, op: str, right: ValueExpres
     def truth(_data: Data, now: int, state: State) -> bool:
         first = read(left, now, state)
         if isinstance(right, int):
-            return first is not None and sign(first, right)
+            return first is not None and sign(first + state.origin_ms, right)
         second = read(right, now, state)
         if first is None and second is None:
             return False
         return sign(MIN_TIME if first is None else first, MIN_TIME if second is None else second)
 
     def value(_data: Data, now: int, state: State) -> Json:
-        first = read(left, now, state)
-        return None if first is None else time_text(first)
+        return show_time(read(left, now, state), state)
 
     sees = left.sees if isinstance(right, int) else (*left.sees, *right.sees)
     return Predicate(text, truth, never_due, value, slots=slots, sees=sees, span_ms=0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from streamer.customers.memories import MIN_TIME, Data
 from streamer.customers.state import State
 from streamer.language import calendar
-from streamer.language.tree import Window
+from streamer.language.tree import Period, Window
 from streamer.segments.plan.single_pass import (
     entry_starts,
 )
@@ -16,11 +16,17 @@ from streamer.values import Json
 from .predicate import ValueOf, ZoneOf
 
 
+def current_period(now: int, state: State, zone_of: ZoneOf, period: Period) -> tuple[int, int]:
+    """Begin and end of the calendar period that ``now`` lies in, in the customer's zone; all by the customer's own clock."""
+    start, end = calendar.current_period(now + state.origin_ms, zone_of(state), period)
+    return start - state.origin_ms, end - state.origin_ms
+
+
 def bounds(window: Window, zone_of: ZoneOf) -> Callable[[int, State], tuple[int, int]]:
     """``(after, until]`` of a window at a moment."""
     if window.this is not None:
         period = window.this
-        return lambda now, state: (calendar.current_period(now, zone_of(state), period)[0] - 1, now)
+        return lambda now, state: (current_period(now, state, zone_of, period)[0] - 1, now)
     within_ms, before_ms = window.within_ms, window.before_ms
     return lambda now, _state: (now - within_ms, now - before_ms)
 
@@ -48,7 +54,7 @@ def entry_changes(window: Window, zone_of: ZoneOf, times_of: TimesOf) -> Callabl
         period = window.this
 
         def ends(data: Data, now: int, state: State) -> Iterator[int]:
-            start, end = calendar.current_period(now, zone_of(state), period)
+            start, end = current_period(now, state, zone_of, period)
             if max(times_of(data), default=MIN_TIME) >= start:
                 yield end
 
@@ -107,4 +113,4 @@ def labels_error(window: Window, zone_of: ZoneOf) -> ValueOf:
 def lost_error(window: Window, zone_of: ZoneOf) -> ValueOf:
     """1 when something in the window was dropped over a cap."""
     edges = bounds(window, zone_of)
-    return lambda data, now, state: 1 if data is not None and data[0] and data[0] >= edges(now, state)[0] else None
+    return lambda data, now, state: 1 if data is not None and data[0] is not None and data[0] >= edges(now, state)[0] else None

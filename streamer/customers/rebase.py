@@ -1,0 +1,73 @@
+"""Moves the origin of a customer's own clock: which numbers of a state are times, by kind of memory.
+
+MessagePack writes a whole number in 1, 2, 3, 5 or 9 bytes, by its size. A customer's times are counted from their first event, so for
+seven weeks each takes five bytes at most. An event after that moves the origin to about three and a half weeks before itself: a customer
+who stays active is rewritten once in so many weeks, and all others never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from . import memories
+from .memories import MIN_TIME, Data
+from .model_data import StepValue
+from .profile import ProfileMemory
+from .specs import Spec
+from .state import NO_TIMER, Membership, State
+
+AFTER_ORIGIN_MAX_MS: Final = (1 << 32) - 1  # the largest number of five bytes
+BEFORE_ORIGIN_MS: Final = 1 << 31  # as far before an origin as numbers of five bytes reach
+
+
+def rebase(state: State, specs: Sequence[Spec], now: int) -> None:
+    """Count a state's times from ``BEFORE_ORIGIN_MS`` before ``now`` (UTC) on. ``specs`` has the kinds of its memories by number."""
+    origin_ms = now - BEFORE_ORIGIN_MS
+    by_ms = state.origin_ms - origin_ms
+    state.origin_ms = origin_ms
+    if state.timer_ms < NO_TIMER:
+        state.timer_ms += by_ms
+    if state.floor_ms is not None:
+        state.floor_ms += by_ms
+    state.slots = {slot: shifted(specs[slot], data, by_ms) for slot, data in state.slots.items()}
+    state.members = {number: Membership(entry.changes, entry.at_ms + by_ms) for number, entry in state.members.items()}
+
+
+def shifted(spec: Spec, data: Data, by_ms: int) -> Data:
+    """Data of a memory with each time ``by_ms`` later: what the memory answers is the same at moments that are ``by_ms`` later."""
+    match spec:
+        case memories.Newest(keep=1) | memories.Oldest():
+            return data + by_ms
+        case memories.Newest():
+            return [t + by_ms for t in data]
+        case memories.Pairs():
+            return [_lost(data[0], by_ms), *_every(data[1:], 3, by_ms)]
+        case memories.Ladder():
+            return [_lost(data[0], by_ms), *_every(data[1:], 2, by_ms)]
+        case memories.Labels():
+            return [_lost(data[0], by_ms), {text: _every(entries, 2, by_ms) for text, entries in data[1].items()}]
+        case memories.Distinct():
+            return {text: t + by_ms for text, t in data.items()}
+        case memories.Frequencies():
+            return [data[0], {text: [number, t + by_ms] for text, (number, t) in data[1].items()}]
+        case memories.KnownValue() | memories.Zone():
+            return [data[0] + by_ms, *data[1:]]
+        case memories.Runs():
+            return _every(data, 2, by_ms)
+        case memories.Steps():
+            final = data[1] if data[1] == MIN_TIME else data[1] + by_ms
+            return [_lost(data[0], by_ms), final, [t + by_ms for t in data[2]], *_every(data[3:], 2, by_ms)]
+        case memories.EventCount() | memories.Totals() | memories.Bests() | ProfileMemory() | StepValue():
+            return data  # without times, or with times in UTC
+        case _:
+            assert_never(spec)
+
+
+def _lost(lost_ms: int | None, by_ms: int) -> int | None:
+    return None if lost_ms is None else lost_ms + by_ms
+
+
+def _every(data: Sequence[Data], width: int, by_ms: int) -> list[Data]:
+    """Entries of ``width`` parts, the first of which is a time."""
+    return [part + by_ms if at % width == 0 else part for at, part in enumerate(data)]
