@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """A log from memory, in one call: for tests of one's own definitions, notebooks and backtests. No server, no file, no clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """Every setting, in one place: from the environment (``STREAMER_…``), then from a TOML file, then the defaults here.
 
 ``streamer config`` prints what is in force, with secrets hidden.

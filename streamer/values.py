@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """What JSON values mean in rules: paths, comparisons, dates, money. One meaning for the whole package.
 
 The rules are those of ``language/LANGUAGE.md`` section 4. Nothing here raises on a strange value: a comparison of different types is no

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """``streamer doctor``: what is wrong with an installation, and how to mend it.
 
 It looks and changes nothing: no topic is created, nothing is written, no shard is acquired. It may be run beside workers, and a shard

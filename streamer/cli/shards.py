@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """``streamer shards``: how every shard is doing, and the ways out of a halt."""
 
 from __future__ import annotations

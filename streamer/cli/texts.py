@@ -1,3 +1,4 @@
+# pyright: reportUnknownVariableType=false
 """Values that rules meet in another form than they ask for, and that therefore count for nothing: told, as no answer shows it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Ask the workers of a deployment to do something, and wait for what they say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """What holds of one customer at an event, at a timer, or under other definitions: memories, models and segments of one plan."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Segment definitions as a shop writes them: YAML files, or the same as JSON in a ``definitions`` record.
 
 What is loaded here is checked whole: every expression parsed, every reference resolved, every cycle refused with its path.

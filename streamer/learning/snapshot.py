@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """What may leave the learner: state that is finite JSON, and scorers that pass their guards.
 
 A refused scorer is kept aside with the reason, the old one goes on serving, and somebody is told.

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """What goes out when a customer enters or leaves a segment: a CloudEvent that says why.
 
 The shape is ``schemas/segment-change.v1.json``.

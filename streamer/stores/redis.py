@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The store in Redis (6.2 or newer) or Valkey: a fast checkpoint of the log, replaceable.
 
 All keys of a shard share a hash tag, so that a commit could be one slot of a cluster; but the client here speaks to one primary, and a

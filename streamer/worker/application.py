@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The Faust application of a worker: its services, its agent for commands, its timers and its web pages."""
 
 from __future__ import annotations

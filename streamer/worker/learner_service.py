@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The learner as a service of the worker that owns shard 0: one at a time, the only writer of models.
 
 It reads the examples of all shards, learns in their one order, and writes what it publishes into every shard of the log. Whoever owned

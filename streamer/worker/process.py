@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """The life of a worker process: checked, connected, run by Faust, and ended within its ten seconds."""
 
 from __future__ import annotations

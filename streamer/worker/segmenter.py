@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 """The segmenter: the service of a worker that reads the log, and the parts of which it consists.
 
 It decides when something is done; what a record means is decided in ``flow``. A shard starts at the position its store has, never at the

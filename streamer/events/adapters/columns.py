@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Rows of a file to events, as a mapping says.
 
 Decided here is what a row means: an event, a part of one, nothing on purpose, or nothing we can read. No file is opened here and no clock

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 """Whether any history at all could make a condition true.
 
 For the linter, which must not cry wolf: "no" is a proof, "yes" only means that no contradiction was found. A condition is taken apart into

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Linear models that learn one example at a time: river's, with their whole state in plain lists.
 
 All slots exist from the beginning, at zero: what is learned later is never a new key, so memory is flat, and a model that was put down

@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
 """What of river's has no public name, all of it: a test of each fails where an upgrade of river changes one.
 
 Beside these, ``linear.Ftrl`` overrides ``_step_with_dict``, by which river's optimizers change the weights of a dictionary.

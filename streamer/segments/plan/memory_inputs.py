@@ -1,3 +1,4 @@
+# pyright: reportUnknownVariableType=false
 """What a memory takes from an event, and where it is kept: from a description to functions the step can call."""
 
 from __future__ import annotations

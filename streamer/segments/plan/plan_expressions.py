@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
 """From the values, numbers and times of a condition to expressions over the planned memories."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportUnknownVariableType=false
 """From a condition on one event to a function that answers it. Closures over typed nodes; nothing of a user's text is run."""
 
 from __future__ import annotations

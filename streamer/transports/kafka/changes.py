@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Segment changes, read back from Kafka as a downstream service should read them."""
 
 from __future__ import annotations

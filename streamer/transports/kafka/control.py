@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Control records and ticks, written into the log: signed for each shard, and acknowledged."""
 
 from __future__ import annotations

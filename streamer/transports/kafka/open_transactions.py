@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Transactions that a producer left open: what lies behind the first record of one is read by nobody until it ends, ticks included."""
 
 from __future__ import annotations

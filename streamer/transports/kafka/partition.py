@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """One partition read to its end: the definitions, a shard's amendments, dead letters, the tail of a sink, the log for a refold."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """The sink behind the relay on Kafka: whole batches to named partitions, and the place of the newest output."""
 
 from __future__ import annotations

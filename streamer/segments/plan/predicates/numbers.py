@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """Sums, averages and extremes of a number, in ten-thousandths."""
 
 from __future__ import annotations
