@@ -90,7 +90,7 @@ class ReleasedError(StreamerError):
 
 
 class HaltError(StreamerError):
-    """The shard must not go on before a person has looked. The message says what was found and how to mend it."""
+    """The shard must not go on before a person has looked. The message says what was found and what to do about it."""
 
 
 class KeysLostError(HaltError):

@@ -21,7 +21,7 @@ import typer.core
 from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StoreUnavailableError, StreamerError, UnansweredError
 from streamer.printable import printable
 
-from .say import say
+from .terminal import echo
 
 EXIT_NO: Final = 1
 EXIT_SETTINGS: Final = 3
@@ -68,7 +68,7 @@ class Commands(typer.core.TyperGroup):
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except StreamerError as error:
             for line in f"{_KIND.get(type(error), '')}{error}".split("\n"):
-                say(line, err=True)
+                echo(line, err=True)
             raise typer.Exit(_code(error)) from None
 
 
@@ -122,7 +122,7 @@ def command_line(first_word: str = "") -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        say(version("streamer"))
+        echo(version("streamer"))
         raise typer.Exit
 
 

@@ -10,7 +10,7 @@ import typer
 from streamer.commands import Action, Answer
 
 from . import EXIT_NO, EXIT_SETTINGS
-from .say import say
+from .terminal import echo
 
 if TYPE_CHECKING:
     from streamer.settings import Settings
@@ -28,9 +28,9 @@ def ask_worker(settings: Settings, action: Action, wait_seconds: float) -> Answe
 
     answer = asyncio.run(ask(settings, action, wait_seconds=wait_seconds))
     for note in answer.notes:
-        say(note, err=True)
+        echo(note, err=True)
     if answer.outcome != "done":
-        say(f"{answer.outcome} by {answer.worker}: {answer.text}", err=True)
+        echo(f"{answer.outcome} by {answer.worker}: {answer.text}", err=True)
         raise typer.Exit(EXIT_SETTINGS if answer.outcome == "failed" else EXIT_NO)
     return answer
 

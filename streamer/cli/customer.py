@@ -14,7 +14,7 @@ from streamer.customers.state import State, decode_state
 from streamer.errors import SettingsError
 from streamer.events.admission import TEXT_MAX
 from streamer.events.codec import UNSAFE
-from streamer.events.sound import is_whole_text
+from streamer.events.json_limits import is_whole_text
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.replay import Replay
@@ -31,7 +31,9 @@ from streamer.suggest import nearest
 from streamer.wire import shard_of
 
 from . import EXIT_CODES
-from .arrivals import (
+from .asking import WAIT_SECONDS, Wait, ask_worker
+from .event_names import suggest_event_names
+from .event_source import (
     AHEAD,
     LATENESS,
     OWN,
@@ -47,10 +49,8 @@ from .arrivals import (
     end_ms,
     length_ms,
 )
-from .asking import WAIT_SECONDS, Wait, ask_worker
-from .event_names import suggest_event_names
-from .say import say, say_json
-from .told import lines
+from .explanation_text import explanation_lines
+from .terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from streamer.settings import Settings
@@ -113,10 +113,10 @@ def explain_customer(
             raise SettingsError(f"there is no segment {segment!r}{f', did you mean {close!r}?' if close is not None else ''}")
     if as_json:
         for item in found:
-            say_json(item)
+            echo_json(item)
     else:
-        for line in lines(customer, found, now, whole=whole):
-            say(line)
+        for line in explanation_lines(customer, found, now, whole=whole):
+            echo(line)
 
 
 def _check_id(customer: str) -> None:
@@ -160,7 +160,7 @@ async def _from_files(
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):
             pass
     for hint in (*refused.hints(), *suggest_event_names(definitions, source.names)):
-        say(f"hint: {hint}", err=True)
+        echo(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     return _explained(run.plan, await run.state(customer), now, frozenset(), customer, run.in_words), now
 
@@ -200,4 +200,4 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 
     _check_id(customer)
     ask_worker(load_settings(), Erase(customer), wait)
-    say(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")
+    echo(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")

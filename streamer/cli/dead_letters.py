@@ -1,4 +1,4 @@
-"""``streamer dead-letters``: what was refused, and driving it through the log again once its cause is mended."""
+"""``streamer dead-letters``: what was refused, and driving it through the log again once its cause is gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamer.transports.kafka.dead_letters_topic import FoundLetter, read_lette
 
 from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
-from .say import say, say_json
+from .terminal import echo, echo_json
 
 ReasonOption = Annotated[str | None, typer.Option("--reason", metavar="CODE", help="only letters of this reason")]
 SinceOption = Annotated[str | None, typer.Option("--since", metavar="TIME", help="only those refused at this log time or later")]
@@ -77,11 +77,11 @@ def list_letters(
     found = asyncio.run(_collect(load_settings(), _wanted(reason, since, before, shard, offset)))
     for one in map(_line, found):
         if as_json:
-            say_json(one)
+            echo_json(one)
         else:
             producer = f", from {one.producer}" if one.producer else ""
             detail = f" ({one.detail})" if one.detail else ""
-            say(f"{one.at}  shard {one.shard} offset {one.offset}  {one.reason} at {one.path}{detail}{producer}")
+            echo(f"{one.at}  shard {one.shard} offset {one.offset}  {one.reason} at {one.path}{detail}{producer}")
     if not found:
         raise typer.Exit(EXIT_NO)
 
@@ -93,8 +93,8 @@ def show(
     """One dead letter whole, and the record as it lay in the log. Exit code 1 when there is none of that place."""
     found = asyncio.run(_collect(load_settings(), LetterFilter(shard=shard, offset=offset)))
     for one in found[-1:]:
-        say_json(_line(one))
-        say(raw_of(one.letter).decode(errors="backslashreplace"))
+        echo_json(_line(one))
+        echo(raw_of(one.letter).decode(errors="backslashreplace"))
     if not found:
         raise typer.Exit(EXIT_NO)
 
@@ -108,7 +108,7 @@ def redrive(
     everything: Annotated[bool, typer.Option("--all", help="all letters, where no other choice is made")] = False,
     wait: Wait = WAIT_SECONDS,
 ) -> None:
-    """Send refused records through the log again, once what was wrong is mended: another release of streamer, or a clock that ran ahead.
+    """Send refused records through the log again, once what was wrong is put right: another release of streamer, or a clock that ran ahead.
 
     A worker does it, 100,000 records at a time at most. Each is written as it lay, into its customer's shard. It may be run twice: of a
     record that counts the message id is remembered, and its second coming is a duplicate. What cannot be accepted as it is, is not sent,
@@ -118,7 +118,7 @@ def redrive(
     if wanted == LetterFilter() and not everything:
         raise typer.BadParameter("expected a choice of letters, or --all", param_hint="--reason / --since / --before / --shard / --offset")
     answer = ask_worker(load_settings(), Redrive(wanted), wait)
-    say(answer.text)
+    echo(answer.text)
     if answer.notes:
         raise typer.Exit(EXIT_NO)
 

@@ -17,7 +17,7 @@ from streamer.stores.base import Store
 from streamer.wire import AMENDMENTS, EXAMPLES, KEY_ID, KEYS_MAX, Control, encode_control
 
 from . import EXIT_CODES, EXIT_NO
-from .say import say, say_json
+from .terminal import echo, echo_json
 
 UNSIGNED = "no key holds: whoever may write events may also publish definitions and erase customers"
 
@@ -44,7 +44,7 @@ def new(key: Annotated[str, typer.Argument(metavar="ID", help="a name for it, su
     """
     if KEY_ID.fullmatch(key) is None:
         raise SettingsError(f"expected an id of a-z, 0-9, - and _, at most 32 characters, found {key!r}")
-    say(f"{key}:{base64.b64encode(token_bytes(SECRET_BYTES_MIN)).decode()}")
+    echo(f"{key}:{base64.b64encode(token_bytes(SECRET_BYTES_MIN)).decode()}")
 
 
 def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of keys in STREAMER_SIGNING_KEYS")]) -> None:
@@ -65,7 +65,7 @@ def use(keys: Annotated[list[str], typer.Argument(metavar="ID...", help="ids of 
     if len(set(keys)) > KEYS_MAX:
         raise SettingsError(f"at most {KEYS_MAX} keys can hold at a time, found {len(set(keys))}")
     asyncio.run(_use(settings, {key: keyring.check_value(key) for key in keys}))
-    say(f"{', '.join(keys)} now in {settings.shards} shards")
+    echo(f"{', '.join(keys)} now in {settings.shards} shards")
 
 
 async def _use(settings: Settings, keys: dict[str, str]) -> None:
@@ -95,10 +95,10 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="one JSON obj
         missing = [key for key, check in keys.items() if own.get(key) != check]
         is_well = is_well and bool(keys) and not missing
         if as_json:
-            say_json({"shard": shard, "keys": list(keys), "missing": missing})
+            echo_json({"shard": shard, "keys": list(keys), "missing": missing})
         else:
             note = f" (not in STREAMER_SIGNING_KEYS: {', '.join(missing)})" if missing else ""
-            say(f"shard {shard}: {', '.join(keys) or UNSIGNED}{note}")
+            echo(f"shard {shard}: {', '.join(keys) or UNSIGNED}{note}")
     if not is_well:
         raise typer.Exit(EXIT_NO)
 

@@ -22,9 +22,9 @@ from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 
 from . import EXIT_CODES, EXIT_NO
-from .arrivals import OWN, EventSource, FilesArgument, FirstRefused, FormatName, MappingName, SortOption
 from .asking import WAIT_SECONDS, Wait, ask_worker
-from .say import say, say_json
+from .event_source import OWN, EventSource, FilesArgument, FirstRefused, FormatName, MappingName, SortOption
+from .terminal import echo, echo_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a model")]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="the model's name in the definitions")]
@@ -52,7 +52,7 @@ def list_models(as_json: AsJson = False) -> None:
     body = asyncio.run(_read_body(load_settings()))
     if body.target and not as_json:
         done = sum(map(min, body.offsets, body.target))
-        say(f"relearning: {done:,} of {sum(body.target):,} examples; until then the versions that serve stay")
+        echo(f"relearning: {done:,} of {sum(body.target):,} examples; until then the versions that serve stay")
     _print(list(body.cards.values()), body, as_json=as_json, whole=False)
 
 
@@ -68,19 +68,19 @@ def pin(
     wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Keep a model at a version. Learning goes on, and nothing newer serves before `streamer models unpin`."""
-    say(ask_worker(load_settings(), Pin(name, version), wait).text)
+    echo(ask_worker(load_settings(), Pin(name, version), wait).text)
 
 
 def rollback(name: ModelArgument, wait: Wait = WAIT_SECONDS) -> None:
     """Go back to the version before the one that serves, and stay there until `streamer models unpin`."""
     settings = load_settings()
     version = asyncio.run(_before_serving(settings, name))
-    say(ask_worker(settings, Pin(name, version), wait).text)
+    echo(ask_worker(settings, Pin(name, version), wait).text)
 
 
 def unpin(name: ModelArgument, wait: Wait = WAIT_SECONDS) -> None:
     """Let a model go on: the newest version that was held back serves within a minute of log time."""
-    say(ask_worker(load_settings(), Unpin(name), wait).text)
+    echo(ask_worker(load_settings(), Unpin(name), wait).text)
 
 
 def evaluate(
@@ -106,7 +106,7 @@ def evaluate(
         raise SettingsError("the definitions name no model; write some under `models:`")
     cards = asyncio.run(_evaluated(EventSource(files, mapping, format_name, sort), definitions))
     if not cards:
-        say("nothing was learned: there are no events, or too few to make one example", err=True)
+        echo("nothing was learned: there are no events, or too few to make one example", err=True)
         raise typer.Exit(EXIT_NO)
     _print(cards, None, as_json=as_json, whole=True)
 
@@ -117,7 +117,7 @@ async def _evaluated(source: EventSource, definitions: Definitions) -> list[Card
     async for said in run.feed(source.log(refused), batch=1_000):
         refused.take(said)
     for hint in refused.hints():
-        say(f"hint: {hint}", err=True)
+        echo(f"hint: {hint}", err=True)
     return list(run.cards.values())
 
 
@@ -167,10 +167,10 @@ async def _before(store: Store, name: str, serving: int) -> int:
 def _print(cards: list[Card], body: LearnerCheckpoint | None, *, as_json: bool, whole: bool) -> None:
     for card in cards:
         if as_json:
-            say_json(card)
+            echo_json(card)
             continue
         for line in _lines(card, body) if whole else [_line(card, body)]:
-            say(line)
+            echo(line)
 
 
 def _line(card: Card, body: LearnerCheckpoint | None) -> str:

@@ -29,7 +29,8 @@ from streamer.values import time_text
 from streamer.wire import CHANGES, DEAD_LETTERS
 
 from . import EXIT_CODES, EXIT_NO
-from .arrivals import (
+from .event_names import suggest_event_names
+from .event_source import (
     AHEAD,
     OWN,
     PASSED_OVER,
@@ -49,8 +50,7 @@ from .arrivals import (
     numbered,
     refused_of,
 )
-from .event_names import suggest_event_names
-from .say import say, say_json, standard_output, write_json
+from .terminal import echo, echo_json, standard_output, write_json
 from .texts import Texts
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ async def _replay(task: _Task) -> bool:
     if not task.quiet:
         _summary(task, run, tally)
         for hint in _hints(task, run, tally, last_ms):
-            say(f"hint: {hint}", err=True)
+            echo(f"hint: {hint}", err=True)
     return accepted > 0 or not tally.received
 
 
@@ -330,7 +330,7 @@ def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
             "story": run.head.hex(),
             "members": dict(sorted(sizes.items())),
         }
-        say_json(summary, err=task.is_stdout_taken)
+        echo_json(summary, err=task.is_stdout_taken)
         return
     outcomes = ", ".join(f"{number:,} {reason}" for reason, number in sorted(counts.items())) or "nothing to do"
     lines = [f"{tally.received:,} received: {outcomes}"]
@@ -340,7 +340,7 @@ def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
         lines.append(f"{numbered(tally.changes, 'change')} up to {time_text(run.body.log_time_ms)}{story}")
     lines += [f"  {size:>8,}  {name}" for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
     for line in lines:
-        say(line, err=True)
+        echo(line, err=True)
 
 
 def _hints(task: _Task, run: Replay, tally: ReplayCounts, last_ms: int) -> Iterator[str]:

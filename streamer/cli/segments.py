@@ -15,8 +15,8 @@ from streamer.language.definitions import load_definitions
 from streamer.language.lint.linter import lint
 
 from . import EXIT_CODES, EXIT_NO
-from .arrivals import numbered
-from .say import say, say_json
+from .event_source import numbered
+from .terminal import echo, echo_json
 from .worker import Create
 
 
@@ -52,16 +52,16 @@ def check(
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)
     if not as_json:
-        say(f"{numbered(len(definitions.segments), 'segment')}, {len(findings)} suspicious")
+        echo(f"{numbered(len(definitions.segments), 'segment')}, {len(findings)} suspicious")
 
 
 def _print(level: str, file: str, line: int, column: int, message: str, hint: str, *, as_json: bool) -> None:
     if as_json:
         found = {"level": level, "file": file, "line": line, "column": column, "message": message, "hint": hint}
-        say_json(found)
+        echo_json(found)
         return
     place = ":".join(str(part) for part in (file, line or "", column or "") if part)
-    say(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
+    echo(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
 
 
 def publish(paths: Paths, create: Create = False) -> None:
@@ -71,7 +71,7 @@ def publish(paths: Paths, create: Create = False) -> None:
     what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
     cluster has another log already, only with --create. What is in force already is not published again.
     """
-    say(asyncio.run(_publish(paths, create=create)))
+    echo(asyncio.run(_publish(paths, create=create)))
 
 
 async def _publish(paths: list[Path], *, create: bool) -> str:
@@ -88,4 +88,4 @@ async def _publish(paths: list[Path], *, create: bool) -> str:
 
 
 def _say_topics(names: list[str]) -> None:
-    say(f"a new log begins: made the topics {', '.join(names)}", err=True)
+    echo(f"a new log begins: made the topics {', '.join(names)}", err=True)

@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """``streamer shards``: how every shard is doing, and the ways out of a halt."""
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streamer.commands import BoundArrival, Rebuild, Resume, Skip
@@ -23,12 +21,14 @@ from streamer.events.codec import moment_ms
 from streamer.language.durations import format_duration
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
+from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
+from streamer.transports.kafka.topics import check_topic
 from streamer.wire import EVENTS
 from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
-from .say import say, say_json
+from .terminal import echo, echo_json
 
 KAFKA_SECONDS = 10.0
 ShardArgument = Annotated[int, typer.Argument(metavar="SHARD", help="the number of the shard, from 0", min=0)]
@@ -86,7 +86,7 @@ def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON o
     lines = asyncio.run(_lines(load_settings()))
     for line in lines:
         if as_json:
-            say_json(line)
+            echo_json(line)
         else:
             _print(line)
     if not all(line.is_at_work for line in lines):
@@ -99,21 +99,21 @@ def _print(line: ShardLine) -> None:
     lag = "" if line.lag is None else f", {line.lag:,} behind"
     outbox = "" if line.outbox is None else f", outbox {line.outbox:,}"
     owner = f" by {line.owner}" if line.owner else ""
-    say(f"shard {line.shard:<4} {line.state}{' (stale)' if line.stale else ''}{since}{owner}; {where}{lag}{outbox}")
+    echo(f"shard {line.shard:<4} {line.state}{' (stale)' if line.stale else ''}{since}{owner}; {where}{lag}{outbox}")
     if line.why:
-        say(f"           {line.why}")
+        echo(f"           {line.why}")
 
 
 async def _lines(settings: Settings) -> list[ShardLine]:
     store = settings.open_store()
     try:
-        reach = await _reach(settings)
-        return [await _line(store, shard, reach.get(shard)) for shard in range(settings.shards)]
+        ends = await _log_ends(settings)
+        return [await _line(store, shard, ends.get(shard)) for shard in range(settings.shards)]
     finally:
         await store.close()
 
 
-async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> ShardLine:
+async def _line(store: Store, shard: int, ends: LogEnds | None) -> ShardLine:
     from streamer.worker.status.shard_notes import read_note
 
     checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
@@ -122,8 +122,8 @@ async def _line(store: Store, shard: int, reach: tuple[int, int] | None) -> Shar
         line.state, line.stale, line.owner = note.status.state.value, note.is_stale(now_ms), note.worker
         line.since_seconds = note.status.since_seconds + max(0.0, (now_ms - note.at_ms) / 1_000)
         line.why, line.outbox = _reason(note.status.problem), note.status.outbox
-    if reach is not None:
-        line.begin, line.end = reach
+    if ends is not None:
+        line.begin, line.end = ends
         line.lag = max(0, line.end - line.position)
     return line
 
@@ -133,27 +133,15 @@ def _reason(problem: str) -> str:
     return re.sub(r"^(acquiring|waiting|halted|released) for [^:]*: ", "", problem)
 
 
-async def _reach(settings: Settings) -> dict[int, tuple[int, int]]:
-    """Where the log of each shard begins and ends, with what open transactions hold; empty when Kafka does not answer.
-
-    SettingsError where it answers that there is no such log.
-    """
-    from streamer.transports.kafka.clients import connection
-    from streamer.transports.kafka.topics import check_topic
-
-    partitions = [TopicPartition(settings.topic(EVENTS), shard) for shard in range(settings.shards)]
-    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False)
+async def _log_ends(settings: Settings) -> dict[int, LogEnds]:
+    """Where the log of each shard begins and ends; empty when Kafka does not answer, SettingsError where it has no such log."""
     try:
         async with asyncio.timeout(KAFKA_SECONDS):
             await check_topic(settings, EVENTS)
-            await consumer.start()
-            begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        return {at.partition: (begins[at], ends[at]) for at in partitions}
+            return await read_log_ends(settings, range(settings.shards))
     except (KafkaError, TimeoutError, OSError) as error:
-        say(f"hint: Kafka at {settings.kafka} did not say where the logs end ({type(error).__name__})", err=True)
+        echo(f"hint: Kafka at {settings.kafka} did not say where the logs end ({type(error).__name__})", err=True)
         return {}
-    finally:
-        await consumer.stop()
 
 
 def resume(
@@ -184,7 +172,7 @@ def resume(
     """
     if (at is not None) + (arrival is not None) + skip != 1:
         raise typer.BadParameter("expected one of --at, --arrival and --skip", param_hint="--at / --arrival / --skip")
-    say(ask_worker(load_settings(), _choice(shard, why, at, arrival), wait).text)
+    echo(ask_worker(load_settings(), _choice(shard, why, at, arrival), wait).text)
 
 
 def _choice(shard: int, why: str, at: int | None, arrival: str | None) -> Resume | BoundArrival | Skip:
@@ -216,7 +204,7 @@ def rebuild(
     if (shard is None) != new_log:
         raise typer.BadParameter("expected either a shard or --new-log", param_hint="SHARD / --new-log")
     settings = load_settings()
-    say(ask_worker(settings, Rebuild(shard, why), wait).text if shard is not None else asyncio.run(_begin_new_log(settings, why)))
+    echo(ask_worker(settings, Rebuild(shard, why), wait).text if shard is not None else asyncio.run(_begin_new_log(settings, why)))
 
 
 async def _begin_new_log(settings: Settings, why: str) -> str:
@@ -239,15 +227,15 @@ async def _tell_anew(settings: Settings, store: Store, shards: Sequence[int], wh
     from streamer.transports.kafka.journal import KafkaJournal
     from streamer.worker.commands.shard_orders import rebuild as tell_anew
 
-    reach = await _reach(settings)
+    ends = await _log_ends(settings)
     for shard in shards:
-        if shard not in reach:
+        if shard not in ends:
             raise SettingsError(f"STREAMER_KAFKA: where the log of shard {shard} begins is not known, so nothing was dropped")
+    who = _who()
     for shard in shards:
-        await tell_anew(
-            store, lambda number: KafkaJournal.open(settings, number, _who()), shard, reach[shard][0], _who(), why, settings.log_generation
-        )
-    return [reach[shard][0] for shard in shards]
+        begin = ends[shard].begin
+        await tell_anew(store, lambda number: KafkaJournal.open(settings, number, who), shard, begin, who, why, settings.log_generation)
+    return [ends[shard].begin for shard in shards]
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import EXIT_CODES
-from .say import say, say_json
+from .terminal import echo, echo_json
 
 Create = Annotated[
     bool, typer.Option("--create", help="begin a new log where the cluster has another already, or a new state of a log in the store")
@@ -63,7 +63,7 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="as one JSON obj
 
     shown = load_settings().shown()
     if as_json:
-        say_json(shown)
+        echo_json(shown)
         return
     for name, value in shown.items():
-        say(f"STREAMER_{name.upper():<24} {'' if value is None else value!s:<40} {Settings.model_fields[name].description}")
+        echo(f"STREAMER_{name.upper():<24} {'' if value is None else value!s:<40} {Settings.model_fields[name].description}")

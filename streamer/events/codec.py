@@ -20,8 +20,8 @@ import msgspec
 from streamer.errors import RefusedError
 from streamer.events.admission import DEPTH_MAX, SIZE_MAX, TEXT_MAX
 from streamer.events.event import Event, Kind
+from streamer.events.json_limits import is_whole_text, json_type, within_limits
 from streamer.events.moments import LOOKS_LIKE_SECONDS, looks_like_seconds, moment_ms, within_years
-from streamer.events.sound import held, is_whole_text, json_type
 from streamer.values import datetime_to_ms, time_text
 
 KINDS: Final = frozenset(get_args(Kind))
@@ -75,8 +75,8 @@ def read_object(raw: bytes) -> dict[str, Any]:
     """The object in ``raw``, as it was written; ``RefusedError`` if there is none.
 
     For adapters. Numbers may be beyond what an event can carry, and texts hold halves of surrogate pairs: ``from_fields`` and
-    ``sound.held`` see to that. Size is the caller's business. Deeper nesting than 200 is refused before it is known whether it is JSON at
-    all.
+    ``json_limits.within_limits`` see to that. Size is the caller's business. Deeper nesting than 200 is refused before it is known whether
+    it is JSON at all.
     """
     try:
         text = raw.decode()
@@ -208,7 +208,7 @@ def _text(fields: dict[str, Any], key: str) -> str | None:
 
 def _values(fields: dict[str, Any], key: str) -> dict[str, Any] | None:
     values = section(fields, key)
-    return held(values, section=key) if values else values
+    return within_limits(values, section=key) if values else values
 
 
 def _read_json(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Reading what was refused: for whoever mends records and sends them again, in another process than the one that refused them."""
+"""Reading what was refused: for whoever corrects records and sends them again, in another process than the one that refused them."""
 
 from __future__ import annotations
 

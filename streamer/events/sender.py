@@ -1,6 +1,6 @@
 """Who sent a record that was refused, as far as that can be read: whose it is, and which program wrote it.
 
-For dead letters and alerts: whoever mends a producer must know which. What cannot be read is empty; nothing here raises.
+For dead letters and alerts: whoever corrects a producer must know which. What cannot be read is empty; nothing here raises.
 """
 
 from __future__ import annotations

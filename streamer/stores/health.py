@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 # danger: the store may lose what is kept, or takes no commits: no worker begins, and one that runs is not ready.
-# unfit: no worker begins; one that runs goes on. advice: allowed, and worth a thought.
-Severity = Literal["danger", "unfit", "advice"]
+# unfit: no worker begins; one that runs goes on. warning: workers begin and go on, and raise an alert, as it becomes worse by itself: a
+# restart must not fail for what the worker before it lived with. advice: allowed, and worth a thought.
+Severity = Literal["danger", "unfit", "warning", "advice"]
 
 
 class StoreFinding(NamedTuple):
@@ -37,6 +38,11 @@ class Health(NamedTuple):
         return [finding for finding in self.findings if finding.severity == "danger"]
 
     @property
+    def alerts(self) -> list[StoreFinding]:
+        """What a running worker tells people: dangers and warnings."""
+        return [finding for finding in self.findings if finding.severity in {"danger", "warning"}]
+
+    @property
     def problems(self) -> list[StoreFinding]:
         """What keeps a worker from beginning: dangers, and what is unfit."""
-        return [finding for finding in self.findings if finding.severity != "advice"]
+        return [finding for finding in self.findings if finding.severity in {"danger", "unfit"}]

@@ -8,7 +8,7 @@ from typing import Any, Final
 from .health import Health, StoreFinding
 
 OLDEST: Final = (6, 2)
-FULL: Final = 0.75  # of maxmemory: above it the next campaign may be refused
+NEARLY_FULL: Final = 0.75  # of maxmemory: above it the next campaign may be refused
 
 
 def read_health(info: Mapping[str, Any]) -> Health:
@@ -36,8 +36,11 @@ def _findings(info: Mapping[str, Any], version: str, used: int, limit: int) -> I
         )
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         yield StoreFinding("old_version", "unfit", f"version {version} is older than 6.2", "use a Redis or Valkey that is 6.2 or newer")
-    if limit and used > FULL * limit:
-        yield StoreFinding("nearly_full", "unfit", f"{used:,} of {limit:,} bytes are used", "raise maxmemory")
+    if limit and used > NEARLY_FULL * limit:
+        # No reason to refuse a start: it takes commits still, and a worker that must not begin in the middle of a campaign helps nobody.
+        yield StoreFinding(
+            "nearly_full", "warning", f"{used:,} of {limit:,} bytes are used: once it is full it refuses every commit", "raise maxmemory"
+        )
     if str(info.get("aof_enabled", "0")) != "1":
         yield StoreFinding(
             "not_durable",

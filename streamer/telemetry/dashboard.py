@@ -56,7 +56,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Shards waiting or halted",
-                "Waiting mends itself, halted needs a person.",
+                "Waiting ends by itself, halted needs a person.",
                 {"waiting": 'sum(segmenter_shard_state{state="waiting"})', "halted": 'sum(segmenter_shard_state{state="halted"})'},
                 kind="stat",
                 width=4,

@@ -113,7 +113,7 @@ class LearnerService(Service):
             await self.sleep(IDLE_SECONDS)
 
     async def _halt(self, why: str) -> None:
-        """Learn nothing for a while; what is wrong may be mended meanwhile."""
+        """Learn nothing for a while; what is wrong may be put right meanwhile."""
         self.problem = f"halted: {why}"
         log.error("learner halted", action="halt", why=why)
         await self.sleep(HALTED_SECONDS)

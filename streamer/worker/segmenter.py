@@ -190,9 +190,10 @@ class Segmenter(Service):
     async def look_at_store(self) -> None:
         """What was right at the start may be changed under a running worker: an eviction policy above all."""
         with suppress(StoreError):  # that it is away is noticed elsewhere
-            self._dangers = (await self._store.health()).dangers
-        for danger in self._dangers:
-            self.alerts.say("store", danger.in_words())
+            health = await self._store.health()
+            self._dangers = health.dangers
+            for finding in health.alerts:
+                self.alerts.say("store", finding.in_words())
 
     async def _ends(self) -> Mapping[int, int]:
         """Where the log ends; a worker without shards asks all the same, as it has no other sign that the broker is there."""

@@ -1,4 +1,4 @@
-"""``streamer doctor``: each thing that can be wrong is found, with a way to mend it.
+"""``streamer doctor``: each thing that can be wrong is found, with what to do about it.
 
 Redis is a real one, Kafka the mock cluster; what only a real broker has (settings of topics, logins) is in ``tests/live/test_doctor.py``.
 """
@@ -14,12 +14,9 @@ import msgspec
 import pytest
 from redis import Redis
 
-from streamer.cli.doctor import (
-    StoredShard,
-    _progress,  # pyright: ignore[reportPrivateUsage] - what takes a fault or real time
-    _signing,  # pyright: ignore[reportPrivateUsage] - as before
-    _transactions,  # pyright: ignore[reportPrivateUsage] - as before
-)
+from streamer.cli.checks.broker_checks import check_transactions
+from streamer.cli.checks.shard_checks import check_progress, check_signing
+from streamer.cli.checks.store_checks import StoredShard
 from streamer.deployment.manifest import check_manifest
 from streamer.errors import HaltError, StoreUnavailableError
 from streamer.flow.catalog import Plans
@@ -81,11 +78,11 @@ def name(redis_server: RedisServer, mock: MockKafka, monkeypatch: pytest.MonkeyP
 
 
 def wrong_in(run: Run, verdict: str = "wrong") -> dict[str, dict[str, Any]]:
-    """What the doctor finds wrong, by name; each with a way to mend it, and the exit code according to it."""
+    """What the doctor finds wrong, by name; each with what to do about it, and the exit code according to it."""
     told = run("doctor", "--json")
     found = told.lines()
     assert told.code == (1 if any(item["verdict"] == "wrong" for item in found) else 0)
-    assert all(item.get("mend") for item in found if item["verdict"] != "ok")
+    assert all(item.get("remedy") for item in found if item["verdict"] != "ok")
     return {item["name"]: item for item in found if item["verdict"] == verdict}
 
 
@@ -148,7 +145,7 @@ def test_no_redis(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     found = wrong_in(run)
     assert set(found) == {"store"}
     assert found["store"]["found"].startswith("no answer from redis://127.0.0.1:")
-    assert "STREAMER_STORE" in found["store"]["mend"]
+    assert "STREAMER_STORE" in found["store"]["remedy"]
 
 
 @pytest.mark.usefixtures("name")
@@ -161,7 +158,7 @@ def test_a_redis_that_wants_another_login(run: Run, redis_server: RedisServer, m
     with Redis.from_url(redis_server.url) as client:
         assert client.ping()
     assert set(found) == {"store"}
-    assert "user and password" in found["store"]["mend"]
+    assert "user and password" in found["store"]["remedy"]
     assert "hunter2" not in str(found)
 
 
@@ -183,16 +180,16 @@ def test_a_redis_that_evicts(run: Run, redis_server: RedisServer) -> None:
     with configured(redis_server, "maxmemory-policy", "allkeys-lru"):
         found = wrong_in(run)
     assert "maxmemory-policy is allkeys-lru" in found["store"]["found"]
-    assert "CONFIG SET maxmemory-policy noeviction" in found["store"]["mend"]
+    assert "CONFIG SET maxmemory-policy noeviction" in found["store"]["remedy"]
 
 
 @pytest.mark.usefixtures("name")
 def test_a_redis_that_is_nearly_full(run: Run, redis_server: RedisServer) -> None:
-    """With noeviction it will refuse every commit, and the shop stands still."""
+    """Once it is full it refuses every commit, and the shop stands still; until then nothing is wrong."""
     with configured(redis_server, "maxmemory", "1mb"):
-        found = wrong_in(run)
+        found = wrong_in(run, "warning")
     assert "bytes are used" in found["store"]["found"]
-    assert found["store"]["mend"] == "raise maxmemory"
+    assert found["store"]["remedy"] == "raise maxmemory"
 
 
 @pytest.mark.usefixtures("name")
@@ -201,7 +198,7 @@ def test_a_redis_that_writes_nothing_down(run: Run, redis_server: RedisServer) -
     with configured(redis_server, "appendonly", "no"):
         found = wrong_in(run, "warning")
     assert "appendonly is off" in found["store"]["found"]
-    assert "appendonly yes" in found["store"]["mend"]
+    assert "appendonly yes" in found["store"]["remedy"]
 
 
 def test_a_redis_that_is_old_or_a_replica() -> None:
@@ -224,7 +221,7 @@ def test_no_kafka(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     found = wrong_in(run)
     assert set(found) == {"kafka"}
     assert found["kafka"]["found"].startswith("no broker at 127.0.0.1:")
-    assert "STREAMER_KAFKA" in found["kafka"]["mend"]
+    assert "STREAMER_KAFKA" in found["kafka"]["remedy"]
 
 
 def test_another_number_of_shards_than_the_topic_has(run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
@@ -232,7 +229,7 @@ def test_another_number_of_shards_than_the_topic_has(run: Run, monkeypatch: pyte
     monkeypatch.setenv("STREAMER_SHARDS", str(SHARDS + 1))
     found = wrong_in(run)
     assert found[f"topic {name}.events"]["found"] == f"{SHARDS} partitions, STREAMER_SHARDS is {SHARDS + 1}"
-    assert f"set STREAMER_SHARDS to {SHARDS}" in found[f"topic {name}.events"]["mend"]
+    assert f"set STREAMER_SHARDS to {SHARDS}" in found[f"topic {name}.events"]["remedy"]
 
 
 @pytest.mark.usefixtures("name")
@@ -244,7 +241,7 @@ def test_topics_that_are_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     asyncio.run(_begin())
     found = wrong_in(run)["topic nobody-made-these.events"]
     assert found["found"] == "not there, although shards have read from it"
-    assert "STREAMER_TOPIC_PREFIX" in found["mend"]
+    assert "STREAMER_TOPIC_PREFIX" in found["remedy"]
 
 
 @pytest.mark.usefixtures("name")
@@ -267,7 +264,7 @@ def test_settings_that_the_log_was_not_begun_with(run: Run, monkeypatch: pytest.
     monkeypatch.setenv(f"STREAMER_{setting}", value)
     found = wrong_in(run)["manifest"]
     assert setting.lower() in found["found"]
-    assert "set them back" in found["mend"]
+    assert "set them back" in found["remedy"]
 
 
 def test_definitions_that_are_lost(run: Run, redis_server: RedisServer, name: str) -> None:
@@ -277,7 +274,7 @@ def test_definitions_that_are_lost(run: Run, redis_server: RedisServer, name: st
         assert client.hdel(f"{{{name}:0}}:documents", definitions_document(DEFINITIONS.digest)) == 1
     found = wrong_in(run)["definitions"]
     assert DEFINITIONS.digest in found["found"]
-    assert "streamer shards rebuild" in found["mend"]
+    assert "streamer shards rebuild" in found["remedy"]
 
 
 @pytest.mark.usefixtures("name")
@@ -295,11 +292,11 @@ def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> 
     def shard(number: int, aside: int) -> StoredShard:
         return StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), CheckpointBody(aside=aside, log_time_ms=1_000))
 
-    found = {check.name: check for check in _progress([shard(0, 0), shard(1, 3)], {}, now_ms=1_500, tick_ms=30_000)}
+    found = {check.name: check for check in check_progress([shard(0, 0), shard(1, 3)], {}, now_ms=1_500, tick_ms=30_000)}
     assert found["customers set aside"].verdict == "warning"
     assert found["customers set aside"].found == "3 in shard 1: their timers do not run"
     assert found["control records"].found.startswith("are not signed in shards 0, 1: whoever may write events")
-    assert "customers set aside" not in {check.name for check in _progress([shard(0, 0)], {}, now_ms=1_500, tick_ms=30_000)}
+    assert "customers set aside" not in {check.name for check in check_progress([shard(0, 0)], {}, now_ms=1_500, tick_ms=30_000)}
 
 
 def test_keys_that_do_not_hold_are_told() -> None:
@@ -307,9 +304,9 @@ def test_keys_that_do_not_hold_are_told() -> None:
     rings = [Keyring("shop", {key: key.encode() * 32}) for key in ("a", "b")]
     held = CheckpointBody(trust=Trust({"a": rings[0].check_value("a")}), log_time_ms=1_000)
     shards = [StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), held) for number in (0, 1)]
-    assert _signing(rings[0], shards) == []
+    assert list(check_signing(rings[0], shards)) == []
     for ring in (rings[1], Keyring()):
-        [check] = _signing(ring, shards)
+        [check] = check_signing(ring, shards)
         assert (check.verdict, check.found.partition(":")[0]) == ("warning", "shards 0, 1 would refuse what is signed here")
 
 
@@ -343,20 +340,20 @@ def test_a_halted_shard_is_wrong(run: Run) -> None:
     code, found = told_of(run, note(0), note(1, "halted for 1m: a hole in the log", state=ShardState.HALTED))
     assert code == 1
     assert (found["shard 1"]["verdict"], found["shard 1"]["found"]) == ("wrong", "has halted for 1m: a hole in the log")
-    assert "host:1" in found["shard 1"]["mend"]
-    assert "`streamer shards rebuild 1`" in found["shard 1"]["mend"]
+    assert "host:1" in found["shard 1"]["remedy"]
+    assert "`streamer shards rebuild 1`" in found["shard 1"]["remedy"]
     assert "workers" not in found, "nothing may say ok beside it"
 
 
 @pytest.mark.usefixtures("name")
-def test_a_halt_that_names_its_way_out_is_mended_by_it(run: Run) -> None:
+def test_a_halt_that_names_its_way_out_is_ended_by_it(run: Run) -> None:
     """Whoever starts the worker again instead meets the same halt."""
     view = View(begin=50, end=90)
     with pytest.raises(HaltError) as halt:
         check_same_log(1, 20, NOTHING, view)
     _, found = told_of(run, note(1, f"halted for 1m: {halt.value}", state=ShardState.HALTED))
     assert "`streamer shards resume 1 --at 50 --why TEXT` goes on behind the loss" in found["shard 1"]["found"]
-    assert found["shard 1"]["mend"].startswith("do what it names: host:1 then takes the shard up by itself")
+    assert found["shard 1"]["remedy"].startswith("do what it names: host:1 then takes the shard up by itself")
 
 
 async def test_an_open_transaction_is_wrong_once_it_is_longer_than_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,10 +365,10 @@ async def test_an_open_transaction_is_wrong_once_it_is_longer_than_they_are(monk
         return {0: (7, now_ms - 60_000), 1: (9, now_ms - 1_000)}
 
     monkeypatch.setattr(open_transactions, "open_since", open_since)
-    [check] = await _transactions(load_settings(), SHARDS)
+    [check] = await check_transactions(load_settings(), SHARDS)
     assert (check.name, check.verdict) == ("shard 0", "wrong")
     assert check.found.startswith("an open transaction holds its log at offset 7 since ")
-    assert "find-hanging --topic" in check.mend
+    assert "find-hanging --topic" in check.remedy
 
 
 @pytest.mark.usefixtures("name")
@@ -447,7 +444,7 @@ def test_settings_that_are_unusable_have_their_own_exit_code(run: Run, monkeypat
     [found] = told.lines()
     assert (found["name"], found["verdict"]) == ("settings", "wrong")
     assert f"STREAMER_{name_of}" in found["found"]
-    assert "streamer config" in found["mend"]
+    assert "streamer config" in found["remedy"]
 
 
 @pytest.mark.usefixtures("name")

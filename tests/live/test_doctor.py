@@ -76,7 +76,7 @@ def test_what_we_make_ourselves_is_well(prefix: str) -> None:
         ("retention.ms", "3600000", "warning", "records vanish after 1h"),
     ],
 )
-def test_a_topic_that_is_set_up_wrong_is_found_and_the_mend_mends_it(
+def test_a_topic_that_is_set_up_wrong_is_found_and_its_remedy_works(
     kafka: ApacheKafka | ExternalKafka, prefix: str, setting: str, value: str, verdict: str, says: str
 ) -> None:
     """Whoever follows the advice must end up with nothing to advise."""
@@ -86,11 +86,11 @@ def test_a_topic_that_is_set_up_wrong_is_found_and_the_mend_mends_it(
     [check] = found[f"settings of topic {prefix}.events"]
     assert (code, check["verdict"]) == (1 if verdict == "wrong" else 0, verdict)
     assert says in check["found"]
-    advice = re.search(r"--entity-name (\S+) --add-config (\S+?)(?:, or|$)", check["mend"])
+    advice = re.search(r"--entity-name (\S+) --add-config (\S+?)(?:, or|$)", check["remedy"])
     assert advice is not None
     asyncio.run(_alter(kafka.bootstrap, advice[1], dict(part.split("=") for part in advice[2].split(","))))
-    [mended] = doctor()[1][f"settings of topic {prefix}.events"]
-    assert mended["verdict"] == "ok"
+    [altered] = doctor()[1][f"settings of topic {prefix}.events"]
+    assert altered["verdict"] == "ok"
 
 
 async def _alter(bootstrap: str, topic: str, configs: dict[str, str]) -> None:
@@ -128,5 +128,5 @@ def test_a_login_that_the_listener_does_not_know(prefix: str, monkeypatch: pytes
     assert code == 1
     [check] = found["kafka"]
     assert check["verdict"] == "wrong"
-    assert "STREAMER_KAFKA_SECURITY_PROTOCOL" in check["mend"]
+    assert "STREAMER_KAFKA_SECURITY_PROTOCOL" in check["remedy"]
     assert "hunter2" not in str(found)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streamer.cli.arrivals import EventSource, Rejected
+from streamer.cli.event_source import EventSource, Rejected
 from streamer.errors import SettingsError
 from streamer.events.admission import REASONS
 

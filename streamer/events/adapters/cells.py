@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from streamer.errors import RefusedError
 from streamer.events.admission import EXACT_MAX, INTEGER_MAX, INTEGER_MIN, TIMESTAMP_MS_MAX
+from streamer.events.json_limits import is_whole_text, json_type
 from streamer.events.moments import LOOKS_LIKE_SECONDS, looks_like_seconds, within_years
-from streamer.events.sound import is_whole_text, json_type
 from streamer.values import datetime_to_ms
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from streamer.events.adapters.mapping import Cell, Format, MappingFile, NameColu
 from streamer.events.adapters.outcome import Outcome, Refusal
 from streamer.events.admission import BODY_MAX_BYTES, INTEGER_MAX, INTEGER_MIN
 from streamer.events.codec import from_fields, read_object
+from streamer.events.json_limits import is_whole_text, json_type, within_limits
 from streamer.events.placeholders import PLACEHOLDER_IDS, normal_form
-from streamer.events.sound import held, is_whole_text, json_type
 from streamer.zones import PINNED, find_zone
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Mapping:
             raise RefusedError("not_a_row", detail="another number of cells than the header, or a quote that is not closed")
         if len(raw) > BODY_MAX_BYTES:
             raise RefusedError("too_large", detail=f"a line of more than {BODY_MAX_BYTES} bytes")
-        return held(read_object(raw))
+        return within_limits(read_object(raw))
 
     def _exploded(self, number: int, row: Row) -> list[_NumberedRow]:
         key = self._file.explode

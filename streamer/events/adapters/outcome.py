@@ -9,7 +9,7 @@ import msgspec
 
 from streamer.errors import RefusedError
 from streamer.events.event import Event
-from streamer.events.sound import json_type
+from streamer.events.json_limits import json_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,8 +14,8 @@ from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.outcome import each
 from streamer.events.admission import EXACT_MAX, TEXT_MAX
 from streamer.events.codec import KINDS, from_fields, is_batch, section, unknown_type
+from streamer.events.json_limits import json_type, within_limits
 from streamer.events.moments import instant_ms, within_years
-from streamer.events.sound import held, json_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,4 +139,4 @@ def _content_id(message: dict[str, Any], timestamp_ms: int) -> str:
     content = {key: value for key, value in message.items() if key not in DELIVERY}
     if not (content.get("timestamp") or content.get("originalTimestamp")):
         content["timestamp"] = timestamp_ms
-    return content_id(held(content))
+    return content_id(within_limits(content))

@@ -94,7 +94,7 @@ def status_of(seen: ShardReadiness, *, now_ms: int, tick_ms: int) -> ShardStatus
 
 
 def _problem(seen: ShardReadiness, *, behind: int | None, late: float | None, patience: float) -> str:
-    """Why a shard does not do its work; the first reason is the one to mend."""
+    """Why a shard does not do its work; the first reason is the one to act on."""
     if seen.state is not ShardState.OWNED:
         return f"{seen.state.value} for {_duration(seen.since)}: {seen.why or 'not acquired yet'}"
     if seen.is_full:

@@ -16,7 +16,7 @@ import pytest
 import test_learner_service
 
 from streamer import signing
-from streamer.cli import arrivals as arrivals_module
+from streamer.cli import event_source
 from streamer.customers import erased
 from streamer.flow import admission as admission_module
 from streamer.flow import forwards as forwards_module
@@ -275,7 +275,7 @@ def a_producers_time_moves_none(patch: Patch) -> None:
 @guard(lambda _: test_cases.test_one_wild_clock_does_not_rule_the_lines_after_it(cli.run_here(), ()))
 def wild_clocks_in_files_are_put_aside(patch: Patch) -> None:
     """Each line moves time."""
-    patch.setattr(arrivals_module, "without_wild_clocks", lambda arrivals, *_: arrivals)
+    patch.setattr(event_source, "without_wild_clocks", lambda arrivals, *_: arrivals)
 
 
 # customers

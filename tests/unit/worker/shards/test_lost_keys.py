@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streamer.deployment.connecting import check_store
 from streamer.errors import StoreUnavailableError
 from streamer.flow.catalog import Plans
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Shard
 from streamer.stores.health import Health, StoreFinding
 from streamer.stores.memory import HEALTH, MemoryStore
+from streamer.stores.redis_health import read_health
 from streamer.transports.memory import MemorySink
 from streamer.wire import EVENTS
 from streamer.worker.status.shard_state import ShardState
@@ -123,4 +125,22 @@ async def test_a_policy_that_was_changed_under_the_worker_is_told(monkeypatch: p
     assert worker.segmenter.problems() == ["store: keys may be dropped; set another policy"]
     await worker.segmenter.alerts.flush()
     assert b"alert.store" in worker.published[0]
+    await asyncio.sleep(0)
+
+
+async def test_a_store_that_is_nearly_full_raises_an_alert_and_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was restarted in the middle of a campaign was refused, although the store still took commits."""
+    worker = Worker()
+    await worker.own()
+    server = {"used_memory": 80, "maxmemory": 100, "maxmemory_policy": "noeviction", "role": "master", "redis_version": "7.4.1"}
+
+    async def health() -> Health:
+        return read_health(server)
+
+    monkeypatch.setattr(worker.store, "health", health)
+    await check_store(worker.settings, worker.store)
+    await worker.segmenter.look_at_store()
+    assert worker.segmenter.problems() == []
+    await worker.segmenter.alerts.flush()
+    assert [b"80 of 100 bytes are used" in alert for alert in worker.published] == [True]
     await asyncio.sleep(0)

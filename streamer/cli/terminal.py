@@ -11,12 +11,12 @@ import typer
 from streamer.printable import printable, printable_json
 
 
-def say(line: str = "", *, err: bool = False) -> None:
+def echo(line: str = "", *, err: bool = False) -> None:
     """Print one line, on standard error where ``err``."""
     typer.echo(printable(line), err=err)
 
 
-def say_json(value: object, *, err: bool = False) -> None:
+def echo_json(value: object, *, err: bool = False) -> None:
     """Print a value as one line of JSON."""
     typer.echo(printable_json(msgspec.json.encode(value).decode()), err=err)
 

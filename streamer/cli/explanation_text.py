@@ -14,7 +14,7 @@ OTHERS_SHOWN: Final = 10  # segments that a customer is not in and that time alo
 _INDENT: Final = " " * 7
 
 
-def lines(customer: str, found: list[Explanation], now: int, *, whole: bool) -> Iterator[str]:
+def explanation_lines(customer: str, found: list[Explanation], now: int, *, whole: bool) -> Iterator[str]:
     """Where the customer is, then what turns next or is barred, then the rest; ``whole``: however much that is."""
     yield f"{customer} at {time_text(now)}"
     first = sorted((item for item in found if _matters(item)), key=lambda item: (not item.inside, item.flips_at or "~", item.segment))

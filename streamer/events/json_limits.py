@@ -1,6 +1,6 @@
 """Which values an event may carry: JSON's, with the few that cannot be held or written again replaced.
 
-A value that nobody may ever read must not cost its event, so these are mended where they stand, by one rule for every door:
+A value that nobody may ever read must not cost its event, so these are replaced where they stand, by one rule for every door:
 
 - an integer beyond 64 bits is the text of its digits: what is so long is a name, not an amount; beyond 256 digits it is null;
 - a number that is not finite (``NaN``, ``1e999``) is null, that is missing;
@@ -28,17 +28,17 @@ PATH_MAX: Final = 256  # characters; a path is for reading
 LONGEST_INTEGER: Final = 10**TEXT_MAX
 
 
-def held(values: dict[str, Any], *, section: str = "") -> dict[str, Any]:
+def within_limits(values: dict[str, Any], *, section: str = "") -> dict[str, Any]:
     """``values`` as an event can carry them: the same object where nothing has to be replaced.
 
     ``section`` is the field of the record that they stand in; without it they are the record. ``RefusedError`` with the place, the first
     by the order of keys and items, for what is too deep or nothing JSON knows.
 
-    >>> held({"total": 5, "click": 2**70, "ratio": float("nan")})
+    >>> within_limits({"total": 5, "click": 2**70, "ratio": float("nan")})
     {'total': 5, 'click': '1180591620717411303424', 'ratio': None}
     """
     place, depth = (((), section), 2) if section else ((), 1)
-    return values if _is_sound(values, depth) else _mended(values, place, depth)
+    return values if _is_within_limits(values, depth) else _limited(values, place, depth)
 
 
 def json_type(value: object) -> str:
@@ -69,8 +69,8 @@ def is_whole_text(text: str) -> bool:
     return text.isascii() or SURROGATE.search(text) is None
 
 
-def _is_sound(container: dict[Any, Any] | list[Any], depth: int) -> bool:
-    """Whether there is nothing to mend in ``container``, which lies at ``depth``. Texts are asked first: most values are some."""
+def _is_within_limits(container: dict[Any, Any] | list[Any], depth: int) -> bool:
+    """Whether there is nothing to replace in ``container``, which lies at ``depth``. Texts are asked first: most values are some."""
     if depth > DEPTH_MAX:
         return False
     if isinstance(container, dict):
@@ -83,14 +83,14 @@ def _is_sound(container: dict[Any, Any] | list[Any], depth: int) -> bool:
             if not is_whole_text(value):
                 return False
         elif isinstance(value, (dict, list)):
-            if not _is_sound(cast("dict[Any, Any] | list[Any]", value), depth + 1):
+            if not _is_within_limits(cast("dict[Any, Any] | list[Any]", value), depth + 1):
                 return False
-        elif not _is_sound_scalar(value):
+        elif not _is_scalar_within_limits(value):
             return False
     return True
 
 
-def _is_sound_scalar(value: object) -> bool:
+def _is_scalar_within_limits(value: object) -> bool:
     if value is None or isinstance(value, bool):
         return True
     if isinstance(value, int):
@@ -98,7 +98,7 @@ def _is_sound_scalar(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def _mended(value: Any, place: JsonPlace, depth: int) -> Any:
+def _limited(value: Any, place: JsonPlace, depth: int) -> Any:
     """A copy of ``value``, which lies at ``place``, with what cannot be held replaced."""
     match value:
         case str():
@@ -107,9 +107,9 @@ def _mended(value: Any, place: JsonPlace, depth: int) -> Any:
             raise RefusedError("too_deep", path=path_text(place), detail=f"at most {DEPTH_MAX} containers inside each other")
         case dict():
             items = cast("dict[Any, Any]", value).items()
-            return {_mended_key(key, place): _mended(inner, (place, key), depth + 1) for key, inner in items}
+            return {_limited_key(key, place): _limited(inner, (place, key), depth + 1) for key, inner in items}
         case list():
-            return [_mended(item, (place, index), depth + 1) for index, item in enumerate(cast("list[Any]", value))]
+            return [_limited(item, (place, index), depth + 1) for index, item in enumerate(cast("list[Any]", value))]
         case bool() | None:
             return value
         case int():
@@ -120,7 +120,7 @@ def _mended(value: Any, place: JsonPlace, depth: int) -> Any:
             raise RefusedError("wrong_type", path=path_text(place), detail="nothing JSON knows")
 
 
-def _mended_key(key: object, place: JsonPlace) -> str:
+def _limited_key(key: object, place: JsonPlace) -> str:
     if not isinstance(key, str):
         raise RefusedError("wrong_type", path=path_text((place, key)), detail="a key that is no text")
     return SURROGATE.sub(REPLACEMENT, key)

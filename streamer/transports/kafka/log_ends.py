@@ -1,0 +1,33 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+"""Where the logs of the shards begin and end, asked from outside a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streamer.settings import Settings
+from streamer.wire import EVENTS
+
+from .clients import connection
+
+
+class LogEnds(NamedTuple):
+    """The first offset of a partition and the one behind its last, with what open transactions hold."""
+
+    begin: int
+    end: int
+
+
+async def read_log_ends(settings: Settings, shards: Iterable[int]) -> dict[int, LogEnds]:
+    """Where the log of each of these shards begins and ends. Raises KafkaError; waits as long as the client does, so bound it."""
+    consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, request_timeout_ms=5_000)
+    try:
+        await consumer.start()
+        log = [TopicPartition(settings.topic(EVENTS), shard) for shard in shards]
+        begins, ends = await consumer.beginning_offsets(log), await consumer.end_offsets(log)
+        return {at.partition: LogEnds(begins[at], ends[at]) for at in log}
+    finally:
+        await consumer.stop()
