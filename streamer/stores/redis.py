@@ -12,37 +12,39 @@ Redis Cluster is refused at the start::
     {streamer:7}:documents   HASH    name -> content     what the customers' states cannot be read without
 
 A commit is ``WATCH``, ``GET`` and a look at the types of the keys in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
-scripting right. redis-py retries by itself, up to ten times even on a time-out; here that is off: a commit whose reply was lost may have
-gone through.
+scripting right. Shards that fetch or commit at the same time share round trips, and one transaction commits them all; where a checkpoint
+among theirs has changed meanwhile, each is committed by itself. redis-py retries by itself, up to ten times even on a time-out; here that
+is off: a commit whose reply was lost may have gone through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from secrets import token_bytes
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from redis.asyncio import Connection, ConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
 
-from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreUnavailableError
+from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreError, StoreUnavailableError
 from streamer.tls import tls_context
 
 from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
 from .health import Health
 from .opening import NOBODY, Access
+from .redis_connection import SOCKET_SECONDS, Command, Held, answered, refuse, written
 from .redis_health import read_health
 from .sentinel import FORM, is_sentinel, sentinel_pool
+from .together import Together
 
-SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 ACQUIRE_TRIES: Final = 20
 ARGUMENTS_MAX: Final = 20_000
+COMMANDS_TOGETHER_MAX: Final = 1_000
+ENTRIES_TOGETHER_MAX: Final = 2_000  # states and wake-ups of one transaction: the server does nothing else meanwhile
 KEPT_AS: Final = {"customers": b"hash", "wakes": b"zset", "outbox": b"stream", "documents": b"hash"}
 
 
@@ -71,7 +73,7 @@ def connect(url: str, *, namespace: str = "streamer", access: Access = NOBODY) -
     """
     given: dict[str, Any] = {
         **_options(url, access),
-        "socket_timeout": SOCKET_SECONDS,
+        "socket_timeout": None,  # each exchange has a time of its own: one for every reply costs more than the reply
         "socket_connect_timeout": SOCKET_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
@@ -104,15 +106,25 @@ class RedisStore:
     def __init__(self, client: Redis, *, namespace: str = "streamer") -> None:
         self._client = client
         self._namespace = namespace
+        self._rounds = Together(self._ask_together, len, COMMANDS_TOGETHER_MAX)
+        self._commits = Together(self._commit_together, _entries, ENTRIES_TOGETHER_MAX)
 
     def _key(self, shard: int, name: str) -> str:
         return f"{{{self._namespace}:{shard}}}:{name}"
 
     async def _call(self, *command: Any) -> Any:
-        try:
-            return await self._client.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
-        except (RedisError, OSError) as error:
-            _refused(error)
+        async with self._held() as held:
+            [reply] = answered(await held.together([command]))
+        return reply
+
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Replies to commands, in one round trip with those of others: for what every batch of every shard does."""
+        return answered(await self._rounds.ask(commands))
+
+    async def _ask_together(self, asked: Sequence[Sequence[Command]]) -> list[list[Any] | Exception]:
+        async with self._held() as held:
+            replies = iter(await held.together([command for commands in asked for command in commands]))
+        return [[next(replies) for _ in commands] for commands in asked]
 
     # ownership
 
@@ -120,18 +132,18 @@ class RedisStore:
         """See ``Store``."""
         key = self._key(shard, "checkpoint")
         for _ in range(ACQUIRE_TRIES):
-            async with self._transaction() as transaction:
-                old = _whole(shard, await self._watch(transaction, shard))
+            async with self._held() as held:
+                old = _whole(shard, await self._watch(held, shard))
                 new = msgspec.structs.replace(old, epoch=old.epoch + 1, owner=token_bytes(8))
-                if await _harmless(transaction, [("SET", key, _encode_kept(new))]):
+                if await _harmless(held, [("SET", key, _encode_kept(new))]):
                     return _checkpoint(new)
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
 
     async def verify(self, shard: int, expected: Checkpoint) -> None:
         """See ``Store``."""
-        async with self._transaction() as transaction:
-            found = await self._watch(transaction, shard)
-            await transaction.together([("UNWATCH",)])
+        async with self._held() as held:
+            found = await self._watch(held, shard)
+            answered(await held.together([("UNWATCH",)]))
         _check(shard, expected, _kept(found.raw))
         _whole(shard, found)
 
@@ -140,13 +152,12 @@ class RedisStore:
         key = self._key(shard, "checkpoint")
         others = [self._key(shard, name) for name in KEPT_AS]
         for _ in range(ACQUIRE_TRIES):
-            async with self._transaction() as transaction:
-                [raw] = await transaction.watch(key, [])
-                old = _kept(raw)
+            async with self._held() as held:
+                old = _kept(answered(await held.watch([key], [("GET", key)]))[0])
                 if expected is not None:
                     _check(shard, expected, old)
                 new = _Kept(old.epoch + 1, owner=token_bytes(8))
-                if await _harmless(transaction, [("UNLINK", *others), ("SET", key, _encode_kept(new))]):
+                if await _harmless(held, [("UNLINK", *others), ("SET", key, _encode_kept(new))]):
                     return _checkpoint(new)
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
 
@@ -160,15 +171,14 @@ class RedisStore:
         self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
     ) -> Fetched:
         """See ``Store``."""
-        commands: list[tuple[Any, ...]] = []
+        commands: list[Command] = []
         if customers:
             commands.append(("HMGET", self._key(shard, "customers"), *customers))
         if limit > 0:
             commands.append(("ZRANGEBYSCORE", self._key(shard, "wakes"), "-inf", until_ms, "WITHSCORES", "LIMIT", 0, limit))
         if expected is not None:  # the last to be answered: nothing before it can be newer
             commands.append(("GET", self._key(shard, "checkpoint")))
-        async with self._transaction() as transaction:
-            replies = await transaction.together(commands)
+        replies = await self._ask(commands)
         if expected is not None:
             _check(shard, expected, _kept(replies.pop()))
         due = _wakes(replies.pop()) if limit > 0 else []
@@ -178,14 +188,14 @@ class RedisStore:
         """See ``Store``. By ``HSCAN``: ``HKEYS`` of a million customers would stop the server for everyone."""
         found: set[str] = set()
         cursor = b"0"
-        async with self._transaction() as transaction:
+        async with self._held() as held:
             while True:
-                [(cursor, flat)] = await transaction.together([("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)])
+                [(cursor, flat)] = answered(await held.together([("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)]))
                 found.update(name.decode() for name in (flat if isinstance(flat, dict) else flat[::2]))
                 if int(cursor) == 0:
                     break
             if expected is not None:
-                [raw] = await transaction.together([("GET", self._key(shard, "checkpoint"))])
+                [raw] = answered(await held.together([("GET", self._key(shard, "checkpoint"))]))
                 _check(shard, expected, _kept(raw))
         return sorted(found)
 
@@ -193,39 +203,91 @@ class RedisStore:
 
     async def commit(self, shard: int, commit: Commit) -> None:
         """See ``Store``."""
-        key, expected = self._key(shard, "checkpoint"), commit.expected
-        assert commit.position > expected.position, f"{commit.position} is not above {expected.position}"
-        async with self._transaction() as transaction:
-            found = await self._watch(transaction, shard)
-            kept = _kept(found.raw)
-            _check(shard, expected, kept)
-            _whole(shard, found)
-            commands = self._commands(shard, commit, has_said=kept.has_said or commit.outbox is not None)
-            if not await transaction.execute(commands):
-                raise fenced(shard, expected, _checkpoint(_kept(await self._call("GET", key))))
+        assert commit.position > commit.expected.position, f"{commit.position} is not above {commit.expected.position}"
+        await self._commits.ask((shard, commit))
 
-    async def _watch(self, transaction: _Transaction, shard: int) -> _Found:
-        """Watch the checkpoint; return it and what there is of the shard's other keys, which must be of our types.
+    async def _commit_together(self, asked: Sequence[_Asked]) -> list[Exception | None]:
+        """Commits of shards in one transaction; what becomes of each. Of two for one shard the second begins when the first is done."""
+        first = {shard: at for at, (shard, _) in reversed(list(enumerate(asked)))}
+        now = sorted(first.values())
+        answers = dict(zip(now, await self._commit_shards([asked[at] for at in now]), strict=True))
+        later = [at for at in range(len(asked)) if at not in answers]
+        if later:
+            answers |= zip(later, await self._commit_together([asked[at] for at in later]), strict=True)
+        return [answers[at] for at in range(len(asked))]
+
+    async def _commit_shards(self, asked: Sequence[_Asked]) -> list[Exception | None]:
+        """One transaction for all whose shard is as they expect, so one that is fenced or broken holds up nobody else."""
+        async with self._held() as held:
+            founds = await self._watch_all(held, [shard for shard, _ in asked])
+            checked = [_outcome(lambda one=one, found=found: self._checked(*one, found)) for one, found in zip(asked, founds, strict=True)]
+            commands = [command for part in checked if not isinstance(part, Exception) for command in part]
+            replies = await held.execute(commands) if commands else []
+        if replies is None:
+            return [
+                part if isinstance(part, Exception) else await self._once_more(one, asked) for one, part in zip(asked, checked, strict=True)
+            ]
+        left = iter(replies)
+        return [
+            part if isinstance(part, Exception) else _outcome(lambda part=part: written([next(left) for _ in part])) for part in checked
+        ]
+
+    async def _once_more(self, one: _Asked, asked: Sequence[_Asked]) -> Exception | None:
+        """What becomes of a commit after a transaction during which one of the checkpoints had changed: by itself it tells whose."""
+        shard, commit = one
+        try:
+            if len(asked) > 1:
+                return (await self._commit_shards([one]))[0]
+            return fenced(shard, commit.expected, await self.checkpoint(shard))
+        except StoreError as error:
+            return error
+
+    def _checked(self, shard: int, commit: Commit, found: Sequence[Any]) -> list[Command]:
+        """The commands of a commit whose shard is as it expects."""
+        there = self._found(shard, found)
+        kept = _kept(there.raw)
+        _check(shard, commit.expected, kept)
+        _whole(shard, there)
+        return self._commands(shard, commit, has_said=kept.has_said or commit.outbox is not None)
+
+    async def _watch(self, held: Held, shard: int) -> _Found:
+        """Watch the checkpoint of a shard; return it and what there is of the shard's other keys."""
+        [found] = await self._watch_all(held, [shard])
+        return self._found(shard, found)
+
+    async def _watch_all(self, held: Held, shards: Sequence[int]) -> list[Sequence[Any]]:
+        """Watch the checkpoints of shards; replies for ``_found`` to each, in one round trip."""
+        questions = [self._questions(shard) for shard in shards]
+        keys = [self._key(shard, "checkpoint") for shard in shards]
+        replies = iter(await held.watch(keys, [question for own in questions for question in own]))
+        return [[next(replies) for _ in own] for own in questions]
+
+    def _questions(self, shard: int) -> list[Command]:
+        keys = {name: self._key(shard, name) for name in KEPT_AS}
+        numbers = [("HLEN", keys["customers"]), ("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
+        return [("GET", self._key(shard, "checkpoint")), *(("TYPE", key) for key in keys.values()), *numbers]
+
+    def _found(self, shard: int, replies: Sequence[Any]) -> _Found:
+        """What there is of a shard's keys, which must be of our types.
 
         A command on a key of another type fails inside EXEC, where what stands before and behind it is written all the same.
         """
-        keys = {name: self._key(shard, name) for name in KEPT_AS}
-        questions = [("TYPE", key) for key in keys.values()]
-        questions += [("HLEN", keys["customers"]), ("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
-        raw, *answers = await transaction.watch(self._key(shard, "checkpoint"), questions)
+        raw, *answers = replies
+        answered([raw])
         for answer in answers:  # a right that was taken from us, say; of a wrong type the answers before have told
             if isinstance(answer, ResponseError) and not str(answer).startswith("WRONGTYPE"):
-                _refused(answer)
-        types = answers[: len(keys)]
-        for key, found, expected in zip(keys.values(), types, KEPT_AS.values(), strict=True):
-            if found not in (b"none", expected):
-                raise HaltError(f"{key}: expected a {expected.decode()}, found a {found.decode()}; something else writes under our names")
-        there = dict(zip(keys, types, strict=True))
-        return _Found(raw, Holdings(*answers[len(keys) :]), there["outbox"] != b"none", set(types) != {b"none"})
+                refuse(answer)
+        types = dict(zip(KEPT_AS, answers, strict=False))
+        for name, expected in KEPT_AS.items():
+            if types[name] not in (b"none", expected):
+                what = f"expected a {expected.decode()}, found a {types[name].decode()}"
+                raise HaltError(f"{self._key(shard, name)}: {what}; something else writes under our names")
+        is_anything_there = set(types.values()) != {b"none"}
+        return _Found(raw, Holdings(*answers[len(types) :]), types["outbox"] != b"none", is_anything_there)
 
-    def _commands(self, shard: int, commit: Commit, *, has_said: bool) -> list[tuple[Any, ...]]:
+    def _commands(self, shard: int, commit: Commit, *, has_said: bool) -> list[Command]:
         """Everything one commit writes; the checkpoint last."""
-        commands: list[tuple[Any, ...]] = []
+        commands: list[Command] = []
         kept = [part for customer, state in commit.states.items() if state is not None for part in (customer, state)]
         gone = [customer for customer, state in commit.states.items() if state is None]
         armed = [part for customer, due_ms in commit.wakes.items() if due_ms is not None for part in (due_ms, customer)]
@@ -249,8 +311,8 @@ class RedisStore:
         commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
         return commands
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._client.connection_pool)
+    def _held(self) -> Held:
+        return Held(self._client.connection_pool)
 
     # the outbox
 
@@ -267,7 +329,7 @@ class RedisStore:
 
     async def trim(self, shard: int, *, upto: OutputPosition) -> None:
         """See ``Store``."""
-        await self._call("XTRIM", self._key(shard, "outbox"), "MINID", _name(upto._replace(ordinal=upto.ordinal + 1)))
+        await self._ask([("XTRIM", self._key(shard, "outbox"), "MINID", _name(upto._replace(ordinal=upto.ordinal + 1)))])
 
     # documents
 
@@ -310,6 +372,8 @@ class RedisStore:
 
     async def close(self) -> None:
         """See ``Store``."""
+        await self._rounds.finished()
+        await self._commits.finished()
         await self._client.aclose()
         pool = self._client.connection_pool
         await pool.disconnect()  # given to the client, so the client leaves it open
@@ -317,87 +381,20 @@ class RedisStore:
             await pool.sentinel_manager.aclose()
 
 
-class _Transaction:
-    """One connection held over WATCH and EXEC; after anything but success it is closed, so that nothing half-done is reused."""
+_Asked = tuple[int, Commit]  # a shard, and what to commit to it
+_Result = TypeVar("_Result")
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self._connection: Connection | None = None
-        self._clean = False
 
-    async def __aenter__(self) -> _Transaction:
-        try:
-            self._connection = await self._pool.get_connection()
-        except (RedisError, OSError) as error:
-            _refused(error)
-        return self
+def _entries(asked: _Asked) -> int:
+    return len(asked[1].states) + len(asked[1].wakes)
 
-    async def __aexit__(self, *_error: object) -> None:
-        connection = self._connection
-        assert connection is not None
-        if not self._clean:
-            await connection.disconnect(nowait=True)
-        await self._pool.release(connection)
 
-    @property
-    def _open(self) -> Any:
-        assert self._connection is not None
-        return self._connection
-
-    async def together(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Commands in one round trip."""
-        replies = await self._answers(commands)
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                _refused(reply)
-        self._clean = True
-        return replies
-
-    async def _answers(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        try:
-            await self._open.send_packed_command(self._open.pack_commands(commands), check_health=False)
-            return [await self._answer() for _ in commands]
-        except (RedisError, OSError) as error:
-            _refused(error)
-
-    async def _answer(self) -> Any:
-        try:
-            return await self._open.read_response()
-        except ResponseError as error:
-            return error
-
-    async def watch(self, key: str, questions: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Begin: the value of the watched key, and the answers to ``questions``, in one round trip. An answer may be a refusal."""
-        replies = await self._answers([("WATCH", key), ("GET", key), *questions])
-        for reply in replies[:2]:
-            if isinstance(reply, ResponseError):
-                _refused(reply)
-        return replies[1:]
-
-    async def execute(self, commands: Sequence[tuple[Any, ...]]) -> bool:
-        """Run all of the commands or none; False when the watched key has changed meanwhile."""
-        packed = self._open.pack_commands([("MULTI",), *commands, ("EXEC",)])
-        try:
-            await self._open.send_packed_command(packed, check_health=False)
-        except (RedisError, OSError) as error:
-            raise CommitUnknownError(f"the connection was lost while sending ({type(error).__name__})") from None
-        refused: ResponseError | None = None
-        try:
-            for _ in range(len(commands) + 1):  # MULTI and what it queues
-                try:
-                    await self._open.read_response()
-                except ResponseError as error:
-                    refused = refused or error
-            result = await self._open.read_response()
-        except ResponseError as error:  # EXECABORT: something could not be queued, so nothing was written
-            _refused(refused or error)
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise CommitUnknownError(f"the reply was lost ({type(error).__name__})") from None
-        failed = [item for item in result or () if isinstance(item, Exception)]
-        if failed:
-            raise HaltError(f"a key has another type than ours; part of a commit was written: {failed[0]}")
-        self._clean = True
-        return result is not None
+def _outcome(work: Callable[[], _Result]) -> _Result | Exception:
+    """What ``work`` returns, or the error that concerns its own shard alone."""
+    try:
+        return work()
+    except (StoreError, HaltError) as error:
+        return error
 
 
 class _Found(NamedTuple):
@@ -423,12 +420,15 @@ def _whole(shard: int, found: _Found) -> _Kept:
     raise KeysLostError(f"shard {shard}: {what}; keys were evicted or deleted")
 
 
-async def _harmless(transaction: _Transaction, commands: Sequence[tuple[Any, ...]]) -> bool:
+async def _harmless(held: Held, commands: Sequence[Command]) -> bool:
     """Execute what may be done twice: a lost reply is nothing but a store to ask again."""
     try:
-        return await transaction.execute(commands)
+        replies = await held.execute(commands)
     except CommitUnknownError as error:
         raise StoreUnavailableError(str(error)) from None
+    if replies is not None:
+        written(replies)
+    return replies is not None
 
 
 def _kept(raw: bytes | None) -> _Kept:
@@ -458,11 +458,3 @@ def _parse_info(raw: bytes | str) -> dict[str, str]:
 def _check(shard: int, expected: Checkpoint, found: _Kept) -> None:
     if _checkpoint(found).mark != expected.mark:
         raise fenced(shard, expected, _checkpoint(found))
-
-
-def _refused(error: Exception) -> NoReturn:
-    """Everything but a wrong type can pass: out of memory, loading, failing over, not reachable."""
-    text = str(error)
-    if isinstance(error, ResponseError) and text.startswith("WRONGTYPE"):
-        raise HaltError("a key of ours holds another type: something else writes under this namespace") from None
-    raise StoreUnavailableError(f"{type(error).__name__}: {text[:120]}") from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.redis import RedisServer
-from streamer.stores.base import OutputPosition, Position, Store
+from streamer.stores.base import Commit, Fetched, OutputPosition, Position, Store
 from streamer.stores.redis import RedisStore, connect
+from streamer.stores.redis_connection import Command, Held
 from streamer.wire import LogRecord, definitions_control
 
 from .dump import dump, next_commit, ownerless
@@ -110,6 +112,54 @@ async def test_a_shard_commits_once_whatever_becomes_of_the_reply(store: Store, 
     found = await dump(store)
     assert found.checkpoint == shard.checkpoint
     assert [place for place, _ in found.outbox] == [OutputPosition(1, 0)]
+
+
+async def test_a_lost_reply_to_shards_that_commit_together_is_unknown_to_each(cut_store: Store, proxy: Proxy) -> None:
+    """One transaction commits them all: its reply is everybody's."""
+    commits = [next_commit(await cut_store.acquire(shard), **FULL) for shard in range(3)]
+    proxy.cut_at = EXEC
+    results = await _together(cut_store, commits)
+    assert proxy.cuts == 1
+    assert [type(result) for result in results] == [CommitUnknownError] * 3
+    assert [await cut_store.checkpoint(shard) for shard in range(3)] == [commit.checkpoint for commit in commits]
+
+
+async def test_an_owner_who_comes_between_check_and_commit_fences_its_own_shard_alone(
+    store: Store, cut_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction of all is refused then, and each shard is committed by itself."""
+    commits = [next_commit(await store.acquire(shard), **FULL) for shard in range(3)]
+    execute, sizes = Held.execute, list[int]()
+
+    async def after_another_came(held: Held, commands: Sequence[Command]) -> list[Any] | None:
+        sizes.append(len(commands))
+        if len(sizes) == 1:
+            await cut_store.acquire(1)
+        return await execute(held, commands)
+
+    monkeypatch.setattr(Held, "execute", after_another_came)
+    results = await _together(store, commits)
+    assert [type(result) for result in results] == [type(None), FencedError, type(None)]
+    of_one = sizes[0] // 3
+    assert sizes == [3 * of_one, 1, of_one, of_one]  # all, the other's acquisition, and the two that it does not concern
+    assert [bool((await dump(store, shard)).states) for shard in range(3)] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", ["customers", "wakes", "outbox", "documents"])
+async def test_a_shard_with_a_key_of_a_foreign_type_halts_alone(store: Store, admin: Redis, namespace: str, name: str) -> None:
+    """Others that fetch or commit at the same time go on."""
+    commits = [next_commit(await store.acquire(shard), **FULL) for shard in range(3)]
+    admin.execute_command("LPUSH", f"{{{namespace}:1}}:{name}", "x")
+    fetches = (store.fetch(shard, ["a"], until_ms=10, limit=1) for shard in range(3))
+    found = await asyncio.gather(*fetches, return_exceptions=True)
+    assert (found[0], found[2]) == (Fetched([None], []), Fetched([None], []))
+    results = await _together(store, commits)
+    assert [type(result) for result in results] == [type(None), HaltError, type(None)]
+
+
+async def _together(store: Store, commits: Sequence[Commit]) -> list[BaseException | None]:
+    """What becomes of commits of shards 0, 1, … at the same time."""
+    return await asyncio.gather(*(store.commit(shard, commit) for shard, commit in enumerate(commits)), return_exceptions=True)
 
 
 async def test_a_lost_reply_to_acquire_is_an_unavailable_store(store: Store, cut_store: Store, proxy: Proxy) -> None:

@@ -141,6 +141,24 @@ async def test_of_commits_from_one_checkpoint_one_goes_through(store: Store) -> 
     assert found.outbox == [(Position(won + 1, 0), b"%d" % won)]
 
 
+async def test_of_shards_that_commit_at_the_same_time_none_suffers_for_another(store: Store) -> None:
+    """They may share a transaction; what becomes of each is its own affair."""
+    starts = [await store.acquire(shard) for shard in range(4)]
+    await store.acquire(2)
+    commits = [next_commit(start, states={"a": b"%d" % shard}, outbox=b"said") for shard, start in enumerate(starts)]
+    results = await asyncio.gather(*(store.commit(shard, commit) for shard, commit in enumerate(commits)), return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), type(None), FencedError, type(None)]
+    assert [(await dump(store, shard)).states for shard in range(4)] == [[("a", b"0")], [("a", b"1")], [], [("a", b"3")]]
+
+
+async def test_shards_that_fetch_at_the_same_time_get_each_what_is_theirs(store: Store) -> None:
+    """They may share a round trip."""
+    for shard in range(4):
+        await store.commit(shard, next_commit(await store.acquire(shard), states={"a": b"%d" % shard}, wakes={"a": 10 + shard}))
+    found = await asyncio.gather(*(store.fetch(shard, ["a"] * shard, until_ms=12, limit=5) for shard in range(4)))
+    assert found == [Fetched([b"%d" % shard] * shard, [(10 + shard, "a")] if shard < 3 else []) for shard in range(4)]
+
+
 async def test_owners_at_the_same_time_get_epochs_of_their_own(store: Store) -> None:
     """Two workers may believe in the same assignment for a moment."""
     epochs = [checkpoint.epoch for checkpoint in await asyncio.gather(*(store.acquire(0) for _ in range(8)))]

@@ -18,6 +18,8 @@ from streamer.wire import EVENTS, LogRecord
 from .clients import METADATA_MS, log_record, reader
 
 POLL_MS: Final = 50
+LINGER_MS: Final = 20  # that the broker waits for more before it answers: at low rates each round costs more than its records
+LINGER_BYTES: Final = 1 << 16  # with so many it does not wait
 
 
 class Rebalance(Protocol):
@@ -48,7 +50,8 @@ class LogConsumer:
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position that the log does not have is an error: nothing is skipped in silence
             max_partition_fetch_bytes=1 << 20,
-            fetch_max_wait_ms=20,
+            fetch_min_bytes=LINGER_BYTES,
+            fetch_max_wait_ms=LINGER_MS,
             metadata_max_age_ms=METADATA_MS,  # by default the group would not see for five minutes that a topic is back
             session_timeout_ms=settings.session_timeout,
             heartbeat_interval_ms=max(100, min(3_000, settings.session_timeout // 10)),

@@ -1,4 +1,4 @@
-"""The loop that fetches whole batches of the log and has their shards process them, one after the other."""
+"""The loop that fetches whole batches of the log and has their shards process them, side by side: they share round trips to the store."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from .processing import BatchProcessor
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
 FETCH_AGAIN_SECONDS: Final = 1.0
+
+Fetched = tuple[OwnedShard, Shard, Sequence[LogRecord]]
 
 
 class FetchLoop:
@@ -50,8 +52,7 @@ class FetchLoop:
         try:
             while not is_over() and not self._processing.is_stopping:
                 self._consumer.fetch_only(self._is_ready)
-                for owned, shard, records in await self._fetch(sleep):
-                    await self._processing.process(owned, shard, records)
+                await self._process_all(await self._fetch(sleep))
         except ConsumerStoppedError:
             pass
         finally:
@@ -61,7 +62,14 @@ class FetchLoop:
         """Return when no batch is in hand."""
         await self._idle.wait()
 
-    async def _fetch(self, sleep: Callable[[float], Awaitable[None]]) -> list[tuple[OwnedShard, Shard, Sequence[LogRecord]]]:
+    async def _process_all(self, fetched: Sequence[Fetched]) -> None:
+        """Process batches of shards, all to their ends: what they ask of the store at the same time is one round trip."""
+        works = (self._processing.process(owned, shard, records) for owned, shard, records in fetched)
+        for failed in await asyncio.gather(*works, return_exceptions=True):
+            if failed is not None:
+                raise failed
+
+    async def _fetch(self, sleep: Callable[[float], Awaitable[None]]) -> list[Fetched]:
         """What is there, each with the shard for which it was fetched; nothing after an error."""
         try:
             batches = await self._consumer.fetch(2 * self._batch_records)

@@ -51,7 +51,7 @@ class Publisher:
         self._woken.clear()
         for owned in self._shards.values():  # each by itself: an output partition without a leader holds up nobody else
             publishing = owned.publishing
-            if owned.relay is not None and (publishing.task is None or publishing.task.done()):
+            if owned.backlog and (publishing.task is None or publishing.task.done()):
                 publishing.task = self._background.spawn(self.publish(owned))
 
     async def publish_all(self) -> None:
