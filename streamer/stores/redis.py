@@ -36,7 +36,7 @@ from streamer.tls import tls_context
 from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
 from .health import Health
 from .opening import NOBODY, Access
-from .redis_connection import SOCKET_SECONDS, Command, Held, answered, refuse, written
+from .redis_connection import SOCKET_SECONDS, Exchange, RedisCommand, answered, refuse, written
 from .redis_health import read_health
 from .sentinel import FORM, is_sentinel, sentinel_pool
 from .together import Together
@@ -113,17 +113,17 @@ class RedisStore:
         return f"{{{self._namespace}:{shard}}}:{name}"
 
     async def _call(self, *command: Any) -> Any:
-        async with self._held() as held:
-            [reply] = answered(await held.together([command]))
+        async with self._exchange() as exchange:
+            [reply] = answered(await exchange.together([command]))
         return reply
 
-    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
+    async def _ask(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """Replies to commands, in one round trip with those of others: for what every batch of every shard does."""
         return answered(await self._rounds.ask(commands))
 
-    async def _ask_together(self, asked: Sequence[Sequence[Command]]) -> list[list[Any] | Exception]:
-        async with self._held() as held:
-            replies = iter(await held.together([command for commands in asked for command in commands]))
+    async def _ask_together(self, asked: Sequence[Sequence[RedisCommand]]) -> list[list[Any] | Exception]:
+        async with self._exchange() as exchange:
+            replies = iter(await exchange.together([command for commands in asked for command in commands]))
         return [[next(replies) for _ in commands] for commands in asked]
 
     # ownership
@@ -132,18 +132,18 @@ class RedisStore:
         """See ``Store``."""
         key = self._key(shard, "checkpoint")
         for _ in range(ACQUIRE_TRIES):
-            async with self._held() as held:
-                old = _whole(shard, await self._watch(held, shard))
+            async with self._exchange() as exchange:
+                old = _whole(shard, await self._watch(exchange, shard))
                 new = msgspec.structs.replace(old, epoch=old.epoch + 1, owner=token_bytes(8))
-                if await _harmless(held, [("SET", key, _encode_kept(new))]):
+                if await _harmless(exchange, [("SET", key, _encode_kept(new))]):
                     return _checkpoint(new)
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
 
     async def verify(self, shard: int, expected: Checkpoint) -> None:
         """See ``Store``."""
-        async with self._held() as held:
-            found = await self._watch(held, shard)
-            answered(await held.together([("UNWATCH",)]))
+        async with self._exchange() as exchange:
+            found = await self._watch(exchange, shard)
+            answered(await exchange.together([("UNWATCH",)]))
         _check(shard, expected, _kept(found.raw))
         _whole(shard, found)
 
@@ -152,12 +152,12 @@ class RedisStore:
         key = self._key(shard, "checkpoint")
         others = [self._key(shard, name) for name in KEPT_AS]
         for _ in range(ACQUIRE_TRIES):
-            async with self._held() as held:
-                old = _kept(answered(await held.watch([key], [("GET", key)]))[0])
+            async with self._exchange() as exchange:
+                old = _kept(answered(await exchange.watch([key], [("GET", key)]))[0])
                 if expected is not None:
                     _check(shard, expected, old)
                 new = _Kept(old.epoch + 1, owner=token_bytes(8))
-                if await _harmless(held, [("UNLINK", *others), ("SET", key, _encode_kept(new))]):
+                if await _harmless(exchange, [("UNLINK", *others), ("SET", key, _encode_kept(new))]):
                     return _checkpoint(new)
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
 
@@ -171,7 +171,7 @@ class RedisStore:
         self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
     ) -> Fetched:
         """See ``Store``."""
-        commands: list[Command] = []
+        commands: list[RedisCommand] = []
         if customers:
             commands.append(("HMGET", self._key(shard, "customers"), *customers))
         if limit > 0:
@@ -188,14 +188,14 @@ class RedisStore:
         """See ``Store``. By ``HSCAN``: ``HKEYS`` of a million customers would stop the server for everyone."""
         found: set[str] = set()
         cursor = b"0"
-        async with self._held() as held:
+        async with self._exchange() as exchange:
             while True:
-                [(cursor, flat)] = answered(await held.together([("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)]))
+                [(cursor, flat)] = answered(await exchange.together([("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)]))
                 found.update(name.decode() for name in (flat if isinstance(flat, dict) else flat[::2]))
                 if int(cursor) == 0:
                     break
             if expected is not None:
-                [raw] = answered(await held.together([("GET", self._key(shard, "checkpoint"))]))
+                [raw] = answered(await exchange.together([("GET", self._key(shard, "checkpoint"))]))
                 _check(shard, expected, _kept(raw))
         return sorted(found)
 
@@ -218,11 +218,11 @@ class RedisStore:
 
     async def _commit_shards(self, asked: Sequence[_Asked]) -> list[Exception | None]:
         """One transaction for all whose shard is as they expect, so one that is fenced or broken holds up nobody else."""
-        async with self._held() as held:
-            founds = await self._watch_all(held, [shard for shard, _ in asked])
+        async with self._exchange() as exchange:
+            founds = await self._watch_all(exchange, [shard for shard, _ in asked])
             checked = [_outcome(lambda one=one, found=found: self._checked(*one, found)) for one, found in zip(asked, founds, strict=True)]
             commands = [command for part in checked if not isinstance(part, Exception) for command in part]
-            replies = await held.execute(commands) if commands else []
+            replies = await exchange.execute(commands) if commands else []
         if replies is None:
             return [
                 part if isinstance(part, Exception) else await self._once_more(one, asked) for one, part in zip(asked, checked, strict=True)
@@ -242,7 +242,7 @@ class RedisStore:
         except StoreError as error:
             return error
 
-    def _checked(self, shard: int, commit: Commit, found: Sequence[Any]) -> list[Command]:
+    def _checked(self, shard: int, commit: Commit, found: Sequence[Any]) -> list[RedisCommand]:
         """The commands of a commit whose shard is as it expects."""
         there = self._found(shard, found)
         kept = _kept(there.raw)
@@ -250,19 +250,19 @@ class RedisStore:
         _whole(shard, there)
         return self._commands(shard, commit, has_said=kept.has_said or commit.outbox is not None)
 
-    async def _watch(self, held: Held, shard: int) -> _Found:
+    async def _watch(self, exchange: Exchange, shard: int) -> _Found:
         """Watch the checkpoint of a shard; return it and what there is of the shard's other keys."""
-        [found] = await self._watch_all(held, [shard])
+        [found] = await self._watch_all(exchange, [shard])
         return self._found(shard, found)
 
-    async def _watch_all(self, held: Held, shards: Sequence[int]) -> list[Sequence[Any]]:
+    async def _watch_all(self, exchange: Exchange, shards: Sequence[int]) -> list[Sequence[Any]]:
         """Watch the checkpoints of shards; replies for ``_found`` to each, in one round trip."""
         questions = [self._questions(shard) for shard in shards]
         keys = [self._key(shard, "checkpoint") for shard in shards]
-        replies = iter(await held.watch(keys, [question for own in questions for question in own]))
+        replies = iter(await exchange.watch(keys, [question for own in questions for question in own]))
         return [[next(replies) for _ in own] for own in questions]
 
-    def _questions(self, shard: int) -> list[Command]:
+    def _questions(self, shard: int) -> list[RedisCommand]:
         keys = {name: self._key(shard, name) for name in KEPT_AS}
         numbers = [("HLEN", keys["customers"]), ("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
         return [("GET", self._key(shard, "checkpoint")), *(("TYPE", key) for key in keys.values()), *numbers]
@@ -285,9 +285,9 @@ class RedisStore:
         is_anything_there = set(types.values()) != {b"none"}
         return _Found(raw, Holdings(*answers[len(types) :]), types["outbox"] != b"none", is_anything_there)
 
-    def _commands(self, shard: int, commit: Commit, *, has_said: bool) -> list[Command]:
+    def _commands(self, shard: int, commit: Commit, *, has_said: bool) -> list[RedisCommand]:
         """Everything one commit writes; the checkpoint last."""
-        commands: list[Command] = []
+        commands: list[RedisCommand] = []
         kept = [part for customer, state in commit.states.items() if state is not None for part in (customer, state)]
         gone = [customer for customer, state in commit.states.items() if state is None]
         armed = [part for customer, due_ms in commit.wakes.items() if due_ms is not None for part in (due_ms, customer)]
@@ -311,8 +311,8 @@ class RedisStore:
         commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
         return commands
 
-    def _held(self) -> Held:
-        return Held(self._client.connection_pool)
+    def _exchange(self) -> Exchange:
+        return Exchange(self._client.connection_pool)
 
     # the outbox
 
@@ -420,10 +420,10 @@ def _whole(shard: int, found: _Found) -> _Kept:
     raise KeysLostError(f"shard {shard}: {what}; keys were evicted or deleted")
 
 
-async def _harmless(held: Held, commands: Sequence[Command]) -> bool:
+async def _harmless(exchange: Exchange, commands: Sequence[RedisCommand]) -> bool:
     """Execute what may be done twice: a lost reply is nothing but a store to ask again."""
     try:
-        replies = await held.execute(commands)
+        replies = await exchange.execute(commands)
     except CommitUnknownError as error:
         raise StoreUnavailableError(str(error)) from None
     if replies is not None:

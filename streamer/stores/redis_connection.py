@@ -16,10 +16,10 @@ from streamer.errors import CommitUnknownError, HaltError, StoreUnavailableError
 
 SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
 
-Command = tuple[Any, ...]
+RedisCommand = tuple[Any, ...]
 
 
-class Held:
+class Exchange:
     """One connection, for as long as the context lasts; after anything but success it is closed, so that nothing half-done is reused."""
 
     def __init__(self, pool: Any) -> None:
@@ -27,7 +27,7 @@ class Held:
         self._connection: Connection | None = None
         self._clean = False
 
-    async def __aenter__(self) -> Held:
+    async def __aenter__(self) -> Exchange:
         try:
             async with asyncio.timeout(SOCKET_SECONDS):
                 self._connection = await self._pool.get_connection()
@@ -47,20 +47,20 @@ class Held:
         assert self._connection is not None
         return self._connection
 
-    async def together(self, commands: Sequence[Command]) -> list[Any]:
+    async def together(self, commands: Sequence[RedisCommand]) -> list[Any]:
         """Replies to commands in one round trip, with which the work ends. A reply may be a ResponseError."""
         replies = await self._replies(commands)
         self._clean = True
         return replies
 
-    async def watch(self, keys: Sequence[str], questions: Sequence[Command]) -> list[Any]:
+    async def watch(self, keys: Sequence[str], questions: Sequence[RedisCommand]) -> list[Any]:
         """Begin: watch keys; the replies to ``questions``, in the same round trip. A reply may be a ResponseError."""
         watching, *replies = await self._replies([("WATCH", *keys), *questions])
         if isinstance(watching, ResponseError):
             refuse(watching)
         return replies
 
-    async def execute(self, commands: Sequence[Command]) -> list[Any] | None:
+    async def execute(self, commands: Sequence[RedisCommand]) -> list[Any] | None:
         """Run all of the commands or none; their replies, or None when a watched key has changed meanwhile.
 
         A reply may be a ResponseError: of a key of another type, and the other commands were run all the same.
@@ -81,7 +81,7 @@ class Held:
         self._clean = True
         return result
 
-    async def _replies(self, commands: Sequence[Command]) -> list[Any]:
+    async def _replies(self, commands: Sequence[RedisCommand]) -> list[Any]:
         try:
             async with asyncio.timeout(SOCKET_SECONDS):
                 await self._open.send_packed_command(self._open.pack_commands(commands), check_health=False)
@@ -119,4 +119,4 @@ def refuse(error: Exception) -> NoReturn:
     raise StoreUnavailableError(f"{type(error).__name__}: {text[:120]}") from None
 
 
-__all__ = ["Command", "Held", "answered", "refuse", "written"]
+__all__ = ["Exchange", "RedisCommand", "answered", "refuse", "written"]

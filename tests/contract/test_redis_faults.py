@@ -18,7 +18,7 @@ from streamer.language.definitions import parse_definitions
 from streamer.local.redis import RedisServer
 from streamer.stores.base import Commit, Fetched, OutputPosition, Position, Store
 from streamer.stores.redis import RedisStore, connect
-from streamer.stores.redis_connection import Command, Held
+from streamer.stores.redis_connection import Exchange, RedisCommand
 from streamer.wire import LogRecord, definitions_control
 
 from .dump import dump, next_commit, ownerless
@@ -129,15 +129,15 @@ async def test_an_owner_who_comes_between_check_and_commit_fences_its_own_shard_
 ) -> None:
     """The transaction of all is refused then, and each shard is committed by itself."""
     commits = [next_commit(await store.acquire(shard), **FULL) for shard in range(3)]
-    execute, sizes = Held.execute, list[int]()
+    execute, sizes = Exchange.execute, list[int]()
 
-    async def after_another_came(held: Held, commands: Sequence[Command]) -> list[Any] | None:
+    async def after_another_came(exchange: Exchange, commands: Sequence[RedisCommand]) -> list[Any] | None:
         sizes.append(len(commands))
         if len(sizes) == 1:
             await cut_store.acquire(1)
-        return await execute(held, commands)
+        return await execute(exchange, commands)
 
-    monkeypatch.setattr(Held, "execute", after_another_came)
+    monkeypatch.setattr(Exchange, "execute", after_another_came)
     results = await _together(store, commits)
     assert [type(result) for result in results] == [type(None), FencedError, type(None)]
     of_one = sizes[0] // 3

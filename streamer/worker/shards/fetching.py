@@ -24,7 +24,7 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
 FETCH_AGAIN_SECONDS: Final = 1.0
 
-Fetched = tuple[OwnedShard, Shard, Sequence[LogRecord]]
+ShardBatch = tuple[OwnedShard, Shard, Sequence[LogRecord]]
 
 
 class FetchLoop:
@@ -62,14 +62,14 @@ class FetchLoop:
         """Return when no batch is in hand."""
         await self._idle.wait()
 
-    async def _process_all(self, fetched: Sequence[Fetched]) -> None:
+    async def _process_all(self, fetched: Sequence[ShardBatch]) -> None:
         """Process batches of shards, all to their ends: what they ask of the store at the same time is one round trip."""
         works = (self._processing.process(owned, shard, records) for owned, shard, records in fetched)
         for failed in await asyncio.gather(*works, return_exceptions=True):
             if failed is not None:
                 raise failed
 
-    async def _fetch(self, sleep: Callable[[float], Awaitable[None]]) -> list[Fetched]:
+    async def _fetch(self, sleep: Callable[[float], Awaitable[None]]) -> list[ShardBatch]:
         """What is there, each with the shard for which it was fetched; nothing after an error."""
         try:
             batches = await self._consumer.fetch(2 * self._batch_records)
