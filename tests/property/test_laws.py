@@ -11,12 +11,15 @@ import sys
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.customers import rebase
 from streamer.customers.state import decode_state, encode_state
+from streamer.flow import evaluation
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
@@ -49,6 +52,16 @@ def test_how_the_log_is_cut_changes_nothing(case: Case) -> None:
         assert shown(case, **way) == expected, way
     for state in expected.states.values():
         assert encode_state(decode_state(state)) == state
+
+
+@given(case=cases())
+@effort(0.3)
+def test_where_the_clocks_of_customers_begin_changes_nothing(case: Case) -> None:
+    """Their origins move once in seven weeks; here they do at each event that comes a millisecond after them."""
+    expected = shown(case)
+    with patch.object(evaluation, "AFTER_ORIGIN_MAX_MS", 0), patch.object(rebase, "BEFORE_ORIGIN_MS", 3_600_000):
+        moved = shown(case)
+    assert (moved.head, moved.outputs, moved.wakes) == (expected.head, expected.outputs, expected.wakes)
 
 
 @given(case=cases(end_ms=2 * 86_400_000), crashes=st.dictionaries(st.integers(2, 14), st.sampled_from(["before", "after"]), min_size=1))
