@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import faust
+import structlog
+from structlog.typing import FilteringBoundLogger
 
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
@@ -16,10 +18,15 @@ from streamer.transports.kafka.clients import ssl_context
 from streamer.wire import COMMANDS, Headers
 
 from .commands.handler import CommandHandler
-from .completion import LOOK_SECONDS, Completion
+from .completion import PUBLICATION_SECONDS, Completion
 from .learner_service import LearnerService
 from .pages import add_pages
 from .segmenter import Segmenter
+
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.worker")
+
+POSITIONS_SECONDS: Final = 5.0  # between two commits of the group's offsets
+STORE_SECONDS: Final = 10.0  # between two looks at how the store is set up
 
 
 @dataclass(slots=True)
@@ -87,7 +94,7 @@ def make_app(parts: Parts, folder: str) -> Application:
         broker_heartbeat_interval=settings.session_timeout / 10_000,
     )
     _add_commands(app, settings, parts.handler)
-    _add_timers(app, parts.completion)
+    _add_timers(app, parts)
     add_pages(app, parts.metrics, parts.segmenter, parts.learner)
     return app
 
@@ -118,10 +125,22 @@ def _headers(given: Any) -> Headers:
     return tuple(given.items() if isinstance(given, dict) else given or ())
 
 
-def _add_timers(app: faust.App, completion: Completion) -> None:
+def _add_timers(app: faust.App, parts: Parts) -> None:
     """Upkeep that may wait until Faust has its group. What guards a shard may not, and is a task of the segmenter."""
+    segmenter = parts.segmenter
+    _add_timer(app, "completion", PUBLICATION_SECONDS, parts.completion.try_look)
+    _add_timer(app, "positions", POSITIONS_SECONDS, segmenter.commit_positions)
+    _add_timer(app, "store", STORE_SECONDS, segmenter.store_watch.look)
+    _add_timer(app, "topic", parts.settings.probe / 1_000, segmenter.log_watch.look_at_topic)
 
-    async def complete_publications() -> None:
-        await completion.try_look()
 
-    app.timer(LOOK_SECONDS, name="completion", traced=False)(complete_publications)
+def _add_timer(app: faust.App, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work`` every so many seconds. An error costs one time: Faust would end the worker with it."""
+
+    async def once() -> None:
+        try:
+            await work()
+        except Exception as error:
+            log.warning("upkeep failed", action="upkeep", what=name, why=type(error).__name__)
+
+    app.timer(seconds, name=name, traced=False)(once)

@@ -26,7 +26,7 @@ from .shards.status_report import InForce
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.completion")
 
-LOOK_SECONDS: Final = 30.0
+PUBLICATION_SECONDS: Final = 30.0
 FRESH_SECONDS: Final = 5.0  # a shard whose log time is so new has read everything that is older
 
 
@@ -44,7 +44,7 @@ class Completion:
         self._seen_at = 0.0
 
     async def try_look(self) -> None:
-        """One look now; where Kafka does not answer the next one comes in ``LOOK_SECONDS``. Never raises."""
+        """One look now; where Kafka does not answer the next one comes in ``PUBLICATION_SECONDS``. Never raises."""
         try:
             await self.look(time())
         except (KafkaError, TimeoutError, OSError, HaltError) as error:

@@ -19,16 +19,15 @@ from aiokafka.errors import KafkaError
 from mode import Service
 from structlog.typing import FilteringBoundLogger
 
-from streamer.errors import HaltError, StoreError
+from streamer.errors import HaltError
 from streamer.flow.relay import Sink
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
-from streamer.stores.health import StoreFinding
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.clients import is_dead
 from streamer.transports.kafka.log_consumer import LogConsumer
-from streamer.transports.kafka.lookout import Lookout
+from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.wire import EVENTS
 
 from .shards.background import Background
@@ -43,6 +42,7 @@ from .shards.processing import BatchProcessor
 from .shards.publisher import Publisher
 from .shards.status_report import StatusReport
 from .shards.stopper import ShardStopper
+from .shards.store_watch import StoreWatch
 from .shards.ticker import Ticker
 from .shards.upkeep import Upkeep
 from .status.alerts import Alerts
@@ -51,8 +51,6 @@ from .status.broker_watch import ASK_SECONDS, BrokerWatch
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
 MAINTAIN_SECONDS: Final = 0.25
-GROUP_COMMIT_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 10.0  # between two looks at how the store is set
 STOP_SECONDS: Final = 6.0  # SIGTERM to exit is promised within ten, and others have to stop too
 LAST_NOTES_SECONDS: Final = 0.5
 
@@ -69,7 +67,7 @@ class Segmenter(Service):
         self.shards: dict[TopicPartition, OwnedShard] = {}
         self.background = Background()
         self.consumer = LogConsumer(settings)
-        self.lookout = Lookout(settings)
+        self.inspector = LogInspector(settings)
         self.brokers = BrokerWatch(settings.kafka)
         self._store = store
         self._producer = producer
@@ -80,7 +78,7 @@ class Segmenter(Service):
             sink=sink,
             producer=producer,
             consumer=self.consumer,
-            lookout=self.lookout,
+            inspector=self.inspector,
             brokers=self.brokers,
             metrics=metrics,
             alerts=alerts,
@@ -93,13 +91,11 @@ class Segmenter(Service):
         self.ownership = Ownership(edges, self.shards, self.guard, self.stopper, self.publisher, self.ticker)
         self.processing = BatchProcessor(edges, self.guard, self.stopper, self.publisher, self.ticker)
         self.log_watch = LogWatch(edges, self.guard)
+        self.store_watch = StoreWatch(edges)
         self.upkeep = Upkeep(edges, self.ownership, self.guard, self.publisher)
         self.report = StatusReport(edges, self.shards, is_dealt=self._is_dealt, others=self._problems_besides)
         self.notes = NoteKeeper(store, self.shards, self.report.statuses)
         self._fetching = FetchLoop(self.shards, self.consumer, self.processing, self.log_watch, settings.batch_records)
-        self._last_group_commit = 0.0
-        self._last_look = 0.0
-        self._dangers: list[StoreFinding] = []  # of the store, as last asked
 
     # life
 
@@ -115,7 +111,7 @@ class Segmenter(Service):
         await at_most(LAST_NOTES_SECONDS, self.give_up_shards())
         self.background.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.shards))
-        await at_most(STOP_SECONDS / 4, _all([self.consumer.stop(), self.lookout.stop()]))
+        await at_most(STOP_SECONDS / 4, _all([self.consumer.stop(), self.inspector.stop()]))
         self.finished.set()
 
     async def give_up_shards(self) -> None:
@@ -131,8 +127,8 @@ class Segmenter(Service):
         return self.consumer.is_started and self.ownership.is_dealt
 
     def _problems_besides(self) -> list[str]:
-        """What is wrong with the topic of events, and with how the store is set."""
-        return [*self.log_watch.problems, *(f"store: {danger.in_words()}" for danger in self._dangers)]
+        """What is wrong with the topic of events, and with how the store is set up."""
+        return [*self.log_watch.problems, *self.store_watch.problems]
 
     # loops
 
@@ -160,10 +156,6 @@ class Segmenter(Service):
                 raise HaltError("the Kafka producer gave up and can publish nothing any more; start the worker again")
             for owned in list(self.shards.values()):
                 await self.upkeep.look_after(owned)
-            if time() - self._last_look >= LOOK_SECONDS:
-                self._last_look = time()
-                self.background.spawn(self.look_at_store())
-            await self._commit_group()
 
     @Service.task
     async def _leave_notes(self) -> None:
@@ -181,33 +173,21 @@ class Segmenter(Service):
     async def _watch_log(self) -> None:
         while not self.should_stop:
             await self.sleep(self.settings.probe / 1_000)
-            await self.log_watch.look_at_topic()
             for owned in list(self.shards.values()):
                 await self.log_watch.look_at(owned)
 
     # once in a while
-
-    async def look_at_store(self) -> None:
-        """What was right at the start may be changed under a running worker: an eviction policy above all."""
-        with suppress(StoreError):  # that it is away is noticed elsewhere
-            health = await self._store.health()
-            self._dangers = health.dangers
-            for finding in health.alerts:
-                self.alerts.say("store", finding.in_words())
 
     async def _ends(self) -> Mapping[int, int]:
         """Where the log ends; a worker without shards asks all the same, as it has no other sign that the broker is there."""
         found = await self.consumer.ends(list(self.shards) or [TopicPartition(self.settings.topic(EVENTS), 0)])
         return {partition.partition: end for partition, end in found.items() if partition in self.shards}
 
-    async def _commit_group(self) -> None:
+    async def commit_positions(self) -> None:
         """Tell the group where the shards are: for dashboards only."""
-        if time() - self._last_group_commit < GROUP_COMMIT_SECONDS:
-            return
-        self._last_group_commit = time()
         offsets = {owned.partition: owned.shard.position.offset for owned in self.shards.values() if owned.shard is not None}
-        with suppress(KafkaError, ValueError):
-            if offsets:
+        if offsets and self.consumer.is_started:
+            with suppress(KafkaError, ValueError):
                 await self.consumer.commit(offsets)
 
 

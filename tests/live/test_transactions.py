@@ -20,7 +20,7 @@ from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
 from streamer.transports.kafka.clients import connection
-from streamer.transports.kafka.lookout import Lookout
+from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.transports.kafka.open_transactions import open_since
 from streamer.wire import CHANGES, COMMANDS, DEAD_LETTERS, EVENTS, shard_of
 
@@ -70,15 +70,15 @@ async def members(shop: Deployment) -> set[str]:
 
 async def check_orders_find_records(shop: Deployment) -> None:
     """Where a marker lies at a position, an order to pass over a record means the one behind it."""
-    lookout = Lookout(shop.settings)
+    inspector = LogInspector(shop.settings)
     try:
         for shard, end in enumerate(await shop.ends(EVENTS)):
             offsets = [record.offset for record in await shop.read(EVENTS, shard)]
             marker = next(offset for offset in range(end) if offset not in offsets)
-            assert await lookout.unread(shard, end) == Unread(None, end)
-            assert await lookout.unread(shard, marker) == Unread(next(offset for offset in offsets if offset > marker), end)
+            assert await inspector.unread(shard, end) == Unread(None, end)
+            assert await inspector.unread(shard, marker) == Unread(next(offset for offset in offsets if offset > marker), end)
     finally:
-        await lookout.stop()
+        await inspector.stop()
 
 
 async def test_a_committed_transaction_counts_and_an_aborted_one_never_happened(shop: Deployment) -> None:

@@ -40,7 +40,7 @@ PARTLY_UNKNOWN = {
     "transports/kafka/journal.py",
     "transports/kafka/log_consumer.py",
     "transports/kafka/log_ends.py",
-    "transports/kafka/lookout.py",
+    "transports/kafka/log_inspector.py",
     "transports/kafka/open_transactions.py",
     "transports/kafka/partition.py",
     "transports/kafka/sink.py",

@@ -21,7 +21,7 @@ from streamer.stores.base import Store
 from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.journal import KafkaJournal
-from streamer.transports.kafka.lookout import Lookout
+from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.wire import EXAMPLES, Control, encode_control, model_control, shard_of
 
 from .redrive import redrive
@@ -115,16 +115,16 @@ def _current(taught: LearnerCheckpoint, name: str) -> int:
 async def _amend(tools: Tools, command: Command, action: Resume | BoundArrival | Skip) -> Report:
     settings, shard = tools.settings, action.shard
     _check_number(settings, shard)
-    lookout = Lookout(settings)
+    inspector = LogInspector(settings)
     at = action.to if isinstance(action, Resume) else None
     arrival_ms = action.arrival_ms if isinstance(action, BoundArrival) else None
-    decide = going_on(shard, settings.log_generation, command.who, action.why, lookout.unread, at=at, arrival_ms=arrival_ms)
+    decide = going_on(shard, settings.log_generation, command.who, action.why, inspector.unread, at=at, arrival_ms=arrival_ms)
     try:
         amendment = await amend(tools.store, lambda number: KafkaJournal.open(settings, number, command.who), shard, decide, command.id)
     except FencedError:
         raise SettingsError(f"the worker of shard {shard} took it up in between; nothing was written, try again") from None
     finally:
-        await lookout.stop()
+        await inspector.stop()
     upto = f" up to {amendment.to}" if amendment.what == "arrival" else ""
     place = f"{amendment.what} at offset {amendment.offset}{upto} of shard {shard}"
     return Report(f"amended: {place}; its worker goes on within {_soon(settings)}")
@@ -133,11 +133,11 @@ async def _amend(tools: Tools, command: Command, action: Resume | BoundArrival |
 async def _rebuild(tools: Tools, command: Command, action: Rebuild) -> Report:
     settings, shard = tools.settings, action.shard
     _check_number(settings, shard)
-    lookout = Lookout(settings)
+    inspector = LogInspector(settings)
     try:
-        begin = (await lookout.look(shard, -1)).begin
+        begin = (await inspector.look(shard, -1)).begin
     finally:
-        await lookout.stop()
+        await inspector.stop()
     who, generation = command.who, settings.log_generation
     await rebuild(tools.store, lambda number: KafkaJournal.open(settings, number, who), shard, begin, who, action.why, generation)
     lost = f", which begins at offset {begin:,}: what lay before it is lost" if begin else ""

@@ -12,7 +12,7 @@ from streamer.signing import Keyring
 from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.log_consumer import LogConsumer
-from streamer.transports.kafka.lookout import Lookout
+from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.worker.status.alerts import Alerts
 from streamer.worker.status.broker_watch import BrokerWatch
 
@@ -29,7 +29,7 @@ class Edges:
     sink: Sink  # where outputs go
     producer: AIOKafkaProducer  # of ticks
     consumer: LogConsumer  # of what is processed
-    lookout: Lookout  # another look at the log, beside the loop
+    inspector: LogInspector  # another look at the log, beside the loop
     brokers: BrokerWatch
     metrics: Metrics
     alerts: Alerts

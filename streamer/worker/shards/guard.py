@@ -47,7 +47,7 @@ class ShardGuard:
     def __init__(self, edges: Edges, stopper: ShardStopper) -> None:
         self._store = edges.store
         self._consumer = edges.consumer
-        self._lookout = edges.lookout
+        self._inspector = edges.inspector
         self._metrics = edges.metrics
         self._alerts = edges.alerts
         self._background = edges.background
@@ -136,7 +136,7 @@ class ShardGuard:
     async def _refold(self, owned: OwnedShard, shard: Shard, customer: str) -> None:
         """Without the shard's lock, as a rebalance must not wait for it; until it is over nobody else works on the shard."""
         before = shard.position
-        await self.run(owned, lambda: _refold_while_owned(owned, shard, customer, self._lookout))
+        await self.run(owned, lambda: _refold_while_owned(owned, shard, customer, self._inspector))
         if owned.state is ShardState.REFOLDING and owned.shard is shard and shard.position != before:
             self._metrics.refolded.inc()
             text = "the state of a customer could not be read; it was folded anew from the log, and nothing was said twice"

@@ -26,7 +26,7 @@ class LogWatch:
     def __init__(self, edges: Edges, guard: ShardGuard) -> None:
         self.problems: list[str] = []
         self._settings = edges.settings
-        self._lookout = edges.lookout
+        self._inspector = edges.inspector
         self._alerts = edges.alerts
         self._guard = guard
 
@@ -36,7 +36,7 @@ class LogWatch:
         if shard is None:
             return
         try:
-            await look_again(self._lookout.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
+            await look_again(self._inspector.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
         except HaltError as error:
             async with owned.lock:
                 if owned.shard is shard:
@@ -47,7 +47,7 @@ class LogWatch:
     async def look_at_topic(self) -> None:
         """Say it at once when the topic of events has another number of partitions than the log has shards."""
         try:
-            partitions = await self._lookout.partitions()
+            partitions = await self._inspector.partitions()
         except (TimeoutError, KafkaError, ConsumerStoppedError, OSError):
             return
         problems = partitions_problems(self._settings, partitions)

@@ -57,7 +57,7 @@ class Ownership:
         self._store = edges.store
         self._sink = edges.sink
         self._consumer = edges.consumer
-        self._lookout = edges.lookout
+        self._inspector = edges.inspector
         self._brokers = edges.brokers
         self._metrics = edges.metrics
         self._background = edges.background
@@ -137,7 +137,7 @@ class Ownership:
         at = shard.position.offset
         if (chosen := await shard.resume_where_chosen()) is not None:
             log.warning("shard goes on where a person chose", action="resume", shard=owned.number, at=at, to=chosen)
-        await look_again(self._lookout.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
+        await look_again(self._inspector.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
         return shard
 
     async def _release(self, owned: OwnedShard) -> None:

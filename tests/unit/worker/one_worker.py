@@ -41,8 +41,8 @@ class Worker:
         partition = TopicPartition(self.settings.topic(EVENTS), 0)
         self.segmenter.ownership.open_journal = self._journal
         self.segmenter.consumer.client = cast("Any", self._consumer(partition))
-        lookout: Any = self.segmenter.lookout
-        lookout.look, lookout.read = self.log.look, self.log.read
+        inspector: Any = self.segmenter.inspector
+        inspector.look, inspector.read = self.log.look, self.log.read
         self.owned = self.segmenter.shards[partition] = OwnedShard(partition)
         self.segmenter.ownership.is_dealt = True
 

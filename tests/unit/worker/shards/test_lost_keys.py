@@ -121,7 +121,7 @@ async def test_a_policy_that_was_changed_under_the_worker_is_told(monkeypatch: p
         return Health("a server", (StoreFinding("eviction", "danger", "keys may be dropped", "set another policy"), *HEALTH.findings))
 
     monkeypatch.setattr(worker.store, "health", health)
-    await worker.segmenter.look_at_store()
+    await worker.segmenter.store_watch.look()
     assert worker.segmenter.problems() == ["store: keys may be dropped; set another policy"]
     await worker.segmenter.alerts.flush()
     assert b"alert.store" in worker.published[0]
@@ -139,7 +139,7 @@ async def test_a_store_that_is_nearly_full_raises_an_alert_and_stops_nobody(monk
 
     monkeypatch.setattr(worker.store, "health", health)
     await check_store(worker.settings, worker.store)
-    await worker.segmenter.look_at_store()
+    await worker.segmenter.store_watch.look()
     assert worker.segmenter.problems() == []
     await worker.segmenter.alerts.flush()
     assert [b"80 of 100 bytes are used" in alert for alert in worker.published] == [True]

@@ -78,7 +78,7 @@ async def test_where_the_log_is_not_whole_any_more_the_shard_halts_and_says_the_
     async def look(_shard: int, _offset: int) -> View:
         return View(7, worker.log.end(EVENTS, 0), None)
 
-    monkeypatch.setattr(worker.segmenter.lookout, "look", look)
+    monkeypatch.setattr(worker.segmenter.inspector, "look", look)
     await process(worker, shard)
     await settled(worker)
     assert worker.owned.state == ShardState.HALTED
@@ -96,7 +96,7 @@ async def test_a_rebalance_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch)
         await may_go_on.wait()
         yield worker.log.fetch(number, offset, limit)
 
-    monkeypatch.setattr(worker.segmenter.lookout, "read", read)
+    monkeypatch.setattr(worker.segmenter.inspector, "read", read)
     await process(worker, shard)
     await asyncio.wait_for(reading.wait(), 10)
     await asyncio.wait_for(worker.segmenter.ownership.revoked([worker.owned.partition]), 10)
@@ -117,7 +117,7 @@ async def test_what_goes_wrong_after_the_shard_was_let_go_is_nothing_to_its_next
         raise HaltError("the log was not read to its end")
         yield []
 
-    monkeypatch.setattr(worker.segmenter.lookout, "read", read)
+    monkeypatch.setattr(worker.segmenter.inspector, "read", read)
     await process(worker, shard)
     await asyncio.wait_for(reading.wait(), 10)
     worker.segmenter.stopper.wait(worker.owned, "the store is away", 0)

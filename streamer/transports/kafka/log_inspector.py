@@ -24,7 +24,7 @@ from .partition import read_partition
 LOOK_SECONDS: Final = 5.0
 
 
-class Lookout:
+class LogInspector:
     """Asks what the log has. Every question takes at most ``LOOK_SECONDS``; TimeoutError or KafkaError when it was not answered."""
 
     def __init__(self, settings: Settings) -> None:
