@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """The demo's own share of the work: publish definitions, send what happens in the shop, read what comes back.
 
 Here is what takes long to import (Faust and aiokafka): imported while the worker starts.

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Ask the workers of a deployment to do something, and wait for what they say."""
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false
 """The Faust application of a worker: its services, its agent for commands, its timers and its web pages."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import faust
 import structlog
+from mode import ServiceT
 from structlog.typing import FilteringBoundLogger
 
 from streamer.settings import Settings
@@ -48,12 +49,12 @@ class Application(faust.App):
     while joining it: a minute without segments for the sake of a topic on which nothing may come all day.
     """
 
-    def __init__(self, services: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, services: Sequence[Segmenter | LearnerService], *args: Any, **kwargs: Any) -> None:
         self.services = services
         self.ours_ended = asyncio.Event()
         super().__init__(*args, **kwargs)
 
-    def on_init_dependencies(self) -> Iterable[Any]:
+    def on_init_dependencies(self) -> Iterable[ServiceT]:
         """What Faust starts first: ours, then its own."""
         return [*self.services, *super().on_init_dependencies()]
 
@@ -99,7 +100,7 @@ def make_app(parts: Parts, folder: str) -> Application:
     return app
 
 
-def _credentials(settings: Settings) -> Any:
+def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:
     """The settings of ``kafka.connection`` as Faust wants them; None for plain text."""
     context = ssl_context(settings) if "SSL" in settings.kafka_security_protocol.removeprefix("SASL") else None
     if settings.kafka_security_protocol.startswith("SASL"):
@@ -120,9 +121,9 @@ def _add_commands(app: faust.App, settings: Settings, handler: CommandHandler) -
             await handler.handle(event.value or b"", _headers(event.headers))
 
 
-def _headers(given: Any) -> Headers:
+def _headers(given: Mapping[str, bytes] | Sequence[tuple[str, bytes]] | None) -> Headers:
     """A record's headers as Faust gives them: names and values, or none."""
-    return tuple(given.items() if isinstance(given, dict) else given or ())
+    return tuple(given.items() if isinstance(given, Mapping) else given or ())
 
 
 def _add_timers(app: faust.App, parts: Parts) -> None:

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The learner as a service of the worker that owns shard 0: one at a time, the only writer of models.
 
 It reads the examples of all shards, learns in their one order, and writes what it publishes into every shard of the log. Whoever owned
@@ -12,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -62,9 +61,8 @@ class LearnerService(Service):
         metrics: Metrics,
         is_mine: Callable[[], bool],
         alerts: Alerts,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - of a node of services
         self.settings = settings
         self._store = store
         self._producer = producer

@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """The life of a worker process: checked, connected, run by Faust, and ended within its ten seconds."""
 
 from __future__ import annotations
@@ -7,7 +6,7 @@ import asyncio
 import socket
 import tempfile
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import faust
 from aiokafka.errors import KafkaError
@@ -33,14 +32,13 @@ from .status.alerts import kafka_alerts
 REST_SECONDS: Final = 1.5  # for what is not ours to end, once ours has
 LEARNER_HOME: Final = 0  # whoever owns this shard runs the learner
 
-_QUIET: Final[dict[str, Any]] = {"loglevel": "WARN", "override_logging": False, "redirect_stdouts": False, "quiet": True}
-
 
 class _Worker(faust.Worker):
     """A Faust worker that leaves signals to ``Stopping``, and prints nothing."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, app: Application) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True, loop=loop)  # pyright: ignore[reportUnknownMemberType]
         self.spinner = None  # it writes escape codes even where there is no terminal
 
     def install_signal_handlers(self) -> None:
@@ -86,7 +84,7 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         handler = command_handler(Tools(settings, store, client), topic, alerts)
         with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
             app = make_app(Parts(settings, metrics, segmenter, learner, completion, handler), folder)
-            await _run(_Worker(app, **_QUIET, loop=asyncio.get_running_loop()), app, stopping)
+            await _run(_Worker(app), app, stopping)
 
 
 async def _run(worker: _Worker, app: Application, stopping: Stopping) -> None:

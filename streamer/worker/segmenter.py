@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """The segmenter: the service of a worker that reads the log, and the parts of which it consists.
 
 It decides when something is done; what a record means is decided in ``flow``. A shard starts at the position its store has, never at the
@@ -59,7 +58,7 @@ class Segmenter(Service):
     """The segmenter as a service of the worker. ``shards`` are those that the group has dealt to it."""
 
     def __init__(self, settings: Settings, store: Store, producer: AIOKafkaProducer, sink: Sink, metrics: Metrics, alerts: Alerts) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType] - of a node of services
         self.settings = settings
         self.metrics = metrics
         self.alerts = alerts

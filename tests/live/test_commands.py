@@ -33,7 +33,7 @@ async def erasures(shop: Deployment, customer: str) -> int:
 
 async def answers(shop: Deployment) -> list[Answer]:
     """All that workers have said."""
-    return [decode_answer(record.value) async for records in read_partition(shop.settings, ANSWERS, 0) for record in records]
+    return [decode_answer(record.value or b"") async for records in read_partition(shop.settings, ANSWERS, 0) for record in records]
 
 
 async def commands(shop: Deployment) -> list[Any]:

@@ -49,7 +49,7 @@ async def write(client: AIOKafkaProducer, settings: Settings, values: range, *, 
 
 async def batches_of(settings: Settings, **more: Any) -> list[list[int]]:
     """The numbers that are read, batch by batch."""
-    return [[int(record.value) for record in records] async for records in read_partition(settings, CHANGES, 1, **more)]
+    return [[int(record.value or b"") for record in records] async for records in read_partition(settings, CHANGES, 1, **more)]
 
 
 def flat(batches: list[list[int]]) -> list[int]:
@@ -88,7 +88,7 @@ async def test_what_is_written_while_it_is_read_belongs_to_the_next_reading(sett
     found = list[int]()
     async with aclosing(read_partition(settings, CHANGES, 1, max_records=1)) as batches:
         async for [record] in batches:
-            found.append(int(record.value))
+            found.append(int(record.value or b""))
             if len(found) == 1:
                 await write(client, settings, range(COUNT, 2 * COUNT))
     assert found == list(range(COUNT))

@@ -196,7 +196,7 @@ async def test_a_kafka_stamps_records_with_its_own_time(kafka: ApacheKafka | Ext
     async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
         sent = await producer.send_and_wait(topic, b"x", timestamp_ms=1000)
     assert sent.timestamp_type == 1
-    assert abs(sent.timestamp / 1000 - time.time()) < 60
+    assert abs((sent.timestamp or 0) / 1000 - time.time()) < 60
 
 
 async def test_a_restarted_kafka_keeps_its_address_and_records(kafka: ApacheKafka | ExternalKafka, topic: str) -> None:

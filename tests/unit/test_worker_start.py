@@ -10,6 +10,7 @@ from base64 import b64encode
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
+import faust
 import pytest
 from pydantic import SecretStr
 
@@ -119,8 +120,10 @@ def test_the_command_topic_is_read_with_the_same_credentials_as_the_log(protocol
     if expected is None:
         assert found is None
         return
-    mechanism = found.mechanism.value if hasattr(found, "mechanism") else None
-    is_encrypted = found.ssl_context is not None if hasattr(found, "ssl_context") else None
+    assert found is not None
+    is_sasl = isinstance(found, faust.SASLCredentials)
+    mechanism = found.mechanism.value if is_sasl else None
+    is_encrypted = found.ssl_context is not None if is_sasl else None
     assert (found.protocol.value, mechanism, is_encrypted) == expected
     assert "sekret" not in repr(found)
 
@@ -132,7 +135,7 @@ async def test_a_producer_whose_sender_ended_is_dead(ended: bool, closed: bool, 
     task = asyncio.get_running_loop().create_future()
     if ended:
         task.set_result(None)
-    client._sender._sender_task = cast("Any", task)
+    cast("Any", client._sender)._sender_task = task
     client._closed = closed
     assert clients.is_dead(client) == is_dead
     client._closed = True

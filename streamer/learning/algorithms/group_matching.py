@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """Which new group is which old one: the one with the same people in it.
 
 Centres cannot be compared once the measure has changed, people can: both groupings are asked about the same sample.

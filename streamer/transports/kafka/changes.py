@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Segment changes, read back from Kafka as a downstream service should read them."""
 
 from __future__ import annotations

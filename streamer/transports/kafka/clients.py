@@ -6,10 +6,11 @@ Whoever writes to the log may use transactions: only committed records are read,
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from functools import lru_cache
 from secrets import token_hex
 from time import time_ns
-from typing import Any, Final
+from typing import Final, NotRequired, TypedDict, Unpack
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
@@ -24,9 +25,50 @@ METADATA_MS: Final = 3_000  # how soon a topic is seen that was given partitions
 LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
 
 
-def connection(settings: Settings) -> dict[str, Any]:
+class Connection(TypedDict):
+    """What every client is told of the cluster."""
+
+    bootstrap_servers: str
+    security_protocol: str
+    retry_backoff_ms: int
+    ssl_context: NotRequired[ssl.SSLContext]
+    sasl_mechanism: NotRequired[str]
+    sasl_plain_username: NotRequired[str]
+    sasl_plain_password: NotRequired[str]
+
+
+class ReaderOptions(TypedDict, total=False):
+    """What a consumer may be told besides, as aiokafka names it."""
+
+    group_id: str | None
+    auto_offset_reset: str
+    enable_auto_commit: bool
+    fetch_max_wait_ms: int
+    fetch_min_bytes: int
+    fetch_max_bytes: int
+    max_poll_records: int | None
+    max_partition_fetch_bytes: int
+    request_timeout_ms: int
+    metadata_max_age_ms: int
+    session_timeout_ms: int
+    heartbeat_interval_ms: int
+    max_poll_interval_ms: int
+    rebalance_timeout_ms: int
+    partition_assignment_strategy: Sequence[type]
+
+
+class ProducerOptions(TypedDict, total=False):
+    """What a producer may be told besides, as aiokafka names it."""
+
+    transactional_id: str
+    transaction_timeout_ms: int
+    request_timeout_ms: int
+    linger_ms: int
+
+
+def connection(settings: Settings) -> Connection:
     """What every client needs to reach the cluster."""
-    found: dict[str, Any] = {
+    found: Connection = {
         "bootstrap_servers": settings.kafka,
         "security_protocol": settings.kafka_security_protocol,
         "retry_backoff_ms": RETRY_MS,
@@ -35,11 +77,9 @@ def connection(settings: Settings) -> dict[str, Any]:
         found["ssl_context"] = ssl_context(settings)
     if settings.kafka_username is not None:
         password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
-        found |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_username,
-            "sasl_plain_password": password,
-        }
+        found["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        found["sasl_plain_username"] = settings.kafka_username
+        found["sasl_plain_password"] = password
     return found
 
 
@@ -49,14 +89,14 @@ def ssl_context(settings: Settings) -> ssl.SSLContext:
     return tls_context("KAFKA", settings.kafka_ca_file, settings.kafka_cert_file, settings.kafka_key_file, password)
 
 
-def producer(settings: Settings, **more: Any) -> AIOKafkaProducer:
+def producer(settings: Settings, **more: Unpack[ProducerOptions]) -> AIOKafkaProducer:
     """A producer that waits for all replicas and repeats nothing within a session."""
     return AIOKafkaProducer(
         **connection(settings), acks="all", enable_idempotence=True, compression_type="lz4", max_batch_size=262_144, **more
     )
 
 
-def reader(settings: Settings, *topics: str, **more: Any) -> AIOKafkaConsumer:
+def reader(settings: Settings, *topics: str, **more: Unpack[ReaderOptions]) -> AIOKafkaConsumer:
     """A consumer of what is committed: what a transaction wrote that was aborted did not happen."""
     return AIOKafkaConsumer(*topics, **connection(settings), isolation_level="read_committed", **more)
 
@@ -80,11 +120,11 @@ def is_dead(client: AIOKafkaProducer) -> bool:
 
 def take_errors(client: AIOKafkaProducer) -> None:
     """Take the errors that a fenced producer keeps for nobody: asyncio would print each one as never retrieved when it is forgotten."""
-    inner: Any = client
-    batches = inner._message_accumulator._batches.values()  # noqa: SLF001 - the client has no public way to either
-    kept = [batch._drain_waiter for waiting in batches for batch in waiting]  # noqa: SLF001
-    if inner._txn_manager is not None:  # noqa: SLF001
-        kept.append(inner._txn_manager.wait_for_transaction_end())  # noqa: SLF001
+    # The client has no public way to either.
+    batches = client._message_accumulator._batches.values()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    kept = [batch._drain_waiter for waiting in batches for batch in waiting]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if client._txn_manager is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        kept.append(client._txn_manager.wait_for_transaction_end())  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     for future in kept:
         if future is not None and future.done() and not future.cancelled():
             future.exception()

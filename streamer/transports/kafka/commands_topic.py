@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """The topics of commands and answers on Kafka: one partition each, little in them, nothing of them held in memory for long."""
 
 from __future__ import annotations

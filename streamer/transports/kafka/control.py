@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Control records and ticks, written into the log: signed for each shard, and acknowledged."""
 
 from __future__ import annotations

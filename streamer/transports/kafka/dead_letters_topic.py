@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
+from aiokafka.structs import ConsumerRecord
 from structlog.typing import FilteringBoundLogger
 
 from streamer.commands import LetterFilter
@@ -59,7 +60,7 @@ async def read_letters(settings: Settings, wanted: LetterFilter) -> AsyncGenerat
                         yield found
 
 
-def _letter(shard: int, record: Any) -> FoundLetter | None:
+def _letter(shard: int, record: ConsumerRecord[bytes, bytes]) -> FoundLetter | None:
     try:
         letter = read_dead_letter(record.value or b"")
     except RefusedError as error:

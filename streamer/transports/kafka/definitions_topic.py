@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """The topic of definitions on Kafka: read as far as it goes, written by whoever publishes.
 
 Nothing of it is asked for often, so each look reads the partition by itself, and no connection is held for it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, cast
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -59,13 +59,19 @@ def alter(settings: Settings, configs: str) -> str:
     return f"kafka-configs.sh --bootstrap-server {settings.kafka} --alter --entity-type topics --entity-name {topic} --add-config {configs}"
 
 
-async def describe(admin: Any, topic: str) -> dict[str, str] | None:
+class _Description(Protocol):
+    """Of each topic an error code, its text, what it is and its name, and settings: each begins with name and value."""
+
+    resources: Sequence[tuple[int, object, object, object, Sequence[tuple[str, str]]]]
+
+
+async def describe(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | None:
     """The settings of a topic that matter here; None when the broker does not say."""
     try:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(NAMES))])
+        found = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(NAMES))])
     except (KafkaError, AttributeError, NotImplementedError):
         return None
-    for answer in answers:
+    for answer in cast("list[_Description]", found):
         for error_code, _, _, _, entries in answer.resources:
             return None if error_code else {entry[0]: entry[1] for entry in entries}
     return None

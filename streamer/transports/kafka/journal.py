@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """Amendments on Kafka: ``flow.amendments.Journal`` over the topic of amendments, one partition a shard.
 
 They are written in transactions of one id per shard. To open a journal is to take that id: a former owner of the shard that has not noticed

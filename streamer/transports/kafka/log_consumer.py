@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """The consumer of the log in the segmenter's group: whole fetches, positions set by hand, and rebalances.
 
 The group only deals out the shards. Offsets are committed to it so that dashboards can show lag, and never read.

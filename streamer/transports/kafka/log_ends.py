@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Where the logs of the shards begin and end, asked from outside a worker."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Looks at the log beside the loop that reads it: where it begins and ends, and whether a record that was read is still there.
 
 One consumer without a group for all shards of a worker. It asks for one batch of one partition at a time, so a shard that is far behind

@@ -1,18 +1,17 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Transactions that a producer left open: what lies behind the first record of one is read by nobody until it ends, ticks included."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamer.settings import Settings
 from streamer.wire import EVENTS
 
-from .clients import connection, reader
+from .clients import ReaderOptions, connection, reader
 
 HELD_SECONDS: Final = 10.0  # sinks commit every few seconds; a producer that died is timed out after a minute by default
 FIND: Final = "kafka-transactions.sh --bootstrap-server {kafka} find-hanging --topic {topic} names its producer, and abort ends it"
@@ -47,7 +46,7 @@ class Held:
 async def open_since(settings: Settings, shards: int) -> Mapping[int, tuple[int, int]]:
     """Where an open transaction holds the log, by shard: the offset of its first record, and when that arrived in UTC milliseconds."""
     at = [TopicPartition(settings.topic(EVENTS), shard) for shard in range(shards)]
-    options: dict[str, Any] = {"enable_auto_commit": False, "auto_offset_reset": "none", "request_timeout_ms": 5_000}
+    options: ReaderOptions = {"enable_auto_commit": False, "auto_offset_reset": "none", "request_timeout_ms": 5_000}
     async with AIOKafkaConsumer(**connection(settings), **options) as every, reader(settings, **options) as decided:
         ends = await every.end_offsets(at)
         stable = await decided.end_offsets(at)  # asked later: what was written in between is not taken for undecided

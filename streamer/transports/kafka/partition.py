@@ -1,13 +1,13 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """One partition read to its end: the definitions, a shard's amendments, dead letters, the tail of a sink, the log for a refold."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from streamer.settings import Settings
 
@@ -27,7 +27,7 @@ async def read_partition(
     newest: int | None = None,
     max_records: int | None = None,
     stall_seconds: float = STALL_SECONDS,
-) -> AsyncGenerator[Sequence[Any]]:
+) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]]]:
     """Batches of aiokafka's records of a partition, from where it begins to where it ends when the reading begins.
 
     ``topic`` is one of ``wire``'s, without the prefix. ``begin`` is the offset of the first record wanted; KafkaError where it lies before
@@ -65,11 +65,13 @@ async def _seek(consumer: AIOKafkaConsumer, at: TopicPartition, begin: int | Non
     return end if first < end else -1
 
 
-async def _next(consumer: AIOKafkaConsumer, at: TopicPartition, end: int, max_records: int | None) -> tuple[list[Any], int]:
+async def _next(
+    consumer: AIOKafkaConsumer, at: TopicPartition, end: int, max_records: int | None
+) -> tuple[list[ConsumerRecord[bytes, bytes]], int]:
     """The next records before ``end``, and the position behind them. None, where only markers of transactions lay there."""
     before = await consumer.position(at)
     while (position := before) < end:
-        found: list[Any] = (await consumer.getmany(at, timeout_ms=POLL_MS, max_records=max_records)).get(at, [])
+        found = (await consumer.getmany(at, timeout_ms=POLL_MS, max_records=max_records)).get(at, [])
         position = await consumer.position(at)
         if found or position > before:
             return [record for record in found if record.offset < end], position

@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """The sink behind the relay on Kafka: whole batches to named partitions, and the place of the newest output."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false
 """The topics of a log: created when they are missing, and checked to have one partition per shard.
 
 The input is created with ``LogAppendTime`` and not compacted.

@@ -1,4 +1,3 @@
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 """Send refused records through the log again, beside all that the worker has to do: a batch at a time, and not without end."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# pyright: reportUnknownLambdaType=false, reportUnknownMemberType=false
 """What a worker has to say to people: one line in its log, one count, one record in the topic of alerts.
 
 Something that goes on is said once a minute, not once an event: what follows within the minute is counted, and the next line says how
