@@ -88,7 +88,7 @@ def _any(_event: Event) -> bool:
 def _reads(conditions: Iterator[tree.Condition]) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
     for condition in conditions:
         for node in nodes(condition):
-            if isinstance(node, tree.Aggregate) and node.name in ("sum", "avg", "min", "max"):
+            if isinstance(node, tree.Aggregate) and node.name != "distinct":
                 yield "amount", "properties", node.events.names, node.path
             elif isinstance(node, tree.Events) and node.where is not None:
                 for inner in nodes(node.where):

@@ -34,7 +34,7 @@ class Log(Protocol):
     """The log of a shard, read beside the loop that works on it."""
 
     async def look(self, shard: int, offset: int) -> View:
-        """See ``same_log.Look``."""
+        """What the log of a shard has, and at ``offset``."""
         ...
 
     def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:

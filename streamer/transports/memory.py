@@ -102,12 +102,12 @@ class MemoryLog:
         ]
 
     async def look(self, shard: int, offset: int) -> View:
-        """What the log of a shard has, and at ``offset``: ``flow.same_log.Look``."""
+        """What the log of a shard has, and at ``offset``."""
         found = self.fetch(shard, offset, 1) if offset >= 0 else []
         return View(0, self.end(EVENTS, shard), found[0] if found and found[0].offset == offset else None)
 
     async def unread(self, shard: int, offset: int) -> Unread:
-        """What the log of a shard has at or behind an offset: ``flow.same_log.LookBehind``."""
+        """What the log of a shard has at or behind an offset."""
         found = self.fetch(shard, offset, 1)
         return Unread(found[0].offset if found else None, self.end(EVENTS, shard))
 

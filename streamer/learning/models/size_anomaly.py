@@ -1,8 +1,9 @@
 """Say when a segment grows or shrinks against its own habits.
 
-Shards say the sizes of their segments once a minute; their sum is compared with what is usual at this hour of the week (``usual.py``).
-Two things are worth an alert: a ``surge``, three of five minutes more than four standard deviations off; and a ``level``, days on end that
-are a little off on the same side, which no single minute shows. A segment is silent for its first two weeks.
+Shards say the sizes of their segments once a minute; their sum is compared with what is usual at this hour of the week
+(``seasonal_baseline.Usual``). Two things are worth an alert: a ``surge``, three of five minutes more than four standard deviations off;
+and a ``level``, days on end that are a little off on the same side, which no single minute shows. A segment is silent for its first two
+weeks.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ times = st.one_of(
     st.builds(tree.Left, segments),
 )
 counts = st.integers(0, 1_000)
-aggregates: st.SearchStrategy[Any] = st.builds(tree.Aggregate, st.sampled_from(["sum", "avg", "min", "max"]), events, paths, windows)
+aggregates: st.SearchStrategy[Any] = st.builds(tree.Aggregate, st.sampled_from(get_args(tree.NumberName)), events, paths, windows)
 clocks: st.SearchStrategy[Any] = st.builds(tree.Clock, st.sampled_from(["hour", "day", "month"]))
 scores: st.SearchStrategy[Any] = st.one_of(
     st.builds(tree.Score, segments, st.sampled_from(["score", "like"])), st.builds(tree.Percentile, segments)

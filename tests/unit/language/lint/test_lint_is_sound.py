@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from hypothesis import given, settings
@@ -18,6 +18,7 @@ from streamer.flow.replay import Arrival, Replay
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.language.lint.linter import lint
+from streamer.language.tree import NumberName
 from streamer.segments.change import ENTERED, decode_change
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
@@ -53,7 +54,7 @@ atoms = st.one_of(
     _line("count({e}{w}) {s} {n}", e=events, w=tails, s=signs, n=small),
     _line("count({e}{w}) in [{n}, {m}]", e=events, w=tails, n=small, m=small),
     _line('distinct({e}, "x"{w}) {s} {n}', e=events, w=tails, s=signs, n=small),
-    _line('{f}({e}, "x"{w}) {s} {n}', f=st.sampled_from(["sum", "avg", "min", "max"]), e=events, w=tails, s=signs, n=small),
+    _line('{f}({e}, "x"{w}) {s} {n}', f=st.sampled_from(get_args(NumberName)), e=events, w=tails, s=signs, n=small),
     _line('active({e}, each="1h", of=3) {s} {n}', e=events, s=signs, n=small),
     _line('since({t}) {s} "{d}"', t=times, s=orders, d=spans | st.just("0s")),
     _line('until({t}) {s} "{d}"', t=times, s=orders, d=spans | st.just("0s")),
