@@ -126,7 +126,8 @@ KEYS_MAX: Final = 16  # that hold at a time
 _KEY_CHECK: Final = re.compile(r"[0-9a-f]{16}")
 _MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name is written into logs
-TICK: Final = encode_control(Control("tick"))
+TIME_PASSES: Final = Control("tick")
+TICK: Final = encode_control(TIME_PASSES)
 
 
 def decode_control(raw: bytes) -> Control:

@@ -13,7 +13,7 @@ from typing import Generic
 from streamer.errors import HaltError, ReleasedError, StoreError
 from streamer.events.event import Event
 from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
-from streamer.wire import Control, LogRecord, Output, encode_outputs
+from streamer.wire import TIME_PASSES, Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
 from .isolation import Fault, Isolation
@@ -161,10 +161,12 @@ class ShardDriver(Generic[Machine]):
         """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
         machine, limits = self.machine, self._slicing.limits
         end, last = self._slicing.extent(items, at)
-        until_ms = max(machine.time_at(record) for record, _ in items[at:end])
-        _, bound = await self._load(last, until_ms)
+        times = [machine.time_at(record) for record, _ in items[at:end]]
+        _, bound = await self._load(last, max(times))
         for index in range(at, end):
             record, content = items[index]
+            if content is TIME_PASSES and self._is_covered(times, index - at, bound):
+                continue
             if not self._apply(record, content, bound, limits):
                 await self._commit(self._within(record))
                 self._slicing.learn(index - at, end - at)
@@ -179,6 +181,14 @@ class ShardDriver(Generic[Machine]):
             self._slicing.learn(end - at, end - at)
         await self._commit(Position(items[end - 1][0].offset + 1, 0))
         return end
+
+    def _is_covered(self, times: Sequence[int], index: int, bound: tuple[int, str] | None) -> bool:
+        """Whether the record behind a tick lets time pass as well: nothing is due at the tick, and log time does not go back behind it.
+
+        Nights of a quiet shard are ticks alone, and a shard that is told anew reads those of years.
+        """
+        now = times[index]
+        return index + 1 < len(times) and times[index + 1] >= now and (bound is None or bound[0] > now) and self.machine.is_quiet_until(now)
 
     async def _load(self, awaited: Mapping[str, int], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
         """Give the machine the states of the customers ``awaited``, and the first timers up to ``until_ms`` with theirs.

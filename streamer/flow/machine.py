@@ -111,6 +111,10 @@ class StateMachine(Protocol):
         """The record at ``offset`` begins: its outputs are numbered from 0."""
         ...
 
+    def is_quiet_until(self, now: int) -> bool:
+        """Whether nothing would be done or said if time alone passed up to ``now``: of the timers that were loaded or set none is due."""
+        ...
+
     def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None, limits: Limits | None) -> bool:
         """Fire the timers up to ``until_ms`` in the order of (due_ms, customer), those set since ``load`` too; return whether that was all.
 

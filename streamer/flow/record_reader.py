@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamer.errors import RefusedError
 from streamer.events.codec import decode
 from streamer.events.placeholders import settle_customer
-from streamer.wire import LogRecord, decode_control
+from streamer.wire import TICK, TIME_PASSES, LogRecord, decode_control
 
 from .amendments import Journal
 from .forwards import addressed, check_forward, forward_of
@@ -53,7 +53,7 @@ class RecordReader:
 
     def _content(self, record: LogRecord) -> Content:
         if record.control:
-            return decode_control(record.value)
+            return TIME_PASSES if record.value == TICK else decode_control(record.value)  # a log has many ticks
         event, forward = settle_customer(decode(record.value), self._placeholders), forward_of(record)
         if forward is None:
             return event

@@ -188,6 +188,11 @@ class Step:
         self._states.touched.add(customer)
         self._timers.set(customer, state.due_ms)
 
+    def is_quiet_until(self, now: int) -> bool:
+        """See ``StateMachine``."""
+        mark_ms = self.next_mark_ms
+        return self._timers.are_later_than(now) and (mark_ms is None or mark_ms > now)
+
     def pass_time(self, now: int, offset: int) -> None:
         """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said."""
         if self.scoring is not None and now // MARK_MS > self.body.log_time_ms // MARK_MS:
@@ -210,7 +215,7 @@ class Step:
             self._apply_event(content, record, now)
         elif isinstance(content, RefusedError):
             self.refuse(content, record)
-        elif self.admits(content, record) and content.control == "erase":
+        elif content.control != "tick" and self.admits(content, record) and content.control == "erase":
             self._erase(content.customer, record, now)
 
     def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:

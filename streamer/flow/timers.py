@@ -30,6 +30,10 @@ class Timers:
         else:
             self.changed[customer] = None
 
+    def are_later_than(self, now: int) -> bool:
+        """Whether none in the queue is due at ``now``."""
+        return not self.queue or self.queue[0][0] > now
+
     def pop(self) -> tuple[int, str]:
         """Take the earliest timer out of the queue."""
         return heappop(self.queue)

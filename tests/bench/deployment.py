@@ -59,21 +59,21 @@ class Deployment:
     broker's clock counts, as in production.
     """
 
-    def __init__(self, servers: Servers, name: str, *, log_time: bool) -> None:
+    def __init__(self, servers: Servers, name: str, *, log_time: bool, shards: int = SHARDS) -> None:
         self.settings = Settings(
             kafka=servers.kafka.bootstrap,
             store=servers.redis.url,  # type: ignore[arg-type] - pydantic makes the secret
             topic_prefix=name,
             namespace=name,
             group=name,
-            shards=SHARDS,
+            shards=shards,
             trust_producer_time=log_time,
         )
         stamps = {"message.timestamp.type": "CreateTime" if log_time else "LogAppendTime", "message.timestamp.after.max.ms": str(10**12)}
-        servers.kafka.create_topic(self.settings.topic(EVENTS), SHARDS, stamps)
-        servers.kafka.create_topic(self.settings.topic(CHANGES), SHARDS, {"message.timestamp.type": "LogAppendTime"})
+        servers.kafka.create_topic(self.settings.topic(EVENTS), shards, stamps)
+        servers.kafka.create_topic(self.settings.topic(CHANGES), shards, {"message.timestamp.type": "LogAppendTime"})
         self.store: RedisStore = connect(servers.redis.url, namespace=name)
-        self.ends = [0] * SHARDS
+        self.ends = [0] * shards
         self._log = servers.folder / f"{name}.log"
         self._worker: Child | None = None
 
@@ -81,8 +81,8 @@ class Deployment:
         """Definitions, before anything else."""
         content, digest = definitions.content(), definitions.digest
         async with starting(self.settings) as (client, _):
-            await send_control(client, self.settings, definitions_control(content, digest, 1), range(SHARDS))
-        self.ends = [1] * SHARDS
+            await send_control(client, self.settings, definitions_control(content, digest, 1), range(self.settings.shards))
+        self.ends = [1] * self.settings.shards
 
     async def write(self, made: Iterable[Made]) -> None:
         """Append to the log in whole batches, as fast as the broker takes them."""
@@ -128,7 +128,7 @@ class Deployment:
 
     async def positions(self) -> list[int]:
         """How far the shards are committed."""
-        return [(await self.store.checkpoint(shard)).position.offset for shard in range(SHARDS)]
+        return [(await self.store.checkpoint(shard)).position.offset for shard in range(self.settings.shards)]
 
     async def work_off(self) -> tuple[Usage, Usage]:
         """Wait until everything written is committed and published; the worker's usage when it began and at the end."""
@@ -148,7 +148,7 @@ class Deployment:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _unpublished(self) -> bool:
-        for shard in range(SHARDS):
+        for shard in range(self.settings.shards):
             if await self.store.outbox(shard, after=None, limit=1):
                 return True
         return False

@@ -54,6 +54,9 @@ class Counter:
     def begin(self, offset: int) -> None:
         """It says at most one thing for a customer, so it numbers nothing."""
 
+    def is_quiet_until(self, now: int) -> bool:
+        return not self.queue or self.queue[0][0] > now
+
     def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None, limits: Limits | None) -> bool:
         while self.queue and self.queue[0][0] <= until_ms:
             if (bound is not None and self.queue[0] >= bound) or (limits is not None and self.is_full(limits)):
