@@ -58,23 +58,16 @@ def remember(seen: bytes, key: bytes, *, timestamp_ms: int, horizon_ms: int, flo
     ``floor_ms`` is what the last call returned (at first anything below ``timestamp_ms``): whatever is dated at or before it is refused.
     It is never below ``horizon_ms``. Over the cap all ids of the oldest minute are forgotten, and the floor is the end of that minute.
     """
-    floor, minute = floor_ms // MINUTE_MS, timestamp_ms // MINUTE_MS
-    floor_ms = max(floor_ms, horizon_ms)
-    if _is_next(seen, minute, floor, floor_ms // MINUTE_MS):
-        return seen + (minute % NARROW_SPAN).to_bytes(NARROW, "big") + key, floor_ms
+    floor, minute, size = floor_ms // MINUTE_MS, timestamp_ms // MINUTE_MS, len(seen)
+    if horizon_ms > floor_ms:
+        floor_ms = horizon_ms
+    new_floor = floor_ms // MINUTE_MS
+    if not size & 1 and size < IDS_MAX * ENTRY_BYTES and minute - new_floor < NARROW_SPAN:
+        oldest = (int.from_bytes(seen[:NARROW], "big") - floor) % NARROW_SPAN
+        newest = (int.from_bytes(seen[-ENTRY_BYTES:-ID_BYTES], "big") - floor) % NARROW_SPAN
+        if not size or (oldest >= new_floor - floor and newest <= minute - floor):  # it stands last, and nothing goes: nearly always
+            return seen + (minute % NARROW_SPAN).to_bytes(NARROW, "big") + key, floor_ms
     return _inserted(_Ids(seen, floor), key, minute, floor_ms)
-
-
-def _is_next(seen: bytes, minute: int, floor: int, new_floor: int) -> bool:
-    """Whether an entry is put behind all others, nothing is dropped, and all fit: nearly always."""
-    size = len(seen)
-    if size & 1 or size >= IDS_MAX * ENTRY_BYTES or minute - new_floor >= NARROW_SPAN:
-        return False
-    if not size:
-        return True
-    oldest = (int.from_bytes(seen[:NARROW], "big") - floor) % NARROW_SPAN
-    newest = (int.from_bytes(seen[-ENTRY_BYTES:-ID_BYTES], "big") - floor) % NARROW_SPAN
-    return oldest >= new_floor - floor and newest <= minute - floor
 
 
 def _inserted(ids: _Ids, key: bytes, minute: int, floor_ms: int) -> tuple[bytes, int]:

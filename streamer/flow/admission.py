@@ -50,7 +50,8 @@ class Admission:
         if state is None and shard_of(customer, self._rules.shards) != self._shard:
             self._forward(customer, record, arrived_ms)
             return None
-        too_old = self._too_old(timestamp_ms, arrived_ms, state, CROWDED if forward is None else FORGOTTEN)
+        floor_ms = -1 if state is None else state.forgotten_ms
+        too_old = self._too_old(timestamp_ms, arrived_ms, floor_ms, CROWDED if forward is None else FORGOTTEN)
         if too_old:
             self._refuse_time("late", too_old, record)
             return None
@@ -58,14 +59,14 @@ class Admission:
             self.count("of_erased")  # and no dead letter: it would keep what was to be forgotten
             return None
         horizon_ms = min(now, arrived_ms) - self._rules.lateness_ms
-        if forward is not None and state is not None:
-            horizon_ms = max(horizon_ms, state.forgotten_ms)
-        return self._remembered(event, state, horizon_ms)
+        if forward is not None:
+            horizon_ms = max(horizon_ms, floor_ms)
+        return self._remembered(event, state, horizon_ms, floor_ms)
 
-    def _remembered(self, event: Event, state: State | None, horizon_ms: int) -> tuple[State, bool] | None:
-        """The same unless the event's id is known already. Ids are remembered for timestamps after ``horizon_ms``."""
+    def _remembered(self, event: Event, state: State | None, horizon_ms: int, floor_ms: int) -> tuple[State, bool] | None:
+        """The same unless the event's id is known already. Ids are remembered for timestamps after ``horizon_ms`` and ``floor_ms``."""
         key, customer = digest(event.message_id), event.customer
-        if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms, floor_ms=state.forgotten_ms):
+        if state is not None and is_remembered(state.seen, key, horizon_ms=horizon_ms, floor_ms=floor_ms):
             self.count("duplicate")
             return None
         self.count("accepted")
@@ -73,19 +74,17 @@ class Admission:
         if state is None:
             state = self._states.create(customer, min(event.timestamp_ms, self._body.log_time_ms))
         self._states.touched.add(customer)
-        state.seen, floor_ms = remember(
-            state.seen, key, timestamp_ms=event.timestamp_ms, horizon_ms=horizon_ms, floor_ms=state.forgotten_ms
-        )
+        state.seen, floor_ms = remember(state.seen, key, timestamp_ms=event.timestamp_ms, horizon_ms=horizon_ms, floor_ms=floor_ms)
         state.floor_ms = floor_ms - state.origin_ms
         return state, is_new
 
-    def _too_old(self, timestamp_ms: int, arrived_ms: int, state: State | None, forgotten: str) -> str:
+    def _too_old(self, timestamp_ms: int, arrived_ms: int, floor_ms: int, forgotten: str) -> str:
         """Why an event is late; empty when it is not."""
         oldest_ms = arrived_ms - self._rules.lateness_ms
         if timestamp_ms <= oldest_ms:
             return f"at or before {time_text(oldest_ms)}: log time less the allowed lateness"
-        if state is not None and timestamp_ms <= state.forgotten_ms:
-            return f"at or before {time_text(state.forgotten_ms)}: {forgotten}"
+        if timestamp_ms <= floor_ms:
+            return f"at or before {time_text(floor_ms)}: {forgotten}"
         return ""
 
     # refusals

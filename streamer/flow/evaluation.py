@@ -32,8 +32,8 @@ class Evaluator:
         """An accepted event, at log time ``now``."""
         if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
             rebase(state, self._plan.specs, now)
-        t = min(now, event.timestamp_ms)
-        dirty = self._remember(state, event, t - state.origin_ms, now - state.origin_ms)
+        t, own_now = min(now, event.timestamp_ms), now - state.origin_ms
+        dirty = self._remember(state, event, t - state.origin_ms, own_now)
         if self._scoring is not None:
             dirty |= self._scoring.at_event(state, event, t, ScoringMoment(now, self._shard, offset, self._say))
         if is_new:
@@ -41,7 +41,7 @@ class Evaluator:
         was_aside = state.aside_ms > 0
         if was_aside:
             dirty |= self._bring_back(state, now)
-        return evaluate_after_event(self._plan, state, now - state.origin_ms, dirty) if dirty or is_new or was_aside else []
+        return evaluate_after_event(self._plan, state, own_now, dirty) if dirty or is_new or was_aside else []
 
     def at_timer(self, state: State, now: int, offset: int) -> list[SegmentRule]:
         """The moment of the customer's timer has come; nothing when it was early, since events may have moved what it was for."""

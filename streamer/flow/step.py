@@ -168,7 +168,7 @@ class Step:
             if state is None:
                 self._timers.set(customer, NO_TIMER)
                 continue
-            if state.due_ms == due_ms:
+            if state.timer_ms == due_ms - state.origin_ms:
                 self._fire_one(customer, state, offset)
             if customer not in self._awaited:
                 states.encode(customer)
@@ -177,7 +177,7 @@ class Step:
 
     def _fire_one(self, customer: str, state: State, offset: int) -> None:
         self._fired += 1
-        now = state.due_ms
+        now = state.timer_ms + state.origin_ms
         if self._set_aside.is_amended(offset, customer, now):
             self._set_aside.begin(state, now)
             state.timer_ms = NO_TIMER
@@ -225,11 +225,11 @@ class Step:
             return
         state, is_new = admitted
         self._states.weight_bytes += len(record.value)  # a state grows by no more than that, give or take a few numbers
-        due_ms, offset = state.due_ms, record.offset
+        timer_ms, offset = state.timer_ms, record.offset
         changed = self._evaluator.at_event(state, event, now, offset, is_new=is_new)
         if changed:
             self._changes.write(event.customer, state, changed, now, Cause("event", id=event.message_id), offset)
-        if is_new or state.due_ms != due_ms:
+        if is_new or state.timer_ms != timer_ms:
             self._timers.set(event.customer, state.due_ms)
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
