@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import chain
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.settings import Settings
-from streamer.transports.kafka.clients import connection, producer
+from streamer.transports.kafka.clients import connection, producer, reader
 from streamer.transports.kafka.partition import read_partition
 from streamer.wire import CHANGES, TOPICS
 
@@ -45,6 +46,19 @@ async def write(client: AIOKafkaProducer, settings: Settings, values: range, *, 
     for value in values:
         await client.send_and_wait(settings.topic(CHANGES), b"%d" % value, partition=1)
     await (client.commit_transaction() if committed else client.abort_transaction())
+    await until_ended(settings)
+
+
+async def until_ended(settings: Settings) -> None:
+    """The broker answers the commit before it has written the transaction's marker, and until then nobody reads what it wrote."""
+    at = TopicPartition(settings.topic(CHANGES), 1)
+    async with (
+        asyncio.timeout(30),
+        reader(settings) as committed,
+        AIOKafkaConsumer(**connection(settings), isolation_level="read_uncommitted") as everything,
+    ):
+        while await committed.end_offsets([at]) != await everything.end_offsets([at]):  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.01)
 
 
 async def batches_of(settings: Settings, **more: Any) -> list[list[int]]:
