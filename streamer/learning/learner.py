@@ -142,7 +142,7 @@ class Learner:
         self._pins[model] = PinnedVersion(version, before.held, before.withdrawn)
 
     def unpin(self, model: str) -> None:
-        """ModelPublished again: at the next mark what was held back, then as usual."""
+        """Publish again: at the next mark what was held back, then as usual."""
         if model in self._pins:
             self._pins[model].version = 0
 

@@ -101,7 +101,7 @@ def make_app(parts: Parts, folder: str) -> Application:
 
 
 def _credentials(settings: Settings) -> faust.SASLCredentials | faust.SSLCredentials | None:
-    """The settings of ``kafka.connection`` as Faust wants them; None for plain text."""
+    """The settings of ``transports.kafka.clients.connection`` as Faust wants them; None for plain text."""
     context = ssl_context(settings) if "SSL" in settings.kafka_security_protocol.removeprefix("SASL") else None
     if settings.kafka_security_protocol.startswith("SASL"):
         password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""

@@ -75,6 +75,8 @@ TAGGED = event(1, properties={"tag": ["a", "b"], "price": 1})
         ('exists(number(trait("a")))', {"traits": {"a": ["x"]}}, []),
         ('contains(lower(trait("a")), "x")', {"traits": {"a": ["X"]}}, IN_AT_ONCE),
         ("exists(language())", {"context": {"locale": "-AT"}}, []),
+        ('language() == "de"', {"context": {"locale": "DE_at"}}, IN_AT_ONCE),
+        ('language() == "de"', {"context": {"locale": "de-AT"}}, IN_AT_ONCE),
         ('distinct("A", "tag") == 2', {"properties": {"tag": [[1], 1.0, True]}}, IN_AT_ONCE),
         ('top("A", "tag") == "b"', {"properties": {"tag": ["b", 5.0, 5, True]}}, IN_AT_ONCE),
         ('count(["A", "A*"]) == 1', {}, IN_AT_ONCE),
@@ -171,6 +173,9 @@ def test_of_equal_times_the_later_in_the_log_is_the_newer() -> None:
     assert of('trait("a") == 2', *twins) == [(True, 2)]
     assert of('latest("A", "a") == 2', *twins) == [(True, 2)]
     assert of('earliest("A", "a") == 1', *twins) == IN_AT_ONCE
+    for offset, twin in enumerate(twins):  # of a value that time turns, too
+        twin.body["traits"] = {"a": f"2026-03-0{4 + offset}"}
+    assert of('since(date(trait("a"))) < "1h"', *twins) == [(True, DAY // 2), (False, DAY // 2 + 3_600_000)]
 
 
 @pytest.mark.parametrize(

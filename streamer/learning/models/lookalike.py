@@ -86,7 +86,7 @@ class LookalikeTrainer:
         return []
 
     def on_watermark(self, at_ms: int) -> list[LearnerOutput]:
-        """ModelPublished, if a day is over and there is something to vouch for; withdraw what cannot be vouched for any more."""
+        """Publish, if a day is over and there is something to vouch for; withdraw what cannot be vouched for any more."""
         pause = DAY_MS if self._version else HOUR_MS
         due = at_ms // pause != self._at_ms // pause
         self._at_ms = at_ms

@@ -77,7 +77,7 @@ class UnusualTrainer:
         return []
 
     def on_watermark(self, at_ms: int) -> list[LearnerOutput]:
-        """ModelPublished what is new."""
+        """Publish what is new."""
         day_over = at_ms // DAY_MS != self._at_ms // DAY_MS
         hour_over = at_ms // HOUR_MS != self._at_ms // HOUR_MS
         self._at_ms = at_ms
