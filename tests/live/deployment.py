@@ -149,6 +149,7 @@ class Deployment:
             "STREAMER_TOPIC_PREFIX": self.settings.topic_prefix,
             "STREAMER_NAMESPACE": self.settings.namespace,
             "STREAMER_SHARDS": str(SHARDS),
+            "STREAMER_TRUST_PRODUCER_TIME": str(self.settings.trust_producer_time),
             **settings,
         }
         process = await asyncio.create_subprocess_exec(

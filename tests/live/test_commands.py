@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from pathlib import Path
 from secrets import token_hex
 from time import time
 from typing import Any
@@ -15,13 +16,34 @@ from aiokafka import AIOKafkaProducer
 from streamer.commands import Answer, Command, Erase, Skip, decode_answer, encode_command
 from streamer.deployment.asking import ask
 from streamer.errors import SettingsError, UnansweredError
+from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.checkpoint import decode_body
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.local.redis import RedisServer
 from streamer.transports.kafka.commands_topic import send_command
 from streamer.transports.kafka.journal import read_amendments
 from streamer.transports.kafka.partition import read_partition
-from streamer.wire import ANSWERS, COMMANDS, EVENTS, decode_control, shard_of
+from streamer.values import time_text
+from streamer.wire import ANSWERS, COMMANDS, DEAD_LETTERS, EVENTS, decode_control, shard_of
 
 from .deployment import SHARDS, Deployment
+
+# A worker of a release that halts at one event, and at another one that comes after a certain log time.
+HALTING = """
+import os
+import sys
+from streamer.errors import HaltError
+from streamer.flow.evaluation import Evaluator
+sound = Evaluator._remember
+def remember(self, state, event, t, now):
+    if event.event == "Never" or event.event == "Early" and state.origin_ms + now > int(os.environ["LATEST_MS"]):
+        raise HaltError("this release cannot go on here")
+    return sound(self, state, event, t, now)
+Evaluator._remember = remember
+from streamer.cli import main
+sys.argv = ["streamer", "worker"]
+main()
+"""
 
 
 async def erasures(shop: Deployment, customer: str) -> int:
@@ -163,3 +185,32 @@ async def test_what_cannot_be_done_as_asked_for_is_refused_with_the_reason(shop:
         assert said.startswith("refused by "), (words, said)
     assert "0 records are in the log again, 0 were not sent" in await shop.command("dead-letters", "redrive", "--all")
     assert set(await shop.stop_all()) == {0}, shop.logs()
+
+
+async def test_a_halted_shard_passes_over_a_record_or_bounds_its_arrival_as_a_person_says(
+    kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path
+) -> None:
+    """The worker that halted it does the command, takes the shard up by itself, and goes on behind the record."""
+    async with Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path, tick=0) as shop:
+        await shop.prepare()
+        script, latest_ms = tmp_path / "halting.py", int(time() * 1_000)
+        script.write_text(HALTING, encoding="utf-8")
+        shop.start_worker(str(script), LATEST_MS=str(latest_ms))
+        await shop.until(lambda found: all(checkpoint.position.offset >= 1 for checkpoint in found))
+        async with shop.producer() as client:
+            for shard, name in ((0, "Never"), (1, "Early")):
+                customer = next(name for name in map(str, range(100)) if shard_of(name, SHARDS) == shard)
+                event = {"event": name, "messageId": "1", "userId": customer, "timestamp": latest_ms}
+                for number in (1, 2):  # what comes behind waits too
+                    event |= {"messageId": str(number), "event": name if number == 1 else "Product Viewed"}
+                    await client.send_and_wait(shop.settings.topic(EVENTS), msgspec.json.encode(event), partition=shard)
+        for shard in (0, 1):
+            await shop.until_problem(f"shard {shard}: halted")
+        said = await shop.command("shards", "resume", "0", "--skip", "--why", "a test")
+        assert said.startswith("amended: skip at offset 1 of shard 0"), said
+        said = await shop.command("shards", "resume", "1", "--arrival", time_text(latest_ms), "--why", "a test")
+        assert said.startswith("amended: arrival at offset 1 up to 3 of shard 1"), said
+        await shop.until(lambda found: all(found[shard].position.offset == 3 for shard in (0, 1)), deadline_s=30)
+        assert [read_dead_letter(record.value).reason for record in await shop.read(DEAD_LETTERS, 0)] == ["passed_over"]
+        assert await shop.read(DEAD_LETTERS, 1) == []
+        assert set(await shop.stop_all()) == {0}, shop.logs()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -194,3 +195,30 @@ async def test_a_killed_learner_is_followed_by_one_that_publishes_the_same(shop:
     assert len(await check_answers(shop, fresh, now)) > 1, "everybody in one group proves nothing"
     reckoning = await shop.reckon()
     assert reckoning.changes > 500
+
+
+async def serving(shop: Deployment) -> set[int]:
+    """The newest version of the purchase model that each shard was told of."""
+    found = set[int]()
+    for shard in range(SHARDS):
+        controls = [decode_control(record.value) for record in map(log_record, await shop.read(EVENTS, shard)) if record.control]
+        found.add([control.version for control in controls if control.control == "model" and control.model == "purchase"][-1])
+    return found
+
+
+async def test_a_model_is_pinned_rolled_back_and_let_go_by_commands(shop: Deployment) -> None:
+    """The learner that runs obeys, the shards are told, and the answer is the worker's."""
+    traffic = Traffic(shop)
+    shop.start_worker()
+    await traffic.send(traffic.visits(0, CUSTOMERS))
+    await until_taught(shop, "a second version", lambda body: body.current.get("purchase", (0, ""))[0] > 1)
+    assert "purchase has no version 99" in await shop.command("models", "pin", "purchase", "99")
+    said = re.match(r"purchase stays at version (\d+)", await shop.command("models", "rollback", "purchase"))
+    assert said is not None
+    assert await serving(shop) == {int(said[1])}
+    assert "purchase stays at version 1" in await shop.command("models", "pin", "purchase", "1")
+    assert await serving(shop) == {1}
+    assert "purchase goes on as it learns" in await shop.command("models", "unpin", "purchase")
+    examples = [decode_control(record.value) for record in map(log_record, await shop.read(EXAMPLES, 0)) if record.control]
+    assert [control.control for control in examples if control.model == "purchase"] == ["pin", "pin", "unpin"]
+    assert set(await shop.stop_all()) == {0}, shop.logs()

@@ -122,7 +122,8 @@ class Ownership:
         log.info("shard acquired", action="acquire", shard=owned.number, epoch=shard.checkpoint.epoch, offset=shard.position.offset)
 
     async def _acquired(self, owned: OwnedShard) -> Shard:
-        """The shard at its position, once its log is known to be the one that it has read."""
+        """The shard at its position, once its log is known to be the one that it has read. ``owned.mark`` follows its checkpoint."""
+        owned.mark = None
         owned.journal = journal = await self.open_journal(owned.number)  # before the epoch rises: what a former owner amended is then whole
         shard = await Shard.acquire(
             owned.number,
@@ -134,8 +135,9 @@ class Ownership:
             pause=asyncio.sleep,
             keyring=self._keyring,
         )
-        at = shard.position.offset
+        owned.mark, at = shard.checkpoint.mark, shard.position.offset
         if (chosen := await shard.resume_where_chosen()) is not None:
+            owned.mark = shard.checkpoint.mark
             log.warning("shard goes on where a person chose", action="resume", shard=owned.number, at=at, to=chosen)
         await look_again(self._inspector.look, owned.number, shard.position.offset, shard.body.last, asyncio.sleep)
         return shard

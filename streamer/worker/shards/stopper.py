@@ -46,9 +46,11 @@ class ShardStopper:
 
     def _let_go(self, owned: OwnedShard, state: ShardState, why: str) -> bool:
         """Drop what is held of a shard; False where it was released before, so that its state is nobody's here any more."""
+        mark = owned.shard.checkpoint.mark if owned.shard is not None else owned.mark
         self.close_journal(owned.drop())
         if owned.state is ShardState.RELEASED:
             return False
+        owned.mark = mark  # what a person orders before the first look at it is seen by then
         owned.enter(state, why)
         if owned.is_ours:  # how one that was revoked is doing is another worker's to show
             self._metrics.show_state(owned.number, state.value)
