@@ -7,11 +7,13 @@ did it within a day.
 from __future__ import annotations
 
 from math import ceil, inf
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 from streamer.language import tree
 from streamer.language.calendar import PERIOD_MS_MAX
 from streamer.language.tree import Events, Window
+
+from .subjects import Subject, TimeRelation
 
 _SHORTER: Final = {"day": ("day",), "week": ("day", "week"), "month": ("day", "month"), "year": ("day", "month", "year")}
 
@@ -34,7 +36,7 @@ def fact(events: Events, window: Window, least: float, most: float) -> Fact:
     return Fact(events, window.before_ms, window.within_ms or inf, None, least, most)
 
 
-def facts_of(node: Any, left: list[Any], constants: list[Any]) -> list[Fact]:
+def facts_of(node: Subject, left: list[Any], constants: list[Any]) -> list[Fact]:
     """What the values left for a value or number say about how many events there are."""
     match node:
         case tree.Count(events=events, window=window):
@@ -52,11 +54,17 @@ def facts_of(node: Any, left: list[Any], constants: list[Any]) -> list[Fact]:
             return [] if None in left else [fact(events, Window(), 1, inf)]
         case tree.Last(events=events) | tree.First(events=events):
             return _extreme_facts(node, events, left, constants)
-        case _:
+        case tree.Clock() | tree.Age() | tree.Score() | tree.Percentile() | tree.Group() | tree.Trait() | tree.Context() | tree.Unchanged():
             return []
+        case tree.Prop() | tree.EventContext() | tree.Number() | tree.Lower() | tree.Language():
+            return []
+        case tree.Date() | tree.Moment() | tree.Entered() | tree.Left() | TimeRelation():
+            return []
+        case _:
+            assert_never(node)
 
 
-def _extreme_facts(node: Any, events: Events, left: list[Any], constants: list[Any]) -> list[Fact]:
+def _extreme_facts(node: tree.Last | tree.First, events: Events, left: list[Any], constants: list[Any]) -> list[Fact]:
     """From the ages left for the newest or the oldest event."""
     ages = [age for age in left if age is not None]
     if not ages:

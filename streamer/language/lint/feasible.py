@@ -20,20 +20,22 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil, floor
 from operator import ge, gt, le, lt
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 from streamer import values
 from streamer.language import tree
 from streamer.language.definitions import Segment, nodes
-from streamer.language.tree import Condition
+from streamer.language.tree import Condition, Numeric, OrderOp, Time, Value
 from streamer.units import WEEKDAYS
 from streamer.values import Json, one_of
 
 from .event_counts import Fact, agree, facts_of, sequence_facts
+from .subjects import Subject, TimeRelation
 
 BRANCHES_MAX: Final = 400  # after so many the answer is "perhaps": a check of thousands of segments takes seconds, not minutes
 REFERENCES_MAX: Final = 30  # definitions of other segments looked into for one answer
 _ORDER: Final = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_TURNED: Final[dict[OrderOp, OrderOp]] = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _CLOCKS: Final[dict[str, tuple[Json, ...]]] = {
     "hour": tuple(range(24)),
     "day": tuple(range(1, 32)),
@@ -140,28 +142,48 @@ def _implied(atom: Condition) -> list[Literal]:
             return _present(left)
         case tree.Contains(of=of) | tree.StartsWith(of=of) | tree.Birthday(of=of):
             return [(tree.Exists(of), True)]
-        case tree.CompareDuration(left=tree.Since(time=time) | tree.Until(time=time)):
-            return [(tree.Exists(time), True)]
-        case tree.CompareDuration(left=tree.Unchanged(of=of)):
-            return [(tree.Exists(of), True)]
-        case tree.CompareTime(left=left, right=int()):
-            return [(tree.Exists(left), True)]
-        case tree.CompareTime(left=left, op=op, right=right) if not isinstance(right, int):
-            return [(tree.Exists(left if op in (">", ">=") else right), True)]
-        case tree.Exists(of=tree.Entered(segment=name)):
-            return [(tree.InSegment(name), True)]
-        case tree.Exists(of=tree.Left(segment=name)):
-            return [(tree.InSegment(name), False)]
-        case tree.Exists(of=tree.Number(of=of) | tree.Lower(of=of) | tree.Date(of=of)):
-            return [(tree.Exists(of), True)]
-        case _:
+        case tree.CompareDuration(left=left):
+            return [(tree.Exists(left.of if isinstance(left, tree.Unchanged) else left.time), True)]
+        case tree.CompareTime(left=left, op=op, right=right):
+            return [(tree.Exists(left if isinstance(right, int) or op in (">", ">=") else right), True)]
+        case tree.Exists(of=of):
+            return _implied_by_existence(of)
+        case tree.Did() | tree.Sequence() | tree.InSegment():
             return []
+        case tree.And() | tree.Or() | tree.Not():
+            return []  # taken apart before
+        case _:
+            assert_never(atom)
 
 
-def _present(left: Any) -> list[Literal]:
-    if isinstance(left, tree.Age):
-        return [(tree.Exists(left.of), True)]
-    return [] if isinstance(left, (tree.Count, tree.Aggregate, tree.Active, tree.Clock)) else [(tree.Exists(left), True)]
+def _implied_by_existence(of: Value | Time) -> list[Literal]:
+    match of:
+        case tree.Entered(segment=name):
+            return [(tree.InSegment(name), True)]
+        case tree.Left(segment=name):
+            return [(tree.InSegment(name), False)]
+        case tree.Number(of=inner) | tree.Lower(of=inner) | tree.Date(of=inner):
+            return [(tree.Exists(inner), True)]
+        case tree.Trait() | tree.Context() | tree.Prop() | tree.EventContext() | tree.Language() | tree.Top() | tree.Group():
+            return []
+        case tree.Latest() | tree.Earliest() | tree.Last() | tree.First() | tree.Moment():
+            return []
+        case _:
+            assert_never(of)
+
+
+def _present(left: Value | Numeric) -> list[Literal]:
+    match left:
+        case tree.Age(of=of):
+            return [(tree.Exists(of), True)]
+        case tree.Count() | tree.Aggregate() | tree.Active() | tree.Clock() | tree.Score() | tree.Percentile():
+            return []
+        case tree.Trait() | tree.Context() | tree.Prop() | tree.EventContext() | tree.Number() | tree.Lower() | tree.Language():
+            return [(tree.Exists(left), True)]
+        case tree.Top() | tree.Latest() | tree.Earliest() | tree.Group():
+            return [(tree.Exists(left), True)]
+        case _:
+            assert_never(left)
 
 
 # one value at a time --------------------------------------------------------------------------------------------------
@@ -176,14 +198,14 @@ class Constraint(NamedTuple):
 
 
 def _consistent(branch: Iterable[Literal]) -> bool:
-    readings: dict[str, tuple[Any, list[Constraint]]] = {}
+    said: dict[str, tuple[Subject, list[Constraint]]] = {}
     facts: list[Fact] = []
     for atom, holds in branch:
         for node, constraint in _constraints_of(atom, holds):
-            readings.setdefault(tree.text(node) if not isinstance(node, tuple) else repr(node), (node, []))[1].append(constraint)
+            said.setdefault(repr(node) if isinstance(node, TimeRelation) else tree.text(node), (node, []))[1].append(constraint)
         if isinstance(atom, tree.Sequence) and holds:
             facts += sequence_facts(atom)
-    for node, constraints in readings.values():
+    for node, constraints in said.values():
         left = _survivors(node, constraints)
         if not left:
             return False
@@ -192,7 +214,7 @@ def _consistent(branch: Iterable[Literal]) -> bool:
     return agree(facts) and all(where is None or possible([(where, True)]) for where in wheres)
 
 
-def _constraints_of(atom: Any, holds: bool) -> list[tuple[Any, Constraint]]:
+def _constraints_of(atom: Condition, holds: bool) -> list[tuple[Subject, Constraint]]:
     match atom:
         case tree.Compare(left=left, op=op, right=right):
             compare = values.COMPARE[op]
@@ -205,17 +227,19 @@ def _constraints_of(atom: Any, holds: bool) -> list[tuple[Any, Constraint]]:
             return [(of, Constraint(lambda value: value is not None, holds, ()))]
         case tree.CompareDuration(left=left, op=op, right_ms=ms):
             return [_duration_constraint(left, _ORDER[op], ms, holds)]
-        case tree.CompareTime(left=left, op=op, right=int() as right):
-            return [(("at", tree.text(left)), Constraint(lambda value: value is not None and _ORDER[op](value, right), holds, (right,)))]
-        case tree.CompareTime(left=left, op=op, right=right) if not isinstance(right, int):
-            return [_times_constraint(left, op, right, holds)]
+        case tree.CompareTime(left=left, op=op, right=right):
+            return [_moment_constraint(left, op, right, holds) if isinstance(right, int) else _times_constraint(left, op, right, holds)]
         case tree.InSegment(segment=name):
             return [(tree.Entered(name), Constraint(lambda value: value is not None, holds, ()))]
+        case tree.Contains() | tree.StartsWith() | tree.Birthday() | tree.Sequence():
+            return []  # nothing is proved of them
+        case tree.And() | tree.Or() | tree.Not():
+            return []  # taken apart before
         case _:
-            return []
+            assert_never(atom)
 
 
-def _duration_constraint(left: tree.Duration, compare: Callable[[Any, Any], bool], ms: int, holds: bool) -> tuple[Any, Constraint]:
+def _duration_constraint(left: tree.Duration, compare: Callable[[Any, Any], bool], ms: int, holds: bool) -> tuple[Subject, Constraint]:
     """A time is read as how long ago it was; ahead of now it is negative."""
     match left:
         case tree.Since(time=time):
@@ -226,16 +250,22 @@ def _duration_constraint(left: tree.Duration, compare: Callable[[Any, Any], bool
             return left, Constraint(lambda length: length is not None and compare(length, ms), holds, (ms,))
 
 
-def _times_constraint(left: tree.Time, op: str, right: tree.Time, holds: bool) -> tuple[Any, Constraint]:
+def _moment_constraint(left: Time, op: OrderOp, right: int, holds: bool) -> tuple[Subject, Constraint]:
+    compare = _ORDER[op]
+    return TimeRelation("at", tree.text(left)), Constraint(lambda value: value is not None and compare(value, right), holds, (right,))
+
+
+def _times_constraint(left: Time, op: OrderOp, right: Time, holds: bool) -> tuple[Subject, Constraint]:
     """Two times are read as the sign of their difference; None when neither is there."""
     one, other = tree.text(left), tree.text(right)
     if one > other:
-        one, other, op = other, one, {"<": ">", ">": "<", "<=": ">=", ">=": "<="}[op]
-    key = ("same" if one == other else "times", one, other)
-    return key, Constraint(lambda sign: sign is not None and _ORDER[op](sign, 0), holds, ())
+        one, other, op = other, one, _TURNED[op]
+    compare = _ORDER[op]
+    relation = TimeRelation("same" if one == other else "times", one, other)
+    return relation, Constraint(lambda sign: sign is not None and compare(sign, 0), holds, ())
 
 
-def _survivors(node: Any, constraints: list[Constraint]) -> list[Any]:
+def _survivors(node: Subject, constraints: list[Constraint]) -> list[Any]:
     """Values, one of each stretch, that agree with all constraints; of what may be a list, elements that could stand in it."""
     candidates = _candidates(node, [constant for constraint in constraints for constant in constraint.constants])
     if not _may_be_list(node):
@@ -250,13 +280,13 @@ def _survivors(node: Any, constraints: list[Constraint]) -> list[Any]:
     return allowed if all(any(constraint.test(value) for value in allowed) for constraint in constraints if constraint.holds) else []
 
 
-def _may_be_list(node: Any) -> bool:
+def _may_be_list(node: Subject) -> bool:
     if isinstance(node, (tree.Number, tree.Lower)):
         return _may_be_list(node.of)
     return isinstance(node, (tree.Trait, tree.Context, tree.Prop, tree.EventContext, tree.Latest, tree.Earliest))
 
 
-def _candidates(node: Any, constants: list[Any]) -> list[Any]:
+def _candidates(node: Subject, constants: list[Any]) -> list[Any]:
     numbers = [constant for constant in constants if values.is_number(constant)]
     texts = [constant for constant in constants if isinstance(constant, str)]
     match node:
@@ -272,11 +302,9 @@ def _candidates(node: Any, constants: list[Any]) -> list[Any]:
             return _reals([*numbers, 0])
         case tree.Aggregate():
             return [None, *_reals(numbers)]
-        case ("same", *_):
-            return [None, 0]
-        case ("times", *_):
-            return [None, -1, 0, 1]
-        case ("at", *_) | tree.Date() | tree.Moment():
+        case TimeRelation(kind=kind):
+            return {"same": [None, 0], "times": [None, -1, 0, 1], "at": [None, *_whole(numbers, None, None)]}[kind]
+        case tree.Date() | tree.Moment():
             return [None, *_whole(numbers, None, None)]
         case tree.Language():
             return [None, *_texts([text for text in texts if text], lambda text: text == values.language_of(text))]
@@ -284,8 +312,18 @@ def _candidates(node: Any, constants: list[Any]) -> list[Any]:
             return [None, *_reals(numbers)]
         case tree.Lower():
             return [None, *_reals(numbers), *_texts(texts, lambda text: text == text.lower()), True, False, _OBJECT]
+        case tree.Score() | tree.Percentile():
+            return [None, *_reals(numbers)]
+        case tree.Trait() | tree.Context() | tree.Prop() | tree.EventContext() | tree.Latest() | tree.Earliest():
+            return _any_values(numbers, texts)
+        case tree.Top() | tree.Group():
+            return _any_values(numbers, texts)
         case _:
-            return [None, *_reals(numbers), *_texts(texts, lambda text: True), True, False, _OBJECT]
+            assert_never(node)
+
+
+def _any_values(numbers: list[Any], texts: list[str]) -> list[Any]:
+    return [None, *_reals(numbers), *_texts(texts, lambda text: True), True, False, _OBJECT]
 
 
 def _whole(constants: list[Any], least: int | None, most: int | None) -> list[int]:

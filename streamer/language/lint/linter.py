@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from streamer.language import tree
 from streamer.language.definitions import Definitions, Segment, nodes
 from streamer.language.durations import format_duration
-from streamer.language.tree import Condition
+from streamer.language.tree import CompareOp, Condition, Numeric, Scalar, Value
 
 from .feasible import KnownSegments, Literal, possible
 
@@ -195,7 +195,7 @@ def stays(condition: Condition, holds: bool, forever: Iterable[str] = ()) -> boo
             return False
 
 
-def _comparison_stays(left: Any, op: str, right: Any, holds: bool) -> bool:
+def _comparison_stays(left: Value | Numeric, op: CompareOp, right: Scalar, holds: bool) -> bool:
     match left:
         case tree.Count(window=window) | tree.Aggregate(name="distinct", window=window) if window.ever:
             if op in ("==", "!="):

@@ -8,7 +8,7 @@ asks it is not evaluated at all: nobody enters it and nobody leaves it for want 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -105,8 +105,10 @@ def model_asked(atom: Atom) -> str | None:
     match atom:
         case tree.Compare(left=of) | tree.OneOf(left=of) | tree.Exists(of=of) | tree.Contains(of=of) | tree.StartsWith(of=of):
             return model_of(of)
+        case tree.CompareDuration() | tree.CompareTime() | tree.Birthday() | tree.Did() | tree.Sequence() | tree.InSegment():
+            return None  # no time, duration or event is of a model
         case _:
-            return None
+            assert_never(atom)
 
 
 def model_of(node: AnyNode) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from streamer.customers import memories
 from streamer.customers.specs import Spec
 from streamer.language import tree
-from streamer.language.tree import Events, Path, Window
+from streamer.language.tree import Events, NumberName, Path, Window
 
 from .memory_inputs import Memory, MemoryInput
 from .predicates.windows import span_of
@@ -46,15 +48,28 @@ def pairs_memory(events: Events, path: Path, window: Window) -> Memory:
     return Memory(f"pairs {events_key(events)} {'.'.join(path)}", memories.Pairs(span_of(window)), taken)
 
 
-def number_memory(node: tree.Aggregate) -> Memory:
-    """What answers a sum, average or extreme."""
+def number_memory(node: tree.Aggregate, name: NumberName) -> Memory:
+    """What answers a sum, average or extreme; ``name`` is which of them the node asks for."""
     taken, key = MemoryInput(node.events, node.path, "number"), _property_key(node.events, node.path)
-    sign = {"min": -1, "max": 1}.get(node.name, 0)
+    sign = _sign_of(name)
     if node.window.ever:
         return Memory(f"best {sign} {key}", memories.Bests(sign), taken) if sign else Memory(f"totals {key}", memories.Totals(), taken)
     if sign and not node.window.before_ms:
         return Memory(f"ladder {sign} {key}", memories.Ladder(span_of(node.window), sign), taken)
     return pairs_memory(node.events, node.path, node.window)
+
+
+def _sign_of(name: NumberName) -> int:
+    """Which end of the values is asked for: 1 the largest, -1 the smallest, 0 neither."""
+    match name:
+        case "max":
+            return 1
+        case "min":
+            return -1
+        case "sum" | "avg":
+            return 0
+        case _:
+            assert_never(name)
 
 
 def distinct_memory(node: tree.Aggregate, keep: int) -> Memory:

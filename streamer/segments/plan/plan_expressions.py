@@ -89,7 +89,7 @@ class ExpressionPlanner:
         name, window = node.name, node.window
         if name == "distinct":
             return self._over(distinct_memory(node, 1), lambda spec: labels.distinct_of(spec, window, self.zone_of))
-        return self._over(number_memory(node), lambda spec: numbers.number_of(name, spec, window, self.zone_of))
+        return self._over(number_memory(node, name), lambda spec: numbers.number_of(name, spec, window, self.zone_of))
 
     def _model(self, node: tree.Score | tree.Percentile | tree.Group) -> ValueExpression:
         slot = self.planned.slots[model_memories.score_key(node.model)]

@@ -87,7 +87,7 @@ def _of_node(node: AnyNode, lateness_ms: int) -> Iterator[Memory]:
             yield pairs_memory(events, (), window) if window.before_ms else newest_memory(events, 1)
         case tree.Aggregate():
             if node.name != "distinct":
-                yield number_memory(node)
+                yield number_memory(node, node.name)
         case tree.Top(events=events, path=path, window=window):
             yield labels_memory(events, path, window)
         case tree.Active():
@@ -142,19 +142,30 @@ def _needs_zone(node: AnyNode) -> bool:
 
 
 def _larger(left: Spec, right: Spec) -> Spec:
-    """One memory for both: the larger of two sizes of a kind."""
-    match left, right:
-        case (memories.Newest(keep=one), memories.Newest(keep=two)):
-            return memories.Newest(max(one, two))
-        case (memories.Distinct(keep=one), memories.Distinct(keep=two)):
-            return memories.Distinct(max(one, two))
-        case (memories.Pairs(span_ms=one), memories.Pairs(span_ms=two)):
-            return memories.Pairs(max(one, two))
-        case (memories.Labels(span_ms=one), memories.Labels(span_ms=two)):
-            return memories.Labels(max(one, two))
-        case (memories.Ladder(span_ms=one, sign=sign), memories.Ladder(span_ms=two)):
-            return memories.Ladder(max(one, two), sign)
-        case (memories.Runs(), _):
+    """One memory for both: the larger of two sizes of a kind. Equal keys are equal kinds, but for a known value and its run."""
+    match left:
+        case memories.Newest(keep=keep):
+            assert isinstance(right, memories.Newest)
+            return memories.Newest(max(keep, right.keep))
+        case memories.Distinct(keep=keep):
+            assert isinstance(right, memories.Distinct)
+            return memories.Distinct(max(keep, right.keep))
+        case memories.Pairs(span_ms=span_ms):
+            assert isinstance(right, memories.Pairs)
+            return memories.Pairs(max(span_ms, right.span_ms))
+        case memories.Labels(span_ms=span_ms):
+            assert isinstance(right, memories.Labels)
+            return memories.Labels(max(span_ms, right.span_ms))
+        case memories.Ladder(span_ms=span_ms, sign=sign):
+            assert isinstance(right, memories.Ladder)
+            return memories.Ladder(max(span_ms, right.span_ms), sign)
+        case memories.Runs():
+            return left
+        case memories.KnownValue():
+            return right
+        case memories.Oldest() | memories.EventCount() | memories.Totals() | memories.Bests() | memories.Frequencies():
+            return left
+        case memories.Zone() | memories.Steps() | ProfileMemory() | StepValue():
             return left
         case _:
-            return right
+            assert_never(left)

@@ -96,10 +96,18 @@ class PredicatePlanner:
                 return clock.clock_predicate(text, unit, lambda value: values.one_of(value, items), self._expressions.zone_of)
             case tree.Top(window=window) if window.within_ms and not window.before_ms:
                 return labels.top_predicate(text, self._expressions.value(left), window, lambda value: values.one_of(value, items))
+            case tree.Score() | tree.Percentile():
+                return numbers.scaled_one_of_predicate(text, self._expressions.value(left), tuple(map(_number, items)))
             case tree.Aggregate() if left.name != "distinct":
-                return numbers.scaled_one_of_predicate(text, self._expressions.value(left), tuple(float(item) for item in items))
-            case _:
+                return numbers.scaled_one_of_predicate(text, self._expressions.value(left), tuple(map(_number, items)))
+            case tree.Aggregate() | tree.Count() | tree.Active() | tree.Age() | tree.Top() | tree.Group():
                 return known.one_of_predicate(text, self._expressions.value(left), items)
+            case tree.Trait() | tree.Context() | tree.Prop() | tree.EventContext() | tree.Latest() | tree.Earliest():
+                return known.one_of_predicate(text, self._expressions.value(left), items)
+            case tree.Number() | tree.Lower() | tree.Language():
+                return known.one_of_predicate(text, self._expressions.value(left), items)
+            case _:
+                assert_never(left)
 
     def _duration(self, text: str, left: Duration, op: CompareOp, limit_ms: int) -> Predicate:
         moment = self._expressions.time(left)

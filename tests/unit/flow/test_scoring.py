@@ -204,6 +204,30 @@ def test_a_score_falls_while_the_customer_is_silent_and_hysteresis_decides_who_l
     assert story.changes()[1].data.cause.kind == "timer"
 
 
+LISTED = """
+models:
+  purchase: {kind: purchase, horizon: 24h, window: 4h}
+segments:
+  scored: {for: one of two scores, when: 'score("purchase") in [0.9, 0.5]'}
+  ranked: {for: one of two ranks, when: 'percentile("purchase") in [0.25, 0.9]'}
+  other: {for: any other score, when: 'score("purchase") not in [0.9]'}
+"""
+
+
+def test_a_score_and_a_percentile_may_stand_in_a_list() -> None:
+    """They are kept in ten-thousandths: compared as they are with what the list says, none was ever in one."""
+    story = Story(definitions=LISTED)
+    story.model(0)
+    story.event(HOUR, "anna", "Product Added")
+    story.event(HOUR, "ben", "Product Viewed")
+    story.tell()
+    assert sorted((change.subject, change.data.segment) for change in story.changes()) == [
+        ("anna", "ranked"),
+        ("anna", "scored"),
+        ("ben", "other"),
+    ]
+
+
 def test_whoever_is_in_the_excluded_segment_neither_trains_nor_counts() -> None:
     """Robots would teach the model what shoppers do not do."""
     story = Story()

@@ -120,7 +120,7 @@ def show_scaled(value: Json) -> Json:
 
 
 def scaled_predicate(text: str, expression: ValueExpression, op: str, right: float) -> Predicate:
-    """A sum, average or extreme in ten-thousandths against a constant; missing is false, and so true for ``!=``."""
+    """A sum, average, extreme, score or percentile, in ten-thousandths, against a constant; missing is false, and so true for ``!=``."""
     sign, limit, missing = SIGNS[op], round(right * SCALE), op == "!="
 
     def truth(data: Data, now: int, state: State) -> bool:
@@ -133,7 +133,7 @@ def scaled_predicate(text: str, expression: ValueExpression, op: str, right: flo
 
 
 def scaled_one_of_predicate(text: str, expression: ValueExpression, items: tuple[float, ...]) -> Predicate:
-    """A sum, average or extreme in a list: the same as being equal to any of it."""
+    """A sum, average, extreme, score or percentile in a list: the same as being equal to any of it."""
     limits = [round(item * SCALE) for item in items]
 
     def truth(data: Data, now: int, state: State) -> bool:
