@@ -66,7 +66,7 @@ clean: ## remove everything that was made here
 
 .venv/.run: requirements.lock pyproject.toml
 	@$(PYTHON) -c '$(PYTHON_IS_NEW_ENOUGH)' || { echo "streamer needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	@$(BIN)/python -c '$(PYTHON_IS_NEW_ENOUGH); import pip' 2>/dev/null || { echo "making .venv (once, about a minute)"; \
+	@$(BIN)/python -c 'import pip; $(PYTHON_IS_NEW_ENOUGH)' 2>/dev/null || { echo "making .venv (once, about a minute)"; \
 	  $(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "this Python cannot make a virtualenv; type: sudo apt-get install -y python3-venv" >&2; exit 1; }; }
 	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation --editable .
