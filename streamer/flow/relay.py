@@ -46,6 +46,7 @@ class Relay:
         self.backlog = 0
         self._backlog_bytes = 0
         self.upto: OutputPosition | None = None  # everything up to here is acknowledged
+        self._trimmed: OutputPosition | None = None
 
     async def start(self) -> None:
         """Find out what is published already, and take up what the former owner left."""
@@ -77,10 +78,29 @@ class Relay:
 
         Calls at the same time take turns.
         """
-        async with self._turning:
-            return await self._turn()
+        has_published = await self.publish()
+        return await self.trim() or has_published
 
-    async def _turn(self) -> bool:
+    @property
+    def has_to_trim(self) -> bool:
+        """Whether the outbox still has what the broker has acknowledged."""
+        return self.upto != self._trimmed
+
+    async def trim(self) -> bool:
+        """Forget what the broker has; False if that is done already. It may come late: whoever starts reads how far the topics are."""
+        upto = self.upto
+        if upto is None or upto == self._trimmed:
+            return False
+        await self._store.trim(self.shard, upto=upto)
+        self._trimmed = upto
+        return True
+
+    async def publish(self) -> bool:
+        """Publish what is queued and leave the trimming for later; else as ``turn``."""
+        async with self._turning:
+            return await self._publish()
+
+    async def _publish(self) -> bool:
         if not self._queue:
             return False
         batch = [self._queue[index] for index in range(min(len(self._queue), ENTRIES_AT_ONCE))]
@@ -91,7 +111,6 @@ class Relay:
             self._tails[output.topic] = OutputPosition(output.offset, output.ordinal)
         self.published += len(outputs)
         self.upto = batch[-1][0]
-        await self._store.trim(self.shard, upto=self.upto)
         for _ in batch:
             _, done = self._queue.popleft()
             self.backlog -= len(done)

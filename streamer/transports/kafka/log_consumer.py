@@ -6,7 +6,7 @@ The group only deals out the shards. Offsets are committed to it so that dashboa
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -17,8 +17,19 @@ from streamer.wire import EVENTS, LogRecord
 from .clients import METADATA_MS, log_record, reader
 
 POLL_MS: Final = 50
-LINGER_MS: Final = 20  # that the broker waits for more before it answers: at low rates each round costs more than its records
-LINGER_BYTES: Final = 1 << 16  # with so many it does not wait
+
+
+class FetchWait(NamedTuple):
+    """When the broker answers a fetch: with so many bytes, or after so long."""
+
+    bytes_min: int
+    ms_max: int
+
+
+LINGER: Final = FetchWait(1 << 16, 20)  # while records flow: at low rates each round costs more than its records
+QUIET: Final = FetchWait(
+    1, 100
+)  # else: the first record at once. A partition that is resumed meanwhile is fetched by the next request only
 
 
 class Rebalance(Protocol):
@@ -40,6 +51,12 @@ class LogConsumer:
         self.client: AIOKafkaConsumer | None = None
         self._settings = settings
 
+    def _set_wait(self, wait: FetchWait) -> None:
+        """From the next request on. The client takes it at its start only, and reads it for each request."""
+        client: Any = self._started
+        fetcher = client._fetcher  # noqa: SLF001 - it has no public way
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = wait.bytes_min, wait.ms_max  # noqa: SLF001
+
     async def start(self, rebalance: Rebalance) -> None:
         """Join the group. Raises what the client raises."""
         settings = self._settings
@@ -49,8 +66,6 @@ class LogConsumer:
             enable_auto_commit=False,
             auto_offset_reset="none",  # a position that the log does not have is an error: nothing is skipped in silence
             max_partition_fetch_bytes=1 << 20,
-            fetch_min_bytes=LINGER_BYTES,
-            fetch_max_wait_ms=LINGER_MS,
             metadata_max_age_ms=METADATA_MS,  # by default the group would not see for five minutes that a topic is back
             session_timeout_ms=settings.session_timeout,
             heartbeat_interval_ms=max(100, min(3_000, settings.session_timeout // 10)),
@@ -80,6 +95,7 @@ class LogConsumer:
         is the end. With an error the client drops what it had ready, of other partitions too, so whoever calls has to seek all of them.
         """
         found = await self._started.getmany(timeout_ms=POLL_MS, max_records=max_records)
+        self._set_wait(LINGER if found else QUIET)  # before the client asks for more
         return {partition: [log_record(record) for record in records] for partition, records in found.items()}
 
     def fetch_only(self, is_ready: Callable[[TopicPartition], bool]) -> None:

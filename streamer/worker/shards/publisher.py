@@ -23,6 +23,7 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 
 TURN_SECONDS: Final = 0.5  # between two turns without a commit
 RELAY_AGAIN_SECONDS: Final = 0.2
+TRIM_SECONDS: Final = 0.25  # between two rounds of forgetting what was published: one for all shards, and not one for each batch
 
 
 class Publisher:
@@ -39,13 +40,14 @@ class Publisher:
         self._shards = shards
         self._guard = guard
         self._woken = asyncio.Event()
+        self._trimmed_at = 0.0  # when the last round of trimming began
 
     def wake(self) -> None:
         """Something was committed, or a relay was begun."""
         self._woken.set()
 
     async def turn(self) -> None:
-        """Wait for something to publish, ``TURN_SECONDS`` at most, and begin to publish it."""
+        """Wait for something to publish, ``TURN_SECONDS`` at most, and begin to publish it; once in a while forget what is published."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._woken.wait(), TURN_SECONDS)
         self._woken.clear()
@@ -53,28 +55,49 @@ class Publisher:
             publishing = owned.publishing
             if owned.backlog and (publishing.task is None or publishing.task.done()):
                 publishing.task = self._background.spawn(self.publish(owned))
+        if monotonic() - self._trimmed_at >= TRIM_SECONDS:
+            self._trimmed_at = monotonic()
+            for owned in self._shards.values():
+                if owned.relay is not None and owned.relay.has_to_trim:
+                    self._background.spawn(self._trim(owned))
 
     async def publish_all(self) -> None:
         """Publish what is committed, of every shard; return when that is done or the broker refused it."""
-        await asyncio.gather(*(self.publish(owned) for owned in list(self._shards.values()) if owned.relay is not None))
+        there = [owned for owned in self._shards.values() if owned.relay is not None]
+        await asyncio.gather(*(self.publish(owned) for owned in there))
+        await asyncio.gather(*(self._trim(owned) for owned in there))
 
     async def publish(self, owned: OwnedShard) -> None:
-        """Publish the outbox of a shard until it is empty, or the broker or the store takes nothing. Raises nothing."""
+        """Publish the outbox of a shard until it is empty, or the broker takes nothing. Raises nothing."""
         relay = owned.relay
         try:
             while relay is not None and relay is owned.relay:
                 before = relay.published
-                more = await relay.turn()
+                more = await relay.publish()
                 owned.publishing.refused = None
                 if not more:
                     return
                 self._metrics.published.inc(relay.published - before)
                 self.observe_latency(owned)
-        except (TimeoutError, KafkaError, StoreError, OSError) as error:
+        except (TimeoutError, KafkaError, OSError) as error:
             self.numbering_lost = self.numbering_lost or isinstance(error, OutOfOrderSequenceNumber)
             self._refused(owned, error)
             await asyncio.sleep(RELAY_AGAIN_SECONDS)
             self.wake()
+        except Exception as error:
+            async with owned.lock:
+                if relay is owned.relay:
+                    await self._guard.fail(owned, error)
+
+    async def _trim(self, owned: OwnedShard) -> None:
+        """Forget what is published of a shard; where the store takes nothing, with the next round. Raises nothing."""
+        relay = owned.relay
+        if relay is None:
+            return
+        try:
+            await relay.trim()
+        except StoreError as error:
+            log.debug("outbox not trimmed", action="relay", shard=owned.number, why=type(error).__name__)
         except Exception as error:
             async with owned.lock:
                 if relay is owned.relay:

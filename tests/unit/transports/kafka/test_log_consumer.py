@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 
 from streamer.settings import load_settings
-from streamer.transports.kafka.log_consumer import LogConsumer, _Listener
+from streamer.transports.kafka.log_consumer import LINGER, QUIET, LogConsumer, _Listener
 
 PARTITIONS = [TopicPartition("streamer.events", number) for number in (2, 0, 1)]
 
@@ -36,6 +39,22 @@ class Client:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.told.append((f"seek {offset}", partition.partition))
+
+
+class Fetching(Client):
+    """A client whose fetches find this, one after the other."""
+
+    def __init__(self, found: Sequence[dict[TopicPartition, list[Any]]]) -> None:
+        super().__init__()
+        self._found = list(found)
+        self._fetcher = SimpleNamespace()
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        return self._found.pop(0)
+
+    @property
+    def asks(self) -> tuple[int, int]:
+        return self._fetcher._fetch_min_bytes, self._fetcher._fetch_max_wait_ms
 
 
 def consumer(client: Client) -> LogConsumer:
@@ -88,3 +107,20 @@ def test_before_it_is_started_it_holds_nothing_and_moves_nothing() -> None:
     idle.seek(PARTITIONS[0], 7)
     idle.pause(PARTITIONS[0])
     assert not idle.is_started
+
+
+async def test_the_broker_holds_a_fetch_back_only_while_records_flow() -> None:
+    """Then each answer costs more than its records; the first after a silence comes at once."""
+    client = Fetching([{PARTITIONS[0]: []}, {}])
+    found = consumer(client)
+    await found.fetch(10)
+    assert client.asks == LINGER
+    await found.fetch(10)
+    assert client.asks == QUIET
+
+
+def test_the_client_reads_how_long_to_wait_for_each_request() -> None:
+    """It has no public way to change that while it runs: this fails first where an upgrade calls it something else."""
+    source = inspect.getsource(Fetcher._get_actions_per_node)
+    assert "self._fetch_max_wait_ms,\n                self._fetch_min_bytes," in source
+    assert "self._fetcher = Fetcher(" in inspect.getsource(AIOKafkaConsumer.start)
