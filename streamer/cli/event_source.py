@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import IO, Annotated, Any, Final
+from typing import IO, Annotated, Final
 
 import msgspec
 import typer
@@ -251,7 +251,7 @@ def _carries_many(raw: bytes) -> bool:
         return False
 
 
-def _as_bytes(part: dict[str, Any] | bytes) -> bytes:
+def _as_bytes(part: dict[str, object] | bytes) -> bytes:
     """A row or an element of a batch as JSON; bytes of a CSV file that were not UTF-8 are in it as they lay there."""
     return part if isinstance(part, bytes) else json.dumps(part, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Final
+from typing import IO, TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -212,7 +212,7 @@ class ReplayCounts:
     def _write(self, found: Rejected) -> None:
         if self._write_reject is None:
             return
-        shown: dict[str, Any] = {name: getattr(found, name) for name in ("file", "line", "reason", "path", "detail")}
+        shown: dict[str, object] = {name: getattr(found, name) for name in ("file", "line", "reason", "path", "detail")}
         try:
             shown["raw"] = found.raw.decode()
         except UnicodeDecodeError:

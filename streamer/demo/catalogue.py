@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from random import Random
@@ -35,9 +35,9 @@ class Product:
     brand: str
     price_cents: int
 
-    def properties(self, *, quantity: int = 0) -> dict[str, Any]:
+    def properties(self, *, quantity: int = 0) -> dict[str, object]:
         """As an event carries it: prices in units of the currency, as Segment's specification has them."""
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "product_id": self.product_id,
             "sku": self.product_id.upper(),
             "name": self.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streamer.demo.catalogue import TABLE
 
@@ -94,8 +94,9 @@ class Customer:
     personality: Personality
     anonymous: bool
     favourite: str
-    traits: dict[str, Any]
-    context: dict[str, Any]
+    interests: list[str]
+    traits: dict[str, object]
+    context: dict[str, object]
 
 
 def invent(random: Random, count: int) -> list[Customer]:
@@ -122,7 +123,7 @@ def _customer(random: Random, number: int, personality: Personality) -> Customer
     country = random.choices(list(COUNTRIES), [entry[0] for entry in COUNTRIES.values()])[0]
     _, locales, zone, cities = COUNTRIES[country]
     city, favourite = random.choice(cities), random.choice(list(TABLE))
-    traits = {
+    traits: dict[str, object] = {
         "birthday": f"{random.randint(1948, 2006)}-{random.randint(1, 12):02d}-{random.randint(1, 28):02d}",
         "gender": random.choice(("female", "male", "female", "male", "other")),
         "occupation": random.choice(OCCUPATIONS),
@@ -130,20 +131,21 @@ def _customer(random: Random, number: int, personality: Personality) -> Customer
         "children": random.choice((0, 0, 0, 1, 2)),
         "income": random.randrange(14_000, 120_000, 1_000),
         "address": {"country": country, "city": city},
-        "interests": sorted({favourite, random.choice(list(TABLE))}),
-        "timezone": zone,
     }
+    interests = sorted({favourite, random.choice(list(TABLE))})
+    traits |= {"interests": interests, "timezone": zone}
     return Customer(
         id=f"{name}-{number:03d}",
         personality=personality,
         anonymous=random.random() < personality.anonymous,
         favourite=favourite,
+        interests=interests,
         traits=traits,
         context=_context(random, random.choice(locales), zone),
     )
 
 
-def _context(random: Random, locale: str, zone: str) -> dict[str, Any]:
+def _context(random: Random, locale: str, zone: str) -> dict[str, object]:
     device = random.choices(list(DEVICES), [entry[0] for entry in DEVICES.values()])[0]
     _, systems, width = DEVICES[device]
     source, medium = random.choice(CAMPAIGNS)

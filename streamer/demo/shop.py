@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from streamer.demo.catalogue import Catalogue
 from streamer.demo.people import CART_LEAVER, PERSONALITIES, SOURCE, Customer, invent
@@ -116,9 +116,8 @@ class Shop:
     def _event(self, visitor: Visitor, step: VisitStep, at: float) -> Event:
         self._messages += 1
         customer = visitor.customer
-        context: dict[str, Any] = {**customer.context, "page": {"path": step.path}}
-        if step.type == "page":
-            context["page"]["title"] = step.name
+        page = {"path": step.path, "title": step.name} if step.type == "page" else {"path": step.path}
+        context: dict[str, object] = {**customer.context, "page": page}
         return Event(
             type=step.type,
             event=step.name if step.type == "track" else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streamer.demo.catalogue import CURRENCY, Catalogue, Product
 
@@ -24,9 +24,9 @@ class VisitStep:
     """One thing that somebody is about to do."""
 
     name: str
-    properties: dict[str, Any] | None = None
+    properties: dict[str, object] | None = None
     type: Kind = "track"
-    traits: dict[str, Any] | None = None
+    traits: dict[str, object] | None = None
     path: str = "/"
 
 
@@ -71,7 +71,7 @@ def plan_left_cart(visitor: Visitor, catalogue: Catalogue, random: Random) -> li
 
 
 def _category(customer: Customer, random: Random) -> str:
-    return customer.favourite if random.random() < customer.personality.focus else random.choice(customer.traits["interests"])
+    return customer.favourite if random.random() < customer.personality.focus else random.choice(customer.interests)
 
 
 def _product(customer: Customer, catalogue: Catalogue, category: str, random: Random) -> Product:
@@ -114,10 +114,10 @@ def _end(visitor: Visitor, random: Random) -> list[VisitStep]:
     return steps
 
 
-def _order(order_id: str, cart: list[Product], *, coupon: bool) -> dict[str, Any]:
+def _order(order_id: str, cart: list[Product], *, coupon: bool) -> dict[str, object]:
     whole_cents = sum(product.price_cents for product in cart)
     off_cents = round(whole_cents * DISCOUNT_RATIO) if coupon else 0
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "order_id": order_id,
         "subtotal": whole_cents / 100,
         "discount": off_cents / 100,

@@ -6,7 +6,7 @@ property that nobody reads.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -16,8 +16,8 @@ from streamer.events.moments import moment_ms
 
 
 class _Times(msgspec.Struct):
-    received: Any = msgspec.field(name="receivedAt", default=None)
-    timestamp: Any = None
+    received: object = msgspec.field(name="receivedAt", default=None)
+    timestamp: object = None
 
 
 _decode: Final = msgspec.json.Decoder(_Times).decode

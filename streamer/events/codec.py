@@ -13,7 +13,7 @@ import json
 import math
 import re
 from datetime import datetime
-from typing import Any, Final, NoReturn, cast, get_args
+from typing import Final, NoReturn, cast, get_args
 
 import msgspec
 
@@ -71,7 +71,7 @@ def check_size(raw: bytes) -> None:
         raise RefusedError("too_large", detail=f"{len(raw)} bytes, at most {SIZE_MAX}")
 
 
-def read_object(raw: bytes) -> dict[str, Any]:
+def read_object(raw: bytes) -> dict[str, object]:
     """The object in ``raw``, as it was written; ``RefusedError`` if there is none.
 
     For adapters. Numbers may be beyond what an event can carry, and texts hold halves of surrogate pairs: ``from_fields`` and
@@ -91,10 +91,10 @@ def read_object(raw: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         detail = f"expected an object, found {json_type(value)}"
         raise RefusedError("not_an_object", detail=f"{detail}; each event is a record of its own" if isinstance(value, list) else detail)
-    return cast("dict[str, Any]", value)
+    return cast("dict[str, object]", value)
 
 
-def from_fields(fields: dict[str, Any], *, timestamp_ms: int | None = None) -> Event:
+def from_fields(fields: dict[str, object], *, timestamp_ms: int | None = None) -> Event:
     """The event with these fields, named and typed as in the JSON form; the same checks, order and errors as ``decode``.
 
     Adapters end here. The size that counts is that of the event as it will lie in the log. Fields we do not know are ignored.
@@ -105,22 +105,22 @@ def from_fields(fields: dict[str, Any], *, timestamp_ms: int | None = None) -> E
     return event
 
 
-def section(fields: dict[str, Any], key: str, *, path: str = "$") -> dict[str, Any] | None:
+def section(fields: dict[str, object], key: str, *, path: str = "$") -> dict[str, object] | None:
     """An object of named values, or None. An empty array is one too: PHP writes an empty object so."""
     value = fields.get(key)
     if value is None or isinstance(value, dict):
-        return cast("dict[str, Any] | None", value)
+        return cast("dict[str, object] | None", value)
     if value != []:
         _refuse_type(f"{path}.{key}", "an object", value)
     return {}
 
 
-def is_batch(fields: dict[str, Any]) -> bool:
+def is_batch(fields: dict[str, object]) -> bool:
     """Whether this is the body of a request that carries several messages. An adapter takes it apart; in the log it is no event."""
     return isinstance(fields.get("batch"), list) and "messageId" not in fields and "type" not in fields
 
 
-def _event(fields: dict[str, Any], timestamp_ms: int | None = None) -> Event:
+def _event(fields: dict[str, object], timestamp_ms: int | None = None) -> Event:
     if is_batch(fields):
         raise RefusedError("batch_body", path="$.batch", detail="the body of a batch request; each message in it is a record of its own")
     kind = fields.get("type", "track")
@@ -169,7 +169,7 @@ def _checked(event: Event) -> Event:
         raise RefusedError("missing_event_name", path="$.event", detail="absent or empty; expected what was done")
     elif name == "":
         _set(event, "event", None)
-    moment: Any = event.timestamp_ms
+    moment: object = event.timestamp_ms
     if moment.__class__ is not int:
         _set(event, "timestamp_ms", within_years(datetime_to_ms(cast("datetime", moment)), path="$.timestamp"))
     return event
@@ -193,7 +193,7 @@ def _nesting(raw: bytes) -> int:
     return deepest
 
 
-def _text(fields: dict[str, Any], key: str) -> str | None:
+def _text(fields: dict[str, object], key: str) -> str | None:
     value = fields.get(key)
     if value is None:
         return None
@@ -206,12 +206,12 @@ def _text(fields: dict[str, Any], key: str) -> str | None:
     return value
 
 
-def _values(fields: dict[str, Any], key: str) -> dict[str, Any] | None:
+def _values(fields: dict[str, object], key: str) -> dict[str, object] | None:
     values = section(fields, key)
     return within_limits(values, section=key) if values else values
 
 
-def _read_json(text: str) -> Any:
+def _read_json(text: str) -> object:
     """Python's reading, which also knows NaN and Infinity; integers of thousands of digits become infinite."""
     try:
         return json.loads(text)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from streamer.errors import RefusedError
 from streamer.events.admission import DEPTH_MAX, INTEGER_MAX, INTEGER_MIN, TEXT_MAX
@@ -28,7 +28,7 @@ PATH_MAX: Final = 256  # characters; a path is for reading
 LONGEST_INTEGER: Final = 10**TEXT_MAX
 
 
-def within_limits(values: dict[str, Any], *, section: str = "") -> dict[str, Any]:
+def within_limits(values: dict[str, object], *, section: str = "") -> dict[str, object]:
     """``values`` as an event can carry them: the same object where nothing has to be replaced.
 
     ``section`` is the field of the record that they stand in; without it they are the record. ``RefusedError`` with the place, the first
@@ -38,7 +38,9 @@ def within_limits(values: dict[str, Any], *, section: str = "") -> dict[str, Any
     {'total': 5, 'click': '1180591620717411303424', 'ratio': None}
     """
     place, depth = (((), section), 2) if section else ((), 1)
-    return values if _is_within_limits(values, depth) else _limited(values, place, depth)
+    if _is_within_limits(cast("dict[object, object]", values), depth):
+        return values
+    return cast("dict[str, object]", _limited(values, place, depth))
 
 
 def json_type(value: object) -> str:
@@ -69,7 +71,7 @@ def is_whole_text(text: str) -> bool:
     return text.isascii() or SURROGATE.search(text) is None
 
 
-def _is_within_limits(container: dict[Any, Any] | list[Any], depth: int) -> bool:
+def _is_within_limits(container: dict[object, object] | list[object], depth: int) -> bool:
     """Whether there is nothing to replace in ``container``, which lies at ``depth``. Texts are asked first: most values are some."""
     if depth > DEPTH_MAX:
         return False
@@ -83,7 +85,7 @@ def _is_within_limits(container: dict[Any, Any] | list[Any], depth: int) -> bool
             if not is_whole_text(value):
                 return False
         elif isinstance(value, (dict, list)):
-            if not _is_within_limits(cast("dict[Any, Any] | list[Any]", value), depth + 1):
+            if not _is_within_limits(cast("dict[object, object] | list[object]", value), depth + 1):
                 return False
         elif not _is_scalar_within_limits(value):
             return False
@@ -98,7 +100,7 @@ def _is_scalar_within_limits(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def _limited(value: Any, place: JsonPlace, depth: int) -> Any:
+def _limited(value: object, place: JsonPlace, depth: int) -> object:
     """A copy of ``value``, which lies at ``place``, with what cannot be held replaced."""
     match value:
         case str():
@@ -106,10 +108,10 @@ def _limited(value: Any, place: JsonPlace, depth: int) -> Any:
         case dict() | list() if depth > DEPTH_MAX:
             raise RefusedError("too_deep", path=path_text(place), detail=f"at most {DEPTH_MAX} containers inside each other")
         case dict():
-            items = cast("dict[Any, Any]", value).items()
+            items = cast("dict[object, object]", value).items()
             return {_limited_key(key, place): _limited(inner, (place, key), depth + 1) for key, inner in items}
         case list():
-            return [_limited(item, (place, index), depth + 1) for index, item in enumerate(cast("list[Any]", value))]
+            return [_limited(item, (place, index), depth + 1) for index, item in enumerate(cast("list[object]", value))]
         case bool() | None:
             return value
         case int():

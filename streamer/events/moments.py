@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -94,7 +94,7 @@ def _of_text(text: str) -> int | None:
     return ms if ms % DAY_MS < SECOND_MS else None  # 60 is a second only at the end of a day
 
 
-def _why_not(value: Any) -> str:
+def _why_not(value: object) -> str:
     if value is None:
         return "absent"
     if isinstance(value, str):

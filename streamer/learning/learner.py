@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,12 +17,15 @@ import msgspec
 from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
 from streamer.learning.models.propensity import PropensityTrainer, TrainingLimits
-from streamer.learning.models.trainer import Trainer
+from streamer.learning.models.trainer import Trainer, TrainerClass
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.snapshot import SCHEMA, decode_state, encode_state
 from streamer.zones import PINNED
+
+if TYPE_CHECKING:
+    from streamer.learning.models.size_anomaly import Surges, SurgesState
 
 RIVER: Final = version("river")  # written into snapshots for whoever has to read an old one
 
@@ -34,6 +37,20 @@ class PinnedVersion(msgspec.Struct):
     version: int
     held: ModelPublished | None = None
     withdrawn: ModelWithdrawn | None = None
+
+
+class LearnerState(TypedDict):
+    """What ``Learner.dump`` gives, as JSON; ``river`` is the version that wrote it."""
+
+    schema: int
+    river: str
+    features: int
+    minute: int
+    specs: list[object]
+    trainers: dict[str, Mapping[str, object]]
+    surges: SurgesState
+    pins: dict[str, object]
+    versions: NotRequired[tuple[dict[str, int], dict[str, int]]]
 
 
 HOMES: Final = {  # where each kind's trainer lives; read when a definitions file first asks for one
@@ -73,7 +90,7 @@ class Learner:
         self._bases: dict[str, int] = {}  # what a trainer's own versions are counted on from: it is not the first of its name
         self._newest: dict[str, int] = {}  # version of every model there ever was: two scorers never have the same name
 
-    def _extra(self, spec: ModelSpec) -> dict[str, Any]:
+    def _extra(self, spec: ModelSpec) -> dict[str, object]:
         if spec.kind == "lookalike":
             return {"left_out": self._left_out.get(spec.name, ())}
         return {"limits": self.limits} if spec.kind in ("purchase", "churn", "value") else {}
@@ -163,19 +180,18 @@ class Learner:
 
     def dump(self) -> bytes:
         """The whole learner, canonical JSON."""
-        return encode_state(
-            {
-                "schema": SCHEMA,
-                "river": RIVER,
-                "features": self.features.version,
-                "minute": self._minute,
-                "specs": [msgspec.to_builtins(trainer.spec) for trainer in self.trainers.values()],
-                "trainers": {name: trainer.dump() for name, trainer in self.trainers.items()},
-                "surges": self._surges.dump(),
-                "pins": {name: msgspec.to_builtins(pin) for name, pin in self._pins.items()},
-                "versions": [self._bases, self._newest],
-            }
-        )
+        state: LearnerState = {
+            "schema": SCHEMA,
+            "river": RIVER,
+            "features": self.features.version,
+            "minute": self._minute,
+            "specs": [msgspec.to_builtins(trainer.spec) for trainer in self.trainers.values()],
+            "trainers": {name: trainer.dump() for name, trainer in self.trainers.items()},
+            "surges": self._surges.dump(),
+            "pins": {name: msgspec.to_builtins(pin) for name, pin in self._pins.items()},
+            "versions": (self._bases, self._newest),
+        }
+        return encode_state(state)
 
     def _count_on(self) -> None:
         """Trainers that began anew count on from the newest version of their name; snapshots of older releases do not know it."""
@@ -200,7 +216,7 @@ class Learner:
 
         HaltError if the snapshot cannot be read.
         """
-        state = decode_state(dumped)
+        state = cast("LearnerState", decode_state(dumped))
         learner = cls(specs, features, limits, zone, left_out)
         try:
             known = {spec.name: spec for spec in msgspec.convert(state["specs"], list[ModelSpec])}
@@ -219,10 +235,10 @@ class Learner:
         return learner
 
 
-def _home(kind: str) -> Any:
+def _home(kind: str) -> TrainerClass:
     module, name = HOMES[kind]
     return getattr(import_module(f"streamer.learning.models.{module}"), name)
 
 
-def _surges() -> Any:
+def _surges() -> type[Surges]:
     return import_module("streamer.learning.models.size_anomaly").Surges

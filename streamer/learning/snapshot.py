@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 """What may leave the learner: state that is finite JSON, and scorers that pass their guards.
 
 A refused scorer is kept aside with the reason, the old one goes on serving, and somebody is told.
@@ -6,9 +5,9 @@ A refused scorer is kept aside with the reason, the old one goes on serving, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict, cast
 
 import msgspec
 
@@ -33,6 +32,13 @@ class PublicationRefusal(NamedTuple):
     before: float
     after: float
     text: str
+
+
+class ProbeState(TypedDict):
+    """What ``Probe.dump`` gives; ``before`` is the text of a scorer."""
+
+    rows: list[list[float]]
+    before: str | None
 
 
 class Probe:
@@ -77,13 +83,13 @@ class Probe:
             "jump", usual, now, f"mean score on the probe goes from {usual:.1f} to {now:.1f}, and recent outcomes do not ask for it"
         )
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> ProbeState:
         """As JSON can hold it."""
         before = canonical(self.before.content).decode() if self.before else None
         return {"rows": [list(row) for row in self.rows], "before": before}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Probe:
+    def restore(cls, dumped: ProbeState) -> Probe:
         """The inverse of ``dump``."""
         before = dumped["before"]
         return cls([tuple(map(float, row)) for row in dumped["rows"]], decode_linear(before.encode()) if before else None)
@@ -93,13 +99,13 @@ def _loss(scorer: AnyScorer, rows: Sequence[tuple[Sequence[float], int]]) -> flo
     return sum(loss_of(scorer.logit(x), label) for x, label in rows)
 
 
-def encode_state(state: dict[str, Any]) -> bytes:
+def encode_state(state: Mapping[str, object]) -> bytes:
     """Canonical JSON; HaltError if any number is not finite, which no guard let in and no restore would survive."""
     _check_finite(state, "$")
     return canonical(state)
 
 
-def decode_state(raw: bytes) -> dict[str, Any]:
+def decode_state(raw: bytes) -> Mapping[str, object]:
     """The inverse."""
     try:
         state = msgspec.json.decode(raw, type=dict[str, Any])
@@ -110,18 +116,20 @@ def decode_state(raw: bytes) -> dict[str, Any]:
     return state
 
 
-def _check_finite(part: Any, path: str) -> None:
+def _check_finite(part: object, path: str) -> None:
     if isinstance(part, float):
         if not isfinite(part):
             raise HaltError(f"the learner's state is not finite at {path}")
     elif isinstance(part, dict):
-        for key, value in part.items():
+        for key, value in cast("dict[str, object]", part).items():
             _check_finite(value, f"{path}.{key}")
-    elif isinstance(part, list | tuple) and not all(map(_is_finite, part)):
-        for at, value in enumerate(part):
-            _check_finite(value, f"{path}[{at}]")
+    elif isinstance(part, list | tuple):
+        items = cast("Sequence[object]", part)
+        if not all(map(_is_finite, items)):
+            for at, value in enumerate(items):
+                _check_finite(value, f"{path}[{at}]")
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     """Of a plain number; what holds others must be looked into."""
     return isinstance(value, int | float) and isfinite(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 FILE: Final = Path(__file__).parent / "grafana" / "dashboards" / "dashboard.json"
 SOURCE: Final = {"type": "prometheus", "uid": "prometheus"}
@@ -268,7 +268,7 @@ ROWS: Final = (
 )
 
 
-def dashboard() -> dict[str, Any]:
+def dashboard() -> dict[str, object]:
     """The whole dashboard as Grafana reads it."""
     return {
         "uid": "streamer",
@@ -286,8 +286,8 @@ def dashboard() -> dict[str, Any]:
     }
 
 
-def _panels() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _panels() -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
     top = 0
     for row in ROWS:
         found.append(
@@ -316,12 +316,12 @@ def _place(x: int, y: int, w: int, h: int) -> dict[str, int]:
     return {"x": x, "y": y, "w": w, "h": h}
 
 
-def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
+def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, object]:
     targets = [
         {"refId": chr(ord("A") + at), "datasource": SOURCE, "expr": expression, "legendFormat": name}
         for at, (name, expression) in enumerate(panel.queries.items())
     ]
-    defaults: dict[str, Any] = {"unit": panel.unit, "min": 0}
+    defaults: dict[str, object] = {"unit": panel.unit, "min": 0}
     if panel.kind == "timeseries":
         defaults["custom"] = {
             "fillOpacity": 25 if panel.stacked else 5,

@@ -65,7 +65,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """``repeated`` says how often the same came since its last line."""
-        found: dict[str, Any] = {
+        found: dict[str, object] = {
             "event": record.getMessage(),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -77,7 +77,7 @@ class JsonLines(logging.Formatter):
             found["repeated"] = repeated
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            found["event"] = found["event"].partition("\n")[0]  # asyncio repeats the error's text on the next line
+            found["event"] = record.getMessage().partition("\n")[0]  # asyncio repeats the error's text on the next line
             found |= {"error": type(error).__name__, "where": _places(error)}
         return json.dumps(found)
 

@@ -6,7 +6,7 @@ no code but a mapping: see ``adapters.columns``. Files come in here, and so does
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer.errors import RefusedError
 from streamer.events.adapters.outcome import Outcome, Refusal, each
@@ -25,12 +25,12 @@ class Adapter(Protocol):
     (``outcome.each`` does so). ``RefusedError`` says that the message itself, or what is left of it, tells of no event.
     """
 
-    def __call__(self, message: dict[str, Any], *, received_ms: int | None) -> Iterable[Outcome]:
+    def __call__(self, message: dict[str, object], *, received_ms: int | None) -> Iterable[Outcome]:
         """``received_ms`` is when the message reached us in UTC milliseconds, None if that is not known."""
         ...
 
 
-def from_streamer(message: dict[str, Any], *, received_ms: int | None) -> Iterator[Outcome]:  # noqa: ARG001 - our own format carries its time
+def from_streamer(message: dict[str, object], *, received_ms: int | None) -> Iterator[Outcome]:  # noqa: ARG001 - our own format carries its time
     """Our own format, ``schemas/event.v1.json``, or an object with a list of such under ``batch``."""
     if is_batch(message):
         yield from each(message, "batch", from_fields)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
+from typing import TYPE_CHECKING, Final, TypeGuard, cast
 
 from streamer.errors import RefusedError
 from streamer.events.admission import EXACT_MAX, INTEGER_MAX, INTEGER_MIN, TIMESTAMP_MS_MAX
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
-Cast = Callable[[Any, str], Any]
+Cast = Callable[[object, str], object]
 """(cell, column) -> what it says; None when empty; ``RefusedError`` when it says nothing of the kind."""
 
 NUMBER: Final = re.compile(r"[+-]?[0-9]{1,4000}(\.[0-9]*)?([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -33,14 +33,14 @@ LARGEST_EXPONENT: Final = 20  # of a number that may be a moment; larger ones ar
 MOMENTS_KEPT: Final = 4_096  # rows come in the order of time, so a moment is mostly the one before
 
 
-def is_empty(cell: Any) -> bool:
+def is_empty(cell: object) -> bool:
     """Whether there is nothing in the cell. 0 and False are something."""
     if isinstance(cell, Decimal):
         return cell.is_nan()
     return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
-def text(cell: Any, column: str) -> str | None:
+def text(cell: object, column: str) -> str | None:
     """The cell as text. A whole number has no ``.0``: pandas turns a column of ids with one gap into doubles."""
     if is_empty(cell):
         return None
@@ -56,7 +56,7 @@ def text(cell: Any, column: str) -> str | None:
     raise _refused(column, "a text", cell)
 
 
-def identifier(cell: Any, column: str) -> str | None:
+def identifier(cell: object, column: str) -> str | None:
     """The cell as the name of somebody or something: a text that is a large double as some tool wrote it has lost digits."""
     found = text(cell, column)
     if found is not None and (match := NUMBER.fullmatch(found)) and (match[1] is not None or match[2] is not None):
@@ -64,7 +64,7 @@ def identifier(cell: Any, column: str) -> str | None:
     return found
 
 
-def number(cell: Any, column: str) -> int | float | None:
+def number(cell: object, column: str) -> int | float | None:
     """The cell as a number: an int where it is written as one. ``not_finite`` if it is beyond 64 bits, or the range of a double."""
     if isinstance(cell, bytes):
         cell = _decoded(cell, column)
@@ -78,7 +78,7 @@ def number(cell: Any, column: str) -> int | float | None:
     return found
 
 
-def _number(cell: Any) -> int | float | None:
+def _number(cell: object) -> int | float | None:
     if isinstance(cell, Decimal):
         return int(cell) if _is_whole(cell) else float(cell)
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
@@ -88,14 +88,14 @@ def _number(cell: Any) -> int | float | None:
     return None
 
 
-def exact(cell: Any, column: str) -> Decimal:
+def exact(cell: object, column: str) -> Decimal:
     """The cell as the decimal number that was written, for sums of money; an empty cell is 0."""
     if number(cell, column) is None:
         return Decimal(0)
     return Decimal(_decoded(cell, column).strip() if isinstance(cell, bytes) else str(cell).strip())
 
 
-def as_is(cell: Any, column: str) -> Any:
+def as_is(cell: object, column: str) -> object:
     """The cell as the file has it; what JSON cannot say becomes text or number, also within lists and objects."""
     if is_empty(cell):
         return None
@@ -104,16 +104,16 @@ def as_is(cell: Any, column: str) -> Any:
     if isinstance(cell, (str, bytes, date, datetime, time)):
         return text(cell, column)
     if isinstance(cell, list):
-        items = cast("list[Any]", cell)
+        items = cast("list[object]", cell)
         if items and all(isinstance(item, tuple) for item in items):  # a map of Parquet, as pairs
-            return {key: as_is(inner, column) for key, inner in items}
+            return {key: as_is(inner, column) for key, inner in cast("list[tuple[object, object]]", items)}
         return [as_is(item, column) for item in items]
     if isinstance(cell, dict):
-        return {key: as_is(inner, column) for key, inner in cast("dict[Any, Any]", cell).items()}
+        return {key: as_is(inner, column) for key, inner in cast("dict[object, object]", cell).items()}
     return cell
 
 
-def moment(formats: Sequence[str], zone: ZoneInfo) -> Callable[[Any, str], int]:
+def moment(formats: Sequence[str], zone: ZoneInfo) -> Callable[[object, str], int]:
     """A function from (cell, column) to UTC milliseconds, by the first of ``formats`` that fits.
 
     A format is ``iso``, ``ms``, ``s``, or one of ``strptime``. ``zone`` holds where the cell names none; an hour that the clocks show
@@ -123,7 +123,7 @@ def moment(formats: Sequence[str], zone: ZoneInfo) -> Callable[[Any, str], int]:
     texts = lru_cache(MOMENTS_KEPT)(partial(_text_ms, formats=formats, zone=zone))
     expected = " or ".join(formats)
 
-    def read(cell: Any, column: str) -> int:
+    def read(cell: object, column: str) -> int:
         if isinstance(cell, bytes):
             cell = _decoded(cell, column)
         if is_empty(cell):
@@ -154,7 +154,7 @@ def _written_ms(cell: str, name: str, zone: ZoneInfo) -> int | None:
     return _datetime_ms(moment, zone)
 
 
-def _number_ms(cell: Any, formats: Sequence[str]) -> int | None:
+def _number_ms(cell: object, formats: Sequence[str]) -> int | None:
     """The moment that a number, or a text of one, is in the first unit that makes sense of it."""
     if isinstance(cell, str):
         if NUMBER.fullmatch(cell) is None:
@@ -171,7 +171,7 @@ def _number_ms(cell: Any, formats: Sequence[str]) -> int | None:
     return None
 
 
-def _typed_ms(cell: Any, formats: Sequence[str], zone: ZoneInfo) -> int | None:
+def _typed_ms(cell: object, formats: Sequence[str], zone: ZoneInfo) -> int | None:
     """The moment of a cell that knows what it is; of a date its midnight."""
     if isinstance(cell, datetime):
         return _datetime_ms(cell, zone)
@@ -207,7 +207,7 @@ def _check_exact(cell: int | float | Decimal, column: str) -> None:
         raise RefusedError("wrong_type", path=f"$.{column}", detail=detail)
 
 
-def _is_number(cell: Any) -> TypeGuard[int | float | Decimal]:
+def _is_number(cell: object) -> TypeGuard[int | float | Decimal]:
     return isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool)
 
 
@@ -219,5 +219,5 @@ def _is_whole(cell: int | float | Decimal) -> bool:
     return _is_finite(cell) and cell == int(cell)
 
 
-def _refused(column: str, expected: str, cell: Any) -> RefusedError:
+def _refused(column: str, expected: str, cell: object) -> RefusedError:
     return RefusedError("wrong_type", path=f"$.{column}", detail=f"expected {expected}, found {json_type(cell)}")

@@ -1,4 +1,3 @@
-# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 """Rows of a file to events, as a mapping says.
 
 Decided here is what a row means: an event, a part of one, nothing on purpose, or nothing we can read. No file is opened here and no clock
@@ -8,7 +7,7 @@ is read; the same rows give the same events, ids included. A row that cannot be 
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-Row = dict[str, Any]  # column -> cell
+Row = dict[str, object]  # column -> cell
 Numbered = tuple[int, Row | bytes]  # a line's number and its row; bytes are a line of NDJSON, or a line that did not split into a row
 
 GROUP_MAX: Final = 10_000  # rows of one group
@@ -62,7 +61,7 @@ class Mapping:
         used = tuple(dict.fromkeys(column for _, column in columns_used(file)))
         # Where the mapping lists the columns, all that it reads are among them, and a copy of the file may have fewer.
         self.needed = () if file.columns or file.explode else used
-        self._unseen = dict.fromkeys(used) if file.format == "ndjson" else {}
+        self._unseen: dict[str, None] = dict.fromkeys(used, None) if file.format == "ndjson" else {}
         self.placeholder_ids = PLACEHOLDER_IDS if file.placeholder_ids is None else normal_form(file.placeholder_ids)
         self._file = file
         formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format
@@ -112,12 +111,12 @@ class Mapping:
         key = self._file.explode
         if key is None:
             return [_NumberedRow(number, 0, row)]
-        items: Any = row.get(key)
+        items: object = row.get(key)
         if not isinstance(items, list):
             raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected an array, found {json_type(items)}")
         lines: list[_NumberedRow] = []
         rest = {column: cell for column, cell in row.items() if column != key}
-        for part, item in enumerate(cast("list[Any]", items)):
+        for part, item in enumerate(cast("list[object]", items)):
             if not isinstance(item, dict):
                 raise RefusedError("wrong_type", path=f"$.{key}[{part}]", detail=f"expected an object, found {json_type(item)}")
             lines.append(_NumberedRow(number, part, {**rest, **cast("Row", item)}))

@@ -22,8 +22,9 @@ Decided here is whether a mapping can be used at all. What it makes of a row is 
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 import yaml
@@ -111,7 +112,7 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class _EachKeyOnce(yaml.SafeLoader):
     """Refuses a key that stands twice in one mapping: YAML would keep the last, and the columns under the first be gone without a word."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """The mapping in ``node``."""
         seen = set[str]()
         for key, _ in node.value:
@@ -126,7 +127,7 @@ def read_mapping(path_or_name: str | Path) -> MappingFile:
     """The mapping in a file, or the shipped one of that name. ``DefinitionError`` with the file and the field if it cannot be used."""
     path = _locate(path_or_name)
     try:
-        content: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)  # noqa: S506 - it is a safe one
+        content: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)  # noqa: S506 - it is a safe one
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
@@ -26,10 +26,10 @@ class Refusal(msgspec.Struct, frozen=True):
     reason: str
     path: str = "$"
     detail: str = ""
-    part: dict[str, Any] | bytes | None = None
+    part: dict[str, object] | bytes | None = None
 
     @classmethod
-    def of(cls, error: RefusedError, part: dict[str, Any] | bytes | None = None, *, under: str = "$") -> Refusal:
+    def of(cls, error: RefusedError, part: dict[str, object] | bytes | None = None, *, under: str = "$") -> Refusal:
         """The same reason as ``error``; ``under`` is the path of ``part`` in the message."""
         return cls(error.reason, under + error.path.removeprefix("$"), error.detail, part)
 
@@ -37,29 +37,30 @@ class Refusal(msgspec.Struct, frozen=True):
 Outcome: TypeAlias = Event | Refusal
 
 
-def each(message: dict[str, Any], key: str, read: Callable[[dict[str, Any]], Event]) -> Iterator[Outcome]:
+def each(message: dict[str, object], key: str, read: Callable[[dict[str, object]], Event]) -> Iterator[Outcome]:
     """An event or a refusal for each element of the list under ``key``, in its order.
 
     ``read`` makes an event of one element or raises ``RefusedError``, with a path within the element; the path of the refusal also says
     which element it is: ``$.batch[2].userId``. An empty list is skipped. ``RefusedError`` if there is no list under ``key``.
     """
-    elements: Any = message.get(key)
+    elements: object = message.get(key)
     if not isinstance(elements, list):
         raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected an array, found {json_type(elements)}")
     if not elements:
         yield Refusal("skipped", f"$.{key}", "an empty list")
-    for index, element in enumerate(cast("list[Any]", elements)):
+    for index, element in enumerate(cast("list[object]", elements)):
         place = f"$.{key}[{index}]"
         if not isinstance(element, dict):
             yield Refusal("wrong_type", place, f"expected an object, found {json_type(element)}", _written(element))
             continue
+        element = cast("dict[str, object]", element)
         try:
-            yield read(cast("dict[str, Any]", element))
+            yield read(element)
         except RefusedError as error:
             yield Refusal.of(error, _written(element), under=place)
 
 
-def _written(element: Any) -> bytes:
+def _written(element: object) -> bytes:
     """An element as JSON again; halves of surrogate pairs, which no UTF-8 holds, as escapes."""
     try:
         return json.dumps(element, ensure_ascii=False).encode()

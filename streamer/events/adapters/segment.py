@@ -7,7 +7,7 @@ event is late.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streamer.errors import RefusedError
 from streamer.events.adapters.digest import content_id
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DELIVERY: Final = frozenset({"messageId", "sentAt", "receivedAt"})  # differ between two deliveries of one message
 
 
-def from_segment(message: dict[str, Any], *, received_ms: int | None) -> Iterator[Outcome]:
+def from_segment(message: dict[str, object], *, received_ms: int | None) -> Iterator[Outcome]:
     """The event that ``message`` tells of, or those of each message in the body of a batch request.
 
     The ``context``, ``sentAt`` and ``receivedAt`` of a batch hold for all its messages; what a message says itself comes first.
@@ -37,14 +37,14 @@ def from_segment(message: dict[str, Any], *, received_ms: int | None) -> Iterato
     clocks = {key: message[key] for key in ("sentAt", "receivedAt") if key in message}
     shared = section(message, "context") or {}
 
-    def read(element: dict[str, Any]) -> Event:
+    def read(element: dict[str, object]) -> Event:
         context = {**shared, **(section(element, "context") or {})}
         return segment_event({**clocks, **element, "context": context}, received_ms)
 
     yield from each(message, "batch", read)
 
 
-def segment_event(message: dict[str, Any], received_ms: int | None) -> Event:
+def segment_event(message: dict[str, object], received_ms: int | None) -> Event:
     """The event that one message tells of; ``RefusedError`` with the place in ``message`` if it tells of none.
 
     - ``type`` may be in any case. Ids and names may be whole numbers. Empty texts count as absent.
@@ -77,7 +77,7 @@ def segment_event(message: dict[str, Any], received_ms: int | None) -> Event:
     )
 
 
-def _kind(message: dict[str, Any]) -> str:
+def _kind(message: dict[str, object]) -> str:
     kind = message.get("type")
     if not isinstance(kind, str):
         raise unknown_type("none" if kind is None else json_type(kind))
@@ -86,7 +86,7 @@ def _kind(message: dict[str, Any]) -> str:
     return kind.lower()
 
 
-def _identifier(message: dict[str, Any], key: str) -> str | None:
+def _identifier(message: dict[str, object], key: str) -> str | None:
     """An id or a name as text. 17.0 is 17: some senders keep their numbers as doubles. One so large that digits are lost is nobody's."""
     value = message.get(key)
     if value is None or isinstance(value, str):
@@ -104,18 +104,20 @@ def _not_whole(value: object) -> str:
     return json_type(value)
 
 
-def _own_fields(message: dict[str, Any], kind: str, properties: dict[str, Any]) -> dict[str, Any]:
+def _own_fields(message: dict[str, object], kind: str, properties: dict[str, object]) -> dict[str, object]:
     """What this kind of message says outside its properties. The category, often said twice, does not replace a property."""
     keys = {"page": ("name", "category"), "screen": ("name", "category"), "group": ("groupId",), "alias": ("previousId",)}.get(kind, ())
     said = {key: _identifier(message, key) for key in keys}
-    found = {key: value for key, value in said.items() if value is not None and (key != "category" or key not in properties)}
+    found: dict[str, object] = {
+        key: value for key, value in said.items() if value is not None and (key != "category" or key not in properties)
+    }
     event = message.get("event")
     if "name" in keys and "name" not in found and not properties.get("name") and isinstance(event, str) and event:
         found["name"] = event
     return found
 
 
-def _timestamp_ms(message: dict[str, Any], received_ms: int | None) -> int:
+def _timestamp_ms(message: dict[str, object], received_ms: int | None) -> int:
     told = _clock(message, "timestamp")
     if told is not None:
         return within_years(told, path="$.timestamp")
@@ -129,13 +131,13 @@ def _timestamp_ms(message: dict[str, Any], received_ms: int | None) -> int:
     raise RefusedError("bad_timestamp", path="$.timestamp", detail="absent, as are originalTimestamp, receivedAt and sentAt")
 
 
-def _clock(message: dict[str, Any], key: str) -> int | None:
+def _clock(message: dict[str, object], key: str) -> int | None:
     """What a clock said, which may be before 1970: a device that was reset is corrected before it is judged."""
     value = message.get(key)
     return None if value is None or value == "" else instant_ms(value, path=f"$.{key}")
 
 
-def _content_id(message: dict[str, Any], timestamp_ms: int) -> str:
+def _content_id(message: dict[str, object], timestamp_ms: int) -> str:
     content = {key: value for key, value in message.items() if key not in DELIVERY}
     if not (content.get("timestamp") or content.get("originalTimestamp")):
         content["timestamp"] = timestamp_ms

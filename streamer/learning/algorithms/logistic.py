@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import exp, sqrt
 from operator import mul
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,14 @@ _ALPHA: Final = 0.1
 _BETA: Final = 1.0
 _L2: Final = 1.0
 MARGIN_MAX: Final = 30.0
+
+
+class LogisticState(TypedDict):
+    """What ``Logistic.dump`` gives."""
+
+    weights: list[float]
+    z: list[float]
+    n: list[float]
 
 
 class Logistic:
@@ -45,13 +53,15 @@ class Logistic:
             weights[at] = -zs[at] / ((_BETA + root) / _ALPHA + _L2)
         return margin
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> LogisticState:
         """As JSON can hold it."""
         return {"weights": list(self.weights), "z": list(self._z), "n": list(self._n)}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Logistic:
+    def restore(cls, dumped: LogisticState) -> Logistic:
         """The inverse of ``dump``."""
         model = cls(len(dumped["weights"]) - 1)
-        model.weights, model._z, model._n = ([float(number) for number in dumped[key]] for key in ("weights", "z", "n"))
+        model.weights, model._z, model._n = (
+            [float(number) for number in numbers] for numbers in (dumped["weights"], dumped["z"], dumped["n"])
+        )
         return model

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from streamer.examples import SCORE_SCALE
 
@@ -20,6 +20,15 @@ HALF_LIFE: Final = 20_000
 _MANTISSA_BITS: Final = 7
 _WEIGHT_MAX: Final = float(2**40)  # newer values weigh more; before the weight grows past this everything is scaled down
 _FORGOTTEN: Final = 1e-6  # of a newest value's weight: a cell below this is dropped, which bounds the memory
+
+
+class QuantilesState(TypedDict):
+    """What ``Quantiles.dump`` gives; cells with their weights."""
+
+    growth: float
+    weight: float
+    count: int
+    cells: list[tuple[int, float]]
 
 
 class Quantiles:
@@ -68,13 +77,13 @@ class Quantiles:
         """Values at the shares 0, 1/STEPS … 1: what ``share_in`` reads. Empty when nothing was counted."""
         return tuple(self._values([step / STEPS for step in range(STEPS + 1)])) if self._cells else ()
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> QuantilesState:
         """As JSON can hold it."""
-        cells = [[cell, weight] for cell, weight in sorted(self._cells.items())]
+        cells = sorted(self._cells.items())
         return {"growth": self._growth, "weight": self._weight, "count": self.count, "cells": cells}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Quantiles:
+    def restore(cls, dumped: QuantilesState) -> Quantiles:
         """The inverse of ``dump``."""
         recent = cls()
         recent._growth, recent._weight, recent.count = float(dumped["growth"]), float(dumped["weight"]), int(dumped["count"])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any, Final
+from typing import Final, TypedDict
 
 _CELLS: Final = 400
 _MARGIN_MAX: Final = 10.0
 _HALVED_EVERY: Final = 20_000  # judged ones: what is older counts half
 SURE_SD: Final = 3.0  # standard errors: it is looked at every day, and the same people come again
+
+
+class RankingState(TypedDict):
+    """What ``Ranking.dump`` gives; a cell, and the weights of members and others in it."""
+
+    count: int
+    cells: list[tuple[int, float, float]]
 
 
 class Ranking:
@@ -51,13 +58,13 @@ class Ranking:
         variance = (auc * (1 - auc) + (ins - 1) * two_ins + (outs - 1) * two_outs) / (ins * outs)
         return auc - SURE_SD * sqrt(max(variance, 0.0))
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> RankingState:
         """As JSON can hold it: only cells that count anything."""
-        cells = [[at, inside, outside] for at, (inside, outside) in enumerate(zip(self._ins, self._outs, strict=True)) if inside or outside]
+        cells = [(at, inside, outside) for at, (inside, outside) in enumerate(zip(self._ins, self._outs, strict=True)) if inside or outside]
         return {"count": self.count, "cells": cells}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Ranking:
+    def restore(cls, dumped: RankingState) -> Ranking:
         """The inverse of ``dump``."""
         ranking = cls()
         ranking.count = dumped["count"]

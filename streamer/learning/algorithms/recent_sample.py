@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, TypedDict
 
 ROWS: Final = 360
 EVERY_MS: Final = 240_000  # one row in four minutes at most: a full sample reaches back a day or more, so that all hours are in it
+
+
+class SampleState(TypedDict):
+    """What ``Sample.dump`` gives; rows with their labels."""
+
+    size: int
+    every_ms: int
+    rows: list[tuple[list[float], int]]
+    next: int
+    due_ms: int
 
 
 class Sample:
@@ -38,13 +48,13 @@ class Sample:
         """Without their labels."""
         return [row for row, _ in self._rows]
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> SampleState:
         """As JSON can hold it."""
-        rows = [[list(row), label] for row, label in self._rows]
+        rows = [(list(row), label) for row, label in self._rows]
         return {"size": self.size, "every_ms": self.every_ms, "rows": rows, "next": self._next, "due_ms": self._due_ms}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Sample:
+    def restore(cls, dumped: SampleState) -> Sample:
         """The inverse of ``dump``."""
         sample = cls(dumped["size"], dumped["every_ms"])
         sample._rows = [(tuple(map(float, row)), label) for row, label in dumped["rows"]]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from streamer.learning.algorithms.array_codec import as_float32, pack, unpack_floats
 from streamer.learning.algorithms.rng import Rng
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class ReservoirState(TypedDict):
+    """What ``Reservoir.dump`` gives; ``limits`` are rows, width and horizon."""
+
+    seen: int
+    rng: int
+    limits: tuple[int, int, int]
+    rows: str
 
 
 class Reservoir:
@@ -48,13 +57,13 @@ class Reservoir:
         self.seen = 0
         self._numbers = array("f")
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> ReservoirState:
         """As JSON can hold it."""
-        limits = [self._most, self._width, self._horizon]
+        limits = (self._most, self._width, self._horizon)
         return {"seen": self.seen, "rng": self._dice.state, "limits": limits, "rows": pack(self._numbers)}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Reservoir:
+    def restore(cls, dumped: ReservoirState) -> Reservoir:
         """The inverse of ``dump``."""
         most, width, horizon = dumped["limits"]
         sample = cls(most, width, Rng(dumped["rng"]), horizon)

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, TypedDict
 
 HELD_MAX: Final = 2_000  # rows; beyond it the earliest is learned early, which is a small bias in a flood
 
 HeldOutcome = tuple[int, int, tuple[float, ...], int]
+
+
+class AlignmentState(TypedDict):
+    """What ``Alignment.dump`` gives; held outcomes by when they are due."""
+
+    count: int
+    held: list[tuple[int, int, list[float], int]]
 
 
 class Alignment:
@@ -37,12 +44,12 @@ class Alignment:
             out.append(heapq.heappop(held)[2:])
         return out
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> AlignmentState:
         """As JSON can hold it."""
-        return {"count": self._count, "held": [[due_ms, number, list(x), label] for due_ms, number, x, label in sorted(self._held)]}
+        return {"count": self._count, "held": [(due_ms, number, list(x), label) for due_ms, number, x, label in sorted(self._held)]}
 
     @classmethod
-    def restore(cls, window_ms: int, dumped: dict[str, Any]) -> Alignment:
+    def restore(cls, window_ms: int, dumped: AlignmentState) -> Alignment:
         """The inverse of ``dump``."""
         alignment = cls(window_ms)
         alignment._held = [(due_ms, number, tuple(map(float, x)), label) for due_ms, number, x, label in dumped["held"]]

@@ -7,7 +7,7 @@ so it does not chase its own tail.
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from streamer.learning.scorers.linear_scorer import chance_of
 
@@ -19,6 +19,16 @@ _REACH: Final = 32  # cells on each side of 0
 _FADE: Final = 0.5 ** (1 / HALF_LIFE)
 _WEIGHT_MAX: Final = 1e100
 _STEPS: Final = 20  # of bisection: 2 log-odds to some millionths
+
+
+class RecalibrationState(TypedDict):
+    """What ``Recalibration.dump`` gives."""
+
+    counts: list[float]
+    sums: list[float]
+    came: float
+    weight: float
+    shift: float
 
 
 class Recalibration:
@@ -85,12 +95,12 @@ class Recalibration:
                 high = middle
         return (low + high) / 2
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> RecalibrationState:
         """As JSON can hold it."""
         return {"counts": self._counts, "sums": self._sums, "came": self._came, "weight": self._weight, "shift": self.shift}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Recalibration:
+    def restore(cls, dumped: RecalibrationState) -> Recalibration:
         """The inverse of ``dump``."""
         restored = cls()
         restored._counts = [float(count) for count in dumped["counts"]]

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypedDict
 
 import msgspec
 
 from streamer.learning.evaluation.window import Gain, Tally
 from streamer.learning.inputs.feature_encoding import Encoder, Encoding
-from streamer.learning.online.linear import OnlineLinear
+from streamer.learning.online.linear import OnlineLinear, OnlineLinearState
 from streamer.learning.reports.model_card import Contender
 from streamer.learning.scorers.linear_scorer import Form, chance_of, logit_of, loss_of, whole
 from streamer.units import DAY_MS
@@ -72,6 +72,16 @@ class Judged(NamedTuple):
     shifted: float
 
 
+class ComparisonState(TypedDict):
+    """What ``Comparison.dump`` gives."""
+
+    since_ms: int
+    number: int
+    gain: list[float]
+    rival: list[list[int]]
+    champion: list[list[int]]
+
+
 class Comparison:
     """A rival against the champion since ``since_ms``, for the ``number``-th time."""
 
@@ -107,18 +117,35 @@ class Comparison:
         low = self.gain.low(self.alpha) if self.gain.count > 1 else None
         return Contender(name, loss if loss is not None else 0.0, auc, self.gain.count, self.gain.mean, low, why)
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> ComparisonState:
         """As JSON can hold it."""
-        tallies = {"rival": self.rival.dump(), "champion": self.champion.dump()}
-        return {"since_ms": self.since_ms, "number": self.number, "gain": self.gain.dump(), **tallies}
+        rival, champion = self.rival.dump(), self.champion.dump()
+        return {"since_ms": self.since_ms, "number": self.number, "gain": self.gain.dump(), "rival": rival, "champion": champion}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Comparison:
+    def restore(cls, dumped: ComparisonState) -> Comparison:
         """The inverse of ``dump``."""
         comparison = cls(dumped["since_ms"], dumped["number"])
         comparison.gain = Gain.restore(dumped["gain"])
         comparison.rival, comparison.champion = Tally.restore(dumped["rival"]), Tally.restore(dumped["champion"])
         return comparison
+
+
+class RosterState(TypedDict):
+    """What ``Roster.dump`` gives; ``encodings`` are named by their place in the others."""
+
+    horizon_ms: int
+    champion: str
+    rate: float
+    rated: int
+    promoted_ms: int
+    ready: bool
+    serial: int
+    encodings: list[object]
+    candidates: list[tuple[str, int, OnlineLinearState, int, str]]
+    ring: list[tuple[int, dict[str, object], float, float]]
+    week: list[tuple[int, int, object]]
+    comparisons: list[tuple[str, ComparisonState]]
 
 
 class Roster:
@@ -276,7 +303,7 @@ class Roster:
         known = {BASELINE: "says the base rate to everybody", LAST_WEEK: "the champion of a week or two ago, frozen"}
         return comparison.line(name, known[name] if name in known else self.candidates[name].why)
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> RosterState:
         """As JSON can hold it. Encodings are shared by several, so they are held once."""
         encodings = {id(holder.encoder): holder.encoder.encoding for holder in (*self.candidates.values(), *self._week)}
         place = {key: number for number, key in enumerate(encodings)}
@@ -289,14 +316,14 @@ class Roster:
             "ready": self.ready,
             "serial": self._serial,
             "encodings": [msgspec.to_builtins(encoding) for encoding in encodings.values()],
-            "candidates": [[one.name, place[id(one.encoder)], one.model.dump(), one.born_ms, one.why] for one in self.candidates.values()],
-            "ring": [[c.at_ms, {name: msgspec.to_builtins(form) for name, form in c.forms.items()}, c.rate, c.shift] for c in self._ring],
-            "week": [[one.at_ms, place[id(one.encoder)], msgspec.to_builtins(one.form)] for one in self._week],
-            "comparisons": [[name, comparison.dump()] for name, comparison in self._comparisons.items()],
+            "candidates": [(one.name, place[id(one.encoder)], one.model.dump(), one.born_ms, one.why) for one in self.candidates.values()],
+            "ring": [(c.at_ms, {name: msgspec.to_builtins(form) for name, form in c.forms.items()}, c.rate, c.shift) for c in self._ring],
+            "week": [(one.at_ms, place[id(one.encoder)], msgspec.to_builtins(one.form)) for one in self._week],
+            "comparisons": [(name, comparison.dump()) for name, comparison in self._comparisons.items()],
         }
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Roster:
+    def restore(cls, dumped: RosterState) -> Roster:
         """The inverse of ``dump``."""
         encoders = [Encoder(msgspec.convert(encoding, Encoding)) for encoding in dumped["encodings"]]
         candidates = [

@@ -7,7 +7,7 @@ from it exactly, in any order of adding, and the state is small whole numbers.
 from __future__ import annotations
 
 from math import inf, log, sqrt
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from streamer.examples import SCORE_SCALE
 from streamer.learning.reports.model_card import Decile
@@ -114,6 +114,14 @@ class Tally:
         return tally
 
 
+class RecentTallyState(TypedDict):
+    """What ``RecentTally.dump`` gives; the ring oldest first."""
+
+    size: int
+    judged: int
+    ring: list[int]
+
+
 class RecentTally:
     """The same over the last ``size`` judged examples, and how many of them had been served a score at all."""
 
@@ -144,12 +152,12 @@ class RecentTally:
         """Share of the window that had been served a score."""
         return self.tally.count / len(self._ring) if self._ring else None
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> RecentTallyState:
         """As JSON can hold it, oldest first."""
         return {"size": self.size, "judged": self.judged, "ring": self._ring[self._next :] + self._ring[: self._next]}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> RecentTally:
+    def restore(cls, dumped: RecentTallyState) -> RecentTally:
         """The inverse of ``dump``."""
         window = cls(int(dumped["size"]))
         window._ring = list(dumped["ring"])

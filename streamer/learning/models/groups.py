@@ -9,14 +9,14 @@ became of the old groups is then told: split, merged, retired, new.
 from __future__ import annotations
 
 from math import dist
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
 from streamer.examples import Cyclic
 from streamer.learning.algorithms.group_matching import Matched, match
 from streamer.learning.algorithms.kmeans import Clusters, cluster, nearest, settle
-from streamer.learning.algorithms.reservoir import Reservoir
+from streamer.learning.algorithms.reservoir import Reservoir, ReservoirState
 from streamer.learning.algorithms.rng import Rng
 from streamer.learning.inputs.feature_space import Projector, Space, fit
 from streamer.learning.models import group_descriptions
@@ -40,6 +40,24 @@ FRESH_GAIN: Final = 0.95  # of the old centres' cost: clusters from scratch must
 WORSE: Final = 1.3  # times the cost at the last seeding: then a new one does not wait for the week to end
 COST_LEAST: Final = 1e-6  # so that a sample of people who are all the same is not divided by
 _FIT_RATE: Final = 0.001
+
+
+class GroupsState(TypedDict):
+    """What ``GroupsTrainer.dump`` gives."""
+
+    rng: int
+    sample: ReservoirState
+    space: object
+    names: list[str]
+    numbers: list[int]
+    words: list[list[str]]
+    centres: list[list[float]]
+    origin: list[list[float]]
+    morning: list[list[float]]
+    published: list[list[float]]
+    reach: list[float]
+    cost: list[float]
+    counts: tuple[int, int, int, int, int | None, int]
 
 
 class GroupsTrainer:
@@ -111,7 +129,7 @@ class GroupsTrainer:
             figures=figures if ready else {},
         )
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> GroupsState:
         """As JSON can hold it."""
         return {
             "rng": self._dice.state,
@@ -126,11 +144,11 @@ class GroupsTrainer:
             "published": self._published,
             "reach": self._reach,
             "cost": [self._cost_seeded, self._cost],
-            "counts": [self._learned, self._version, self._day, self._seeded_ms, self._published_ms, self._at_ms],
+            "counts": (self._learned, self._version, self._day, self._seeded_ms, self._published_ms, self._at_ms),
         }
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any]) -> GroupsTrainer:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: GroupsState) -> GroupsTrainer:
         """The inverse of ``dump``."""
         trainer = cls(spec, features)
         trainer._dice = Rng(dumped["rng"])
@@ -139,7 +157,8 @@ class GroupsTrainer:
         trainer._names, trainer._numbers = list(dumped["names"]), list(dumped["numbers"])
         trainer._words = [tuple(words) for words in dumped["words"]]
         trainer._centres, trainer._origin, trainer._morning, trainer._published = (
-            [[float(number) for number in centre] for centre in dumped[key]] for key in ("centres", "origin", "morning", "published")
+            [[float(number) for number in centre] for centre in centres]
+            for centres in (dumped["centres"], dumped["origin"], dumped["morning"], dumped["published"])
         )
         trainer._reach = [float(reach) for reach in dumped["reach"]]
         trainer._cost_seeded, trainer._cost = map(float, dumped["cost"])

@@ -10,14 +10,14 @@ than chance.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
-from streamer.learning.algorithms.logistic import Logistic
+from streamer.learning.algorithms.logistic import Logistic, LogisticState
 from streamer.learning.algorithms.quantiles import table_of
-from streamer.learning.algorithms.ranking import Ranking
-from streamer.learning.algorithms.reservoir import Reservoir
+from streamer.learning.algorithms.ranking import Ranking, RankingState
+from streamer.learning.algorithms.reservoir import Reservoir, ReservoirState
 from streamer.learning.algorithms.rng import Rng
 from streamer.learning.inputs.feature_space import Projector, Space, fit
 from streamer.learning.models import group_descriptions
@@ -40,6 +40,20 @@ HORIZON: Final = 50_000  # profiles: the others of the table are recent ones
 DAY_MS: Final = 24 * HOUR_MS
 _SPREAD_LEAST: Final = 0.05  # variance of a dimension: below it a profile's weight would be of one odd person's making
 _CHANCE: Final = 0.5
+
+
+class LookalikeState(TypedDict):
+    """What ``LookalikeTrainer.dump`` gives."""
+
+    left_out: list[str]
+    others: ReservoirState
+    members: ReservoirState
+    space: object
+    model: LogisticState
+    ranking: RankingState
+    sizes: list[tuple[int, int]]
+    counts: tuple[int, int, int, int, int, int | None, int]
+    withdrawn: bool
 
 
 class LookalikeTrainer:
@@ -121,7 +135,7 @@ class LookalikeTrainer:
             figures=figures,
         )
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> LookalikeState:
         """As JSON can hold it."""
         return {
             "left_out": sorted(self._left_out),
@@ -130,8 +144,8 @@ class LookalikeTrainer:
             "space": msgspec.to_builtins(self._space),
             "model": self._model.dump(),
             "ranking": self._ranking.dump(),
-            "sizes": [[shard, size] for shard, size in sorted(self._sizes.items())],
-            "counts": [
+            "sizes": sorted(self._sizes.items()),
+            "counts": (
                 self._day,
                 self._day_members,
                 self._members_most,
@@ -139,12 +153,12 @@ class LookalikeTrainer:
                 self._version,
                 self._published_ms,
                 self._at_ms,
-            ],
+            ),
             "withdrawn": self._withdrawn,
         }
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], left_out: Iterable[str] = ()) -> LookalikeTrainer:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: LookalikeState, left_out: Iterable[str] = ()) -> LookalikeTrainer:
         """The inverse of ``dump``. If by now other features must be left out, what was learned is worth nothing: it begins anew."""
         trainer = cls(spec, features, left_out)
         if sorted(trainer._left_out) != dumped["left_out"]:
@@ -155,8 +169,9 @@ class LookalikeTrainer:
         trainer._model = Logistic.restore(dumped["model"])
         trainer._ranking = Ranking.restore(dumped["ranking"])
         trainer._sizes = {int(shard): int(size) for shard, size in dumped["sizes"]}
-        trainer._day, trainer._day_members, trainer._members_most, *counts = dumped["counts"]
-        trainer._learned, trainer._version, trainer._published_ms, trainer._at_ms = counts
+        counts = dumped["counts"]
+        trainer._day, trainer._day_members, trainer._members_most = counts[:3]
+        trainer._learned, trainer._version, trainer._published_ms, trainer._at_ms = counts[3:]
         trainer._withdrawn = dumped.get("withdrawn", False)  # older snapshots do not say
         return trainer
 

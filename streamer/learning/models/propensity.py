@@ -10,25 +10,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import log
-from typing import Any, Final, Self
+from typing import Final, NotRequired, Self, TypedDict
 
 import msgspec
 
 from streamer.examples import Example, FeatureList, ModelSpec
 from streamer.learning.algorithms.quantiles import table_of
-from streamer.learning.algorithms.recent_sample import Sample
-from streamer.learning.evaluation.alignment import Alignment
-from streamer.learning.evaluation.calibration import Recalibration
-from streamer.learning.evaluation.champion_challenger import BASELINE, DAY_MS, POSITIVES_TO_BE_READY, WEEK_MS, Candidate, Judged, Roster
+from streamer.learning.algorithms.recent_sample import Sample, SampleState
+from streamer.learning.evaluation.alignment import Alignment, AlignmentState
+from streamer.learning.evaluation.calibration import Recalibration, RecalibrationState
+from streamer.learning.evaluation.champion_challenger import (
+    BASELINE,
+    DAY_MS,
+    POSITIVES_TO_BE_READY,
+    WEEK_MS,
+    Candidate,
+    Judged,
+    Roster,
+    RosterState,
+)
 from streamer.learning.evaluation.drift import DriftDetector
-from streamer.learning.evaluation.window import RecentTally
+from streamer.learning.evaluation.window import RecentTally, RecentTallyState
 from streamer.learning.inputs.feature_encoding import Encoder, Encoding, bin_shares, freeze
 from streamer.learning.online.linear import OnlineLinear, Recipe
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.linear_scorer import Form, LinearContent, Sum, chance_of, decode_linear, describe_features, loss_of
-from streamer.learning.snapshot import AnyScorer, Probe, PublicationRefusal
+from streamer.learning.snapshot import AnyScorer, Probe, ProbeState, PublicationRefusal
 from streamer.units import HOUR_MS
 
 PEOPLE_LEAST: Final = 100  # profiles before they, and not the examples, say who the average customer is
@@ -53,6 +62,25 @@ class Refused(msgspec.Struct):
     version: int
     why: str
     scorer: str
+
+
+class PropensityState(TypedDict):
+    """What ``PropensityTrainer.dump`` gives; rows with their labels."""
+
+    roster: RosterState | None
+    window: RecentTallyState
+    drift: dict[str, float]
+    recalibration: RecalibrationState
+    probe: ProbeState
+    version: int
+    withdrawn: NotRequired[bool]
+    refused: object
+    waiting: list[tuple[list[float], int]]
+    early: AlignmentState
+    seen: SampleState
+    people: SampleState
+    recent: list[tuple[list[float], int]]
+    counts: tuple[int, int, int | None, int, int, int, int]
 
 
 class PropensityTrainer:
@@ -324,7 +352,7 @@ class PropensityTrainer:
             figures={"shift": self.recalibration.shift},
         )
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> PropensityState:
         """As JSON can hold it."""
         return {
             "roster": self.roster.dump() if self.roster else None,
@@ -335,16 +363,16 @@ class PropensityTrainer:
             "version": self.version,
             "withdrawn": self.withdrawn,
             "refused": msgspec.to_builtins(self.refused),
-            "waiting": [[list(x), label] for x, label in self._waiting],
+            "waiting": [(list(x), label) for x, label in self._waiting],
             "early": self._early.dump(),
             "seen": self._seen.dump(),
             "people": self._people.dump(),
-            "recent": [[list(x), label] for x, label in self._recent],
-            "counts": [self._learned, self._since, self._published_ms, self._tried_ms, self._at_ms, self._forked_ms, self._looked_ms],
+            "recent": [(list(x), label) for x, label in self._recent],
+            "counts": (self._learned, self._since, self._published_ms, self._tried_ms, self._at_ms, self._forked_ms, self._looked_ms),
         }
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], limits: TrainingLimits | None = None) -> Self:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: PropensityState, limits: TrainingLimits | None = None) -> Self:
         """The inverse of ``dump``."""
         trainer = cls(spec, features, limits)
         trainer.roster = Roster.restore(dumped["roster"]) if dumped["roster"] else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from math import sqrt
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from streamer.learning.algorithms.array_codec import pack, unpack_counts, unpack_floats
 
@@ -25,6 +25,16 @@ _PULL: Final = 8.0  # weeks of its own that an hour must have before its spread 
 _SPREAD_LEAST: Final = 0.02  # of the size on its scale, four percent of the count: nobody wants to be told of less than four times that
 _CAUTION: Final = 1.1  # a spread is only an estimate: taken as it is, 100 segments raised 1.2 false alarms a week in a simulated year
 _STRAY_MOST: Final = 3.0
+
+
+class UsualState(TypedDict):
+    """What ``Usual.dump`` gives; arrays are packed."""
+
+    hours: list[int]
+    numbers: list[float]
+    means: str
+    spreads: str
+    weeks: str
 
 
 class Usual:
@@ -93,7 +103,7 @@ class Usual:
         """From now on the usual is that much higher."""
         self.level += standard_deviations * self.sd
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> UsualState:
         """As JSON can hold it."""
         return {
             "hours": [self.hours, self.count],
@@ -104,7 +114,7 @@ class Usual:
         }
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Usual:
+    def restore(cls, dumped: UsualState) -> Usual:
         """The inverse of ``dump``."""
         usual = cls()
         usual.hours, usual.count = dumped["hours"]

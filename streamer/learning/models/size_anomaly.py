@@ -9,10 +9,10 @@ weeks.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from streamer.examples import MARK_MS
-from streamer.learning.models.seasonal_baseline import Usual
+from streamer.learning.models.seasonal_baseline import Usual, UsualState
 from streamer.learning.reports.outputs import Alert
 from streamer.units import DAY_MS, WEEKDAY_NAMES
 from streamer.zones import PINNED, local
@@ -33,6 +33,13 @@ _DAY_MOST: Final = 4.0  # a single mad day is a surge, not a new level
 _DAYS_SUM: Final = 6.5  # counted standard deviations that make a new level: three days at 4, six at 2
 
 
+class SegmentSizesState(TypedDict):
+    """What is kept of one segment."""
+
+    usual: UsualState
+    numbers: tuple[int, int, int, float, float, float, int]
+
+
 class _SegmentSizes:
     """One segment: its habits and where its alarms stand."""
 
@@ -46,16 +53,24 @@ class _SegmentSizes:
         self.day_off = 0.0  # sum over the hours of the running day of how far they were off
         self.day_hours = 0
 
-    def dump(self) -> dict[str, Any]:
-        numbers = [self.hot, self.said_ms, self.seen_ms, self.up, self.down, self.day_off, self.day_hours]
+    def dump(self) -> SegmentSizesState:
+        numbers = (self.hot, self.said_ms, self.seen_ms, self.up, self.down, self.day_off, self.day_hours)
         return {"usual": self.usual.dump(), "numbers": numbers}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> _SegmentSizes:
+    def restore(cls, dumped: SegmentSizesState) -> _SegmentSizes:
         watch = cls()
         watch.usual = Usual.restore(dumped["usual"])
         watch.hot, watch.said_ms, watch.seen_ms, watch.up, watch.down, watch.day_off, watch.day_hours = dumped["numbers"]
         return watch
+
+
+class SurgesState(TypedDict):
+    """What ``Surges.dump`` gives."""
+
+    sizes: list[tuple[int, dict[str, int]]]
+    watches: dict[str, SegmentSizesState]
+    slot: list[int]
 
 
 class Surges:
@@ -103,16 +118,16 @@ class Surges:
                     said.append(_surge(segment, moment, at_ms, watch.usual.expected(moment.minute), totals[segment]))
         return said
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> SurgesState:
         """As JSON can hold it."""
         return {
-            "sizes": [[shard, dict(sorted(sizes.items()))] for shard, sizes in sorted(self._sizes.items())],
+            "sizes": [(shard, dict(sorted(sizes.items()))) for shard, sizes in sorted(self._sizes.items())],
             "watches": {segment: watch.dump() for segment, watch in sorted(self._watches.items())},
             "slot": list(self._slot),
         }
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any], zone: ZoneInfo = PINNED.utc) -> Surges:
+    def restore(cls, dumped: SurgesState, zone: ZoneInfo = PINNED.utc) -> Surges:
         """The inverse of ``dump``."""
         surges = cls(zone)
         surges._sizes = {int(shard): dict(sizes) for shard, sizes in dumped["sizes"]}

@@ -6,10 +6,12 @@ same order leave the same bytes, whatever the batches, the hash seed or the numb
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from streamer.examples import Example, ModelSpec
+    from collections.abc import Mapping
+
+    from streamer.examples import Example, FeatureList, ModelSpec
     from streamer.learning.reports.model_card import Card
     from streamer.learning.reports.outputs import LearnerOutput
 
@@ -31,10 +33,20 @@ class Trainer(Protocol):
         """A full minute of log time is over and complete. Only here may anything be published."""
         ...
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> Mapping[str, object]:
         """Everything it knows, as JSON can hold it; every float finite."""
         ...
 
     def card(self) -> Card:
         """How good it is by now."""
+        ...
+
+
+class TrainerClass(Protocol):
+    """A class of trainers: what the learner makes new ones and restored ones with. ``extra`` is what only some kinds take."""
+
+    def __call__(self, spec: ModelSpec, features: FeatureList, **extra: object) -> Trainer: ...  # noqa: D102
+
+    def restore(self, spec: ModelSpec, features: FeatureList, dumped: Mapping[str, object], **extra: object) -> Trainer:
+        """The inverse of ``Trainer.dump``."""
         ...

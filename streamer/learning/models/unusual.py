@@ -8,17 +8,17 @@ What they look at is how far somebody is off the kind of people they are most li
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import msgspec
 
 from streamer.learning.algorithms.bot_rules import RULES, BotRule, known_rules
 from streamer.learning.algorithms.kmeans import cluster
 from streamer.learning.algorithms.quantiles import table_of
-from streamer.learning.algorithms.reservoir import Reservoir
+from streamer.learning.algorithms.reservoir import Reservoir, ReservoirState
 from streamer.learning.algorithms.rng import Rng
 from streamer.learning.inputs.feature_space import Projector, Space, fit
-from streamer.learning.online.half_spaces import SPARSE, HalfSpaces
+from streamer.learning.online.half_spaces import SPARSE, HalfSpaces, HalfSpacesState
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import LearnerOutput, ModelPublished
 from streamer.learning.scorers.contract import canonical
@@ -38,6 +38,20 @@ HORIZON: Final = 20_000  # judged ones: the table is about recent people
 JUDGED_LEAST: Final = 200  # emptinesses in the table, before the trees may speak
 JUDGED_EVERY: Final = 4  # profiles: judging costs more than learning
 DAY_MS: Final = 24 * HOUR_MS
+
+
+class UnusualState(TypedDict):
+    """What ``UnusualTrainer.dump`` gives."""
+
+    seed: int
+    rules: object
+    sample: ReservoirState
+    space: object
+    kinds: object
+    trees: HalfSpacesState | None
+    judges: object
+    judged: ReservoirState
+    counts: tuple[int, int, int, bool, int | None, int]
 
 
 class UnusualTrainer:
@@ -101,7 +115,7 @@ class UnusualTrainer:
             figures={"caught": self._caught / self._learned if self._learned else 0.0, "rules": float(len(self._rules))},
         )
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> UnusualState:
         """As JSON can hold it."""
         return {
             "seed": self._seed,
@@ -112,11 +126,11 @@ class UnusualTrainer:
             "trees": None if self._spaces is None else self._spaces.dump(),
             "judges": msgspec.to_builtins(self._judges),
             "judged": self._judged.dump(),
-            "counts": [self._learned, self._caught, self._version, self._with_trees, self._published_ms, self._at_ms],
+            "counts": (self._learned, self._caught, self._version, self._with_trees, self._published_ms, self._at_ms),
         }
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any]) -> UnusualTrainer:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: UnusualState) -> UnusualTrainer:
         """The inverse of ``dump``, which has the rules."""
         trainer = cls(spec, features, msgspec.convert(dumped["rules"], tuple[BotRule, ...]), dumped["seed"])
         trainer._sample = Reservoir.restore(dumped["sample"])

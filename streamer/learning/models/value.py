@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from math import log
-from typing import Any, Final, Self
+from typing import Final, Self, TypedDict, cast
 
 import msgspec
 
@@ -17,8 +17,8 @@ from streamer.examples import SCORE_SCALE, Example, FeatureList, ModelSpec
 from streamer.learning.evaluation.champion_challenger import Judged, Roster
 from streamer.learning.evaluation.window import WINDOW
 from streamer.learning.inputs.feature_encoding import Encoder, Encoding
-from streamer.learning.models.propensity import PropensityTrainer, TrainingLimits, average_of
-from streamer.learning.online.linear import OnlineLinear
+from streamer.learning.models.propensity import PropensityState, PropensityTrainer, TrainingLimits, average_of
+from streamer.learning.online.linear import OnlineLinear, OnlineLinearState
 from streamer.learning.reports.model_card import Card
 from streamer.learning.scorers.linear_scorer import LinearContent, basket_of, chance_of
 
@@ -27,6 +27,15 @@ HALF_LIFE: Final = 5_000  # mature examples after which one counts half in the f
 FACTOR_MAX: Final = 5.0  # either way; beyond it something else is wrong
 _FADE: Final = 0.5 ** (1 / HALF_LIFE)
 AMOUNT_MAX: Final = 10**15  # ten-thousandths: a hundred billion of any currency
+
+
+class BasketState(TypedDict):
+    """What ``Basket.dump`` gives."""
+
+    encoding: object
+    model: OnlineLinearState | None
+    first: list[tuple[list[float], float]]
+    sums: list[float]
 
 
 class Basket:
@@ -66,17 +75,17 @@ class Basket:
         if self._promised > 0 and self._came > 0:
             self.factor = max(1 / FACTOR_MAX, min(FACTOR_MAX, self._came / self._promised))
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> BasketState:
         """As JSON can hold it."""
         return {
             "encoding": msgspec.to_builtins(self.encoder.encoding),
             "model": self.model.dump() if self.model else None,
-            "first": [[list(x), target] for x, target in self._first],
+            "first": [(list(x), target) for x, target in self._first],
             "sums": [self._promised, self._came, self.factor],
         }
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> Basket:
+    def restore(cls, dumped: BasketState) -> Basket:
         """The inverse of ``dump``."""
         model = OnlineLinear.restore(dumped["model"]) if dumped["model"] else None
         basket = cls(Encoder(msgspec.convert(dumped["encoding"], Encoding)), model)
@@ -100,6 +109,13 @@ class Amounts:
         ranked = sorted(self.pairs, key=lambda pair: -pair[0])
         top = sum(amount for _, amount in ranked[: max(1, len(ranked) // 10)])
         return {"amount_ratio": promised / came, "top_tenth_share": top / came, "mean_amount": came / len(self.pairs) / SCORE_SCALE}
+
+
+class ValueState(PropensityState):
+    """What ``ValueTrainer.dump`` gives."""
+
+    amounts: list[tuple[int, int]]
+    basket: BasketState | None
 
 
 class ValueTrainer(PropensityTrainer):
@@ -167,15 +183,16 @@ class ValueTrainer(PropensityTrainer):
             deciles=chance.deciles(),
         )
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> ValueState:
         """As JSON can hold it."""
         basket = self.basket.dump() if self.basket else None
-        return {**super().dump(), "amounts": [list(pair) for pair in self.amounts.pairs], "basket": basket}
+        return {**super().dump(), "amounts": list(self.amounts.pairs), "basket": basket}
 
     @classmethod
-    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: dict[str, Any], limits: TrainingLimits | None = None) -> Self:
+    def restore(cls, spec: ModelSpec, features: FeatureList, dumped: PropensityState, limits: TrainingLimits | None = None) -> Self:
         """The inverse of ``dump``."""
         trainer = super().restore(spec, features, dumped, limits)
-        trainer.amounts = Amounts([(score, amount) for score, amount in dumped["amounts"]])
-        trainer.basket = Basket.restore(dumped["basket"]) if dumped["basket"] else None
+        own = cast("ValueState", dumped)
+        trainer.amounts = Amounts([(score, amount) for score, amount in own["amounts"]])
+        trainer.basket = Basket.restore(own["basket"]) if own["basket"] else None
         return trainer

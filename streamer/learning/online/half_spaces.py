@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict, cast
 
 from river.anomaly import HalfSpaceTrees
 
@@ -13,12 +13,22 @@ from streamer.learning.scorers.unusual_scorer import FAR, Tree
 from .river_privates import is_first_window_over, set_first_window_over
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
 TREES: Final = 25
 HEIGHT: Final = 5  # deeper trees cut so fine that everybody is alone: of the most unusual, 22 % were machines at 8 and 87 % at 5
 WINDOW: Final = 500  # profiles; the trees speak of the last full one
 SPARSE: Final = 0.1 * WINDOW  # river's: a node with fewer in it is not looked into
+
+
+class HalfSpacesState(TypedDict):
+    """What ``HalfSpaces.dump`` gives; ``masses`` of all nodes, packed."""
+
+    width: int
+    seed: int
+    counter: int
+    ready: bool
+    masses: str
 
 
 class HalfSpaces:
@@ -27,7 +37,7 @@ class HalfSpaces:
     def __init__(self, width: int, seed: int) -> None:
         self._width = width
         self._seed = seed
-        limits: Any = dict.fromkeys(range(width), (-FAR, FAR))
+        limits: dict[Hashable, tuple[float, float]] = dict.fromkeys(range(width), (-FAR, FAR))
         self._trees = HalfSpaceTrees(n_trees=TREES, height=HEIGHT, window_size=WINDOW, limits=limits, seed=seed)
         self._trees.learn_one(dict.fromkeys(range(width), 0.0))  # builds them; the point is taken out again
         self._trees.counter = 0
@@ -46,15 +56,15 @@ class HalfSpaces:
 
     def trees(self) -> tuple[Tree, ...]:
         """As the scorer wants them: level by level."""
-        return tuple(_tree(root) for root in self._trees.trees)
+        return tuple(_tree(cast("_TreeNode", root)) for root in self._trees.trees)
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> HalfSpacesState:
         """As JSON can hold it."""
         masses = array("H", [mass for node in self._nodes() for mass in (node.l_mass, node.r_mass)])
         return {"width": self._width, "seed": self._seed, "counter": self._trees.counter, "ready": self.ready, "masses": pack(masses)}
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> HalfSpaces:
+    def restore(cls, dumped: HalfSpacesState) -> HalfSpaces:
         """The inverse of ``dump``."""
         spaces = cls(dumped["width"], dumped["seed"])
         masses = iter(unpack_counts(dumped["masses"], "H"))
@@ -64,14 +74,24 @@ class HalfSpaces:
         set_first_window_over(spaces._trees, over=dumped["ready"])
         return spaces
 
-    def _nodes(self) -> Iterator[Any]:
+    def _nodes(self) -> Iterator[_TreeNode]:
         for root in self._trees.trees:
-            yield from root.iter_dfs()
+            yield from cast("Iterator[_TreeNode]", root.iter_dfs())
 
 
-def _tree(root: Any) -> Tree:
+class _TreeNode(Protocol):
+    """A node of river's trees; a leaf has no children."""
+
+    feature: int
+    threshold: float
+    l_mass: int
+    r_mass: int
+    children: Sequence[_TreeNode]
+
+
+def _tree(root: _TreeNode) -> Tree:
     level = [root]
-    nodes: list[Any] = []
+    nodes: list[_TreeNode] = []
     for _ in range(HEIGHT):
         nodes += level
         level = [child for node in level for child in node.children]

@@ -9,13 +9,16 @@ times the true rate.
 from __future__ import annotations
 
 from math import sqrt
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NotRequired, TypedDict
 
 from river import linear_model, optim
 
 from streamer.learning.scorers.linear_scorer import Form, logit_of
 
 from .river_privates import margin, set_weights
+
+if TYPE_CHECKING:
+    from river.optim.base import DictLike
 
 Recipe = Literal["ftrl", "sgd"]
 RECIPES: Final[tuple[Recipe, ...]] = ("ftrl", "sgd")
@@ -35,7 +38,7 @@ class Ftrl(optim.FTRLProximal):
     the sign of one float. From there on the slot's rate shrinks no further; ``z`` is set so that its weight is the same.
     """
 
-    def _step_with_dict(self, w: Any, g: Any) -> Any:
+    def _step_with_dict(self, w: DictLike, g: DictLike) -> DictLike:
         alpha, beta, l2, zs, ns = self.alpha, self.beta, self.l2, self.z, self.n
         for slot, gradient in g.items():
             z, n = zs[slot], ns[slot]
@@ -53,6 +56,18 @@ class Ftrl(optim.FTRLProximal):
                 n = MEMORY
             zs[slot], ns[slot] = z, n
         return w
+
+
+class OnlineLinearState(TypedDict):
+    """What ``OnlineLinear.dump`` gives; ``z`` and ``n`` are of FTRL alone."""
+
+    target: Literal["chance", "basket"]
+    recipe: Recipe
+    intercept: float
+    weights: list[float]
+    steps: int
+    z: NotRequired[list[float]]
+    n: NotRequired[list[float]]
 
 
 class OnlineLinear:
@@ -102,10 +117,10 @@ class OnlineLinear:
                 optimizer.z[slot] = -weights[slot] * ((optimizer.beta + sqrt(n)) / optimizer.alpha + optimizer.l2)
         return forked
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> OnlineLinearState:
         """Everything, as JSON can hold it."""
         form, optimizer = self.form(), self.model.optimizer
-        dumped: dict[str, Any] = {
+        dumped: OnlineLinearState = {
             "target": self.target,
             "recipe": self.recipe,
             "intercept": form.intercept,
@@ -118,14 +133,14 @@ class OnlineLinear:
         return dumped
 
     @classmethod
-    def restore(cls, dumped: dict[str, Any]) -> OnlineLinear:
+    def restore(cls, dumped: OnlineLinearState) -> OnlineLinear:
         """The inverse of ``dump``: it learns on to the last bit as if it had never been put down."""
-        weights: list[float] = dumped["weights"]
+        weights = dumped["weights"]
         restored = cls(dumped["target"], dumped["recipe"], len(weights), float(dumped["intercept"]))
         set_weights(restored.model, {slot: float(weight) for slot, weight in enumerate(weights)})
         optimizer = restored.model.optimizer
         optimizer.n_iterations = int(dumped["steps"])
-        if isinstance(optimizer, Ftrl):
+        if isinstance(optimizer, Ftrl) and "z" in dumped and "n" in dumped:
             optimizer.z.update({slot: float(z) for slot, z in enumerate(dumped["z"])})
             optimizer.n.update({slot: float(n) for slot, n in enumerate(dumped["n"])})
         return restored

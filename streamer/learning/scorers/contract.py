@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from streamer.errors import RefusedError
+
+T = TypeVar("T")
 
 SCHEMA: Final = 1
 SCORER_BYTES_MAX: Final = 2_000_000
@@ -88,7 +90,7 @@ def bad_model(path: str, detail: str) -> RefusedError:
     return RefusedError("bad_model", path=path, detail=detail)
 
 
-def decode_as(decoder: Any, content: bytes) -> Any:
+def decode_as(decoder: msgspec.json.Decoder[T], content: bytes) -> T:
     """What the decoder makes of it; RefusedError if it cannot."""
     try:
         return decoder.decode(content)

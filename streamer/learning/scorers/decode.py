@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -15,7 +15,7 @@ from streamer.learning.scorers.unusual_scorer import decode_unusual
 
 __all__ = ["Groups", "Reason", "Scorer", "decode_scorer"]
 
-_DECODERS: Final[dict[str, Callable[[bytes], Any]]] = {
+_DECODERS: Final[dict[str, Callable[[bytes], Scorer | Groups]]] = {
     "purchase": decode_linear,
     "churn": decode_linear,
     "value": decode_linear,

@@ -89,7 +89,7 @@ def test_every_shipped_mapping_is_tried_here() -> None:
 
 def test_a_rees46_row_becomes_an_event_of_the_shop() -> None:
     """Made up, since their rows may not be copied: the columns are theirs."""
-    row = {
+    row: dict[str, object] = {
         "event_time": "2019-10-01 00:00:01 UTC",
         "event_type": "cart",
         "product_id": "1003461",
@@ -114,16 +114,16 @@ def test_a_rees46_row_becomes_an_event_of_the_shop() -> None:
 
 def test_both_rees46_files_are_read_by_one_mapping() -> None:
     """One writes the zone as letters, the other as an offset, and has no session."""
-    letters = {"event_time": "2021-01-14 22:09:05 UTC", "event_type": "view", "product_id": "1", "user_id": "9"}
-    offset = {**letters, "event_time": "2021-01-14 23:09:05+01:00"}
+    letters: dict[str, object] = {"event_time": "2021-01-14 22:09:05 UTC", "event_type": "view", "product_id": "1", "user_id": "9"}
+    offset: dict[str, object] = {**letters, "event_time": "2021-01-14 23:09:05+01:00"}
     moments = [found.timestamp_ms for found in load_mapping("rees46").events([letters, offset]) if isinstance(found, Event)]
     assert moments == [1_610_662_145_000] * 2
 
 
 def test_equal_rows_of_rees46_are_one_event() -> None:
     """Their tracker delivers twice and gives no ids: that a row is equal is the only evidence."""
-    row = {"event_time": "2021-01-14 22:09:05 UTC", "event_type": "view", "product_id": "1", "user_id": "9"}
-    other = {**row, "product_id": "2"}
+    row: dict[str, object] = {"event_time": "2021-01-14 22:09:05 UTC", "event_type": "view", "product_id": "1", "user_id": "9"}
+    other: dict[str, object] = {**row, "product_id": "2"}
     ids = [found.message_id for found in load_mapping("rees46").events([row, other, row]) if isinstance(found, Event)]
     assert ids[0] == ids[2] != ids[1]
 
@@ -159,8 +159,8 @@ def test_the_counts_of_the_online_retail_cut_are_those_of_its_rows() -> None:
     rows = [row for _, row in files.read(path) if isinstance(row, dict)]
     assert counts["skipped"] == sum(not row["CustomerID"] for row in rows)
     bought = {row["InvoiceNo"] for row in rows if row["CustomerID"]}
-    assert counts["Order Completed"] == sum(not number.startswith("C") for number in bought)
-    assert counts["Order Refunded"] == sum(number.startswith("C") for number in bought)
+    assert counts["Order Completed"] == sum(not str(number).startswith("C") for number in bought)
+    assert counts["Order Refunded"] == sum(str(number).startswith("C") for number in bought)
     assert sum(counts.values()) == len(found)
 
 
@@ -342,7 +342,7 @@ def test_a_message_id_tells_duplicates_from_repetitions(
 
 def test_ids_made_of_content_never_change() -> None:
     """They are remembered in stores: another id for the same row would count it twice after an upgrade."""
-    row = {"event_time": "2021-01-14 22:09:05 UTC", "event_type": "view", "product_id": "1", "user_id": "9"}
+    row: dict[str, object] = {"event_time": "2021-01-14 22:09:05 UTC", "event_type": "view", "product_id": "1", "user_id": "9"}
     [found] = load_mapping("rees46").events([row])
     assert isinstance(found, Event)
     assert found.message_id == "content-0eea74c50aa04cd5edd7fa2aee3385b1"

@@ -90,7 +90,7 @@ def test_the_table_of_outcomes_covers_the_whole_corpus() -> None:
 )
 def test_the_time_is_taken_from_the_best_clock_there_is(clocks: dict[str, Any], received_ms: int | None, expected_ms: int) -> None:
     """A phone that is an hour wrong is an hour wrong in both of its clocks: their difference is right."""
-    message = {**TRACK, "timestamp": None, **clocks}
+    message: dict[str, object] = {**TRACK, "timestamp": None, **clocks}
     assert segment_event(message, received_ms).timestamp_ms == expected_ms
 
 
@@ -202,7 +202,7 @@ def test_a_message_of_a_batch_that_is_none_costs_the_others_nothing() -> None:
 def test_what_a_batch_says_holds_for_each_message_that_does_not_say_it_itself() -> None:
     """The vendors' interfaces take one context and one clock for all; a device whose clock is an hour slow is corrected once."""
     slow = {key: value for key, value in TRACK.items() if key != "timestamp"} | {"originalTimestamp": "2026-03-01T09:00:00Z"}
-    body = {
+    body: dict[str, object] = {
         "batch": [slow, {**TRACK, "context": {"locale": "fr"}}],
         "context": {"locale": "de", "ip": "::1"},
         "sentAt": "2026-03-01T09:00:02Z",
@@ -241,7 +241,7 @@ def test_an_empty_array_is_an_empty_object(section: str) -> None:
 
 def test_the_traits_of_the_context_are_overruled_by_those_of_the_message() -> None:
     """The context holds what was known before, the message what has just been said."""
-    message = {
+    message: dict[str, object] = {
         **TRACK,
         "type": "identify",
         "traits": {"plan": "gold"},
@@ -254,7 +254,13 @@ def test_the_traits_of_the_context_are_overruled_by_those_of_the_message() -> No
 
 def test_the_traits_of_a_group_are_not_the_customers() -> None:
     """A company's name and plan would otherwise overwrite those of the person who joined it."""
-    message = {**TRACK, "type": "group", "groupId": 7, "traits": {"name": "Initech"}, "context": {"traits": {"name": "Jane"}}}
+    message: dict[str, object] = {
+        **TRACK,
+        "type": "group",
+        "groupId": 7,
+        "traits": {"name": "Initech"},
+        "context": {"traits": {"name": "Jane"}},
+    }
     event = segment_event(message, None)
     assert event.properties == {"name": "Initech", "groupId": "7"}
     assert event.traits == {"name": "Jane"}
@@ -263,7 +269,13 @@ def test_the_traits_of_a_group_are_not_the_customers() -> None:
 @pytest.mark.parametrize("kind", ["page", "screen"])
 def test_the_name_of_a_page_becomes_a_property(kind: str) -> None:
     """Rules look at properties, and the name of the page is what most of them ask for."""
-    message = {**TRACK, "type": kind, "name": "Home", "category": "Start", "properties": {"name": "old", "category": "kept"}}
+    message: dict[str, object] = {
+        **TRACK,
+        "type": kind,
+        "name": "Home",
+        "category": "Start",
+        "properties": {"name": "old", "category": "kept"},
+    }
     event = segment_event(message, None)
     assert (event.name, event.properties) == (kind, {"name": "Home", "category": "kept"})
 
@@ -352,7 +364,7 @@ def test_any_message_is_an_event_or_refused_for_a_known_reason(message: dict[str
 
 def test_a_message_is_left_as_it_was() -> None:
     """It may go to a dead letter or another adapter afterwards."""
-    message = {**TRACK, "type": "group", "traits": {"a": 1}, "properties": {"b": 2}, "context": {"traits": {"c": 3}}}
+    message: dict[str, object] = {**TRACK, "type": "group", "traits": {"a": 1}, "properties": {"b": 2}, "context": {"traits": {"c": 3}}}
     before = json.dumps(message)
     segment_event(message, None)
     assert json.dumps(message) == before
