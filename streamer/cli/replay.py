@@ -224,15 +224,15 @@ def _writer(stack: ExitStack, path: str | None) -> Callable[[bytes], None] | Non
     """A function that writes a line; everything is written when the stack ends."""
     if path is None:
         return None
-    with _told(path):
+    with _report_errors(path):
         out: IO[bytes] = standard_output() if path == STDIN else Path(path).open("wb")  # noqa: SIM115 - the stack closes it
 
     def write(line: bytes) -> None:
-        with _told(path):
+        with _report_errors(path):
             write_json(out, line)
 
     def finish() -> None:
-        with _told(path):
+        with _report_errors(path):
             out.flush() if path == STDIN else out.close()
 
     stack.callback(finish)
@@ -240,7 +240,7 @@ def _writer(stack: ExitStack, path: str | None) -> Callable[[bytes], None] | Non
 
 
 @contextmanager
-def _told(path: str) -> Generator[None]:
+def _report_errors(path: str) -> Generator[None]:
     """An output that fails is told by its name; a reader that has gone is none of that."""
     try:
         yield

@@ -137,7 +137,7 @@ class TrainingLog:
         self._keyring = keyring
         self._learner: Learner | None = None
         self._specs: dict[str, ModelSpec] = {}
-        self._told: dict[str, tuple[int, str]] = {}
+        self._announced: dict[str, tuple[int, str]] = {}
         self.order = MinuteOrder(shards)
         self.is_behind = True  # of what was said before it was acquired; the shards know already what came of that
         self._ends: list[int] = []
@@ -253,10 +253,10 @@ class TrainingLog:
         is harmless to repeat. KeysLostError when a scorer is not in the store."""
         found: list[bytes] = []
         for model, (version, digest) in sorted(self.body.current.items()):
-            if self._told.get(model) == (version, digest):
+            if self._announced.get(model) == (version, digest):
                 continue
             found.append(await self._record(model, version, digest))
-            self._told[model] = (version, digest)
+            self._announced[model] = (version, digest)
         return found
 
     async def _record(self, model: str, version: int, digest: str) -> bytes:
@@ -286,7 +286,7 @@ class TrainingLog:
         self._specs = {spec.name: spec for spec in specs}
         self.body.version = version
         self.body.current = {name: named for name, named in self.body.current.items() if name in same}
-        self._told = {name: named for name, named in self._told.items() if name in same}
+        self._announced = {name: named for name, named in self._announced.items() if name in same}
 
     def cards(self) -> dict[str, Card]:
         """How good each model is by now."""

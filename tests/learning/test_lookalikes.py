@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from random import Random
 
 import pytest
 
-from streamer.errors import RefusedError
 from streamer.examples import Example, ModelSpec
 from streamer.learning.learner import Learner
 from streamer.learning.models.lookalike import LookalikeTrainer
 from streamer.learning.reports.outputs import ModelPublished
 from streamer.learning.scorers.lookalike_scorer import LookalikeScorer, decode_lookalike
+from tests.learning.scorer_promises import check_answers_to_wild_values, check_refused, check_same_in_each_process
 from tests.learning.shop import DAY_MS, FEATURES, NAMES, START_MS, person, profile
 
 SPEC = ModelSpec("like-loyal", "lookalike", seed="loyal", exclude="robots", sensitive=("device",))
@@ -202,19 +200,13 @@ def test_the_hash_seed_does_not_matter() -> None:
         "said = feed(trainer, crowd(Random(6), 2_000, 0.1))\nassert said\n"
         "print(hashlib.sha256(repr((said, trainer.dump())).encode()).hexdigest())\n"
     )
-    digests = [
-        subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True, text=True).stdout
-        for seed in ("0", "4711")
-    ]
-    assert digests[0] == digests[1] != ""
+    check_same_in_each_process(program)
 
 
 def test_a_scorer_answers_whatever_it_is_asked() -> None:
     """Wild values reach it before anybody can check them."""
     _, scorer = learned(Random(13), 4_000)
-    for wild in (float("nan"), float("inf"), float("-inf"), 1e308, -1e308, -1.0, 0.0):
-        assert 0 <= scorer.score((wild,) * len(NAMES)) <= 10_000
-        scorer.reasons((wild,) * len(NAMES))
+    check_answers_to_wild_values(scorer, len(NAMES))
 
 
 @pytest.mark.parametrize(
@@ -232,8 +224,4 @@ def test_a_damaged_scorer_is_refused(old: str, new: str, path: str) -> None:
     """It comes out of the log, where anything may stand."""
     said = feed(LookalikeTrainer(SPEC, FEATURES, DEFINING), crowd(Random(14), 2_500, 0.1))
     text = said[0].scorer.decode()
-    assert old in text
-    with pytest.raises(RefusedError) as refused:
-        decode_lookalike(text.replace(old, new, 1).encode())
-    assert refused.value.reason == "bad_model"
-    assert refused.value.path.startswith(path)
+    check_refused(decode_lookalike, text, old, new, path)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from math import exp, log1p
 from random import Random
@@ -13,13 +11,13 @@ from typing import Any
 import pytest
 from river.anomaly import HalfSpaceTrees
 
-from streamer.errors import RefusedError
 from streamer.examples import Feature, FeatureList, Logarithm, ModelSpec
 from streamer.learning.algorithms.bot_rules import RULES, BotRule, at_least, at_most, faster_than, known_rules
 from streamer.learning.models.unusual import UnusualTrainer
 from streamer.learning.online.half_spaces import HEIGHT, SPARSE, TREES, WINDOW, HalfSpaces
 from streamer.learning.reports.outputs import ModelPublished
 from streamer.learning.scorers.unusual_scorer import MASS_SCALE, UnusualScorer, decode_unusual, emptiness
+from tests.learning.scorer_promises import check_answers_to_wild_values, check_refused, check_same_in_each_process
 from tests.learning.shop import DAY_MS, FEATURES, NAMES, START_MS, person, profile
 
 SPEC = ModelSpec("unusual", "unusual", exclude="staff")
@@ -209,19 +207,13 @@ def test_the_hash_seed_does_not_matter() -> None:
         "said = feed(trainer, [x for _, x in crowd(Random(6), 2_500)])\nassert said\n"
         "print(hashlib.sha256(repr((said, trainer.dump())).encode()).hexdigest())\n"
     )
-    digests = [
-        subprocess.run([sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True, text=True).stdout
-        for seed in ("0", "4711")
-    ]
-    assert digests[0] == digests[1] != ""
+    check_same_in_each_process(program)
 
 
 def test_a_scorer_answers_whatever_it_is_asked() -> None:
     """Wild values reach it before anybody can check them."""
     scorer = learned(Random(10), 2_500)
-    for wild in (float("nan"), float("inf"), float("-inf"), 1e308, -1e308, -1.0, 0.0):
-        assert 0 <= scorer.score((wild,) * len(NAMES)) <= 10_000
-        scorer.reasons((wild,) * len(NAMES))
+    check_answers_to_wild_values(scorer, len(NAMES))
 
 
 @pytest.mark.parametrize(
@@ -238,8 +230,4 @@ def test_a_scorer_answers_whatever_it_is_asked() -> None:
 def test_a_damaged_scorer_is_refused(old: str, new: str, path: str) -> None:
     """It comes out of the log, where anything may stand."""
     text = feed(UnusualTrainer(SPEC, FEATURES, (FAST,)), [x for _, x in crowd(Random(14), 2_500)])[-1].scorer.decode()
-    assert old in text
-    with pytest.raises(RefusedError) as refused:
-        decode_unusual(text.replace(old, new, 1).encode())
-    assert refused.value.reason == "bad_model"
-    assert refused.value.path.startswith(path)
+    check_refused(decode_unusual, text, old, new, path)

@@ -81,7 +81,7 @@ async def _pin(tools: Tools, action: Pin) -> Report:
     """The learner hears it first: it would go on to the next version otherwise."""
     settings, name, version = tools.settings, action.model, action.version
     await check_signing(settings, tools.store)
-    serving = _current(await _taught(tools.store), name)
+    serving = _current(await _learner_checkpoint(tools.store), name)
     content = await tools.store.get_document(published_scorer_document(name, version))
     if content is None:
         raise SettingsError(f"{name} has no version {version}; the newest is {serving}")
@@ -93,12 +93,12 @@ async def _pin(tools: Tools, action: Pin) -> Report:
 
 async def _unpin(tools: Tools, action: Unpin) -> Report:
     await check_signing(tools.settings, tools.store)
-    _current(await _taught(tools.store), action.model)
+    _current(await _learner_checkpoint(tools.store), action.model)
     await send_control(tools.producer, tools.settings, encode_control(Control("unpin", model=action.model)), [0], EXAMPLES)
     return Report(f"{action.model} goes on as it learns")
 
 
-async def _taught(store: Store) -> LearnerCheckpoint:
+async def _learner_checkpoint(store: Store) -> LearnerCheckpoint:
     checkpoint = await store.checkpoint(LEARNER_SHARD)
     if not checkpoint.body:
         raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
