@@ -11,6 +11,7 @@ from streamer.events.event import Event
 from streamer.examples import Example
 from streamer.segments.evaluate import evaluate, evaluate_after_event, evaluate_at_timer
 from streamer.segments.plan.plan import MemoryEntry, PathListener, Plan, SegmentRule
+from streamer.segments.plan.turns import Turns
 from streamer.values import MISSING, Json
 
 from .scoring import Scoring, ScoringMoment
@@ -33,15 +34,18 @@ class Evaluator:
         if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
             rebase(state, self._plan.specs, now)
         t, own_now = min(now, event.timestamp_ms), now - state.origin_ms
-        dirty = self._remember(state, event, t - state.origin_ms, own_now)
+        turns = self._remember(state, event, t - state.origin_ms, own_now)
         if self._scoring is not None:
-            dirty |= self._scoring.at_event(state, event, t, ScoringMoment(now, self._shard, offset, self._say))
+            self._scoring.at_event(state, event, t, ScoringMoment(now, self._shard, offset, self._say), turns)
         if is_new:
-            dirty |= self._plan.initial_segments
+            turns.dirty |= self._plan.initial_segments
         was_aside = state.aside_ms > 0
         if was_aside:
-            dirty |= self._bring_back(state, now)
-        return evaluate_after_event(self._plan, state, own_now, dirty) if dirty or is_new or was_aside else []
+            turns.dirty |= self._bring_back(state, now)
+        if turns.dirty or is_new or was_aside:
+            return evaluate_after_event(self._plan, state, own_now, turns)
+        state.timer_ms = turns.first_due(state, own_now, state.timer_ms)
+        return []
 
     def at_timer(self, state: State, now: int, offset: int) -> list[SegmentRule]:
         """The moment of the customer's timer has come; nothing when it was early, since events may have moved what it was for."""
@@ -67,33 +71,33 @@ class Evaluator:
         self._plan.settle(state, now - state.origin_ms)
         return self._plan.concerned(state)
 
-    def _remember(self, state: State, event: Event, t: int, now: int) -> set[int]:
-        """Feed the memories that listen; return the segments over predicates that changed. Brings the timer forward where needed."""
-        dirty: set[int] = set()
+    def _remember(self, state: State, event: Event, t: int, now: int) -> Turns:
+        """Feed the memories that listen; return what that turned, and what time may turn later."""
+        turns = Turns()
         always, indexed = self._plan.dispatch(event)
         for _, feed, read in always:
             if read is None:
-                feed(state, None, t, now, dirty)
+                feed(state, None, t, now, turns)
             elif (value := read(event)) is not None:
-                feed(state, value, t, now, dirty)
+                feed(state, value, t, now, turns)
         for find, by_value in indexed:
             found = find(event)
             for _, feed, read in by_value.get(found, ()) if type(found) is str else _of_any(found, by_value):
                 value = None if read is None else read(event)
                 if read is None or value is not None:
-                    feed(state, value, t, now, dirty)
+                    feed(state, value, t, now, turns)
         if event.context:  # before the traits: of one event's two time zones the trait's is to stay
-            _feed_known(state, self._plan.on_context, event.context, t, now, dirty)
+            _feed_known(state, self._plan.on_context, event.context, t, now, turns)
         if event.traits:
-            _feed_known(state, self._plan.on_traits, event.traits, t, now, dirty)
-        return dirty
+            _feed_known(state, self._plan.on_traits, event.traits, t, now, turns)
+        return turns
 
 
-def _feed_known(state: State, listeners: Sequence[PathListener], source: dict[str, Json], t: int, now: int, dirty: set[int]) -> None:
+def _feed_known(state: State, listeners: Sequence[PathListener], source: dict[str, Json], t: int, now: int, turns: Turns) -> None:
     for feed, find in listeners:
         value = find(source)
         if value is not MISSING:
-            feed(state, value, t, now, dirty)
+            feed(state, value, t, now, turns)
 
 
 def _of_any(found: Json, by_value: Mapping[str, Sequence[MemoryEntry]]) -> Iterable[MemoryEntry]:

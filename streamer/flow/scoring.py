@@ -23,6 +23,7 @@ from streamer.examples import Example, ModelSpec
 from streamer.learning.scorers.decode import Groups, Reason, Scorer
 from streamer.segments.plan import model_memories, predicate_index
 from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.turns import Turns
 from streamer.segments.plan.where import ACTIVITY, EventFilter, amounts_at, names_match
 from streamer.units import DAY_MS
 
@@ -91,12 +92,11 @@ class Scoring:
 
     # scoring moments
 
-    def at_event(self, state: State, event: Event, t: int, moment: ScoringMoment) -> set[int]:
-        """An accepted event, remembered already; return the segments to judge for its sake."""
-        dirty: set[int] = set()
+    def at_event(self, state: State, event: Event, t: int, moment: ScoringMoment, turns: Turns) -> None:
+        """An accepted event, remembered already; adds to what it turned."""
         profile = self._profile_in(state)
         if event.type not in ACTIVITY or profile is None:
-            return dirty
+            return
         for model in self._awaiting:
             awaited = _awaited_in(state, model)
             if awaited is not None:
@@ -105,22 +105,21 @@ class Scoring:
         if self._ready or self._wants(state, profile, moment.now):
             x = self._measured(state, profile, moment.now)
         if self._ready:
-            self._score(state, profile, x, moment.now, dirty)
+            self._score(state, profile, x, moment.now, turns)
         if x:
-            self._begin_examples(state, profile, x, moment, dirty)
-        return dirty
+            self._begin_examples(state, profile, x, moment, turns)
 
     def at_moment(self, state: State, moment: ScoringMoment) -> set[int]:
         """Time alone has come to a moment of the customer's; return the segments to judge for its sake."""
-        dirty: set[int] = set()
+        turns = Turns()
         for model in self._awaiting:
             awaited = _awaited_in(state, model)
             if awaited is not None and awaited.looked_at_ms(model.spec) == moment.now:
                 self._at_end(model, state, awaited, moment)
         profile = self._profile_in(state)
         if self._ready and profile is not None and next_rung(profile, moment.now - 1) == moment.now:
-            self._score(state, profile, self._measured(state, profile, moment.now), moment.now, dirty)
-        return dirty
+            self._score(state, profile, self._measured(state, profile, moment.now), moment.now, turns)
+        return turns.dirty
 
     def drop_overdue(self, state: State, now: int) -> None:
         """Forget the examples whose end has passed unseen, as it does for a customer who is set aside: nothing is learned from those."""
@@ -140,20 +139,20 @@ class Scoring:
     def _measured(self, state: State, profile: Profile, now: int) -> tuple[float, ...]:
         return measure(profile, now, self._plan.zone_of(state))
 
-    def _score(self, state: State, profile: Profile, x: tuple[float, ...], now: int, dirty: set[int]) -> None:
+    def _score(self, state: State, profile: Profile, x: tuple[float, ...], now: int, turns: Turns) -> None:
         for model in self._ready:
             before = _score_in(state, model)
             if before is not None and before.version == model.version and not self._is_time_for(model, profile, now):
                 continue
             if before is None:  # not ready until now: whoever asks must be judged, whatever it says
-                dirty |= model.segments
+                turns.dirty |= model.segments
             groups, scorer = model.groups, model.scorer
             if groups is not None:
                 number = groups.assign(x, None if before is None else before.share)
-                _put(model.put, state, KeptScore(groups.names[number], number, groups.version), now, dirty)
+                _put(model.put, state, KeptScore(groups.names[number], number, groups.version), now, turns)
             elif scorer is not None:
                 score = 0 if model.spec.seed and self._is_inside(state, model.spec.seed) else scorer.score(x)  # the seed is not like itself
-                _put(model.put, state, KeptScore(score, scorer.percentile(score), scorer.version), now, dirty)
+                _put(model.put, state, KeptScore(score, scorer.percentile(score), scorer.version), now, turns)
 
     @staticmethod
     def _is_time_for(model: PlannedModel, profile: Profile, now: int) -> bool:
@@ -184,12 +183,12 @@ class Scoring:
     def _is_left_out(self, model: PlannedModel, state: State) -> bool:
         return model.excluded is not None and state.is_inside(model.excluded)
 
-    def _begin_examples(self, state: State, profile: Profile, x: tuple[float, ...], moment: ScoringMoment, dirty: set[int]) -> None:
+    def _begin_examples(self, state: State, profile: Profile, x: tuple[float, ...], moment: ScoringMoment, turns: Turns) -> None:
         for model in self._awaiting:
             if model.await_ is not None and model.pending not in state.slots and not self._is_left_out(model, state):
                 served, version = _served_in(state, model)
                 awaited = AwaitedExample(moment.now, served, version, OPEN, 0, [round(number * 1_000) for number in x])
-                _put(model.await_, state, awaited, moment.now, dirty)
+                _put(model.await_, state, awaited, moment.now, turns)
         if moment.now >= profile.said_ms + PROFILE_EVERY_MS:
             profile.said_ms = moment.now
             seeds = tuple(name for name in self._seeds if self._is_inside(state, name))
@@ -246,10 +245,10 @@ class Scoring:
         return Example(kind, moment.shard, moment.offset, 0, moment.now, features=FEATURES.version, **fields)  # type: ignore[arg-type]
 
 
-def _put(put: predicate_index.ApplyEvent, state: State, what: KeptScore | AwaitedExample, now: int, dirty: set[int]) -> None:
+def _put(put: predicate_index.ApplyEvent, state: State, what: KeptScore | AwaitedExample, now: int, turns: Turns) -> None:
     """Put something into a memory of a model; memories go by the customer's own clock."""
     at_ms = now - state.origin_ms
-    put(state, what, at_ms, at_ms, dirty)
+    put(state, what, at_ms, at_ms, turns)
 
 
 def _awaited_in(state: State, model: PlannedModel) -> AwaitedExample | None:

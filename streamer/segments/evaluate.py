@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from streamer.customers.state import NO_TIMER, Membership, State, decode_state, encode_state
 from streamer.segments.plan.plan import Plan, SegmentRule
+from streamer.segments.plan.turns import Turns
 
 STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the day turns twice a day, so this is years
 
@@ -15,8 +16,7 @@ STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the d
 def evaluate(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[SegmentRule]:
     """Judge the segments numbered in ``dirty``, and whatever refers to one that changes, those referred to first.
 
-    Changes ``members``, brings ``timer_ms`` forward to what the changes make due, and returns the rules that were entered or left, in no
-    particular order.
+    Changes ``members``, and returns the rules that were entered or left, in no particular order. What is due next, the caller finds out.
     """
     todo = list(dirty)
     heapify(todo)
@@ -28,15 +28,15 @@ def evaluate(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[S
             continue
         last = number
         rule = plan.rules[number]
-        if _transition(plan, rule, state, now):
+        if _transition(rule, state, now):
             changed.append(rule)
             for dependent in rule.dependents:
                 heappush(todo, dependent)
     return changed
 
 
-def _transition(plan: Plan, rule: SegmentRule, state: State, now: int) -> bool:
-    """Whether the customer enters or leaves one segment now. Arms the end of a stay or cool-down that stands in the way."""
+def _transition(rule: SegmentRule, state: State, now: int) -> bool:
+    """Whether the customer enters or leaves one segment now."""
     for slot in rule.asks:
         if slot not in state.slots:
             return False  # a model has nothing to say yet: not ready is not false
@@ -49,50 +49,40 @@ def _transition(plan: Plan, rule: SegmentRule, state: State, now: int) -> bool:
         if not rule.when(state, now) or (rule.exit is not None and rule.exit(state, now)):
             return False
         rest_ms = rule.cooldown_ms
-    # A segment that was never left has no cool-down; what was retired has been left.
+    # A segment that was never left has no cool-down; what was retired has been left. The end of either is a moment of the customer's.
     if entry is not None and now < entry.at_ms + rest_ms:
-        state.timer_ms = min(state.timer_ms, entry.at_ms + rest_ms)
         return False
     changes = entry.changes if entry is not None else state.retired.pop(rule.name, 0)
     state.members[rule.number] = Membership(changes + 1, now)
-    _arm_after(plan, rule, state, now)
     return True
 
 
-def _arm_after(plan: Plan, rule: SegmentRule, state: State, now: int) -> None:
-    if rule.number not in plan.followed:
-        return
-    for predicate in plan.predicates_by_segment.get(rule.number, ()):
-        state.timer_ms = min(state.timer_ms, predicate.due(predicate.data(state), now, state))
-    rest_ms = rule.stay_ms if state.members[rule.number].inside else rule.cooldown_ms
-    if rest_ms:
-        state.timer_ms = min(state.timer_ms, now + rest_ms)
-
-
 def evaluate_at_timer(plan: Plan, state: State, now: int, also: Iterable[int] = ()) -> list[SegmentRule]:
-    """The segments entered or left by the passing of time up to ``now``, a moment at which a timer of the customer is due.
+    """Let time pass up to ``now``, the moment at which the customer is to be looked at: note what it has turned, and judge.
 
-    ``also`` are segments to judge besides. Arms the next moment, and returns the rules that were entered or left; none when the wake-up
+    ``also`` are segments to judge besides. Sets the next timer, and returns the rules that were entered or left; none when the timer
     was early, since events may have moved what it was for.
     """
-    dirty, due_ms = plan.pass_time(state, now)
-    dirty.update(also)
-    return _evaluate_and_arm(plan, state, now, dirty, due_ms)
+    turns = Turns()
+    plan.let_pass(state, now, turns, turns.dirty)
+    turns.dirty |= plan.due_now(state, now)
+    turns.dirty.update(also)
+    return _evaluate_and_arm(plan, state, now, turns)
 
 
-def evaluate_after_event(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[SegmentRule]:
-    """The segments entered or left by an event that turned predicates of the segments ``dirty``; arms the next timer.
+def evaluate_after_event(plan: Plan, state: State, now: int, turns: Turns) -> list[SegmentRule]:
+    """The segments entered or left by an event that turned what ``turns`` says; sets the next timer.
 
     What time has turned unseen up to now is noted first: it could not change a membership by itself, but the event may have opened a
     segment in which it counts.
     """
-    _, due_ms = plan.catch_up(state, now)
-    return _evaluate_and_arm(plan, state, now, dirty, due_ms)
+    plan.let_pass(state, now, turns, set())
+    return _evaluate_and_arm(plan, state, now, turns)
 
 
-def _evaluate_and_arm(plan: Plan, state: State, now: int, dirty: Iterable[int], due_ms: int) -> list[SegmentRule]:
-    changed = evaluate(plan, state, now, dirty)
-    state.timer_ms = plan.next_due(state, now) if changed else min(due_ms, plan.due_besides(state, now))
+def _evaluate_and_arm(plan: Plan, state: State, now: int, turns: Turns) -> list[SegmentRule]:
+    changed = evaluate(plan, state, now, turns.dirty)
+    state.timer_ms = turns.first_due(state, now, plan.due_besides(state, now))
     return changed
 
 

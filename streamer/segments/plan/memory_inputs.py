@@ -19,6 +19,7 @@ from streamer.language.tree import Events
 from streamer.values import MISSING, Json, scaled
 
 from . import predicate_index
+from .turns import Turns
 from .where import EventFilter, EventReader, compile_where, names_match, read_properties
 
 
@@ -45,12 +46,12 @@ class MemoryInput:
 def unless_same_zone(slot: int, update: Update, feed: predicate_index.ApplyEvent) -> predicate_index.ApplyEvent:
     """Browsers send their zone with every event, and everything of the calendar hangs on it: ask anew only when it is another one."""
 
-    def feed_zone(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
+    def feed_zone(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
         old = state.slots.get(slot)
         if old is not None and old[2] == value[1]:
             state.slots[slot] = update(old, value, t, now)
         else:
-            feed(state, value, t, now, dirty)
+            feed(state, value, t, now, turns)
 
     return feed_zone
 
@@ -58,8 +59,8 @@ def unless_same_zone(slot: int, update: Update, feed: predicate_index.ApplyEvent
 def in_utc(feed: predicate_index.ApplyEvent) -> predicate_index.ApplyEvent:
     """A feed of a memory whose update is ``of_utc``: what models remember is in UTC."""
 
-    def feed_utc(state: State, value: Json, t: int, now: int, dirty: set[int]) -> None:
-        feed(state, (value, t + state.origin_ms, now + state.origin_ms), t, now, dirty)
+    def feed_utc(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
+        feed(state, (value, t + state.origin_ms, now + state.origin_ms), t, now, turns)
 
     return feed_utc
 

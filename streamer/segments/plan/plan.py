@@ -29,6 +29,7 @@ from .plan_predicates import PredicatePlanner
 from .predicates.predicate import Predicate, TruthBit
 from .segment_rules import Holds, SegmentRule, all_hold, any_holds, noted
 from .single_pass import never_due
+from .turns import Effects, Gate, Gates, SegmentEffects, Turns, are_open, can_matter
 from .where import ACTIVITY, EventReader, compile_where, is_only_selector, read_properties, selector
 
 MemoryEntry = tuple[int, predicate_index.ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
@@ -50,6 +51,7 @@ class Touched:
         return tuple(self.always), index
 
 
+Other = tuple[Predicate, Effects]  # a predicate that time turns and no memory alone decides, with what that can do
 Dispatch = tuple[tuple[MemoryEntry, ...], tuple[tuple[EventReader, dict[str, tuple[MemoryEntry, ...]]], ...]]
 
 
@@ -74,19 +76,14 @@ class Plan:
         self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
         self._predicate_by_atom: dict[int, tuple[tree.Atom, Predicate]] = {}  # atoms live as long as the plan's definitions do
         self.zone_slot: int | None = planned.slots.get(ZONE_KEY)
-        self.gates = predicate_index.Gates()
-        self._index()
+        self._place_bits()
         self.rules: list[SegmentRule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
+        self._effects = SegmentEffects()
         for rule in self.rules:
-            rule.dependents = frozenset(
-                user for predicate in self.predicates_by_segment.get(rule.number, ()) for user in predicate.segments
-            )
             gates = self._gates_of(rule.segment)
-            if gates or rule.exit is not None:
-                self.gates.add(rule.number, gates, has_exit=rule.exit is not None)
+            self._effects.add(rule.number, gates, has_exit=rule.exit is not None, cooldown_ms=rule.cooldown_ms, stay_ms=rule.stay_ms)
         self._resting = frozenset(rule.number for rule in self.rules if rule.stay_ms or rule.cooldown_ms)
-        # Segments after whose changes a moment may have to be noted: they rest then, or time turns what refers to them.
-        self.followed = self._resting | self._timed_by_segment.keys()
+        self._index()
         self._known: dict[tuple[str, str], Dispatch] = {}
         self.initial_segments: frozenset[int] = self._find_initial_segments()
 
@@ -112,17 +109,18 @@ class Plan:
         asks = tuple(self.slots[model_memories.score_key(model)] for model in sorted(asked))
         return SegmentRule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
 
-    def _gates_of(self, segment: Segment) -> tuple[predicate_index.Gate, ...]:
-        """The parts of ``when`` that must hold, or must not, and that time alone cannot make so."""
-        found: list[predicate_index.Gate] = []
+    def _gates_of(self, segment: Segment) -> Gates:
+        """The parts of ``when`` that must hold, or must not, and that time alone cannot make so; those under one key are one gate."""
+        by_key: dict[int, Gate] = {}
         for part in segment.when.of if isinstance(segment.when, tree.And) else ():
-            negated = isinstance(part, tree.Not)
-            atom = part.of if isinstance(part, tree.Not) else part
+            is_wanted, atom = (False, part.of) if isinstance(part, tree.Not) else (True, part)
             if not isinstance(atom, (tree.And, tree.Or, tree.Not)):
                 predicate = self.predicate(atom)
-                if predicate.truth_bit is not None and (predicate.due is never_due or predicate.tends == (1 if negated else -1)):
-                    found.append(predicate_index.Gate(*predicate.truth_bit, wanted=not negated))
-        return tuple(found)
+                if predicate.truth_bit is not None and (predicate.due is never_due or predicate.tends == (-1 if is_wanted else 1)):
+                    key, bit, default_bits = predicate.truth_bit
+                    before = by_key.get(key, Gate(key, 0, 0, default_bits))
+                    by_key[key] = Gate(key, before.bits | bit, before.wanted | (bit if is_wanted else 0), default_bits)
+        return tuple(by_key.values())
 
     def zone_of(self, state: State) -> ZoneInfo:
         """The customer's own zone, else the shop's."""
@@ -139,25 +137,42 @@ class Plan:
 
     # which predicates stand over which memory
 
-    def _index(self) -> None:
-        by_slot: list[list[Predicate]] = [[] for _ in self.memories]
+    def _place_bits(self) -> None:
+        self._by_slot: list[list[Predicate]] = [[] for _ in self.memories]
         for predicate in self.predicates:
             for slot in {*predicate.slots, *((self.zone_slot,) if predicate.zoned and self.zone_slot is not None else ())}:
-                by_slot[slot].append(predicate)
+                self._by_slot[slot].append(predicate)
+        for slot, predicates in enumerate(self._by_slot):
+            predicate_index.place_bits(slot, predicates)
         for key, predicate in enumerate((predicate for predicate in self.predicates if predicate.joint), len(self.memories)):
             predicate.truth_bit = TruthBit(key, 1, 0)
+
+    def _index(self) -> None:
         self.predicate_indexes = [
-            predicate_index.PredicateIndex(slot, memory.spec, by_slot[slot], self.gates) for slot, memory in enumerate(self.memories)
+            predicate_index.PredicateIndex(slot, memory.spec, self._by_slot[slot], self._effects.of)
+            for slot, memory in enumerate(self.memories)
         ]
+        self._timed = [over if over.timed else None for over in self.predicate_indexes]
         self.clock_predicates: tuple[Predicate, ...] = tuple(predicate for predicate in self.predicates if predicate.clock)
-        self._timed_by_slot = _timed({over.slot: over.others for over in self.predicate_indexes})
+        self._clock_others = self._others(self.clock_predicates)
+        self._others_by_slot = self._timed_others({over.slot: over.others for over in self.predicate_indexes})
         by_segment: dict[int, list[Predicate]] = {}
         for predicate in self.predicates:
             for number in predicate.sees:
                 by_segment.setdefault(number, []).append(predicate)
         self.predicates_by_segment: dict[int, tuple[Predicate, ...]] = {number: tuple(found) for number, found in by_segment.items()}
-        self._timed_by_segment = _timed(self.predicates_by_segment)
+        self._others_by_segment = self._timed_others(self.predicates_by_segment)
+        for rule in self.rules:
+            users = self.predicates_by_segment.get(rule.number, ())
+            rule.dependents = frozenset(user for predicate in users for user in predicate.segments)
         self._index_events()
+
+    def _others(self, predicates: Iterable[Predicate]) -> tuple[Other, ...]:
+        return tuple((predicate, self._effects.of([(predicate, None)])) for predicate in predicates if predicate.due is not never_due)
+
+    def _timed_others(self, predicates_by: Mapping[int, tuple[Predicate, ...]]) -> dict[int, tuple[Other, ...]]:
+        others = {number: self._others(found) for number, found in predicates_by.items()}
+        return {number: found for number, found in others.items() if found}
 
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
@@ -263,75 +278,74 @@ class Plan:
                 found |= predicate.segments
         return found
 
-    def catch_up(self, state: State, now: int) -> tuple[set[int], int]:
-        """The segments concerned by what time has changed in memories up to ``now``, which is noted; and when it can next change one."""
-        dirty, best = set[int](), NO_TIMER
-        predicate_indexes, later = self.predicate_indexes, list[predicate_index.PredicateIndex]()
+    def let_pass(self, state: State, now: int, turns: Turns, dirty: set[int]) -> None:
+        """Note what time has turned up to ``now`` in memories that nothing was fed to; add the segments over it, and what time may turn
+        later."""
+        timed, fed, flips = self._timed, turns.fed, turns.flips
         for slot, data in state.slots.items():
-            over = predicate_indexes[slot]
-            if over.expiry_ms:
-                later.append(over)
-            elif over.timed is not None:
-                best = over.pass_time(data, now, state, best, dirty)
-        for over in later:  # asking them is dear, and mostly not needed
-            data = state.slots[over.slot]
-            soonest_ms = over.oldest(data) + over.expiry_ms
-            if soonest_ms <= now or soonest_ms < best:
-                best = over.pass_time(data, now, state, best, dirty)
-        return dirty, best
+            over = timed[slot]
+            if over is None or slot in fed:
+                continue
+            if over.expiry_ms:  # asking these is dear, and mostly not needed
+                soonest_ms = over.oldest(data) + over.expiry_ms
+                if soonest_ms > now:
+                    turns.rolling.append((soonest_ms, over))
+                    continue
+            over.note(data, now, state, flips, dirty)
 
-    def pass_time(self, state: State, now: int) -> tuple[set[int], int]:
-        """The same when the customer's earliest moment has come, so that calendar, zone and memberships count too; the moment returned is
-        that of memories alone."""
-        dirty, best = self.catch_up(state, now)
-        for predicate in self._others_of(state):
-            if predicate.due(predicate.data(state), now - 1, state) <= now:
+    def due_now(self, state: State, now: int) -> set[int]:
+        """The segments that calendar, zone and memberships may turn at ``now``, the moment of the customer's timer."""
+        dirty = set[int]()
+        for predicate, effects in self._others_of(state):
+            if can_matter(effects, NO_TIMER, state) and predicate.due(predicate.data(state), now - 1, state) <= now:
                 dirty |= predicate.segments
         for number in self._resting & state.members.keys() if self._resting else ():
             if self._rest_end_ms(state, number) == now:
                 dirty.add(number)
-        return dirty, best
+        return dirty
 
     def due_besides(self, state: State, now: int) -> int:
         """The next moment after ``now`` that calendar, zone, and memberships may bring."""
         best = NO_TIMER
-        for predicate in self._others_of(state):
-            best = min(best, predicate.due(predicate.data(state), now, state))
+        for predicate, effects in self._others_of(state):
+            if can_matter(effects, NO_TIMER, state):
+                best = min(best, predicate.due(predicate.data(state), now, state))
         for number in self._resting & state.members.keys() if self._resting else ():
             end_ms = self._rest_end_ms(state, number)
-            if now < end_ms < best:
+            if now < end_ms < best and self._can_follow(state, number):
                 best = end_ms
         return best
+
+    def _can_follow(self, state: State, number: int) -> bool:
+        """Whether the end of a rest can be a change: nobody enters a segment that is closed."""
+        return state.is_inside(number) or are_open(self._effects.outside(number), state.truth_bits)
 
     def _rest_end_ms(self, state: State, number: int) -> int:
         """When a stay or cool-down ends; the moment of the change itself where there is none."""
         entry, rule = state.members[number], self.rules[number]
         return entry.at_ms + (rule.stay_ms if entry.inside else rule.cooldown_ms)
 
-    def _others_of(self, state: State) -> Iterable[Predicate]:
+    def _others_of(self, state: State) -> Iterable[Other]:
         """The predicates that no memory alone decides and that time can turn for this customer; some may come twice."""
-        found = [*self.clock_predicates]
-        for over, known in ((self._timed_by_slot, state.slots), (self._timed_by_segment, state.members)):
-            if over:
-                for number in over.keys() & known.keys():
-                    found += over[number]
+        found = [*self._clock_others]
+        for others, known in ((self._others_by_slot, state.slots), (self._others_by_segment, state.members)):
+            if others:
+                for number in others.keys() & known.keys():
+                    found += others[number]
         return found
 
     def next_due(self, state: State, now: int) -> int:
         """The first moment after ``now`` at which time alone may change something for a customer. What holds at ``now`` has been noted."""
-        best = self.due_besides(state, now)
-        for slot, data in state.slots.items():
-            timed = self.predicate_indexes[slot].timed
-            if timed is not None:
-                best = timed(data, now, state, best)[1]
-        return best
+        turns = Turns()
+        self.let_pass(state, now, turns, set())
+        return turns.first_due(state, now, self.due_besides(state, now))
 
     def settle(self, state: State, now: int) -> None:
         """Find out anew what holds at ``now``: the definitions have changed, or a copy is looked at ahead of its time."""
         truth_bits: dict[int, int] = {}
         for slot, data in state.slots.items():
             over = self.predicate_indexes[slot]
-            predicate_index.keep(truth_bits, slot, over.evaluate(data, now, state, NO_TIMER)[0], over.default_bits)
+            predicate_index.keep(truth_bits, slot, over.evaluate(data, now, state, []), over.default_bits)
             for predicate in over.joint:
                 if predicate.truth_bit is not None:
                     predicate_index.keep(truth_bits, predicate.truth_bit.key, int(predicate.holds(state, now)), 0)
@@ -357,12 +371,6 @@ class Plan:
                     gone.append(name)
         state.slots, state.members = slots, members
         return sorted(gone)
-
-
-def _timed(predicates_by: Mapping[int, tuple[Predicate, ...]]) -> dict[int, tuple[Predicate, ...]]:
-    """Those that time can turn."""
-    timed = {number: tuple(predicate for predicate in found if predicate.due is not never_due) for number, found in predicates_by.items()}
-    return {number: found for number, found in timed.items() if found}
 
 
 def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> set[str]:

@@ -16,8 +16,8 @@ from .node_memories import pairs_memory, steps_memory
 from .plan_expressions import ExpressionPlanner
 from .plan_memories import PlannedMemories
 from .predicates import clock, counts, known, labels, numbers, sequences, times
-from .predicates.predicate import ANY_AGE, AgeLimit, Predicate, ValueExpression, ZoneOf, value_predicate
-from .single_pass import Due, Truth, count_pass, distinct_pass, pairs_pass
+from .predicates.predicate import ANY_AGE, AgeLimit, Predicate, ValueExpression, Way, ZoneOf, value_predicate
+from .single_pass import Due, Truth, count_pass, distinct_pass, pairs_holds, pairs_pass, pairs_truth
 
 
 class PredicatePlanner:
@@ -31,21 +31,25 @@ class PredicatePlanner:
     def add_all(self, definitions: Definitions) -> None:
         """Add the predicates of all segments; note in each which segments it stands in."""
         for number, segment in enumerate(definitions.segments):
-            for condition in segment.conditions:
-                self._add(condition, number, is_exit=condition is segment.exit)
+            if segment.exit is None:
+                self._add(segment.when, number, Way.IN, Way.OUT)
+            else:
+                self._add(segment.when, number, Way.IN, Way.NONE)
+                self._add(segment.exit, number, Way.OUT, Way.IN)
 
-    def _add(self, node: Condition, segment: int, *, is_exit: bool) -> None:
+    def _add(self, node: Condition, segment: int, on_true: Way, on_false: Way) -> None:
+        """Add the atoms of a condition; its becoming true, or false, lets a customer go so through the segment's door."""
         match node:
             case tree.And(of=of) | tree.Or(of=of):
                 for part in of:
-                    self._add(part, segment, is_exit=is_exit)
+                    self._add(part, segment, on_true, on_false)
             case tree.Not(of=of):
-                self._add(of, segment, is_exit=is_exit)
+                self._add(of, segment, on_false, on_true)
             case _:
                 predicate = self._once(node)
                 predicate.segments.add(segment)
-                if is_exit:
-                    predicate.exits.add(segment)
+                predicate.on_true[segment] = predicate.on_true.get(segment, Way.NONE) | on_true
+                predicate.on_false[segment] = predicate.on_false.get(segment, Way.NONE) | on_false
 
     def _once(self, atom: Atom) -> Predicate:
         text = tree.text(atom)
@@ -151,6 +155,7 @@ class PredicatePlanner:
             _limit_age(predicate, AgeLimit(least, within_ms, young=op in (">=", ">")))
         else:
             predicate.single_pass = count_pass((lambda data: (data,)) if keep == 1 else (lambda data: data), within_ms, op, right)
+            predicate.settles = op == "!="  # the count only falls: past the number it is another for ever
         return predicate
 
     def _aggregate(self, text: str, node: tree.Aggregate, op: CompareOp, right: float) -> Predicate:
@@ -160,7 +165,8 @@ class PredicatePlanner:
         predicate = numbers.scaled_predicate(text, self._expressions.value(node), op, right)
         predicate.expiry_ms = 0 if window.before_ms else window.within_ms
         if name in ("sum", "avg") and window.within_ms and not window.before_ms:
-            predicate.single_pass = pairs_pass(name, window.within_ms, op, round(right * values.SCALE))
+            holds = pairs_holds(name, op, round(right * values.SCALE))
+            predicate.single_pass, predicate.truth = pairs_pass(window.within_ms, holds), pairs_truth(window.within_ms, holds)
         return predicate
 
     def _distinct(self, text: str, node: tree.Aggregate, op: CompareOp, right: int) -> Predicate:
@@ -174,6 +180,7 @@ class PredicatePlanner:
             predicate.tends = 1 if op in ("<", "<=") else -1
         else:
             predicate.single_pass = count_pass(lambda data: list(data.values()), within_ms, op, right)
+            predicate.settles = op == "!="
         return predicate
 
     def _did(self, text: str, events: Events, window: Window) -> Predicate:

@@ -89,18 +89,34 @@ def count_pass(times_of: Callable[[Data], Sequence[int]], within_ms: int, op: st
     return evaluate
 
 
-def pairs_pass(name: str, within_ms: int, op: str, limit: int) -> SinglePass:
-    """``count``, ``sum`` or ``avg`` over a ``Pairs`` memory in a window that ends now, against a limit in the memory's units.
-
-    What is in the window is added up, then taken away again from the oldest on until the answer turns.
-    """
+def pairs_holds(name: str, op: str, limit: int) -> Callable[[int, int], bool]:
+    """``count``, ``sum`` or ``avg`` of a total and a number of events, against a limit in the memory's units."""
     sign, is_average, missing = SIGNS[op], name == "avg", op == "!="
-    field = 2 if name == "count" else 1
 
     def holds(total: int, number: int) -> bool:
         if is_average:
             return sign(total, limit * number) if number else missing
         return sign(total, limit)
+
+    return holds
+
+
+def pairs_truth(within_ms: int, holds: Callable[[int, int], bool]) -> Truth:
+    """Whether it holds of what a ``Pairs`` memory has in a window that ends now."""
+
+    def truth(data: Data, now: int, _state: State) -> bool:
+        if data is None:
+            return holds(0, 0)
+        start, end = 1, len(data)
+        while start < end and data[start] + within_ms <= now:
+            start += 3
+        return holds(sum(data[start + 1 : end : 3]), sum(data[start + 2 : end : 3]))
+
+    return truth
+
+
+def pairs_pass(within_ms: int, holds: Callable[[int, int], bool]) -> SinglePass:
+    """The same, and when it turns: what is in the window is added up, then taken away again from the oldest on until the answer turns."""
 
     def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         if data is None:
@@ -108,14 +124,14 @@ def pairs_pass(name: str, within_ms: int, op: str, limit: int) -> SinglePass:
         start, end = 1, len(data)
         while start < end and data[start] + within_ms <= now:
             start += 3
-        total, number = sum(data[start + field : end : 3]), sum(data[start + 2 : end : 3])
+        total, number = sum(data[start + 1 : end : 3]), sum(data[start + 2 : end : 3])
         before = holds(total, number)
         for _ in range(LOOK_AHEAD):
             if start >= end:
                 return before, NO_TIMER
             t = data[start]
             while start < end and data[start] == t:
-                total -= data[start + field]
+                total -= data[start + 1]
                 number -= data[start + 2]
                 start += 3
             if holds(total, number) != before:

@@ -21,7 +21,7 @@ from streamer.segments.plan.single_pass import (
 from streamer.values import Json
 
 from .counts import up_to
-from .predicate import Predicate, ValueExpression, ZoneOf, value_predicate, with_single_pass
+from .predicate import Predicate, ValueExpression, ZoneOf, value_predicate
 from .windows import bounds, current_period, entry_changes, label_times, labels_error, span_of
 
 
@@ -96,7 +96,9 @@ def labels_expression(name: Literal["top", "distinct"], window: Window, zone_of:
 
 def top_predicate(text: str, expression: ValueExpression, window: Window, holds: Callable[[Json], bool]) -> Predicate:
     """A condition on the top value of a window that ends now."""
-    predicate = with_single_pass(value_predicate(text, expression, holds), top_pass(window.within_ms, holds, first_of))
+    predicate = value_predicate(text, expression, holds)
+    predicate.single_pass = evaluate = top_pass(window.within_ms, holds, first_of)
+    predicate.due = lambda data, now, state: evaluate(data, now, state)[1]
     predicate.expiry_ms = window.within_ms
     return predicate
 

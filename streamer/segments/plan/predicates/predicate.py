@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Flag, auto
 from heapq import nsmallest
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -37,6 +38,14 @@ class TruthBit(NamedTuple):
     key: int
     bit: int
     default_bits: int
+
+
+class Way(Flag):
+    """Which way a customer may go through a segment's door."""
+
+    NONE = 0
+    IN = auto()
+    OUT = auto()
 
 
 def exact(_data: Data, _now: int, _state: State) -> Json:
@@ -77,12 +86,18 @@ class Predicate:
     zoned: bool = False  # it depends on the customer's time zone
     span_ms: int | None = None  # how far back it looks; 0: for ever, None: not at all
     segments: set[int] = field(default_factory=set[int])  # numbers of those in whose conditions it stands
-    exits: set[int] = field(default_factory=set[int])  # numbers of those in whose ``exit`` it stands
+    on_true: dict[int, Way] = field(default_factory=dict[int, Way])  # by segment: which way its becoming true can let a customer go
+    on_false: dict[int, Way] = field(default_factory=dict[int, Way])  # the same of becoming false
     age: AgeLimit | None = None  # the same as ``truth`` and ``due``, where an age says it all
     single_pass: SinglePass | None = None  # ``truth`` and ``due`` together, where one pass is quicker than two
     expiry_ms: int = 0  # time changes it only when an event becomes so old; 0: at other moments too
     tends: int = 0  # time alone can only make it true (1) or false (-1); 0: either
-    truth_bit: TruthBit | None = None  # set by the index over its memory
+    settles: bool | None = None  # time alone never turns it again once it has made it so; None: see ``tends``
+    truth_bit: TruthBit | None = None  # set by the plan
+
+    def is_last(self, *, becomes: bool) -> bool:
+        """Whether time alone cannot turn it back once it has become so."""
+        return self.settles is becomes or self.tends == (1 if becomes else -1)
 
     @property
     def plain(self) -> bool:
