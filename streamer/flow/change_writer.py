@@ -6,12 +6,13 @@ from operator import attrgetter
 from typing import Final
 
 from streamer.customers.state import State, is_entry
-from streamer.segments.change import Cause, Clause, Reasons, because
+from streamer.segments.change import Cause, ChangeMoment, Lens, Reasons, because_encoded, change_moment
 from streamer.segments.plan.plan import Plan, SegmentRule, warming_predicates
 
 from .checkpoint import CheckpointBody
 from .outputs import OutputLog
 
+NO_CLAUSES: Final = b"[]"
 WARMING_MS: Final = 60_000  # how often it is looked up which predicates are still warming
 
 
@@ -31,31 +32,35 @@ class ChangeWriter:
         """Every segment that the customer has just entered or left, by name."""
         if len(changed) > 1:
             changed.sort(key=attrgetter("name"))
+        moment = change_moment(customer, now, cause)
         for rule in changed:
-            self.write_one(customer, state, rule, now, cause, offset)
+            self._write(moment, customer, state, rule, now, offset)
 
     def write_one(self, customer: str, state: State, rule: SegmentRule, now: int, cause: Cause, offset: int) -> None:
         """One segment that the customer has just entered or left."""
+        self._write(change_moment(customer, now, cause), customer, state, rule, now, offset)
+
+    def _write(self, moment: ChangeMoment, customer: str, state: State, rule: SegmentRule, now: int, offset: int) -> None:
         sequence = state.members[rule.number].changes
         enters = is_entry(sequence)
         self._body.sizes[rule.number] += 1 if enters else -1
         decided = rule.segment.exit if rule.segment.exit is not None and not enters else rule.segment.when
-        clauses = because(self._plan, decided, state, now - state.origin_ms, self._warming_at(now), self._reasons)
-        self._put(customer, rule.name, sequence, now, cause, clauses, offset)
+        lens = Lens(self._warming_at(now), self._reasons)
+        why = because_encoded(self._plan, decided, state, now - state.origin_ms, lens)
+        self._outputs.add_change(customer, rule.name, sequence, moment, why, self._body.version, offset)
 
     def write_erased(self, customer: str, state: State, now: int, offset: int) -> None:
         """A customer who is erased leaves every segment."""
+        moment = change_moment(customer, now, Cause("erase"))
         inside = {self._plan.names[number]: number for number, entry in state.members.items() if entry.inside}
         for name, number in sorted(inside.items()):
             self._body.sizes[number] -= 1
-            self._put(customer, name, state.members[number].changes + 1, now, Cause("erase"), [], offset)
+            self._outputs.add_change(customer, name, state.members[number].changes + 1, moment, NO_CLAUSES, self._body.version, offset)
 
     def write_retired(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, offset: int) -> None:
         """A customer leaves a segment that is no longer defined."""
-        self._put(customer, segment, sequence, now, cause, [], offset)
-
-    def _put(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], offset: int) -> None:
-        self._outputs.add_change(customer, segment, sequence, now, cause, clauses, self._body.version, offset)
+        moment = change_moment(customer, now, cause)
+        self._outputs.add_change(customer, segment, sequence, moment, NO_CLAUSES, self._body.version, offset)
 
     def _warming_at(self, now: int) -> frozenset[str]:
         """Predicates that look further back than their memories do, as of the last full minute: the next owner says the same."""

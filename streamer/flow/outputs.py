@@ -8,8 +8,7 @@ from typing import Final
 
 from streamer.customers.state import is_entry
 from streamer.examples import Example, encode_example
-from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause, encode_change
-from streamer.values import time_text
+from streamer.segments.change import ENTERED, EXITED, ChangeMoment, ChangeTemplate
 from streamer.wire import CHANGES, EXAMPLES, Headers, Output
 
 from .rules import Rules
@@ -30,6 +29,7 @@ class OutputLog:
         self._shard = shard
         self._generation = rules.log_generation
         self._source = rules.source
+        self._templates: dict[tuple[str, str], tuple[int, ChangeTemplate]] = {}
         self.clear()
 
     def clear(self) -> None:
@@ -47,22 +47,16 @@ class OutputLog:
         self.weight_bytes += len(value)
 
     def add_change(
-        self, customer: str, segment: str, sequence: int, now: int, cause: Cause, clauses: list[Clause], version: int, offset: int
+        self, customer: str, segment: str, sequence: int, moment: ChangeMoment, because: bytes, version: int, offset: int
     ) -> None:
-        """A customer entered a segment (odd ``sequence``) or left it, under definitions of this ``version``."""
-        at, generation, ordinal = time_text(now), self._generation, self.ordinal
+        """A customer entered a segment (odd ``sequence``) or left it, under definitions of this ``version``; ``because`` is JSON."""
         kind = ENTERED if is_entry(sequence) else EXITED
-        position = ChangePosition(generation, self._shard, offset, ordinal)
-        change = Change(
-            f"{generation}-{self._shard}-{offset}-{ordinal}",
-            self._source,
-            kind,
-            customer,
-            at,
-            ChangeData(segment, version, at, sequence, cause, clauses, position),
-            "1.0",
-        )
-        self.add(CHANGES, self._shard, offset, customer.encode(), encode_change(change))
+        template = self._templates.get((segment, kind))
+        if template is None or template[0] != version:
+            made = ChangeTemplate(self._source, self._generation, self._shard, segment, kind, version)
+            template = self._templates[segment, kind] = version, made
+        change = template[1].fill(moment, sequence, because, offset, self.ordinal)
+        self.add(CHANGES, self._shard, offset, customer.encode(), change)
         self.change_counts[segment, kind] += 1
 
     def add_example(self, example: Example) -> None:

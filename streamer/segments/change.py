@@ -6,7 +6,7 @@ The shape is ``schemas/segment-change.v1.json``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -18,7 +18,7 @@ from streamer.segments.plan.model_memories import model_asked
 from streamer.segments.plan.plan import Plan
 from streamer.segments.plan.predicates.predicate import Predicate, exact
 from streamer.segments.plan.segment_rules import Holds
-from streamer.values import Json
+from streamer.values import Json, time_text
 from streamer.wire import Instant
 
 ENTERED: Final = "segment.entered"
@@ -93,7 +93,7 @@ class Change(msgspec.Struct):
     datacontenttype: Literal["application/json"] = "application/json"
 
 
-encode_change: Final = msgspec.json.Encoder().encode
+encode_json: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(Change)
 
 
@@ -108,64 +108,100 @@ def decode_change(raw: bytes) -> Change:
 Reasons = Callable[[State, str, int], list[str]]  # (state, model, now) -> what moved the model's score most, in words
 
 
-class _Lens(NamedTuple):
-    """What besides plan and state is needed to say why."""
+class Lens(NamedTuple):
+    """What besides plan and state is needed to say why: the texts of predicates that are warming, and what moves scores."""
 
-    warming: frozenset[str]
-    reasons: Reasons | None
+    warming: frozenset[str] = frozenset()
+    reasons: Reasons | None = None
 
 
-def because(
-    plan: Plan, condition: Condition, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None
-) -> list[Clause]:
+def because(plan: Plan, condition: Condition, state: State, now: int, lens: Lens) -> list[Clause]:
     """The clauses that make a condition what it is at ``now``: all of a true ``and``, the false ones of a false one, and so on.
 
     ``now``, by the customer's own clock, is a moment at which the customer is evaluated, or the state was settled at.
     """
+    return [atom.clause(state, now, lens, holds=holds) for atom, holds in _deciding(plan, condition, state, now)]
+
+
+def because_encoded(plan: Plan, condition: Condition, state: State, now: int, lens: Lens) -> bytes:
+    """The same as it stands in a change: an array of JSON."""
+    return b"[%b]" % b",".join([atom.encoded(state, now, lens, holds=holds) for atom, holds in _deciding(plan, condition, state, now)])
+
+
+Deciding = dict[str, tuple["_AtomClause", bool]]  # atoms by text, and whether each holds
+Collect = Callable[[State, int, bool, Deciding], None]  # (state, now, whether the condition holds, where to)
+
+
+def _deciding(plan: Plan, condition: Condition, state: State, now: int) -> Iterable[tuple[_AtomClause, bool]]:
+    """The atoms that make a condition what it is, each once."""
     reason = plan.reasons.get(id(condition))  # conditions live as long as the plan's definitions do
     if reason is None:
-        reason = plan.reasons[id(condition)] = (plan.condition(condition), _reason(plan, condition))
-    found: dict[str, Clause] = {}
-    holds, tell = reason
-    tell(state, now, holds(state, now), _Lens(warming, reasons), found)
-    return list(found.values())
+        reason = plan.reasons[id(condition)] = (plan.condition(condition), _collector(plan, condition))
+    found: Deciding = {}
+    holds, collect = reason
+    collect(state, now, holds(state, now), found)
+    return found.values()
 
 
-Tell = Callable[[State, int, bool, _Lens, dict[str, Clause]], None]  # (state, now, whether it holds, lens, where to)
-
-
-def _reason(plan: Plan, condition: Condition) -> Tell:
+def _collector(plan: Plan, condition: Condition) -> Collect:
     match condition:
         case tree.And(of=of) | tree.Or(of=of):
-            return _reason_of_many([(plan.condition(part), _reason(plan, part)) for part in of])
+            return _collector_of_many([(plan.condition(part), _collector(plan, part)) for part in of])
         case tree.Not(of=of):
-            inner = _reason(plan, of)
-            return lambda state, now, truth, lens, found: inner(state, now, not truth, lens, found)
+            inner = _collector(plan, of)
+            return lambda state, now, truth, found: inner(state, now, not truth, found)
         case _:
-            return _reason_of_predicate(plan.predicate(condition), model_asked(condition))
+            return _collector_of_atom(_AtomClause(plan.predicate(condition), model_asked(condition)))
 
 
-def _reason_of_many(parts: list[tuple[Holds, Tell]]) -> Tell:
-    def tell(state: State, now: int, truth: bool, lens: _Lens, found: dict[str, Clause]) -> None:
-        for holds, tell_part in parts:
+def _collector_of_many(parts: list[tuple[Holds, Collect]]) -> Collect:
+    def collect(state: State, now: int, truth: bool, found: Deciding) -> None:
+        for holds, collect_part in parts:
             if holds(state, now) == truth:
-                tell_part(state, now, truth, lens, found)
+                collect_part(state, now, truth, found)
 
-    return tell
+    return collect
 
 
-def _reason_of_predicate(predicate: Predicate, model: str | None) -> Tell:
-    text, value, approximate = predicate.text, predicate.value, predicate.approximate
-    is_exact = approximate is exact
+def _collector_of_atom(atom: _AtomClause) -> Collect:
+    text = atom.text
 
-    def tell(state: State, now: int, truth: bool, lens: _Lens, found: dict[str, Clause]) -> None:
-        data = predicate.data(state)
-        error = None if is_exact else approximate(data, now, state)
+    def collect(_state: State, _now: int, truth: bool, found: Deciding) -> None:
+        found[text] = atom, truth
+
+    return collect
+
+
+class _AtomClause:
+    """One atom of a condition as clauses of changes show it. What is the same in all of them is encoded once."""
+
+    __slots__ = ("_approximate", "_begin", "_model", "_predicate", "_value", "text")
+
+    def __init__(self, predicate: Predicate, model: str | None) -> None:
+        self.text = predicate.text
+        self._predicate, self._model = predicate, model
+        self._value = predicate.value
+        self._approximate = None if predicate.approximate is exact else predicate.approximate
+        text = encode_json(predicate.text)
+        self._begin = tuple(b'{"clause":%b,"holds":%b,"value":' % (text, holds) for holds in (b"false", b"true"))
+
+    def clause(self, state: State, now: int, lens: Lens, *, holds: bool) -> Clause:
+        """The clause at a moment, by the customer's own clock."""
+        data, model = self._predicate.data(state), self._model
+        error = None if self._approximate is None else self._approximate(data, now, state)
         moved = lens.reasons(state, model, now + state.origin_ms) if lens.reasons is not None and model is not None else []
-        shown, cut = _shown(value(data, now, state))
-        found[text] = Clause(text, truth, shown, text in lens.warming, error, cut, moved)
+        shown, is_cut = _shown(self._value(data, now, state))
+        return Clause(self.text, holds, shown, self.text in lens.warming, error, is_cut, moved)
 
-    return tell
+    def encoded(self, state: State, now: int, lens: Lens, *, holds: bool) -> bytes:
+        """The same in JSON: nearly always a value and nothing else that differs from one change to the next."""
+        if self._model is None and self.text not in lens.warming:
+            data = self._predicate.data(state)
+            if self._approximate is None or self._approximate(data, now, state) is None:
+                shown, is_cut = _shown(self._value(data, now, state))
+                if not is_cut:
+                    return b"%b%b}" % (self._begin[holds], encode_json(shown))
+        return encode_json(self.clause(state, now, lens, holds=holds))
 
 
 def _shown(value: Any) -> tuple[Json, bool]:
@@ -175,3 +211,43 @@ def _shown(value: Any) -> tuple[Json, bool]:
     if isinstance(value, list) and len(value) > ITEMS_SHOWN:
         return value[:ITEMS_SHOWN], True
     return value, False
+
+
+class ChangeMoment(NamedTuple):
+    """What all changes of one customer at one moment share, in JSON: ``at`` is a text without its quotes."""
+
+    subject: bytes
+    at: bytes
+    cause: bytes
+
+
+def change_moment(customer: str, now: int, cause: Cause) -> ChangeMoment:
+    """The moment ``now``, in UTC milliseconds."""
+    return ChangeMoment(encode_json(customer), time_text(now).encode(), encode_json(cause))
+
+
+class ChangeTemplate:
+    """The bytes of a ``Change`` of one segment, type and version of the definitions, but for what differs from one to the next.
+
+    They are the bytes that encoding the whole object gives, in a sixth of the time.
+    """
+
+    __slots__ = ("_format",)
+
+    def __init__(self, source: str, generation: int, shard: int, segment: str, kind: str, version: int) -> None:
+        place = b'"generation":%d,"shard":%d' % (generation, shard)
+        begin = b'{"id":"%d-%d-' % (generation, shard), b'","source":%b,"type":"%b","subject":' % (encode_json(source), kind.encode())
+        data = b'","data":{"segment":%b,"definitions":%d,"at":"' % (encode_json(segment), version)
+        end = b'}},"specversion":"1.0","datacontenttype":"application/json"}'
+        fixed = [part.replace(b"%", b"%%") for part in (*begin, data, place, end)]
+        self._format = b"".join(
+            (
+                *(fixed[0], b"%d-%d", fixed[1], b'%b,"time":"%b', fixed[2]),
+                *(b'%b","sequence":%d,"cause":%b,"because":%b,"position":{', fixed[3], b',"offset":%d,"ordinal":%d', fixed[4]),
+            )
+        )
+
+    def fill(self, moment: ChangeMoment, sequence: int, because: bytes, offset: int, ordinal: int) -> bytes:
+        """One change; ``because`` is an array of JSON."""
+        subject, at, cause = moment
+        return self._format % (offset, ordinal, subject, at, at, sequence, cause, because, offset, ordinal)

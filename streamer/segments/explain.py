@@ -10,7 +10,7 @@ from streamer.language.tree import Condition
 from streamer.segments.plan.plan import Plan, SegmentRule
 from streamer.values import time_text
 
-from .change import Clause, Reasons, because
+from .change import Clause, Lens, Reasons, because
 from .evaluate import next_flips
 
 
@@ -49,7 +49,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
     plan.settle(state, now)
 
     def tell(condition: Condition) -> list[Clause]:
-        return _as_written(condition, because(plan, condition, state, now, warming, reasons))
+        return _as_written(condition, because(plan, condition, state, now, Lens(warming, reasons)))
 
     found: list[Explanation] = []
     for rule in sorted(plan.rules, key=lambda rule: rule.name):

@@ -13,7 +13,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
-from streamer.segments.change import decode_change, encode_change
+from streamer.segments.change import decode_change, encode_json
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, TICK, Control, LogRecord, decode_control, definitions_control, encode_control
 
@@ -65,7 +65,7 @@ async def test_every_change_is_as_its_schema_says() -> None:
     assert {output.topic for output in found} == {CHANGES}
     for output in found:
         is_change.validate(json.loads(output.value))
-        assert encode_change(decode_change(output.value)) == output.value
+        assert encode_json(decode_change(output.value)) == output.value
     causes = {decode_change(output.value).data.cause.kind for output in found}
     assert causes == {"event", "timer", "definitions", "erase"}
     assert any(clause.warming for output in found for clause in decode_change(output.value).data.because)
