@@ -17,7 +17,7 @@ from .plan_expressions import ExpressionPlanner
 from .plan_memories import PlannedMemories
 from .predicates import clock, counts, known, labels, numbers, sequences, times
 from .predicates.predicate import ANY_AGE, AgeLimit, Predicate, ValueExpression, Way, ZoneOf, value_predicate
-from .single_pass import Due, Truth, count_pass, distinct_pass, pairs_holds, pairs_pass, pairs_truth
+from .single_pass import Due, Truth, active_pass, count_pass, distinct_pass, pairs_holds, pairs_pass, pairs_truth
 
 
 class PredicatePlanner:
@@ -127,8 +127,12 @@ class PredicatePlanner:
         match left:
             case tree.Count(events=events, window=window) if not window.ever and not window.before_ms and not window.this:
                 return self._count(text, events, window.within_ms, op, int(right))
-            case tree.Count() | tree.Active():
+            case tree.Count():
                 return counts.count_predicate(text, of_value(left), op, _number(right))
+            case tree.Active(each_ms=each_ms, periods=periods):
+                predicate = counts.count_predicate(text, of_value(left), op, _number(right))
+                predicate.single_pass = active_pass(each_ms, periods, op, _number(right))
+                return predicate
             case tree.Aggregate():
                 return self._aggregate(text, left, op, _number(right))
             case tree.Top(window=window) if window.within_ms and not window.before_ms:

@@ -7,9 +7,11 @@ here.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice
-from operator import eq, ge, gt, le, lt, ne
+from functools import lru_cache
+from itertools import groupby, islice
+from operator import eq, ge, gt, itemgetter, le, lt, ne
 from typing import Any, Final
 
 from streamer.customers.memories import MIN_TIME, Data
@@ -168,6 +170,48 @@ def top_pass(within_ms: int, holds: Callable[[Json], bool], first_of: Callable[[
         return truth, NO_TIMER
 
     return evaluate
+
+
+def active_pass(each_ms: int, periods: int, op: str, right: float) -> SinglePass:
+    """In how many of the last ``periods`` there is an event, over a ``Pairs`` memory, compared with a number."""
+    sign, counts_ahead = SIGNS[op], _counts_ahead(each_ms, periods)
+
+    def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
+        if data is None or len(data) < 4:
+            return sign(0, right), NO_TIMER
+        counts = counts_ahead(tuple(data[1::3]), now)
+        before = sign(counts[0][1], right)
+        for at_ms, number in counts[1 : LOOK_AHEAD + 1]:
+            if sign(number, right) != before:
+                return before, at_ms
+        return before, counts[-1][0] if len(counts) > 1 else NO_TIMER
+
+    return evaluate
+
+
+@lru_cache(maxsize=256)
+def _counts_ahead(each_ms: int, periods: int) -> Callable[[tuple[int, ...], int], list[tuple[int, int]]]:
+    """A function of ascending times and a moment: how many periods have an event, then and at the next ``LOOK_AHEAD`` + 1 moments at which
+    an event comes into another period. The answer for the times that were asked last is kept: many rules ask about the same ones."""
+
+    @lru_cache(maxsize=1)
+    def counts_ahead(times: tuple[int, ...], now: int) -> list[tuple[int, int]]:
+        in_period = Counter([(now - t) // each_ms for t in times])
+        number = sum([0 <= period < periods for period in in_period])
+        moves = sorted([(t + ((now - t) // each_ms + 1) * each_ms, (now - t) // each_ms) for t in times])
+        counts = [(now, number)]
+        for at_ms, moved in groupby([move for move in moves if move[1] < periods], key=itemgetter(0)):
+            for _, period in moved:
+                in_period[period] -= 1
+                in_period[period + 1] += 1
+                number -= in_period[period] == 0 and period >= 0
+                number += in_period[period + 1] == 1 and period + 1 < periods
+            counts.append((at_ms, number))
+            if len(counts) > LOOK_AHEAD + 1:
+                break
+        return counts
+
+    return counts_ahead
 
 
 def sequence_pass(wait_ms: int, over_ms: int) -> SinglePass:
