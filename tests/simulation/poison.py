@@ -24,6 +24,7 @@ from streamer.flow.evaluation import Evaluator
 from streamer.flow.migration import Migration
 from streamer.flow.step import Step
 from streamer.segments.plan.plan import SegmentRule
+from streamer.segments.plan.turns import Turns
 
 from .shop import START_MS
 
@@ -69,7 +70,7 @@ class Poison:
     def _break_events(self, patch: pytest.MonkeyPatch) -> None:
         sound = Evaluator._remember
 
-        def remember(evaluator: Evaluator, state: State, event: Event, t: int, now: int) -> set[int]:
+        def remember(evaluator: Evaluator, state: State, event: Event, t: int, now: int) -> Turns:
             found = sound(evaluator, state, event, t, now)
             self._fail("record", event.message_id, state)
             return found

@@ -20,6 +20,7 @@ import pytest
 
 from streamer.customers.state import State
 from streamer.errors import CommitUnknownError, HaltError, StoreUnavailableError
+from streamer.flow import change_writer
 from streamer.flow import states as states_module
 from streamer.flow.admission import Admission
 from streamer.flow.amendments import Amendment, Amendments
@@ -32,6 +33,8 @@ from streamer.flow.set_aside import SetAside
 from streamer.flow.shard import Shard
 from streamer.flow.step import Step
 from streamer.flow.store_session import StoreSession
+from streamer.language.tree import Condition
+from streamer.segments.change import Lens
 from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores import memory as memory_module
 from streamer.stores.base import Commit, OutputPosition, Position
@@ -109,14 +112,13 @@ def definitions_hold_from_when_a_worker_hears_of_them(patch: pytest.MonkeyPatch)
 @mutant
 def outputs_differ_from_process_to_process(patch: pytest.MonkeyPatch) -> None:
     """A model with a hash seed, the order of a set: said once more it comes out differently."""
-    numbers, put = count(), ChangeWriter._put
+    numbers, because = count(), change_writer.because_encoded
 
-    def put_or_so(
-        self: ChangeWriter, customer: str, segment: str, sequence: int, now: int, cause: Any, clauses: list[Any], offset: int
-    ) -> None:
-        put(self, customer, segment, sequence, now, cause, clauses[::-1] if next(numbers) % 5 == 0 else clauses, offset)
+    def because_or_so(plan: Plan, condition: Condition, state: State, now: int, lens: Lens) -> bytes:
+        found = because(plan, condition, state, now, lens)
+        return msgspec.json.encode(msgspec.json.decode(found)[::-1]) if next(numbers) % 5 == 0 else found
 
-    patch.setattr(ChangeWriter, "_put", put_or_so)
+    patch.setattr(change_writer, "because_encoded", because_or_so)
 
 
 @mutant

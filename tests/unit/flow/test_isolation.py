@@ -25,6 +25,7 @@ from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change
 from streamer.segments.explain import explain
 from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.turns import Turns
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, DEAD_LETTERS, TICK, LogRecord, Output, definitions_control
 
@@ -87,7 +88,7 @@ def fails_at_events_of(customer: str, error: type[Exception] = ZeroDivisionError
     """After the memories are fed: what has happened to the state by then must not stay."""
     sound, left = Evaluator._remember, [times]
 
-    def remember(self: Evaluator, state: Any, event: Event, t: int, now: int) -> set[int]:
+    def remember(self: Evaluator, state: Any, event: Event, t: int, now: int) -> Turns:
         found = sound(self, state, event, t, now)
         if event.customer == customer and left[0] > 0 and event.message_id.endswith("-2"):
             left[0] -= 1
