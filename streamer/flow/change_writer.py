@@ -7,7 +7,7 @@ from typing import Final
 
 from streamer.customers.state import State, is_entry
 from streamer.segments.change import Cause, ChangeMoment, Lens, Reasons, because_encoded, change_moment
-from streamer.segments.plan.plan import Plan, SegmentRule, warming_predicates
+from streamer.segments.plan.plan import Plan, SegmentRule, next_warm_ms, warming_predicates
 
 from .checkpoint import CheckpointBody
 from .outputs import OutputLog
@@ -25,7 +25,7 @@ class ChangeWriter:
         self._outputs = outputs
         self._reasons = reasons
         self._warming: frozenset[str] = frozenset()
-        self._warming_at_ms = -1
+        self._warming_at_ms = self._warm_ms = -1  # from when until when that is so
         body.sizes = body.sizes + [0] * (len(plan.rules) - len(body.sizes))
 
     def write(self, customer: str, state: State, changed: list[SegmentRule], now: int, cause: Cause, offset: int) -> None:
@@ -67,7 +67,8 @@ class ChangeWriter:
         if not self._body.since_ms:
             return self._warming
         at_ms = now - now % WARMING_MS
-        if at_ms != self._warming_at_ms:
-            self._warming = frozenset(warming_predicates(self._plan, self._body.since_ms, at_ms))
-            self._warming_at_ms = at_ms
+        if not self._warming_at_ms <= at_ms < self._warm_ms:
+            since_ms = self._body.since_ms
+            self._warming = frozenset(warming_predicates(self._plan, since_ms, at_ms))
+            self._warming_at_ms, self._warm_ms = at_ms, next_warm_ms(self._plan, since_ms, at_ms)
         return self._warming

@@ -129,7 +129,7 @@ def because_encoded(plan: Plan, condition: Condition, state: State, now: int, le
 
 
 Deciding = dict[str, tuple["_AtomClause", bool]]  # atoms by text, and whether each holds
-Collect = Callable[[State, int, bool, Deciding], None]  # (state, now, whether the condition holds, where to)
+CollectAtoms = Callable[[State, int, bool, Deciding], None]  # (state, now, whether the condition holds, where to)
 
 
 def _deciding(plan: Plan, condition: Condition, state: State, now: int) -> Iterable[tuple[_AtomClause, bool]]:
@@ -143,7 +143,7 @@ def _deciding(plan: Plan, condition: Condition, state: State, now: int) -> Itera
     return found.values()
 
 
-def _collector(plan: Plan, condition: Condition) -> Collect:
+def _collector(plan: Plan, condition: Condition) -> CollectAtoms:
     match condition:
         case tree.And(of=of) | tree.Or(of=of):
             return _collector_of_many([(plan.condition(part), _collector(plan, part)) for part in of])
@@ -154,7 +154,7 @@ def _collector(plan: Plan, condition: Condition) -> Collect:
             return _collector_of_atom(_AtomClause(plan.predicate(condition), model_asked(condition)))
 
 
-def _collector_of_many(parts: list[tuple[Holds, Collect]]) -> Collect:
+def _collector_of_many(parts: list[tuple[Holds, CollectAtoms]]) -> CollectAtoms:
     def collect(state: State, now: int, truth: bool, found: Deciding) -> None:
         for holds, collect_part in parts:
             if holds(state, now) == truth:
@@ -163,7 +163,7 @@ def _collector_of_many(parts: list[tuple[Holds, Collect]]) -> Collect:
     return collect
 
 
-def _collector_of_atom(atom: _AtomClause) -> Collect:
+def _collector_of_atom(atom: _AtomClause) -> CollectAtoms:
     text = atom.text
 
     def collect(_state: State, _now: int, truth: bool, found: Deciding) -> None:

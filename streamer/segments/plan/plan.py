@@ -382,3 +382,15 @@ def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> set
             if start is not None and predicate.span_ms is not None and (predicate.span_ms == 0 or start > now - predicate.span_ms):
                 found.add(predicate.text)
     return found
+
+
+def next_warm_ms(plan: Plan, since_ms: Mapping[str, int], now: int) -> int:
+    """When the first of those predicates has seen as far back as it looks; ``NO_TIMER`` where none ever has."""
+    ends = (
+        since_ms[plan.memories[slot].key] + predicate.span_ms
+        for predicate in plan.predicates
+        if predicate.span_ms
+        for slot in predicate.slots
+        if plan.memories[slot].key in since_ms
+    )
+    return min((end_ms for end_ms in ends if end_ms > now), default=NO_TIMER)

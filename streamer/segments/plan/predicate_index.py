@@ -23,14 +23,14 @@ from streamer.values import Json
 
 from .predicates.predicate import ANY_AGE, Predicate, TruthBit
 from .single_pass import SinglePass, never_due, oldest_entry, oldest_label
-from .turns import Effects, Flip, Turns
+from .turns import Effects, TurnMoment, Turns
 
 # (data, now, state, flips) -> bits of what holds; adds the moments after now at which time may turn predicates
-EvaluateAll = Callable[[Data, int, State, list[Flip]], int]
+EvaluateAll = Callable[[Data, int, State, list[TurnMoment]], int]
 EffectsOf = Callable[[Iterable[tuple[Predicate, bool | None]]], Effects]
 BitPredicates = Sequence[tuple[int, Predicate]]  # predicates with their bits
 ApplyEvent = Callable[[State, Json, int, int, Turns], None]  # (state, value, event time, now, what it turned)
-Note = Callable[[Data, int, State, list[Flip], set[int]], None]  # note what time has turned up to now; add flips, and segments to judge
+Note = Callable[[Data, int, State, list[TurnMoment], set[int]], None]  # note what time has turned; add moments, and segments to evaluate
 
 REMEMBERED_MAX: Final = 4_096  # answers remembered by value, and sets of segments by what turned: values are producers' texts
 
@@ -86,7 +86,7 @@ class PredicateIndex:
                 self._turned[bits] = found
         return found
 
-    def add_flips(self, data: Data, now: int, state: State, flips: list[Flip]) -> None:
+    def add_flips(self, data: Data, now: int, state: State, flips: list[TurnMoment]) -> None:
         """Add the moments after ``now`` at which time may turn the predicates."""
         self._evaluate_timed(data, now, state, flips)
 
@@ -98,7 +98,7 @@ class PredicateIndex:
     def _noter(self) -> Note:
         slot, evaluate, default_bits, timed_bits, turned = self.slot, self._evaluate_timed, self.default_bits, self._timed_bits, self.turned
 
-        def note(data: Data, now: int, state: State, flips: list[Flip], dirty: set[int]) -> None:
+        def note(data: Data, now: int, state: State, flips: list[TurnMoment], dirty: set[int]) -> None:
             mask = evaluate(data, now, state, flips)
             was = state.truth_bits.get(slot, default_bits)
             differ = (was ^ mask) & timed_bits
@@ -113,7 +113,7 @@ class PredicateIndex:
         slot, default_bits, turned = self.slot, self.default_bits, self.turned
         ages, masks, ahead = _age_table(self._placed, self._effects_of)
 
-        def note(data: Data, now: int, state: State, flips: list[Flip], dirty: set[int]) -> None:
+        def note(data: Data, now: int, state: State, flips: list[TurnMoment], dirty: set[int]) -> None:
             at = bisect_right(ages, now - data)
             for age_ms, effects in ahead[at]:
                 flips.append((data + age_ms, effects))
@@ -291,7 +291,7 @@ def _holds_one_time(spec: Spec) -> bool:
 
 
 def _all_of(parts: Sequence[EvaluateAll]) -> EvaluateAll:
-    def evaluate(data: Data, now: int, state: State, flips: list[Flip]) -> int:
+    def evaluate(data: Data, now: int, state: State, flips: list[TurnMoment]) -> int:
         mask = 0
         for ask in parts:
             mask |= ask(data, now, state, flips)
@@ -300,10 +300,10 @@ def _all_of(parts: Sequence[EvaluateAll]) -> EvaluateAll:
     return evaluate
 
 
-Ahead = tuple[tuple[int, Effects], ...]  # ages at which predicates turn, with what that can do
+TurnsAhead = tuple[tuple[int, Effects], ...]  # ages at which predicates turn, with what that can do
 
 
-def _age_table(placed: BitPredicates, effects_of: EffectsOf) -> tuple[list[int], list[int], list[Ahead]]:
+def _age_table(placed: BitPredicates, effects_of: EffectsOf) -> tuple[list[int], list[int], list[TurnsAhead]]:
     """Ages at which a predicate over one time turns, ascending; what holds below each of them, and above all; and the turns from there on
     that can do anything."""
     limits = [(bit, predicate, predicate.age) for bit, predicate in placed if predicate.age is not None]
@@ -317,7 +317,7 @@ def _by_age_of_one(placed: BitPredicates, effects_of: EffectsOf) -> EvaluateAll:
     default_bits = default_bits_of(placed)
     ages, masks, ahead = _age_table(placed, effects_of)
 
-    def evaluate(data: Data, now: int, _state: State, flips: list[Flip]) -> int:
+    def evaluate(data: Data, now: int, _state: State, flips: list[TurnMoment]) -> int:
         if data is None:
             return default_bits
         at = bisect_right(ages, now - data)
@@ -335,7 +335,7 @@ def _by_age(placed: BitPredicates, effects_of: EffectsOf) -> EvaluateAll:
     parts = [(age.rank, age.flip_ms, bit, effects_of([(predicate, not age.young)])) for bit, predicate, age in ages]
     past = sum(bit for bit, _, age in ages if not age.young)
 
-    def evaluate(data: Data, now: int, _state: State, flips: list[Flip]) -> int:
+    def evaluate(data: Data, now: int, _state: State, flips: list[TurnMoment]) -> int:
         if data is None:
             return default_bits
         mask, size = past, len(data)
@@ -358,7 +358,7 @@ def _by_value(placed: BitPredicates) -> EvaluateAll:
     def ask(data: Data, now: int, state: State) -> int:
         return sum(bit for bit, predicate in placed if predicate.truth(data, now, state))
 
-    def evaluate(data: Data, now: int, state: State, _flips: list[Flip]) -> int:
+    def evaluate(data: Data, now: int, state: State, _flips: list[TurnMoment]) -> int:
         value: Json = data[1] if data is not None else None
         if type(value) is not str:
             return ask(data, now, state)
@@ -383,7 +383,7 @@ def _each(placed: BitPredicates, effects_of: EffectsOf) -> EvaluateAll:
         for bit, predicate in placed
     ]
 
-    def evaluate(data: Data, now: int, state: State, flips: list[Flip]) -> int:
+    def evaluate(data: Data, now: int, state: State, flips: list[TurnMoment]) -> int:
         mask = 0
         for bit, ask, on_true, on_false in parts:
             holds, end_ms = ask(data, now, state)

@@ -43,7 +43,7 @@ class Effect(NamedTuple):
 
 
 Effects = tuple[Effect, ...]
-Flip = tuple[int, Effects]  # a moment at which time may turn predicates, and what that can do
+TurnMoment = tuple[int, Effects]  # a moment at which time may turn predicates, and what that can do
 
 ALWAYS: Final[Effects] = (Effect(-1, (), None, 0, 0),)  # of predicates that stand in no segment, and set timers for models
 _moment: Final = itemgetter(0)
@@ -114,7 +114,7 @@ def are_open(gates: Gates, truth_bits: Mapping[int, int]) -> bool:
     return True
 
 
-def first_to_matter(flips: list[Flip], state: State, best_ms: int) -> int:
+def first_to_matter(flips: list[TurnMoment], state: State, best_ms: int) -> int:
     """The first of these moments that can change a membership, or ``best_ms`` if that is sooner. Puts the moments into order."""
     flips.sort(key=_moment)
     for at_ms, effects in flips:
@@ -128,7 +128,7 @@ def first_to_matter(flips: list[Flip], state: State, best_ms: int) -> int:
 class RollingMemory(Protocol):
     """A memory whose predicates time turns only when an event becomes so old: asking when is dear, and mostly not needed."""
 
-    def add_flips(self, data: Data, now: int, state: State, flips: list[Flip]) -> None:
+    def add_flips(self, data: Data, now: int, state: State, flips: list[TurnMoment]) -> None:
         """Add the moments after ``now`` at which time may turn its predicates."""
         ...
 
@@ -149,7 +149,7 @@ class Turns:
     def __init__(self) -> None:
         self.dirty: set[int] = set()
         self.fed: set[int] = set()
-        self.flips: list[Flip] = []
+        self.flips: list[TurnMoment] = []
         self.rolling: list[tuple[int, RollingMemory]] = []
 
     def first_due(self, state: State, now: int, best_ms: int) -> int:
@@ -160,7 +160,7 @@ class Turns:
             for soonest_ms, memory in self.rolling:
                 if soonest_ms >= best_ms:
                     break
-                flips: list[Flip] = []
+                flips: list[TurnMoment] = []
                 memory.add_flips(memory.data(state), now, state, flips)
                 best_ms = first_to_matter(flips, state, best_ms)
         return best_ms
