@@ -31,9 +31,9 @@ class Limits:
     """
 
     records: int = 1_000  # about 20 ms of work: the heartbeats share the loop
-    states: int = 500
+    states: int = 2_000
     wakes: int = 500
-    bytes: int = 1_000_000
+    bytes: int = 4_000_000
 
 
 WHOLE: Final = Limits()

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from streamer.errors import CommitUnknownError, HaltError, StoreUnavailableError
 
-SOCKET_SECONDS: Final = 5.0  # a commit of 500 states takes milliseconds; a fork of a large Redis may take a second
+SOCKET_SECONDS: Final = 5.0  # a commit of 2,000 states takes milliseconds; a fork of a large Redis may take a second
 
 RedisCommand = tuple[Any, ...]
 
