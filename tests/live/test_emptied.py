@@ -63,6 +63,7 @@ async def test_keys_that_are_lost_under_load_are_noticed_and_told_anew(shop: Dep
     """134 breaks of alternation, and a worker that called itself ready."""
     shop.start_worker()
     await shop.load(3)
+    await shop.until_caught_up()
     epochs = [checkpoint.epoch for checkpoint in await shop.checkpoints()]
     load = asyncio.create_task(shop.load(6))
     namespace = shop.settings.namespace

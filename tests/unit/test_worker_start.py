@@ -210,7 +210,8 @@ async def test_two_parts_of_a_worker_that_write_at_once_do_not_pass_each_other()
 
 def test_a_topic_that_the_broker_refused_to_create_is_a_wrong_setting() -> None:
     """The client returns the refusal as a number; unread, the worker waited for a topic that never came."""
-    topics._check_created(SimpleNamespace(topic_errors=[("streamer.events", 0, None), ("streamer.events", 36, "exists")]))
+    answer = SimpleNamespace(topic_errors=[("streamer.events", 0, None), ("streamer.alerts", 36, "exists")])
+    assert topics._created(answer) == ["streamer.events"]
     refused = SimpleNamespace(topic_errors=[("streamer.events", 38, "replication factor: 3 larger than available brokers: 1.")])
     with pytest.raises(SettingsError, match=r"topic streamer\.events: .* InvalidReplicationFactor.*larger than available brokers"):
-        topics._check_created(refused)
+        topics._created(refused)

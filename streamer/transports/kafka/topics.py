@@ -32,11 +32,12 @@ def topic_configs(suffix: str) -> dict[str, str]:
 
 
 async def ensure_topics(settings: Settings, *, may_begin: bool = True) -> list[str]:
-    """Create the topics that are missing; their names. Topics that are there need no right to create.
+    """Create the topics that are missing; the names of those that were made. Topics that are there need no right to create.
 
     Without ``may_begin`` a log that is not there is not begun, and beside another log of the cluster only with ``settings.create``: a
     misspelt prefix would begin a second one in silence. SettingsError for both, and where the broker creates nothing.
     """
+    made = list[str]()
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
@@ -47,10 +48,10 @@ async def ensure_topics(settings: Settings, *, may_begin: bool = True) -> list[s
         for suffix in missing:
             partitions = 1 if suffix in SINGLE_TOPICS else settings.shards
             topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
-            _check_created(await admin.create_topics([topic]))
+            made += _created(await admin.create_topics([topic]))
     finally:
         await admin.close()
-    return [settings.topic(suffix) for suffix in missing]
+    return made
 
 
 def _check_beginning(settings: Settings, existing: Collection[str], *, may_begin: bool) -> None:
@@ -97,14 +98,22 @@ def _logs_there(settings: Settings, existing: Collection[str]) -> str:
     return f"logs are there under the prefix {shown}{f' ({question})' if question else ''}"
 
 
-def _check_created(response: Any) -> None:
-    """The client raises nothing by itself. A topic that is there already is fine: its partitions are counted afterwards."""
+def _created(response: Any) -> list[str]:
+    """The topics that were made; the client raises nothing by itself.
+
+    A topic that is there already is fine, and its partitions are counted afterwards: another one may have made it meanwhile, and a broker
+    may not list yet what it has just made.
+    """
+    made = list[str]()
     for name, code, *more in response.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise SettingsError(
                 f"topic {name}: the broker did not create it: {error.__name__}{f' ({more[0]})' if more and more[0] else ''}"
             )
+        if not code:
+            made.append(name)
+    return made
 
 
 async def check_topics(settings: Settings, client: AIOKafkaProducer) -> None:
