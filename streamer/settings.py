@@ -172,9 +172,9 @@ class Settings(BaseSettings):
             self.shards, self.lateness, self.skew, self.source, self.log_generation, self.placeholder_ids, self.trust_producer_time
         )
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> dict[str, object]:
         """Names and values fit to print: secrets are stars."""
-        found: dict[str, Any] = {}
+        found: dict[str, object] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name == "store":

@@ -18,11 +18,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 if TYPE_CHECKING:
     from types import FrameType
 
-log: Any = structlog.get_logger("streamer.stopping")
+log: FilteringBoundLogger = structlog.get_logger("streamer.stopping")
 
 LIMIT_SECONDS: Final = 9.0  # ten are promised; a second for a machine that is slow to run the thread
 LAST_WORDS_SECONDS: Final = 0.5  # for the last log line: whoever should read it may have stopped to

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import HaltError, SettingsError, StoreUnavailableError
 from streamer.settings import Settings
@@ -22,7 +23,7 @@ from streamer.wire import DEFINITIONS
 
 from .manifest import check_manifest
 
-log: Any = structlog.get_logger("streamer.connecting")
+log: FilteringBoundLogger = structlog.get_logger("streamer.connecting")
 
 CLOSE_SECONDS: Final = 0.5  # for a client to close: one whose server is away would wait for it
 

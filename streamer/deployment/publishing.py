@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import SettingsError
 from streamer.flow.catalog import compile_plan
@@ -20,7 +20,7 @@ from streamer.wire import definitions_control
 
 from .obedience import check_signing, shard_bodies
 
-log: Any = structlog.get_logger("streamer.publishing")
+log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
 
 
 async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path) -> tuple[Publication, bool]:

@@ -15,11 +15,12 @@ import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
-log: Any = structlog.get_logger("streamer")
+log: FilteringBoundLogger = structlog.get_logger("streamer")
 
 AGAIN_SECONDS: Final = 60.0  # between two lines that say the same
 DIFFERENT_MAX: Final = 20  # lines of one logger within that time, whatever they say

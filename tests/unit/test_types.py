@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "streamer"
 FILES = {str(file.relative_to(PACKAGE)): file.read_text(encoding="utf-8") for file in sorted(PACKAGE.rglob("*.py"))}
-MOST_ANY = 170  # lower it with each that goes
+MOST_ANY = 168  # lower it with each that goes
 # What they use of a library has no type there. Take a file out, with its comment, when it has one; put none in.
 PARTLY_UNKNOWN = {
     "cli/texts.py",
