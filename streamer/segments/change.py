@@ -229,7 +229,7 @@ def change_moment(customer: str, now: int, cause: Cause) -> ChangeMoment:
 class ChangeTemplate:
     """The bytes of a ``Change`` of one segment, type and version of the definitions, but for what differs from one to the next.
 
-    They are the bytes that encoding the whole object gives, in a sixth of the time.
+    They are the bytes that encoding the whole object gives. What a customer's changes at one moment share is encoded once for all of them.
     """
 
     __slots__ = ("_format",)
