@@ -8,7 +8,7 @@ StreamerError
 ├── StoreError              the store
 │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
-│   └── CommitUnknownError  nobody: the reply was lost; read the head and decide
+│   └── CommitUnknownError  nobody: the reply was lost; read the output digest and decide
 ├── UnansweredError         the operator: no worker said what became of a command
 ├── ReleasedError           nobody: the shard goes to another worker, or this one ends
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops

@@ -327,7 +327,7 @@ def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
             "skipped": dict(sorted(tally.skipped.items())),
             "changes": tally.changes,
             "log_time": time_text(run.body.log_time_ms),
-            "story": run.head.hex(),
+            "story": run.output_digest.hex(),
             "members": dict(sorted(sizes.items())),
         }
         echo_json(summary, err=task.is_stdout_taken)
@@ -336,7 +336,7 @@ def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
     lines = [f"{tally.received:,} received: {outcomes}"]
     lines += [f"{number:,} skipped: no {column}" for column, number in sorted(tally.skipped.items())]
     if tally.fed:
-        story = f", story {run.head.hex()}" if run.head else ""  # there is none before something is said
+        story = f", story {run.output_digest.hex()}" if run.output_digest else ""  # there is none before something is said
         lines.append(f"{numbered(tally.changes, 'change')} up to {time_text(run.body.log_time_ms)}{story}")
     lines += [f"  {size:>8,}  {name}" for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
     for line in lines:

@@ -313,7 +313,7 @@ class ShardDriver(Generic[Machine]):
         return Commit(
             self.checkpoint,
             position,
-            batch.head,
+            batch.output_digest,
             batch.body,
             batch.states,
             batch.wakes,

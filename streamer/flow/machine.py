@@ -48,7 +48,7 @@ class CommitBatch:
     ``forgotten`` names those that are needed no longer; ``holds`` is what the store has once this is committed.
     """
 
-    head: bytes
+    output_digest: bytes
     body: bytes
     states: Mapping[str, bytes | None]
     wakes: Mapping[str, int | None]

@@ -13,18 +13,18 @@ from streamer.wire import CHANGES, EXAMPLES, Headers, Output
 
 from .rules import Rules
 
-HEAD_BYTES: Final = 16
+DIGEST_BYTES: Final = 16
 
 
 class OutputLog:
-    """The outputs of one shard since ``clear``, with the head over all outputs it ever had.
+    """The outputs of one shard since ``clear``, with the output digest over all outputs it ever had.
 
     ``ordinal`` numbers the outputs of one record of the log. ``change_counts`` counts changes by (segment, type), ``weight_bytes`` the
     values of the outputs; both since ``clear``.
     """
 
-    def __init__(self, shard: int, rules: Rules, head: bytes, ordinal: int) -> None:
-        self.head = head
+    def __init__(self, shard: int, rules: Rules, output_digest: bytes, ordinal: int) -> None:
+        self.output_digest = output_digest
         self.ordinal = ordinal
         self._shard = shard
         self._generation = rules.log_generation
@@ -33,16 +33,16 @@ class OutputLog:
         self.clear()
 
     def clear(self) -> None:
-        """Begin a slice; head and ordinal go on."""
+        """Begin a slice; output digest and ordinal go on."""
         self.outputs: list[Output] = []
         self.change_counts: Counter[tuple[str, str]] = Counter()
         self.weight_bytes = 0
 
     def add(self, topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: Headers = ()) -> None:
-        """One output for the record at ``offset``. The head becomes the digest of the head before it and of the output."""
+        """One output for the record at ``offset``. Its digest becomes that of the digest before it and of the output."""
         self.outputs.append(Output(topic, partition, offset, self.ordinal, key, value, headers))
         place = b"%d-%d" % (offset, self.ordinal)
-        self.head = blake2b(self.head + topic.encode() + place + value, digest_size=HEAD_BYTES).digest()
+        self.output_digest = blake2b(self.output_digest + topic.encode() + place + value, digest_size=DIGEST_BYTES).digest()
         self.ordinal += 1
         self.weight_bytes += len(value)
 

@@ -76,9 +76,9 @@ class Replay:
         return self._shard.body
 
     @property
-    def head(self) -> bytes:
+    def output_digest(self) -> bytes:
         """The digest of the story so far."""
-        return self._shard.checkpoint.head
+        return self._shard.checkpoint.output_digest
 
     @property
     def plan(self) -> Plan:

@@ -40,7 +40,7 @@ class StepSource:
         plan = await self._plans.get(body.digest, shard)
         previous = await self._plans.get(body.previous, shard) if body.cursor else None
         scorers = await self._plans.scorers(body, shard)
-        return Step(shard, self._rules, body, checkpoint.head, plan, previous, scorers, amendments, self._keyring)
+        return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, scorers, amendments, self._keyring)
 
     async def reconfigure(self, machine: Step, record: LogRecord, control: Control, now: int) -> None:
         """See ``MachineSource``. What is damaged or may not be said is a dead letter; what is repeated, or overtaken, is nothing."""
@@ -180,7 +180,9 @@ class Shard(ShardDriver[Step]):
             self.machine.begin(offset)  # the record begins with this slice
         body = self.machine.take().body
         position = Position(offset, before.position.step + 1)
-        await self._session.commit(Commit(before, position, before.head, body, {customer: state}, {customer: due_ms}, holds=before.holds))
+        await self._session.commit(
+            Commit(before, position, before.output_digest, body, {customer: state}, {customer: due_ms}, holds=before.holds)
+        )
         await self.begin_anew()
 
 

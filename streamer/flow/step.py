@@ -53,7 +53,7 @@ class Step:
         shard: int,
         rules: Rules,
         body: CheckpointBody,
-        head: bytes,
+        output_digest: bytes,
         plan: Plan,
         previous: Plan | None = None,
         scorers: Mapping[str, Scorer | Groups] | None = None,
@@ -63,7 +63,7 @@ class Step:
         self.shard = shard
         self.body = body
         self._rules = rules
-        self._outputs = OutputLog(shard, rules, head, body.ordinal)
+        self._outputs = OutputLog(shard, rules, output_digest, body.ordinal)
         self._states = States(shard, body.generation, is_migrating=previous is not None)
         self._timers = Timers()
         self._admission = Admission(shard, rules, keyring, body, self._states, self._outputs)
@@ -134,7 +134,7 @@ class Step:
         document, before = self._document, self._documents
         self._document, self._documents = None, documents_of(body)
         return CommitBatch(
-            outputs.head,
+            outputs.output_digest,
             encode_body(body),
             states,
             timers.changed,

@@ -73,7 +73,7 @@ class StoreSession:
         await self._store.verify(self.shard, self.checkpoint)
 
     async def commit(self, commit: Commit) -> None:
-        """Commit once. A refused commit is tried again as it is; of one whose reply was lost the head tells whether it went through."""
+        """Commit once. A refused commit is tried again as it is; the digest tells whether one went through whose reply was lost."""
         for attempt in range(TRIES_MAX):
             try:
                 await self._store.commit(self.shard, commit)

@@ -299,7 +299,7 @@ class TrainingLog:
             return
         if self._learner is not None:
             self.body.learner, self.body.cards = self._learner.dump(), self._learner.cards()
-        commit = Commit(self.checkpoint, position, self.checkpoint.head, encode_learner(self.body))
+        commit = Commit(self.checkpoint, position, self.checkpoint.output_digest, encode_learner(self.body))
         await self._store.commit(LEARNER_SHARD, commit)
         self.checkpoint = commit.checkpoint
 

@@ -64,7 +64,7 @@ def lost(expected: Holdings, found: Holdings) -> str:
 class Checkpoint:
     """What a shard's owner needs to go on.
 
-    ``epoch`` rises by one at each ``acquire``; 0 means the shard was never acquired. ``head`` is the running digest over the
+    ``epoch`` rises by one at each ``acquire``; 0 means the shard was never acquired. ``output_digest`` is the running digest over the
     outputs so far (empty before the first commit). ``body`` belongs to the segmenter; the store does not look into it. ``owner`` is drawn
     by each ``acquire``: should the store lose one and come back older, the next has the same epoch and yet is another. ``holds`` is what
     the shard's other keys hold; None: nobody has said so, and it is not compared.
@@ -72,7 +72,7 @@ class Checkpoint:
 
     epoch: int
     position: Position
-    head: bytes
+    output_digest: bytes
     body: bytes
     owner: bytes = b""
     holds: Holdings | None = None
@@ -80,7 +80,7 @@ class Checkpoint:
     @property
     def mark(self) -> tuple[int, bytes, Position, bytes]:
         """What must be as expected for a commit to go through."""
-        return self.epoch, self.owner, self.position, self.head
+        return self.epoch, self.owner, self.position, self.output_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Commit:
 
     expected: Checkpoint
     position: Position
-    head: bytes
+    output_digest: bytes
     body: bytes
     states: Mapping[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
@@ -108,7 +108,7 @@ class Commit:
     @property
     def checkpoint(self) -> Checkpoint:
         """The checkpoint that holds once this commit went through."""
-        return Checkpoint(self.expected.epoch, self.position, self.head, self.body, self.expected.owner, self.holds)
+        return Checkpoint(self.expected.epoch, self.position, self.output_digest, self.body, self.expected.owner, self.holds)
 
 
 class Fetched(NamedTuple):
@@ -146,7 +146,7 @@ class Store(Protocol):
         ...
 
     async def checkpoint(self, shard: int) -> Checkpoint:
-        """The checkpoint as it stands, changing nothing (epoch 0, position (0, 0), head and body empty if there is none)."""
+        """The checkpoint as it stands, changing nothing (epoch 0, position (0, 0), output digest and body empty if there is none)."""
         ...
 
     async def fetch(

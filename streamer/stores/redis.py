@@ -4,7 +4,7 @@
 All keys of a shard share a hash tag, so that a commit could be one slot of a cluster; but the client here speaks to one primary, and a
 Redis Cluster is refused at the start::
 
-    {streamer:7}:checkpoint  STRING  epoch, position, head, body, owner
+    {streamer:7}:checkpoint  STRING  epoch, position, output digest, body, owner
     {streamer:7}:customers   HASH    customer -> state   one HMGET and one HSET a batch, 1-2 µs a customer; cheaper in memory than a key
                                                           each, and it is the list of customers that a change of definitions walks
     {streamer:7}:wakes       ZSET    customer -> due_ms
@@ -52,7 +52,7 @@ class _Kept(msgspec.Struct, array_like=True):
     epoch: int = 0
     offset: int = 0
     step: int = 0
-    head: bytes = b""
+    output_digest: bytes = b""
     body: bytes = b""
     owner: bytes = b""
     holds: Holdings | None = None
@@ -307,7 +307,9 @@ class RedisStore:
             commands.append(("HSET", self._key(shard, "documents"), *commit.document))
         if commit.forgotten:
             commands.append(("HDEL", self._key(shard, "documents"), *commit.forgotten))
-        new = _Kept(commit.expected.epoch, *commit.position, commit.head, commit.body, commit.expected.owner, commit.holds, has_said)
+        new = _Kept(
+            commit.expected.epoch, *commit.position, commit.output_digest, commit.body, commit.expected.owner, commit.holds, has_said
+        )
         commands.append(("SET", self._key(shard, "checkpoint"), _encode_kept(new)))
         return commands
 
@@ -436,7 +438,7 @@ def _kept(raw: bytes | None) -> _Kept:
 
 
 def _checkpoint(kept: _Kept) -> Checkpoint:
-    return Checkpoint(kept.epoch, kept.at, kept.head, kept.body, kept.owner, kept.holds)
+    return Checkpoint(kept.epoch, kept.at, kept.output_digest, kept.body, kept.owner, kept.holds)
 
 
 def _name(place: OutputPosition) -> str:

@@ -53,7 +53,7 @@ class Cost(NamedTuple):
 
     seconds: float  # of processor time
     outputs: int
-    head: str
+    output_digest: str
 
 
 async def run(store: Any, definitions: Definitions, made: Sequence[Made], warm: int) -> Cost:
@@ -69,7 +69,7 @@ async def run(store: Any, definitions: Definitions, made: Sequence[Made], warm: 
     gc.collect()
     began = process_time()
     outputs = await _work(shard, records[warm:])
-    return Cost(process_time() - began, outputs, shard.checkpoint.head.hex())
+    return Cost(process_time() - began, outputs, shard.checkpoint.output_digest.hex())
 
 
 async def _work(shard: Shard, records: Sequence[LogRecord]) -> int:

@@ -32,7 +32,7 @@ def next_commit(checkpoint: Checkpoint, *, offset: int = 1, step: int = 0, outbo
     """A commit ``offset`` records on."""
     position = Position(checkpoint.position.offset + offset, step)
     entry = None if outbox is None else (OutputPosition(*position), outbox)
-    return Commit(checkpoint, position, b"head-%d-%d" % position, b"body", outbox=entry, **more)
+    return Commit(checkpoint, position, b"digest-%d-%d" % position, b"body", outbox=entry, **more)
 
 
 def ownerless(checkpoint: Checkpoint) -> Checkpoint:

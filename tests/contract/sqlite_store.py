@@ -16,7 +16,7 @@ from streamer.stores.health import Health
 
 TABLES = ("customers", "wakes", "documents", "outbox")
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS checkpoints (shard INT PRIMARY KEY, epoch INT, offset INT, step INT, head BLOB, body BLOB, owner BLOB,
+CREATE TABLE IF NOT EXISTS checkpoints (shard INT PRIMARY KEY, epoch INT, offset INT, step INT, output_digest BLOB, body BLOB, owner BLOB,
   customers INT, wakes INT, documents INT);
 CREATE TABLE IF NOT EXISTS customers (shard INT, name TEXT, value BLOB, PRIMARY KEY (shard, name));
 CREATE TABLE IF NOT EXISTS wakes (shard INT, name TEXT, value INT, PRIMARY KEY (shard, name));
@@ -60,7 +60,7 @@ class SqliteStore:
         return found
 
     def _write(self, shard: int, new: Checkpoint) -> Checkpoint:
-        row = (shard, new.epoch, *new.position, new.head, new.body, new.owner, *(new.holds or (None, None, None)))
+        row = (shard, new.epoch, *new.position, new.output_digest, new.body, new.owner, *(new.holds or (None, None, None)))
         self.sql.execute("INSERT OR REPLACE INTO checkpoints VALUES (?,?,?,?,?,?,?,?,?,?)", row)
         return new
 
@@ -73,7 +73,7 @@ class SqliteStore:
         with self._transaction():
             old = self._read(shard)
             self._check_whole(shard, old.holds)
-            return self._write(shard, Checkpoint(old.epoch + 1, old.position, old.head, old.body, token_bytes(8), old.holds))
+            return self._write(shard, Checkpoint(old.epoch + 1, old.position, old.output_digest, old.body, token_bytes(8), old.holds))
 
     async def verify(self, shard: int, expected: Checkpoint) -> None:
         with self._transaction():

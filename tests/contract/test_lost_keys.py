@@ -106,7 +106,7 @@ async def test_a_shard_that_has_lost_entries_can_be_reset(store: Store, what: st
     assert (await store.acquire(0)).epoch == 3
 
 
-@pytest.mark.parametrize("wrong", [{"epoch": 3}, {"head": b"other"}, {"owner": b"other"}, {"position": Position(7, 0)}])
+@pytest.mark.parametrize("wrong", [{"epoch": 3}, {"output_digest": b"other"}, {"owner": b"other"}, {"position": Position(7, 0)}])
 async def test_a_reset_by_a_former_owner_does_nothing(store: Store, wrong: dict[str, Any]) -> None:
     """It may have seen keys missing because another emptied the shard, and is well on its way."""
     await store.commit(0, next_commit(await store.acquire(0), **FULL))

@@ -99,7 +99,7 @@ async def test_a_commit_cut_off_on_its_way_is_unknown_and_the_head_tells_that_it
 
 @pytest.mark.parametrize("before", [False, True], ids=["after", "before"])
 async def test_a_shard_commits_once_whatever_becomes_of_the_reply(store: Store, cut_store: Store, proxy: Proxy, before: bool) -> None:
-    """It asks for the head, and goes on or tries again."""
+    """It asks for the output digest, and goes on or tries again."""
     definitions = parse_definitions({"segments": {"known": {"for": "x", "when": 'did("A")'}}})
     switch = LogRecord(0, 0, definitions_control(definitions.content(), definitions.digest, 1), control=True)
     event = LogRecord(1, 5, b'{"event": "A", "messageId": "m", "userId": "c", "timestamp": 5}')
@@ -274,7 +274,7 @@ async def test_an_eviction_policy_is_a_danger(store: RedisStore, admin: Redis) -
 
 
 async def test_an_owner_of_a_lost_time_is_fenced(store: Store, admin: Redis, namespace: str) -> None:
-    """A failover lost its acquisition, and the next one got the same epoch, position and head: they are two all the same."""
+    """A failover lost its acquisition, and the next one got the same epoch, position and output digest: they are two all the same."""
     key = f"{{{namespace}:0}}:checkpoint"
     await store.commit(0, next_commit(await store.acquire(0)))
     older = admin.dump(key)

@@ -31,7 +31,7 @@ async def test_to_acquire_raises_the_epoch_and_keeps_the_rest(store: Store) -> N
     assert ownerless(first) == Checkpoint(1, Position(0, 0), b"", b"")
     await store.commit(0, next_commit(first, **FULL))
     second = await store.acquire(0)
-    assert ownerless(second) == Checkpoint(2, Position(1, 0), b"head-1-0", b"body")
+    assert ownerless(second) == Checkpoint(2, Position(1, 0), b"digest-1-0", b"body")
     assert await store.checkpoint(0) == second
     assert second.owner not in (b"", first.owner)
 
@@ -42,7 +42,7 @@ async def test_a_commit_writes_everything_at_once(store: Store) -> None:
     await store.commit(0, commit)
     found = await dump(store)
     assert found.checkpoint == commit.checkpoint
-    assert ownerless(found.checkpoint) == Checkpoint(1, Position(7, 3), b"head-7-3", b"body")
+    assert ownerless(found.checkpoint) == Checkpoint(1, Position(7, 3), b"digest-7-3", b"body")
     assert found.states == [("a", b"1"), ("b", b"2")]
     assert found.wakes == [(10, "a"), (20, "b")]
     assert found.outbox == [(Position(7, 3), b"said")]
@@ -66,7 +66,7 @@ async def test_none_removes_and_removing_nothing_is_nothing(store: Store) -> Non
         pytest.param({"epoch": 3}, id="epoch from another time"),
         pytest.param({"position": Position(0, 0)}, id="older position"),
         pytest.param({"position": Position(1, 1)}, id="other step"),
-        pytest.param({"head": b"other"}, id="other head"),
+        pytest.param({"output_digest": b"other"}, id="other output digest"),
         pytest.param({"owner": b"other"}, id="same epoch of another time"),
     ],
 )
@@ -84,7 +84,7 @@ async def test_a_fenced_commit_writes_nothing(store: Store, wrong: dict[str, Any
     assert await store.get_document("doc", shard=0) == b"text"
 
 
-@pytest.mark.parametrize("wrong", [{"epoch": 9}, {"position": Position(0, 0)}, {"head": b"other"}, {"owner": b"other"}])
+@pytest.mark.parametrize("wrong", [{"epoch": 9}, {"position": Position(0, 0)}, {"output_digest": b"other"}, {"owner": b"other"}])
 async def test_what_another_owner_wrote_is_not_read_by_mistake(store: Store, wrong: dict[str, Any]) -> None:
     """A failover may undo it before the commit, which then would go through."""
     await store.commit(0, next_commit(await store.acquire(0), **FULL))
@@ -123,7 +123,7 @@ async def test_a_store_that_came_back_older_is_told_from_one_with_a_newer_owner(
 
 
 async def test_the_body_fences_nobody(store: Store) -> None:
-    """It belongs to the segmenter; only epoch, position and head are compared."""
+    """It belongs to the segmenter; only epoch, position and output digest are compared."""
     await store.commit(0, next_commit(await store.acquire(0)))
     await store.commit(0, next_commit(replace(await store.checkpoint(0), body=b"another")))
     assert (await store.checkpoint(0)).position == Position(2, 0)

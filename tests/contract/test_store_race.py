@@ -63,20 +63,28 @@ def test_redis_and_memory_keep_the_same_promises(redis_server: RedisServer) -> N
             wakes=st.dictionaries(names, st.none() | st.integers(-5, 20)),
             outbox=st.none() | blobs,
             document=st.none() | st.tuples(names, blobs),
-            head=blobs,
-            wrong_head=st.booleans(),
+            output_digest=blobs,
+            wrong_digest=st.booleans(),
         )
         def commit(
-            self, shard: int, back: int, offsets: int, step: int, head: bytes, wrong_head: bool, outbox: bytes | None, **what: Any
+            self,
+            shard: int,
+            back: int,
+            offsets: int,
+            step: int,
+            output_digest: bytes,
+            wrong_digest: bool,
+            outbox: bytes | None,
+            **what: Any,
         ) -> None:
             known = self.known[shard]
             pair = known[-1 - min(back, len(known) - 1)]
-            if wrong_head and back:
-                pair = [replace(expected, head=b"wrong") for expected in pair]
+            if wrong_digest and back:
+                pair = [replace(expected, output_digest=b"wrong") for expected in pair]
             at = pair[0].position
             position = Position(at.offset + offsets, step) if offsets else Position(at.offset, at.step + step)
             entry = None if outbox is None else (OutputPosition(*position), outbox)
-            first, second = (Commit(expected, position, head, b"body", outbox=entry, **what) for expected in pair)
+            first, second = (Commit(expected, position, output_digest, b"body", outbox=entry, **what) for expected in pair)
             if self.both(lambda store: store.commit(shard, first), lambda store: store.commit(shard, second)) == [None, None]:
                 known.append((first.checkpoint, second.checkpoint))
 

@@ -44,7 +44,7 @@ class Case:
 class Shown:
     """What a shard came to, in all detail that must not depend on how it was driven."""
 
-    head: bytes
+    output_digest: bytes
     body: bytes
     outputs: list[Output]
     states: dict[str, bytes]
@@ -127,7 +127,7 @@ async def look(store: MemoryStore, number: int = 0) -> Shown:
     states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
     entries = await store.outbox(number, after=None, limit=1_000_000)
     outputs = [output for _, packed in entries for output in decode_outputs(packed)]
-    return Shown(checkpoint.head, checkpoint.body, outputs, states, fetched.due)
+    return Shown(checkpoint.output_digest, checkpoint.body, outputs, states, fetched.due)
 
 
 def shown(case: Case, **options: Any) -> Shown:

@@ -46,7 +46,7 @@ WAYS = (
 @given(case=cases(end_ms=2 * 86_400_000))
 @effort(0.3)
 def test_how_the_log_is_cut_changes_nothing(case: Case) -> None:
-    """Head, outputs, states and wake-ups are the same for any batch and any slice; so each state survives being stored at any point."""
+    """Digest, outputs, states and wake-ups are the same for any batch and any slice; so each state survives being stored at any point."""
     expected = shown(case)
     for way in WAYS:
         assert shown(case, **way) == expected, way
@@ -61,7 +61,7 @@ def test_where_the_clocks_of_customers_begin_changes_nothing(case: Case) -> None
     expected = shown(case)
     with patch.object(evaluation, "AFTER_ORIGIN_MAX_MS", 0), patch.object(rebase, "BEFORE_ORIGIN_MS", 3_600_000):
         moved = shown(case)
-    assert (moved.head, moved.outputs, moved.wakes) == (expected.head, expected.outputs, expected.wakes)
+    assert (moved.output_digest, moved.outputs, moved.wakes) == (expected.output_digest, expected.outputs, expected.wakes)
 
 
 @given(case=cases(end_ms=2 * 86_400_000), crashes=st.dictionaries(st.integers(2, 14), st.sampled_from(["before", "after"]), min_size=1))

@@ -484,15 +484,15 @@ def a_reader_believes_everything(patch: pytest.MonkeyPatch) -> None:
 def a_commit_does_not_check_the_epoch(patch: pytest.MonkeyPatch) -> None:
     """A zombie whose position happens to be the store's may commit; what it says is what the owner would have said.
 
-    Nearly always: within a record that is cut in slices, position and head may be the same and the states not. One history in two thousand
-    showed that, with two owners of one epoch.
+    Nearly always: within a record that is cut in slices, position and digest may be the same and the states not. One in two thousand
+    histories showed that, with two owners of one epoch.
     """
     commit = MemoryStore.commit
 
     async def commit_by_position(self: MemoryStore, shard: int, what: Commit) -> None:
         kept = self._shard(shard)
         found = kept.checkpoint
-        if (found.position, found.head) == (what.expected.position, what.expected.head):
+        if (found.position, found.output_digest) == (what.expected.position, what.expected.output_digest):
             what = replace(what, expected=found)
         await commit(self, shard, what)
 

@@ -36,7 +36,7 @@ class Kept:
     """What a store holds of a shard that is a function of the log."""
 
     position: Position
-    head: bytes
+    output_digest: bytes
     body: bytes
     states: dict[str, bytes | None]
     wakes: list[tuple[int, str]]
@@ -118,11 +118,11 @@ async def kept(store: MemoryStore, shard: int) -> Kept:
     checkpoint = await store.checkpoint(shard)
     customers = await store.customers(shard)
     states, wakes = await store.fetch(shard, customers, until_ms=FAR_MS, limit=EVERYTHING)
-    return Kept(checkpoint.position, checkpoint.head, checkpoint.body, dict(zip(customers, states, strict=True)), wakes)
+    return Kept(checkpoint.position, checkpoint.output_digest, checkpoint.body, dict(zip(customers, states, strict=True)), wakes)
 
 
 def _compare(shard: int, found: Kept, expected: Kept) -> None:
-    for name in ("position", "states", "wakes", "head", "body"):
+    for name in ("position", "states", "wakes", "output_digest", "body"):
         if getattr(found, name) != getattr(expected, name):
             raise ViolationError(f"shard {shard}: {name} differs\nexpected {getattr(expected, name)}\nfound    {getattr(found, name)}")
 

@@ -36,7 +36,7 @@ class Counter:
         time_ms, cursor, customers, timers = checkpoint.body.decode().split(" ") if checkpoint.body else ("0", "", "0", "0")
         self.time_ms, self.cursor = int(time_ms), cursor
         self.customers, self.timers = int(customers), int(timers)
-        self.head = checkpoint.head
+        self.output_digest = checkpoint.output_digest
         self.migration: MigrationInProgress | None = Doubling(self) if cursor else None
         self._aside = amendments.aside
         self.load({}, ())
@@ -75,7 +75,7 @@ class Counter:
             raise ZeroDivisionError(customer)
         value = f"{customer} {self.number(customer)}".encode()
         self.outputs.append(Output(CHANGES, 0, offset, len(self.outputs), customer.encode(), value))
-        self.head += value + b";"
+        self.output_digest += value + b";"
 
     def number(self, customer: str) -> int:
         blob = self.changed.get(customer, self.blobs.get(customer))
@@ -108,7 +108,7 @@ class Counter:
 
     def take(self) -> CommitBatch:
         body = f"{self.time_ms} {self.cursor} {self.customers} {self.timers}".encode()
-        return CommitBatch(self.head, body, self.changed, self.due, self.outputs, Holdings(self.customers, self.timers, 0))
+        return CommitBatch(self.output_digest, body, self.changed, self.due, self.outputs, Holdings(self.customers, self.timers, 0))
 
 
 class Doubling:
@@ -170,7 +170,7 @@ SAID = [*(f"{name} 1" for name in NAMES), *(f"{name} 3" for name in NAMES)]
 
 
 def told(store: MemoryStore) -> list[str]:
-    return [text.decode() for text in store._shard(0).checkpoint.head.split(b";") if text]  # pyright: ignore[reportPrivateUsage]
+    return [text.decode() for text in store._shard(0).checkpoint.output_digest.split(b";") if text]  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(records=1), Limits(records=3, states=1, wakes=2)], ids=["whole", "single", "tiny"])

@@ -167,17 +167,17 @@ async def test_wherever_the_shard_stands_each_customer_comes_back_to_the_byte(li
             damaged = copy.copy()
             damaged._shard(0).states[customer] = b"\xc1"
             shard = await own(damaged, list(kept), limits)
-            head, begun = shard.checkpoint.head, shard.position
+            output_digest, begun = shard.checkpoint.output_digest, shard.position
             cursor = shard.body.cursor
             if cursor and customer <= cursor:
                 continue  # under the new definitions already: nobody reads them before the change is done
             await refold(shard, customer, ListLog(LOG))
             assert kept_of(damaged) == (states, wakes), f"{customer} at {begun}"
-            assert shard.checkpoint.head == head, "nothing was said"
+            assert shard.checkpoint.output_digest == output_digest, "nothing was said"
             tried += 1
             if tried % 5 == 0:
                 await shard.process([record for record in LOG if record.offset >= shard.position.offset])
-                assert shard.checkpoint.head == told._shard(0).checkpoint.head, f"{customer} at {begun}"
+                assert shard.checkpoint.output_digest == told._shard(0).checkpoint.output_digest, f"{customer} at {begun}"
                 assert kept_of(damaged) == kept_of(told)
     assert tried > 0 or limits == Limits()
 
@@ -210,7 +210,7 @@ async def test_a_shard_that_comes_to_such_a_state_says_whose_it_is_and_goes_on_a
     await shard.process([record for record in todo if record.offset >= shard.position.offset])
     assert store.said == sound.said
     assert kept_of(store) == kept_of(sound)
-    assert shard.checkpoint.head == sound._shard(0).checkpoint.head
+    assert shard.checkpoint.output_digest == sound._shard(0).checkpoint.output_digest
 
 
 async def test_where_the_logs_beginning_is_gone_it_halts_with_the_truth() -> None:

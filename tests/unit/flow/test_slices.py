@@ -280,4 +280,4 @@ def _size(commit: Commit) -> int:
 
 
 def _heads(store: Spy) -> list[bytes]:
-    return [commit.head for commit in store.commits]
+    return [commit.output_digest for commit in store.commits]
