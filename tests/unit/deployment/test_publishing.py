@@ -11,6 +11,7 @@ import pytest
 from streamer.deployment import manifest, publishing
 from streamer.errors import SettingsError
 from streamer.flow.published import PLACE, Published, definitions_in
+from streamer.flow.rules import STORY
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring, Signer
 from streamer.stores.memory import MemoryStore
@@ -161,5 +162,5 @@ async def test_another_story_version_says_what_an_upgrade_does(shop: Shop, monke
     await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
     manifest_of = manifest.manifest_of
     monkeypatch.setattr(manifest, "manifest_of", lambda *given: SimpleNamespace(story=99) if manifest_of(*given) else None)
-    with pytest.raises(SettingsError, match=r"tells story version 1, this one tells 99: .*STREAMER_TOPIC_PREFIX"):
+    with pytest.raises(SettingsError, match=rf"tells story version {STORY}, this one tells 99: .*STREAMER_TOPIC_PREFIX"):
         await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
