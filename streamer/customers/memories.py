@@ -2,8 +2,8 @@
 
 A memory is a kind (a spec here), and per customer a bit of plain data (None: nothing yet) that the state carries. ``update`` takes the old
 data and one more event and returns the new data; it may change the old in place. Times are milliseconds by the customer's own clock
-(``State.origin_ms``), event times never after ``now``, and events may come in any order within the allowed lateness: each structure ends
-the same whatever the order was. ``customers.rebase`` knows which numbers of each are times.
+(``State.origin_ms``, which ``update`` gets too, is its begin), event times never after ``now``, and events may come in any order within
+the allowed lateness: each structure ends the same whatever the order was. ``customers.rebase`` knows which numbers of each are times.
 
 Exact means: answers equal those over all events ever accepted. Where that would need unbounded memory there is a cap with a name; what a
 cap costs is marked in the data and reported with every answer that it touches.
@@ -21,7 +21,7 @@ from typing import Any, Final
 from streamer.values import Json, same
 
 Data = Any  # what a state carries for one memory
-Update = Callable[[Data, Json, int, int], Data]  # (old data, value of the event, event time, now) -> new data
+Update = Callable[[Data, Json, int, int, int], Data]  # (old data, value of the event, event time, now, origin in UTC) -> new data
 
 PAIRS_MAX: Final = 1_024  # times with values in a window: 8 KiB; a shopper has tens
 BUCKETS: Final = 256  # a full window is folded into so many stretches: the error is below half a percent of the window
@@ -42,16 +42,16 @@ class Newest:
     keep: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         return _newest if self.keep == 1 else _newest_of(self.keep)
 
 
-def _newest(old: Data, _value: Json, t: int, _now: int) -> Data:
+def _newest(old: Data, _value: Json, t: int, _now: int, _origin_ms: int) -> Data:
     return t if old is None or t > old else old
 
 
 def _newest_of(keep: int) -> Update:
-    def update(old: Data, _value: Json, t: int, _now: int) -> Data:
+    def update(old: Data, _value: Json, t: int, _now: int, _origin_ms: int) -> Data:
         if old is None:
             return [t]
         if t >= old[-1]:
@@ -70,8 +70,8 @@ class Oldest:
     """The oldest time. Data: the time."""
 
     def update(self) -> Update:
-        """The fitting function."""
-        return lambda old, _value, t, _now: t if old is None or t < old else old
+        """How an event changes the data."""
+        return lambda old, _value, t, _now, _origin_ms: t if old is None or t < old else old
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class EventCount:
     """How many, ever. Data: the number."""
 
     def update(self) -> Update:
-        """The fitting function."""
-        return lambda old, _value, _t, _now: 1 if old is None else old + 1
+        """How an event changes the data."""
+        return lambda old, _value, _t, _now, _origin_ms: 1 if old is None else old + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class Totals:
     """Sum and number of values, ever. The value is an integer. Data: ``[sum, number]``. A sum that reached ``SUM_MAX`` stays there."""
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
 
-        def update(old: Data, value: Json, _t: int, _now: int) -> Data:
+        def update(old: Data, value: Json, _t: int, _now: int, _origin_ms: int) -> Data:
             if old is None:
                 return [value, 1]
             total = old[0] if abs(old[0]) == SUM_MAX else _bounded(old[0] + value)
@@ -111,9 +111,9 @@ class Bests:
     sign: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         choose = max if self.sign > 0 else min
-        return lambda old, value, _t, _now: value if old is None else choose(old, value)
+        return lambda old, value, _t, _now, _origin_ms: value if old is None else choose(old, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +127,10 @@ class Pairs:
     span_ms: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         span_ms, stretch_ms = self.span_ms, max(1, self.span_ms // BUCKETS)
 
-        def update(old: Data, value: Json, t: int, now: int) -> Data:
+        def update(old: Data, value: Json, t: int, now: int, origin_ms: int) -> Data:
             if t <= now - span_ms:
                 return old
             data: list[Any] = [None] if old is None else old
@@ -140,7 +140,7 @@ class Pairs:
                 at -= 3
             data[at:at] = (t, value, 1)
             if len(data) > 1 + 3 * PAIRS_MAX:
-                _fold_numbers(data, stretch_ms)
+                _fold_numbers(data, stretch_ms, origin_ms)
             return data
 
         return update
@@ -155,11 +155,12 @@ def _expire(data: list[Any], horizon_ms: int, *, width: int) -> None:
         del data[1:end]
 
 
-def _fold_numbers(data: list[Any], stretch_ms: int) -> None:
+def _fold_numbers(data: list[Any], stretch_ms: int, origin_ms: int) -> None:
+    """Stretches are of UTC, so that what is folded does not depend on where the customer's clock begins."""
     folded: list[Any] = [data[0]]
     for at in range(1, len(data), 3):
         t, total, number = data[at : at + 3]
-        if len(folded) > 1 and folded[-3] // stretch_ms == t // stretch_ms:
+        if len(folded) > 1 and (folded[-3] + origin_ms) // stretch_ms == (t + origin_ms) // stretch_ms:
             folded[-3:] = (t, _bounded(folded[-2] + total), folded[-1] + number)
         else:
             folded += (t, total, number)
@@ -180,10 +181,10 @@ class Ladder:
     sign: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         span_ms, sign = self.span_ms, self.sign
 
-        def update(old: Data, value: Json, t: int, now: int) -> Data:
+        def update(old: Data, value: Json, t: int, now: int, _origin_ms: int) -> Data:
             if t <= now - span_ms:
                 return old
             data: list[Any] = [None] if old is None else old
@@ -213,10 +214,10 @@ class Distinct:
     keep: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         keep = self.keep
 
-        def update(old: Data, value: Json, t: int, _now: int) -> Data:
+        def update(old: Data, value: Json, t: int, _now: int, _origin_ms: int) -> Data:
             data: dict[str, int] = {} if old is None else old
             newest = next(reversed(data.values()), MIN_TIME)
             for text in value:
@@ -246,17 +247,17 @@ class Labels:
     span_ms: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         span_ms, stretch_ms = self.span_ms, max(1, self.span_ms // BUCKETS)
 
-        def update(old: Data, value: Json, t: int, now: int) -> Data:
+        def update(old: Data, value: Json, t: int, now: int, origin_ms: int) -> Data:
             if t <= now - span_ms:
                 return old
             data: list[Any] = [None, {}] if old is None else old
             _expire_labels(data, now - span_ms)
             _add_labels(data, value, t)
             if sum(map(len, data[1].values())) > 2 * PAIRS_MAX:
-                _fold_labels(data, stretch_ms)
+                _fold_labels(data, stretch_ms, origin_ms)
             return data
 
         return update
@@ -289,11 +290,11 @@ def _expire_labels(data: list[Any], horizon_ms: int) -> None:
         del data[1][text]
 
 
-def _fold_labels(data: list[Any], stretch_ms: int) -> None:
+def _fold_labels(data: list[Any], stretch_ms: int, origin_ms: int) -> None:
     by_stretch: dict[tuple[int, str], tuple[int, int]] = {}
     for text, entries in data[1].items():
         for t, number in zip(entries[::2], entries[1::2], strict=True):
-            key = (t // stretch_ms, text)
+            key = ((t + origin_ms) // stretch_ms, text)
             by_stretch[key] = (t, by_stretch.get(key, (0, 0))[1] + number)
     folded = sorted((t, text, number) for (_, text), (t, number) in by_stretch.items())
     dropped = len(folded) - PAIRS_MAX
@@ -315,9 +316,9 @@ class Frequencies:
     """
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
 
-        def update(old: Data, value: Json, t: int, _now: int) -> Data:
+        def update(old: Data, value: Json, t: int, _now: int, _origin_ms: int) -> Data:
             data: Data = [0, {}] if old is None else old
             counts: dict[str, list[int]] = data[1]
             for text in value:
@@ -339,10 +340,10 @@ class KnownValue:
     newest: bool = True
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         if self.newest:
-            return lambda old, value, t, _now: [t, value] if old is None or t >= old[0] else old
-        return lambda old, value, t, _now: [t, value] if old is None or t < old[0] else old
+            return lambda old, value, t, _now, _origin_ms: [t, value] if old is None or t >= old[0] else old
+        return lambda old, value, t, _now, _origin_ms: [t, value] if old is None or t < old[0] else old
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,10 +357,10 @@ class Runs:
     lateness_ms: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         lateness_ms = self.lateness_ms
 
-        def update(old: Data, value: Json, t: int, now: int) -> Data:
+        def update(old: Data, value: Json, t: int, now: int, _origin_ms: int) -> Data:
             data: list[Any] = [] if old is None else old
             at = len(data)
             while at > 0 and data[at - 2] > t:
@@ -405,9 +406,9 @@ class Zone:
     """The newest known time zone over traits and context. The value is ``[rank, name]`` (rank 1: trait). Data: ``[t, rank, name]``."""
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
 
-        def update(old: Data, value: Json, t: int, _now: int) -> Data:
+        def update(old: Data, value: Json, t: int, _now: int, _origin_ms: int) -> Data:
             return [t, *value] if old is None or t >= old[0] else old
 
         return update
@@ -430,11 +431,11 @@ class Steps:
     lateness_ms: int
 
     def update(self) -> Update:
-        """The fitting function."""
+        """How an event changes the data."""
         settle_ms = self.lateness_ms + self.wait_ms
         hold_ms = settle_ms + self.within_ms
 
-        def update(old: Data, value: Json, t: int, now: int) -> Data:
+        def update(old: Data, value: Json, t: int, now: int, _origin_ms: int) -> Data:
             data: list[Any] = [None, MIN_TIME, []] if old is None else old
             for completion in data[2]:  # ascending; settled before this event came, so it cannot change them
                 if completion <= now - settle_ms:

@@ -28,7 +28,7 @@ class StepValue:
         return _put
 
 
-def _put(_old: Data, value: Json, _t: int, _now: int) -> Data:
+def _put(_old: Data, value: Json, _t: int, _now: int, _origin_ms: int) -> Data:
     return value
 
 

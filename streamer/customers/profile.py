@@ -124,8 +124,9 @@ class ProfileMemory:
         return _update
 
 
-def _update(old: Data, value: Json, t: int, _now: int) -> Data:
+def _update(old: Data, value: Json, t: int, _now: int, origin_ms: int) -> Data:
     kind, amount, product, device = value
+    t += origin_ms  # what models remember is in UTC
     if old is None:
         profile = Profile(t, t, 0, 0, 0, t, 0, [])
     else:

@@ -49,25 +49,11 @@ def unless_same_zone(slot: int, update: Update, feed: predicate_index.ApplyEvent
     def feed_zone(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
         old = state.slots.get(slot)
         if old is not None and old[2] == value[1]:
-            state.slots[slot] = update(old, value, t, now)
+            state.slots[slot] = update(old, value, t, now, state.origin_ms)
         else:
             feed(state, value, t, now, turns)
 
     return feed_zone
-
-
-def in_utc(feed: predicate_index.ApplyEvent) -> predicate_index.ApplyEvent:
-    """A feed of a memory whose update is ``of_utc``: what models remember is in UTC."""
-
-    def feed_utc(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
-        feed(state, (value, t + state.origin_ms, now + state.origin_ms), t, now, turns)
-
-    return feed_utc
-
-
-def of_utc(update: Update) -> Update:
-    """An update that takes its times with the value."""
-    return lambda old, value, _t, _now: update(old, *value)
 
 
 def zone_name(rank: int, find_zone: Callable[[str], ZoneInfo | None]) -> Callable[[dict[str, Json]], Json]:
@@ -119,11 +105,11 @@ def _take_number(path: tuple[str, ...]) -> EventReader:
 def each(update: Update) -> Update:
     """An update that takes a list of numbers one by one: the products of an order."""
 
-    def update_each(old: Data, value: Json, t: int, now: int) -> Data:
+    def update_each(old: Data, value: Json, t: int, now: int, origin_ms: int) -> Data:
         if type(value) is not list:
-            return update(old, value, t, now)
+            return update(old, value, t, now, origin_ms)
         for number in value:
-            old = update(old, number, t, now)
+            old = update(old, number, t, now, origin_ms)
         return old
 
     return update_each

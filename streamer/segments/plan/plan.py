@@ -23,7 +23,7 @@ from streamer.values import Json
 from streamer.zones import zones_of
 
 from . import model_memories, predicate_index
-from .memory_inputs import Memory, all_steps, converted, each, in_utc, of_utc, reader, step_bits, unless_same_zone, zone_name
+from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
 from .plan_memories import ZONE_KEY, plan_memories
 from .plan_predicates import PredicatePlanner
 from .predicates.predicate import Predicate, TruthBit
@@ -202,8 +202,6 @@ class Plan:
                 return index.event_handler(each(update))
             case "zone":
                 return unless_same_zone(slot, update, index.event_handler(update))
-            case "profile":
-                return in_utc(index.event_handler(of_utc(update)))
             case _:
                 return index.event_handler(update)
 

@@ -131,7 +131,7 @@ class PredicateIndex:
         if self._placed and self._is_one_time():
             apply = self._time_handler()
         elif isinstance(self._spec, memories.KnownValue) and self._spec.newest and not self.timed:
-            apply = self._value_handler()
+            apply = self._value_handler(update)
         elif self.expiry_ms:
             apply = self._rolling_handler(update)
         else:
@@ -145,7 +145,7 @@ class PredicateIndex:
 
         def apply(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
             slots, truth_bits = state.slots, state.truth_bits
-            new = slots[slot] = update(slots.get(slot), value, t, now)
+            new = slots[slot] = update(slots.get(slot), value, t, now, state.origin_ms)
             turns.fed.add(slot)
             mask = evaluate(new, now, state, turns.flips)
             was = truth_bits.get(slot, default_bits)
@@ -162,7 +162,7 @@ class PredicateIndex:
 
         def apply(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
             slots, truth_bits = state.slots, state.truth_bits
-            new = slots[slot] = update(slots.get(slot), value, t, now)
+            new = slots[slot] = update(slots.get(slot), value, t, now, state.origin_ms)
             turns.fed.add(slot)
             turns.rolling.append((oldest(new) + expiry_ms, self))
             mask = 0
@@ -199,24 +199,20 @@ class PredicateIndex:
 
         return apply
 
-    def _value_handler(self) -> ApplyEvent:
-        """The newest value, nearly always the same as before, and then nothing else changes."""
+    def _value_handler(self, update: Update) -> ApplyEvent:
+        """The newest value, nearly always the same as before, and then nothing that holds changes."""
         slot, evaluate, default_bits, turned = self.slot, self.evaluate, self.default_bits, self.turned
 
         def apply(state: State, value: Json, t: int, now: int, turns: Turns) -> None:
-            slots = state.slots
+            slots, truth_bits = state.slots, state.truth_bits
             old = slots.get(slot)
-            if old is not None:
-                if t < old[0]:
-                    return
-                if type(value) is str and value == old[1]:
-                    old[0] = t
-                    return
-            new = slots[slot] = [t, value]
+            new = slots[slot] = update(old, value, t, now, state.origin_ms)
+            if new is old or (old is not None and type(value) is str and value == old[1]):
+                return
             mask = evaluate(new, now, state, turns.flips)
-            was = state.truth_bits.get(slot, default_bits)
+            was = truth_bits.get(slot, default_bits)
             if mask != was:
-                keep(state.truth_bits, slot, mask, default_bits)
+                keep(truth_bits, slot, mask, default_bits)
                 turns.dirty |= turned(mask ^ was)
 
         return apply

@@ -93,7 +93,7 @@ def can_matter(effects: Effects, at_ms: int, state: State) -> bool:
         entry = members.get(number)
         if entry is None:
             gates = outside
-        elif entry.changes % 2 == 1:
+        elif entry.inside:
             gates = inside
             if at_ms < entry.at_ms + stay_ms:
                 continue

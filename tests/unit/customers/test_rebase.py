@@ -13,10 +13,11 @@ from streamer.customers import memories
 from streamer.customers.memories import Data, RuleSpec
 from streamer.customers.rebase import AFTER_ORIGIN_MAX_MS, BEFORE_ORIGIN_MS, rebase, shifted
 from streamer.customers.state import NO_TIMER, Membership, State, encode_state
+from streamer.units import HOUR_MS
 
 pytestmark = pytest.mark.fast
 
-HOUR_MS: Final = 3_600_000
+ORIGIN_MS: Final = 1_767_225_600_000
 TEXTS: Final = st.lists(st.sampled_from(['"a"', '"b"', '"c"']), min_size=1, max_size=2)
 NUMBERS: Final = st.integers(-3, 3)
 
@@ -41,11 +42,11 @@ KINDS: Final[dict[RuleSpec, st.SearchStrategy[Any]]] = {
 
 
 def data_of(spec: RuleSpec, events: list[tuple[int, int, Any]], by_ms: int) -> Data:
-    """What a memory holds after events of (age in hours, hours since the one before, value), all ``by_ms`` later."""
+    """What a memory holds after events of (age, time since the one before, value), by a clock that began ``by_ms`` earlier."""
     update, data, now = spec.update(), None, 0
     for age, passed, value in events:
-        now += passed * HOUR_MS
-        data = update(data, deepcopy(value), now - age * HOUR_MS + by_ms, now + by_ms)
+        now += passed
+        data = update(data, deepcopy(value), now - age + by_ms, now + by_ms, ORIGIN_MS - by_ms)
     return data
 
 
@@ -58,11 +59,22 @@ def test_every_kind_of_memory_is_here() -> None:
 @pytest.mark.parametrize("spec", KINDS, ids=lambda spec: f"{spec}")
 def test_a_memory_with_another_origin_is_what_the_same_events_would_have_made(spec: RuleSpec, data: st.DataObject, by_ms: int) -> None:
     """So it answers the same from then on, whatever happens next."""
-    hours = st.integers(0, 2)
+    hours = st.integers(0, 2).map(lambda hours: hours * HOUR_MS)
     events = data.draw(st.lists(st.tuples(hours, hours, KINDS[spec]), min_size=1, max_size=8))
     found = data_of(spec, events, 0)
     if found is not None:
         assert shifted(spec, found, by_ms) == data_of(spec, events, by_ms)
+
+
+@given(st.data(), st.integers(-(1 << 40), 1 << 40))
+@pytest.mark.parametrize("spec", [memories.Pairs(5 * HOUR_MS), memories.Labels(5 * HOUR_MS)], ids=lambda spec: f"{spec}")
+def test_what_is_folded_over_a_cap_does_not_depend_on_the_origin(spec: RuleSpec, data: st.DataObject, by_ms: int) -> None:
+    """Stretches of the customer's own clock would be other ones after each move of the origin, and so would the answers."""
+    parts = st.integers(0, 2).map(lambda part: part * HOUR_MS // 100)  # a stretch is a 51st of an hour
+    events = data.draw(st.lists(st.tuples(parts, parts, KINDS[spec]), min_size=8, max_size=16))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memories, "PAIRS_MAX", 4)
+        assert shifted(spec, data_of(spec, events, 0), by_ms) == data_of(spec, events, by_ms)
 
 
 def test_what_was_lost_over_a_cap_is_shifted_too() -> None:
@@ -74,7 +86,7 @@ def test_what_was_lost_over_a_cap_is_shifted_too() -> None:
 
 def test_the_moments_of_a_state_stay_what_they_are() -> None:
     """The store's index of timers has them in UTC, and so do changes that were said."""
-    origin_ms = 1_767_225_600_000
+    origin_ms = ORIGIN_MS
     state = State(1, origin_ms, timer_ms=9 * HOUR_MS, slots={0: 5}, members={3: Membership(2, 70)}, floor_ms=-HOUR_MS)
     due_ms, forgotten_ms = state.due_ms, state.forgotten_ms
     now = origin_ms + AFTER_ORIGIN_MAX_MS + 1
