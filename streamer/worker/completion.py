@@ -7,7 +7,6 @@ it. A shard that has it already takes a repeated record for nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from time import time
 from typing import Final
 
 import structlog
@@ -26,8 +25,7 @@ from .shards.status_report import InForce
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.completion")
 
-PUBLICATION_SECONDS: Final = 30.0
-FRESH_SECONDS: Final = 5.0  # a shard whose log time is so new has read everything that is older
+PUBLICATION_SECONDS: Final = 30.0  # between two looks; twice as long as an end of the log that a worker knows may be old
 
 
 class Completion:
@@ -41,25 +39,24 @@ class Completion:
         self._producer = producer
         self._in_force = in_force
         self._newest: Publication | None = None
-        self._seen_at = 0.0
 
     async def try_look(self) -> None:
         """One look now; where Kafka does not answer the next one comes in ``PUBLICATION_SECONDS``. Never raises."""
         try:
-            await self.look(time())
+            await self.look()
         except (KafkaError, TimeoutError, OSError, HaltError) as error:
             why = str(error) if isinstance(error, HaltError) else type(error).__name__
             log.warning("not looked at what was published", action="publish", why=why)
 
-    async def look(self, now: float) -> None:
-        """One look, at UTC seconds ``now``. What is seen for the first time is left alone until the next: it may just be written."""
+    async def look(self) -> None:
+        """One look. What is seen for the first time is left alone until the next: it may just be written."""
         newest = (await self._topic.refresh()).newest
         if newest is None:
             return
         if newest != self._newest:
-            self._newest, self._seen_at = newest, now
+            self._newest = newest
             return
-        behind = [one.shard for one in self._in_force() if one.version < newest.version and now - one.log_time_ms / 1_000 <= FRESH_SECONDS]
+        behind = [one.shard for one in self._in_force() if one.version < newest.version and one.is_read_whole]
         content = await self._topic.vouched(newest.version) if behind else None
         if content is not None:
             await send_control(self._producer, self.settings, definitions_control(content, newest.digest, newest.version), behind)

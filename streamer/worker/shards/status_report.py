@@ -17,11 +17,11 @@ from .owned_shard import OwnedShard
 
 
 class InForce(NamedTuple):
-    """A shard of this worker: the version of its definitions, and its log time."""
+    """A shard of this worker: the version of its definitions, and whether it has read all of its log, as far as its end is known."""
 
     shard: int
     version: int
-    log_time_ms: int
+    is_read_whole: bool
 
 
 class StatusReport:
@@ -87,8 +87,9 @@ class StatusReport:
 
     def in_force(self) -> list[InForce]:
         """Which definitions hold in the shards of this worker that are at work."""
-        bodies = [(owned.number, owned.shard.body) for owned in self._shards.values() if owned.shard is not None]
-        return [InForce(number, body.version, body.log_time_ms) for number, body in bodies]
+        read_whole = {status.shard for status in self.statuses() if status.lag_records == 0}
+        versions = [(owned.number, owned.shard.body.version) for owned in self._shards.values() if owned.shard is not None]
+        return [InForce(number, version, number in read_whole) for number, version in versions]
 
     def owns(self, shard: int) -> bool:
         """Whether a shard is this worker's, and at work."""

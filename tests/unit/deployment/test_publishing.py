@@ -116,14 +116,14 @@ async def test_what_a_publisher_left_undone_the_owner_of_a_shard_finishes(shop: 
         await shop.publish("b")
     shop.dies = False
     assert await shop.publish("b") == (2, False)
-    shards = [InForce(0, 1, 99_000), InForce(1, 2, 99_000)]
+    shards = [InForce(0, 1, is_read_whole=False), InForce(1, 2, is_read_whole=True)]
     service = Completion(shop.settings, cast("Any", shop.topic), cast("Any", None), lambda: shards)
-    await service.look(100)
+    await service.look()
     assert shop.told(0) == [1], "whoever publishes may just be writing it"
-    await service.look(130)
+    await service.look()
     assert shop.told(0) == [1], "it has not read its log to the end yet, where the record may be"
-    shards[0] = InForce(0, 1, 159_000)
-    await service.look(160)
+    shards[0] = InForce(0, 1, is_read_whole=True)
+    await service.look()
     assert [shop.told(shard) for shard in range(SHARDS)] == [[1, 2], [1]]
 
 
