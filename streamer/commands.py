@@ -15,11 +15,12 @@ import msgspec
 
 from .errors import RefusedError
 from .signing import COMMAND, Keyring, SignedPlace, Trust, check_signed
+from .units import WEEK_MS
 from .values import time_text
 from .wire import COMMANDS, Headers, Instant, is_customer
 
 COMMAND_BYTES_MAX: Final = 10_000
-VALID_MS_MAX: Final = 7 * 86_400_000  # an id is remembered for as long as its command is valid
+VALID_MS_MAX: Final = WEEK_MS  # an id is remembered for as long as its command is valid
 ANSWERS_KEPT_MS: Final = 2 * VALID_MS_MAX  # so long a command and its answer lie in their topics
 BEGINS_MAX: Final = 3  # workers that began a command and did not finish it: what it does to them it does to the next one
 

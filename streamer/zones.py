@@ -96,11 +96,6 @@ def add(folder: Path) -> list[str]:
     return found
 
 
-def known_versions() -> list[str]:
-    """The versions that are here, the installed one and those of ``add``."""
-    return sorted(_known)
-
-
 def version() -> str:
     """Which version of `tzdata` is installed."""
     return PINNED.version

@@ -12,12 +12,12 @@ from streamer.commands import Pin, Unpin
 from streamer.errors import SettingsError
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
-from streamer.flow.training import LearnerCheckpoint, decode_learner
+from streamer.flow.training import LearnerCheckpoint, card_of, read_learner
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.learning.reports.model_card import Card
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Store
-from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
+from streamer.stores.documents import published_scorer_document
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 
@@ -59,7 +59,7 @@ def list_models(as_json: AsJson = False) -> None:
 def show(name: ModelArgument, as_json: AsJson = False) -> None:
     """Everything known of one model: figures, calibration by decile, champion and challengers, and why it is not ready."""
     body = asyncio.run(_read_body(load_settings()))
-    _print([_card(body, name)], body, as_json=as_json, whole=True)
+    _print([card_of(body, name)], body, as_json=as_json, whole=True)
 
 
 def pin(
@@ -124,31 +124,17 @@ async def _evaluated(source: EventSource, definitions: Definitions) -> list[Card
 async def _read_body(settings: Settings) -> LearnerCheckpoint:
     store = settings.open_store()
     try:
-        return await _read(store)
+        return await read_learner(store)
     finally:
         await store.close()
-
-
-async def _read(store: Store) -> LearnerCheckpoint:
-    checkpoint = await store.checkpoint(LEARNER_SHARD)
-    if not checkpoint.body:
-        raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
-    return decode_learner(checkpoint.body)
-
-
-def _card(body: LearnerCheckpoint, name: str) -> Card:
-    card = body.cards.get(name)
-    if card is None:
-        raise SettingsError(f"there is no model {name!r}; there are {', '.join(sorted(body.cards)) or 'none'}")
-    return card
 
 
 async def _before_serving(settings: Settings, name: str) -> int:
     """The version before the one that serves. It is named in the command, so that a command that comes twice goes back once."""
     store = settings.open_store()
     try:
-        body = await _read(store)
-        _card(body, name)
+        body = await read_learner(store)
+        card_of(body, name)
         return await _before(store, name, body.current.get(name, (0, ""))[0])
     finally:
         await store.close()

@@ -21,6 +21,7 @@ from streamer.stopping import at_most
 from streamer.transports.kafka.clients import producer, reader
 from streamer.transports.kafka.commands_topic import send_command
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
+from streamer.units import DAY_MS
 from streamer.wire import ANSWERS
 
 from .connecting import CLOSE_SECONDS, check_log, start_producer
@@ -102,7 +103,7 @@ def _silence(command: Command, begun: Answer | None, settings: Settings, wait_se
         )
     asked = f"no worker answered within {wait_seconds:g} s: is one running, and not busy with another command?"
     if isinstance(command.do, Erase):
-        return f"{asked} Nothing was done yet; the first worker to come does it, within {VALID_MS_MAX // 86_400_000} days"
+        return f"{asked} Nothing was done yet; the first worker to come does it, within {VALID_MS_MAX // DAY_MS} days"
     return f"{asked} Nothing was done, and nothing will be"
 
 

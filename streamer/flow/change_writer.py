@@ -8,12 +8,13 @@ from typing import Final
 from streamer.customers.state import State, is_entry
 from streamer.segments.change import Cause, ChangeMoment, Lens, Reasons, because_encoded, change_moment
 from streamer.segments.plan.plan import Plan, SegmentRule, next_warm_ms, warming_predicates
+from streamer.units import MINUTE_MS
 
 from .checkpoint import CheckpointBody
 from .outputs import OutputLog
 
 NO_CLAUSES: Final = b"[]"
-WARMING_MS: Final = 60_000  # how often it is looked up which predicates are still warming
+WARMING_MS: Final = MINUTE_MS  # how often it is looked up which predicates are still warming
 
 
 class ChangeWriter:

@@ -7,7 +7,6 @@ within a record is the promise of ``language/LANGUAGE.md`` section 3: due timers
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from heapq import heappop
 from typing import Final
 
 from streamer.customers.state import NO_TIMER, State
@@ -163,7 +162,7 @@ class Step:
         while queue and queue[0][0] <= until_ms:
             if (bound is not None and queue[0] >= bound) or (limits is not None and self.is_full(limits)):
                 return False
-            self._timer = due_ms, customer = heappop(queue)
+            self._timer = due_ms, customer = self._timers.pop()
             state = states.get(customer)
             if state is None:
                 self._timers.set(customer, NO_TIMER)

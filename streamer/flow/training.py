@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from streamer.customers.features import FEATURES
-from streamer.errors import HaltError, KeysLostError, RefusedError
+from streamer.errors import HaltError, KeysLostError, RefusedError, SettingsError
 from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
 from streamer.language.definitions import content_digest
 from streamer.learning.reports.model_card import Card
@@ -59,6 +59,22 @@ class LearnerCheckpoint(msgspec.Struct, array_like=True):
 
 encode_learner: Final = msgspec.msgpack.Encoder().encode
 decode_learner: Final = msgspec.msgpack.Decoder(LearnerCheckpoint).decode
+
+
+async def read_learner(store: Store) -> LearnerCheckpoint:
+    """What the learner has committed last. SettingsError where nothing was learned yet."""
+    checkpoint = await store.checkpoint(LEARNER_SHARD)
+    if not checkpoint.body:
+        raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
+    return decode_learner(checkpoint.body)
+
+
+def card_of(learner: LearnerCheckpoint, model: str) -> Card:
+    """The card of a model. SettingsError where there is no such model."""
+    card = learner.cards.get(model)
+    if card is None:
+        raise SettingsError(f"there is no model {model!r}; there are {', '.join(sorted(learner.cards)) or 'none'}")
+    return card
 
 
 class TrainingRecord(NamedTuple):

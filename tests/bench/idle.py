@@ -7,13 +7,12 @@ from pathlib import Path
 from time import time
 from typing import Final
 
-from aiokafka import TopicPartition
-
 from streamer.events.codec import encode
 from streamer.events.event import Event
 from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change
-from streamer.transports.kafka.clients import producer, reader
+from streamer.transports.kafka.clients import producer
+from streamer.transports.kafka.partition import read_partition
 from streamer.values import parse_time_ms
 from streamer.wire import CHANGES, EVENTS, shard_of
 
@@ -104,15 +103,10 @@ async def _few_events(report: Report, part: str, deployment: Deployment, seconds
 async def _late(deployment: Deployment) -> list[float]:
     """Ascending milliseconds from the moment that is due to the broker's time of its change."""
     found: list[float] = []
-    async with reader(deployment.settings, auto_offset_reset="earliest", enable_auto_commit=False) as consumer:
-        partitions = [TopicPartition(deployment.settings.topic(CHANGES), shard) for shard in range(deployment.settings.shards)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    change = decode_change(record.value or b"")
-                    if change.data.cause.kind == "timer":
-                        found.append(float(record.timestamp - (parse_time_ms(change.time) or 0)))
+    for shard in range(deployment.settings.shards):
+        async for records in read_partition(deployment.settings, CHANGES, shard):
+            for record in records:
+                change = decode_change(record.value or b"")
+                if change.data.cause.kind == "timer":
+                    found.append(float(record.timestamp - (parse_time_ms(change.time) or 0)))
     return sorted(found)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from streamer.segments.change import decode_change
-from streamer.transports.kafka.clients import connection, producer
+from streamer.transports.kafka.clients import producer
+from streamer.transports.kafka.partition import read_partition
 from streamer.wire import CHANGES, EVENTS
 
 from .deployment import SHARDS, Deployment, Servers
@@ -48,22 +47,13 @@ async def measure(report: Report, servers: Servers, made: Sequence[Made], per_se
 async def _waits(deployment: Deployment, arrivals: dict[tuple[int, int], int]) -> list[float]:
     """Ascending milliseconds from event to change, of changes that events made."""
     after_ms = percentile([float(ms) for ms in sorted(arrivals.values())], WARM_SHARE)
-    consumer = AIOKafkaConsumer(**connection(deployment.settings), auto_offset_reset="earliest", enable_auto_commit=False)
-    await consumer.start()
     found: list[float] = []
-    try:
-        partitions = [TopicPartition(deployment.settings.topic(CHANGES), shard) for shard in range(SHARDS)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    change = decode_change(record.value or b"")
-                    position = change.data.position
-                    at_ms = arrivals.get((position.shard, position.offset))
-                    if at_ms is not None and at_ms >= after_ms and change.data.cause.kind == "event":
-                        found.append(float(record.timestamp - at_ms))
-    finally:
-        await consumer.stop()
+    for shard in range(SHARDS):
+        async for records in read_partition(deployment.settings, CHANGES, shard):
+            for record in records:
+                change = decode_change(record.value or b"")
+                position = change.data.position
+                at_ms = arrivals.get((position.shard, position.offset))
+                if at_ms is not None and at_ms >= after_ms and change.data.cause.kind == "event":
+                    found.append(float(record.timestamp - at_ms))
     return sorted(found)

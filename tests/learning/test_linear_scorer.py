@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from math import exp, log
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ from streamer.errors import RefusedError
 from streamer.examples import Category, Feature, FeatureList, Linear
 from streamer.learning.inputs.feature_encoding import Encoder, freeze
 from streamer.learning.models.propensity import average_of
-from streamer.learning.online.linear import RECIPES, Ftrl, OnlineLinear
+from streamer.learning.online.linear import Ftrl, OnlineLinear, Recipe
 from streamer.learning.scorers.contract import canonical
 from streamer.learning.scorers.decode import Scorer, decode_scorer
 from streamer.learning.scorers.linear_scorer import AmountScorer, ChanceScorer, Form, LinearContent, Sum, describe_features
@@ -63,7 +63,7 @@ def content(kind: Any = "purchase", **changes: Any) -> LinearContent:
     return msgspec.structs.replace(made, **changes)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", get_args(Recipe))
 def test_the_compiled_form_says_what_the_model_says(recipe: Any) -> None:
     """What is judged in training must be what serves."""
     model, encoder = learned(recipe), Encoder(ENCODING)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from river.optim.base import DictLike
 
 Recipe = Literal["ftrl", "sgd"]
-RECIPES: Final[tuple[Recipe, ...]] = ("ftrl", "sgd")
 ALPHA: Final = 0.05  # with fifty lit slots; at 0.1 the noise of rare crosses costs more than the quicker start gives
 MEMORY: Final = (
     200.0  # of squared gradients: at 6 % some 3,500 examples. Without a bound it takes days to follow a drift after a calm month

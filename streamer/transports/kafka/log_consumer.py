@@ -27,9 +27,7 @@ class FetchWait(NamedTuple):
 
 
 LINGER: Final = FetchWait(1 << 16, 20)  # while records flow: at low rates each round costs more than its records
-QUIET: Final = FetchWait(
-    1, 100
-)  # else: the first record at once. A partition that is resumed meanwhile is fetched by the next request only
+QUIET: Final = FetchWait(1, 100)  # else: the first record at once; who is resumed meanwhile is fetched by the next request only
 
 
 class Rebalance(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,21 +39,13 @@ class LogInspector:
 
     async def look(self, shard: int, offset: int) -> View:
         """What the log of a shard has; of records the one at ``offset``, if that is not negative."""
-        at = TopicPartition(self._topic, shard)
-        async with asyncio.timeout(LOOK_SECONDS), self._lock:
-            consumer = await self._started()
-            begin = (await consumer.beginning_offsets([at]))[at]
-            end = (await consumer.end_offsets([at]))[at]
+        async with self._asking(shard) as (consumer, at, begin, end):
             record = await _read(consumer, at, offset, end) if begin <= offset < end else None
             return View(begin, end, record)
 
     async def unread(self, shard: int, offset: int) -> Unread:
         """What the log of a shard has at or behind an offset."""
-        at = TopicPartition(self._topic, shard)
-        async with asyncio.timeout(LOOK_SECONDS), self._lock:
-            consumer = await self._started()
-            begin = (await consumer.beginning_offsets([at]))[at]
-            end = (await consumer.end_offsets([at]))[at]
+        async with self._asking(shard) as (consumer, at, begin, end):
             if offset >= end:
                 return Unread(None, end)
             record = await _first(consumer, at, max(begin, offset), end)
@@ -70,6 +62,15 @@ class LogInspector:
         async with asyncio.timeout(LOOK_SECONDS), self._lock:
             consumer = await self._started()
             return len(consumer.partitions_for_topic(self._topic) or ())
+
+    @asynccontextmanager
+    async def _asking(self, shard: int) -> AsyncGenerator[tuple[AIOKafkaConsumer, TopicPartition, int, int]]:
+        """The consumer, for one question about a shard, whose log begins at the first offset and ends before the second."""
+        at = TopicPartition(self._topic, shard)
+        async with asyncio.timeout(LOOK_SECONDS), self._lock:
+            consumer = await self._started()
+            begin = (await consumer.beginning_offsets([at]))[at]
+            yield consumer, at, begin, (await consumer.end_offsets([at]))[at]
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:

@@ -13,12 +13,12 @@ from aiokafka import AIOKafkaProducer
 from streamer.commands import BoundArrival, Command, Erase, Pin, Rebuild, Redrive, Resume, Skip, Unpin
 from streamer.deployment.obedience import check_signing
 from streamer.errors import FencedError, SettingsError
-from streamer.flow.training import LearnerCheckpoint, decode_learner
+from streamer.flow.training import LearnerCheckpoint, card_of, read_learner
 from streamer.language.definitions import content_digest
 from streamer.language.durations import format_duration
 from streamer.settings import Settings
 from streamer.stores.base import Store
-from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
+from streamer.stores.documents import published_scorer_document
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.journal import KafkaJournal
 from streamer.transports.kafka.log_inspector import LogInspector
@@ -81,7 +81,7 @@ async def _pin(tools: Tools, action: Pin) -> Report:
     """The learner hears it first: it would go on to the next version otherwise."""
     settings, name, version = tools.settings, action.model, action.version
     await check_signing(settings, tools.store)
-    serving = _current(await _learner_checkpoint(tools.store), name)
+    serving = _current(await read_learner(tools.store), name)
     content = await tools.store.get_document(published_scorer_document(name, version))
     if content is None:
         raise SettingsError(f"{name} has no version {version}; the newest is {serving}")
@@ -93,22 +93,14 @@ async def _pin(tools: Tools, action: Pin) -> Report:
 
 async def _unpin(tools: Tools, action: Unpin) -> Report:
     await check_signing(tools.settings, tools.store)
-    _current(await _learner_checkpoint(tools.store), action.model)
+    _current(await read_learner(tools.store), action.model)
     await send_control(tools.producer, tools.settings, encode_control(Control("unpin", model=action.model)), [0], EXAMPLES)
     return Report(f"{action.model} goes on as it learns")
 
 
-async def _learner_checkpoint(store: Store) -> LearnerCheckpoint:
-    checkpoint = await store.checkpoint(LEARNER_SHARD)
-    if not checkpoint.body:
-        raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
-    return decode_learner(checkpoint.body)
-
-
 def _current(taught: LearnerCheckpoint, name: str) -> int:
     """The version that serves; SettingsError where there is no such model."""
-    if name not in taught.cards:
-        raise SettingsError(f"there is no model {name!r}; there are {', '.join(sorted(taught.cards)) or 'none'}")
+    card_of(taught, name)
     return taught.current.get(name, (0, ""))[0]
 
 

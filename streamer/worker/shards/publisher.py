@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StoreError
+from streamer.flow.relay import Relay
 
 from .edges import Edges
 from .guard import ShardGuard
@@ -85,9 +86,7 @@ class Publisher:
             await asyncio.sleep(RELAY_AGAIN_SECONDS)
             self.wake()
         except Exception as error:
-            async with owned.lock:
-                if relay is owned.relay:
-                    await self._guard.fail(owned, error)
+            await self._fail(owned, relay, error)
 
     async def _trim(self, owned: OwnedShard) -> None:
         """Forget what is published of a shard; where the store takes nothing, with the next round. Raises nothing."""
@@ -99,9 +98,13 @@ class Publisher:
         except StoreError as error:
             log.debug("outbox not trimmed", action="relay", shard=owned.number, why=type(error).__name__)
         except Exception as error:
-            async with owned.lock:
-                if relay is owned.relay:
-                    await self._guard.fail(owned, error)
+            await self._fail(owned, relay, error)
+
+    async def _fail(self, owned: OwnedShard, relay: Relay | None, error: Exception) -> None:
+        """The relay of a shard met an error: the guard knows what it means, unless another relay has taken its place meanwhile."""
+        async with owned.lock:
+            if relay is owned.relay:
+                await self._guard.fail(owned, error)
 
     def _refused(self, owned: OwnedShard, error: Exception) -> None:
         """Note that nothing was published, and say so once a minute: it is tried five times a second."""

@@ -98,7 +98,7 @@ class Ticker:
         sent_at_ms = int(time() * 1_000)
         try:
             acknowledged = await send_tick(self._producer, self._settings, owned.number)
-        except KafkaError:
+        except (KafkaError, TimeoutError, OSError):
             owned.ticks.failed(_now_ms())
             return
         acknowledged.add_done_callback(lambda done: self._ended(owned, done, sent_at_ms))

@@ -40,6 +40,7 @@ from tests.cli import conftest as cli
 from tests.cli import test_cases
 from tests.contract import test_lost_keys
 from tests.property import test_caps
+from tests.simulation.test_mutations import what_failed_leaves_its_traces
 from tests.unit.flow import (
     test_erased,
     test_forwards,
@@ -107,17 +108,9 @@ def amendments_are_written_before_the_commit(patch: Patch) -> None:
     patch.setattr(Isolation, "note", note_in_memory)
 
 
-@guard(lambda patch: test_isolation.test_a_record_at_which_we_fail_is_a_dead_letter_and_nothing_else_changes(patch, test_isolation.WHOLE))
-def the_state_is_as_before_the_record(patch: Patch) -> None:
-    """The step goes on with what half a record has done."""
-    isolate = Shard._isolate
-
-    async def isolate_in_place(self: Shard, error: Exception) -> None:
-        step = self.machine
-        await isolate(self, error)
-        self.machine = step
-
-    patch.setattr(Shard, "_isolate", isolate_in_place)
+guard(lambda patch: test_isolation.test_a_record_at_which_we_fail_is_a_dead_letter_and_nothing_else_changes(patch, test_isolation.WHOLE))(
+    what_failed_leaves_its_traces
+)
 
 
 @guard(test_isolation.test_a_rebuild_obeys_what_was_amended_even_by_code_that_does_not_fail)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import time
 from typing import Any, cast
 
+import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import RecordMetadata
@@ -39,6 +40,8 @@ class Broker:
     async def send(self, topic: str, value: bytes, *, partition: int, headers: Any) -> asyncio.Future[RecordMetadata]:
         assert (value, partition) == (TICK, 0)
         done: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        if isinstance(self.error, OSError):
+            raise self.error
         if self.error is not None:
             done.set_exception(self.error)
             return done
@@ -87,12 +90,13 @@ async def test_a_timer_is_passed_by_a_tick_that_the_broker_stamps_behind_it() ->
     assert len(broker.stamps) == 2, "nothing is due any more"
 
 
-async def test_a_tick_that_is_not_taken_is_tried_again_and_nobody_is_stopped() -> None:
+@pytest.mark.parametrize("error", [KafkaTimeoutError(), ConnectionResetError()], ids=["not acknowledged", "not sent"])
+async def test_a_tick_that_is_not_taken_is_tried_again_and_nobody_is_stopped(error: Exception) -> None:
     """A broker that is away for a second is no reason to let a shard go."""
     store = MemoryStore()
     segmenter, owned, broker = ticking(store)
     await acquired(segmenter, owned, store)
-    broker.error = KafkaTimeoutError()
+    broker.error = error
     await tick_until(segmenter, lambda: owned.ticks.unread_ms(1e12) > 0)
     broker.error = None
     await tick_until(segmenter, lambda: len(broker.stamps) == 1)
