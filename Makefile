@@ -1,5 +1,6 @@
 # Needs Python 3.11 or newer, make and PyPI. Everything is installed into .venv from two locks with exact versions and hashes:
-# requirements.lock (to run) and tests/requirements.lock (to test and lint, on top of it).
+# requirements.lock (to run) and tests/requirements.lock (to test and lint, on top of it). Clients of shops, which tests send through, go
+# into .cache/clients from two locks of their own.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,7 +25,7 @@ demo: .venv/.run ## a shop, live, on this machine alone (SECONDS=60 ends it afte
 check: lint ## lint, types and the fast tests: after each change, a minute on two quiet cores
 	@$(BIN)/python -m pytest -m fast $(PARALLEL) $(ARGS)
 
-test: lint ## lint and all tests; a real Kafka is used where Java 17 and Maven are there (ARGS='-k outbox' passes on to pytest)
+test: lint .cache/clients/package-lock.json ## lint and all tests; a real Kafka is used where Java 17 and Maven are there (ARGS='-k outbox' passes on to pytest)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 soak: .venv/.dev ## long seeded runs before something is called done, ten minutes each (ARGS='fuzz --seconds 60' chooses)
@@ -59,6 +60,7 @@ lock: ## make both locks anew from pyproject.toml, keeping pins that still fit (
 	@.cache/lock/bin/python -m pip --quiet --disable-pip-version-check install uv
 	@echo "hatchling editables" | tr ' ' '\n' | $(COMPILE) $(if $(UPGRADE),--upgrade) --extra local -o requirements.lock pyproject.toml -
 	@$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev -c requirements.lock -o tests/requirements.lock
+	@$(COMPILE) $(if $(UPGRADE),--upgrade) -o tests/clients/requirements.lock tests/clients/requirements.txt
 
 clean: ## remove everything that was made here
 	@rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis dist
@@ -75,3 +77,6 @@ clean: ## remove everything that was made here
 .venv/.dev: .venv/.run tests/requirements.lock
 	@$(PIP) install --require-hashes --no-deps -r tests/requirements.lock
 	@touch $@
+
+.cache/clients/package-lock.json: tests/clients/package-lock.json tests/clients/requirements.lock | .venv/.dev
+	@$(BIN)/python -m tests.clients.installed || true # their tests say what is missing
