@@ -18,30 +18,39 @@ from streamer.events.json_limits import json_type, within_limits
 from streamer.events.moments import instant_ms, within_years
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from streamer.events.adapters.message import Message
     from streamer.events.adapters.outcome import Outcome
     from streamer.events.event import Event
 
 DELIVERY: Final = frozenset({"messageId", "sentAt", "receivedAt"})  # differ between two deliveries of one message
 
 
-def from_segment(message: dict[str, object], *, received_ms: int | None) -> Iterator[Outcome]:
-    """The event that ``message`` tells of, or those of each message in the body of a batch request.
+def from_segment(message: Message) -> Iterator[Outcome]:
+    """The event that a message tells of, or those of each message in the body of a batch request."""
+    yield from elements(message.fields(), lambda fields: segment_event(fields, message.received_ms))
 
-    The ``context``, ``sentAt`` and ``receivedAt`` of a batch hold for all its messages; what a message says itself comes first.
+
+def elements(fields: dict[str, object], read: Callable[[dict[str, object]], Event]) -> Iterator[Outcome]:
+    """What ``read`` makes of the message, or of each one in the body of a batch request.
+
+    The ``context``, ``sentAt`` and ``receivedAt`` of a batch hold for all its messages; what a message says itself comes first. The
+    ``timestamp`` of a batch is when it was sent, and no event's time.
     """
-    if not is_batch(message):
-        yield segment_event(message, received_ms)
+    if not is_batch(fields):
+        yield read(fields)
         return
-    clocks = {key: message[key] for key in ("sentAt", "receivedAt") if key in message}
-    shared = section(message, "context") or {}
+    clocks = {key: fields[key] for key in ("sentAt", "receivedAt") if key in fields}
+    shared = section(fields, "context") or {}
 
-    def read(element: dict[str, object]) -> Event:
-        context = {**shared, **(section(element, "context") or {})}
-        return segment_event({**clocks, **element, "context": context}, received_ms)
+    def read_element(element: dict[str, object]) -> Event:
+        whole = {**clocks, **element}
+        if shared:
+            whole["context"] = {**shared, **(section(element, "context") or {})}
+        return read(whole)
 
-    yield from each(message, "batch", read)
+    yield from each(fields, "batch", read_element)
 
 
 def segment_event(message: dict[str, object], received_ms: int | None) -> Event:
@@ -56,8 +65,11 @@ def segment_event(message: dict[str, object], received_ms: int | None) -> Event:
     - Without ``messageId`` the id is a digest of the content, so a second delivery is a duplicate; two messages that say the same
       without any time of their own are told apart by when they arrived.
     """
-    kind = _kind(message)
-    timestamp_ms = _timestamp_ms(message, received_ms)
+    return event_of(message, kind_of(message), _timestamp_ms(message, received_ms))
+
+
+def event_of(message: dict[str, object], kind: str, timestamp_ms: int, *, marks: dict[str, object] | None = None) -> Event:
+    """The event of that type and time that one message tells of, read as ``segment_event`` says. ``marks`` are added to its context."""
     traits, properties, context = (section(message, key) or {} for key in ("traits", "properties", "context"))
     known = section(context, "traits", path="$.context") or {}
     if kind == "group":
@@ -71,14 +83,15 @@ def segment_event(message: dict[str, object], received_ms: int | None) -> Event:
             "anonymousId": _identifier(message, "anonymousId"),
             "properties": {**properties, **_own_fields(message, kind, properties)} or None,
             "traits": {**known, **traits} or None,
-            "context": {key: value for key, value in context.items() if key != "traits"} or None,
+            "context": {key: value for key, value in {**context, **(marks or {})}.items() if key != "traits"} or None,
         },
         timestamp_ms=timestamp_ms,
     )
 
 
-def _kind(message: dict[str, object]) -> str:
-    kind = message.get("type")
+def kind_of(message: dict[str, object], otherwise: str = "") -> str:
+    """The type of a message, or ``otherwise`` where it has none; ``RefusedError`` if that is no type either."""
+    kind = message.get("type") or otherwise or None
     if not isinstance(kind, str):
         raise unknown_type("none" if kind is None else json_type(kind))
     if kind.lower() not in KINDS:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streamer.errors import RefusedError
 from streamer.events.adapters import ADAPTERS, Adapter, adapt
 from streamer.events.adapters.digest import content_id
+from streamer.events.adapters.message import Message
 from streamer.events.adapters.outcome import Outcome, Refusal, each
 from streamer.events.adapters.segment import from_segment, segment_event
 from streamer.events.admission import REASONS, SIZE_MAX
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CORPUS = Path(__file__).parents[2] / "data" / "segment_format_events"
-OF_THIS_FORM = ("streamer", "segment", "rudderstack")
+OF_THIS_FORM = ("streamer", "segment", "rudderstack", "segment_sdk")
 RECEIVED_MS = 1_700_000_000_000
 TRACK: dict[str, Any] = {"type": "track", "event": "Cart Viewed", "messageId": "m-1", "userId": "c-17", "timestamp": "1970-01-01T00:00:01Z"}
+
+
+def segment_outcomes(body: dict[str, Any]) -> list[Outcome]:
+    """What a body in this form gives."""
+    return list(from_segment(Message(json.dumps(body).encode())))
 
 
 def outcomes() -> list[Any]:
@@ -185,14 +191,14 @@ def test_a_message_of_no_known_type_is_refused(kind: object, timestamp: str | No
 
 def test_the_body_of_a_batch_gives_every_message_in_it() -> None:
     """It is what the vendors' HTTP interfaces take, so it is what somebody stores."""
-    found = list(from_segment({"batch": [TRACK, {**TRACK, "messageId": "m-2"}], "sentAt": "2026-03-01T10:00:02Z"}, received_ms=None))
+    found = list(segment_outcomes({"batch": [TRACK, {**TRACK, "messageId": "m-2"}], "sentAt": "2026-03-01T10:00:02Z"}))
     assert [one.message_id for one in found if isinstance(one, Event)] == ["m-1", "m-2"]
 
 
 def test_a_message_of_a_batch_that_is_none_costs_the_others_nothing() -> None:
     """The refusal says which element it is and carries that element alone."""
     nested, named = {"batch": [TRACK]}, {**TRACK, "userId": None, "anonymousId": None, "event": "größer"}
-    found = list(from_segment({"batch": [5, TRACK, named, nested, TRACK]}, received_ms=None))
+    found = list(segment_outcomes({"batch": [5, TRACK, named, nested, TRACK]}))
     refused = [(one.reason, one.path) for one in found if isinstance(one, Refusal)]
     assert refused == [("wrong_type", "$.batch[0]"), ("missing_id", "$.batch[2].userId"), ("unknown_type", "$.batch[3].type")]
     assert [type(one) for one in found] == [Refusal, Event, Refusal, Refusal, Event]
@@ -208,19 +214,19 @@ def test_what_a_batch_says_holds_for_each_message_that_does_not_say_it_itself() 
         "sentAt": "2026-03-01T09:00:02Z",
         "receivedAt": "2026-03-01T10:00:02Z",
     }
-    first, second = (one for one in from_segment(body, received_ms=None) if isinstance(one, Event))
+    first, second = (one for one in segment_outcomes(body) if isinstance(one, Event))
     assert (first.timestamp_ms, first.context) == (1_772_359_200_000, {"locale": "de", "ip": "::1"})
     assert (second.timestamp_ms, second.context) == (1_000, {"locale": "fr", "ip": "::1"})
 
 
 def test_an_empty_batch_is_skipped_and_not_lost() -> None:
     """Every line of a file counts; this one says that there was nothing."""
-    assert list(from_segment({"batch": []}, received_ms=None)) == [Refusal("skipped", "$.batch", "an empty list")]
+    assert list(segment_outcomes({"batch": []})) == [Refusal("skipped", "$.batch", "an empty list")]
 
 
 def test_an_element_with_half_of_a_surrogate_pair_can_still_be_shown() -> None:
     """It is no event, and no UTF-8 either; what is refused is written down all the same."""
-    [found] = from_segment({"batch": [{**TRACK, "userId": "\ud83d"}]}, received_ms=None)
+    [found] = segment_outcomes({"batch": [{**TRACK, "userId": "\ud83d"}]})
     assert isinstance(found, Refusal)
     assert isinstance(found.part, bytes)
     assert json.loads(found.part)["userId"] == "\ud83d"
@@ -408,14 +414,15 @@ def test_every_adapter_looks_at_the_size_first(name: str) -> None:
     assert found.reason == "too_large"
 
 
-def from_measurements(message: dict[str, Any], *, received_ms: int | None) -> Iterator[Outcome]:
-    """An adapter as the contributor's page describes it, for bodies like those of Google's Measurement Protocol: a device, many events."""
+def from_measurements(message: Message) -> Iterator[Outcome]:
+    """An adapter as the contributor's page describes it: a body with a device and many events."""
+    body = message.fields()
 
     def read(element: dict[str, Any]) -> Event:
-        fields = {"event": element.get("name"), "anonymousId": message.get("client_id"), "properties": element.get("params")}
-        return from_fields({**fields, "messageId": content_id([message.get("client_id"), element])}, timestamp_ms=received_ms)
+        fields = {"event": element.get("name"), "anonymousId": body.get("client_id"), "properties": element.get("params")}
+        return from_fields({**fields, "messageId": content_id([body.get("client_id"), element])}, timestamp_ms=message.received_ms)
 
-    yield from each(message, "events", read)
+    yield from each(body, "events", read)
 
 
 def test_a_new_format_with_many_events_needs_one_function_and_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
