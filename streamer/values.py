@@ -121,6 +121,8 @@ def is_number(value: Json) -> bool:
 
 def equal(left: Json, right: Json) -> bool:
     """Same type and same value; a list on the left matches by any element. Missing equals nothing."""
+    if type(left) is str:  # nearly always
+        return type(right) is str and left == right
     if type(left) is list:
         return any(equal(item, right) for item in left)
     if left is None or type(left) is dict:
@@ -132,11 +134,15 @@ def equal(left: Json, right: Json) -> bool:
 
 def one_of(value: Json, items: tuple[Json, ...]) -> bool:
     """Whether a value (or an element of it) equals one of the items."""
+    if type(value) is str:  # nearly always; no number equals a text
+        return value in items
     return any(equal(value, item) for item in items)
 
 
 def same(left: Json, right: Json) -> bool:
     """Equal as whole values, by the same rules: missing is the same as missing, and lists and objects are compared by what is in them."""
+    if type(left) is str and type(right) is str:  # nearly always
+        return left == right
     if type(left) is list and type(right) is list:
         return len(left) == len(right) and all(map(same, left, right))
     if type(left) is dict and type(right) is dict:

@@ -106,6 +106,7 @@ def find_zone(name: str) -> ZoneInfo | None:
     return PINNED.find(name)
 
 
+@lru_cache(maxsize=64)  # the rules of one customer ask it of the same moment again and again
 def local(ms: int, zone: ZoneInfo) -> datetime:
     """Wall clock time, to the second."""
     moment = _EPOCH + timedelta(seconds=max(_FIRST_SECOND, min(ms, LAST_MS) // 1_000))

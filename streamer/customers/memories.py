@@ -395,8 +395,8 @@ def _least_missed(data: list[Any]) -> int:
 
 def run_start(data: Data) -> int:
     """When the current value's unbroken run began."""
-    at = len(data) - 2
-    while at > 0 and same(data[at - 1], data[-1]):
+    at, value = len(data) - 2, data[-1]
+    while at > 0 and same(data[at - 1], value):
         at -= 2
     return data[at]
 

@@ -99,7 +99,12 @@ def calendar_date(value: Json, zone: ZoneInfo) -> date | None:
     if is_number(value):
         moment = parse_time_ms(value)
         return None if moment is None else local(moment, zone).date()
-    return parse_date(value) if parse_time_ms(value) is not None else None
+    return _date_in_text(value) if type(value) is str else None
+
+
+@lru_cache(maxsize=4_096)  # birthdays come again and again
+def _date_in_text(text: str) -> date | None:
+    return parse_date(text) if parse_time_ms(text) is not None else None
 
 
 def _anniversary(born: date, year: int) -> date:
@@ -124,9 +129,16 @@ def next_birthday_ms(born: date, now: int, zone: ZoneInfo) -> int:
 
 def next_anniversary_ms(born: date, now: int, zone: ZoneInfo) -> int:
     """The next moment after ``now`` at which the month and day of a date come round; ``NO_TIMER`` if they do not."""
-    year = local(now, zone).year
-    moments = (midnight_ms(_anniversary(born, ahead), zone) for ahead in range(year, min(year + 2, MAXYEAR) + 1))
-    return next((moment for moment in moments if moment > now), NO_TIMER)
+    for moment in _anniversaries_ms(born, local(now, zone).year, zone):
+        if moment > now:
+            return moment
+    return NO_TIMER
+
+
+@lru_cache(maxsize=4_096)
+def _anniversaries_ms(born: date, year: int, zone: ZoneInfo) -> tuple[int, ...]:
+    """Those of a year and the two after it, ascending: one evening of a zone may lie in the next year of another."""
+    return tuple(midnight_ms(_anniversary(born, ahead), zone) for ahead in range(year, min(year + 2, MAXYEAR) + 1))
 
 
 def is_birthday(born: date, now: int, zone: ZoneInfo) -> bool:

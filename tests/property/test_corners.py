@@ -95,6 +95,13 @@ def test_an_event_of_two_of_the_listed_values_is_one_event(window: str, where: s
     assert of(f'sum("A", "price", where={where}{window}) == 1', TAGGED) == IN_AT_ONCE
 
 
+def test_an_age_in_a_list_is_reached_by_time_alone() -> None:
+    """Years of other ages lie before the one that is asked for: each birthday is looked at, not the next one only."""
+    records = (event(1, traits={"a": "1990-01-01"}), Record(2, START + 30 * 366 * DAY, {"control": "tick"}))
+    found = agreed({"segments": {"s": {"when": 'age(trait("a")) in [40, 50]'}}}, *records)
+    assert [entered for _, entered, _ in found] == [True, False, True, False]
+
+
 AT_ONCE: dict[str, Any] = {"timestamp": START}  # several events with the same time, as sources have it that know whole seconds
 
 

@@ -7,7 +7,7 @@ predicate whose truth changed are evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,13 +23,14 @@ from streamer.values import Json
 from streamer.zones import zones_of
 
 from . import model_memories, predicate_index
+from .calendar_turns import CalendarTurns
 from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
 from .plan_memories import ZONE_KEY, plan_memories
 from .plan_predicates import PredicatePlanner
 from .predicates.predicate import Predicate, TruthBit
 from .segment_rules import Holds, SegmentRule, all_hold, any_holds, noted
 from .single_pass import never_due
-from .turns import Effects, Gate, Gates, SegmentEffects, Turns, are_open, can_matter
+from .turns import Gate, Gates, SegmentEffects, Turns, are_open
 from .where import ACTIVITY, EventReader, compile_where, is_only_selector, read_properties, selector
 
 MemoryEntry = tuple[int, predicate_index.ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
@@ -51,7 +52,6 @@ class Touched:
         return tuple(self.always), index
 
 
-Other = tuple[Predicate, Effects]  # a predicate that time turns and no memory alone decides, with what that can do
 Dispatch = tuple[tuple[MemoryEntry, ...], tuple[tuple[EventReader, dict[str, tuple[MemoryEntry, ...]]], ...]]
 
 
@@ -154,25 +154,17 @@ class Plan:
         ]
         self._timed = [over if over.timed else None for over in self.predicate_indexes]
         self.clock_predicates: tuple[Predicate, ...] = tuple(predicate for predicate in self.predicates if predicate.clock)
-        self._clock_others = self._others(self.clock_predicates)
-        self._others_by_slot = self._timed_others({over.slot: over.others for over in self.predicate_indexes})
         by_segment: dict[int, list[Predicate]] = {}
         for predicate in self.predicates:
             for number in predicate.sees:
                 by_segment.setdefault(number, []).append(predicate)
         self.predicates_by_segment: dict[int, tuple[Predicate, ...]] = {number: tuple(found) for number, found in by_segment.items()}
-        self._others_by_segment = self._timed_others(self.predicates_by_segment)
+        by_slot = {over.slot: [one for one in over.others if over.slot in one.slots] for over in self.predicate_indexes}
+        self._calendar = CalendarTurns(self.clock_predicates, by_slot, self.predicates_by_segment, self._effects.of, self.zone_of)
         for rule in self.rules:
             users = self.predicates_by_segment.get(rule.number, ())
             rule.dependents = frozenset(user for predicate in users for user in predicate.segments)
         self._index_events()
-
-    def _others(self, predicates: Iterable[Predicate]) -> tuple[Other, ...]:
-        return tuple((predicate, self._effects.of([(predicate, None)])) for predicate in predicates if predicate.due is not never_due)
-
-    def _timed_others(self, predicates_by: Mapping[int, tuple[Predicate, ...]]) -> dict[int, tuple[Other, ...]]:
-        others = {number: self._others(found) for number, found in predicates_by.items()}
-        return {number: found for number, found in others.items() if found}
 
     def _index_events(self) -> None:
         self._by_name: dict[str, Touched] = {}
@@ -293,10 +285,7 @@ class Plan:
 
     def due_now(self, state: State, now: int) -> set[int]:
         """The segments that calendar, zone and memberships may turn at ``now``, the moment of the customer's timer."""
-        dirty = set[int]()
-        for predicate, effects in self._others_of(state):
-            if can_matter(effects, NO_TIMER, state) and predicate.due(predicate.data(state), now - 1, state) <= now:
-                dirty |= predicate.segments
+        dirty = self._calendar.due_now(state, now)
         for number in self._resting & state.members.keys() if self._resting else ():
             if self._rest_end_ms(state, number) == now:
                 dirty.add(number)
@@ -304,10 +293,7 @@ class Plan:
 
     def due_besides(self, state: State, now: int) -> int:
         """The next moment after ``now`` that calendar, zone, and memberships may bring."""
-        best = NO_TIMER
-        for predicate, effects in self._others_of(state):
-            if can_matter(effects, NO_TIMER, state):
-                best = min(best, predicate.due(predicate.data(state), now, state))
+        best = self._calendar.next_due(state, now)
         for number in self._resting & state.members.keys() if self._resting else ():
             end_ms = self._rest_end_ms(state, number)
             if now < end_ms < best and self._can_follow(state, number):
@@ -322,15 +308,6 @@ class Plan:
         """When a stay or cool-down ends; the moment of the change itself where there is none."""
         entry, rule = state.members[number], self.rules[number]
         return entry.at_ms + (rule.stay_ms if entry.inside else rule.cooldown_ms)
-
-    def _others_of(self, state: State) -> Iterable[Other]:
-        """The predicates that no memory alone decides and that time can turn for this customer; some may come twice."""
-        found = [*self._clock_others]
-        for others, known in ((self._others_by_slot, state.slots), (self._others_by_segment, state.members)):
-            if others:
-                for number in others.keys() & known.keys():
-                    found += others[number]
-        return found
 
     def next_due(self, state: State, now: int) -> int:
         """The first moment after ``now`` at which time alone may change something for a customer. What holds at ``now`` has been noted."""

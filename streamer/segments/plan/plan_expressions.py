@@ -39,6 +39,7 @@ class ExpressionPlanner:
         self.planned = planned
         self.numbers = numbers
         self.zone_of = zone_of
+        self._ages: dict[str, clock.AgeExpression] = {}
 
     def value(self, node: Value | Numeric) -> ValueExpression:
         """What a value or number of a condition is for a customer."""
@@ -61,14 +62,22 @@ class ExpressionPlanner:
                 return self._over(active_memory(node), lambda _: counts.active_expression(each_ms, periods))
             case tree.Aggregate():
                 return self._aggregate(node)
-            case tree.Age(of=of):
-                return clock.age_expression(self.value(of), self.zone_of)
             case tree.Score() | tree.Percentile() | tree.Group():
                 return self._model(node)
             case tree.Clock() | tree.Prop() | tree.EventContext():
                 raise AssertionError(f"no memory has {tree.text(node)}")
+            case tree.Age():
+                raise AssertionError("what hangs on the calendar too is asked of ``age``")
             case _:
                 assert_never(node)
+
+    def age(self, node: tree.Age) -> clock.AgeExpression:
+        """Whole years since a date: the same object for the same date, since all ages of it change at once."""
+        text = tree.text(node)
+        found = self._ages.get(text)
+        if found is None:
+            found = self._ages[text] = clock.AgeExpression(self.value(node.of), self.zone_of)
+        return found
 
     def _turned(self, of: Value, turn: Callable[[values.Json], values.Json]) -> ValueExpression:
         inner = self.value(of)

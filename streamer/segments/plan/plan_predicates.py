@@ -104,7 +104,9 @@ class PredicatePlanner:
                 return numbers.scaled_one_of_predicate(text, self._expressions.value(left), tuple(map(_number, items)))
             case tree.Aggregate() if left.name != "distinct":
                 return numbers.scaled_one_of_predicate(text, self._expressions.value(left), tuple(map(_number, items)))
-            case tree.Aggregate() | tree.Count() | tree.Active() | tree.Age() | tree.Top() | tree.Group():
+            case tree.Age():
+                return clock.age_predicate(text, self._expressions.age(left), lambda age: values.one_of(age, items))
+            case tree.Aggregate() | tree.Count() | tree.Active() | tree.Top() | tree.Group():
                 return known.one_of_predicate(text, self._expressions.value(left), items)
             case tree.Trait() | tree.Context() | tree.Prop() | tree.EventContext() | tree.Latest() | tree.Earliest():
                 return known.one_of_predicate(text, self._expressions.value(left), items)
@@ -142,7 +144,7 @@ class PredicatePlanner:
             case tree.Clock(unit=unit):
                 return clock.clock_predicate(text, unit, lambda value: compare(value, right), self._expressions.zone_of)
             case tree.Age():
-                return clock.age_predicate(text, of_value(left), op, right)
+                return clock.age_predicate(text, self._expressions.age(left), lambda age: compare(age, right))
             case _:
                 return self._compare_value(text, left, op, right)
 

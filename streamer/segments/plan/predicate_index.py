@@ -12,7 +12,7 @@ let pass over the others. ``turns`` decides which of the moments found here are 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from streamer.customers import memories
@@ -23,11 +23,10 @@ from streamer.values import Json
 
 from .predicates.predicate import ANY_AGE, Predicate, TruthBit
 from .single_pass import SinglePass, never_due, oldest_entry, oldest_label
-from .turns import Effects, TurnMoment, Turns
+from .turns import Effects, EffectsOf, TurnMoment, Turns
 
 # (data, now, state, flips) -> bits of what holds; adds the moments after now at which time may turn predicates
 EvaluateAll = Callable[[Data, int, State, list[TurnMoment]], int]
-EffectsOf = Callable[[Iterable[tuple[Predicate, bool | None]]], Effects]
 BitPredicates = Sequence[tuple[int, Predicate]]  # predicates with their bits
 ApplyEvent = Callable[[State, Json, int, int, Turns], None]  # (state, value, event time, now, what it turned)
 Note = Callable[[Data, int, State, list[TurnMoment], set[int]], None]  # note what time has turned; add moments, and segments to evaluate
@@ -275,9 +274,12 @@ def evaluator_of(spec: Spec, placed: BitPredicates, effects_of: EffectsOf) -> Ev
     parts: list[EvaluateAll] = []
     if aged:
         parts.append(_by_age_of_one(aged, effects_of) if _holds_one_time(spec) else _by_age(aged, effects_of))
-    if others and isinstance(spec, memories.KnownValue) and all(predicate.due is never_due for _, predicate in others):
-        parts.append(_by_value(others))
-    elif others:
+    if isinstance(spec, (memories.KnownValue, memories.Runs)):
+        lasting = [(bit, predicate) for bit, predicate in others if predicate.due is never_due]
+        others = [(bit, predicate) for bit, predicate in others if predicate.due is not never_due]
+        if lasting:
+            parts.append(_by_value(lasting))
+    if others or not parts:
         parts.append(_each(others, effects_of))
     return parts[0] if len(parts) == 1 else _all_of(parts)
 
@@ -348,14 +350,14 @@ def _by_age(placed: BitPredicates, effects_of: EffectsOf) -> EvaluateAll:
 
 
 def _by_value(placed: BitPredicates) -> EvaluateAll:
-    """Over the newest or oldest value, where time turns none of the predicates."""
+    """Over the newest or oldest value, which stands last in the data, where time turns none of the predicates."""
     known: dict[str, int] = {}
 
     def ask(data: Data, now: int, state: State) -> int:
         return sum(bit for bit, predicate in placed if predicate.truth(data, now, state))
 
     def evaluate(data: Data, now: int, state: State, _flips: list[TurnMoment]) -> int:
-        value: Json = data[1] if data is not None else None
+        value: Json = data[-1] if data is not None else None
         if type(value) is not str:
             return ask(data, now, state)
         mask = known.get(value)

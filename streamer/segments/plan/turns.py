@@ -8,7 +8,7 @@ within a minimum stay or a cool-down waits for its end, which is a moment of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
@@ -43,6 +43,7 @@ class Effect(NamedTuple):
 
 
 Effects = tuple[Effect, ...]
+EffectsOf = Callable[[Iterable[tuple[Predicate, bool | None]]], Effects]  # what it can do that predicates become so, or (None) either
 TurnMoment = tuple[int, Effects]  # a moment at which time may turn predicates, and what that can do
 
 ALWAYS: Final[Effects] = (Effect(-1, (), None, 0, 0),)  # of predicates that stand in no segment, and set timers for models

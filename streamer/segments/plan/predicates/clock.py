@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-from streamer import values
 from streamer.customers.memories import Data
 from streamer.customers.state import NO_TIMER, State
 from streamer.language import calendar, tree
+from streamer.segments.plan.single_pass import Due
 from streamer.values import Json
 
-from .predicate import Predicate, ValueExpression, ZoneOf, first_change
+from .predicate import Predicate, ValueExpression, ZoneOf
 from .windows import current_period
 
 Stretch = tuple[int, int, bool]  # from, until (not with it), and whether it holds in between
@@ -52,32 +51,33 @@ def clock_predicate(text: str, unit: tree.ClockUnit, holds: Callable[[Json], boo
     )
 
 
-def age_expression(of: ValueExpression, zone_of: ZoneOf) -> ValueExpression:
-    """Whole years since a date."""
+class AgeExpression:
+    """Whole years since a date, and when they change: at the next birthday, which is the same for all rules about one date."""
 
-    def born(data: Data, now: int, state: State) -> Any:
-        return calendar.calendar_date(of.read(data, now, state), zone_of(state))
+    def __init__(self, of: ValueExpression, zone_of: ZoneOf) -> None:
+        self._of, self._zone_of = of, zone_of
+        self.slots = of.slots
+        self.due: Due = self._next_birthday
 
-    def read(data: Data, now: int, state: State) -> Json:
-        date = born(data, now, state)
-        return None if date is None else calendar.age_years(date, now + state.origin_ms, zone_of(state))
+    def read(self, data: Data, now: int, state: State) -> Json:
+        """The age; None before birth, and where no date is known."""
+        zone = self._zone_of(state)
+        born = calendar.calendar_date(self._of.read(data, now, state), zone)
+        return None if born is None else calendar.age_years(born, now + state.origin_ms, zone)
 
-    def changes(data: Data, now: int, state: State) -> Iterator[int]:
-        date = born(data, now, state)
-        if date is not None:
-            yield own_clock(calendar.next_birthday_ms(date, now + state.origin_ms, zone_of(state)), state)
-
-    return ValueExpression(read, of.slots, changes, zoned=True, span_ms=0)
+    def _next_birthday(self, data: Data, now: int, state: State) -> int:
+        zone = self._zone_of(state)
+        born = calendar.calendar_date(self._of.read(data, now, state), zone)
+        return NO_TIMER if born is None else own_clock(calendar.next_birthday_ms(born, now + state.origin_ms, zone), state)
 
 
-def age_predicate(text: str, expression: ValueExpression, op: str, right: Json) -> Predicate:
-    """An age against a number. Wakes at each birthday: once a year is not worth a cleverer answer."""
-    compare = values.COMPARE[op]
+def age_predicate(text: str, age: AgeExpression, holds: Callable[[Json], bool]) -> Predicate:
+    """A condition on an age. Wakes at each birthday: once a year is not worth a cleverer answer."""
 
     def truth(data: Data, now: int, state: State) -> bool:
-        return compare(expression.read(data, now, state), right)
+        return holds(age.read(data, now, state))
 
-    return Predicate(text, truth, first_change(expression), expression.read, slots=expression.slots, zoned=True, span_ms=0)
+    return Predicate(text, truth, age.due, age.read, slots=age.slots, zoned=True, span_ms=0)
 
 
 def birthday_predicate(text: str, of: ValueExpression, zone_of: ZoneOf) -> Predicate:

@@ -146,14 +146,6 @@ class ValueExpression:
     show: Callable[[Json], Json] = lambda value: value
 
 
-def first_change(expression: ValueExpression) -> Due:
-    """The first moment at which an expression may change."""
-    changes = expression.changes
-    if changes is None:
-        return never_due
-    return lambda data, now, state: min(changes(data, now, state), default=NO_TIMER)
-
-
 def first_flip(expression: ValueExpression, truth: Truth) -> Due:
     """The first moment at which the truth over an expression really changes, among those at which the expression may.
 

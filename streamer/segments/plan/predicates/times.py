@@ -15,7 +15,7 @@ from streamer.segments.plan.single_pass import (
 )
 from streamer.values import Json, time_text
 
-from .predicate import Predicate, ValueExpression, ValueOf, value_predicate
+from .predicate import Predicate, ValueExpression, ValueOf, never, value_predicate, with_single_pass
 
 
 def show_time(ms: int | None, state: State) -> Json:
@@ -62,23 +62,19 @@ def since_predicate(text: str, moment: ValueExpression, op: str, limit_ms: int) 
     sign, read = SIGNS[op], moment.read
     flip_ms = limit_ms if op in (">=", "<") else limit_ms + 1
 
-    def truth(data: Data, now: int, state: State) -> bool:
-        t = read(data, now, state)
-        return t is not None and t <= now and sign(now - t, limit_ms)
-
-    def due(data: Data, now: int, state: State) -> int:
+    def evaluate(data: Data, now: int, state: State) -> tuple[bool, int]:
         t = read(data, now, state)
         if t is None:
-            return NO_TIMER
+            return False, NO_TIMER
         if t > now:
-            return t
-        return t + flip_ms if t + flip_ms > now else NO_TIMER
+            return False, t
+        return sign(now - t, limit_ms), t + flip_ms if t + flip_ms > now else NO_TIMER
 
     def value(data: Data, now: int, state: State) -> Json:
         t = read(data, now, state)
         return None if t is None or t > now else format_duration(now - t)
 
-    return _over_moment(text, moment, truth, due, value)
+    return with_single_pass(_over_moment(text, moment, never, never_due, value), evaluate)
 
 
 def until_predicate(text: str, moment: ValueExpression, op: str, limit_ms: int) -> Predicate:
