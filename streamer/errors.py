@@ -9,6 +9,7 @@ StreamerError
 │   ├── FencedError         nobody: another worker owns the shard now; drop everything and let go
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the output digest and decide
+├── NotWrittenError         whoever sent it: Kafka did not take it in time, or at all; send it again
 ├── UnansweredError         the operator: no worker said what became of a command
 ├── ReleasedError           nobody: the shard goes to another worker, or this one ends
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
@@ -63,6 +64,10 @@ class SettingsError(StreamerError):
 
 class UnansweredError(StreamerError):
     """No worker said what became of a command. The message says whether it may still be done."""
+
+
+class NotWrittenError(StreamerError):
+    """Records were not acknowledged by Kafka: some may lie in the log all the same. The message says why, without what they held."""
 
 
 class StoreError(StreamerError):

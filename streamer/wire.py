@@ -247,17 +247,19 @@ class Origin(msgspec.Struct):
 class DeadLetter(msgspec.Struct, omit_defaults=True):
     """A record that was refused: why, where the fault is, where it lay, and its bytes in base64 (the first 600,000).
 
-    ``reason`` is a code of ``events.admission.REASONS``. ``producer`` names the program that wrote it, where that is known. The customer is
-    the key of the record that carries it.
+    ``reason`` is a code of ``events.admission.REASONS``. ``origin`` is None where it lay nowhere: a collector refused it. ``producer``
+    names the program that wrote it, where that is known. ``format`` is the adapter by which the bytes were read; empty: they are an event
+    of ours. The customer is the key of the record that carries it.
     """
 
     reason: str
     path: Annotated[str, msgspec.Meta(pattern=r"^\$", max_length=256)]
     detail: str
-    origin: Origin
+    origin: Origin | None
     raw: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")]
     at: Instant
     producer: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    format: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 DEAD_RAW_MAX: Final = 600_000  # in base64 still below one Kafka record

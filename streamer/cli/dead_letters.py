@@ -14,7 +14,7 @@ from streamer.errors import SettingsError
 from streamer.events.codec import moment_ms
 from streamer.events.dead_letter import raw_of
 from streamer.settings import Settings, load_settings
-from streamer.transports.kafka.dead_letters_topic import FoundLetter, read_letters
+from streamer.transports.kafka.dead_letters_topic import FoundLetter, place_in_words, read_letters
 
 from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
@@ -48,7 +48,7 @@ class LetterLine(msgspec.Struct, omit_defaults=True):
     """A letter without the record."""
 
     shard: int
-    offset: int
+    offset: int | None
     at: str
     reason: str
     path: str
@@ -59,7 +59,8 @@ class LetterLine(msgspec.Struct, omit_defaults=True):
 
 def _line(found: FoundLetter) -> LetterLine:
     letter = found.letter
-    return LetterLine(found.shard, letter.origin.offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
+    offset = letter.origin.offset if letter.origin is not None else None
+    return LetterLine(found.shard, offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
 
 
 def list_letters(
@@ -75,13 +76,13 @@ def list_letters(
     Exit code 1 when there is none.
     """
     found = asyncio.run(_collect(load_settings(), _wanted(reason, since, before, shard, offset)))
-    for one in map(_line, found):
+    for letter, one in zip(found, map(_line, found), strict=True):
         if as_json:
             echo_json(one)
         else:
             producer = f", from {one.producer}" if one.producer else ""
             detail = f" ({one.detail})" if one.detail else ""
-            echo(f"{one.at}  shard {one.shard} offset {one.offset}  {one.reason} at {one.path}{detail}{producer}")
+            echo(f"{one.at}  {place_in_words(letter)}  {one.reason} at {one.path}{detail}{producer}")
     if not found:
         raise typer.Exit(EXIT_NO)
 

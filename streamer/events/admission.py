@@ -50,6 +50,7 @@ REASONS: Final[dict[str, str]] = {
     "fault": "Our own code failed at the record, twice. The customer is as before it. A fault of ours: please report it.",
     "passed_over": "A person had the shard go on without this record.",
     "bad_model": "A scorer cannot be read, or is not finite, or of an unknown kind.",
+    "not_allowed": "The write key with which it was sent may not say this; see the file of keys of the collector.",
     "unknown_format": "No adapter knows the format of the record.",
     # files of rows
     "not_a_row": "The line does not split into the columns of its file.",

@@ -142,6 +142,7 @@ async def test_a_record_at_which_a_release_fails_costs_that_record_and_every_reb
         sent = await client.send_and_wait(shop.settings.topic(EVENTS), event, key=b"poison", partition=shard)
     await shop.until(lambda found: found[shard].position.offset > sent.offset + 2)
     letter, key = await _letter(shop, shard)
+    assert letter.origin is not None
     assert (letter.reason, letter.detail, letter.origin.offset, key) == ("fault", "ZeroDivisionError", sent.offset, b"poison")
     assert set(await shop.stop_all()) == {0}, shop.logs()
     before: Checkpoint = (await shop.checkpoints())[shard]

@@ -34,6 +34,17 @@ class FoundLetter(NamedTuple):
     letter: DeadLetter
 
 
+def place_in_words(found: FoundLetter) -> str:
+    """Where a refused record lay, for a person.
+
+    >>> letter = DeadLetter("late", "$", "", None, "", "1970-01-01T00:00:00.000Z")
+    >>> place_in_words(FoundLetter(3, "c-17", letter))
+    'shard 3 at the collector'
+    """
+    origin = found.letter.origin
+    return f"shard {found.shard} at the collector" if origin is None else f"shard {found.shard} offset {origin.offset}"
+
+
 def takes(wanted: LetterFilter, found: FoundLetter) -> bool:
     """Whether a letter is one of those that are wanted."""
     at_ms = moment_ms(found.letter.at)
@@ -42,7 +53,7 @@ def takes(wanted: LetterFilter, found: FoundLetter) -> bool:
         and (wanted.since_ms is None or at_ms >= wanted.since_ms)
         and (wanted.before_ms is None or at_ms < wanted.before_ms)
         and wanted.shard in (None, found.shard)
-        and wanted.offset in (None, found.letter.origin.offset)
+        and (wanted.offset is None or (found.letter.origin is not None and wanted.offset == found.letter.origin.offset))
     )
 
 
@@ -69,4 +80,4 @@ def _letter(shard: int, record: ConsumerRecord[bytes, bytes]) -> FoundLetter | N
     return FoundLetter(shard, (record.key or b"").decode(errors="replace"), letter)
 
 
-__all__ = ["FoundLetter", "read_letters", "takes"]
+__all__ = ["FoundLetter", "place_in_words", "read_letters", "takes"]

@@ -14,7 +14,7 @@ from streamer.events.codec import decode
 from streamer.events.dead_letter import raw_of
 from streamer.events.placeholders import settle_customer
 from streamer.settings import Settings
-from streamer.transports.kafka.dead_letters_topic import FoundLetter, read_letters
+from streamer.transports.kafka.dead_letters_topic import FoundLetter, place_in_words, read_letters
 from streamer.wire import DEAD_RAW_MAX, EVENTS, shard_of
 
 REDRIVEN_HEADER: Final = "streamer-redriven"  # for whoever reads the log: where the record lay when it was refused
@@ -62,7 +62,7 @@ class _Redriving:
         except RefusedError as error:
             self.kept += 1
             if self.kept <= NOTES_MAX:
-                self.notes.append(f"shard {found.shard} offset {found.letter.origin.offset} would be refused again: {error}")
+                self.notes.append(f"{place_in_words(found)} would be refused again: {error}")
             return
         name = blake2b(raw, digest_size=16).digest()
         if name not in self.sent:
@@ -84,12 +84,16 @@ class _Redriving:
 
 
 def _mark(found: FoundLetter) -> tuple[str, bytes]:
-    return REDRIVEN_HEADER, b"%d-%d" % (found.shard, found.letter.origin.offset)
+    origin = found.letter.origin
+    assert origin is not None  # or it was not sendable
+    return REDRIVEN_HEADER, b"%d-%d" % (found.shard, origin.offset)
 
 
 def sendable(found: FoundLetter, placeholders: frozenset[str]) -> tuple[str, bytes]:
     """The customer and the bytes of a record; RefusedError when it would be refused as it is."""
     letter, raw = found.letter, raw_of(found.letter)
+    if letter.origin is None or letter.format:
+        raise RefusedError(letter.reason, detail="it was refused before it was an event of the log: whoever sent it must send it again")
     if letter.origin.topic != EVENTS or letter.reason in ("bad_control", "wrong_shard"):
         raise RefusedError(letter.reason, detail="it is no event")
     if len(raw) >= DEAD_RAW_MAX:

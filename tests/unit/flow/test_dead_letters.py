@@ -142,6 +142,7 @@ async def test_a_record_is_accepted_or_put_aside_whole(name: str) -> None:
         letter = letter_in(outputs)
         assert (letter.reason, letter.path) == (reason, path)
         assert raw_of(letter) == raw[:DEAD_RAW_MAX]
+        assert letter.origin is not None
         assert (letter.origin.topic, letter.origin.partition, letter.origin.offset) == ("events", 0, 1)
         assert letter.at == "2026-01-01T00:00:00.000Z"
     assert shard.body.counts == {reason: 1}
@@ -178,6 +179,7 @@ def test_every_reason_of_bytes_and_fields_is_tried_here() -> None:
     elsewhere = {"bad_example", "bad_model", "wrong_shard", "unknown_format"}  # forwarded; adapters
     elsewhere |= {"not_a_row", "not_finite", "ahead", "skipped"}  # files
     elsewhere |= {"bad_signature", "replayed"}  # where keys hold: test_signed
+    elsewhere |= {"not_allowed"}  # refused by a collector, before the log
     elsewhere |= {"fault", "passed_over"}  # decided about a place in the log, whatever lies there: test_isolation
     tried = {reason for _, reason, _ in (*RECORDS.values(), *CONTROLS.values())}
     assert tried - {ACCEPTED} == set(REASONS) - elsewhere

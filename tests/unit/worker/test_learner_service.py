@@ -285,6 +285,7 @@ async def test_a_record_that_is_no_example_becomes_a_dead_letter_with_its_place(
     await world.learn()
     ((shard, value),) = world.producer.to(DEAD_LETTERS)
     letter = read_dead_letter(value)
+    assert letter.origin is not None
     assert (shard, letter.reason, letter.origin.topic, letter.origin.partition) == (1, "bad_example", EXAMPLES, 1)
     assert letter.origin.offset == next(at for at, record in enumerate(world.topic.records[1]) if record.value == b'{"kind":')
 

@@ -83,6 +83,7 @@ async def test_the_record_that_is_passed_over_is_the_next_one_although_a_marker_
     assert (amendment.what, amendment.offset) == ("skip", poisoned)
     shard, outputs = await shop.tell()
     [letter] = [read_dead_letter(output.value) for output in outputs if output.topic == DEAD_LETTERS]
+    assert letter.origin is not None
     assert (letter.reason, letter.origin.offset) == ("passed_over", poisoned)
     assert shard.body.counts == {"accepted": 2, "passed_over": 1}
 
