@@ -74,7 +74,19 @@ def check_size(raw: bytes) -> None:
 def read_object(raw: bytes) -> dict[str, object]:
     """The object in ``raw``, as it was written; ``RefusedError`` if there is none.
 
-    For adapters. Numbers may be beyond what an event can carry, and texts hold halves of surrogate pairs: ``from_fields`` and
+    For adapters, as ``read_json``.
+    """
+    value = read_json(raw)
+    if not isinstance(value, dict):
+        detail = f"expected an object, found {json_type(value)}"
+        raise RefusedError("not_an_object", detail=f"{detail}; each event is a record of its own" if isinstance(value, list) else detail)
+    return cast("dict[str, object]", value)
+
+
+def read_json(raw: bytes) -> object:
+    """The JSON value in ``raw``, as it was written; ``RefusedError`` if there is none.
+
+    Numbers may be beyond what an event can carry, and texts hold halves of surrogate pairs: ``from_fields`` and
     ``json_limits.within_limits`` see to that. Size is the caller's business. Deeper nesting than 200 is refused before it is known whether
     it is JSON at all.
     """
@@ -85,13 +97,9 @@ def read_object(raw: bytes) -> dict[str, object]:
     if _nesting(raw) > READABLE_DEPTH:
         raise RefusedError("too_deep", detail=f"more than {READABLE_DEPTH} containers inside each other, at most {DEPTH_MAX}")
     try:
-        value = _read_json(text)
+        return _read_text(text)
     except json.JSONDecodeError as error:
         raise RefusedError("not_json", detail=f"{error.msg.rstrip(': ')}, at character {error.pos}") from None
-    if not isinstance(value, dict):
-        detail = f"expected an object, found {json_type(value)}"
-        raise RefusedError("not_an_object", detail=f"{detail}; each event is a record of its own" if isinstance(value, list) else detail)
-    return cast("dict[str, object]", value)
 
 
 def from_fields(fields: dict[str, object], *, timestamp_ms: int | None = None) -> Event:
@@ -211,7 +219,7 @@ def _values(fields: dict[str, object], key: str) -> dict[str, object] | None:
     return within_limits(values, section=key) if values else values
 
 
-def _read_json(text: str) -> object:
+def _read_text(text: str) -> object:
     """Python's reading, which also knows NaN and Infinity; integers of thousands of digits become infinite."""
     try:
         return json.loads(text)

@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer.errors import RefusedError
+from streamer.events.adapters.cloudevents import from_cloudevents
+from streamer.events.adapters.ga4 import from_ga4
 from streamer.events.adapters.message import NOTHING, Message
 from streamer.events.adapters.outcome import Outcome, Refusal, each
+from streamer.events.adapters.pixel import from_pixel
 from streamer.events.adapters.segment import from_segment
 from streamer.events.adapters.segment_sdk import from_segment_sdk
+from streamer.events.adapters.snowplow import from_snowplow
 from streamer.events.admission import BODY_MAX_BYTES
 from streamer.events.codec import from_fields, is_batch
 
@@ -46,6 +50,10 @@ ADAPTERS: Final[dict[str, Adapter]] = {
     "segment": from_segment,
     "rudderstack": from_segment,  # the same message, told apart by nothing that matters here
     "segment_sdk": from_segment_sdk,  # the same before a server of theirs has seen it: on the wire, with the clocks of devices
+    "snowplow": from_snowplow,
+    "ga4": from_ga4,
+    "cloudevents": from_cloudevents,
+    "pixel": from_pixel,
 }
 
 

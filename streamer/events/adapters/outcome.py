@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import msgspec
 
@@ -12,7 +12,10 @@ from streamer.events.event import Event
 from streamer.events.json_limits import json_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+
+SHARED_MAX_BYTES: Final = 16 << 20  # what lies once in a message and in each of its events, written out
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -43,21 +46,34 @@ def each(message: dict[str, object], key: str, read: Callable[[dict[str, object]
     ``read`` makes an event of one element or raises ``RefusedError``, with a path within the element; the path of the refusal also says
     which element it is: ``$.batch[2].userId``. An empty list is skipped. ``RefusedError`` if there is no list under ``key``.
     """
-    elements: object = message.get(key)
+    return each_element(message.get(key), f"$.{key}", lambda element: (read(element),))
+
+
+def each_element(elements: object, place: str, read: Callable[[dict[str, object]], Iterable[Event]]) -> Iterator[Outcome]:
+    """The same for the list at ``place``, where an element may tell of several events: all of them, or its refusal."""
     if not isinstance(elements, list):
-        raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected an array, found {json_type(elements)}")
+        raise RefusedError("wrong_type", path=place, detail=f"expected an array, found {json_type(elements)}")
     if not elements:
-        yield Refusal("skipped", f"$.{key}", "an empty list")
+        yield Refusal("skipped", place, "an empty list")
     for index, element in enumerate(cast("list[object]", elements)):
-        place = f"$.{key}[{index}]"
+        under = f"{place}[{index}]"
         if not isinstance(element, dict):
-            yield Refusal("wrong_type", place, f"expected an object, found {json_type(element)}", _written(element))
+            yield Refusal("wrong_type", under, f"expected an object, found {json_type(element)}", _written(element))
             continue
         element = cast("dict[str, object]", element)
         try:
-            yield read(element)
+            yield from list(read(element))
         except RefusedError as error:
-            yield Refusal.of(error, _written(element), under=place)
+            yield Refusal.of(error, _written(element), under=under)
+
+
+def check_shared(shared: dict[str, object], elements: object, *, path: str) -> None:
+    """Refuse values that hold for all elements of a list where the events together would be many times the message."""
+    count = len(cast("list[object]", elements)) if isinstance(elements, list) else 0
+    if shared and count > 1 and count * len(_written(shared)) > SHARED_MAX_BYTES:
+        raise RefusedError(
+            "too_large", path=path, detail=f"holds for {count} elements, which would come to more than {SHARED_MAX_BYTES} bytes"
+        )
 
 
 def _written(element: object) -> bytes:

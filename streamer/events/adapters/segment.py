@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from streamer.errors import RefusedError
 from streamer.events.adapters.digest import content_id
-from streamer.events.adapters.outcome import each
-from streamer.events.admission import EXACT_MAX, TEXT_MAX
+from streamer.events.adapters.fields import identifier
+from streamer.events.adapters.outcome import check_shared, each
 from streamer.events.codec import KINDS, from_fields, is_batch, section, unknown_type
 from streamer.events.json_limits import json_type, within_limits
 from streamer.events.moments import instant_ms, within_years
@@ -43,6 +43,7 @@ def elements(fields: dict[str, object], read: Callable[[dict[str, object]], Even
         return
     clocks = {key: fields[key] for key in ("sentAt", "receivedAt") if key in fields}
     shared = section(fields, "context") or {}
+    check_shared(shared, fields["batch"], path="$.context")
 
     def read_element(element: dict[str, object]) -> Event:
         whole = {**clocks, **element}
@@ -77,10 +78,10 @@ def event_of(message: dict[str, object], kind: str, timestamp_ms: int, *, marks:
     return from_fields(
         {
             "type": kind,
-            "event": _identifier(message, "event") if kind == "track" else None,
-            "messageId": _identifier(message, "messageId") or _content_id(message, timestamp_ms),
-            "userId": _identifier(message, "userId"),
-            "anonymousId": _identifier(message, "anonymousId"),
+            "event": identifier(message, "event") if kind == "track" else None,
+            "messageId": identifier(message, "messageId") or _content_id(message, timestamp_ms),
+            "userId": identifier(message, "userId"),
+            "anonymousId": identifier(message, "anonymousId"),
             "properties": {**properties, **_own_fields(message, kind, properties)} or None,
             "traits": {**known, **traits} or None,
             "context": {key: value for key, value in {**context, **(marks or {})}.items() if key != "traits"} or None,
@@ -99,28 +100,10 @@ def kind_of(message: dict[str, object], otherwise: str = "") -> str:
     return kind.lower()
 
 
-def _identifier(message: dict[str, object], key: str) -> str | None:
-    """An id or a name as text. 17.0 is 17: some senders keep their numbers as doubles. One so large that digits are lost is nobody's."""
-    value = message.get(key)
-    if value is None or isinstance(value, str):
-        return value or None
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_MAX:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**TEXT_MAX:
-        return str(value)
-    raise RefusedError("wrong_type", path=f"$.{key}", detail=f"expected a text or a whole number, found {_not_whole(value)}")
-
-
-def _not_whole(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return "a double beyond 2^53, of which digits may be lost"
-    return json_type(value)
-
-
 def _own_fields(message: dict[str, object], kind: str, properties: dict[str, object]) -> dict[str, object]:
     """What this kind of message says outside its properties. The category, often said twice, does not replace a property."""
     keys = {"page": ("name", "category"), "screen": ("name", "category"), "group": ("groupId",), "alias": ("previousId",)}.get(kind, ())
-    said = {key: _identifier(message, key) for key in keys}
+    said = {key: identifier(message, key) for key in keys}
     found: dict[str, object] = {
         key: value for key, value in said.items() if value is not None and (key != "category" or key not in properties)
     }
