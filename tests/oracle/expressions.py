@@ -26,15 +26,29 @@ LEAVES = frozenset((*PROFILE, *WINDOWED, *EVER))
 
 @dataclass(frozen=True)
 class Accepted:
-    """An event that was let in: where it lies in the log, its event time, and itself."""
+    """An event that was let in: where it lies in the log, its event time, and itself.
+
+    What came from an old id lies where it was adopted, by ``rank``; ``unknown_to`` are the memories that had not begun where it first lay.
+    """
 
     offset: int
     t: int
     event: dict[str, Any]
+    rank: int = 0
+    unknown_to: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
         return self.event["event"] if self.event["type"] == "track" else self.event["type"]
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """By event time; of equal times in the order of remembering."""
+        return self.t, self.offset, self.rank
+
+    def is_in(self, memory: str, born: dict[str, int]) -> bool:
+        """Whether a memory that began at this offset holds it."""
+        return self.offset >= born.get(memory, 0) and memory not in self.unknown_to
 
 
 @dataclass
@@ -89,7 +103,7 @@ def _money(value: Any) -> Any:
 def zone_of(history: list[Accepted], shop_zone: str) -> str:
     """The zone that the newest event to name a known one names, the trait before the context; else the shop's."""
     newest = shop_zone
-    for accepted in sorted(history, key=lambda each: (each.t, each.offset)):
+    for accepted in sorted(history, key=lambda each: each.place):
         for part in ("context", "traits"):
             value = find(accepted.event.get(part) or {}, "timezone")
             if isinstance(value, str) and value in values.known_zones():
@@ -102,7 +116,7 @@ class Asked:
 
     def __init__(self, now: int, zone: str, history: list[Accepted], standings: dict[str, Standing], born: dict[str, int]) -> None:
         self.now, self.zone, self.standings, self.born = now, zone, standings, born
-        self.history = sorted(history, key=lambda each: (each.t, each.offset))
+        self.history = sorted(history, key=lambda each: each.place)
 
     def holds(self, node: ast.expr, subject: Accepted | None = None) -> bool:
         return self.answer(node, subject).value is True
@@ -177,7 +191,7 @@ class Asked:
         return self.answer(call.args[0], subject)
 
     def _seen(self, leaf: ast.Call) -> list[Accepted]:
-        return [each for each in self.history if each.offset >= self.born.get(memory_of(leaf), 0)]
+        return [each for each in self.history if each.is_in(memory_of(leaf), self.born)]
 
     def _matching(self, pattern: ast.expr, where: ast.expr | None, leaf: ast.Call) -> list[Accepted]:
         """The events of a pattern, oldest first; of equal times the earlier in the log first."""
@@ -371,12 +385,12 @@ class Asked:
             spoilers = self._step_moments(then_not, call)
             ends = {end for end in ends if not any(end < spoiler and spoiler[0] <= end[0] + wait for spoiler in spoilers)}
         after = MINUS_INFINITY if over is None else self.now - over
-        return Answer("bool", any(after < end + (wait or 0) <= self.now for end, _ in ends))
+        return Answer("bool", any(after < end[0] + (wait or 0) <= self.now for end in ends))
 
-    def _step_moments(self, step: ast.expr, leaf: ast.Call) -> list[tuple[int, int]]:
-        """When the events of a step were, as (event time, offset): of equal times the earlier in the log is the earlier."""
+    def _step_moments(self, step: ast.expr, leaf: ast.Call) -> list[tuple[int, int, int]]:
+        """When the events of a step were, as places: of equal times the earlier in the log is the earlier."""
         pattern, where = (step.args[0], self._keyword(step, "where")) if isinstance(step, ast.Call) else (step, None)
-        return [(each.t, each.offset) for each in self._matching(pattern, where, leaf)]
+        return [each.place for each in self._matching(pattern, where, leaf)]
 
     # Time
 

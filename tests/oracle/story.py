@@ -27,11 +27,12 @@ PLACEHOLDERS = (
 
 @dataclass(frozen=True)
 class Forward:
-    """Who sent a record on: the shard, the record's place in that shard's story, and the log time at which it first arrived."""
+    """Who sent a record on: the shard, the record's place in that shard's story, the log time at which it first arrived, and its key."""
 
     shard: int
     place: tuple[int, int, int]
     arrival_ms: int
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Record:
     arrival_ms: int
     body: dict[str, Any]
     forward: Forward | None = None
+    may_link: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Cause:
     id: str | None = None
     due: int | None = None
     version: int | None = None
+    old: str | None = None
+    into: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,18 +154,24 @@ class Story:
     def tell(self, record: Record) -> None:
         self.now = max(self.now, record.arrival_ms)
         drafts = self._fire_timers()
-        match record.body:
-            case {"control": "tick"}:
-                pass
-            case {"control": "erase", "customer": customer}:
-                drafts += self._erase(customer)
-            case {"control": "definitions", "version": version, "definitions": source}:
-                if version > self.definitions.version:  # numbers only rise: any other is repeated, or was overtaken
-                    drafts += self._define(Definitions(source, version), record.offset)
-            case event:
-                drafts += self._admit(event, record)
+        if record.forward is not None and self._is_sent_again(record.forward):
+            self.counts["forwarded_again"] += 1
+        else:
+            drafts += self._apply(record)
         for ordinal, draft in enumerate(drafts):
             self.changes.append(Change(**draft, offset=record.offset, ordinal=ordinal))
+
+    def _apply(self, record: Record) -> list[dict[str, Any]]:
+        match record.body:
+            case {"control": "tick"}:
+                return []
+            case {"control": "erase", "customer": customer}:
+                return self._erase(customer)
+            case {"control": "definitions", "version": version, "definitions": source}:
+                is_new = version > self.definitions.version  # numbers only rise: any other is repeated, or was overtaken
+                return self._define(Definitions(source, version), record.offset) if is_new else []
+            case event:
+                return self._admit(event, record)
 
     def memberships(self) -> dict[str, list[str]]:
         """The segments of each customer who is in any."""
@@ -169,7 +179,7 @@ class Story:
         return {customer: names for customer, names in sorted(inside.items()) if names}
 
     def zone(self, customer: str) -> str:
-        known = [each for each in self.customers[customer].history if each.offset >= self.born.get(ZONE, 0)]
+        known = [each for each in self.customers[customer].history if each.is_in(ZONE, self.born)]
         return zone_of(known, self.definitions.zone)
 
     # The three things a record can do
@@ -201,14 +211,15 @@ class Story:
         return False
 
     def _admit(self, event: dict[str, Any], record: Record) -> list[dict[str, Any]]:
-        if record.forward is not None and self._is_sent_again(record.forward):
-            self.counts["forwarded_again"] += 1
-            return []
-        arrived = record.forward.arrival_ms if record.forward is not None else self.now
-        customer, timestamp = self._customer(event), event["timestamp"]
+        customer = self._customer(event)
         if customer is None:
             self.counts["placeholder_id"] += 1
             return []
+        return self._admit_as(customer, event, record)
+
+    def _admit_as(self, customer: str, event: dict[str, Any], record: Record) -> list[dict[str, Any]]:
+        arrived = record.forward.arrival_ms if record.forward is not None else self.now
+        timestamp = event["timestamp"]
         known = self.customers.get(customer)
         horizon = min(self.now, arrived) - self.lateness_ms
         if record.forward is not None and known:
@@ -242,8 +253,10 @@ class Story:
 
     def _customer(self, event: dict[str, Any]) -> str | None:
         """The first id that names somebody."""
-        ids = (event.get("userId"), event.get("anonymousId"))
-        return next((id_ for id_ in ids if id_ and id_.strip() and id_.strip().lower() not in self.placeholders), None)
+        return next((id_ for id_ in (event.get("userId"), event.get("anonymousId")) if self._names_somebody(id_)), None)
+
+    def _names_somebody(self, id_: str | None) -> bool:
+        return bool(id_ and id_.strip() and id_.strip().lower() not in self.placeholders)
 
     def _define(self, new: Definitions, offset: int) -> list[dict[str, Any]]:
         self.born = {memory: self.born.get(memory, offset) for memory in new.memories()}
@@ -254,12 +267,11 @@ class Story:
     def _erase(self, customer: str) -> list[dict[str, Any]]:
         self.erased_ms[customer] = self.now
         one = self.customers.pop(customer, None)
-        if one is None:
-            return []
+        return self._leave_all(customer, one, Cause("erase")) if one is not None else []
+
+    def _leave_all(self, customer: str, one: Customer, cause: Cause) -> list[dict[str, Any]]:
         return [
-            self._turn(customer, name, standing, self.now, Cause("erase"))
-            for name, standing in sorted(one.standings.items())
-            if standing.inside
+            self._turn(customer, name, standing, self.now, cause) for name, standing in sorted(one.standings.items()) if standing.inside
         ]
 
     # Judging

@@ -1,0 +1,293 @@
+"""One person under several ids, over the logs of all shards: who has whose past from where on.
+
+Each shard tells its own log. What one of them sends to another is read from the log for its kind, its customer and its place only: what it
+says is what the oracle itself would have sent from there, so nothing that the product remembered is believed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.oracle.story import FOREVER_AGO, IDS_MAX, Cause, Customer, Record, Story
+
+LINKS_MAX = 50
+LINKS_SPAN_MS = 30 * 86_400_000
+HOPS_MAX = 8
+Draft = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a shard sends on. ``about`` is the customer whose shard gets it; what else counts depends on the kind."""
+
+    kind: str  # event, link, adopt, point, erase
+    about: str
+    old: str = ""
+    into: str = ""
+    passed: tuple[str, ...] = ()
+    is_alias: bool = False
+    linked_ms: int = FOREVER_AGO
+    links: tuple[tuple[str, int], ...] = ()  # of the past
+    past: Customer | None = None
+    remembered: tuple[frozenset[str], ...] = ()  # of each event of the past: the memories that hold it
+    hops: int = 0
+    may_link: bool = True
+    goes_down: bool = False  # of an erasure: from the survivor to its old ids
+
+
+@dataclass
+class Post:
+    """What was sent from where, by all shards."""
+
+    sent: defaultdict[tuple[int, int], list[Message]] = field(default_factory=lambda: defaultdict(list))
+    told: dict[int, int] = field(default_factory=dict[int, int])  # the newest offset of each shard that was told
+    arrived: set[tuple[int, int, str, str]] = field(default_factory=set[tuple[int, int, str, str]])
+
+    def take(self, record: Record, kind: str) -> Message:
+        """What a record of this kind says. AssertionError when nothing of the kind should have been sent from where it comes from."""
+        assert record.forward is not None
+        shard, (_, offset, _), about = record.forward.shard, record.forward.place, record.forward.key
+        found = [message for message in self.sent[shard, offset] if (message.kind, message.about) == (kind, about)]
+        assert found, f"shard {shard} should have sent no {kind} to {about} at offset {offset}, but {self.sent[shard, offset]}"
+        self.arrived.add((shard, offset, kind, found[0].about))
+        return found[0]
+
+    def undelivered(self) -> list[tuple[int, int, str, str]]:
+        """What never arrived."""
+        everything = {(*place, each.kind, each.about) for place, messages in self.sent.items() for each in messages}
+        return sorted(everything - self.arrived)
+
+    def is_ready(self, record: Record) -> bool:
+        """Whether the shard that sent the record was told as far as there."""
+        return record.forward is None or self.told.get(record.forward.shard, FOREVER_AGO) >= record.forward.place[1]
+
+
+class PersonStory(Story):
+    """The story of one shard. ``home`` says in which shard a customer is at home."""
+
+    def __init__(self, number: int, home: Callable[[str], int], post: Post, definitions: dict[str, Any], **options: Any) -> None:
+        super().__init__(definitions, **options)
+        self.number, self.home, self.post = number, home, post
+        self.links: dict[str, dict[str, int]] = {}  # of a customer: old ids, and when each was linked
+        self.tombstones: dict[str, list[tuple[int, str]]] = {}  # of an old id: since when, and to whom
+        self.offset = FOREVER_AGO
+
+    def tell(self, record: Record) -> None:
+        self.offset = record.offset
+        super().tell(record)
+        self.post.told[self.number] = record.offset
+
+    def _send(self, message: Message) -> None:
+        self.post.sent[self.number, self.offset].append(message)
+
+    def _apply(self, record: Record) -> list[Draft]:
+        kind = record.body.get("control", "event")
+        if record.forward is None or kind == "event":
+            return super()._apply(record)
+        message = self.post.take(record, kind)
+        assert record.body.get("from", message.old) == message.old, (record, message)
+        assert record.body.get("to", message.into) == message.into, (record, message)
+        match kind:
+            case "link":
+                return self._drain(message)
+            case "adopt":
+                return self._adopt(message)
+            case "point":
+                return self._point(message)
+            case "erase":
+                return self._erase_old(message.about) if message.goes_down else self._erase(message.about)
+            case _:
+                raise AssertionError(kind)
+
+    # Events
+
+    def _admit(self, event: dict[str, Any], record: Record) -> list[Draft]:
+        customer, may_link, hops = self._customer(event), record.may_link, 0
+        if record.forward is not None:
+            message = self.post.take(record, "event")
+            customer, may_link, hops = message.about, message.may_link, message.hops
+        if customer is None:
+            return super()._admit(event, record)
+        if event["type"] == "alias" and not self._is_good_alias(event):
+            self.counts["bad_alias"] += 1
+            return []
+        goal = self._goal(customer, event["timestamp"])
+        if goal is not None:
+            self._send_on(Message("event", goal, hops=hops + 1, may_link=may_link))
+            return []
+        before = self.counts["accepted"]
+        drafts = self._admit_as(customer, event, record)
+        if self.counts["accepted"] > before and may_link:
+            self._link(customer, event)
+        return drafts
+
+    def _goal(self, customer: str, timestamp: int) -> str | None:
+        """To whom an event is sent on; None where it belongs here."""
+        if customer in self.tombstones:
+            return self._target(customer, timestamp)
+        return customer if customer not in self.customers and self.home(customer) != self.number else None
+
+    def _target(self, old: str, timestamp: int) -> str:
+        """Whoever had the old id when something of this time can have been sent first."""
+        (_, first), *later = self.tombstones[old]
+        return next((to for since, to in reversed(later) if timestamp > since + self.skew_ms), first)
+
+    def _send_on(self, message: Message) -> None:
+        if message.hops > HOPS_MAX:
+            self.counts["too_many_hops"] += 1
+        else:
+            self._send(message)
+
+    def _is_good_alias(self, event: dict[str, Any]) -> bool:
+        old, into = _previous(event), event.get("userId")
+        return self._names_somebody(old) and self._names_somebody(into) and old != into
+
+    def _link(self, customer: str, event: dict[str, Any]) -> None:
+        """An event that was accepted names another id of its customer: note it and say so, within bounds."""
+        is_alias = event["type"] == "alias"
+        old = _previous(event) if is_alias else event.get("anonymousId")
+        links = self.links.setdefault(customer, {})
+        if not self._names_somebody(old) or not self._names_somebody(event.get("userId")) or old == customer or old in links:
+            return
+        if sum(since > self.now - LINKS_SPAN_MS for since in links.values()) >= LINKS_MAX:
+            self.counts["links_refused"] += 1
+            return
+        assert old is not None
+        self.links[customer] = _newest({**links, old: self.now})
+        self._send(Message("link", old, old=old, into=customer, is_alias=is_alias, linked_ms=self.now))
+
+    # Old ids
+
+    def _drain(self, link: Message) -> list[Draft]:
+        """The old id's past goes to the survivor, and it is in nothing any more."""
+        old, into = link.old, link.into
+        if old in self.tombstones:
+            return self._drain_again(link, self.tombstones[old][-1][1])
+        self.tombstones[old] = [(self.now, into)]
+        one = self.customers.pop(old, None)
+        if one is None:
+            return []
+        links = tuple(self.links.pop(old, {}).items())
+        remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
+        self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered))
+        return self._leave_all(old, one, Cause("merge", old=old, into=into))
+
+    def _drain_again(self, link: Message, target: str) -> list[Draft]:
+        """The old id has somebody already: an alias joins the two; else a device is shared, and later events are the newest's."""
+        if target == link.into:
+            self.counts["links_repeated"] += 1
+        elif link.is_alias:
+            self._send(replace(link, about=target, old=target, passed=(*link.passed, link.old)))
+        else:
+            self.tombstones[link.old].append((self.now, link.into))
+        return []
+
+    def _point(self, point: Message) -> list[Draft]:
+        """What led to somebody who was merged leads to the survivor."""
+        entries = self.tombstones.get(point.about)
+        if entries is not None:
+            self.tombstones[point.about] = [(since, point.into if to in point.passed else to) for since, to in entries]
+        return []
+
+    # Survivors
+
+    def _adopt(self, adopt: Message) -> list[Draft]:
+        goal = adopt.about
+        if goal in self.customers:
+            if self._is_noted(adopt):
+                return self._take(adopt)
+        elif goal in self.tombstones:
+            return self._adopt_elsewhere(adopt)
+        self.counts["of_erased"] += 1
+        return []
+
+    def _adopt_elsewhere(self, adopt: Message) -> list[Draft]:
+        """Its goal is an old id by now: on to the survivor, or where ids lead in a circle, to the smallest of them."""
+        goal, target = adopt.about, self.tombstones[adopt.about][0][1]
+        chain = (adopt.old, *adopt.passed, goal)
+        survivor = min(chain[chain.index(target) :]) if target in chain else target
+        if survivor != goal:
+            self._send(replace(adopt, about=survivor, into=survivor, passed=chain[1:]))
+            return []
+        del self.tombstones[goal]
+        self.customers[goal] = Customer(self.now)
+        return self._take(adopt)
+
+    def _is_noted(self, adopt: Message) -> bool:
+        """Whether the customer made the link by which this comes: they may have been erased since, and begun anew."""
+        links = self.links.get(adopt.about, {})
+        return links.get(adopt.old, self.now + 1) <= adopt.linked_ms or any(passed in links for passed in adopt.passed)
+
+    def _take(self, adopt: Message) -> list[Draft]:
+        """All that the old id had is remembered now, in its old order, behind all that is there."""
+        goal, past = adopt.about, adopt.past
+        assert past is not None
+        one = self.customers[goal]
+        pairs = sorted(zip(past.history, adopt.remembered, strict=True), key=lambda pair: pair[0].place)  # also those that count as now
+        for rank, (each, known) in enumerate(pairs, 1):
+            unknown_to = frozenset(self.born) - known
+            one.history.append(replace(each, offset=self.offset, t=min(each.t, self.now), rank=rank, unknown_to=unknown_to))
+        one.forgotten_ms = max(one.forgotten_ms, past.forgotten_ms)
+        one.ids = one.ids + past.ids
+        while len(one.ids) > IDS_MAX:
+            one.forgotten_ms = max(one.forgotten_ms, _forget_a_minute(one))
+        self._note_old_ids(adopt)
+        return self._judge(goal, self.now, Cause("merge", old=adopt.old, into=goal))
+
+    def _note_old_ids(self, adopt: Message) -> None:
+        """The old ids of an old id are the survivor's, and lead here from now on."""
+        goal, came = adopt.about, dict(adopt.links)
+        links = {adopt.old: adopt.linked_ms, **came, **self.links.get(goal, {})}
+        self.links[goal] = _newest({id_: since for id_, since in links.items() if id_ != goal})
+        for id_ in dict.fromkeys((*came, *adopt.passed)):
+            if id_ != goal:
+                self._send(Message("point", id_, into=goal, passed=(adopt.old, *adopt.passed, *came)))
+
+    # Erasures
+
+    def _erase(self, customer: str) -> list[Draft]:
+        """Of whatever id it is, the whole person goes."""
+        if customer in self.tombstones:
+            self.erased_ms[customer] = self.now
+            survivor = self.tombstones.pop(customer)[-1][1]
+            self._send(Message("erase", survivor))
+            return []
+        for old in self.links.pop(customer, {}):
+            self._send(Message("erase", old, goes_down=True))
+        return super()._erase(customer)
+
+    def _erase_old(self, old: str) -> list[Draft]:
+        """The survivor was erased."""
+        self.erased_ms[old] = self.now
+        self.tombstones.pop(old, None)
+        return []
+
+
+def _previous(event: dict[str, Any]) -> str | None:
+    return event.get("previousId") or (event.get("properties") or {}).get("previousId")
+
+
+def _newest(links: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(links.items(), key=lambda link: link[1])[-LINKS_MAX:])
+
+
+def _forget_a_minute(one: Customer) -> int:
+    """Drop the ids of the oldest minute; its last millisecond."""
+    forgotten = min(ts // 60_000 for _, ts in one.ids)
+    one.ids = [(id_, ts) for id_, ts in one.ids if ts // 60_000 > forgotten]
+    return forgotten * 60_000 + 59_999
+
+
+def tell_all(stories: Sequence[PersonStory], logs: Mapping[int, Sequence[Record]]) -> None:
+    """Tell the logs of all shards, each record after the one by which it was sent on."""
+    post, waiting = stories[0].post, {shard: list(reversed(records)) for shard, records in logs.items()}
+    while any(waiting.values()):
+        before = sum(map(len, waiting.values()))
+        for story in stories:
+            rest = waiting[story.number]
+            while rest and post.is_ready(rest[-1]):
+                story.tell(rest.pop())
+        assert sum(map(len, waiting.values())) < before, "records wait for each other"
