@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from streamer.customers.rebase import AFTER_ORIGIN_MAX_MS, rebase
 from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.examples import Example
 from streamer.segments.evaluate import evaluate, evaluate_after_event, evaluate_at_timer
-from streamer.segments.plan.plan import MemoryEntry, PathListener, Plan, SegmentRule
+from streamer.segments.plan.plan import PathListener, Plan, SegmentRule
 from streamer.segments.plan.turns import Turns
 from streamer.values import MISSING, Json
 
@@ -80,9 +80,8 @@ class Evaluator:
                 feed(state, None, t, now, turns)
             elif (value := read(event)) is not None:
                 feed(state, value, t, now, turns)
-        for find, by_value in indexed:
-            found = find(event)
-            for _, feed, read in by_value.get(found, ()) if type(found) is str else _of_any(found, by_value):
+        for find, matching in indexed:
+            for _, feed, read in matching(find(event)):
                 value = None if read is None else read(event)
                 if read is None or value is not None:
                     feed(state, value, t, now, turns)
@@ -98,11 +97,3 @@ def _feed_known(state: State, listeners: Sequence[PathListener], source: dict[st
         value = find(source)
         if value is not MISSING:
             feed(state, value, t, now, turns)
-
-
-def _of_any(found: Json, by_value: Mapping[str, Sequence[MemoryEntry]]) -> Iterable[MemoryEntry]:
-    """What listens to any text in a list, each memory once: an event of two of its values is still one event."""
-    if type(found) is not list:
-        return ()
-    texts = [item for item in found if type(item) is str]
-    return {entry[0]: entry for text in texts for entry in by_value.get(text, ())}.values()

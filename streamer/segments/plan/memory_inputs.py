@@ -18,8 +18,7 @@ from streamer.events.event import Event
 from streamer.language.tree import Events
 from streamer.values import MISSING, Json, scaled
 
-from . import predicate_index
-from .turns import Turns
+from .turns import ApplyEvent, Turns
 from .where import EventFilter, EventReader, compile_where, names_match, read_properties
 
 
@@ -43,7 +42,7 @@ class MemoryInput:
     then_not: Events | None = None
 
 
-def unless_same_zone(slot: int, update: Update, feed: predicate_index.ApplyEvent) -> predicate_index.ApplyEvent:
+def unless_same_zone(slot: int, update: Update, feed: ApplyEvent) -> ApplyEvent:
     """Browsers send their zone with every event, and everything of the calendar hangs on it: ask anew only when it is another one."""
 
     def feed_zone(state: State, value: Json, t: int, now: int, turns: Turns) -> None:

@@ -8,7 +8,6 @@ predicate whose truth changed are evaluated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -24,35 +23,17 @@ from streamer.zones import zones_of
 
 from . import model_memories, predicate_index
 from .calendar_turns import CalendarTurns
+from .event_index import Dispatch, EventIndex, MemoryListener, find_key, says_all
 from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
 from .plan_memories import ZONE_KEY, plan_memories
 from .plan_predicates import PredicatePlanner
 from .predicates.predicate import Predicate, TruthBit
 from .segment_rules import Holds, SegmentRule, all_hold, any_holds, noted
 from .single_pass import never_due
-from .turns import Gate, Gates, SegmentEffects, Turns, are_open
-from .where import ACTIVITY, EventReader, compile_where, is_only_selector, read_properties, selector
+from .turns import ApplyEvent, Gate, Gates, SegmentEffects, Turns, are_open
+from .where import compile_where
 
-MemoryEntry = tuple[int, predicate_index.ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
-PathListener = tuple[predicate_index.ApplyEvent, Callable[[dict[str, Json]], Json]]  # the same for a path of traits or context
-
-
-@dataclass(slots=True)
-class Touched:
-    """Memories an event name reaches: some always, some only for the value at a path."""
-
-    always: list[MemoryEntry] = field(default_factory=list[MemoryEntry])
-    by_value: dict[tuple[str, ...], dict[str, list[MemoryEntry]]] = field(
-        default_factory=dict[tuple[str, ...], dict[str, list[MemoryEntry]]]
-    )
-
-    def frozen(self) -> tuple[tuple[MemoryEntry, ...], tuple[tuple[EventReader, dict[str, tuple[MemoryEntry, ...]]], ...]]:
-        """As the step wants it."""
-        index = tuple((read_properties(path), {value: tuple(found) for value, found in by.items()}) for path, by in self.by_value.items())
-        return tuple(self.always), index
-
-
-Dispatch = tuple[tuple[MemoryEntry, ...], tuple[tuple[EventReader, dict[str, tuple[MemoryEntry, ...]]], ...]]
+PathListener = tuple[ApplyEvent, Callable[[dict[str, Json]], Json]]  # what feeds a memory, and the value at a path of traits or context
 
 
 class Plan:
@@ -84,7 +65,6 @@ class Plan:
             self._effects.add(rule.number, gates, has_exit=rule.exit is not None, cooldown_ms=rule.cooldown_ms, stay_ms=rule.stay_ms)
         self._resting = frozenset(rule.number for rule in self.rules if rule.stay_ms or rule.cooldown_ms)
         self._index()
-        self._known: dict[tuple[str, str], Dispatch] = {}
         self.initial_segments: frozenset[int] = self._find_initial_segments()
 
     def condition(self, node: Condition) -> Holds:
@@ -167,9 +147,8 @@ class Plan:
         self._index_events()
 
     def _index_events(self) -> None:
-        self._by_name: dict[str, Touched] = {}
-        self._by_prefix: dict[str, Touched] = {}
-        self.puts: dict[str, predicate_index.ApplyEvent] = {}  # memories that no event feeds, by key
+        self._events = EventIndex()
+        self.puts: dict[str, ApplyEvent] = {}  # memories that no event feeds, by key
         self.on_traits: list[PathListener] = []
         self.on_context: list[PathListener] = []
         for slot, memory in enumerate(self.memories):
@@ -186,7 +165,7 @@ class Plan:
                 case _:
                     self._index_feed(slot, memory)
 
-    def _feed(self, slot: int, memory: Memory) -> predicate_index.ApplyEvent:
+    def _feed(self, slot: int, memory: Memory) -> ApplyEvent:
         update = memory.spec.update()
         index = self.predicate_indexes[slot]
         match memory.input.take:
@@ -198,55 +177,22 @@ class Plan:
                 return index.event_handler(update)
 
     def _index_feed(self, slot: int, memory: Memory) -> None:
-        feed, give = memory.input, self._feed(slot, memory)
+        feed, apply = memory.input, self._feed(slot, memory)
         if feed.take == "step":
             read = step_bits(feed)
-            for name in sorted({name for events in all_steps(feed) for name in events.names}):
-                self._touched(name).always.append((slot, give, read))
+            names = {name for events in all_steps(feed) for name in events.names}
+            self._events.add(sorted(names), None, MemoryListener(slot, apply, read, read))
             return
         assert feed.events is not None
         where = feed.events.where
-        found = selector(where)
-        if found is None:
-            entry: MemoryEntry = (slot, give, reader(feed, compile_where(where) if where is not None else None))
-            for name in feed.events.names:
-                self._touched(name).always.append(entry)
-            return
-        path, texts = found
-        entry = (slot, give, reader(feed, None if is_only_selector(where) or where is None else compile_where(where)))
-        for name in feed.events.names:
-            for text in texts:
-                self._touched(name).by_value.setdefault(path, {}).setdefault(text, []).append(entry)
-
-    def _touched(self, name: str) -> Touched:
-        table = self._by_prefix if name.endswith("*") else self._by_name
-        return table.setdefault(name, Touched())
+        read_any = reader(feed, compile_where(where) if where is not None else None)
+        key = find_key(where)
+        read = reader(feed, None) if key is not None and says_all(where) else read_any
+        self._events.add(feed.events.names, key, MemoryListener(slot, apply, read, read_any))
 
     def dispatch(self, event: Event) -> Dispatch:
-        """Memories that listen to an event of this type and name."""
-        key = (event.type, event.event if event.type == "track" else "")
-        found = self._known.get(key)  # type: ignore[arg-type]
-        if found is None:
-            found = self._find(event.type, event.name)
-            if len(self._known) < 10_000:  # names are producers' texts: unbounded
-                self._known[key] = found  # type: ignore[index]
-        return found
-
-    def _find(self, kind: str, name: str) -> Dispatch:
-        tables = [self._by_name[name]] if name in self._by_name else []
-        for prefix, touched in sorted(self._by_prefix.items()):
-            if (prefix == "*" and kind in ACTIVITY) or (prefix != "*" and name.startswith(prefix[:-1])):
-                tables.append(touched)
-        merged, seen = Touched(), set[int]()
-        for touched in tables:  # a memory that lists a name and a prefix of it is still fed once
-            merged.always += [entry for entry in touched.always if entry[0] not in seen]
-            seen |= {entry[0] for entry in touched.always}
-        for touched in tables:
-            for path, by in touched.by_value.items():
-                for value, entries in by.items():
-                    known = merged.by_value.setdefault(path, {}).setdefault(value, [])
-                    known += [entry for entry in entries if entry[0] not in {other[0] for other in known}]
-        return merged.frozen()
+        """The memories that listen to an event of this type and name."""
+        return self._events.dispatch(event)
 
     # what is true of nobody in particular
 

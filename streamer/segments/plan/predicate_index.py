@@ -23,12 +23,11 @@ from streamer.values import Json
 
 from .predicates.predicate import ANY_AGE, Predicate, TruthBit
 from .single_pass import SinglePass, never_due, oldest_entry, oldest_label
-from .turns import Effects, EffectsOf, TurnMoment, Turns
+from .turns import ApplyEvent, Effects, EffectsOf, TurnMoment, Turns
 
 # (data, now, state, flips) -> bits of what holds; adds the moments after now at which time may turn predicates
 EvaluateAll = Callable[[Data, int, State, list[TurnMoment]], int]
 BitPredicates = Sequence[tuple[int, Predicate]]  # predicates with their bits
-ApplyEvent = Callable[[State, Json, int, int, Turns], None]  # (state, value, event time, now, what it turned)
 Note = Callable[[Data, int, State, list[TurnMoment], set[int]], None]  # note what time has turned; add moments, and segments to evaluate
 
 REMEMBERED_MAX: Final = 4_096  # answers remembered by value, and sets of segments by what turned: values are producers' texts

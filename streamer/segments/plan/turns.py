@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from streamer.customers.memories import Data
 from streamer.customers.state import State
+from streamer.values import Json
 
 from .predicates.predicate import Predicate, Way
 
@@ -165,3 +166,6 @@ class Turns:
                 memory.add_flips(memory.data(state), now, state, flips)
                 best_ms = first_to_matter(flips, state, best_ms)
         return best_ms
+
+
+ApplyEvent = Callable[[State, Json, int, int, Turns], None]  # feed a memory: (state, value, event time, now, what it turned)

@@ -109,27 +109,6 @@ def read_properties(path: tuple[str, ...]) -> EventReader:
     return read
 
 
-def selector(condition: Condition | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """A path of the properties and the texts one of which it must equal for the condition to hold, if there is such a part.
-
-    It lets an event find the rules that name its value without asking the others.
-    """
-    for part in condition.of if isinstance(condition, tree.And) else (condition,):
-        match part:
-            case tree.Compare(left=tree.Prop(path=path), op="==", right=str() as text):
-                return path, (text,)
-            case tree.OneOf(left=tree.Prop(path=path), items=items) if all(isinstance(item, str) for item in items):
-                return path, tuple(str(item) for item in items)
-            case _:
-                pass
-    return None
-
-
-def is_only_selector(condition: Condition | None) -> bool:
-    """Whether the selector of the condition says all of it."""
-    return not isinstance(condition, tree.And)
-
-
 def names_match(names: tuple[str, ...]) -> EventFilter:
     """Whether an event is one of these by name, prefix, or as any activity."""
     exact = frozenset(name for name in names if not name.endswith("*"))
