@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -42,6 +43,14 @@ def _to_placeholders(value: Any) -> Any:
 
 PlaceholderIds = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_to_placeholders)]
 DurationMs = Annotated[int, BeforeValidator(_to_ms), Field(ge=0)]
+
+
+def _to_networks(value: object) -> object:
+    return tuple(ip_network(text.strip(), strict=False) for text in value.split(",") if text.strip()) if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_to_networks)]
+PrivacySignal = Literal["ignore", "mark", "drop"]
 
 
 def _checked_address(value: SecretStr) -> SecretStr:
@@ -117,6 +126,30 @@ class Settings(BaseSettings):
     segments: Path | None = Field(None, description="definitions to publish at the start if the log has none")
     web_host: str = Field("127.0.0.1", description="where the worker's web port listens")
     web_port: int = Field(6066, ge=1, le=65_535, description="/metrics /livez /readyz")
+    collect_host: str = Field("127.0.0.1", description="where the collector listens; another than this machine needs write keys")
+    collect_port: int = Field(8080, ge=1, le=65_535, description="the collector's port for events")
+    collect_web_port: int = Field(6067, ge=1, le=65_535, description="the collector's /metrics /livez /readyz, on STREAMER_WEB_HOST")
+    collect_prefix: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="what each path of the collector begins with, such as /shop; ad blockers know the usual ones",
+    )
+    collect_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#\"'<>\\]+)?$",
+        description="scheme and host by which browsers reach the collector; empty: those of the request",
+    )
+    collect_keys: Path | None = Field(None, description="TOML file with the write keys; read again when it changes or at SIGHUP")
+    collect_proxies: Networks = Field(
+        (), description="addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas"
+    )
+    collect_ip: Literal["truncated", "full", "none"] = Field(
+        "truncated", description="what is kept of an address: its network (/24, /48), all of it, or nothing"
+    )
+    collect_gpc: PrivacySignal = Field(
+        "mark", description="events with Sec-GPC: 1 are taken as they are (ignore), marked, or dropped unkept"
+    )
+    collect_dnt: PrivacySignal = Field("ignore", description="the same for DNT: 1")
     transactions: bool = Field(
         True,
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
@@ -183,8 +216,8 @@ class Settings(BaseSettings):
                 found[name] = "********"
             elif name in _DURATIONS:
                 found[name] = format_duration(value)
-            elif name == "placeholder_ids":
-                found[name] = ",".join(value)
+            elif name in ("placeholder_ids", "collect_proxies"):
+                found[name] = ",".join(map(str, value))
             else:
                 found[name] = str(value) if isinstance(value, Path) else value
         return found

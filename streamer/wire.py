@@ -31,6 +31,7 @@ OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it
 POSITION_HEADER: Final = "streamer-position"  # "generation-offset-ordinal" of an output, so that a relay finds where it stopped
 FORWARD_HEADER: Final = "streamer-forward"  # where a record comes from that another shard sent on; see ``flow.forwards``
+NO_LINK_HEADER: Final = "streamer-no-link"  # the ids of this event may not be linked: it comes from where nobody vouches for them
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record

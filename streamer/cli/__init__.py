@@ -97,6 +97,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "models": ("models",),
     "keys": ("keys",),
     "worker": ("worker", "config"),
+    "collect": ("collect",),
     "doctor": ("doctor",),
     "shards": ("shards",),
     "dead_letters": ("dead-letters",),
