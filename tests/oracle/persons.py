@@ -27,15 +27,17 @@ class Message:
     about: str
     old: str = ""
     into: str = ""
-    passed: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()  # ids that it came by
+    walk: tuple[str, ...] = ()  # of an adopt: old ids, each of which led to the next, the last to ``about``
     is_alias: bool = False
     linked_ms: int = FOREVER_AGO
+    cause: str = ""  # the message id of the event that said so
     links: tuple[tuple[str, int], ...] = ()  # of the past
     past: Customer | None = None
     remembered: tuple[frozenset[str], ...] = ()  # of each event of the past: the memories that hold it
     hops: int = 0
     may_link: bool = True
-    goes_down: bool = False  # of an erasure: from the survivor to its old ids
+    person: frozenset[str] = frozenset()  # of an erasure that comes from the survivor: all ids of whoever is erased
 
 
 @dataclass
@@ -56,8 +58,8 @@ class Post:
         return found[0]
 
     def undelivered(self) -> list[tuple[int, int, str, str]]:
-        """What never arrived."""
-        everything = {(*place, each.kind, each.about) for place, messages in self.sent.items() for each in messages}
+        """What never arrived, but for what need not be said."""
+        everything = {(*place, each.kind, each.about) for place, messages in self.sent.items() for each in messages if each.kind != "point"}
         return sorted(everything - self.arrived)
 
     def is_ready(self, record: Record) -> bool:
@@ -98,7 +100,7 @@ class PersonStory(Story):
             case "point":
                 return self._point(message)
             case "erase":
-                return self._erase_old(message.about) if message.goes_down else self._erase(message.about)
+                return self._erase_old(message.about, message.person) if message.person else self._erase(message.about)
             case _:
                 raise AssertionError(kind)
 
@@ -114,6 +116,9 @@ class PersonStory(Story):
         if event["type"] == "alias" and not self._is_good_alias(event):
             self.counts["bad_alias"] += 1
             return []
+        if customer in self.tombstones and (refused := self._refused(customer, event["timestamp"], record)):
+            self.counts[refused] += 1
+            return []
         goal = self._goal(customer, event["timestamp"])
         if goal is not None:
             self._send_on(Message("event", goal, hops=hops + 1, may_link=may_link))
@@ -123,6 +128,13 @@ class PersonStory(Story):
         if self.counts["accepted"] > before and may_link:
             self._link(customer, event)
         return drafts
+
+    def _refused(self, old: str, timestamp: int, record: Record) -> str:
+        """Why an old id's event is not sent on: too early, or of somebody who was erased and had the id before. Late it may be there."""
+        arrived = record.forward.arrival_ms if record.forward is not None else self.now
+        if timestamp > arrived + self.skew_ms:
+            return "future"
+        return "of_erased" if timestamp > arrived - self.lateness_ms and self._is_of_erased(old, timestamp) else ""
 
     def _goal(self, customer: str, timestamp: int) -> str | None:
         """To whom an event is sent on; None where it belongs here."""
@@ -152,12 +164,12 @@ class PersonStory(Story):
         links = self.links.setdefault(customer, {})
         if not self._names_somebody(old) or not self._names_somebody(event.get("userId")) or old == customer or old in links:
             return
-        if sum(since > self.now - LINKS_SPAN_MS for since in links.values()) >= LINKS_MAX:
+        if len(links) >= LINKS_MAX and min(links.values()) > self.now - LINKS_SPAN_MS:
             self.counts["links_refused"] += 1
             return
         assert old is not None
-        self.links[customer] = _newest({**links, old: self.now})
-        self._send(Message("link", old, old=old, into=customer, is_alias=is_alias, linked_ms=self.now))
+        self.links[customer] = _newest({**links, old: self.now}, but=customer)
+        self._send(Message("link", old, old=old, into=customer, is_alias=is_alias, linked_ms=self.now, cause=event["messageId"]))
 
     # Old ids
 
@@ -173,7 +185,7 @@ class PersonStory(Story):
         links = tuple(self.links.pop(old, {}).items())
         remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
         self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered))
-        return self._leave_all(old, one, Cause("merge", old=old, into=into))
+        return self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
 
     def _drain_again(self, link: Message, target: str) -> list[Draft]:
         """The old id has somebody already: an alias joins the two; else a device is shared, and later events are the newest's."""
@@ -201,25 +213,32 @@ class PersonStory(Story):
                 return self._take(adopt)
         elif goal in self.tombstones:
             return self._adopt_elsewhere(adopt)
-        self.counts["of_erased"] += 1
+        self.counts["adopt_of_erased"] += 1
         return []
 
     def _adopt_elsewhere(self, adopt: Message) -> list[Draft]:
         """Its goal is an old id by now: on to the survivor, or where ids lead in a circle, to the smallest of them."""
         goal, target = adopt.about, self.tombstones[adopt.about][0][1]
-        chain = (adopt.old, *adopt.passed, goal)
-        survivor = min(chain[chain.index(target) :]) if target in chain else target
-        if survivor != goal:
-            self._send(replace(adopt, about=survivor, into=survivor, passed=chain[1:]))
+        walk = (*adopt.walk, goal)
+        if target in walk:
+            circle = walk[walk.index(target) :]
+            target, at = min(circle), circle.index(min(circle))
+            walk = (*circle[at + 1 :], *circle[:at])  # it closes there
+        if target != goal:
+            passed = tuple(dict.fromkeys((*adopt.passed, goal)))
+            self._send(replace(adopt, about=target, into=target, passed=passed, walk=walk))
             return []
         del self.tombstones[goal]
         self.customers[goal] = Customer(self.now)
+        self.links[goal] = dict.fromkeys(walk, 0)
         return self._take(adopt)
 
     def _is_noted(self, adopt: Message) -> bool:
         """Whether the customer made the link by which this comes: they may have been erased since, and begun anew."""
         links = self.links.get(adopt.about, {})
-        return links.get(adopt.old, self.now + 1) <= adopt.linked_ms or any(passed in links for passed in adopt.passed)
+        if not adopt.passed:
+            return adopt.old in links and links[adopt.old] <= adopt.linked_ms
+        return any(id_ in links for id_ in (adopt.old, *adopt.passed))
 
     def _take(self, adopt: Message) -> list[Draft]:
         """All that the old id had is remembered now, in its old order, behind all that is there."""
@@ -235,14 +254,14 @@ class PersonStory(Story):
         while len(one.ids) > IDS_MAX:
             one.forgotten_ms = max(one.forgotten_ms, _forget_a_minute(one))
         self._note_old_ids(adopt)
-        return self._judge(goal, self.now, Cause("merge", old=adopt.old, into=goal))
+        return self._judge(goal, self.now, Cause("merge", id=adopt.cause, old=adopt.old))
 
     def _note_old_ids(self, adopt: Message) -> None:
         """The old ids of an old id are the survivor's, and lead here from now on."""
-        goal, came = adopt.about, dict(adopt.links)
-        links = {adopt.old: adopt.linked_ms, **came, **self.links.get(goal, {})}
-        self.links[goal] = _newest({id_: since for id_, since in links.items() if id_ != goal})
-        for id_ in dict.fromkeys((*came, *adopt.passed)):
+        goal, came, links = adopt.about, dict(adopt.links), self.links.get(adopt.about, {})
+        new = {id_: self.now for id_ in (adopt.old, *adopt.passed) if id_ not in links}
+        self.links[goal] = _newest(_united(links, {**came, **new}), but=goal)
+        for id_ in dict.fromkeys((adopt.old, *came, *adopt.passed)):  # those that lead here already need not be told
             if id_ != goal:
                 self._send(Message("point", id_, into=goal, passed=(adopt.old, *adopt.passed, *came)))
 
@@ -252,17 +271,23 @@ class PersonStory(Story):
         """Of whatever id it is, the whole person goes."""
         if customer in self.tombstones:
             self.erased_ms[customer] = self.now
-            survivor = self.tombstones.pop(customer)[-1][1]
-            self._send(Message("erase", survivor))
+            for survivor in dict.fromkeys(to for _, to in self.tombstones.pop(customer)):
+                self._send(Message("erase", survivor))
             return []
-        for old in self.links.pop(customer, {}):
-            self._send(Message("erase", old, goes_down=True))
+        links = self.links.pop(customer, {})
+        for old in links:
+            self._send(Message("erase", old, person=frozenset((customer, *links))))
         return super()._erase(customer)
 
-    def _erase_old(self, old: str) -> list[Draft]:
-        """The survivor was erased."""
-        self.erased_ms[old] = self.now
-        self.tombstones.pop(old, None)
+    def _erase_old(self, old: str, person: frozenset[str]) -> list[Draft]:
+        """The survivor was erased. Whoever shares the id with them keeps it, from here on."""
+        entries = self.tombstones.get(old, [])
+        left = [(since, to) for since, to in entries if to not in person]
+        if left:
+            self.tombstones[old] = left
+        elif entries:
+            del self.tombstones[old]
+            self.erased_ms[old] = self.now
         return []
 
 
@@ -270,8 +295,14 @@ def _previous(event: dict[str, Any]) -> str | None:
     return event.get("previousId") or (event.get("properties") or {}).get("previousId")
 
 
-def _newest(links: dict[str, int]) -> dict[str, int]:
-    return dict(sorted(links.items(), key=lambda link: link[1])[-LINKS_MAX:])
+def _united(links: dict[str, int], others: dict[str, int]) -> dict[str, int]:
+    """Both, each with when it was linked first; 0 is not known."""
+    return {id_: min(filter(None, (links.get(id_), others.get(id_))), default=0) for id_ in (*links, *others)}
+
+
+def _newest(links: dict[str, int], *, but: str) -> dict[str, int]:
+    found = sorted((since, id_) for id_, since in links.items() if id_ != but)[-LINKS_MAX:]
+    return {id_: since for since, id_ in found}
 
 
 def _forget_a_minute(one: Customer) -> int:

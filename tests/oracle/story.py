@@ -228,7 +228,7 @@ class Story:
             verdict = "future"
         elif timestamp <= arrived - self.lateness_ms or (known and timestamp <= known.forgotten_ms):
             verdict = "late"
-        elif timestamp <= (erased_ms := self.erased_ms.get(customer, FOREVER_AGO)) and erased_ms > self.now - 2 * self.lateness_ms:
+        elif self._is_of_erased(customer, timestamp):
             verdict = "of_erased"
         elif known and any(id_ == event["messageId"] and ts // 60_000 >= horizon // 60_000 for id_, ts in known.ids):
             verdict = "duplicate"
@@ -242,6 +242,10 @@ class Story:
         one.forgotten_ms = max(one.forgotten_ms, horizon)
         one.history.append(Accepted(record.offset, min(timestamp, self.now), event))
         return self._judge(customer, self.now, Cause("event", id=event["messageId"]))
+
+    def _is_of_erased(self, customer: str, timestamp: int) -> bool:
+        erased_ms = self.erased_ms.get(customer, FOREVER_AGO)
+        return timestamp <= erased_ms and erased_ms > self.now - 2 * self.lateness_ms
 
     @staticmethod
     def _remember_id(one: Customer, message_id: str, timestamp: int, oldest_minute: int) -> None:

@@ -131,5 +131,5 @@ def histories(draw: st.DrawFn, *, erases: bool = True) -> History:
             ids += 1
             timestamp = max(0, now - draw(delays(lateness_ms, skew_ms)))
             sent.append({**draw(written(shared=True)), "messageId": f"m{ids}", "timestamp": timestamp})
-            acts.append(Act(now, sent[-1]))
+            acts.append(Act(now, sent[-1], draw(st.integers(0, 7))))
     return History(source, tuple(acts), now + draw(st.sampled_from([1, H, 9 * D])), lateness_ms, skew_ms)
