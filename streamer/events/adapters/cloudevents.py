@@ -15,7 +15,7 @@ from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.fields import at_source, first_identifier, from_base64, identifier, object_at
 from streamer.events.adapters.outcome import Outcome, each_element
 from streamer.events.adapters.segment import event_of, kind_of
-from streamer.events.codec import KINDS, from_fields, read_json
+from streamer.events.codec import KINDS, from_json, read_json
 from streamer.events.json_limits import json_type
 from streamer.events.moments import moment_ms
 
@@ -74,7 +74,7 @@ def _custom(cloud: dict[str, object], data: dict[str, object], message_id: str, 
     user = first_identifier(data, "userId") or first_identifier(cloud, "userid")
     anonymous = first_identifier(data, "anonymousId") or first_identifier(cloud, "anonymousid")
     try:
-        return from_fields(
+        return from_json(
             {
                 "event": identifier(cloud, "type"),
                 "messageId": message_id,

@@ -17,7 +17,7 @@ from streamer.events.adapters.fields import at_source, first_identifier, identif
 from streamer.events.adapters.outcome import Outcome, check_shared, each_element
 from streamer.events.adapters.pages import page_of
 from streamer.events.adapters.products import per_product, renamed
-from streamer.events.codec import from_fields, section
+from streamer.events.codec import from_json, section
 from streamer.events.json_limits import json_type, within_limits
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _events(
             fields["type"] = PAGES[name]
         else:
             fields["event"] = NAMES.get(name, name)
-        yield from_fields(fields, timestamp_ms=time.at_ms)
+        yield from_json(fields, timestamp_ms=time.at_ms)
 
 
 def _time(body: dict[str, object], element: dict[str, object], received_ms: int | None) -> DeviceTime:

@@ -13,7 +13,7 @@ from streamer.errors import RefusedError
 from streamer.events.adapters.digest import content_id
 from streamer.events.adapters.fields import identifier
 from streamer.events.adapters.outcome import check_shared, each
-from streamer.events.codec import KINDS, from_fields, is_batch, section, unknown_type
+from streamer.events.codec import KINDS, from_json, is_batch, section, unknown_type
 from streamer.events.json_limits import json_type, within_limits
 from streamer.events.moments import instant_ms, within_years
 
@@ -75,7 +75,7 @@ def event_of(message: dict[str, object], kind: str, timestamp_ms: int, *, marks:
     known = section(context, "traits", path="$.context") or {}
     if kind == "group":
         properties, traits = {**properties, **traits}, {}
-    return from_fields(
+    return from_json(
         {
             "type": kind,
             "event": identifier(message, "event") if kind == "track" else None,

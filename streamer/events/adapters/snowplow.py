@@ -18,7 +18,7 @@ from streamer.events.adapters.outcome import Outcome, each_element
 from streamer.events.adapters.pages import page_of
 from streamer.events.adapters.products import per_product, renamed
 from streamer.events.adapters.snowplow_context import context_of
-from streamer.events.codec import from_fields, unknown_type
+from streamer.events.codec import from_json, unknown_type
 from streamer.events.json_limits import json_type, within_limits
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _events(payload: dict[str, object], received_ms: int | None) -> Iterator[Eve
     }
     try:
         for one_id, properties in per_product(said.name, message_id, said.properties, said.products, path="$.cx"):
-            yield from_fields({**shared, "messageId": one_id, "properties": properties or None}, timestamp_ms=time.at_ms)
+            yield from_json({**shared, "messageId": one_id, "properties": properties or None}, timestamp_ms=time.at_ms)
     except RefusedError as error:
         raise at_source(error, SOURCES) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from streamer.errors import RefusedError
 from streamer.events.admission import REASONS, SIZE_MAX
-from streamer.events.codec import decode, encode, from_fields, read_object
+from streamer.events.codec import NO_BRACKETS, decode, encode, from_fields, from_json, nesting, read_json, read_object
 from streamer.events.event import Event
 
 RIGHT: dict[str, Any] = {"event": "Cart Viewed", "messageId": "m-1", "userId": "c-17", "timestamp": 1_000}
@@ -337,6 +338,44 @@ def test_both_ways_of_reading_say_the_same(fields: dict[str, Any]) -> None:
     except RefusedError as error:
         careful = error.reason
     assert careful == outcome(record)
+
+
+def told(read: Callable[..., Event], fields: dict[str, Any]) -> Event | tuple[str, str]:
+    """The event that a reader of fields gives, or the reason and the place of its refusal."""
+    try:
+        return read(fields, timestamp_ms=1_700_000_000_000)
+    except RefusedError as error:
+        return error.reason, error.path
+
+
+@given(nearly_right(), st.floats() | st.integers(-(2**70), 2**70) | st.just("\ud83d") | st.just(NESTED))
+def test_the_quick_reader_of_fields_says_what_the_careful_one_does(fields: dict[str, Any], odd: object) -> None:
+    """Adapters of what was JSON use it because it is quick, not because it means something else."""
+    fields = {**fields, "properties": {"odd": odd, "also": fields.get("properties")}}
+    assert told(from_json, fields) == told(from_fields, fields)
+
+
+@given(st.text(st.sampled_from('[]{}",\\a'), min_size=0, max_size=40))
+@example('"["')
+@example('"[""]"')
+@example('["]"]')
+def test_brackets_in_texts_do_not_count_for_depth(mixed: str) -> None:
+    """There is a quick way to leave them out, and it must find the same depth as the slow one, whatever the text."""
+    record = ("[]" * 201 + mixed).encode()
+    depth = deepest = 0
+    for bracket in NO_BRACKETS.sub(b"", record):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    assert nesting(record) == deepest
+
+
+def test_a_record_that_is_too_deep_is_refused_whether_or_not_texts_in_it_have_brackets() -> None:
+    """Closing brackets in texts must not hide what is open around them."""
+    deep = "[" * 300 + "]" * 300
+    for written in (deep, deep.replace("[]", '["]"]'), '["' + "]" * 300 + f'", {deep}]'):
+        with pytest.raises(RefusedError) as caught:
+            read_json(written.encode())
+        assert caught.value.reason == "too_deep"
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
