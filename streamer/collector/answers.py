@@ -105,9 +105,9 @@ def json_response(body: bytes, *, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type=JSON_TYPE)
 
 
-def error_response(error: RequestError) -> web.Response:
-    """The answer that an error is."""
-    status = STATUS[error.code]
+def error_response(error: RequestError, too_large_status: int = 413) -> web.Response:
+    """The answer that an error is; ``too_large_status`` is what the client of this path takes for final."""
+    status = too_large_status if error.code == "too_large" else STATUS[error.code]
     found = json_response(encode_json({"success": False, "code": error.code, "message": error.message, "path": "$"}), status=status)
     if status == 429:
         found.headers["Retry-After"] = retry_after()

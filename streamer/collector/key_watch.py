@@ -75,9 +75,10 @@ class KeyWatch:
                 if self._mark() == self._seen:
                     continue
             self._asked.clear()
-            self._read()
+            self.read()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read the file, and use what it says if it can be used."""
         self._seen = self._mark()
         try:
             keys = load_keys(self._settings)

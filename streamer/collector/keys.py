@@ -142,11 +142,11 @@ def _problems(key: WriteKey) -> list[str]:
 
 
 def _check_unique(keys: tuple[WriteKey, ...], where: str) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for key in keys:
-        for mark in (key.hash, *(f"snowplow_app_ids {app_id}" for app_id in key.snowplow_app_ids)):
+        for mark in (("hash", key.hash), *(("snowplow_app_ids", app_id) for app_id in key.snowplow_app_ids)):
             if mark in seen:
-                raise SettingsError(f"{where}: [keys.{key.name}] and [keys.{seen[mark]}] have the same {mark.partition(':')[0]}")
+                raise SettingsError(f"{where}: [keys.{key.name}] and [keys.{seen[mark]}] have the same {mark[0]}")
             seen[mark] = key.name
 
 

@@ -36,13 +36,13 @@ class Rates:
         """Count what is about to be taken in. RequestError where it is too much. A single large request after a silence is let through."""
         now = self._clock()
         bucket = self._bucket(key, address, now)
-        if bucket.events <= 0 or bucket.bytes <= 0:
+        if bucket.events < 1 or bucket.bytes < 1:
             raise RequestError("too_many_requests", "this address sends more than its key allows")
         bucket.events -= events
         bucket.bytes -= size
 
     def _bucket(self, key: WriteKey, address: str, now: float) -> _Bucket:
-        most_events, most_bytes = key.events_per_second * BURST_SECONDS, key.bytes_per_minute
+        most_events, most_bytes = max(1.0, key.events_per_second * BURST_SECONDS), max(1.0, key.bytes_per_minute)
         place = key.name, address
         bucket = self._buckets.get(place)
         if bucket is None:

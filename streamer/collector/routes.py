@@ -16,7 +16,10 @@ FORGOTTEN: Final = ("/m", "/v1/m", "/rsaMetrics")  # what SDKs measure of themse
 
 class Route(NamedTuple):
     """What is sent to a path. ``name`` is for metrics. ``format_name`` is the adapter. ``kind`` is the type of event that the path says.
-    ``of_customer``: only browsers and devices send there."""
+
+    ``of_customer``: only browsers and devices send there. ``too_large_status``: with it the client gives up what is too large; after
+    another one it would send the same again for ever, and hold back everything behind it.
+    """
 
     name: str
     format_name: str
@@ -24,6 +27,7 @@ class Route(NamedTuple):
     kind: str = ""
     form: AnswerForm = "json"
     of_customer: bool = False
+    too_large_status: int = 413
 
 
 def _routes() -> Iterator[tuple[str, Route]]:
@@ -38,7 +42,7 @@ def _routes() -> Iterator[tuple[str, Route]]:
     for path in ("/v1/batch", "/v1/b"):
         yield path, Route("segment", "segment_sdk")
     yield "/beacon/v1/batch", Route("beacon", "segment_sdk", of_customer=True)
-    yield "/com.snowplowanalytics.snowplow/tp2", Route("snowplow", "snowplow")
+    yield "/com.snowplowanalytics.snowplow/tp2", Route("snowplow", "snowplow", too_large_status=400)
     yield "/i", Route("snowplow", "snowplow", "GET", form="pixel")
     yield "/mp/collect", Route("ga4", "ga4", form="empty")
     yield "/cloudevents", Route("cloudevents", "cloudevents")

@@ -70,7 +70,7 @@ class Collector:
             response = await self._answer(request, path, route)
         except RequestError as error:
             self.metrics.errors.labels(error.code).inc()
-            response = error_response(error)
+            response = error_response(error) if route is None else error_response(error, route.too_large_status)
         except ConnectionError:  # whoever asked is gone
             raise
         except Exception as error:  # an error of ours: said, and the client comes back
