@@ -8,6 +8,7 @@ import msgspec
 
 from streamer.customers import erased
 from streamer.signing import Trust
+from streamer.stores.buckets import BUCKETS
 from streamer.stores.documents import definitions_document, scorer_document
 
 from .same_log import NOTHING, Delivered
@@ -19,8 +20,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
-    ``wakes`` are how many states and timers there are. ``forwards`` has the highest place seen of what other shards sent on, by shard;
-    ``trust`` says which keys hold.
+    ``wakes`` are how many states there are by bucket, and how many timers. ``forwards`` has the highest place seen of what other shards
+    sent on, by shard; ``trust`` says which keys hold.
     ``aside`` counts the customers that are set aside.
     ``last`` is the record that was delivered last: by it the log is known again.
     """
@@ -36,7 +37,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     counts: dict[str, int] = {}
     sizes: list[int] = []
     models: dict[str, tuple[int, str]] = {}
-    customers: int = 0
+    customers: list[int] = msgspec.field(default_factory=lambda: [0] * BUCKETS)
     wakes: int = 0
     forwards: dict[int, tuple[int, int, int]] = {}
     trust: Trust = msgspec.field(default_factory=Trust)

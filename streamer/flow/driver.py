@@ -6,6 +6,7 @@ committed in several. Where the slices are cut changes nothing that is said.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic
@@ -13,6 +14,7 @@ from typing import Generic
 from streamer.errors import HaltError, ReleasedError, StoreError
 from streamer.events.event import Event
 from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
+from streamer.stores.buckets import bucket_of, place_of
 from streamer.wire import TIME_PASSES, Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
@@ -249,17 +251,21 @@ class ShardDriver(Generic[Machine]):
             await self._commit(self._within(record))
 
     async def _migrate(self, record: LogRecord) -> None:
-        """Every customer who is not done yet, in the order of their ids, in slices."""
+        """Every customer who is not done yet, in the order of the walk, in slices. Of their ids one page at a time is in hand."""
         migration = self.machine.migration
         assert migration is not None, "a migration was begun"
         self._at = record.offset
-        cursor = migration.cursor
-        todo = [customer for customer in await self._session.customers() if customer > cursor]
-        while todo:
-            at_once_max = min(self._slicing.limits.states, migration.at_once_max)
-            todo = todo[await self._migrate_some(migration, todo[:at_once_max], record.offset) :]
-            if todo:
-                await self._commit(self._within(record))
+        bucket: int | None = bucket_of(migration.cursor) if migration.cursor else 0
+        while bucket is not None:
+            page = await self._session.customers(bucket, limit=self._slicing.limits.states)
+            bucket, todo = page.next_bucket, page.customers
+            if migration.cursor:
+                todo = todo[bisect_right(todo, place_of(migration.cursor), key=place_of) :]
+            while todo:
+                at_once_max = min(self._slicing.limits.states, migration.at_once_max)
+                todo = todo[await self._migrate_some(migration, todo[:at_once_max], record.offset) :]
+                if todo or bucket is not None:
+                    await self._commit(self._within(record))
         self.machine.finish_migration()
         await self._commit(Position(record.offset + 1, 0))
 

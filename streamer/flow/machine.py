@@ -67,7 +67,7 @@ class InHand(NamedTuple):
 
 
 class MigrationInProgress(Protocol):
-    """A change after which every customer must be looked at, in the order of their ids, before the next record is applied."""
+    """A change after which every customer must be looked at, in the order of ``buckets.place_of``, before the next record is applied."""
 
     @property
     def cursor(self) -> str:

@@ -71,6 +71,7 @@ class Migration:
 
     def migrate(self, customer: str, offset: int) -> None:
         """Bring one customer under the new definitions and evaluate them."""
+        self._body.cursor = customer
         state = self._states.get(customer)
         if state is None or state.generation == self._body.generation:
             return
@@ -88,7 +89,6 @@ class Migration:
             self._set_aside.begin(state, now)
         state.timer_ms = NO_TIMER if is_aside else self._after.next_due(state, now - state.origin_ms)
         self._timers.set(customer, state.due_ms)
-        self._body.cursor = customer
 
     def _write(self, customer: str, state: State, changed: list[SegmentRule], retired: list[str], now: int, offset: int) -> None:
         """Say all changes by name: of segments that are defined, and of those that are no longer."""

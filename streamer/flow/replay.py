@@ -158,8 +158,13 @@ class Replay:
 
     async def states(self) -> AsyncIterator[tuple[str, State]]:
         """All customers in the order of their ids."""
-        customers = await self._store.customers(0)
-        for chunk in _chunks(customers, 1_000):
+        names: list[str] = []
+        bucket: int | None = 0
+        while bucket is not None:
+            page = await self._store.customers(0, bucket, limit=1_000)
+            names += page.customers
+            bucket = page.next_bucket
+        for chunk in _chunks(sorted(names), 1_000):
             fetched = await self._store.fetch(0, chunk, until_ms=0, limit=0)
             for customer, blob in zip(chunk, fetched.states, strict=True):
                 if blob is not None:

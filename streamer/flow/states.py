@@ -10,6 +10,7 @@ import msgspec
 from streamer.customers.state import NO_TIMER, State, decode_state, encode_state
 from streamer.errors import UnreadableStateError
 from streamer.segments.plan import model_memories
+from streamer.stores.buckets import bucket_of
 
 NO_STATES: Final[Mapping[str, bytes | None]] = {}
 
@@ -100,10 +101,15 @@ class States:
         """How many states a commit would write or remove now."""
         return len(self.touched) + len(self._removed)
 
-    def growth(self) -> int:
-        """By how many customers the store grows once ``take`` is committed."""
+    def count_into(self, sizes: list[int]) -> None:
+        """Bring ``sizes``, how many customers the store has by bucket, to what they are once ``take`` is committed."""
         stored = self._had_timer
-        return sum([customer not in stored for customer in self._encoded]) - sum([customer in stored for customer in self._removed])
+        for customer in self._encoded:
+            if customer not in stored:
+                sizes[bucket_of(customer)] += 1
+        for customer in self._removed:
+            if customer in stored:
+                sizes[bucket_of(customer)] -= 1
 
     def had_timer(self, customer: str) -> bool:
         """Whether the store has a timer of a customer whose state was read, as of ``load``."""

@@ -127,7 +127,7 @@ class Step:
         """See ``StateMachine``."""
         body, outputs, timers = self.body, self._outputs, self._timers
         states = self._states.take()
-        body.customers += self._states.growth()
+        self._states.count_into(body.customers)
         body.wakes += timers.growth(self._states.had_timer)
         body.ordinal = outputs.ordinal
         document, before = self._document, self._documents
@@ -138,7 +138,7 @@ class Step:
             states,
             timers.changed,
             outputs.outputs,
-            Holdings(body.customers, body.wakes, len(self._documents)),
+            Holdings(tuple(body.customers), body.wakes, len(self._documents)),
             document,
             sorted(before - self._documents),
             outputs.change_counts,

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from streamer.customers.state import NO_TIMER
 from streamer.errors import CommitUnknownError, FencedError, StoreUnavailableError
-from streamer.stores.base import Checkpoint, Commit, Fetched, Store
+from streamer.stores.base import Checkpoint, Commit, Fetched, Page, Store
 
 from .first_timer import FirstTimer
 
@@ -64,9 +64,9 @@ class StoreSession:
         self.first_timer.found(due[0] if due else None)
         return due[0] if due else None
 
-    async def customers(self) -> list[str]:
-        """All customers with a state, ascending."""
-        return await self._retry(lambda: self._store.customers(self.shard, expected=self.checkpoint))
+    async def customers(self, bucket: int, *, limit: int) -> Page:
+        """The customers with a state in ``bucket`` and in as many behind it as it takes to come to ``limit``; see ``Store``."""
+        return await self._retry(lambda: self._store.customers(self.shard, bucket, limit=limit, expected=self.checkpoint))
 
     async def verify(self) -> None:
         """Compare with the store, once. Also raises KeysLostError."""

@@ -33,9 +33,12 @@ class OutputPosition(NamedTuple):
 
 
 class Holdings(NamedTuple):
-    """How many entries a shard has besides its checkpoint. Should the store have another number, some were lost."""
+    """How many entries a shard has besides its checkpoint. Should the store have another number, some were lost.
 
-    customers: int
+    ``customers`` are counted by bucket, see ``buckets``: so a commit need look at none but those that it touches.
+    """
+
+    customers: tuple[int, ...]
     wakes: int
     documents: int
 
@@ -53,11 +56,17 @@ def fenced(shard: int, expected: Checkpoint, found: Checkpoint) -> FencedError:
 def lost(expected: Holdings, found: Holdings) -> str:
     """Which numbers differ, in words.
 
-    >>> lost(Holdings(2, 1_000, 1), Holdings(2, 0, 1))
-    'expected 1,000 wakes, found 0'
+    >>> lost(Holdings((2, 3), 1_000, 1), Holdings((2, 0), 0, 1))
+    'expected 5 customers, found 2, expected 1,000 wakes, found 0'
+    >>> lost(Holdings((2, 3), 1, 1), Holdings((3, 2), 1, 1))
+    'expected 5 customers, found 5 in other buckets'
     """
-    pairs = zip(Holdings._fields, expected, found, strict=True)
-    return ", ".join(f"expected {one:,} {name}, found {other:,}" for name, one, other in pairs if one != other)
+    words: list[str] = []
+    if expected.customers != found.customers:
+        total, now = sum(expected.customers), sum(found.customers)
+        words.append(f"expected {total:,} customers, found {now:,}" + (" in other buckets" if now == total else ""))
+    pairs = (("wakes", expected.wakes, found.wakes), ("documents", expected.documents, found.documents))
+    return ", ".join(words + [f"expected {one:,} {name}, found {other:,}" for name, one, other in pairs if one != other])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +127,22 @@ class Fetched(NamedTuple):
     due: list[tuple[int, str]]
 
 
+class Page(NamedTuple):
+    """Customers of whole buckets that follow one another, in the order of the walk, and the bucket at which to go on.
+
+    ``next_bucket`` is None where no customer comes behind them.
+    """
+
+    customers: list[str]
+    next_bucket: int | None
+
+
 class Store(Protocol):
     """Keeps the shards. ``tests/contract`` holds every implementation to these promises.
 
     Errors: ``StoreUnavailableError`` (nothing was written, try again), ``CommitUnknownError`` only from
-    ``commit``, ``FencedError`` from whatever is told what to expect, ``KeysLostError`` from ``acquire``, ``commit`` and ``verify``.
+    ``commit``, ``FencedError`` from whatever is told what to expect, ``KeysLostError`` from ``acquire``, ``commit`` and ``verify``: the
+    first and the last look at all that the shard has, a commit at least at the buckets of its customers and at what it writes besides.
     No call retries by itself. No key ever expires.
     """
 
@@ -159,8 +179,12 @@ class Store(Protocol):
         """
         ...
 
-    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
-        """All customers with a state, ascending by code point. ``expected`` as for ``fetch``."""
+    async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
+        """The customers with a state in ``bucket``, and in as many buckets behind it as it takes to come to ``limit``.
+
+        Ascending by (bucket, id), ids compared by code point. The last bucket is given whole, so there may be more. ``expected`` as for
+        ``fetch``.
+        """
         ...
 
     async def commit(self, shard: int, commit: Commit) -> None:

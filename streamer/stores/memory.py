@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
@@ -9,7 +10,8 @@ from itertools import count
 
 from streamer.errors import KeysLostError
 
-from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
+from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
+from .buckets import bucket_of, bucket_sizes, place_of
 from .health import Health, StoreFinding
 from .opening import Access
 
@@ -36,10 +38,36 @@ class _MemoryShard:
     heap: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])  # may hold entries that ``wakes`` no longer has
     outbox: list[tuple[OutputPosition, bytes]] = field(default_factory=list[tuple[OutputPosition, bytes]])
     documents: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    walk: list[str] | None = None  # all customers in their order; None when it is to be found anew
 
     @property
     def holds(self) -> Holdings:
-        return Holdings(len(self.states), len(self.wakes), len(self.documents))
+        return Holdings(bucket_sizes(self.states), len(self.wakes), len(self.documents))
+
+    def lacks(self) -> str:
+        """What is not as the checkpoint says, in words; empty when all is there."""
+        said = self.checkpoint.holds
+        if said is None or (sum(said.customers), said.wakes, said.documents) == (len(self.states), len(self.wakes), len(self.documents)):
+            return ""
+        return lost(said, self.holds)
+
+    def page(self, bucket: int, limit: int) -> Page:
+        walk = self.walk
+        if walk is None or len(walk) != len(self.states):
+            walk = self.walk = sorted(self.states, key=place_of)
+        begin = bisect_left(walk, (bucket, ""), key=place_of)
+        end = len(walk)
+        if begin + limit < end:
+            end = bisect_left(walk, (bucket_of(walk[begin + limit - 1]) + 1, ""), begin, key=place_of)
+        return Page(walk[begin:end], bucket_of(walk[end]) if end < len(walk) else None)
+
+    def set_state(self, customer: str, state: bytes | None) -> None:
+        if (state is None) == (customer in self.states):
+            self.walk = None  # somebody came or went
+        if state is None:
+            self.states.pop(customer, None)
+        else:
+            self.states[customer] = bytes(state)
 
     def due(self, until_ms: int, limit: int) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -119,10 +147,11 @@ class MemoryStore:
         _check(shard, expected, kept.checkpoint)
         return Fetched([kept.states.get(customer) for customer in customers], kept.due(until_ms, limit))
 
-    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
+    async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
         """See ``Store``."""
-        _check(shard, expected, self._shard(shard).checkpoint)
-        return sorted(self._shard(shard).states)
+        kept = self._shard(shard)
+        _check(shard, expected, kept.checkpoint)
+        return kept.page(bucket, limit)
 
     async def commit(self, shard: int, commit: Commit) -> None:
         """See ``Store``."""
@@ -130,10 +159,7 @@ class MemoryStore:
         _check(shard, commit.expected, kept.checkpoint)
         _check_whole(shard, kept)
         for customer, state in commit.states.items():
-            if state is None:
-                kept.states.pop(customer, None)
-            else:
-                kept.states[customer] = bytes(state)
+            kept.set_state(customer, state)
         for customer, due_ms in commit.wakes.items():
             kept.set_wake(customer, due_ms)
         if commit.outbox is not None:
@@ -179,9 +205,8 @@ class MemoryStore:
 
 
 def _check_whole(shard: int, kept: _MemoryShard) -> None:
-    expected = kept.checkpoint.holds
-    if expected is not None and expected != kept.holds:
-        raise KeysLostError(f"shard {shard}: {lost(expected, kept.holds)}")
+    if lacks := kept.lacks():
+        raise KeysLostError(f"shard {shard}: {lacks}")
 
 
 def _check(shard: int, expected: Checkpoint | None, found: Checkpoint) -> None:

@@ -5,13 +5,13 @@ All keys of a shard share a hash tag, so that a commit could be one slot of a cl
 Redis Cluster is refused at the start::
 
     {streamer:7}:checkpoint  STRING  epoch, position, output digest, body, owner
-    {streamer:7}:customers   HASH    customer -> state   one HMGET and one HSET a batch, 1-2 µs a customer; cheaper in memory than a key
-                                                          each, and it is the list of customers that a change of definitions walks
+    {streamer:7}:customers:B HASH    customer -> state   those of bucket B, see ``buckets``: at most 64 HMGET and HSET a batch; cheaper in
+                                                          memory than a key each, and the lists that a change of definitions walks
     {streamer:7}:wakes       ZSET    customer -> due_ms
     {streamer:7}:outbox      STREAM  place -> outputs    trimmed by place, so a former owner cannot trim what it has not published
     {streamer:7}:documents   HASH    name -> content     what the customers' states cannot be read without
 
-A commit is ``WATCH``, ``GET`` and a look at the types of the keys in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
+A commit is ``WATCH``, ``GET`` and a look at the keys that it writes in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
 scripting right. Shards that fetch or commit at the same time share round trips, and one transaction commits them all; where a checkpoint
 among theirs has changed meanwhile, each is committed by itself. redis-py retries by itself, up to ten times even on a time-out; here that
 is off: a commit whose reply was lost may have gone through.
@@ -19,7 +19,7 @@ is off: a commit whose reply was lost may have gone through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from secrets import token_bytes
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -33,7 +33,8 @@ from redis.exceptions import ResponseError
 from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreError, StoreUnavailableError
 from streamer.tls import tls_context
 
-from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
+from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
+from .buckets import BUCKETS, by_bucket
 from .health import Health
 from .opening import NOBODY, Access
 from .redis_connection import SOCKET_SECONDS, Exchange, RedisCommand, answered, refuse, written
@@ -45,7 +46,8 @@ ACQUIRE_TRIES: Final = 20
 ARGUMENTS_MAX: Final = 20_000
 COMMANDS_TOGETHER_MAX: Final = 1_000
 ENTRIES_TOGETHER_MAX: Final = 2_000  # states and wake-ups of one transaction: the server does nothing else meanwhile
-KEPT_AS: Final = {"customers": b"hash", "wakes": b"zset", "outbox": b"stream", "documents": b"hash"}
+KEPT_AS: Final = {"wakes": b"zset", "outbox": b"stream", "documents": b"hash"}  # the buckets of customers are hashes
+ALL_BUCKETS: Final = range(BUCKETS)
 
 
 class _Kept(msgspec.Struct, array_like=True):
@@ -112,6 +114,9 @@ class RedisStore:
     def _key(self, shard: int, name: str) -> str:
         return f"{{{self._namespace}:{shard}}}:{name}"
 
+    def _bucket_key(self, shard: int, bucket: int) -> str:
+        return f"{{{self._namespace}:{shard}}}:customers:{bucket}"
+
     async def _call(self, *command: Any) -> Any:
         async with self._exchange() as exchange:
             [reply] = answered(await exchange.together([command]))
@@ -133,7 +138,8 @@ class RedisStore:
         key = self._key(shard, "checkpoint")
         for _ in range(ACQUIRE_TRIES):
             async with self._exchange() as exchange:
-                old = _whole(shard, await self._watch(exchange, shard))
+                [replies] = await self._watch_all(exchange, [(shard, ALL_BUCKETS)])
+                old = _whole(shard, self._found(shard, ALL_BUCKETS, replies))
                 new = msgspec.structs.replace(old, epoch=old.epoch + 1, owner=token_bytes(8))
                 if await _harmless(exchange, [("SET", key, _encode_kept(new))]):
                     return _checkpoint(new)
@@ -141,16 +147,14 @@ class RedisStore:
 
     async def verify(self, shard: int, expected: Checkpoint) -> None:
         """See ``Store``."""
-        async with self._exchange() as exchange:
-            found = await self._watch(exchange, shard)
-            answered(await exchange.together([("UNWATCH",)]))
+        found = self._found(shard, ALL_BUCKETS, await self._rounds.ask(self._questions(shard, ALL_BUCKETS)))
         _check(shard, expected, _kept(found.raw))
         _whole(shard, found)
 
     async def reset(self, shard: int, *, expected: Checkpoint | None = None) -> Checkpoint:
         """See ``Store``. A key of another type goes like ours."""
         key = self._key(shard, "checkpoint")
-        others = [self._key(shard, name) for name in KEPT_AS]
+        others = [*(self._key(shard, name) for name in KEPT_AS), *(self._bucket_key(shard, bucket) for bucket in ALL_BUCKETS)]
         for _ in range(ACQUIRE_TRIES):
             async with self._exchange() as exchange:
                 old = _kept(answered(await exchange.watch([key], [("GET", key)]))[0])
@@ -171,9 +175,8 @@ class RedisStore:
         self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
     ) -> Fetched:
         """See ``Store``."""
-        commands: list[RedisCommand] = []
-        if customers:
-            commands.append(("HMGET", self._key(shard, "customers"), *customers))
+        buckets = by_bucket(customers)
+        commands: list[RedisCommand] = [("HMGET", self._bucket_key(shard, bucket), *names) for bucket, names in buckets.items()]
         if limit > 0:
             commands.append(("ZRANGEBYSCORE", self._key(shard, "wakes"), "-inf", until_ms, "WITHSCORES", "LIMIT", 0, limit))
         if expected is not None:  # the last to be answered: nothing before it can be newer
@@ -182,33 +185,38 @@ class RedisStore:
         if expected is not None:
             _check(shard, expected, _kept(replies.pop()))
         due = _wakes(replies.pop()) if limit > 0 else []
-        return Fetched(replies.pop() if customers else [], due)
+        states: dict[str, bytes | None] = {}
+        for names, values in zip(buckets.values(), replies, strict=True):
+            states.update(zip(names, values, strict=True))
+        return Fetched([states[customer] for customer in customers], due)
 
-    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
-        """See ``Store``. By ``HSCAN``: ``HKEYS`` of a million customers would stop the server for everyone."""
-        found: set[str] = set()
-        cursor = b"0"
-        async with self._exchange() as exchange:
-            while True:
-                [(cursor, flat)] = answered(await exchange.together([("HSCAN", self._key(shard, "customers"), cursor, "COUNT", 2_000)]))
-                found.update(name.decode() for name in (flat if isinstance(flat, dict) else flat[::2]))
-                if int(cursor) == 0:
-                    break
-            if expected is not None:
-                [raw] = answered(await exchange.together([("GET", self._key(shard, "checkpoint"))]))
-                _check(shard, expected, _kept(raw))
-        return sorted(found)
+    async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
+        """See ``Store``. A bucket comes by one ``HKEYS``, which stops the server for a millisecond where it has 10,000 customers."""
+        sizes = await self._ask([("HLEN", self._bucket_key(shard, one)) for one in range(bucket, BUCKETS)])
+        filled = [(one, size) for one, size in enumerate(sizes, bucket) if size]
+        number = count = 0
+        while number < len(filled) and count < limit:
+            count += filled[number][1]
+            number += 1
+        commands: list[RedisCommand] = [("HKEYS", self._bucket_key(shard, one)) for one, _ in filled[:number]]
+        if expected is not None:
+            commands.append(("GET", self._key(shard, "checkpoint")))
+        replies = await self._ask(commands) if commands else []
+        if expected is not None:
+            _check(shard, expected, _kept(replies.pop()))
+        names = [name for names in replies for name in sorted(raw.decode() for raw in names)]
+        return Page(names, filled[number][0] if number < len(filled) else None)
 
     # the commit
 
     async def commit(self, shard: int, commit: Commit) -> None:
         """See ``Store``."""
         assert commit.position > commit.expected.position, f"{commit.position} is not above {commit.expected.position}"
-        await self._commits.ask((shard, commit))
+        await self._commits.ask(_Asked(shard, commit, by_bucket(commit.states)))
 
     async def _commit_together(self, asked: Sequence[_Asked]) -> list[Exception | None]:
         """Commits of shards in one transaction; what becomes of each. Of two for one shard the second begins when the first is done."""
-        first = {shard: at for at, (shard, _) in reversed(list(enumerate(asked)))}
+        first = {one.shard: at for at, one in reversed(list(enumerate(asked)))}
         now = sorted(first.values())
         answers = dict(zip(now, await self._commit_shards([asked[at] for at in now]), strict=True))
         later = [at for at in range(len(asked)) if at not in answers]
@@ -219,8 +227,8 @@ class RedisStore:
     async def _commit_shards(self, asked: Sequence[_Asked]) -> list[Exception | None]:
         """One transaction for all whose shard is as they expect, so one that is fenced or broken holds up nobody else."""
         async with self._exchange() as exchange:
-            founds = await self._watch_all(exchange, [shard for shard, _ in asked])
-            checked = [_outcome(lambda one=one, found=found: self._checked(*one, found)) for one, found in zip(asked, founds, strict=True)]
+            founds = await self._watch_all(exchange, [(one.shard, one.buckets) for one in asked])
+            checked = [_outcome(lambda one=one, found=found: self._checked(one, found)) for one, found in zip(asked, founds, strict=True)]
             commands = [command for part in checked if not isinstance(part, Exception) for command in part]
             replies = await exchange.execute(commands) if commands else []
         if replies is None:
@@ -234,41 +242,37 @@ class RedisStore:
 
     async def _once_more(self, one: _Asked, asked: Sequence[_Asked]) -> Exception | None:
         """What becomes of a commit after a transaction during which one of the checkpoints had changed: by itself it tells whose."""
-        shard, commit = one
         try:
             if len(asked) > 1:
                 return (await self._commit_shards([one]))[0]
-            return fenced(shard, commit.expected, await self.checkpoint(shard))
+            return fenced(one.shard, one.commit.expected, await self.checkpoint(one.shard))
         except StoreError as error:
             return error
 
-    def _checked(self, shard: int, commit: Commit, found: Sequence[Any]) -> list[RedisCommand]:
+    def _checked(self, asked: _Asked, found: Sequence[Any]) -> list[RedisCommand]:
         """The commands of a commit whose shard is as it expects."""
-        there = self._found(shard, found)
+        shard, commit, buckets = asked
+        there = self._found(shard, buckets, found)
         kept = _kept(there.raw)
         _check(shard, commit.expected, kept)
         _whole(shard, there)
-        return self._commands(shard, commit, has_said=kept.has_said or commit.outbox is not None)
+        return self._commands(asked, has_said=kept.has_said or commit.outbox is not None)
 
-    async def _watch(self, exchange: Exchange, shard: int) -> _Found:
-        """Watch the checkpoint of a shard; return it and what there is of the shard's other keys."""
-        [found] = await self._watch_all(exchange, [shard])
-        return self._found(shard, found)
-
-    async def _watch_all(self, exchange: Exchange, shards: Sequence[int]) -> list[Sequence[Any]]:
-        """Watch the checkpoints of shards; replies for ``_found`` to each, in one round trip."""
-        questions = [self._questions(shard) for shard in shards]
-        keys = [self._key(shard, "checkpoint") for shard in shards]
+    async def _watch_all(self, exchange: Exchange, asked: Sequence[tuple[int, Collection[int]]]) -> list[Sequence[Any]]:
+        """Watch the checkpoints of shards; replies for ``_found`` to each with its buckets, in one round trip."""
+        questions = [self._questions(shard, buckets) for shard, buckets in asked]
+        keys = [self._key(shard, "checkpoint") for shard, _ in asked]
         replies = iter(await exchange.watch(keys, [question for own in questions for question in own]))
         return [[next(replies) for _ in own] for own in questions]
 
-    def _questions(self, shard: int) -> list[RedisCommand]:
+    def _questions(self, shard: int, buckets: Collection[int]) -> list[RedisCommand]:
         keys = {name: self._key(shard, name) for name in KEPT_AS}
-        numbers = [("HLEN", keys["customers"]), ("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
-        return [("GET", self._key(shard, "checkpoint")), *(("TYPE", key) for key in keys.values()), *numbers]
+        numbers = [("ZCARD", keys["wakes"]), ("HLEN", keys["documents"])]
+        sizes = [("HLEN", self._bucket_key(shard, bucket)) for bucket in buckets]
+        return [("GET", self._key(shard, "checkpoint")), *(("TYPE", key) for key in keys.values()), *numbers, *sizes]
 
-    def _found(self, shard: int, replies: Sequence[Any]) -> _Found:
-        """What there is of a shard's keys, which must be of our types.
+    def _found(self, shard: int, buckets: Collection[int], replies: Sequence[Any]) -> _Found:
+        """What there is of a shard's keys, which must be of our types; of the customers' only ``buckets`` were looked at.
 
         A command on a key of another type fails inside EXEC, where what stands before and behind it is written all the same.
         """
@@ -282,24 +286,24 @@ class RedisStore:
             if types[name] not in (b"none", expected):
                 what = f"expected a {expected.decode()}, found a {types[name].decode()}"
                 raise HaltError(f"{self._key(shard, name)}: {what}; something else writes under our names")
-        is_anything_there = set(types.values()) != {b"none"}
-        return _Found(raw, Holdings(*answers[len(types) :]), types["outbox"] != b"none", is_anything_there)
+        wakes, documents, *sizes = answers[len(types) :]
+        for bucket, size in zip(buckets, sizes, strict=True):
+            if isinstance(size, ResponseError):
+                raise HaltError(f"{self._bucket_key(shard, bucket)}: expected a hash; something else writes under our names")
+        is_anything_there = set(types.values()) != {b"none"} or any(sizes)
+        return _Found(raw, dict(zip(buckets, sizes, strict=True)), wakes, documents, types["outbox"] != b"none", is_anything_there)
 
-    def _commands(self, shard: int, commit: Commit, *, has_said: bool) -> list[RedisCommand]:
+    def _commands(self, asked: _Asked, *, has_said: bool) -> list[RedisCommand]:
         """Everything one commit writes; the checkpoint last."""
+        shard, commit, buckets = asked
         commands: list[RedisCommand] = []
-        kept = [part for customer, state in commit.states.items() if state is not None for part in (customer, state)]
-        gone = [customer for customer, state in commit.states.items() if state is None]
-        armed = [part for customer, due_ms in commit.wakes.items() if due_ms is not None for part in (due_ms, customer)]
-        asleep = [customer for customer, due_ms in commit.wakes.items() if due_ms is None]
-        for name, key, arguments in (
-            ("HSET", "customers", kept),
-            ("HDEL", "customers", gone),
-            ("ZADD", "wakes", armed),
-            ("ZREM", "wakes", asleep),
-        ):
-            for start in range(0, len(arguments), ARGUMENTS_MAX):
-                commands.append((name, self._key(shard, key), *arguments[start : start + ARGUMENTS_MAX]))  # noqa: PERF401
+        for bucket, names in buckets.items():
+            key = self._bucket_key(shard, bucket)
+            commands += _cut("HSET", key, [part for name in names if (state := commit.states[name]) is not None for part in (name, state)])
+            commands += _cut("HDEL", key, [name for name in names if commit.states[name] is None])
+        wakes = self._key(shard, "wakes")
+        commands += _cut("ZADD", wakes, [part for name, due_ms in commit.wakes.items() if due_ms is not None for part in (due_ms, name)])
+        commands += _cut("ZREM", wakes, [name for name, due_ms in commit.wakes.items() if due_ms is None])
         if commit.outbox is not None:
             place, entry = commit.outbox
             commands.append(("XADD", self._key(shard, "outbox"), _name(place), "o", entry))
@@ -368,8 +372,9 @@ class RedisStore:
         """Bytes that customers and wake-ups take, as the server reckons them."""
         total = 0
         for shard in range(shards):
-            for name in ("customers", "wakes"):
-                total += await self._call("MEMORY", "USAGE", self._key(shard, name), "SAMPLES", 0) or 0
+            keys = [self._key(shard, "wakes"), *(self._bucket_key(shard, bucket) for bucket in ALL_BUCKETS)]
+            sizes = await self._ask([("MEMORY", "USAGE", key, "SAMPLES", 0) for key in keys])
+            total += sum(size or 0 for size in sizes)
         return total
 
     async def close(self) -> None:
@@ -383,12 +388,24 @@ class RedisStore:
             await pool.sentinel_manager.aclose()
 
 
-_Asked = tuple[int, Commit]  # a shard, and what to commit to it
+class _Asked(NamedTuple):
+    """A shard, what to commit to it, and its customers by bucket."""
+
+    shard: int
+    commit: Commit
+    buckets: dict[int, list[str]]
+
+
 _Result = TypeVar("_Result")
 
 
 def _entries(asked: _Asked) -> int:
-    return len(asked[1].states) + len(asked[1].wakes)
+    return len(asked.commit.states) + len(asked.commit.wakes)
+
+
+def _cut(name: str, key: str, arguments: Sequence[Any]) -> list[RedisCommand]:
+    """A command with any number of arguments, as so many as one may have; none without arguments."""
+    return [(name, key, *arguments[start : start + ARGUMENTS_MAX]) for start in range(0, len(arguments), ARGUMENTS_MAX)]
 
 
 def _outcome(work: Callable[[], _Result]) -> _Result | Exception:
@@ -400,26 +417,36 @@ def _outcome(work: Callable[[], _Result]) -> _Result | Exception:
 
 
 class _Found(NamedTuple):
-    """What there is of a shard: its checkpoint, the numbers of its entries, whether there is an outbox, and anything but a checkpoint."""
+    """What there is of a shard: its checkpoint, the numbers of its entries (``sizes`` by bucket, of those that were looked at), whether
+    there is an outbox, and anything but a checkpoint."""
 
     raw: bytes | None
-    holds: Holdings
+    sizes: dict[int, int]
+    wakes: int
+    documents: int
     has_outbox: bool
     has_keys: bool
 
 
 def _whole(shard: int, found: _Found) -> _Kept:
-    """The checkpoint; KeysLostError unless there is everything that it says."""
+    """The checkpoint; KeysLostError unless there is everything that it says, as far as it was looked at."""
     kept = _kept(found.raw)
+    holds = None if kept.holds is None else _holdings(kept.holds, found)
     if found.raw is None and found.has_keys:
         what = "its checkpoint is gone and its other keys are not"
-    elif kept.holds is not None and kept.holds != found.holds:
-        what = lost(kept.holds, found.holds)
+    elif kept.holds is not None and holds is not None and kept.holds != holds:
+        what = lost(kept.holds, holds)
     elif kept.has_said and not found.has_outbox:
         what = "its outbox is gone"
     else:
         return kept
     raise KeysLostError(f"shard {shard}: {what}; keys were evicted or deleted")
+
+
+def _holdings(said: Holdings, found: _Found) -> Holdings:
+    """What was found, and what the checkpoint says of the buckets that were not looked at."""
+    sizes = tuple([found.sizes.get(bucket, size) for bucket, size in enumerate(said.customers)])
+    return Holdings(sizes, found.wakes, found.documents)
 
 
 async def _harmless(exchange: Exchange, commands: Sequence[RedisCommand]) -> bool:

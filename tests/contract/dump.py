@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
+from tests.walk import customers_of
 
 FAR_MS = 1 << 52
 ALL = 1_000_000
@@ -22,7 +23,7 @@ class Dump(NamedTuple):
 
 async def dump(store: Store, shard: int = 0) -> Dump:
     """Read everything through the store's own calls."""
-    customers = await store.customers(shard)
+    customers = await customers_of(store, shard)
     states, wakes = await store.fetch(shard, customers, until_ms=FAR_MS, limit=ALL)
     outbox = await store.outbox(shard, after=None, limit=ALL)
     return Dump(await store.checkpoint(shard), list(zip(customers, states, strict=True)), wakes, outbox)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,14 +12,16 @@ from secrets import token_bytes
 
 from streamer.errors import KeysLostError, SettingsError, StoreUnavailableError
 from streamer.stores import Access
-from streamer.stores.base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Position, fenced, lost
+from streamer.stores.base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
+from streamer.stores.buckets import BUCKETS, bucket_of
 from streamer.stores.health import Health
 
 TABLES = ("customers", "wakes", "documents", "outbox")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS checkpoints (shard INT PRIMARY KEY, epoch INT, offset INT, step INT, output_digest BLOB, body BLOB, owner BLOB,
-  customers INT, wakes INT, documents INT);
+  customers BLOB, wakes INT, documents INT);
 CREATE TABLE IF NOT EXISTS customers (shard INT, name TEXT, value BLOB, PRIMARY KEY (shard, name));
+CREATE INDEX IF NOT EXISTS walk ON customers (shard, bucket(name), name);
 CREATE TABLE IF NOT EXISTS wakes (shard INT, name TEXT, value INT, PRIMARY KEY (shard, name));
 CREATE TABLE IF NOT EXISTS documents (shard INT, name TEXT, value BLOB, PRIMARY KEY (shard, name));
 CREATE TABLE IF NOT EXISTS outbox (shard INT, offset INT, ordinal INT, value BLOB, PRIMARY KEY (shard, offset, ordinal));
@@ -38,6 +41,7 @@ class SqliteStore:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.sql = sqlite3.connect(file, isolation_level=None, timeout=1)
+        self.sql.create_function("bucket", 1, bucket_of, deterministic=True)
         self.sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + SCHEMA)
 
     @contextmanager
@@ -53,21 +57,24 @@ class SqliteStore:
         row = self.sql.execute("SELECT * FROM checkpoints WHERE shard = ?", (shard,)).fetchone()
         found = Checkpoint(0, Position(0, 0), b"", b"")
         if row is not None:
-            holds = None if row[7] is None else Holdings(*row[7:])
+            holds = None if row[7] is None else Holdings(tuple(json.loads(row[7])), *row[8:])
             found = Checkpoint(row[1], Position(row[2], row[3]), row[4], row[5], row[6], holds)
         if expected is not None and expected.mark != found.mark:
             raise fenced(shard, expected, found)
         return found
 
     def _write(self, shard: int, new: Checkpoint) -> Checkpoint:
-        row = (shard, new.epoch, *new.position, new.output_digest, new.body, new.owner, *(new.holds or (None, None, None)))
+        counts = (None, None, None) if new.holds is None else (json.dumps(new.holds.customers), *new.holds[1:])
+        row = (shard, new.epoch, *new.position, new.output_digest, new.body, new.owner, *counts)
         self.sql.execute("INSERT OR REPLACE INTO checkpoints VALUES (?,?,?,?,?,?,?,?,?,?)", row)
         return new
 
     def _check_whole(self, shard: int, holds: Holdings | None) -> None:
-        counts = [self.sql.execute(f"SELECT count(*) FROM {name} WHERE shard = ?", (shard,)).fetchone()[0] for name in Holdings._fields]
-        if holds is not None and holds != Holdings(*counts):
-            raise KeysLostError(f"shard {shard}: {lost(holds, Holdings(*counts))}")
+        sizes = dict(self.sql.execute("SELECT bucket(name), count(*) FROM customers WHERE shard = ? GROUP BY 1", (shard,)).fetchall())
+        others = [self.sql.execute(f"SELECT count(*) FROM {name} WHERE shard = ?", (shard,)).fetchone()[0] for name in Holdings._fields[1:]]
+        found = Holdings(tuple(sizes.get(bucket, 0) for bucket in range(BUCKETS)), *others)
+        if holds is not None and holds != found:
+            raise KeysLostError(f"shard {shard}: {lost(holds, found)}")
 
     async def acquire(self, shard: int) -> Checkpoint:
         with self._transaction():
@@ -99,10 +106,18 @@ class SqliteStore:
             query = "SELECT value, name FROM wakes WHERE shard = ? AND value <= ? ORDER BY value, name LIMIT ?"
             return Fetched([row and row[0] for row in rows], self.sql.execute(query, (shard, until_ms, limit)).fetchall())
 
-    async def customers(self, shard: int, *, expected: Checkpoint | None = None) -> list[str]:
+    async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
         with self._transaction():
             self._read(shard, expected)
-            return [name for (name,) in self.sql.execute("SELECT name FROM customers WHERE shard = ? ORDER BY name", (shard,))]
+            query = "SELECT bucket(name), name FROM customers WHERE shard = ? AND bucket(name) >= ? ORDER BY 1, 2"
+            found: list[str] = []
+            last = bucket
+            for at, name in self.sql.execute(query, (shard, bucket)):
+                if at != last and len(found) >= limit:
+                    return Page(found, at)
+                found.append(name)
+                last = at
+            return Page(found, None)
 
     async def commit(self, shard: int, commit: Commit) -> None:
         documents = dict([commit.document] if commit.document is not None else [])

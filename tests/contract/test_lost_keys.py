@@ -11,6 +11,7 @@ import pytest
 
 from streamer.errors import FencedError, KeysLostError
 from streamer.stores.base import Checkpoint, Holdings, Position, Store
+from streamer.stores.buckets import bucket_of, bucket_sizes
 from streamer.stores.memory import MemoryStore
 from streamer.stores.redis import RedisStore
 
@@ -22,7 +23,7 @@ FULL: dict[str, Any] = {
     "wakes": {"a": 10},
     "outbox": b"said",
     "document": ("doc", b"text"),
-    "holds": Holdings(2, 1, 1),
+    "holds": Holdings(bucket_sizes("ab"), 1, 1),
 }
 LOSSES = [("customers", "a"), ("customers", None), ("wakes", "a"), ("wakes", None), ("documents", None)]
 
@@ -30,7 +31,7 @@ LOSSES = [("customers", "a"), ("customers", None), ("wakes", "a"), ("wakes", Non
 async def lose(store: Store, what: str, entry: str | None) -> None:
     """Take an entry of shard 0 away behind the store's back; None: the whole key."""
     if isinstance(store, RedisStore):
-        key = store._key(0, what)
+        key = store._bucket_key(0, bucket_of("a")) if what == "customers" else store._key(0, what)
         command = ("DEL", key) if entry is None else ("ZREM" if what == "wakes" else "HDEL", key, entry)
         assert await store._call(*command) == 1
         return
@@ -66,7 +67,9 @@ async def test_entries_that_are_gone_are_noticed_before_anything_is_written(stor
 async def test_what_a_commit_forgets_is_gone_and_counted(store: Store) -> None:
     """Definitions that nothing refers to any more."""
     await store.commit(0, next_commit(await store.acquire(0), **FULL))
-    more = next_commit(await store.checkpoint(0), document=("new", b"x"), forgotten=["doc", "none"], holds=Holdings(2, 1, 1))
+    more = next_commit(
+        await store.checkpoint(0), document=("new", b"x"), forgotten=["doc", "none"], holds=Holdings(bucket_sizes("ab"), 1, 1)
+    )
     await store.commit(0, more)
     assert (await store.get_document("doc", shard=0), await store.get_document("new", shard=0)) == (None, b"x")
     await store.verify(0, more.checkpoint)

@@ -17,6 +17,7 @@ from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.redis import RedisServer
 from streamer.stores.base import Commit, Fetched, OutputPosition, Position, Store
+from streamer.stores.buckets import bucket_of
 from streamer.stores.redis import RedisStore, connect
 from streamer.stores.redis_connection import Exchange, RedisCommand
 from streamer.wire import LogRecord, definitions_control
@@ -26,6 +27,7 @@ from .proxy import Proxy
 
 FULL: dict[str, Any] = {"states": {"a": b"1", "b": b"2"}, "wakes": {"a": 10}, "outbox": b"said", "document": ("doc", b"text")}
 EXEC = b"\r\nEXEC\r\n"
+CUSTOMERS = f"customers:{bucket_of('a')}"
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +147,7 @@ async def test_an_owner_who_comes_between_check_and_commit_fences_its_own_shard_
     assert [bool((await dump(store, shard)).states) for shard in range(3)] == [True, False, True]
 
 
-@pytest.mark.parametrize("name", ["customers", "wakes", "outbox", "documents"])
+@pytest.mark.parametrize("name", [CUSTOMERS, "wakes", "outbox", "documents"])
 async def test_a_shard_with_a_key_of_a_foreign_type_halts_alone(store: Store, admin: Redis, namespace: str, name: str) -> None:
     """Others that fetch or commit at the same time go on."""
     commits = [next_commit(await store.acquire(shard), **FULL) for shard in range(3)]
@@ -178,7 +180,7 @@ async def test_reads_that_are_cut_are_unavailable(cut_store: Store, proxy: Proxy
     for command, call in (
         (b"HMGET", lambda: cut_store.fetch(0, ["a"], until_ms=1, limit=1)),
         (b"GET", lambda: cut_store.checkpoint(0)),
-        (b"HSCAN", lambda: cut_store.customers(0)),
+        (b"HLEN", lambda: cut_store.customers(0, 0, limit=1)),
         (b"XRANGE", lambda: cut_store.outbox(0, after=None, limit=1)),
         (b"WATCH", lambda: cut_store.acquire(0)),
     ):
@@ -221,13 +223,13 @@ async def test_a_replica_refuses_a_commit_whole(store: Store, admin: Redis) -> N
     assert await dump(store) == before
 
 
-@pytest.mark.parametrize("name", ["customers", "wakes", "outbox", "documents", "checkpoint"])
+@pytest.mark.parametrize("name", [CUSTOMERS, "wakes", "outbox", "documents", "checkpoint"])
 async def test_a_key_of_a_foreign_type_halts_before_anything_is_written(store: Store, admin: Redis, namespace: str, name: str) -> None:
     """Inside EXEC the other commands would have run: the position would have gone on without its states."""
     await store.commit(0, next_commit(await store.acquire(0), **FULL))
     checkpoint = await store.checkpoint(0)
     key = f"{{{namespace}:0}}:{name}"
-    raw = {other: admin.dump(f"{{{namespace}:0}}:{other}") for other in ("customers", "wakes", "outbox", "documents", "checkpoint")}
+    raw = {other: admin.dump(f"{{{namespace}:0}}:{other}") for other in (CUSTOMERS, "wakes", "outbox", "documents", "checkpoint")}
     admin.delete(key)
     admin.execute_command("GEOADD" if name != "wakes" else "LPUSH", key, *((13, 38, "x") if name != "wakes" else ("x",)))
     with pytest.raises(HaltError):
@@ -245,7 +247,7 @@ async def test_a_checkpoint_that_is_gone_alone_halts(store: Store, admin: Redis,
     assert admin.delete(f"{{{namespace}:0}}:checkpoint") == 1
     with pytest.raises(HaltError, match="checkpoint is gone"):
         await store.acquire(0)
-    for name in ("customers", "wakes", "outbox", "documents"):
+    for name in (CUSTOMERS, f"customers:{bucket_of('b')}", "wakes", "outbox", "documents"):
         admin.delete(f"{{{namespace}:0}}:{name}")
     assert (await store.acquire(0)).position == Position(0, 0)
 
@@ -294,11 +296,11 @@ async def test_no_key_expires_and_a_shards_keys_share_one_slot(store: Store, adm
         await store.commit(shard, next_commit(await store.checkpoint(shard), **FULL))
     await store.put_document("manifest", b"x")
     keys = [key.decode() for key in admin.scan_iter(f"*{namespace}*")]
-    assert len(keys) == 2 * 5 + 1
+    assert len(keys) == 2 * 6 + 1  # two buckets of customers
     assert {admin.ttl(key) for key in keys} == {-1}
     for shard in (0, 11):
         ours = [key for key in keys if key.startswith(f"{{{namespace}:{shard}}}:")]
-        assert len(ours) == 5
+        assert len(ours) == 6
         assert {key[key.index("{") : key.index("}")] for key in ours} == {f"{{{namespace}:{shard}"}  # what a cluster hashes
 
 

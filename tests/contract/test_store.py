@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from streamer.errors import FencedError, StoreOlderError
-from streamer.stores.base import Checkpoint, Fetched, OutputPosition, Position, Store
+from streamer.stores.base import Checkpoint, Fetched, OutputPosition, Page, Position, Store
+from streamer.stores.buckets import BUCKETS, bucket_of, place_of
+from tests.walk import customers_of
 
 from .dump import ALL, FAR_MS, dump, next_commit, ownerless
 
@@ -21,7 +23,7 @@ async def test_a_shard_that_nobody_had_is_empty(store: Store) -> None:
     """A fresh deployment begins at the beginning of the log."""
     assert await store.checkpoint(3) == Checkpoint(0, Position(0, 0), b"", b"")
     assert await store.fetch(3, ["a"], until_ms=FAR_MS, limit=10) == Fetched([None], [])
-    assert (await store.customers(3), await store.outbox(3, after=None, limit=5)) == ([], [])
+    assert (await store.customers(3, 0, limit=5), await store.outbox(3, after=None, limit=5)) == (Page([], None), [])
     assert (await store.get_document("x"), await store.get_document("x", shard=3)) == (None, None)
 
 
@@ -94,9 +96,10 @@ async def test_what_another_owner_wrote_is_not_read_by_mistake(store: Store, wro
         assert found == await store.fetch(0, customers, until_ms=FAR_MS, limit=limit)
         with pytest.raises(FencedError):
             await store.fetch(0, customers, until_ms=FAR_MS, limit=limit, expected=replace(now, **wrong))
-    assert await store.customers(0, expected=now) == ["a", "b"]
-    with pytest.raises(FencedError):
-        await store.customers(0, expected=replace(now, **wrong))
+    assert (await store.customers(0, 0, limit=9, expected=now)).customers == sorted("ab", key=place_of)
+    for bucket in (0, BUCKETS - 1):  # where there is somebody, and where there is nobody
+        with pytest.raises(FencedError):
+            await store.customers(0, bucket, limit=9, expected=replace(now, **wrong))
 
 
 @pytest.mark.parametrize(
@@ -204,11 +207,35 @@ async def test_a_wake_up_can_move_both_ways_and_comes_once(store: Store) -> None
     assert (await store.fetch(0, [], until_ms=FAR_MS, limit=9)).due == [(20, "a")]  # to look at it does not take it away
 
 
-async def test_customers_come_ascending_by_code_point(store: Store) -> None:
-    """New definitions are judged in this order; a cursor into it survives a crash."""
-    names = NAMES[1:] + [f"c{number:05}" for number in range(3_000)]
+@pytest.mark.parametrize("limit", [1, 100, 10_000])
+async def test_customers_come_bucket_by_bucket_and_ascending_by_code_point_in_each(store: Store, limit: int) -> None:
+    """New definitions are judged in this order, and it must be the same in every store; a cursor into it survives a crash."""
+    names = NAMES + [f"c{number:05}" for number in range(3_000)] + [f"\U0001d11e{number}" for number in range(50)]
     await store.commit(0, next_commit(await store.acquire(0), states=dict.fromkeys(names, b"x")))
-    assert await store.customers(0) == sorted(names)
+    assert await customers_of(store, limit=limit) == sorted(names, key=place_of)
+
+
+async def test_a_page_has_whole_buckets_and_no_more_of_them_than_asked_for(store: Store) -> None:
+    """Whoever walks a large shard has a part of it in hand, and can go on at any bucket."""
+    names = [f"c{number:05}" for number in range(640)]
+    await store.commit(0, next_commit(await store.acquire(0), states=dict.fromkeys(names, b"x")))
+    by_bucket = {bucket: sorted(name for name in names if bucket_of(name) == bucket) for bucket in range(BUCKETS)}
+    first = await store.customers(0, 5, limit=len(by_bucket[5]))
+    assert first == Page(by_bucket[5], 6)
+    more = await store.customers(0, 5, limit=len(by_bucket[5]) + 1)
+    assert more == Page(by_bucket[5] + by_bucket[6], 7)
+    assert await store.customers(0, BUCKETS - 1, limit=1) == Page(by_bucket[BUCKETS - 1], None)
+
+
+async def test_a_walk_ends_behind_the_last_customer(store: Store) -> None:
+    """Buckets without anybody are no pages."""
+    await store.commit(0, next_commit(await store.acquire(0), states={"a": b"1", "b": b"2"}))
+    one, other = sorted("ab", key=place_of)
+    assert bucket_of(one) < bucket_of(other)
+    assert await store.customers(0, 0, limit=1) == Page([one], bucket_of(other))
+    assert await store.customers(0, bucket_of(other), limit=1) == Page([other], None)
+    await store.commit(0, next_commit(await store.checkpoint(0), states={other: None}))
+    assert await store.customers(0, 0, limit=1) == Page([one], None)
 
 
 async def test_bytes_come_back_as_they_were(store: Store) -> None:
@@ -230,7 +257,7 @@ async def test_a_commit_of_any_size_is_one(store: Store) -> None:
         wakes={f"c{number}": number for number in range(count)},
     )
     await store.commit(0, big)
-    assert len(await store.customers(0)) == count
+    assert len(await customers_of(store)) == count
     await store.commit(
         0,
         next_commit(big.checkpoint, states=dict.fromkeys(big.states, None), wakes=dict.fromkeys(big.wakes, None), outbox=b"x" * 3_000_000),

@@ -38,6 +38,7 @@ from streamer.transports.kafka.control import CONTROL
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.topics import ensure_topics
 from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
+from tests.walk import customers_of
 
 SHARDS = 3
 SESSION_TIMEOUT_MS = 6_000  # the least that a broker allows by default
@@ -323,8 +324,8 @@ class Deployment:
                 assert not (wrong := _difference(seen, expected)), f"shard {shard}: another story: {wrong}\n{self.logs()}"
                 assert seen == expected
                 assert checkpoint.output_digest == twin.checkpoint.output_digest
-                customers = await memory.customers(shard)
-                assert customers == await store.customers(shard)
+                customers = await customers_of(memory, shard)
+                assert customers == await customers_of(store, shard)
                 mine = (await store.fetch(shard, customers, until_ms=0, limit=0)).states
                 theirs = (await memory.fetch(shard, customers, until_ms=0, limit=0)).states
                 assert [decode_state(blob or b"") for blob in mine] == [decode_state(blob or b"") for blob in theirs]

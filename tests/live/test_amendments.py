@@ -25,6 +25,7 @@ from streamer.language.definitions import parse_definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint
+from streamer.stores.buckets import bucket_of
 from streamer.transports.kafka.clients import connection, reader
 from streamer.transports.kafka.definitions_topic import read_published
 from streamer.transports.kafka.journal import KafkaJournal, read_amendments
@@ -170,7 +171,7 @@ async def test_a_customers_state_that_cannot_be_read_is_folded_anew_from_the_log
     await shop.until_caught_up()
     customer = "customer-7"  # one of forty who do something all the time
     with redis.Redis.from_url(shop.settings.store.get_secret_value()) as client:
-        key = f"{{{shop.settings.namespace}:{shard_of(customer, SHARDS)}}}:customers"
+        key = f"{{{shop.settings.namespace}:{shard_of(customer, SHARDS)}}}:customers:{bucket_of(customer)}"
         assert client.hexists(key, customer)
         client.hset(key, customer, b"\xc1")
     await shop.load(2)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from tests.oracle.expressions import Accepted, Asked, Standing, asks_the_calendar, leaves, memory_of, parse, zone_of
 from tests.oracle.moments import Clockwork
@@ -266,7 +267,7 @@ class Story:
         self.born = {memory: self.born.get(memory, offset) for memory in new.memories()}
         self.definitions = new
         cause = Cause("definitions", version=new.version)
-        return [draft for customer in sorted(self.customers) for draft in self._judge(customer, self.now, cause)]
+        return [draft for customer in sorted(self.customers, key=_place) for draft in self._judge(customer, self.now, cause)]
 
     def _erase(self, customer: str) -> list[dict[str, Any]]:
         self.erased_ms[customer] = self.now
@@ -324,6 +325,11 @@ def tell(
     for record in records:
         story.tell(record)
     return Outcome(story.changes, story.memberships(), dict(story.counts))
+
+
+def _place(customer: str) -> tuple[int, str]:
+    """In which order other definitions come to customers."""
+    return crc32(customer.encode()) % 64, customer
 
 
 def _turns(segment: Segment, standing: Standing, asked: Asked) -> bool:

@@ -434,19 +434,19 @@ def test_new_definitions_judge_everybody_and_let_go_of_what_is_gone() -> None:
     }
     outcome = told(
         {"a": {"when": 'count("A") >= 2'}, "b": {"when": 'did("A")'}},
-        (NOON, event("A", NOON, "1", "d")),
-        (NOON + 1, event("A", NOON, "2", "c")),
+        (NOON, event("A", NOON, "1", "c")),
+        (NOON + 1, event("A", NOON, "2", "d")),
         (NOON + 2, switch),
-        (NOON + 3, event("A", NOON, "3", "c")),
+        (NOON + 3, event("A", NOON, "3", "d")),
     )
     assert short(outcome) == [
-        ("d", "b", "in", 0, 1, "event", 0, 0),
-        ("c", "b", "in", 1, 1, "event", 1, 0),
-        ("c", "a", "in", 2, 1, "definitions", 2, 0),
-        ("c", "b", "out", 2, 2, "definitions", 2, 1),
-        ("d", "a", "in", 2, 1, "definitions", 2, 2),
-        ("d", "b", "out", 2, 2, "definitions", 2, 3),
-        ("c", "n", "in", 3, 1, "event", 3, 0),
+        ("c", "b", "in", 0, 1, "event", 0, 0),
+        ("d", "b", "in", 1, 1, "event", 1, 0),
+        ("d", "a", "in", 2, 1, "definitions", 2, 0),
+        ("d", "b", "out", 2, 2, "definitions", 2, 1),
+        ("c", "a", "in", 2, 1, "definitions", 2, 2),
+        ("c", "b", "out", 2, 2, "definitions", 2, 3),
+        ("d", "n", "in", 3, 1, "event", 3, 0),
     ]
     assert [each.definitions for each in outcome.changes] == [1, 1, 2, 2, 2, 2, 2]
 

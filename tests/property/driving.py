@@ -22,6 +22,7 @@ from streamer.values import time_text
 from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, decode_outputs, definitions_control, encode_control
 from tests.oracle.story import Cause, Change, Record
 from tests.oracle.values import to_ms
+from tests.walk import customers_of
 
 COUNTED = ("accepted", "duplicate", "future", "late", "of_erased", "placeholder_id")
 
@@ -122,7 +123,7 @@ class CrashingStore(MemoryStore):
 async def look(store: MemoryStore, number: int = 0) -> Shown:
     """Everything the store has of a shard."""
     checkpoint = await store.checkpoint(number)
-    customers = await store.customers(number)
+    customers = await customers_of(store, number)
     fetched = await store.fetch(number, customers, until_ms=NO_TIMER, limit=1_000_000)
     states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
     entries = await store.outbox(number, after=None, limit=1_000_000)

@@ -37,7 +37,7 @@ from streamer.language.tree import Condition
 from streamer.segments.change import Lens
 from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores import memory as memory_module
-from streamer.stores.base import Commit, OutputPosition, Position
+from streamer.stores.base import Commit, OutputPosition, Page, Position
 from streamer.stores.memory import EMPTY, MemoryStore
 from streamer.transports.memory import MemoryLog
 from streamer.wire import Control, LogRecord
@@ -241,8 +241,8 @@ def _leave_reads_unchecked(patch: pytest.MonkeyPatch) -> None:
     ) -> Any:
         return await fetch(self, shard, wanted, until_ms=until_ms, limit=limit)
 
-    async def customers_anyhow(self: MemoryStore, shard: int, *, expected: object = None) -> list[str]:
-        return await customers(self, shard)
+    async def customers_anyhow(self: MemoryStore, shard: int, bucket: int, *, limit: int, expected: object = None) -> Page:
+        return await customers(self, shard, bucket, limit=limit)
 
     patch.setattr(MemoryStore, "fetch", fetch_anything)
     patch.setattr(MemoryStore, "customers", customers_anyhow)

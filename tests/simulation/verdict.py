@@ -22,6 +22,7 @@ from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, position_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, TICK, LogRecord, Output
+from tests.walk import customers_of
 
 from .poison import PoisonError
 from .shop import SHARDS
@@ -117,7 +118,7 @@ async def run_alone(records: Sequence[LogRecord], shard: int, amended: Sequence[
 async def kept(store: MemoryStore, shard: int) -> Kept:
     """What the store holds."""
     checkpoint = await store.checkpoint(shard)
-    customers = await store.customers(shard)
+    customers = await customers_of(store, shard)
     states, wakes = await store.fetch(shard, customers, until_ms=FAR_MS, limit=EVERYTHING)
     return Kept(checkpoint.position, checkpoint.output_digest, checkpoint.body, dict(zip(customers, states, strict=True)), wakes)
 

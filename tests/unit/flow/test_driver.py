@@ -15,7 +15,8 @@ from streamer.flow.driver import ShardDriver, open_session
 from streamer.flow.machine import CommitBatch, Content, InHand, Limits, MigrationInProgress
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import Delivered
-from streamer.stores.base import Checkpoint, Holdings
+from streamer.stores.base import Checkpoint, Holdings, Page
+from streamer.stores.buckets import bucket_sizes, place_of
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, definitions_control
 
@@ -29,13 +30,14 @@ POISON = "poison"
 class Counter:
     """Counts the events of each customer and says the number a minute after the newest. A ``definitions`` record doubles every number.
 
-    Its body is log time and the customer up to whom a doubling has come; the state of a customer is a number and a moment.
+    Its body is log time, the customer up to whom a doubling has come, and the names of all customers; the state of a customer is a number
+    and a moment.
     """
 
     def __init__(self, checkpoint: Checkpoint, amendments: Amendments) -> None:
-        time_ms, cursor, customers, timers = checkpoint.body.decode().split(" ") if checkpoint.body else ("0", "", "0", "0")
+        time_ms, cursor, customers, timers = checkpoint.body.decode().split(" ") if checkpoint.body else ("0", "", "", "0")
         self.time_ms, self.cursor = int(time_ms), cursor
-        self.customers, self.timers = int(customers), int(timers)
+        self.customers, self.timers = [name for name in customers.split(",") if name], int(timers)
         self.output_digest = checkpoint.output_digest
         self.migration: MigrationInProgress | None = Doubling(self) if cursor else None
         self._aside = amendments.aside
@@ -85,7 +87,8 @@ class Counter:
         self.time_ms = now
         if isinstance(content, Event):
             customer = content.customer
-            self.customers += self.number(customer) == 0
+            if self.number(customer) == 0:
+                self.customers.append(customer)
             self.changed[customer] = b"%d" % (self.number(customer) + 1)
             self.due[customer] = now + WAIT_MS
             self.timers += 1  # each event of the test comes when no timer of its customer runs
@@ -107,8 +110,10 @@ class Counter:
         """Nobody asks it whether the log is still the same."""
 
     def take(self) -> CommitBatch:
-        body = f"{self.time_ms} {self.cursor} {self.customers} {self.timers}".encode()
-        return CommitBatch(self.output_digest, body, self.changed, self.due, self.outputs, Holdings(self.customers, self.timers, 0))
+        body = f"{self.time_ms} {self.cursor} {','.join(self.customers)} {self.timers}".encode()
+        return CommitBatch(
+            self.output_digest, body, self.changed, self.due, self.outputs, Holdings(bucket_sizes(self.customers), self.timers, 0)
+        )
 
 
 class Doubling:
@@ -205,6 +210,27 @@ async def test_another_owner_goes_on_in_the_middle_of_a_migration() -> None:
     assert again.position.step > 0
     await again.process([record for record in LOG if record.offset >= again.position.offset])
     assert told(store) == SAID
+
+
+async def test_a_migration_asks_for_one_page_of_customers_after_the_other() -> None:
+    """A shard may have millions, and the ids of all of them are nothing to have in hand."""
+    pages: list[list[str]] = []
+
+    class Seen(MemoryStore):
+        async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
+            page = await super().customers(shard, bucket, limit=limit, expected=expected)
+            pages.append(page.customers)
+            return page
+
+    names = [f"c{number}" for number in range(300)]
+    store = Seen()
+    shard = await owned(store, MemoryJournal(), Limits(states=20))
+    await shard.process(
+        [*(event(at, 0, name) for at, name in enumerate(names)), control(300, 0, definitions_control(b"double", "0" * 16, 1))]
+    )
+    assert [name for page in pages for name in page] == sorted(names, key=place_of)
+    assert max(map(len, pages)) < 20 + max(bucket_sizes(names))
+    assert set((await store.fetch(0, names, until_ms=0, limit=0)).states) == {b"2"}
 
 
 async def test_what_a_machine_fails_at_twice_is_passed_over() -> None:

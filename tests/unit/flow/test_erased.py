@@ -13,6 +13,7 @@ from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, Control, LogRecord, definitions_control, encode_control
+from tests.walk import customers_of
 
 NOW_MS = 1_767_225_600_000
 HOUR_MS = 3_600_000
@@ -50,7 +51,7 @@ class Log:
     async def kept(self) -> bytes:
         """The body of the checkpoint, and all states."""
         checkpoint = await self.store.checkpoint(0)
-        customers = await self.store.customers(0)
+        customers = await customers_of(self.store)
         return checkpoint.body + b"".join(name.encode() for name in customers)
 
 
@@ -65,7 +66,7 @@ async def test_a_straggler_of_an_erased_customer_does_not_bring_them_back() -> N
     await log.erase(NOW_MS + HOUR_MS)
     assert await log.event(NOW_MS + 2 * HOUR_MS, NOW_MS + HOUR_MS, 2) == {"accepted": 1, "erased": 1, "of_erased": 1}
     assert await log.event(NOW_MS + 2 * HOUR_MS, NOW_MS, 1) == {"accepted": 1, "erased": 1, "of_erased": 2}, "a repetition, too"
-    assert await log.store.customers(0) == []
+    assert await customers_of(log.store) == []
     assert ID.encode() not in await log.kept()
 
 
@@ -75,7 +76,7 @@ async def test_what_they_do_after_the_erasure_is_somebody_new() -> None:
     await log.erase(NOW_MS)
     assert (await log.event(NOW_MS + HOUR_MS, NOW_MS + 1, 1))["accepted"] == 1
     assert (await log.event(NOW_MS + HOUR_MS, NOW_MS - 1, 2))["of_erased"] == 1
-    assert await log.store.customers(0) == [ID]
+    assert await customers_of(log.store) == [ID]
 
 
 async def test_a_mark_lasts_as_long_as_a_straggler_may_come_and_no_longer() -> None:

@@ -24,6 +24,7 @@ from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Commit
+from streamer.stores.buckets import place_of
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, Control, Headers, LogRecord, Output, decode_outputs, definitions_control, encode_control, shard_of
 
@@ -169,7 +170,7 @@ async def test_wherever_the_shard_stands_each_customer_comes_back_to_the_byte(li
             shard = await own(damaged, list(kept), limits)
             output_digest, begun = shard.checkpoint.output_digest, shard.position
             cursor = shard.body.cursor
-            if cursor and customer <= cursor:
+            if cursor and place_of(customer) <= place_of(cursor):
                 continue  # under the new definitions already: nobody reads them before the change is done
             await refold(shard, customer, ListLog(LOG))
             assert kept_of(damaged) == (states, wakes), f"{customer} at {begun}"

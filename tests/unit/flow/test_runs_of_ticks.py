@@ -19,6 +19,7 @@ from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord, definitions_control
+from tests.walk import customers_of
 
 RULES = Rules(1)
 T0 = 1_767_225_600_000
@@ -47,7 +48,7 @@ async def told(records: list[LogRecord], batch: int, limits: Limits) -> tuple[Ch
     shard = await Shard.acquire(0, store, Plans(store, RULES), RULES, limits=limits, pause=asyncio.sleep)
     for start in range(0, len(records), batch):
         await shard.process(records[start : start + batch])
-    customers = await store.customers(0)
+    customers = await customers_of(store)
     return shard.checkpoint, (await store.fetch(0, customers, until_ms=0, limit=0)).states
 
 
