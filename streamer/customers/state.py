@@ -42,7 +42,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     that only that memory decides: whether it held when last evaluated (absent: as of nothing remembered). It spares asking twice at each
     event.
     ``aside_ms`` (0: not so) is the moment at which our code failed at the customer: memberships stand as they were then, and no timer runs,
-    until the next event.
+    until the next event. ``links`` has the other ids that the customer went by, see ``customers.links``.
     """
 
     generation: int
@@ -55,6 +55,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     retired: dict[str, int] = {}
     truth_bits: dict[int, int] = {}
     aside_ms: int = 0
+    links: dict[str, int] = {}
 
     @property
     def due_ms(self) -> int:

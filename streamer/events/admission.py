@@ -36,6 +36,7 @@ REASONS: Final[dict[str, str]] = {
     "missing_id": "Neither userId nor anonymousId names the customer.",
     "missing_event_name": "A track event does not say what happened.",
     "placeholder_id": "What stands for the customer is a placeholder such as undefined or null, which would make one of many people.",
+    "bad_alias": "An alias does not name two ids of one person: properties.previousId and userId, which differ.",
     "bad_timestamp": "The timestamp is absent, or neither RFC 3339 text with a zone nor whole milliseconds, or outside 1970 to 9999.",
     "epoch_seconds": "The timestamp looks like seconds since 1970; expected are milliseconds, or RFC 3339 text.",
     # the log's time
@@ -43,6 +44,7 @@ REASONS: Final[dict[str, str]] = {
     "late": "The timestamp is older than the allowed lateness, so its window may have been told already.",
     # where it lay, and what it claims to be
     "wrong_shard": "The record lay in another partition than its customer's; it was sent on to the right one.",
+    "too_many_hops": "The customer's id leads to another, and that one to another, more than eight times.",
     "bad_control": "A control record does not say what it should, or what it carries cannot be used.",
     "bad_signature": "A record that rules the log, or that a shard sent on, is not signed by a key that holds there.",
     "replayed": "A signed record was written a second time.",

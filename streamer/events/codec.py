@@ -165,7 +165,7 @@ def _event(fields: dict[str, object], timestamp_ms: int | None = None) -> Event:
         user_id=_text(fields, "userId"),
         anonymous_id=_text(fields, "anonymousId"),
         timestamp_ms=moment_ms(fields.get("timestamp")) if timestamp_ms is None else within_years(timestamp_ms, path="$.timestamp"),
-        properties=_values(fields, "properties"),
+        properties=_values(fields, "properties") if kind != "alias" else _with_previous_id(fields),
         traits=_values(fields, "traits"),
         context=_values(fields, "context"),
     )
@@ -248,6 +248,14 @@ def _text(fields: dict[str, object], key: str) -> str | None:
 def _values(fields: dict[str, object], key: str) -> dict[str, object] | None:
     values = section(fields, key)
     return within_limits(values, section=key) if values else values
+
+
+def _with_previous_id(fields: dict[str, object]) -> dict[str, object] | None:
+    """The properties of an alias. SDKs write ``previousId`` beside ``userId``; there it is found afterwards."""
+    if "previousId" not in fields:
+        return _values(fields, "properties")
+    properties = section(fields, "properties") or {}
+    return _values({"properties": {"previousId": fields["previousId"], **properties}}, "properties")
 
 
 def _read_text(text: str) -> object:

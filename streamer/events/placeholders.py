@@ -39,8 +39,8 @@ def settle_customer(event: Event, placeholders: Container[str]) -> Event:
     ``RefusedError`` with ``placeholder_id`` where no other id is left. ``placeholders`` are in their normal form.
     """
     user_id, anonymous_id = event.user_id, event.anonymous_id
-    is_user = user_id is not None and not _is_placeholder(user_id, placeholders)
-    if anonymous_id is not None and _is_placeholder(anonymous_id, placeholders):
+    is_user = user_id is not None and not is_placeholder(user_id, placeholders)
+    if anonymous_id is not None and is_placeholder(anonymous_id, placeholders):
         if not is_user:
             raise _refused("anonymousId" if user_id is None else "userId")
         _set(event, "anonymous_id", None)
@@ -51,7 +51,8 @@ def settle_customer(event: Event, placeholders: Container[str]) -> Event:
     return event
 
 
-def _is_placeholder(text: str, placeholders: Container[str]) -> bool:
+def is_placeholder(text: str, placeholders: Container[str]) -> bool:
+    """Whether an id names nobody. ``placeholders`` are in their normal form."""
     folded = text.strip().lower()
     return not folded or folded in placeholders
 

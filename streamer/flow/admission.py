@@ -12,10 +12,22 @@ from streamer.events.event import Event
 from streamer.events.sender import Sender, sender_of
 from streamer.signing import CONTROL, FORWARD, Keyring, SignedPlace, check_control, check_signed
 from streamer.values import time_text
-from streamer.wire import DEAD_LETTERS, EVENTS, Control, DeadLetter, LogRecord, Origin, encode_dead_letter, raw_text, shard_of
+from streamer.wire import (
+    DEAD_LETTERS,
+    EVENTS,
+    NO_LINK_HEADER,
+    Control,
+    DeadLetter,
+    Headers,
+    LogRecord,
+    Origin,
+    encode_dead_letter,
+    raw_text,
+    shard_of,
+)
 
 from .checkpoint import CheckpointBody
-from .forwards import Forward, forward_of
+from .forwards import HOPS_MAX, Forward, ForwardKind, forward_of
 from .outputs import OutputLog
 from .rules import Rules
 from .states import States
@@ -40,15 +52,14 @@ class Admission:
         now = self._body.log_time_ms
         timestamp_ms, customer = event.timestamp_ms, event.customer
         forward = forward_of(record) if record.headers else None
-        if forward is not None and not (self._is_from_a_shard(forward, record) and self._is_first(forward)):
+        if forward is not None and not self.takes(forward, record):
             return None
         arrived_ms = now if forward is None else forward.arrival_ms  # what was forwarded is judged by when it arrived where it first lay
         if timestamp_ms > arrived_ms + self._rules.skew_ms:
             self._refuse_time("future", f"after {time_text(arrived_ms + self._rules.skew_ms)}: log time and the allowed skew", record)
             return None
         state = self._states.get(customer)
-        if state is None and shard_of(customer, self._rules.shards) != self._shard:
-            self._forward(customer, record, arrived_ms)
+        if state is None and self._is_sent_on(event, record, arrived_ms, 0 if forward is None else forward.hops):
             return None
         floor_ms = -1 if state is None else state.forgotten_ms
         too_old = self._too_old(timestamp_ms, arrived_ms, floor_ms, CROWDED if forward is None else FORGOTTEN)
@@ -107,12 +118,44 @@ class Admission:
 
     # from shard to shard
 
-    def _forward(self, customer: str, record: LogRecord, arrived_ms: int) -> None:
-        """The record lies in the wrong shard: its producer chose another partitioner. Send it on, with when it first arrived."""
-        self.count("wrong_shard")
-        forward = Forward(self._rules.log_generation, self._shard, record.offset, self._outputs.ordinal, arrived_ms)
+    def _is_sent_on(self, event: Event, record: LogRecord, arrived_ms: int, hops: int) -> bool:
+        """Whether an event is none of a customer of this shard: its producer chose another partitioner, or they go by another id now. It is
+        sent on, with when it first arrived, or is no longer wanted."""
+        customer = event.customer
+        if shard_of(customer, self._rules.shards) != self._shard:
+            self.count("wrong_shard")
+            self._forward(customer, record, arrived_ms, hops)
+            return True
+        tombstone = self._states.tombstone(customer)
+        if tombstone is None:
+            return False
+        if erased.was_erased(self._body.erased, customer, event.timestamp_ms):
+            self.count("of_erased")
+        elif hops >= HOPS_MAX:
+            self.refuse(RefusedError("too_many_hops", detail=f"{hops} other ids of one person, at most {HOPS_MAX}"), record)
+        else:
+            self.count("sent_on")
+            self._forward(tombstone.target(event.timestamp_ms, self._rules.skew_ms), record, arrived_ms, hops + 1)
+        return True
+
+    def _forward(self, customer: str, record: LogRecord, arrived_ms: int, hops: int) -> None:
+        kept = tuple(header for header in record.headers if header[0] == NO_LINK_HEADER)
+        self._say("event", customer, record.value, record.offset, arrived_ms, hops, kept)
+
+    def send(self, kind: ForwardKind, customer: str, content: bytes, offset: int) -> None:
+        """Write something of ours about a customer into their shard, which may be this one."""
+        self._say(kind, customer, content, offset, self._body.log_time_ms)
+
+    def _say(
+        self, kind: ForwardKind, customer: str, content: bytes, offset: int, arrived_ms: int, hops: int = 0, headers: Headers = ()
+    ) -> None:
+        forward = Forward(self._rules.log_generation, self._shard, offset, self._outputs.ordinal, arrived_ms, kind, hops)
         partition = shard_of(customer, self._rules.shards)
-        self._outputs.add(EVENTS, partition, record.offset, customer.encode(), record.value, forward.headers)
+        self._outputs.add(EVENTS, partition, offset, customer.encode(), content, (*forward.headers, *headers))
+
+    def takes(self, forward: Forward, record: LogRecord) -> bool:
+        """Whether a record that was sent on may say so, and comes for the first time."""
+        return self._is_from_a_shard(forward, record) and self._is_first(forward)
 
     def _is_from_a_shard(self, forward: Forward, record: LogRecord) -> bool:
         """Whether a record that says it was sent on may say so."""

@@ -50,9 +50,9 @@ class ChangeWriter:
         why = because_encoded(self._plan, decided, state, now - state.origin_ms, lens)
         self._outputs.add_change(customer, rule.name, sequence, moment, why, self._body.version, offset)
 
-    def write_erased(self, customer: str, state: State, now: int, offset: int) -> None:
-        """A customer who is erased leaves every segment."""
-        moment = change_moment(customer, now, Cause("erase"))
+    def write_left(self, customer: str, state: State, now: int, cause: Cause, offset: int) -> None:
+        """A customer who is erased, or goes by another id from now on, leaves every segment."""
+        moment = change_moment(customer, now, cause)
         inside = {self._plan.names[number]: number for number, entry in state.members.items() if entry.inside}
         for name, number in sorted(inside.items()):
             self._body.sizes[number] -= 1

@@ -23,6 +23,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``wakes`` are how many states there are by bucket, and how many timers. ``forwards`` has the highest place seen of what other shards
     sent on, by shard; ``trust`` says which keys hold.
     ``aside`` counts the customers that are set aside.
+    ``identity`` counts what became of linked ids (``identity.COUNTED``), ``tombstones`` how many of ``customers`` are such.
     ``last`` is the record that was delivered last: by it the log is known again.
     """
 
@@ -44,6 +45,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     erased: erased.Marks = {}
     last: Delivered = NOTHING
     aside: int = 0
+    identity: dict[str, int] = {}
+    tombstones: int = 0
 
 
 _body_encoder = msgspec.msgpack.Encoder()

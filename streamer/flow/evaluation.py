@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from streamer.customers.joining import join_memories
 from streamer.customers.rebase import AFTER_ORIGIN_MAX_MS, rebase
 from streamer.customers.state import State
 from streamer.events.event import Event
@@ -14,6 +15,7 @@ from streamer.segments.plan.plan import PathListener, Plan, SegmentRule
 from streamer.segments.plan.turns import Turns
 from streamer.values import MISSING, Json
 
+from .identity_records import Adopt
 from .scoring import Scoring, ScoringMoment
 from .set_aside import SetAside
 
@@ -62,6 +64,19 @@ class Evaluator:
             self._plan.settle(state, now - state.origin_ms)
             concerned = self._plan.concerned(state)
         return evaluate(self._plan, state, now - state.origin_ms, concerned)
+
+    def at_adopt(self, state: State, adopt: Adopt, now: int) -> list[SegmentRule]:
+        """What was remembered under another id of the customer comes in. Memories that no definition in force has are nothing any more.
+        Nothing is entered or left before the last part has come."""
+        if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
+            rebase(state, self._plan.specs, now)
+        slots = self._plan.slots
+        past = {slot: data for key, data in adopt.memories.items() if (slot := slots.get(key)) is not None}
+        join_memories(state, self._plan.specs, past, adopt.origin_ms, adopt.drained_ms, now)
+        concerned = self._bring_back(state, now)
+        changed = evaluate(self._plan, state, now - state.origin_ms, concerned) if adopt.is_last else []
+        state.timer_ms = self._plan.next_due(state, now - state.origin_ms)
+        return changed
 
     def _bring_back(self, state: State, now: int) -> set[int]:
         """A customer who was set aside did something, or the definitions are other ones: find out anew what holds; return what to judge."""

@@ -17,10 +17,11 @@ from streamer.stores.base import Checkpoint, Holdings
 from streamer.wire import Control, LogRecord, Output
 
 from .amendments import Amendments
+from .identity_records import IdentityRecord
 from .same_log import Delivered
 
-Content = Event | Control | RefusedError
-"""What a record of the log says: a customer's event, a control record, or why it is neither."""
+Content = Event | Control | IdentityRecord | RefusedError
+"""What a record of the log says: a customer's event, a control record, what ties a customer's ids together, or why it is none of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ class Migration:
         self._body.cursor = customer
         state = self._states.get(customer)
         if state is None or state.generation == self._body.generation:
+            self._body.cursor = customer  # a tombstone is the same under all definitions
             return
         self.in_hand = customer
         now = self._body.log_time_ms

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from streamer.errors import RefusedError
+from streamer.events.alias import check_alias
 from streamer.events.codec import decode
+from streamer.events.event import Event
 from streamer.events.placeholders import settle_customer
 from streamer.wire import TICK, TIME_PASSES, LogRecord, decode_control
 
 from .amendments import Journal
 from .forwards import addressed, check_forward, forward_of
+from .identity_records import decode_identity
 from .machine import Content
 from .rules import Rules
 
@@ -54,8 +57,16 @@ class RecordReader:
     def _content(self, record: LogRecord) -> Content:
         if record.control:
             return TIME_PASSES if record.value == TICK else decode_control(record.value)  # a log has many ticks
-        event, forward = settle_customer(decode(record.value), self._placeholders), forward_of(record)
+        forward = forward_of(record) if record.headers else None
         if forward is None:
-            return event
+            return self._event(record.value)
         check_forward(forward, shard=self._shard, shards=self._rules.shards, generation=self._rules.log_generation)
-        return addressed(event, record)
+        if forward.kind == "event":
+            return addressed(self._event(record.value), record)
+        return decode_identity(forward, record)
+
+    def _event(self, raw: bytes) -> Event:
+        event = settle_customer(decode(raw), self._placeholders)
+        if event.type == "alias":
+            check_alias(event, self._placeholders)
+        return event

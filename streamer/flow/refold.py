@@ -15,6 +15,7 @@ from contextlib import aclosing
 from typing import Final, Protocol
 
 from streamer.customers.state import NO_TIMER, decode_state
+from streamer.customers.tombstone import is_tombstone
 from streamer.errors import HaltError, UnreadableStateError
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
@@ -56,7 +57,7 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
     found = (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
     if found is None:
         raise UnreadableStateError(shard.shard, customer, "and the log does not know them")
-    due_ms = decode_state(found).due_ms
+    due_ms = NO_TIMER if is_tombstone(found) else decode_state(found).due_ms
     await shard.put_back(customer, found, due_ms if due_ms < NO_TIMER else None, following.offset)
 
 

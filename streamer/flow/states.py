@@ -1,4 +1,4 @@
-"""The customers' states that one slice of the log touches: decoded once, encoded once."""
+"""The customers' states that one slice of the log touches: decoded once, encoded once. And tombstones, which stand where states stood."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from streamer.customers.state import NO_TIMER, State, decode_state, encode_state
+from streamer.customers.tombstone import Tombstone, decode_tombstone, encode_tombstone, is_tombstone
 from streamer.errors import UnreadableStateError
 from streamer.segments.plan import model_memories
 from streamer.stores.buckets import bucket_of
@@ -41,20 +42,36 @@ class States:
         self._had_timer: dict[str, bool] = {}  # customers who were read from the store, and whether it has a timer of theirs
 
     def get(self, customer: str) -> State | None:
-        """The state of a customer; None when they are not known. Raises UnreadableStateError."""
+        """The state of a customer; None when they are not known, or by another id. Raises UnreadableStateError."""
         state = self._decoded.get(customer)
         return state if state is not None else self._read(customer)
 
-    def _read(self, customer: str) -> State | None:
+    def tombstone(self, customer: str) -> Tombstone | None:
+        """What is left under the old id of a customer; None for an id that has a state, or is not known."""
+        blob = self._blob(customer) if customer not in self._decoded else None
+        if blob is None or not is_tombstone(blob):
+            return None
+        try:
+            return decode_tombstone(blob)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UnreadableStateError(self._shard, customer, type(error).__name__) from None
+
+    def _blob(self, customer: str) -> bytes | None:
         blob = self._encoded.get(customer)
-        is_from_store = blob is None
+        return blob if blob is not None or customer in self._removed else self._blobs.get(customer)
+
+    def _read(self, customer: str) -> State | None:
+        blob = self._blob(customer)
         if blob is None:
-            blob = self._blobs.get(customer)
-            if blob is None or customer in self._removed:
-                return None
-            self.weight_bytes += len(blob)
+            return None
+        is_from_store = customer not in self._encoded
+        if is_tombstone(blob):
+            if is_from_store:
+                self._had_timer[customer] = False
+            return None
         state = self._decode(customer, blob)
         if is_from_store:
+            self.weight_bytes += len(blob)
             self._had_timer[customer] = state.timer_ms < NO_TIMER
         self._check_generation(customer, state)
         self._decoded[customer] = state
@@ -74,15 +91,24 @@ class States:
             raise UnreadableStateError(self._shard, customer, f"it is of generation {state.generation} in generation {generation}")
 
     def create(self, customer: str, origin_ms: int) -> State:
-        """The empty state of a customer who is seen for the first time, with the moment from which their clock counts."""
+        """The empty state of a customer who is seen for the first time, with the moment from which their clock counts. It takes the place
+        of a tombstone."""
         self._removed.discard(customer)
+        self._encoded.pop(customer, None)
         state = State(self.generation, origin_ms, slots={}, members={}, retired={}, truth_bits={})
         self._decoded[customer] = state
         return state
 
+    def bury(self, customer: str, tombstone: Tombstone) -> None:
+        """Leave a tombstone under an id whose state was asked for."""
+        self._decoded.pop(customer, None)
+        self._removed.discard(customer)
+        self._encoded[customer] = encode_tombstone(tombstone)
+        self.touched.add(customer)
+
     def remove(self, customer: str) -> None:
-        """Forget a customer whose state was asked for."""
-        self._decoded.pop(customer)
+        """Forget a customer whose state was asked for, or a tombstone."""
+        self._decoded.pop(customer, None)
         self._encoded.pop(customer, None)
         self.touched.discard(customer)
         self._removed.add(customer)

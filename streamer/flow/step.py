@@ -28,6 +28,7 @@ from .amendments import FOR_DEFINITIONS, Amendments
 from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody, documents_of, encode_body
 from .evaluation import Evaluator
+from .identity import Identity, names_two
 from .machine import CommitBatch, Content, InHand, Limits
 from .migration import Migration, adopt
 from .models_in_force import ModelsInForce
@@ -83,6 +84,17 @@ class Step:
         self._states.unscored = self._models.unscored(plan)
         self._changes = ChangeWriter(plan, self.body, self._outputs, self.scoring.in_words if self.scoring is not None else None)
         self._evaluator = Evaluator(self.shard, plan, self.scoring, self._set_aside, self._outputs.add_example)
+        self._identity = Identity(
+            plan,
+            self._rules,
+            self.body,
+            self._states,
+            self._timers,
+            self._admission,
+            self._evaluator,
+            self._changes,
+            self._set_aside,
+        )
 
     # slices
 
@@ -214,8 +226,10 @@ class Step:
             self._apply_event(content, record, now)
         elif isinstance(content, RefusedError):
             self.refuse(content, record)
+        elif not isinstance(content, Control):
+            self._identity.apply(content, record, now)
         elif content.control != "tick" and self.admits(content, record) and content.control == "erase":
-            self._erase(content.customer, record, now)
+            self._identity.erase(content.customer, now, record.offset)
 
     def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:
         """Admit, remember, evaluate."""
@@ -230,6 +244,8 @@ class Step:
             self._changes.write(event.customer, state, changed, now, Cause("event", id=event.message_id), offset)
         if is_new or state.timer_ms != timer_ms:
             self._timers.set(event.customer, state.due_ms)
+        if names_two(event):
+            self._identity.note(event, state, record, now)
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
         """A dead letter instead of the record."""
@@ -238,18 +254,6 @@ class Step:
     def admits(self, control: Control, record: LogRecord) -> bool:
         """Whether a control record may say what it says; if not it is a dead letter. HaltError when this worker lacks a key."""
         return self._admission.admit_control(control, record)
-
-    def _erase(self, customer: str, record: LogRecord, now: int) -> None:
-        """Leave every segment and forget the customer; of what happened up to now nothing more is taken of them."""
-        self._admission.mark_erased(customer)
-        state = self._states.get(customer)
-        if state is None:
-            return
-        self._set_aside.end(state)
-        self._changes.write_erased(customer, state, now, record.offset)
-        self._states.remove(customer)
-        self._timers.set(customer, NO_TIMER)
-        self._admission.count("erased")
 
     # definitions
 

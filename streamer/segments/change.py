@@ -48,12 +48,18 @@ class Clause(msgspec.Struct, omit_defaults=True):
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
-    """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure."""
+    """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure, or that two ids are one person's.
 
-    kind: Literal["event", "timer", "definitions", "erase"]
+    Of the latter ``into`` names the survivor where somebody left because they go by that id now, ``from_`` the id whose past came in where
+    the survivor changes.
+    """
+
+    kind: Literal["event", "timer", "definitions", "erase", "merge"]
     id: str | None = None
     due: Instant | None = None
     version: int | None = None
+    into: str | None = None
+    from_: str | None = msgspec.field(name="from", default=None)
 
 
 class ChangePosition(msgspec.Struct):

@@ -122,7 +122,7 @@ def test_every_reason_that_a_schema_can_see_has_a_bad_example() -> None:
     shown = {file.stem.split(".")[0] for file in (SCHEMAS / "examples" / "event.v1" / "bad").glob("*.json")}
     of_bytes = {"too_large", "bad_utf8", "not_json", "too_deep"}
     of_the_log = {"future", "late", "wrong_shard", "bad_control", "unknown_format", "bad_example", "bad_model", "placeholder_id"}
-    of_the_log |= {"fault", "passed_over", "bad_signature", "replayed"}
+    of_the_log |= {"fault", "passed_over", "bad_signature", "replayed", "bad_alias", "too_many_hops"}
     of_doors = {"not_allowed"}
     of_files = {"not_a_row", "not_finite", "ahead", "skipped"}
     assert shown == set(admission.REASONS) - of_bytes - of_the_log - of_doors - of_files

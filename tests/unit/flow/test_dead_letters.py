@@ -70,6 +70,18 @@ RECORDS: dict[str, tuple[bytes, str, str]] = {
     "a name that is an object": (event(event={"a": 1}), "wrong_type", "$.event"),
     "properties that are a list": (event(properties=[1]), "wrong_type", "$.properties"),
     "a type that we do not know": (event(type="purchase"), "unknown_type", "$.type"),
+    "an alias that says no other id": (event(type="alias"), "bad_alias", "$.properties.previousId"),
+    "an alias of a number": (event(type="alias", properties={"previousId": 5}), "bad_alias", "$.properties.previousId"),
+    "an alias to oneself": (event(type="alias", properties={"previousId": "c-17"}), "bad_alias", "$.properties.previousId"),
+    "an alias of a placeholder": (event(type="alias", properties={"previousId": "null"}), "placeholder_id", "$.properties.previousId"),
+    "an alias that forges a line": (event(type="alias", properties={"previousId": "c\nERROR"}), "bad_text", "$.properties.previousId"),
+    "an alias of 257 characters": (event(type="alias", properties={"previousId": "c" * 257}), "bad_text", "$.properties.previousId"),
+    "an alias to nobody": (event(type="alias", userId=None, anonymousId="a", properties={"previousId": "b"}), "bad_alias", "$.userId"),
+    "an alias to a placeholder": (
+        event(type="alias", userId="null", anonymousId="a", properties={"previousId": "b"}),
+        "bad_alias",
+        "$.userId",
+    ),
     "no timestamp": (event(timestamp=None), "bad_timestamp", "$.timestamp"),
     "a timestamp that cannot be read": (event(timestamp="yesterday"), "bad_timestamp", "$.timestamp"),
     "a timestamp without a zone": (event(timestamp="2026-01-01T00:00:00"), "bad_timestamp", "$.timestamp"),
@@ -178,6 +190,7 @@ def test_every_reason_of_bytes_and_fields_is_tried_here() -> None:
     """A reason that no record earns is a promise nobody has looked at."""
     elsewhere = {"bad_example", "bad_model", "wrong_shard", "unknown_format"}  # forwarded; adapters
     elsewhere |= {"not_a_row", "not_finite", "ahead", "skipped"}  # files
+    elsewhere |= {"too_many_hops"}  # of linked ids: test_identity
     elsewhere |= {"bad_signature", "replayed"}  # where keys hold: test_signed
     elsewhere |= {"not_allowed"}  # refused by a collector, before the log
     elsewhere |= {"fault", "passed_over"}  # decided about a place in the log, whatever lies there: test_isolation

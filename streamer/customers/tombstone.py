@@ -1,0 +1,78 @@
+"""What is left under an id whose customer goes by another one: where to send what still comes in under it.
+
+It stands where the state stood and is told from one by its first byte. It is kept as long as the log, so it is small: about 40 bytes for an
+id of 36 characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+
+class Tombstone(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """``to`` is where events go, ``since_ms`` from when on (UTC log time; 0: from the beginning).
+
+    A device that several people use has ``earlier``: where events went before, as (since_ms, id), ascending. Which one an event is for is
+    decided by its own timestamp, so that a second delivery goes where the first one went.
+    """
+
+    to: str
+    since_ms: int = 0
+    earlier: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def ids(self) -> list[str]:
+        """Everybody to whom it points, the newest first, each once."""
+        return list(dict.fromkeys([self.to, *(to for _, to in reversed(self.earlier))]))
+
+    @property
+    def first(self) -> str:
+        """Who has the past of this id."""
+        return self.earlier[0][1] if self.earlier else self.to
+
+    def target(self, timestamp_ms: int, skew_ms: int) -> str:
+        """Who an event with this timestamp is for. An event may be ``skew_ms`` ahead of log time, so one up to that far behind the moment
+        of a new pointer may have come before it."""
+        if not self.earlier or timestamp_ms > self.since_ms + skew_ms:
+            return self.to
+        later = (to for since_ms, to in reversed(self.earlier) if timestamp_ms > since_ms + skew_ms)
+        return next(later, self.first)
+
+    def repointed(self, to: str, now: int, horizon_ms: int) -> Tombstone:
+        """From ``now`` on events go to somebody else. The first pointer stays: that customer has the past of this id; others are dropped
+        when they ended at or before ``horizon_ms``."""
+        pointers = [*self.earlier, (self.since_ms, self.to)]
+        ends = [since_ms for since_ms, _ in pointers[1:]] + [now]
+        kept = [pointer for at, (pointer, end_ms) in enumerate(zip(pointers, ends, strict=True)) if at == 0 or end_ms > horizon_ms]
+        return Tombstone(to, now, tuple(kept))
+
+    def redirected(self, instead_of: Container[str], to: str) -> Tombstone:
+        """Every pointer to one of ``instead_of`` points to ``to``."""
+        pointers = [(since_ms, to if id_ in instead_of else id_) for since_ms, id_ in (*self.earlier, (self.since_ms, self.to))]
+        return _of(pointers)
+
+    def without(self, gone: Container[str]) -> Tombstone | None:
+        """Without the pointers to any of these; None when there is no other."""
+        pointers = [(since_ms, id_) for since_ms, id_ in (*self.earlier, (self.since_ms, self.to)) if id_ not in gone]
+        return _of(pointers) if pointers else None
+
+
+def _of(pointers: list[tuple[int, str]]) -> Tombstone:
+    """A tombstone with these pointers, ascending; of neighbours to the same id the first is enough."""
+    kept = [pointers[0]]
+    kept += [after for before, after in pairwise(pointers) if after[1] != before[1]]
+    return Tombstone(kept[-1][1], kept[-1][0] if len(kept) > 1 else 0, tuple(kept[:-1]))
+
+
+encode_tombstone: Final = msgspec.msgpack.Encoder().encode
+decode_tombstone: Final = msgspec.msgpack.Decoder(Tombstone).decode
+_FIRST_BYTE: Final = encode_tombstone(Tombstone(""))[0]  # a MessagePack array of three; a state is a longer one
+
+
+def is_tombstone(blob: bytes) -> bool:
+    """Whether an entry of the store is a tombstone."""
+    return blob[:1] == _FIRST_BYTE.to_bytes(1, "big")

@@ -1,0 +1,288 @@
+"""One person under several ids: the survivor notes a link, the old id is drained, the survivor adopts.
+
+Each of the three happens in the shard of the customer whom it concerns, in a commit of its own, and the next is a record that this commit
+sends: so there is one way for two ids in one shard and in two, and each happens once whatever crashes. What comes in under the old id meets
+its tombstone and is sent on behind the past that was adopted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+import msgspec
+
+from streamer.customers import links
+from streamer.customers.joining import join_ids
+from streamer.customers.state import NO_TIMER, State
+from streamer.customers.tombstone import Tombstone
+from streamer.events.alias import previous_id
+from streamer.events.event import Event
+from streamer.segments.change import Cause
+from streamer.segments.plan.plan import Plan
+from streamer.wire import NO_LINK_HEADER, LogRecord
+
+from .admission import Admission
+from .change_writer import ChangeWriter
+from .checkpoint import CheckpointBody
+from .evaluation import Evaluator
+from .forwards import ForwardKind, forward_of
+from .identity_records import Adopt, Erasure, IdentityRecord, Link, Point, encode_identity, in_parts
+from .rules import Rules
+from .set_aside import SetAside
+from .states import States
+from .timers import Timers
+
+COUNTED: Final = ("linked", "link_refused", "link_again", "shared_device", "drained", "adopted", "adopt_of_erased", "seen_twice")
+
+
+class Identity:
+    """Applies what ties ids together, under one plan.
+
+    Of the checkpoint's body it keeps ``identity``, how often each of ``COUNTED`` was, and ``tombstones``.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        rules: Rules,
+        body: CheckpointBody,
+        states: States,
+        timers: Timers,
+        admission: Admission,
+        evaluator: Evaluator,
+        changes: ChangeWriter,
+        set_aside: SetAside,
+    ) -> None:
+        self._plan = plan
+        self._rules = rules
+        self._body = body
+        self._states = states
+        self._timers = timers
+        self._admission = admission
+        self._evaluator = evaluator
+        self._changes = changes
+        self._set_aside = set_aside
+
+    def _count(self, what: str, times: int = 1) -> None:
+        self._body.identity[what] = self._body.identity.get(what, 0) + times
+
+    def _send(self, kind: ForwardKind, content: IdentityRecord, offset: int) -> None:
+        self._admission.send(kind, content.customer, encode_identity(content), offset)
+
+    def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> None:
+        """A record that a shard has sent; nothing when it was applied before."""
+        forward = forward_of(record)
+        assert forward is not None, "only forwarded records are read as such"
+        if not self._admission.takes(forward, record):
+            return
+        self._states.weight_bytes += len(record.value)
+        match content:
+            case Link():
+                self._apply_link(content, now, record.offset)
+            case Adopt():
+                self._apply_adopt(content, now, record.offset)
+            case Point():
+                self._apply_point(content)
+            case Erasure():
+                self._apply_erasure(content, now, record.offset)
+            case _:
+                assert_never(content)
+
+    # at the survivor: an event that names two ids
+
+    def note(self, event: Event, state: State, record: LogRecord, now: int) -> None:
+        """An accepted event that names more than one id of its customer, whose state is ``state``."""
+        if any(name == NO_LINK_HEADER for name, _ in record.headers):
+            return
+        if event.anonymous_id is not None and event.user_id is not None:
+            self._link(event.anonymous_id, event, state, now, record.offset, alias=False)
+        if event.type == "alias":
+            self._link(previous_id(event), event, state, now, record.offset, alias=True)
+
+    def _link(self, old: str, event: Event, state: State, now: int, offset: int, *, alias: bool) -> None:
+        survivor = event.customer
+        if old == survivor or old in state.links:
+            return
+        if not links.may_link(state.links, now):
+            self._count("link_refused")
+            return
+        state.links = links.united(state.links, {old: now}, survivor)
+        self._count("linked")
+        self._send("link", Link(from_=old, to=survivor, cause=event.message_id, linked_ms=now, alias=alias), offset)
+
+    # at the old id: the link
+
+    def _apply_link(self, link: Link, now: int, offset: int) -> None:
+        state, tombstone = self._states.get(link.from_), self._states.tombstone(link.from_)
+        if state is not None:
+            self._drain(link, state, now, offset)
+        elif tombstone is None:
+            self._bury(link.from_, Tombstone(link.to))
+        elif tombstone.to == link.to:
+            self._count("link_again")
+        elif link.alias:
+            self._send("link", _sent_on(link, tombstone.to), offset)
+        else:
+            self._count("shared_device")
+            self._states.bury(link.from_, tombstone.repointed(link.to, now, now - 2 * self._rules.lateness_ms))
+
+    def _drain(self, link: Link, state: State, now: int, offset: int) -> None:
+        """Leave every segment, send what is remembered to the survivor, and leave a tombstone."""
+        self._count("drained")
+        self._set_aside.end(state)
+        self._changes.write_left(link.from_, state, now, Cause("merge", id=link.cause, into=link.to), offset)
+        for part in self._parts(link, state, now):
+            self._send("adopt", part, offset)
+        self._bury(link.from_, Tombstone(link.to))
+        self._timers.set(link.from_, NO_TIMER)
+
+    def _parts(self, link: Link, state: State, now: int) -> Sequence[Adopt]:
+        keys = self._plan.memories
+        memories = in_parts({keys[slot].key: data for slot, data in sorted(state.slots.items())})
+        return [
+            Adopt(
+                to=link.to,
+                from_=link.from_,
+                cause=link.cause,
+                linked_ms=link.linked_ms,
+                origin_ms=state.origin_ms,
+                drained_ms=now,
+                part=part,
+                parts=len(memories),
+                passed=link.passed,
+                memories=some,
+                seen=state.seen if part == 1 else b"",
+                floor_ms=state.forgotten_ms if part == 1 and state.floor_ms is not None else None,
+                links=state.links if part == len(memories) else {},
+            )
+            for part, some in enumerate(memories, 1)
+        ]
+
+    def _bury(self, customer: str, tombstone: Tombstone) -> None:
+        self._body.tombstones += 1
+        self._states.bury(customer, tombstone)
+
+    # at the survivor: the adopt
+
+    def _apply_adopt(self, adopt: Adopt, now: int, offset: int) -> None:
+        customer = adopt.to
+        state, tombstone = self._states.get(customer), self._states.tombstone(customer)
+        if tombstone is not None:
+            walk = [*adopt.walk, customer]
+            if tombstone.first not in walk:
+                self._pass_on(adopt, tombstone.first, walk, offset)
+                return
+            circle = walk[walk.index(tombstone.first) :]  # each of them points to the next: people who were linked crosswise
+            at = circle.index(min(circle))
+            if circle[at] != customer:
+                self._pass_on(adopt, circle[at], [*circle[at + 1 :], *circle[:at]], offset)  # it closes there, if nothing has changed
+                return
+            state = self._lift(customer, circle, min(adopt.origin_ms, now))
+        if state is None or not _is_expected(adopt, state.links):
+            self._count("adopt_of_erased")
+            return
+        self._adopt(adopt, state, now, offset)
+
+    def _pass_on(self, adopt: Adopt, to: str, walk: list[str], offset: int) -> None:
+        """To whom the survivor has become since. No number of steps ends this: a past is never dropped."""
+        self._send("adopt", msgspec.structs.replace(adopt, to=to, passed=_with(adopt.passed, adopt.to), walk=walk), offset)
+
+    def _lift(self, customer: str, circle: Sequence[str], origin_ms: int) -> State:
+        """The tombstone of whoever survives a circle of links is taken away."""
+        self._body.tombstones -= 1
+        state = self._states.create(customer, origin_ms)
+        state.links = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED)
+        return state
+
+    def _adopt(self, adopt: Adopt, state: State, now: int, offset: int) -> None:
+        """Remember what was remembered under the other id; once all of it has come, judge anew and have others point here."""
+        customer, others = adopt.to, {adopt.from_, *adopt.passed}
+        both = join_ids(state, adopt.seen, adopt.floor_ms)
+        if both:
+            self._count("seen_twice", both)
+        state.links = links.united(state.links, {**adopt.links, **dict.fromkeys(others - state.links.keys(), now)}, customer)
+        changed = self._evaluator.at_adopt(state, adopt, now)
+        if changed:
+            self._changes.write(customer, state, changed, now, Cause("merge", id=adopt.cause, from_=adopt.from_), offset)
+        self._states.touched.add(customer)
+        self._timers.set(customer, state.due_ms)
+        if adopt.is_last:
+            self._count("adopted")
+            self._point(adopt, offset)
+
+    def _point(self, adopt: Adopt, offset: int) -> None:
+        """Whatever leads here by way of others is to lead here at once."""
+        passed = [adopt.from_, *adopt.passed]
+        for id_ in sorted({*adopt.links, *(passed if adopt.passed else ())} - {adopt.to}):
+            self._send("point", Point(id=id_, to=adopt.to, instead_of=[*passed, *adopt.links]), offset)
+
+    def _apply_point(self, point: Point) -> None:
+        tombstone = self._states.tombstone(point.id) if self._states.get(point.id) is None else None
+        if tombstone is not None:
+            redirected = tombstone.redirected(point.instead_of, point.to)
+            if redirected != tombstone:
+                self._states.bury(point.id, redirected)
+
+    # erasure
+
+    def erase(self, customer: str, now: int, offset: int) -> None:
+        """Somebody is to be forgotten under every id, of which this is one. Of what happened up to now nothing more is taken of it."""
+        self._admission.mark_erased(customer)
+        state, tombstone = self._states.get(customer), self._states.tombstone(customer)
+        if state is not None:
+            self._forget(customer, state, now, offset)
+        elif tombstone is not None:
+            self._remove_tombstone(customer)
+            for survivor in tombstone.ids:
+                self._send("erase", Erasure(customer=survivor), offset)
+
+    def _forget(self, customer: str, state: State, now: int, offset: int) -> None:
+        self._set_aside.end(state)
+        self._changes.write_left(customer, state, now, Cause("erase"), offset)
+        self._states.remove(customer)
+        self._timers.set(customer, NO_TIMER)
+        self._admission.count("erased")
+        for id_ in state.links:
+            self._send("erase", Erasure(customer=id_, person=[customer, *state.links]), offset)
+
+    def _apply_erasure(self, erasure: Erasure, now: int, offset: int) -> None:
+        """Whatever leads to an erased survivor goes; whatever leads to others too, a device of several people, leads to them still."""
+        if not erasure.person:
+            self.erase(erasure.customer, now, offset)
+            return
+        tombstone = self._states.tombstone(erasure.customer) if self._states.get(erasure.customer) is None else None
+        if tombstone is None:
+            return
+        left = tombstone.without(erasure.person)
+        if left is None:
+            self._admission.mark_erased(erasure.customer)
+            self._remove_tombstone(erasure.customer)
+        elif left != tombstone:
+            self._states.bury(erasure.customer, left)
+
+    def _remove_tombstone(self, customer: str) -> None:
+        self._body.tombstones -= 1
+        self._states.remove(customer)
+
+
+def names_two(event: Event) -> bool:
+    """Whether an event says two ids of its customer."""
+    return (event.anonymous_id is not None and event.user_id is not None) or event.type == "alias"
+
+
+def _is_expected(adopt: Adopt, noted: links.Links) -> bool:
+    """Whether the customer has noted a link by which the past comes. One who was erased since has not, or has noted it anew."""
+    linked_ms = noted.get(adopt.from_)
+    if not adopt.passed:
+        return linked_ms is not None and linked_ms <= adopt.linked_ms
+    return linked_ms is not None or any(id_ in noted for id_ in adopt.passed)
+
+
+def _sent_on(link: Link, to: str) -> Link:
+    """An alias of an id that is somebody else's already: that person is joined."""
+    return msgspec.structs.replace(link, from_=to, passed=_with(link.passed, link.from_))
+
+
+def _with(passed: Sequence[str], one: str) -> list[str]:
+    return [*passed, *((one,) if one not in passed else ())]

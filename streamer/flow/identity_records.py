@@ -1,0 +1,155 @@
+"""Records by which the ids of one person are tied together. Each concerns one customer, in whose shard it is applied.
+
+``link`` goes to the old id, whose state is drained: what is left there is a tombstone, and what was remembered goes as ``adopt`` to the
+customer who survives. ``point`` has a tombstone point past what has become one itself, and ``erase`` goes to everything by which an erased
+person was known. They travel as forwarded records do, see ``forwards``: the header says the kind, the key the customer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from streamer.errors import RefusedError
+from streamer.wire import LogRecord, is_customer
+
+from .forwards import Forward, customer_in
+
+ADOPT_BYTES_MAX: Final = 500_000  # of memories in one record: half of what a Kafka record may have
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``from_`` is another id of ``to``: whoever is under it is to be drained.
+
+    ``alias``: said outright, so it also joins two known customers. ``cause`` is the message id of the event that said so, ``linked_ms`` the
+    log time of the survivor's shard. ``passed``: tombstones that sent it on, the first of which the survivor has noted.
+    """
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    cause: str
+    linked_ms: int
+    alias: bool = False
+    passed: list[str] = []
+
+    @property
+    def customer(self) -> str:
+        """In whose shard it is applied."""
+        return self.from_
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id in it."""
+        return (self.from_, self.to, *self.passed)
+
+
+class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was remembered under the id ``from_``, for ``to`` to adopt; part ``part`` of ``parts``, from 1.
+
+    ``passed``: ids that it went by on its way; ``walk``: tombstones, each of which pointed to the next, the last of them to ``to``.
+    ``memories`` by their keys, which mean the same under all definitions; their times count from ``origin_ms`` (UTC), and were
+    remembered up to ``drained_ms``, log time in the shard of the old id. ``seen`` and ``floor_ms`` (UTC) are those of the state and come
+    with the first part, ``links`` with the last.
+    """
+
+    to: str
+    from_: str = msgspec.field(name="from")
+    cause: str
+    linked_ms: int
+    origin_ms: int
+    drained_ms: int
+    part: int = 1
+    parts: int = 1
+    passed: list[str] = []
+    walk: list[str] = []
+    memories: dict[str, Any] = {}
+    seen: bytes = b""
+    floor_ms: int | None = None
+    links: dict[str, int] = {}
+
+    @property
+    def customer(self) -> str:
+        """In whose shard it is applied."""
+        return self.to
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id in it."""
+        return (self.from_, self.to, *self.passed, *self.walk, *self.links)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all of it has come with this part."""
+        return self.part == self.parts
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """The tombstone of ``id`` is to point to ``to`` where it points to one of ``instead_of``."""
+
+    id: str
+    to: str
+    instead_of: list[str]
+
+    @property
+    def customer(self) -> str:
+        """In whose shard it is applied."""
+        return self.id
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id in it."""
+        return (self.id, self.to, *self.instead_of)
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``customer`` is an id of somebody who is erased.
+
+    ``person``: all ids of whoever is erased already, this being one of them. Empty: this id leads to whom is to be erased.
+    """
+
+    customer: str
+    person: list[str] = []
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id in it."""
+        return (self.customer, *self.person)
+
+
+IdentityRecord = Link | Adopt | Point | Erasure
+
+encode_identity: Final = msgspec.json.Encoder().encode
+_decoders: Final = {
+    "link": msgspec.json.Decoder(Link),
+    "adopt": msgspec.json.Decoder(Adopt),
+    "point": msgspec.json.Decoder(Point),
+    "erase": msgspec.json.Decoder(Erasure),
+}
+
+
+def decode_identity(forward: Forward, record: LogRecord) -> IdentityRecord:
+    """What a record of one of these kinds says; RefusedError where it says nothing usable."""
+    try:
+        found = _decoders[forward.kind].decode(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RefusedError("bad_control", detail=f"{forward.kind}: {error}"[:200]) from None
+    if not all(map(is_customer, found.ids)):
+        raise RefusedError("bad_control", detail=f"{forward.kind}: one of the ids in it can be no customer's")
+    if customer_in(record) != found.customer:
+        raise RefusedError("bad_control", detail=f"{forward.kind}: its key is another customer than the one whom it concerns")
+    return found
+
+
+def in_parts(memories: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Memories in as few parts as fit into a record each, in their order; one part where there are none."""
+    parts, size_bytes = [dict[str, Any]()], 0
+    for key, data in memories.items():
+        more = len(key) + len(encode_identity(data))
+        if parts[-1] and size_bytes + more > ADOPT_BYTES_MAX:
+            parts.append({})
+            size_bytes = 0
+        parts[-1][key] = data
+        size_bytes += more
+    return parts
