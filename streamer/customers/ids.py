@@ -18,7 +18,8 @@ sends so much pays for it.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from streamer.units import MINUTE_MS
 
@@ -70,6 +71,33 @@ def remember(seen: bytes, key: bytes, *, timestamp_ms: int, horizon_ms: int, flo
     return _inserted(_Ids(seen, floor), key, minute, floor_ms)
 
 
+class UnitedIds(NamedTuple):
+    """What is remembered of two names together: ``seen`` and the floor, see ``remember``, and how many ids ``both`` had remembered."""
+
+    seen: bytes
+    floor_ms: int
+    both: int
+
+
+def united(seen: bytes, floor_ms: int, others: bytes, others_floor_ms: int) -> UnitedIds:
+    """The ids of two names, each with its floor. The later floor holds for both: before it one of them may have forgotten ids. Over the
+    cap the oldest minutes are forgotten, as ever."""
+    newest = _Ids(seen, floor_ms // MINUTE_MS).newest()
+    theirs = _Ids(others, others_floor_ms // MINUTE_MS).newest()
+    both = len(newest.keys() & theirs.keys())
+    for key, minute in theirs.items():
+        newest[key] = max(minute, newest.get(key, minute))
+    floor_ms = max(floor_ms, others_floor_ms)
+    kept = sorted((entry for entry in newest.items() if entry[1] >= floor_ms // MINUTE_MS), key=itemgetter(1))
+    surplus = len(kept) - IDS_MAX
+    if surplus > 0:
+        forgotten = kept[surplus - 1][1]
+        kept = [entry for entry in kept if entry[1] > forgotten]
+        floor_ms = max(floor_ms, (forgotten + 1) * MINUTE_MS - 1)
+    wide = b"".join([minute.to_bytes(WIDE, "big") + key for key, minute in kept]) + WIDE_END
+    return UnitedIds(_narrowed(_Ids(wide, floor_ms // MINUTE_MS)), floor_ms, both)
+
+
 def _inserted(ids: _Ids, key: bytes, minute: int, floor_ms: int) -> tuple[bytes, int]:
     """As ``remember`` returns it, in all other cases."""
     first = floor_ms // MINUTE_MS
@@ -101,6 +129,15 @@ class _Ids:
         """The minute of the entry at a place."""
         found = int.from_bytes(self.seen[at : at + self.width], "big")
         return self.floor + (found - self.floor) % NARROW_SPAN if self.width == NARROW else found
+
+    def newest(self) -> dict[bytes, int]:
+        """The newest minute of each id, in the order in which they lie."""
+        found = dict[bytes, int]()
+        for at in range(0, len(self.seen) - len(self.end), self.entry):
+            key = self.seen[at + self.width : at + self.entry]
+            found.pop(key, None)
+            found[key] = self.minute(at)
+        return found
 
     def written(self, minute: int) -> bytes:
         """A minute as entries of this width have it."""

@@ -30,6 +30,8 @@ STEPS_MAX: Final = 256  # events held for a sequence until nothing late can touc
 RUNS_MAX: Final = 64  # assertions of one trait held until nothing late can come between them
 SUM_MAX: Final = 1 << 62  # ten-thousandths: 461 trillion of any currency; a state holds integers of 64 bits
 MIN_TIME: Final = -(1 << 52)  # before every moment
+RUNS_HEAD: Final = 2  # parts of the data of ``Runs`` before its assertions
+STEPS_HEAD: Final = 4  # parts of the data of ``Steps`` before its events
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,13 @@ class Totals:
         def update(old: Data, value: Json, _t: int, _now: int, _origin_ms: int) -> Data:
             if old is None:
                 return [value, 1]
-            total = old[0] if abs(old[0]) == SUM_MAX else _bounded(old[0] + value)
+            total = old[0] if abs(old[0]) == SUM_MAX else bounded(old[0] + value)
             return [total, old[1] + 1]
 
         return update
 
 
-def _bounded(total: int) -> int:
+def bounded(total: int) -> int:
     """A sum that a state can hold."""
     return max(-SUM_MAX, min(SUM_MAX, total))
 
@@ -121,32 +123,38 @@ class Pairs:
     """Every (time, integer) of the last ``span_ms``: sums, averages, counts between two ages, activity in periods.
 
     Data: ``[lost_ms, t, total, number, t, total, number, …]`` ascending in t. A triple stands for one event until there are more than
-    ``PAIRS_MAX``; then triples of one stretch of ``span_ms / BUCKETS`` become one at their newest time. ``lost_ms`` stays None.
+    ``PAIRS_MAX``; then triples of one stretch of ``span_ms / BUCKETS`` become one at their newest time. ``lost_ms``: up to when some may
+    be missing of a past that was joined.
     """
 
     span_ms: int
 
+    @property
+    def stretch_ms(self) -> int:
+        """How long a stretch is whose entries are folded into one."""
+        return max(1, self.span_ms // BUCKETS)
+
     def update(self) -> Update:
         """How an event changes the data."""
-        span_ms, stretch_ms = self.span_ms, max(1, self.span_ms // BUCKETS)
+        span_ms, stretch_ms = self.span_ms, self.stretch_ms
 
         def update(old: Data, value: Json, t: int, now: int, origin_ms: int) -> Data:
             if t <= now - span_ms:
                 return old
             data: list[Any] = [None] if old is None else old
-            _expire(data, now - span_ms, width=3)
+            expire(data, now - span_ms, width=3)
             at = len(data)
             while at > 1 and data[at - 3] > t:
                 at -= 3
             data[at:at] = (t, value, 1)
             if len(data) > 1 + 3 * PAIRS_MAX:
-                _fold_numbers(data, stretch_ms, origin_ms)
+                fold_numbers(data, stretch_ms, origin_ms)
             return data
 
         return update
 
 
-def _expire(data: list[Any], horizon_ms: int, *, width: int) -> None:
+def expire(data: list[Any], horizon_ms: int, *, width: int) -> None:
     """Drop the entries at or before ``horizon_ms`` from the front (behind the head)."""
     end = 1
     while end < len(data) and data[end] <= horizon_ms:
@@ -155,13 +163,13 @@ def _expire(data: list[Any], horizon_ms: int, *, width: int) -> None:
         del data[1:end]
 
 
-def _fold_numbers(data: list[Any], stretch_ms: int, origin_ms: int) -> None:
+def fold_numbers(data: list[Any], stretch_ms: int, origin_ms: int) -> None:
     """Stretches are of UTC, so that what is folded does not depend on where the customer's clock begins."""
     folded: list[Any] = [data[0]]
     for at in range(1, len(data), 3):
         t, total, number = data[at : at + 3]
         if len(folded) > 1 and (folded[-3] + origin_ms) // stretch_ms == (t + origin_ms) // stretch_ms:
-            folded[-3:] = (t, _bounded(folded[-2] + total), folded[-1] + number)
+            folded[-3:] = (t, bounded(folded[-2] + total), folded[-1] + number)
         else:
             folded += (t, total, number)
     data[:] = folded
@@ -188,7 +196,7 @@ class Ladder:
             if t <= now - span_ms:
                 return old
             data: list[Any] = [None] if old is None else old
-            _expire(data, now - span_ms, width=2)
+            expire(data, now - span_ms, width=2)
             at = len(data)
             while at > 1 and data[at - 2] > t:
                 at -= 2
@@ -199,11 +207,16 @@ class Ladder:
                 start -= 2
             data[start:at] = (t, value)
             if len(data) > 1 + 2 * PAIRS_MAX:
-                data[0] = data[3]
-                data[1:5] = (data[3], data[2])
+                self.merge_oldest(data)
             return data
 
         return update
+
+    @staticmethod
+    def merge_oldest(data: list[Any]) -> None:
+        """Make one step of the two oldest."""
+        data[0] = newer(data[0], data[3])
+        data[1:5] = (data[3], data[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,18 +259,23 @@ class Labels:
 
     span_ms: int
 
+    @property
+    def stretch_ms(self) -> int:
+        """How long a stretch is whose entries are folded into one."""
+        return max(1, self.span_ms // BUCKETS)
+
     def update(self) -> Update:
         """How an event changes the data."""
-        span_ms, stretch_ms = self.span_ms, max(1, self.span_ms // BUCKETS)
+        span_ms, stretch_ms = self.span_ms, self.stretch_ms
 
         def update(old: Data, value: Json, t: int, now: int, origin_ms: int) -> Data:
             if t <= now - span_ms:
                 return old
             data: list[Any] = [None, {}] if old is None else old
-            _expire_labels(data, now - span_ms)
+            expire_labels(data, now - span_ms)
             _add_labels(data, value, t)
             if sum(map(len, data[1].values())) > 2 * PAIRS_MAX:
-                _fold_labels(data, stretch_ms, origin_ms)
+                fold_labels(data, stretch_ms, origin_ms)
             return data
 
         return update
@@ -276,7 +294,7 @@ def _add_labels(data: list[Any], texts: list[str], t: int) -> None:
         data[1] = dict(sorted(by_text.items()))
 
 
-def _expire_labels(data: list[Any], horizon_ms: int) -> None:
+def expire_labels(data: list[Any], horizon_ms: int) -> None:
     """Drop the entries at or before ``horizon_ms``."""
     gone: list[str] = []
     for text, entries in data[1].items():
@@ -290,7 +308,8 @@ def _expire_labels(data: list[Any], horizon_ms: int) -> None:
         del data[1][text]
 
 
-def _fold_labels(data: list[Any], stretch_ms: int, origin_ms: int) -> None:
+def fold_labels(data: list[Any], stretch_ms: int, origin_ms: int) -> None:
+    """Stretches as for numbers, of each text its own; beyond ``PAIRS_MAX`` the oldest are dropped."""
     by_stretch: dict[tuple[int, str], tuple[int, int]] = {}
     for text, entries in data[1].items():
         for t, number in zip(entries[::2], entries[1::2], strict=True):
@@ -348,10 +367,13 @@ class KnownValue:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The newest value and since when it has been the same. Data: ``[t, value, t, value, …]`` ascending: assertions, the first of them the
-    beginning of the run that nothing late can break any more.
+    """The newest value and since when it has been the same.
 
-    ``lateness_ms``: how late an event may come. Over the cap assertions inside a run are forgotten first.
+    Data: ``[lost_ms, unsure_ms, t, value, t, value, …]``, assertions ascending in t.
+    ``lateness_ms``: how late an event may come. Of what nothing late can break any more three assertions are kept: the beginning and the
+    newest of the run that it ends in, and the one before that run. Over the cap assertions inside a run are forgotten first.
+    ``lost_ms`` is the newest moment of one that was forgotten inside a run. A run that is broken there, by somebody's past that is joined
+    or by a late event, may have begun again before the next assertion that is kept: beginnings up to ``unsure_ms`` may be too late.
     """
 
     lateness_ms: int
@@ -361,42 +383,57 @@ class Runs:
         lateness_ms = self.lateness_ms
 
         def update(old: Data, value: Json, t: int, now: int, _origin_ms: int) -> Data:
-            data: list[Any] = [] if old is None else old
+            data: list[Any] = [None, None] if old is None else old
             at = len(data)
-            while at > 0 and data[at - 2] > t:
+            while at > RUNS_HEAD and data[at - 2] > t:
                 at -= 2
+            if at < len(data) and is_in_gap(data, at, value):
+                data[1] = newer(data[1], data[at])
             data[at:at] = (t, value)
-            _settle_runs(data, now - lateness_ms)
+            settle_runs(data, now - lateness_ms)
             return data
 
         return update
 
 
-def _settle_runs(data: list[Any], horizon_ms: int) -> None:
-    """Replace everything at or before ``horizon_ms`` by the beginning of the run it ends in."""
-    settled = 0
+def is_in_gap(data: list[Any], at: int, value: Json) -> bool:
+    """Whether another value before the assertion at ``at`` breaks a run of which some assertions were forgotten there."""
+    if at == RUNS_HEAD or data[0] is None or data[at - 2] >= data[0]:
+        return False
+    return same(data[at - 1], data[at + 1]) and not same(value, data[at + 1])
+
+
+def settle_runs(data: list[Any], horizon_ms: int) -> None:
+    """Keep three assertions of everything at or before ``horizon_ms``, and no more than ``RUNS_MAX`` of all."""
+    settled = RUNS_HEAD
     while settled + 2 < len(data) and data[settled + 2] <= horizon_ms:
         settled += 2
     start = settled
-    while start > 0 and same(data[start - 1], data[settled + 1]):
+    while start > RUNS_HEAD and same(data[start - 1], data[settled + 1]):
         start -= 2
-    data[: settled + 2] = data[start : start + 2]
-    while len(data) > 2 * RUNS_MAX:
+    if settled - start > 2:
+        data[0] = newer(data[0], data[settled - 2])
+        del data[start + 2 : settled]
+    del data[RUNS_HEAD : max(RUNS_HEAD, start - 2)]
+    while len(data) > RUNS_HEAD + 2 * RUNS_MAX:
         surplus = _least_missed(data)
+        if surplus > RUNS_HEAD:
+            data[0] = newer(data[0], data[surplus])
         del data[surplus : surplus + 2]
 
 
 def _least_missed(data: list[Any]) -> int:
-    for at in range(2, len(data), 2):
+    """The first assertion inside a run, not at its end; else the oldest of all."""
+    for at in range(RUNS_HEAD + 2, len(data) - 2, 2):
         if same(data[at - 1], data[at + 1]):
             return at
-    return 0
+    return RUNS_HEAD
 
 
 def run_start(data: Data) -> int:
     """When the current value's unbroken run began."""
     at, value = len(data) - 2, data[-1]
-    while at > 0 and same(data[at - 1], value):
+    while at > RUNS_HEAD and same(data[at - 1], value):
         at -= 2
     return data[at]
 
@@ -419,10 +456,11 @@ class Steps:
     """Events that can still be part of a sequence, and what they amount to. The value is a bit set: bit i for step i, bit ``steps`` for
     what must not follow.
 
-    Data: ``[lost_ms, final, [completions], t, bits, t, bits, …]``, by time, of equal times in the order of the log. ``completions`` are
-    the times, ascending, of last steps of matches that nothing forbids as far as is known; ``final`` the newest of those that no late
-    event can forbid any more (``MIN_TIME``: none). Events are held until nothing late can combine with them: ``lateness_ms + within_ms +
-    wait_ms``.
+    Data: ``[unsure_ms, gone_ms, final, [completions], t, bits, t, bits, …]``, by time, of equal times in the order of the log.
+    ``completions`` are the times, ascending, of last steps of matches that nothing forbids as far as is known; ``final`` the newest of
+    those that no late event can forbid any more (``MIN_TIME``: none). Events are held until nothing late can combine with them:
+    ``lateness_ms + within_ms + wait_ms``. ``gone_ms`` is the newest moment of one that is held no longer. Completions up to ``unsure_ms``
+    may be missing, or forbidden by what is not known: events were dropped over the cap, or a past was joined that they could combine with.
     """
 
     steps: int
@@ -433,21 +471,37 @@ class Steps:
     def update(self) -> Update:
         """How an event changes the data."""
         settle_ms = self.lateness_ms + self.wait_ms
-        hold_ms = settle_ms + self.within_ms
 
         def update(old: Data, value: Json, t: int, now: int, _origin_ms: int) -> Data:
-            data: list[Any] = [None, MIN_TIME, []] if old is None else old
-            for completion in data[2]:  # ascending; settled before this event came, so it cannot change them
-                if completion <= now - settle_ms:
-                    data[1] = max(data[1], completion)
+            data: list[Any] = [None, None, MIN_TIME, []] if old is None else old
+            _settle_steps(data, now - settle_ms)  # before this event came, so it cannot change them
             _insert_step(data, t, value)
-            _hold(data, now - hold_ms)
-            data[2] = self._completions(data)
-            if not self.wait_ms and data[2]:
-                data[1], data[2] = max(data[1], data[2][-1]), []
+            self.hold(data, now)
             return data
 
         return update
+
+    def hold(self, data: list[Any], now: int) -> None:
+        """Let go of events that nothing can combine with any more, and find the completions among the others."""
+        end = STEPS_HEAD
+        while end < len(data) and data[end] <= now - self.lateness_ms - self.wait_ms - self.within_ms:
+            end += 2
+        surplus = (len(data) - end) // 2 - STEPS_MAX
+        if surplus > 0:
+            end += 2 * surplus
+            data[0] = newer(data[0], data[end - 2] + self.within_ms)
+        if end > STEPS_HEAD:
+            data[1] = newer(data[1], data[end - 2])
+            del data[STEPS_HEAD:end]
+        data[3] = self._completions(data)
+        if not self.wait_ms and data[3]:
+            data[2], data[3] = max(data[2], data[3][-1]), []
+
+    def join(self, data: list[Any], now: int) -> None:
+        """The same where events may stand that were not held before: what they complete is found before any of them is let go."""
+        data[3] = self._completions(data)
+        _settle_steps(data, now - self.lateness_ms - self.wait_ms)
+        self.hold(data, now)
 
     def _completions(self, data: list[Any]) -> list[int]:
         """Times of the last steps of all matches among the held events that no held event forbids.
@@ -456,7 +510,7 @@ class Steps:
         any.
         """
         best, found, last = [MIN_TIME] * self.steps, list[int](), self.steps - 1
-        for t, bits in zip(data[3::2], data[4::2], strict=True):
+        for t, bits in zip(data[STEPS_HEAD::2], data[STEPS_HEAD + 1 :: 2], strict=True):
             if self.wait_ms and bits >> self.steps:
                 found = [completion for completion in found if t > completion + self.wait_ms]
             reached = best[:]
@@ -470,23 +524,25 @@ class Steps:
         return found
 
 
+def _settle_steps(data: list[Any], horizon_ms: int) -> None:
+    for completion in data[3]:  # ascending
+        if completion <= horizon_ms:
+            data[2] = max(data[2], completion)
+
+
 def _insert_step(data: list[Any], t: int, bits: int) -> None:
     """Behind those of the same time: they came before it in the log."""
     at = len(data)
-    while at > 3 and data[at - 2] > t:
+    while at > STEPS_HEAD and data[at - 2] > t:
         at -= 2
     data[at:at] = (t, bits)
 
 
-def _hold(data: list[Any], horizon_ms: int) -> None:
-    end = 3
-    while end < len(data) and data[end] <= horizon_ms:
-        end += 2
-    del data[3:end]
-    surplus = (len(data) - 3) // 2 - STEPS_MAX
-    if surplus > 0:
-        data[0] = data[3 + 2 * (surplus - 1)]
-        del data[3 : 3 + 2 * surplus]
+def newer(left: int | None, right: int | None) -> int | None:
+    """The later of two moments that may be missing."""
+    if left is None or right is None:
+        return right if left is None else left
+    return max(left, right)
 
 
 RuleSpec = (

@@ -20,8 +20,17 @@ NOT_SERVED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class StepValue:
-    """Memory of something that the step itself puts there. Data: what was put."""
+class ScoreMemory:
+    """What a model says of a customer; the step puts it there. Data: a ``KeptScore``, or the list of its parts."""
+
+    def update(self) -> Update:
+        """What is put takes the place of what was there."""
+        return _put
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitedMemory:
+    """The example of a model whose outcome is awaited; the step puts it there. Data: an ``AwaitedExample``, or the list of its parts."""
 
     def update(self) -> Update:
         """What is put takes the place of what was there."""

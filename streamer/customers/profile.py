@@ -154,9 +154,7 @@ def _let_pass(profile: Profile, t: int) -> None:
     profile.gap_ms = passed_ms
     if passed_ms > SESSION_GAP_MS:
         profile.session_at_ms, profile.session_events, profile.products = t, 0, []
-    if passed_ms:
-        profile.last_ms = t
-        _fade(profile, passed_ms)
+    let_fade(profile, t)
 
 
 def _note_visit(profile: Profile, t: int, product: int) -> None:
@@ -167,7 +165,12 @@ def _note_visit(profile: Profile, t: int, product: int) -> None:
         profile.products.append(product)
 
 
-def _fade(profile: Profile, passed_ms: int) -> None:
+def let_fade(profile: Profile, t: int) -> None:
+    """Bring what fades to a moment that is not before the newest event."""
+    passed_ms = t - profile.last_ms
+    if not passed_ms:
+        return
+    profile.last_ms = t
     day, month = 2.0 ** (-passed_ms / DAY_MS), 2.0 ** (-passed_ms / _MONTH_MS)
     profile.views_day = round(profile.views_day * day)
     profile.carts_day = round(profile.carts_day * day)

@@ -7,12 +7,12 @@ who stays active is rewritten once in so many weeks, and all others never.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from . import memories
 from .memories import MIN_TIME, Data
-from .model_data import StepValue
+from .model_data import AwaitedMemory, ScoreMemory
 from .profile import ProfileMemory
 from .specs import Spec
 from .state import NO_TIMER, Membership, State
@@ -36,38 +36,44 @@ def rebase(state: State, specs: Sequence[Spec], now: int) -> None:
 
 def shifted(spec: Spec, data: Data, by_ms: int) -> Data:
     """Data of a memory with each time ``by_ms`` later: what the memory answers is the same at moments that are ``by_ms`` later."""
+    return moved(spec, data, lambda t: t + by_ms)
+
+
+def moved(spec: Spec, data: Data, move: Callable[[int], int]) -> Data:
+    """Data of a memory with ``move`` of each time that is by the customer's own clock. ``move`` never changes the order of two times."""
     match spec:
         case memories.Newest(keep=1) | memories.Oldest():
-            return data + by_ms
+            return move(data)
         case memories.Newest():
-            return [t + by_ms for t in data]
+            return [move(t) for t in data]
         case memories.Pairs():
-            return [_lost(data[0], by_ms), *_every(data[1:], 3, by_ms)]
+            return [_lost(data[0], move), *_every(data[1:], 3, move)]
         case memories.Ladder():
-            return [_lost(data[0], by_ms), *_every(data[1:], 2, by_ms)]
+            return [_lost(data[0], move), *_every(data[1:], 2, move)]
         case memories.Labels():
-            return [_lost(data[0], by_ms), {text: _every(entries, 2, by_ms) for text, entries in data[1].items()}]
+            return [_lost(data[0], move), {text: _every(entries, 2, move) for text, entries in data[1].items()}]
         case memories.Distinct():
-            return {text: t + by_ms for text, t in data.items()}
+            return {text: move(t) for text, t in data.items()}
         case memories.Frequencies():
-            return [data[0], {text: [number, t + by_ms] for text, (number, t) in data[1].items()}]
+            return [data[0], {text: [number, move(t)] for text, (number, t) in data[1].items()}]
         case memories.KnownValue() | memories.Zone():
-            return [data[0] + by_ms, *data[1:]]
+            return [move(data[0]), *data[1:]]
         case memories.Runs():
-            return _every(data, 2, by_ms)
+            return [_lost(data[0], move), _lost(data[1], move), *_every(data[2:], 2, move)]
         case memories.Steps():
-            final = data[1] if data[1] == MIN_TIME else data[1] + by_ms
-            return [_lost(data[0], by_ms), final, [t + by_ms for t in data[2]], *_every(data[3:], 2, by_ms)]
-        case memories.EventCount() | memories.Totals() | memories.Bests() | ProfileMemory() | StepValue():
+            final = data[2] if data[2] == MIN_TIME else move(data[2])
+            completions = [move(t) for t in data[3]]
+            return [_lost(data[0], move), _lost(data[1], move), final, completions, *_every(data[4:], 2, move)]
+        case memories.EventCount() | memories.Totals() | memories.Bests() | ProfileMemory() | ScoreMemory() | AwaitedMemory():
             return data  # without times, or with times in UTC
         case _:
             assert_never(spec)
 
 
-def _lost(lost_ms: int | None, by_ms: int) -> int | None:
-    return None if lost_ms is None else lost_ms + by_ms
+def _lost(lost_ms: int | None, move: Callable[[int], int]) -> int | None:
+    return None if lost_ms is None else move(lost_ms)
 
 
-def _every(data: Sequence[Data], width: int, by_ms: int) -> list[Data]:
+def _every(data: Sequence[Data], width: int, move: Callable[[int], int]) -> list[Data]:
     """Entries of ``width`` parts, the first of which is a time."""
-    return [part + by_ms if at % width == 0 else part for at, part in enumerate(data)]
+    return [move(part) if at % width == 0 else part for at, part in enumerate(data)]

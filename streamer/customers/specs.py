@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .memories import RuleSpec
-from .model_data import StepValue
+from .model_data import AwaitedMemory, ScoreMemory
 from .profile import ProfileMemory
 
-Spec = RuleSpec | ProfileMemory | StepValue
+Spec = RuleSpec | ProfileMemory | ScoreMemory | AwaitedMemory

@@ -73,6 +73,8 @@ def converted(data: Any, old: Spec, new: Spec) -> Any:
         return times[-1] if new.keep == 1 else times[-new.keep :]
     if isinstance(old, memories.Runs) and isinstance(new, memories.KnownValue):
         return data[-2:]
+    if isinstance(old, memories.KnownValue) and isinstance(new, memories.Runs):
+        return [None, None, *data]
     return data
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from streamer.customers import memories
-from streamer.customers.model_data import StepValue
+from streamer.customers.model_data import AwaitedMemory, ScoreMemory
 from streamer.customers.profile import ProfileMemory
 from streamer.customers.specs import Spec
 from streamer.examples import ModelSpec
@@ -64,9 +64,9 @@ def _of_models(models: Iterable[ModelSpec]) -> Iterator[Memory]:
     for number, spec in enumerate(models):
         if number == 0:
             yield Memory(model_memories.PROFILE_KEY, ProfileMemory(), MemoryInput(Events(("*",)), take="profile"))
-        yield Memory(model_memories.score_key(spec.name), StepValue(), MemoryInput(take="step itself"))
+        yield Memory(model_memories.score_key(spec.name), ScoreMemory(), MemoryInput(take="step itself"))
         if spec.kind in model_memories.OUTCOMES:
-            yield Memory(model_memories.pending_key(spec), StepValue(), MemoryInput(take="step itself"))
+            yield Memory(model_memories.pending_key(spec), AwaitedMemory(), MemoryInput(take="step itself"))
 
 
 def _of_conditions(definitions: Definitions, lateness_ms: int) -> Iterator[Memory]:
@@ -165,7 +165,7 @@ def _larger(left: Spec, right: Spec) -> Spec:
             return right
         case memories.Oldest() | memories.EventCount() | memories.Totals() | memories.Bests() | memories.Frequencies():
             return left
-        case memories.Zone() | memories.Steps() | ProfileMemory() | StepValue():
+        case memories.Zone() | memories.Steps() | ProfileMemory() | ScoreMemory() | AwaitedMemory():
             return left
         case _:
             assert_never(left)

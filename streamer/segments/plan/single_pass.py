@@ -220,8 +220,8 @@ def sequence_pass(wait_ms: int, over_ms: int) -> SinglePass:
     def evaluate(data: Data, now: int, _state: State) -> tuple[bool, int]:
         if data is None:
             return False, NO_TIMER
-        best, due_ms = data[1], NO_TIMER
-        for completion in data[2]:  # ascending
+        best, due_ms = data[2], NO_TIMER
+        for completion in data[3]:  # ascending
             if completion + wait_ms > now:
                 due_ms = completion + wait_ms
                 break

@@ -81,7 +81,8 @@ def test_what_was_lost_over_a_cap_is_shifted_too() -> None:
     """It is a moment that answers are measured against: of none there is None, and 0 is a moment like any other."""
     assert shifted(memories.Ladder(10, 1), [0, 5, 7], 3) == [3, 8, 7]
     assert shifted(memories.Ladder(10, 1), [None, 5, 7], 3) == [None, 8, 7]
-    assert shifted(memories.Steps(1, 0, 0, 0), [0, memories.MIN_TIME, [], 5, 1], 3) == [3, memories.MIN_TIME, [], 8, 1]
+    assert shifted(memories.Steps(1, 0, 0, 0), [0, None, memories.MIN_TIME, [], 5, 1], 3) == [3, None, memories.MIN_TIME, [], 8, 1]
+    assert shifted(memories.Runs(0), [0, None, 5, "a"], 3) == [3, None, 8, "a"]
 
 
 def test_the_moments_of_a_state_stay_what_they_are() -> None:

@@ -111,6 +111,8 @@ def active_expression(each_ms: int, periods: int) -> ValueExpression:
     def approximate(data: Data, now: int, _state: State) -> Json:
         """A stretch may lie across the end of a period and be missing from one of the two."""
         folded = sum(1 for at in entry_starts(data, 3) if data[at + 2] > 1 and data[at] >= now - each_ms * periods)
+        if data is not None and data[0] is not None and data[0] >= now - each_ms * periods:
+            folded += 1  # of a past that was joined some may be missing
         return min(folded, periods) or None
 
     return ValueExpression(read, changes=changes, approximate=approximate, span_ms=each_ms * periods, partial=True)

@@ -32,7 +32,11 @@ def run_start() -> ValueExpression:
     def read(data: Data, _now: int, _state: State) -> Json:
         return None if data is None or data[-1] is None else memories.run_start(data)
 
-    return ValueExpression(read, span_ms=0)
+    def approximate(data: Data, _now: int, _state: State) -> Json:
+        """1 where the run may have begun earlier than is known."""
+        return 1 if data is not None and data[1] is not None and memories.run_start(data) <= data[1] else None
+
+    return ValueExpression(read, approximate=approximate, span_ms=0)
 
 
 def compare_predicate(text: str, expression: ValueExpression, op: str, right: Json) -> Predicate:

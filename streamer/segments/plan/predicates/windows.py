@@ -77,17 +77,18 @@ def span_of(window: Window) -> int:
 
 
 def folded_error(window: Window, zone_of: ZoneOf) -> ValueOf:
-    """How many events the stretches at the ends of a folded window may count wrongly; None when nothing was folded there.
+    """How many events the stretches at the ends of a folded window may count wrongly, or 1 where some may be missing; None when nothing
+    was folded there.
 
     A stretch that leaves (or, where the window ends before now, enters) at this very moment counts as at the end: it moved as one, and
     some of its events should have moved earlier.
     """
-    edges = bounds(window, zone_of)
+    edges, lost = bounds(window, zone_of), lost_error(window, zone_of)
 
     def approximate(data: Data, now: int, state: State) -> Json:
         after, until = edges(now, state)
         off = _folded_at(data, after) + (_folded_at(data, until) if window.before_ms else 0)
-        return off or None
+        return off or lost(data, now, state)
 
     return approximate
 
