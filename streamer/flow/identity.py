@@ -27,7 +27,7 @@ from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
 from .forwards import ForwardKind, forward_of
-from .identity_records import Adopt, Erasure, IdentityRecord, Link, Point, encode_identity, in_parts
+from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, encode_identity, in_parts
 from .rules import Rules
 from .set_aside import SetAside
 from .states import States
@@ -82,7 +82,7 @@ class Identity:
                 self._apply_link(content, now, record.offset)
             case Adopt():
                 self._apply_adopt(content, now, record.offset)
-            case Point():
+            case Redirect():
                 self._apply_point(content)
             case Erasure():
                 self._apply_erasure(content, now, record.offset)
@@ -215,9 +215,9 @@ class Identity:
         """Whatever leads here by way of others is to lead here at once."""
         passed = [adopt.from_, *adopt.passed]
         for id_ in sorted({*adopt.links, *(passed if adopt.passed else ())} - {adopt.to}):
-            self._send("point", Point(id=id_, to=adopt.to, instead_of=[*passed, *adopt.links]), offset)
+            self._send("point", Redirect(id=id_, to=adopt.to, instead_of=[*passed, *adopt.links]), offset)
 
-    def _apply_point(self, point: Point) -> None:
+    def _apply_point(self, point: Redirect) -> None:
         tombstone = self._states.tombstone(point.id) if self._states.get(point.id) is None else None
         if tombstone is not None:
             redirected = tombstone.redirected(point.instead_of, point.to)

@@ -8,10 +8,11 @@ person was known. They travel as forwarded records do, see ``forwards``: the hea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
+from streamer.customers.memories import Data
 from streamer.errors import RefusedError
 from streamer.wire import LogRecord, is_customer
 
@@ -64,7 +65,7 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parts: int = 1
     passed: list[str] = []
     walk: list[str] = []
-    memories: dict[str, Any] = {}
+    memories: dict[str, Data] = {}
     seen: bytes = b""
     floor_ms: int | None = None
     links: dict[str, int] = {}
@@ -85,7 +86,7 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.part == self.parts
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True):
+class Redirect(msgspec.Struct, frozen=True, kw_only=True):
     """The tombstone of ``id`` is to point to ``to`` where it points to one of ``instead_of``."""
 
     id: str
@@ -118,13 +119,13 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.customer, *self.person)
 
 
-IdentityRecord = Link | Adopt | Point | Erasure
+IdentityRecord = Link | Adopt | Redirect | Erasure
 
 encode_identity: Final = msgspec.json.Encoder().encode
 _decoders: Final = {
     "link": msgspec.json.Decoder(Link),
     "adopt": msgspec.json.Decoder(Adopt),
-    "point": msgspec.json.Decoder(Point),
+    "point": msgspec.json.Decoder(Redirect),
     "erase": msgspec.json.Decoder(Erasure),
 }
 
@@ -142,9 +143,9 @@ def decode_identity(forward: Forward, record: LogRecord) -> IdentityRecord:
     return found
 
 
-def in_parts(memories: Mapping[str, Any]) -> list[dict[str, Any]]:
+def in_parts(memories: Mapping[str, Data]) -> list[dict[str, Data]]:
     """Memories in as few parts as fit into a record each, in their order; one part where there are none."""
-    parts, size_bytes = [dict[str, Any]()], 0
+    parts, size_bytes = [dict[str, Data]()], 0
     for key, data in memories.items():
         more = len(key) + len(encode_identity(data))
         if parts[-1] and size_bytes + more > ADOPT_BYTES_MAX:
