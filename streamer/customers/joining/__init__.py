@@ -20,7 +20,7 @@ from streamer.customers.rebase import moved
 from streamer.customers.specs import Spec
 from streamer.customers.state import State
 
-from .clocks import Clocks
+from .clocks import JoinClocks
 from .models import join_awaited, join_profile
 from .sequences import join_runs, join_steps
 from .series import join_distinct, join_frequencies, join_labels, join_ladder, join_newest, join_pairs
@@ -32,7 +32,7 @@ def join_memories(state: State, specs: Sequence[Spec], theirs: Mapping[int, Data
     The old id's own clock began at ``their_origin_ms``; ``drained_ms`` was log time in its shard when it was drained. What holds now is not
     found out here: the survivor's ``truth_bits``, memberships and timer stay as they were.
     """
-    at, by_ms = Clocks(now - state.origin_ms, drained_ms - state.origin_ms, state.origin_ms), their_origin_ms - state.origin_ms
+    at, by_ms = JoinClocks(now - state.origin_ms, drained_ms - state.origin_ms, state.origin_ms), their_origin_ms - state.origin_ms
     for slot, data in theirs.items():
         spec = specs[slot]
         past = moved(spec, fitted(spec, data), lambda t: min(t + by_ms, at.now))
@@ -70,7 +70,7 @@ def fitted(spec: Spec, data: Data) -> Data:
             return data
 
 
-def joined(spec: Spec, ours: Data, theirs: Data, at: Clocks) -> Data:
+def joined(spec: Spec, ours: Data, theirs: Data, at: JoinClocks) -> Data:
     """One memory of both, or None where nothing is left to remember. ``ours`` may be None. ``theirs`` is by the survivor's own clock, and
     has no time after now. Either may be changed in place.
     """

@@ -11,11 +11,11 @@ from itertools import chain
 from streamer.customers.memories import MIN_TIME, RUNS_HEAD, STEPS_HEAD, Data, Runs, Steps, newer, settle_runs
 from streamer.values import same
 
-from .clocks import Clocks
+from .clocks import JoinClocks
 from .series import entries_of, join_entries, merged
 
 
-def join_runs(spec: Runs, ours: Data, theirs: Data, at: Clocks) -> Data:
+def join_runs(spec: Runs, ours: Data, theirs: Data, at: JoinClocks) -> Data:
     """The newest value of both names and since when it has been the same.
 
     Both values and the newest assertion of another one are known, so what may be off is only which assertion of the value came first
@@ -43,7 +43,7 @@ def _has_forgotten(entries: list[list[Data]], at: int, lost_ms: int | None) -> b
     return before[0] < lost_ms and same(before[1], after[1])
 
 
-def join_steps(spec: Steps, ours: Data, theirs: Data, at: Clocks) -> Data:
+def join_steps(spec: Steps, ours: Data, theirs: Data, at: JoinClocks) -> Data:
     """Which sequences the events of both names complete.
 
     While all events of both are held they are one history. Of what was let go only the newest completion is known: what it could have

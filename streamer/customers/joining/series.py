@@ -21,15 +21,15 @@ from streamer.customers.memories import (
     newer,
 )
 
-from .clocks import Clocks
+from .clocks import JoinClocks
 
 _time = itemgetter(0)
 
 
-Entry = list[Data]  # a time, and what belongs to it
+SeriesEntry = list[Data]  # a time, and what belongs to it
 
 
-def merged(ours: Iterable[Entry], theirs: Iterable[Entry]) -> list[Entry]:
+def merged(ours: Iterable[SeriesEntry], theirs: Iterable[SeriesEntry]) -> list[SeriesEntry]:
     """Entries of both, each ascending in time, in one order: of equal times ours come first."""
     return list(merge(ours, theirs, key=_time))
 
@@ -39,7 +39,7 @@ def join_entries(ours: list[Data], theirs: list[Data], width: int) -> list[Data]
     return list(chain.from_iterable(merged(entries_of(ours, width), entries_of(theirs, width))))
 
 
-def entries_of(parts: list[Data], width: int) -> Iterable[Entry]:
+def entries_of(parts: list[Data], width: int) -> Iterable[SeriesEntry]:
     """Entries of ``width`` parts that lie one behind the other."""
     return (parts[at : at + width] for at in range(0, len(parts), width))
 
@@ -51,12 +51,12 @@ def join_newest(keep: int, ours: Data, theirs: Data) -> Data:
     return max(ours, theirs) if keep == 1 else sorted(ours + theirs)[-keep:]
 
 
-def _lost(span_ms: int, ours: Data, theirs: Data, at: Clocks) -> int | None:
+def _lost(span_ms: int, ours: Data, theirs: Data, at: JoinClocks) -> int | None:
     """Up to when something may be missing, or have stayed too long, in what both have of a window."""
     return newer(newer(ours[0], theirs[0]), at.let_go_ms(span_ms))
 
 
-def join_pairs(spec: Pairs, ours: Data, theirs: Data, at: Clocks) -> Data:
+def join_pairs(spec: Pairs, ours: Data, theirs: Data, at: JoinClocks) -> Data:
     """All numbers of both in the window. Where both were folded, they are folded together: one stretch is one entry again."""
     ours = [None] if ours is None else ours
     are_folded = all(any(number > 1 for number in data[3::3]) for data in (ours, theirs))
@@ -67,7 +67,7 @@ def join_pairs(spec: Pairs, ours: Data, theirs: Data, at: Clocks) -> Data:
     return data if len(data) > 1 else None
 
 
-def join_ladder(spec: Ladder, ours: Data, theirs: Data, at: Clocks) -> Data:
+def join_ladder(spec: Ladder, ours: Data, theirs: Data, at: JoinClocks) -> Data:
     """The values of both that are or can become the most extreme."""
     ours, sign = [None] if ours is None else ours, spec.sign
     steps = list[tuple[int, int]]()
@@ -89,7 +89,7 @@ def join_distinct(keep: int, ours: Data, theirs: Data) -> Data:
     return dict(ordered[-keep:])
 
 
-def join_labels(spec: Labels, ours: Data, theirs: Data, at: Clocks) -> Data:
+def join_labels(spec: Labels, ours: Data, theirs: Data, at: JoinClocks) -> Data:
     """All values of both in the window, folded together where both were folded."""
     ours = [None, {}] if ours is None else ours
     are_folded = all(any(number > 1 for entries in data[1].values() for number in entries[1::2]) for data in (ours, theirs))
