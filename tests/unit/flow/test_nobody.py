@@ -7,7 +7,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
-from streamer.wire import LogRecord
+from streamer.wire import DEAD_LETTERS, LogRecord
 from tests.walk import customers_of
 
 NOW_MS = 1_767_225_600_000
@@ -20,7 +20,9 @@ async def test_a_shard_takes_placeholders_away_before_an_event_has_a_customer() 
     store, rules = MemoryStore(), Rules(shards=1, placeholder_ids=("nobody", "null", "undefined"))
     shard = await Shard.acquire(0, store, Plans(store, rules), rules, pause=_never)
     entries = await shard.process([LogRecord(at, NOW_MS, raw) for at, raw in enumerate(raws)])
-    assert [read_dead_letter(one.value).reason for _, entry in entries for one in entry] == ["placeholder_id", "placeholder_id"]
+    said = [one for _, entry in entries for one in entry]
+    assert [one.topic for one in said] == [DEAD_LETTERS, DEAD_LETTERS], "and nobody is linked to a placeholder"
+    assert [read_dead_letter(one.value).reason for one in said] == ["placeholder_id", "placeholder_id"]
     assert sorted(await customers_of(store)) == ["a-9", "c-1"]
 
 
