@@ -140,7 +140,7 @@ class Plan:
                 by_segment.setdefault(number, []).append(predicate)
         self.predicates_by_segment: dict[int, tuple[Predicate, ...]] = {number: tuple(found) for number, found in by_segment.items()}
         by_slot = {over.slot: [one for one in over.others if over.slot in one.slots] for over in self.predicate_indexes}
-        self._calendar = CalendarTurns(self.clock_predicates, by_slot, self.predicates_by_segment, self._effects.of, self.zone_of)
+        self._calendar = CalendarTurns(self.clock_predicates, by_slot, self.predicates_by_segment, self._effects.of)
         for rule in self.rules:
             users = self.predicates_by_segment.get(rule.number, ())
             rule.dependents = frozenset(user for predicate in users for user in predicate.segments)
