@@ -75,6 +75,7 @@ class PersonStory(Story):
         self.number, self.home, self.post = number, home, post
         self.links: dict[str, dict[str, int]] = {}  # of a customer: old ids, and when each was linked
         self.tombstones: dict[str, list[tuple[int, str]]] = {}  # of an old id: since when, and to whom
+        self.lifted: set[str] = set()  # customers who were old ids once: the links that they had noted went on with their past
         self.offset = FOREVER_AGO
 
     def tell(self, record: Record) -> None:
@@ -183,6 +184,7 @@ class PersonStory(Story):
         if one is None:
             return []
         links = tuple(self.links.pop(old, {}).items())
+        self.lifted.discard(old)
         remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
         self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered))
         return self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
@@ -199,9 +201,21 @@ class PersonStory(Story):
 
     def _point(self, point: Message) -> list[Draft]:
         """What led to somebody who was merged leads to the survivor."""
-        entries = self.tombstones.get(point.about)
-        if entries is not None:
-            self.tombstones[point.about] = [(since, point.into if to in point.passed else to) for since, to in entries]
+        old, into = point.about, point.into
+        if old in self.customers:
+            return self._meet(point) if self.links.get(old, {}).keys() & {*point.passed, into} else []
+        if old in self.tombstones:
+            self.tombstones[old] = [(since, into if to in point.passed else to) for since, to in self.tombstones[old]]
+        return []
+
+    def _meet(self, point: Message) -> list[Draft]:
+        """Two survived, each a circle that other points had shortened meanwhile: the smaller stays."""
+        one, other = point.about, point.into
+        link = Message("link", one, old=one, into=other, is_alias=True, linked_ms=self.now, cause=point.cause)
+        if other < one:
+            return self._drain(link)
+        self.links[one] = _newest(_united(self.links[one], {other: self.now}), but=one)
+        self._send(replace(link, about=other, old=other, into=one))
         return []
 
     # Survivors
@@ -231,11 +245,14 @@ class PersonStory(Story):
         del self.tombstones[goal]
         self.customers[goal] = Customer(self.now)
         self.links[goal] = dict.fromkeys(walk, 0)
+        self.lifted.add(goal)
         return self._take(adopt)
 
     def _is_noted(self, adopt: Message) -> bool:
         """Whether the customer made the link by which this comes: they may have been erased since, and begun anew."""
         links = self.links.get(adopt.about, {})
+        if adopt.about in self.lifted:
+            return adopt.linked_ms > self.erased_ms.get(adopt.about, FOREVER_AGO)
         if not adopt.passed:
             return adopt.old in links and links[adopt.old] <= adopt.linked_ms
         return any(id_ in links for id_ in (adopt.old, *adopt.passed))
@@ -263,7 +280,7 @@ class PersonStory(Story):
         self.links[goal] = _newest(_united(links, {**came, **new}), but=goal)
         for id_ in dict.fromkeys((adopt.old, *came, *adopt.passed)):  # those that lead here already need not be told
             if id_ != goal:
-                self._send(Message("point", id_, into=goal, passed=(adopt.old, *adopt.passed, *came)))
+                self._send(Message("point", id_, into=goal, passed=(adopt.old, *adopt.passed, *came), cause=adopt.cause))
 
     # Erasures
 
@@ -275,6 +292,7 @@ class PersonStory(Story):
                 self._send(Message("erase", survivor))
             return []
         links = self.links.pop(customer, {})
+        self.lifted.discard(customer)
         for old in links:
             self._send(Message("erase", old, person=frozenset((customer, *links))))
         return super()._erase(customer)
