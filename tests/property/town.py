@@ -1,0 +1,173 @@
+"""Real shards that send records to each other over a log in memory, driven as a history says; and their logs in the oracle's words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from streamer.customers.tombstone import is_tombstone
+
+from streamer.flow.catalog import Plans
+from streamer.flow.machine import WHOLE, Limits
+from streamer.flow.relay import Relay
+from streamer.flow.rules import Rules
+from streamer.flow.shard import Shard
+from streamer.language.definitions import parse_definitions
+from streamer.stores.memory import MemoryStore
+from streamer.transports.memory import CONTROL, MemoryLog, MemorySink
+from streamer.values import time_text
+from streamer.wire import EVENTS, FORWARD_HEADER, TICK, Control, LogRecord, definitions_control, encode_control, shard_of
+from tests.oracle.story import Cause, Change, Forward, Record
+from tests.property.driving import look, ms_of, never, with_purposes
+from tests.property.persons import SHARDS, Act, History
+
+ROUNDS_MAX = 200
+EVERYTHING = 1_000_000
+SENT_ON = re.compile(rb"(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(event|link|adopt|point|erase)-(\d+)")
+
+
+def home(customer: str) -> int:
+    """The shard of a customer."""
+    return shard_of(customer, SHARDS)
+
+
+class Town:
+    """Some shards of one log, each with an owner and a relay."""
+
+    def __init__(self, history: History, *, batch: int = EVERYTHING, limits: Limits = WHOLE) -> None:
+        self.now_ms, self.history, self._batch, self._limits = 0, history, batch, limits
+        self.rules = Rules(shards=SHARDS, lateness_ms=history.lateness_ms, skew_ms=history.skew_ms)
+        self.log, self.store = MemoryLog(SHARDS, lambda: self.now_ms), MemoryStore()
+        self.shards: list[Shard] = []
+        self.relays: list[Relay] = []
+
+    async def play(self) -> None:
+        """The whole history, and the quiet behind it."""
+        self.define(self.history.definitions, 1)
+        for number in range(SHARDS):
+            await self.take_over(number)
+        for act in self.history.acts:
+            self.now_ms = act.at_ms
+            await self._do(act)
+        self.now_ms = max(self.now_ms, self.history.end_ms)
+        await self.settle()
+        for number in range(SHARDS):
+            self.log.send_tick(number)
+        await self.settle()
+
+    async def take_over(self, number: int) -> None:
+        """A new owner of a shard, who knows what the store knows and no more."""
+        shard = await Shard.acquire(number, self.store, Plans(self.store, self.rules), self.rules, limits=self._limits, pause=never)
+        relay = Relay(number, self.store, MemorySink(self.log))
+        await relay.start()
+        self.shards[number : number + 1], self.relays[number : number + 1] = [shard], [relay]
+
+    def define(self, source: dict[str, Any], version: int) -> None:
+        """New definitions, in every shard."""
+        parsed = parse_definitions(with_purposes(source))
+        self.log.send_control(definitions_control(parsed.content(), parsed.digest, version))
+
+    def write(self, body: dict[str, Any]) -> None:
+        """A producer's record, or a control record, into the shard of its customer."""
+        match body:
+            case {"control": "erase", "customer": customer}:
+                self.log.append(EVENTS, home(customer), encode_control(Control("erase", customer=customer)), headers=CONTROL)
+            case event:
+                customer = event.get("userId") or event["anonymousId"]
+                raw = json.dumps({**event, "timestamp": time_text(event["timestamp"])}).encode()
+                self.log.append(EVENTS, home(customer), raw, key=customer.encode())
+
+    async def rebuild(self) -> None:
+        """Every shard is told anew from its log, and sends again all that it ever sent to others."""
+        for number, shard in enumerate(list(self.shards)):
+            await self.store.reset(number, expected=shard.checkpoint)
+            await self.take_over(number)
+            await self._process(number)
+        await self.settle()
+
+    async def inside(self) -> dict[str, list[str]]:
+        """The segments of everybody who is in any, in all shards."""
+        found: dict[str, list[str]] = {}
+        for number, shard in enumerate(self.shards):
+            for customer, blob in (await look(self.store, number)).states.items():
+                if not is_tombstone(blob):
+                    members = shard.state(blob).members.items()
+                    if names := sorted(shard.plan.names[segment] for segment, entry in members if entry.inside):
+                        found[customer] = names
+        return found
+
+    async def _do(self, act: Act) -> None:
+        """What is read is at least one record, and what is published at least one slice."""
+        if act.body is not None:
+            self.write(act.body)
+        if act.choice & 1:
+            await self._process(act.choice >> 2 & 1)
+        if act.choice & 2:
+            await self.relays[act.choice >> 2 & 1].turn()
+
+    async def _process(self, number: int) -> bool:
+        records = self.log.fetch(number, self.shards[number].position.offset, self._batch)
+        if records:
+            self.relays[number].add(await self.shards[number].process(records))
+        return bool(records)
+
+    async def settle(self) -> None:
+        """Until all that was written is told, and all that was said is published."""
+        for _ in range(ROUNDS_MAX):
+            worked = [await self._process(number) for number in range(SHARDS)]
+            said = [await relay.turn() for relay in self.relays]
+            if not any(worked + said):
+                return
+        raise AssertionError("records go round for ever")
+
+    # in the oracle's words
+
+    def changes(self, number: int) -> list[Change]:
+        """What a reader of the changes sees of a shard, numbered within each record."""
+        found: list[Change] = []
+        for change in self.log.read_changes():
+            data = change.data
+            if data.position.shard != number:
+                continue
+            before = found[-1].ordinal + 1 if found and found[-1].offset == data.position.offset else 0
+            cause = Cause(
+                data.cause.kind,
+                data.cause.id,
+                None if data.cause.due is None else ms_of(data.cause.due),
+                data.cause.version,
+                data.cause.from_,
+                data.cause.into,
+            )
+            entered, at = change.type == "segment.entered", ms_of(data.at)
+            found.append(
+                Change(change.subject, data.segment, entered, at, data.sequence, cause, data.definitions, data.position.offset, before)
+            )
+        return found
+
+    def logs(self) -> dict[int, list[Record]]:
+        """All records but the first definitions."""
+        return {number: [record_of(record) for record in self.log.fetch(number, 1, EVERYTHING)] for number in range(SHARDS)}
+
+
+def record_of(record: LogRecord) -> Record:
+    """A record in the oracle's words: of what shards tell each other its kind, its customer, who becomes whom, and its place."""
+    forward, kind = None, "event"
+    for name, value in record.headers:
+        if name == FORWARD_HEADER:
+            form = SENT_ON.fullmatch(value)
+            assert form is not None, value
+            generation, shard, offset, ordinal, arrival_ms, _, _ = (int(each) if each.isdigit() else 0 for each in form.groups())
+            forward, kind = Forward(shard, (generation, offset, ordinal), arrival_ms, record.key.decode()), form[6].decode()
+    body: dict[str, Any] = json.loads(record.value)
+    if kind == "event" and not record.control:
+        body |= {"timestamp": ms_of(body["timestamp"])}
+    elif kind in ("link", "adopt"):
+        body = {"control": kind, "from": body["from"], "to": body["to"]}
+    elif kind == "point":
+        body = {"control": kind, "to": body["to"]}
+    elif kind == "erase":
+        body = {"control": kind}
+    elif record.value == TICK:
+        body = {"control": "tick"}
+    return Record(record.offset, record.arrival_ms, body, forward)
