@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from streamer.customers.tombstone import is_tombstone
-
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.relay import Relay
