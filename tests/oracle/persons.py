@@ -135,7 +135,7 @@ class PersonStory(Story):
         arrived = record.forward.arrival_ms if record.forward is not None else self.now
         if timestamp > arrived + self.skew_ms:
             return "future"
-        return "of_erased" if timestamp > arrived - self.lateness_ms and self._is_of_erased(old, timestamp) else ""
+        return "of_erased" if self._is_of_erased(old, timestamp) else ""
 
     def _goal(self, customer: str, timestamp: int) -> str | None:
         """To whom an event is sent on; None where it belongs here."""
@@ -250,12 +250,12 @@ class PersonStory(Story):
 
     def _is_noted(self, adopt: Message) -> bool:
         """Whether the customer made the link by which this comes: they may have been erased since, and begun anew."""
-        links = self.links.get(adopt.about, {})
-        if adopt.about in self.lifted:
-            return adopt.linked_ms > self.erased_ms.get(adopt.about, FOREVER_AGO)
-        if not adopt.passed:
-            return adopt.old in links and links[adopt.old] <= adopt.linked_ms
-        return any(id_ in links for id_ in (adopt.old, *adopt.passed))
+        goal, links = adopt.about, self.links.get(adopt.about, {})
+        if adopt.passed:
+            return goal in self.lifted or any(id_ in links for id_ in (adopt.old, *adopt.passed))
+        if adopt.old in links:
+            return links[adopt.old] <= adopt.linked_ms
+        return goal in self.lifted and adopt.linked_ms > self.erased_ms.get(goal, FOREVER_AGO)
 
     def _take(self, adopt: Message) -> list[Draft]:
         """All that the old id had is remembered now, in its old order, behind all that is there."""

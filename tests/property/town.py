@@ -6,13 +6,16 @@ import json
 import re
 from typing import Any
 
+from streamer.customers.state import State
 from streamer.customers.tombstone import is_tombstone
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
-from streamer.language.definitions import parse_definitions
+from streamer.language import tree
+from streamer.language.definitions import AnyNode, nodes, parse_definitions
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, MemorySink
 from streamer.values import time_text
@@ -120,6 +123,17 @@ class Town:
                 return
         raise AssertionError("records go round for ever")
 
+    async def doubtful(self, number: int) -> set[tuple[str, str]]:
+        """(customer, segment) of whom some answer was marked approximate at some record of a shard; of who refers to such a segment too."""
+        store, found = MemoryStore(), set[tuple[str, str]]()
+        shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, limits=Limits(records=1), pause=never)
+        for record in self.log.fetch(number, 0, EVERYTHING):
+            await shard.process([record])
+            for customer, blob in (await look(store, number)).states.items():
+                if not is_tombstone(blob):
+                    found |= {(customer, name) for name in _approximate(shard.plan, shard.state(blob), shard.body.log_time_ms)}
+        return found
+
     # in the oracle's words
 
     def changes(self, number: int) -> list[Change]:
@@ -170,3 +184,23 @@ def record_of(record: LogRecord) -> Record:
     elif record.value == TICK:
         body = {"control": "tick"}
     return Record(record.offset, record.arrival_ms, body, forward)
+
+
+def _approximate(plan: Plan, state: State, now: int) -> set[str]:
+    """Segments of which some clause says that its answer is approximate, and those that refer to one."""
+    inside = {
+        segment.name: [node for condition in segment.conditions for node in nodes(condition)] for segment in plan.definitions.segments
+    }
+    found: set[str] = set()
+    for _ in inside:  # a chain of references is no longer than that
+        found |= {name for name, of in inside.items() if any(_is_approximate(plan, node, state, now, found) for node in of)}
+    return found
+
+
+def _is_approximate(plan: Plan, node: AnyNode, state: State, now: int, found: set[str]) -> bool:
+    if getattr(node, "segment", None) in found:
+        return True
+    if not isinstance(node, tree.Atom):
+        return False
+    predicate = plan.predicate(node)
+    return predicate.approximate(predicate.data(state), now - state.origin_ms, state) is not None
