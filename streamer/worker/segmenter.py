@@ -172,8 +172,7 @@ class Segmenter(Service):
     async def _watch_log(self) -> None:
         while not self.should_stop:
             await self.sleep(self.settings.probe / 1_000)
-            for owned in list(self.shards.values()):
-                await self.log_watch.look_at(owned)
+            await self.log_watch.look_at_all(list(self.shards.values()))
 
     # once in a while
 

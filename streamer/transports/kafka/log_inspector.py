@@ -1,13 +1,13 @@
 """Looks at the log beside the loop that reads it: where it begins and ends, and whether a record that was read is still there.
 
-One consumer without a group for all shards of a worker. It asks for one batch of one partition at a time, so a shard that is far behind
-costs no more than one that is not.
+One consumer without a group for all shards of a worker. Of a partition it asks for one batch at a time, so a shard that is far behind costs
+no more than one that is not.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -21,6 +21,10 @@ from .clients import METADATA_MS, log_record, reader
 from .partition import read_partition
 
 LOOK_SECONDS: Final = 5.0
+PARTITION_BYTES: Final = 4_096  # of one partition in one fetch; a longer batch comes whole when its partition is the first
+POLL_MS: Final = 200
+
+_Offsets = dict[TopicPartition, int]
 
 
 class LogInspector:
@@ -39,16 +43,26 @@ class LogInspector:
 
     async def look(self, shard: int, offset: int) -> View:
         """What the log of a shard has; of records the one at ``offset``, if that is not negative."""
-        async with self._asking(shard) as (consumer, at, begin, end):
-            record = await _read(consumer, at, offset, end) if begin <= offset < end else None
-            return View(begin, end, record)
+        return (await self.look_at_all({shard: offset}))[shard]
+
+    async def look_at_all(self, offsets: Mapping[int, int]) -> dict[int, View]:
+        """``look`` at each shard with its offset, at the cost of one: one question for all begins, one for all ends, one for the records.
+
+        One partition whose leader is away leaves all of them without an answer.
+        """
+        async with self._asking(list(offsets)) as (consumer, begins, ends):
+            wanted = {at: offset for at in begins if begins[at] <= (offset := offsets[at.partition]) < ends[at]}
+            first = await _first(consumer, wanted, ends)
+        records = {at: record for at, record in first.items() if record.offset == wanted[at]}
+        return {at.partition: View(begin, ends[at], records.get(at)) for at, begin in begins.items()}
 
     async def unread(self, shard: int, offset: int) -> Unread:
         """What the log of a shard has at or behind an offset."""
-        async with self._asking(shard) as (consumer, at, begin, end):
+        async with self._asking([shard]) as (consumer, begins, ends):
+            [(at, end)] = ends.items()
             if offset >= end:
                 return Unread(None, end)
-            record = await _first(consumer, at, max(begin, offset), end)
+            record = (await _first(consumer, {at: max(begins[at], offset)}, ends)).get(at)
             return Unread(record.offset if record is not None else None, max(end, consumer.highwater(at) or 0))
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
@@ -64,13 +78,13 @@ class LogInspector:
             return len(consumer.partitions_for_topic(self._topic) or ())
 
     @asynccontextmanager
-    async def _asking(self, shard: int) -> AsyncGenerator[tuple[AIOKafkaConsumer, TopicPartition, int, int]]:
-        """The consumer, for one question about a shard, whose log begins at the first offset and ends before the second."""
-        at = TopicPartition(self._topic, shard)
+    async def _asking(self, shards: Sequence[int]) -> AsyncGenerator[tuple[AIOKafkaConsumer, _Offsets, _Offsets]]:
+        """The consumer, for one question about shards; where the log of each begins, and the offset before which it ends."""
+        partitions = [TopicPartition(self._topic, shard) for shard in shards]
         async with asyncio.timeout(LOOK_SECONDS), self._lock:
             consumer = await self._started()
-            begin = (await consumer.beginning_offsets([at]))[at]
-            yield consumer, at, begin, (await consumer.end_offsets([at]))[at]
+            begins = await consumer.beginning_offsets(partitions)
+            yield consumer, begins, await consumer.end_offsets(partitions)
 
     async def _started(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -78,7 +92,7 @@ class LogInspector:
                 self._settings,
                 enable_auto_commit=False,
                 auto_offset_reset="none",
-                max_partition_fetch_bytes=1,  # the broker gives one whole batch all the same
+                max_partition_fetch_bytes=PARTITION_BYTES,
                 metadata_max_age_ms=METADATA_MS,
             )
             try:
@@ -95,17 +109,19 @@ class LogInspector:
         return self._consumer
 
 
-async def _read(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, end: int) -> LogRecord | None:
-    """The record at ``offset``, if there is one and it is committed."""
-    found = await _first(consumer, at, offset, end)
-    return found if found is not None and found.offset == offset else None
-
-
-async def _first(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, end: int) -> LogRecord | None:
-    """The first committed record at or behind ``offset``, and before ``end``."""
-    consumer.assign([at])
-    consumer.seek(at, offset)
-    while await consumer.position(at) < end:
-        for records in (await consumer.getmany(timeout_ms=200, max_records=1)).values():
-            return log_record(records[0])
-    return None
+async def _first(consumer: AIOKafkaConsumer, offsets: _Offsets, ends: _Offsets) -> dict[TopicPartition, LogRecord]:
+    """The first committed record of each partition at or behind its offset and before its end, where there is one."""
+    found: dict[TopicPartition, LogRecord] = {}
+    if not offsets:
+        return found
+    consumer.assign(offsets)
+    for at, offset in offsets.items():
+        consumer.seek(at, offset)
+    left = set(offsets)
+    while left:
+        for at, records in (await consumer.getmany(*left, timeout_ms=POLL_MS)).items():
+            found[at] = log_record(records[0])
+        done = {at for at in left if at in found or await consumer.position(at) >= ends[at]}
+        consumer.pause(*done)  # or it would be fetched on, up to the end and beyond
+        left -= done
+    return found

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
+from aiokafka import TopicPartition
 
 from streamer.flow import same_log
+from streamer.flow.same_log import View
 from streamer.wire import EVENTS
+from streamer.worker.shards.owned_shard import OwnedShard
 from streamer.worker.status.shard_state import ShardState
 from tests.unit.worker.one_worker import Worker
 
@@ -68,3 +74,47 @@ async def test_what_a_person_orders_for_a_halted_shard_is_seen_whenever_it_comes
     await upkeep.look_at_halted(owned)
     assert owned.state.name == "ACQUIRING"
     made_anew.segmenter.background.cancel()
+
+
+async def test_a_log_that_does_not_answer_hides_no_other(made_anew: Worker) -> None:
+    """All logs are asked together, and one partition without a leader leaves that question open: then each is asked by itself."""
+    await made_anew.own()
+    make_anew(made_anew)
+    silent, asked = OwnedShard(TopicPartition(made_anew.owned.partition.topic, 1)), list[int]()
+    silent.shard = made_anew.owned.shard
+    inspector: Any = made_anew.segmenter.inspector
+
+    async def look(shard: int, offset: int) -> View:
+        asked.append(shard)
+        if shard == silent.number:
+            raise TimeoutError
+        return await made_anew.log.look(shard, offset)
+
+    async def look_at_all(_offsets: Mapping[int, int]) -> dict[int, View]:
+        raise TimeoutError
+
+    inspector.look, inspector.look_at_all = look, look_at_all
+    await made_anew.segmenter.log_watch.look_at_all([silent, made_anew.owned])
+    assert asked == [1, 0, 0]
+    assert (made_anew.owned.state, silent.state) == (ShardState.HALTED, ShardState.ACQUIRING)
+
+
+async def test_a_log_that_is_as_it_was_read_is_asked_once(made_anew: Worker) -> None:
+    """The question to all logs together is all that a worker asks while nothing is wrong."""
+    shard = await made_anew.own()
+    inspector: Any = made_anew.segmenter.inspector
+    asked: list[dict[int, int]] = []
+
+    async def look_at_all(offsets: Mapping[int, int]) -> dict[int, View]:
+        asked.append(dict(offsets))
+        return {one: await made_anew.log.look(0, offset) for one, offset in offsets.items()}
+
+    async def look(_shard: int, _offset: int) -> View:
+        raise AssertionError("nothing was suspect")
+
+    inspector.look, inspector.look_at_all = look, look_at_all
+    other = OwnedShard(TopicPartition(made_anew.owned.partition.topic, 1))
+    other.shard = shard
+    await made_anew.segmenter.log_watch.look_at_all([made_anew.owned, other])
+    assert asked == [dict.fromkeys((0, 1), shard.body.last[0])]
+    assert made_anew.owned.shard is shard
