@@ -6,7 +6,8 @@ What is public is in ``__all__``; each name is loaded when it is first asked for
 - ``Definitions``, ``load_definitions``, ``parse_definitions``: segments and models as data.
 - ``replay``: the changes that events bring about, in memory.
 - ``read_changes``: the changes of a deployment, each once, for services that subscribe.
-- ``Change``: one of them, a CloudEvent. ``Deduplicator``: the reader's rule, for readers of their own.
+- ``Change``: one of them, a CloudEvent. ``Merge``: another, that the past of another id has come to a customer.
+- ``Deduplicator``: the reader's rule, for readers of their own.
 - ``Settings``, ``load_settings``: where a deployment is.
 - ``StreamerError`` and below it all that can go wrong: see ``streamer.errors``.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .language.definitions import Definitions, load_definitions, parse_definitions
     from .offline import replay
     from .segments.change import Change
+    from .segments.merge import Merge
     from .settings import Settings, load_settings
     from .transports.kafka.changes import read_changes
 
@@ -34,6 +36,7 @@ __all__ = [
     "DefinitionError",
     "Definitions",
     "Event",
+    "Merge",
     "RefusedError",
     "Rules",
     "Settings",
@@ -53,6 +56,7 @@ _HOMES: Final = {
     "DefinitionError": "errors",
     "Definitions": "language.definitions",
     "Event": "events.event",
+    "Merge": "segments.merge",
     "RefusedError": "errors",
     "Rules": "flow.rules",
     "Settings": "settings",

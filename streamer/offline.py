@@ -14,7 +14,8 @@ from .events.arrival import arrival_ms
 from .flow.replay import Arrival, Replay
 from .flow.rules import Rules
 from .language.definitions import Definitions
-from .segments.change import Change, decode_change
+from .segments.change import Change
+from .segments.merge import decode_change_or_merge
 from .stores.memory import MemoryStore
 from .wire import CHANGES, DEAD_LETTERS, DeadLetter, Output
 
@@ -86,7 +87,9 @@ def _changes(said: AsyncIterator[Any], on_refused: Callable[[DeadLetter], None])
         except StopAsyncIteration:
             return
         if output.topic == CHANGES:
-            yield decode_change(output.value)
+            change = decode_change_or_merge(output.value)
+            if isinstance(change, Change):
+                yield change
         elif output.topic == DEAD_LETTERS:
             on_refused(_decode_letter(output.value))
 

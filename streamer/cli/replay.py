@@ -23,6 +23,7 @@ from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.durations import format_duration
 from streamer.segments.library import library_path
+from streamer.segments.merge import is_merge
 from streamer.stores.memory import MemoryStore
 from streamer.transports.files.event_files import STDIN, Meter
 from streamer.values import time_text
@@ -190,7 +191,7 @@ class ReplayCounts:
     def take(self, said: ReplayOutput) -> None:
         """One output of the step. Examples for learning are nothing to a replay."""
         if said.output.topic == CHANGES:
-            self.changes += 1
+            self.changes += not is_merge(said.output.value)
             if self._write_change is not None:
                 self._write_change(said.output.value)
         elif said.output.topic == DEAD_LETTERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from operator import attrgetter
 from typing import Final
 
@@ -57,6 +58,10 @@ class ChangeWriter:
         for name, number in sorted(inside.items()):
             self._body.sizes[number] -= 1
             self._outputs.add_change(customer, name, state.members[number].changes + 1, moment, NO_CLAUSES, self._body.version, offset)
+
+    def write_merge(self, to: str, from_: str, also: Iterable[str], now: int, cause: str, offset: int) -> None:
+        """A customer has the past of another id. It comes before the changes that this brings about."""
+        self._outputs.add_merge(to, from_, also, now, cause, offset)
 
     def write_retired(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, offset: int) -> None:
         """A customer leaves a segment that is no longer defined."""

@@ -203,6 +203,9 @@ class Identity:
             self._count("seen_twice", both)
         state.links = links.united(state.links, {**adopt.links, **dict.fromkeys(others - state.links.keys(), now)}, customer)
         changed = self._evaluator.at_adopt(state, adopt, now)
+        if adopt.is_last:
+            also = {*adopt.passed, *adopt.links} - {customer, adopt.from_}
+            self._changes.write_merge(customer, adopt.from_, also, now, adopt.cause, offset)
         if changed:
             self._changes.write(customer, state, changed, now, Cause("merge", id=adopt.cause, from_=adopt.from_), offset)
         self._states.touched.add(customer)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
 from streamer.customers.state import is_entry
 from streamer.examples import Example, encode_example
-from streamer.segments.change import ENTERED, EXITED, ChangeMoment, ChangeTemplate
+from streamer.segments.change import ENTERED, EXITED, ChangeMoment, ChangePosition, ChangeTemplate
+from streamer.segments.merge import MergeData, encode_merge
+from streamer.values import time_text
 from streamer.wire import CHANGES, EXAMPLES, Headers, Output
 
 from .rules import Rules
@@ -58,6 +61,12 @@ class OutputLog:
         change = template[1].fill(moment, sequence, because, offset, self.ordinal)
         self.add(CHANGES, self._shard, offset, customer.encode(), change)
         self.change_counts[segment, kind] += 1
+
+    def add_merge(self, to: str, from_: str, also: Iterable[str], now: int, cause: str, offset: int) -> None:
+        """The past of the id ``from_`` has come to the customer ``to``, and ``also`` further ids lead to them now; at ``now``, log time."""
+        position = ChangePosition(self._generation, self._shard, offset, self.ordinal)
+        data = MergeData(from_=from_, to=to, also=sorted(also), at=time_text(now), cause=cause, position=position)
+        self.add(CHANGES, self._shard, offset, to.encode(), encode_merge(self._source, data))
 
     def add_example(self, example: Example) -> None:
         """An example for the learner. Its ordinal and the log's generation are filled in here."""

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from streamer.flow.reader import Deduplicator
 from streamer.flow.same_log import Unread, View
-from streamer.segments.change import Change, decode_change
+from streamer.segments.change import Change
+from streamer.segments.merge import Merge, decode_change_or_merge
 from streamer.signing import Signer
 from streamer.stores.base import OutputPosition
 from streamer.wire import (
@@ -119,13 +120,20 @@ class MemoryLog:
 
     def read_changes(self) -> Iterator[Change]:
         """Segment changes as a downstream service should read them: each once, in order per shard."""
+        return (said for said in self._said() if isinstance(said, Change))
+
+    def read_merges(self) -> Iterator[Merge]:
+        """What says that the past of another id has come to a customer, likewise."""
+        return (said for said in self._said() if isinstance(said, Merge))
+
+    def _said(self) -> Iterator[Change | Merge]:
         highest = Deduplicator()
         for partition in range(self.shards):
             for record in self.records(CHANGES, partition):
-                change = decode_change(record.value)
-                position = change.data.position
+                said = decode_change_or_merge(record.value)
+                position = said.data.position
                 if highest.is_new(position.shard, position.generation, position.offset, position.ordinal):
-                    yield change
+                    yield said
 
 
 class MemorySink:

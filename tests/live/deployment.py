@@ -23,13 +23,15 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streamer.customers.state import decode_state
+from streamer.customers.state import State, decode_state
+from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.deployment.manifest import check_manifest
 from streamer.flow.catalog import Plans
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
-from streamer.segments.change import Change, decode_change
+from streamer.segments.change import Change
+from streamer.segments.merge import Merge, decode_change_or_merge
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint, Store
 from streamer.stores.memory import MemoryStore
@@ -320,7 +322,7 @@ class Deployment:
                 expected, twin, memory = await self._told(
                     shard, [record for record in records if record.offset < checkpoint.position.offset]
                 )
-                seen, again = _by_the_rule([decode_change(record.value) for record in await self.read(CHANGES, shard)])
+                seen, again = _by_the_rule([decode_change_or_merge(record.value) for record in await self.read(CHANGES, shard)])
                 assert not (wrong := _difference(seen, expected)), f"shard {shard}: another story: {wrong}\n{self.logs()}"
                 assert seen == expected
                 assert checkpoint.output_digest == twin.checkpoint.output_digest
@@ -328,16 +330,16 @@ class Deployment:
                 assert customers == await customers_of(store, shard)
                 mine = (await store.fetch(shard, customers, until_ms=0, limit=0)).states
                 theirs = (await memory.fetch(shard, customers, until_ms=0, limit=0)).states
-                assert [decode_state(blob or b"") for blob in mine] == [decode_state(blob or b"") for blob in theirs]
+                assert [_entry(blob or b"") for blob in mine] == [_entry(blob or b"") for blob in theirs]
                 changes += len(seen)
                 repeats += again
         return Reckoning(changes, repeats)
 
-    async def _told(self, shard: int, records: list[LogRecord]) -> tuple[list[Change], Shard, MemoryStore]:
+    async def _told(self, shard: int, records: list[LogRecord]) -> tuple[list[Change | Merge], Shard, MemoryStore]:
         memory = MemoryStore()
         twin = await Shard.acquire(shard, memory, Plans(memory, self.settings.rules), self.settings.rules, pause=asyncio.sleep)
         outputs = [output for _, entry in await twin.process(records) for output in entry]
-        return [decode_change(output.value) for output in outputs if output.topic == CHANGES], twin, memory
+        return [decode_change_or_merge(output.value) for output in outputs if output.topic == CHANGES], twin, memory
 
 
 def _problems(port: int) -> list[str]:
@@ -357,7 +359,12 @@ class Reckoning(NamedTuple):
     repeats: int
 
 
-def _difference(seen: list[Change], expected: list[Change]) -> str:
+def _entry(blob: bytes) -> State | Tombstone:
+    """What lies under an id."""
+    return decode_tombstone(blob) if is_tombstone(blob) else decode_state(blob)
+
+
+def _difference(seen: list[Change | Merge], expected: list[Change | Merge]) -> str:
     """The first place at which two stories part."""
     for at, (mine, theirs) in enumerate(zip_longest(seen, expected)):
         if mine != theirs:
@@ -365,9 +372,9 @@ def _difference(seen: list[Change], expected: list[Change]) -> str:
     return ""
 
 
-def _by_the_rule(changes: list[Change]) -> tuple[list[Change], int]:
+def _by_the_rule(changes: list[Change | Merge]) -> tuple[list[Change | Merge], int]:
     """What a reader keeps that skips every position not above the highest it has seen."""
-    kept: list[Change] = []
+    kept: list[Change | Merge] = []
     highest = (-1, -1)
     for change in changes:
         position = (change.data.position.offset, change.data.position.ordinal)

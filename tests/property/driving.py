@@ -16,6 +16,7 @@ from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
+from streamer.segments.merge import is_merge
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
@@ -153,7 +154,7 @@ async def never(_seconds: float) -> None:
 def changes_of(outputs: Sequence[Output]) -> Iterator[Change]:
     """The segment changes among outputs; dead letters are left to the counts."""
     for output in outputs:
-        if output.topic == CHANGES:
+        if output.topic == CHANGES and not is_merge(output.value):
             event = json.loads(output.value)
             data, cause, position = event["data"], event["data"]["cause"], event["data"]["position"]
             assert event["id"] == f"1-{position['shard']}-{position['offset']}-{position['ordinal']}"

@@ -18,6 +18,7 @@ from streamer.flow.machine import Limits
 from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Shard
 from streamer.segments.change import decode_change
+from streamer.segments.merge import is_merge
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, position_of
@@ -98,7 +99,7 @@ async def _check_isolated(
 
 def _changes(outputs: Sequence[Output], but: Set[str]) -> list[tuple[object, ...]]:
     """What was said of everybody else, without where among others it stands."""
-    found = [decode_change(output.value) for output in outputs if output.topic == CHANGES]
+    found = [decode_change(output.value) for output in outputs if output.topic == CHANGES and not is_merge(output.value)]
     return [
         (one.subject, one.type, one.time, one.data.segment, one.data.sequence, one.data.cause) for one in found if one.subject not in but
     ]

@@ -27,6 +27,7 @@ from streamer.flow.rules import Rules
 from streamer.learning.reports.alerts import alert_event, decode_alert, encode_alert
 from streamer.learning.reports.outputs import Alert
 from streamer.segments.change import decode_change
+from streamer.segments.merge import decode_merge
 from streamer.wire import Control, decode_control
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ SCHEMAS = Path(__file__).parents[3] / "schemas"
 NAMES = (
     "event.v1",
     "segment-change.v1",
+    "customer-merged.v1",
     "dead-letter.v1",
     "control.v1",
     "example.v1",
@@ -48,6 +50,7 @@ NAMES = (
 READERS: dict[str, Callable[[bytes], object]] = {
     "event.v1": decode,
     "segment-change.v1": decode_change,
+    "customer-merged.v1": decode_merge,
     "dead-letter.v1": read_dead_letter,
     "control.v1": decode_control,
     "example.v1": lambda raw: decode_example(raw, FEATURES),

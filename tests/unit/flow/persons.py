@@ -16,6 +16,7 @@ from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.change import Change
+from streamer.segments.merge import Merge
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemoryRecord, MemorySink
 from streamer.wire import DEAD_LETTERS, EVENTS, FORWARD_HEADER, Control, Headers, definitions_control, encode_control, shard_of
@@ -134,6 +135,10 @@ class Persons:
     def changes(self) -> list[Change]:
         """All that was said, each change once."""
         return list(self.log.read_changes())
+
+    def merges(self) -> list[Merge]:
+        """Whose past came to whom, each once, by shard."""
+        return list(self.log.read_merges())
 
     def said(self) -> list[tuple[str, str, str, str]]:
         """(customer, segment, entered or exited, kind of cause), by shard."""
