@@ -50,6 +50,13 @@ def _to_networks(value: object) -> object:
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_to_networks)]
+
+
+def _to_names(value: object) -> object:
+    return tuple(dict.fromkeys(text.strip() for text in value.split(",") if text.strip())) if isinstance(value, str) else value
+
+
+Topics = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")], ...], NoDecode, BeforeValidator(_to_names)]
 PrivacySignal = Literal["ignore", "mark", "drop"]
 
 
@@ -150,6 +157,10 @@ class Settings(BaseSettings):
         "mark", description="events with Sec-GPC: 1 are taken as they are (ignore), marked, or dropped unkept"
     )
     collect_dnt: PrivacySignal = Field("ignore", description="the same for DNT: 1")
+    ingest_topics: Topics = Field((), description="topics of the shop that `streamer ingest` reads, separated by commas")
+    ingest_format: str = Field("", description="what their messages are: segment, segment_sdk, snowplow, ga4, cloudevents, …")
+    ingest_mapping: str | None = Field(None, description="a mapping (YAML file or name) for messages that are rows as JSON, not a format")
+    ingest_web_port: int = Field(6068, ge=1, le=65_535, description="the ingest's /metrics /livez /readyz, on STREAMER_WEB_HOST")
     transactions: bool = Field(
         True,
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
@@ -216,7 +227,7 @@ class Settings(BaseSettings):
                 found[name] = "********"
             elif name in _DURATIONS:
                 found[name] = format_duration(value)
-            elif name in ("placeholder_ids", "collect_proxies"):
+            elif name in ("placeholder_ids", "collect_proxies", "ingest_topics"):
                 found[name] = ",".join(map(str, value))
             else:
                 found[name] = str(value) if isinstance(value, Path) else value

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,6 +88,16 @@ class Stopping:
         self._leave(1 if left else 0)
 
 
+async def run_until_asked(work: Awaitable[None], stopping: Stopping) -> None:
+    """Do the work of a process until it ends or raises, or ``stopping`` begins: then it is cancelled, and awaited as it ends in order."""
+    task, asked = asyncio.ensure_future(work), asyncio.create_task(stopping.asked())
+    await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    task.cancel()  # does nothing when it has ended by itself
+    with suppress(asyncio.CancelledError):
+        await task
+
+
 async def at_most(seconds: float, work: Coroutine[Any, Any, Any]) -> None:
     """Do some work of stopping; what it does not finish in time is cancelled and not waited for, and what it raises is nobody's any more.
 
@@ -115,4 +125,4 @@ def _say(left: Sequence[str]) -> None:
     sys.stdout.flush()
 
 
-__all__ = ["Stopping", "at_most"]
+__all__ = ["Stopping", "at_most", "run_until_asked"]

@@ -98,6 +98,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "keys": ("keys",),
     "worker": ("worker", "config"),
     "collect": ("collect",),
+    "ingest": ("ingest",),
     "doctor": ("doctor",),
     "shards": ("shards",),
     "dead_letters": ("dead-letters",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import tempfile
-from contextlib import suppress
 from typing import Final
 
 import faust
@@ -16,7 +15,7 @@ from streamer.deployment.obedience import check_signing
 from streamer.deployment.publishing import first_definitions
 from streamer.errors import SettingsError, place_of
 from streamer.settings import Settings
-from streamer.stopping import Stopping
+from streamer.stopping import Stopping, run_until_asked
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.sink import KafkaSink
@@ -61,12 +60,7 @@ def check_port(settings: Settings) -> None:
 
 async def run_worker(settings: Settings, stopping: Stopping) -> None:
     """Run until ``stopping`` begins; raises what stopped it otherwise. A start that is interrupted is given up."""
-    work, asked = asyncio.create_task(_work(settings, stopping)), asyncio.create_task(stopping.asked())
-    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    work.cancel()  # does nothing when it has ended by itself
-    with suppress(asyncio.CancelledError):
-        await work
+    await run_until_asked(_work(settings, stopping), stopping)
 
 
 async def _work(settings: Settings, stopping: Stopping) -> None:

