@@ -17,14 +17,14 @@ from streamer.errors import SettingsError
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, find_kafka
 from streamer.local.mock_kafka import MockKafka
 from streamer.local.redis import RedisServer
+from tests.lacking import missing, real_is_required
 from tests.progress import ProgressLines
 from tests.tiers import mark_and_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, NoReturn
+    from typing import Any
 
-REQUIRE_REAL_VARIABLE = "STREAMER_REQUIRE_REAL"
 NO_KAFKA = "needs a real Kafka"
 EXAMPLES_VARIABLE = "STREAMER_TEST_EXAMPLES"
 SERVERS_USED = pytest.StashKey[dict[str, str]]()
@@ -46,7 +46,7 @@ def redis_server(pytestconfig: pytest.Config) -> Iterator[RedisServer]:
     try:
         server = RedisServer().start()
     except SettingsError as error:
-        _missing(f"needs a real Redis: {error}")
+        missing(f"needs a real Redis: {error}")
     pytestconfig.stash[SERVERS_USED]["Redis"] = f"{server.version} ({server.program.name})"
     yield server
     server.stop()
@@ -74,7 +74,7 @@ def real_kafka_or_why_not(pytestconfig: pytest.Config) -> Iterator[ApacheKafka |
 def kafka(real_kafka_or_why_not: ApacheKafka | ExternalKafka | str) -> ApacheKafka | ExternalKafka:
     """A real Kafka broker, shared: use topics and groups of your own."""
     if isinstance(real_kafka_or_why_not, str):
-        _missing(f"{NO_KAFKA}: {real_kafka_or_why_not}")
+        missing(f"{NO_KAFKA}: {real_kafka_or_why_not}")
     return real_kafka_or_why_not
 
 
@@ -86,8 +86,8 @@ def broker(
     if not isinstance(real_kafka_or_why_not, str):
         yield real_kafka_or_why_not
         return
-    if _real_is_required():
-        _missing(f"{NO_KAFKA}: {real_kafka_or_why_not}")
+    if real_is_required():
+        missing(f"{NO_KAFKA}: {real_kafka_or_why_not}")
     with MockKafka() as mock:
         pytestconfig.stash[SERVERS_USED]["Kafka"] = mock.description
         yield mock
@@ -132,13 +132,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"not run for lack of a real Kafka (Java 17 and Maven, or STREAMER_KAFKA): {len(lacking)}")
         for test in lacking:
             terminalreporter.write_line(f"  {test}")
-
-
-def _real_is_required() -> bool:
-    return os.environ.get(REQUIRE_REAL_VARIABLE, "") not in {"", "0"}
-
-
-def _missing(what: str) -> NoReturn:
-    if _real_is_required():
-        pytest.fail(f"{what}\n({REQUIRE_REAL_VARIABLE} is set, so this is a failure and not a skip)", pytrace=False)
-    pytest.skip(what)

@@ -23,6 +23,8 @@ ALLOWED_HEADERS: Final = frozenset(
     {
         *("authorization", "content-type", "content-encoding", "x-write-key", "x-retry-count"),
         *("anonymousid", "sentat", "sp-anonymous", "x-requested-with", "x-enable-debug"),
+        *("rsa-retry-attempt", "rsa-retry-reason", "rsa-since-first-attempt", "rsa-since-last-attempt", "rsa-recovered"),
+        "x-ip-policy",
         *("ce-id", "ce-source", "ce-type", "ce-specversion", "ce-time", "ce-subject"),
     }
 )
