@@ -69,7 +69,7 @@ async def members(shop: Deployment) -> set[str]:
 
 
 async def check_orders_find_records(shop: Deployment) -> None:
-    """Where a marker lies at a position, an order to pass over a record means the one behind it."""
+    """An order to pass over a record means the one behind a marker at its position; a look at all logs finds the records read last."""
     inspector = LogInspector(shop.settings)
     try:
         for shard, end in enumerate(await shop.ends(EVENTS)):
@@ -77,6 +77,9 @@ async def check_orders_find_records(shop: Deployment) -> None:
             marker = next(offset for offset in range(end) if offset not in offsets)
             assert await inspector.unread(shard, end) == Unread(None, end)
             assert await inspector.unread(shard, marker) == Unread(next(offset for offset in offsets if offset > marker), end)
+        delivered = {shard: (await shop.read(EVENTS, shard))[-1].offset for shard in range(SHARDS)}
+        views = await inspector.look_at_all(delivered)
+        assert {shard: view.record and view.record.offset for shard, view in views.items()} == delivered
     finally:
         await inspector.stop()
 

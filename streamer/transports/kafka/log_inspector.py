@@ -114,7 +114,7 @@ async def _first(consumer: AIOKafkaConsumer, offsets: _Offsets, ends: _Offsets) 
     found: dict[TopicPartition, LogRecord] = {}
     if not offsets:
         return found
-    consumer.assign(offsets)
+    consumer.assign(list(offsets))
     for at, offset in offsets.items():
         consumer.seek(at, offset)
     left = set(offsets)

@@ -41,8 +41,9 @@ class Broker:
         self.asked["ends"] += 1
         return {at: self._ends[at] for at in partitions}
 
-    def assign(self, partitions: Collection[TopicPartition]) -> None:
-        """Forgets where it stood."""
+    def assign(self, partitions: list[TopicPartition]) -> None:
+        """Forgets where it stood; refuses what aiokafka refuses."""
+        assert isinstance(partitions, list | set | tuple), type(partitions)
         self._at, self.paused = dict.fromkeys(partitions, 0), set()
 
     def seek(self, at: TopicPartition, offset: int) -> None:
