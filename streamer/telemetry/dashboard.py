@@ -43,6 +43,10 @@ def _quantile(q: str, name: str, by: str = "le") -> str:
     return f"histogram_quantile({q}, sum by ({by}) (rate({name}_bucket[$__rate_interval])))"
 
 
+def _identity(*counted: str) -> dict[str, str]:
+    return {what: f'sum(increase(segmenter_identity_total{{what="{what}"}}[5m]))' for what in counted}
+
+
 ROWS: Final = (
     PanelRow(
         "Is it well?",
@@ -200,6 +204,29 @@ ROWS: Final = (
                 "Definitions in force",
                 "One line a version: during a publication two, otherwise one.",
                 {"version {{version}} ({{digest}})": "count by (version, digest) (segmenter_definitions_info)"},
+            ),
+        ),
+    ),
+    PanelRow(
+        "One person, several ids",
+        (
+            Panel(
+                "Links",
+                "Ids that were tied together, in five minutes. What is drained is adopted within a second; linked, not drained: new ids.",
+                _identity("linked", "drained", "adopted"),
+            ),
+            Panel(
+                "Not joined",
+                "Refused: 50 new ids of one person in 30 days. Users of one device stay apart. The past of somebody erased is dropped.",
+                _identity("link_refused", "link_again", "shared_device", "adopt_of_erased", "seen_twice"),
+            ),
+            Panel(
+                "Old ids",
+                "Tombstones in the store, about 150 bytes each with the entry; and events a second that they send on.",
+                {
+                    "tombstones": "sum(segmenter_tombstones)",
+                    "sent on a second": f'sum(rate({EVENTS}{{outcome="sent_on"}}[$__rate_interval]))',
+                },
             ),
         ),
     ),

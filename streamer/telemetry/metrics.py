@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from streamer.learning.reports.model_card import Card
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
-OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "forwarded_again", "erased", "of_erased", "refused")
+OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "sent_on", "forwarded_again", "erased", "of_erased", "refused")
+IDENTITY: Final = ("linked", "link_refused", "link_again", "shared_device", "drained", "adopted", "adopt_of_erased", "seen_twice")
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 FAULTS: Final = ("fault", "aside")
 SHARD_STATES: Final = ("owned", "waiting", "refolding", "halted")
@@ -34,6 +35,17 @@ class Metrics:
             "What our own code failed at: fault (a record, now a dead letter), aside (a customer at a timer or at new definitions)",
             ["what"],
             registry=registry,
+        )
+        self.identity = Counter(
+            "segmenter_identity_total",
+            "What became of ids that belong together: linked, link_refused (too many new ids of one person), link_again (a repeat), "
+            "shared_device (a second person), drained (left under the old id), adopted, adopt_of_erased (dropped), seen_twice (a message "
+            "that had come under both ids)",
+            ["what"],
+            registry=registry,
+        )
+        self.tombstones = Gauge(
+            "segmenter_tombstones", "Ids whose customer goes by another one; kept as long as the log", ["shard"], registry=registry
         )
         self.set_aside = Gauge(
             "segmenter_customers_set_aside", "Customers none of whose timers runs until their next event", ["shard"], registry=registry
@@ -114,16 +126,23 @@ class Metrics:
             self.faults.labels(what)
         for outcome in OUTCOMES:  # from 0 on: a counter that appears with its first event hides that event from rate()
             self.events.labels(outcome)
+        for what in IDENTITY:
+            self.identity.labels(what)
         Gauge("segmenter_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
 
     def count(self, counts: Mapping[str, int]) -> None:
-        """Add what became of records: accepted, duplicate, wrong_shard, forwarded_again, or a reason code."""
+        """Add what became of records: accepted, duplicate, sent_on and the like, or a reason code."""
         for outcome, number in counts.items():
             if outcome in OUTCOMES:
                 self.events.labels(outcome).inc(number)
             else:
                 self.events.labels("refused").inc(number)
                 self.refused.labels(outcome).inc(number)
+
+    def count_identity(self, counts: Mapping[str, int]) -> None:
+        """Add what became of ids that belong together."""
+        for what, times in counts.items():
+            self.identity.labels(what).inc(times)
 
     def show_shard(
         self, shard: int, *, works: bool, outbox: int, lag_records: int | None, lag_seconds: float | None, log_time_ms: int | None
@@ -145,7 +164,16 @@ class Metrics:
             return
         for name in SHARD_STATES:
             _forget(self.shard_state, shard, name)
-        for gauge in (self.lag, self.lag_seconds, self.log_time, self.outbox, self.shard_works, self.refused_ratio, self.set_aside):
+        for gauge in (
+            self.lag,
+            self.lag_seconds,
+            self.log_time,
+            self.outbox,
+            self.shard_works,
+            self.refused_ratio,
+            self.set_aside,
+            self.tombstones,
+        ):
             _forget(gauge, shard)
         self.show_definitions(shard, None)
 

@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from streamer.cli.checks.broker_checks import check_transactions
+from streamer.cli.checks.finding import CheckResult
 from streamer.cli.checks.shard_checks import check_progress, check_signing
 from streamer.cli.checks.store_checks import StoredShard
 from streamer.deployment.manifest import check_manifest
@@ -284,6 +285,21 @@ def test_a_worker_that_does_not_run(run: Run) -> None:
     found = wrong_in(run, "warning")
     assert "stands still" in found["log time"]["found"]
     assert "commits wait to be published" in found["outbox"]["found"]
+
+
+def test_links_that_were_refused_are_told() -> None:
+    """Two ids of one person stay apart then: nobody would see it in the segments."""
+
+    def shard(number: int, **identity: int) -> StoredShard:
+        return StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), CheckpointBody(identity=identity, log_time_ms=1_000))
+
+    def found(*shards: StoredShard) -> dict[str, CheckResult]:
+        return {check.name: check for check in check_progress(shards, {}, now_ms=1_500, tick_ms=30_000)}
+
+    refused = found(shard(0, linked=70), shard(1, linked=1_930, link_refused=2))["linked ids"]
+    assert (refused.verdict, refused.found) == ("warning", "2,000, and 2 refused in shard 1: their person had 50 new ids within 30 days")
+    assert found(shard(0, linked=70))["linked ids"].verdict == "ok"
+    assert "linked ids" not in found(shard(0)), "a deployment without logins has nothing to say of them"
 
 
 def test_customers_who_are_set_aside_are_counted_and_unsigned_records_told() -> None:

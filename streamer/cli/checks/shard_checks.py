@@ -32,6 +32,7 @@ def check_progress(shards: Sequence[StoredShard], ends: Mapping[int, LogEnds], n
     yield from _outside_log(begun, ends)
     yield _lag(begun, ends)
     yield from _set_aside(bodies)
+    yield from _refused_links(bodies)
     yield from _unsigned(bodies)
     yield _log_time(bodies, now_ms, tick_ms)
 
@@ -68,6 +69,23 @@ def _set_aside(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:
         remedy = "their next event tries again; the worker's alerts name the class of the error: report it, or install a release without it"
         found = f"{sum(counts.values()):,} in {shard_numbers(sorted(counts))}: their timers do not run"
         yield warning("customers set aside", found, remedy)
+
+
+def _refused_links(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:
+    """Ids that were not linked since their person had too many new ones, and how many there are of all. Counted since the log began."""
+    refused = {number: times for number, body in bodies.items() if (times := body.identity.get("link_refused", 0))}
+    linked = sum(body.identity.get("linked", 0) for body in bodies.values())
+    if not refused:
+        if linked:
+            yield ok("linked ids", f"{linked:,}, none refused")
+        return
+    found = (
+        f"{linked:,}, and {sum(refused.values()):,} refused in {shard_numbers(sorted(refused))}: their person had 50 new ids within 30 days"
+    )
+    remedy = (
+        "look for a kiosk, a test account, or one userId that stands for many people; the alert StreamerLinksRefused says when it goes on"
+    )
+    yield warning("linked ids", found, remedy)
 
 
 def _unsigned(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:

@@ -79,6 +79,7 @@ class OwnedShard:
     finds_due: bool = False  # its store is being asked when time changes something next
     log_time_ms: int = 0  # as last seen, also while the shard is let go
     counted: Counter[str] = field(default_factory=Counter[str])  # what the metrics have of its counts
+    counted_identity: Counter[str] = field(default_factory=Counter[str])  # and of its counts of linked ids
     busy_since: float | None = None  # when what is in hand was taken up
     moved: tuple[Position | None, float] = (None, 0.0)  # the position as last seen, and when it was new
     noted: tuple[float, str] = (0.0, "")  # when the last note was left, and of what
@@ -103,6 +104,7 @@ class OwnedShard:
         self.enter(ShardState.OWNED)
         self.shard, self.relay = shard, relay
         self.counted = Counter(shard.body.counts)
+        self.counted_identity = Counter(shard.body.identity)
         self.log_time_ms = shard.body.log_time_ms
 
     def drop(self) -> OpenJournal | None:

@@ -25,6 +25,10 @@ class ShardCounts:
         counts = Counter(body.counts)
         self._metrics.count(counts - owned.counted)
         owned.counted = counts
+        identity = Counter(body.identity)
+        self._metrics.count_identity(identity - owned.counted_identity)
+        owned.counted_identity = identity
+        self._metrics.tombstones.labels(owned.number).set(body.tombstones)
         for (segment, change), times in shard.take_change_counts().items():
             self._metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
         owned.log_time_ms = body.log_time_ms

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 import streamer.telemetry
 from streamer.telemetry.dashboard import FILE, ROWS, text
-from streamer.telemetry.metrics import MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
+from streamer.telemetry.metrics import IDENTITY, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def test_every_metric_and_label_that_is_asked_for_exists(place: str, expression:
 @pytest.mark.parametrize(("place", "expression"), list(expressions()))
 def test_every_value_of_a_label_that_is_asked_for_can_occur(place: str, expression: str) -> None:
     """``state="own"`` would be a well-formed question that is always answered with nothing."""
-    known = {"state": SHARD_STATES, "outcome": OUTCOMES, "job": ("streamer",), "figure": MODEL_FIGURES}
+    known = {"state": SHARD_STATES, "outcome": OUTCOMES, "job": ("streamer",), "figure": MODEL_FIGURES, "what": IDENTITY}
     for label, value in re.findall(r'(\w+)="([^"]*)"', expression):
         assert value in known[label], f"{place}: {label}={value}"
 
