@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from streamer.customers.state import State
@@ -15,6 +16,7 @@ from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language import tree
 from streamer.language.definitions import AnyNode, nodes, parse_definitions
+from streamer.segments.change import Change as SegmentChange
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, MemorySink
@@ -138,29 +140,34 @@ class Town:
 
     def changes(self, number: int) -> list[Change]:
         """What a reader of the changes sees of a shard, numbered within each record."""
-        found: list[Change] = []
-        for change in self.log.read_changes():
-            data = change.data
-            if data.position.shard != number:
-                continue
-            before = found[-1].ordinal + 1 if found and found[-1].offset == data.position.offset else 0
-            cause = Cause(
-                data.cause.kind,
-                data.cause.id,
-                None if data.cause.due is None else ms_of(data.cause.due),
-                data.cause.version,
-                data.cause.from_,
-                data.cause.into,
-            )
-            entered, at = change.type == "segment.entered", ms_of(data.at)
-            found.append(
-                Change(change.subject, data.segment, entered, at, data.sequence, cause, data.definitions, data.position.offset, before)
-            )
-        return found
+        return changes_of(self.log.read_changes(), number)
 
     def logs(self) -> dict[int, list[Record]]:
         """All records but the first definitions."""
         return {number: [record_of(record) for record in self.log.fetch(number, 1, EVERYTHING)] for number in range(SHARDS)}
+
+
+def changes_of(changes: Iterable[SegmentChange], number: int) -> list[Change]:
+    """The changes of one shard, numbered within each record."""
+    found: list[Change] = []
+    for change in changes:
+        data = change.data
+        if data.position.shard != number:
+            continue
+        before = found[-1].ordinal + 1 if found and found[-1].offset == data.position.offset else 0
+        cause = Cause(
+            data.cause.kind,
+            data.cause.id,
+            None if data.cause.due is None else ms_of(data.cause.due),
+            data.cause.version,
+            data.cause.from_,
+            data.cause.into,
+        )
+        entered, at = change.type == "segment.entered", ms_of(data.at)
+        found.append(
+            Change(change.subject, data.segment, entered, at, data.sequence, cause, data.definitions, data.position.offset, before)
+        )
+    return found
 
 
 def record_of(record: LogRecord) -> Record:
