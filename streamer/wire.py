@@ -237,7 +237,8 @@ def shard_of(customer: str, shards: int) -> int:
 
 
 class Origin(msgspec.Struct):
-    """Where a refused record lay. ``topic`` is a suffix, ``generation`` that of the log."""
+    """Where a refused record lay. ``topic`` is a suffix, or the full name of a topic of the shop that an ingest reads; ``generation`` is
+    that of the log."""
 
     topic: Annotated[str, msgspec.Meta(min_length=1)]
     partition: Annotated[int, msgspec.Meta(ge=0)]

@@ -14,7 +14,7 @@ from streamer.errors import SettingsError
 from streamer.events.codec import moment_ms
 from streamer.events.dead_letter import raw_of
 from streamer.settings import Settings, load_settings
-from streamer.transports.kafka.dead_letters_topic import FoundLetter, place_in_words, read_letters
+from streamer.transports.kafka.dead_letters_topic import FoundLetter, is_foreign, place_in_words, read_letters
 
 from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
@@ -55,12 +55,17 @@ class LetterLine(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     customer: str = ""
     producer: str = ""
+    topic: str = ""  # of the shop, where it lay there: shard is that of the letter then
+    partition: int | None = None
 
 
 def _line(found: FoundLetter) -> LetterLine:
     letter = found.letter
     offset = letter.origin.offset if letter.origin is not None else None
-    return LetterLine(found.shard, offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
+    line = LetterLine(found.shard, offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
+    if letter.origin is not None and is_foreign(letter):
+        line.topic, line.partition = letter.origin.topic, letter.origin.partition
+    return line
 
 
 def list_letters(

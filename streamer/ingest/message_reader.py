@@ -10,13 +10,14 @@ from streamer.errors import DefinitionError, SettingsError
 from streamer.events.adapters import ADAPTERS, adapt
 from streamer.events.adapters.columns import Mapping
 from streamer.events.adapters.mapping import MappingFile, read_mapping
-from streamer.events.adapters.outcome import Outcome
+from streamer.events.adapters.outcome import Outcome, Refusal
 from streamer.settings import Settings
 from streamer.suggest import did_you_mean
 from streamer.transports.kafka.source_consumer import SourceMessage
 
 MAPPING: Final = "mapping"  # the name of the format in dead letters and of the group
 HEADERS_READ: Final = ("ce_", "ce-")  # those of CloudEvents; no other header of a shop means anything here
+FRAME_BYTES: Final = 5
 NUMBER_BYTES: Final = 7  # of a row's number: a positive integer of JSON
 
 MessageReader = Callable[[SourceMessage], Iterator[Outcome]]
@@ -38,15 +39,19 @@ def format_of(settings: Settings) -> str:
 
 
 def message_reader(settings: Settings) -> MessageReader:
-    """How the messages are read. SettingsError, or DefinitionError of the mapping, where the settings cannot be used."""
-    name = format_of(settings)
-    if settings.ingest_mapping is not None:
-        return _by_mapping(_checked(read_mapping(settings.ingest_mapping), settings))
+    """How the messages are read. SettingsError, or DefinitionError of the mapping, where the settings cannot be used.
 
-    def read(message: SourceMessage) -> Iterator[Outcome]:
-        return adapt(message.value or b"", format_name=name, received_ms=message.received_ms, headers=_headers(message))
+    A record without a value, as compacted topics have them where something was deleted, is skipped.
+    """
+    name, mapping = format_of(settings), settings.ingest_mapping
+    read = _by_format(name) if mapping is None else _by_mapping(_checked(read_mapping(mapping), settings))
 
-    return read
+    def read_unless_empty(message: SourceMessage) -> Iterator[Outcome]:
+        if message.value is None and not _headers(message):
+            return iter((Refusal("skipped", "$", "a record without a value"),))
+        return read(message)
+
+    return read_unless_empty
 
 
 def row_number(message: SourceMessage) -> int:
@@ -59,13 +64,26 @@ def row_number(message: SourceMessage) -> int:
     return int.from_bytes(blake2b(place, digest_size=NUMBER_BYTES).digest())
 
 
+def _by_format(name: str) -> MessageReader:
+    def read(message: SourceMessage) -> Iterator[Outcome]:
+        return adapt(_body(message), format_name=name, received_ms=message.received_ms, headers=_headers(message))
+
+    return read
+
+
 def _by_mapping(file: MappingFile) -> MessageReader:
     mapping = Mapping(file)
 
     def read(message: SourceMessage) -> Iterator[Outcome]:
-        return (found for _, found in mapping.numbered([(row_number(message), message.value or b"")]))
+        return (found for _, found in mapping.numbered([(row_number(message), _body(message))]))
 
     return read
+
+
+def _body(message: SourceMessage) -> bytes:
+    """The JSON of a message, without the frame that producers with a schema registry put before it: a zero, and a number of four bytes."""
+    value = message.value or b""
+    return value[FRAME_BYTES:] if value[:1] == b"\0" and value[FRAME_BYTES : FRAME_BYTES + 1] in (b"{", b"[") else value
 
 
 def _checked(file: MappingFile, settings: Settings) -> MappingFile:
@@ -83,8 +101,4 @@ def _checked(file: MappingFile, settings: Settings) -> MappingFile:
 
 
 def _headers(message: SourceMessage) -> dict[str, str]:
-    return {
-        name.lower(): value.decode(errors="replace")
-        for name, value in message.headers
-        if name.lower().startswith(HEADERS_READ) and value is not None  # pyright: ignore[reportUnnecessaryComparison] - in Kafka it may be
-    }
+    return {name.lower(): value.decode(errors="replace") for name, value in message.headers if name.lower().startswith(HEADERS_READ)}

@@ -80,19 +80,17 @@ class Translation:
 
     def _letter(self, refusal: Refusal, message: SourceMessage) -> Record:
         raw = _raw(refusal, message)
-        sender = sender_of(raw)
+        sender = sender_of(raw, message.headers)
         origin = Origin(message.topic, message.partition, message.offset)
         at = time_text(self._now_ms())
-        letter = DeadLetter(
-            refusal.reason, refusal.path, refusal.detail, origin, raw_text(raw), at, sender.producer or message.topic, self._format
-        )
+        letter = DeadLetter(refusal.reason, refusal.path, refusal.detail, origin, raw_text(raw), at, sender.producer, self._format)
         return self._records.of_letter(letter, sender.customer)
 
 
 def _raw(refusal: Refusal, message: SourceMessage) -> bytes:
     """The refused part; the whole message where it is refused whole."""
     if refusal.part is None:
-        return (message.value or b"")[:DEAD_RAW_MAX]
+        return (message.value or b"")[:DEAD_RAW_MAX]  # as it lay, a frame around it included
     return refusal.part if isinstance(refusal.part, bytes) else json.dumps(refusal.part).encode()
 
 

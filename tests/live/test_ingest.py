@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import RecordMetadata
 
+from streamer.cli.checks.ingest_checks import check_ingest
 from streamer.events.codec import decode
 from streamer.events.dead_letter import read_dead_letter
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
@@ -71,6 +72,11 @@ class Shop:
         child = Child(words, log=self._folder / f"ingest-{len(self.children)}.log", env=environment)
         self.children.append(child)
         return child
+
+    @property
+    def for_doctor(self) -> Settings:
+        """With what the ingests are told on their command line."""
+        return self.settings.model_copy(update={"ingest_topics": (self.topic,), "ingest_format": "segment"})
 
     def logs(self) -> str:
         return "\n\n".join(child.log_tail(30) for child in self.children)
@@ -202,6 +208,8 @@ async def test_killed_before_it_says_how_far_it_is_it_repeats_and_loses_nothing(
     origins = {(letter.origin.topic, letter.origin.partition, letter.origin.offset) for letter in map(_letter, letters) if letter.origin}
     assert origins == {(shop.topic, number % SOURCE_PARTITIONS, number // SOURCE_PARTITIONS) for number in range(99, MESSAGES, 100)}
     assert {(letter.reason, letter.format) for letter in map(_letter, letters)} == {("not_json", "segment")}
+    [found] = await check_ingest(shop.for_doctor)
+    assert (found.verdict, "is 0 records behind in 4 partitions" in found.found) == ("ok", True)
     await shop.until(shop.is_ready, "ready")
     assert f'ingest_lag_records{{partition="0",topic="{shop.topic}"}} 0.0' in shop.figures()
     await _ends(child)
@@ -247,6 +255,8 @@ async def test_records_that_were_deleted_before_they_were_read_are_said(shop: Sh
     await admin.start()
     await admin.delete_records({TopicPartition(shop.topic, 2): RecordsToDelete(before_offset=150)})
     await admin.close()
+    [before] = await check_ingest(shop.for_doctor)
+    assert (before.verdict, "partitions 2 do not have" in before.found) == ("wrong", True)
     shop.start()
     await shop.until_read(ends)
     found = numbers_of(await shop.records(EVENTS))

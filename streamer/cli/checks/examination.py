@@ -10,6 +10,7 @@ from streamer.stores.base import Store
 
 from .broker_checks import KafkaChecks, check_kafka
 from .finding import CheckResult, wrong
+from .ingest_checks import check_ingest
 from .settings_checks import check_settings
 from .shard_checks import check_progress, check_signing
 from .store_checks import StoredShard, check_outbox, check_store, read_shards
@@ -27,7 +28,8 @@ async def examine(settings: Settings) -> list[CheckResult]:
         answers = await check_store(settings, store)
         shards = await read_shards(settings, store) if answers[0].verdict == "ok" else None
         kafka = await check_kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
-        found = [*check_settings(settings), *kafka.results, *answers]
+        ingest = await check_ingest(settings) if kafka.results[0].verdict == "ok" else []
+        found = [*check_settings(settings), *kafka.results, *ingest, *answers]
         return found if shards is None else [*found, *await _check_state(settings, store, shards, kafka)]
     finally:
         await store.close()

@@ -42,7 +42,16 @@ def place_in_words(found: FoundLetter) -> str:
     'shard 3 at the collector'
     """
     origin = found.letter.origin
-    return f"shard {found.shard} at the collector" if origin is None else f"shard {found.shard} offset {origin.offset}"
+    if origin is None:
+        return f"shard {found.shard} at the collector"
+    if is_foreign(found.letter):
+        return f"topic {origin.topic} partition {origin.partition} offset {origin.offset}"
+    return f"shard {found.shard} offset {origin.offset}"
+
+
+def is_foreign(letter: DeadLetter) -> bool:
+    """Whether the record lay in a topic of the shop that an ingest reads: its offset is none of the log."""
+    return letter.origin is not None and bool(letter.format)
 
 
 def takes(wanted: LetterFilter, found: FoundLetter) -> bool:
@@ -80,4 +89,4 @@ def _letter(shard: int, record: ConsumerRecord[bytes, bytes]) -> FoundLetter | N
     return FoundLetter(shard, (record.key or b"").decode(errors="replace"), letter)
 
 
-__all__ = ["FoundLetter", "place_in_words", "read_letters", "takes"]
+__all__ = ["FoundLetter", "is_foreign", "place_in_words", "read_letters", "takes"]

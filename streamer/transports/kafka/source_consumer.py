@@ -225,7 +225,8 @@ class _SourceListener(ConsumerRebalanceListener):
 
 def _message(record: ConsumerRecord[bytes, bytes]) -> SourceMessage:
     received_ms = record.timestamp if record.timestamp >= 0 else None
-    return SourceMessage(record.topic, record.partition, record.offset, received_ms, record.value, tuple(record.headers))
+    headers = tuple((name, value or b"") for name, value in record.headers)  # in Kafka the value may be null
+    return SourceMessage(record.topic, record.partition, record.offset, received_ms, record.value, headers)
 
 
 __all__ = ["SourceConsumer", "SourceMessage"]
