@@ -42,7 +42,8 @@ class State(msgspec.Struct, array_like=True, gc=False):
     that only that memory decides: whether it held when last evaluated (absent: as of nothing remembered). It spares asking twice at each
     event.
     ``aside_ms`` (0: not so) is the moment at which our code failed at the customer: memberships stand as they were then, and no timer runs,
-    until the next event. ``links`` has the other ids that the customer went by, see ``customers.links``.
+    until the next event. ``links`` has the other ids that the customer went by, see ``customers.links``. ``lifted``: they
+    were an old id, and survived a circle of links; what they had noted as ``links`` before went on with their past.
     """
 
     generation: int
@@ -56,6 +57,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     truth_bits: dict[int, int] = {}
     aside_ms: int = 0
     links: dict[str, int] = {}
+    lifted: bool = False
 
     @property
     def due_ms(self) -> int:

@@ -191,6 +191,10 @@ class Admission:
         """From here on nothing that happened up to now is taken of this customer."""
         erased.mark(self._body.erased, customer, self._body.log_time_ms)
 
+    def was_erased(self, customer: str, time_ms: int) -> bool:
+        """Whether a customer was erased at that log time or later, as far as it is still known."""
+        return erased.was_erased(self._body.erased, customer, time_ms)
+
     def forget_erased(self, now: int) -> None:
         """Drop the marks of erasures whose stragglers are late by now, also by way of another shard."""
         erased.forget(self._body.erased, now - 2 * self._rules.lateness_ms)

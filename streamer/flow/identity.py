@@ -83,7 +83,7 @@ class Identity:
             case Adopt():
                 self._apply_adopt(content, now, record.offset)
             case Redirect():
-                self._apply_point(content)
+                self._apply_point(content, now, record.offset)
             case Erasure():
                 self._apply_erasure(content, now, record.offset)
             case _:
@@ -179,7 +179,7 @@ class Identity:
                 self._pass_on(adopt, circle[at], [*circle[at + 1 :], *circle[:at]], offset)  # it closes there, if nothing has changed
                 return
             state = self._lift(customer, circle, min(adopt.origin_ms, now))
-        if state is None or not _is_expected(adopt, state.links):
+        if state is None or not self._is_expected(adopt, state):
             self._count("adopt_of_erased")
             return
         self._adopt(adopt, state, now, offset)
@@ -192,8 +192,21 @@ class Identity:
         """The tombstone of whoever survives a circle of links is taken away."""
         self._body.tombstones -= 1
         state = self._states.create(customer, origin_ms)
-        state.links = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED)
+        state.links, state.lifted = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED), True
         return state
+
+    def _is_expected(self, adopt: Adopt, state: State) -> bool:
+        """Whether the customer has noted a link by which the past comes. One who was erased since has not, or has noted it anew.
+
+        What a customer had noted went on with their past when they became an old id: one who is lifted takes whatever comes, unless it was
+        linked before an erasure.
+        """
+        if state.lifted:
+            return not self._admission.was_erased(adopt.to, adopt.linked_ms)
+        linked_ms = state.links.get(adopt.from_)
+        if not adopt.passed:
+            return linked_ms is not None and linked_ms <= adopt.linked_ms
+        return linked_ms is not None or any(id_ in state.links for id_ in adopt.passed)
 
     def _adopt(self, adopt: Adopt, state: State, now: int, offset: int) -> None:
         """Remember what was remembered under the other id; once all of it has come, judge anew and have others point here."""
@@ -212,20 +225,35 @@ class Identity:
         self._timers.set(customer, state.due_ms)
         if adopt.is_last:
             self._count("adopted")
-            self._point(adopt, offset)
+            self._point(adopt, now, offset)
 
-    def _point(self, adopt: Adopt, offset: int) -> None:
+    def _point(self, adopt: Adopt, now: int, offset: int) -> None:
         """Whatever leads here by way of others is to lead here at once."""
         passed = [adopt.from_, *adopt.passed]
         for id_ in sorted({*adopt.links, *(passed if adopt.passed else ())} - {adopt.to}):
-            self._send("point", Redirect(id=id_, to=adopt.to, instead_of=[*passed, *adopt.links]), offset)
+            point = Redirect(id=id_, to=adopt.to, instead_of=[*passed, *adopt.links], cause=adopt.cause, linked_ms=now)
+            self._send("point", point, offset)
 
-    def _apply_point(self, point: Redirect) -> None:
-        tombstone = self._states.tombstone(point.id) if self._states.get(point.id) is None else None
-        if tombstone is not None:
+    def _apply_point(self, point: Redirect, now: int, offset: int) -> None:
+        state, tombstone = self._states.get(point.id), self._states.tombstone(point.id)
+        if state is not None:
+            self._meet(point, state, now, offset)
+        elif tombstone is not None:
             redirected = tombstone.redirected(point.instead_of, point.to)
             if redirected != tombstone:
                 self._states.bury(point.id, redirected)
+
+    def _meet(self, point: Redirect, state: State, now: int, offset: int) -> None:
+        """Two have survived, each a circle of links that others shortened while a past went round it: the smaller id stays."""
+        if state.links.keys().isdisjoint((point.to, *point.instead_of)):
+            return  # nobody of that person: this one began anew after an erasure, or is to be drained and does not know yet
+        one, other = point.id, point.to
+        if other < one:
+            self._drain(Link(from_=one, to=other, cause=point.cause, linked_ms=point.linked_ms, alias=True), state, now, offset)
+            return
+        state.links = links.united(state.links, {other: now}, one)
+        self._states.touched.add(one)
+        self._send("link", Link(from_=other, to=one, cause=point.cause, linked_ms=now, alias=True), offset)
 
     # erasure
 
@@ -272,14 +300,6 @@ class Identity:
 def names_two(event: Event) -> bool:
     """Whether an event says two ids of its customer."""
     return (event.anonymous_id is not None and event.user_id is not None) or event.type == "alias"
-
-
-def _is_expected(adopt: Adopt, noted: links.Links) -> bool:
-    """Whether the customer has noted a link by which the past comes. One who was erased since has not, or has noted it anew."""
-    linked_ms = noted.get(adopt.from_)
-    if not adopt.passed:
-        return linked_ms is not None and linked_ms <= adopt.linked_ms
-    return linked_ms is not None or any(id_ in noted for id_ in adopt.passed)
 
 
 def _sent_on(link: Link, to: str) -> Link:

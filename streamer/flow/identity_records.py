@@ -87,11 +87,16 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):
-    """The tombstone of ``id`` is to point to ``to`` where it points to one of ``instead_of``."""
+    """The tombstone of ``id`` is to point to ``to`` where it points to one of ``instead_of``, all of them ids of one person.
+
+    ``cause`` is the message id of the event by which ``to`` came to be the survivor, ``linked_ms`` the log time of their shard.
+    """
 
     id: str
     to: str
     instead_of: list[str]
+    cause: str
+    linked_ms: int
 
     @property
     def customer(self) -> str:

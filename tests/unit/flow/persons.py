@@ -86,6 +86,14 @@ class Persons:
             pass
         return shard
 
+    async def advance(self, *numbers: int) -> None:
+        """Process one record of each of these shards, in this order, and publish what it sends before the next."""
+        for number in numbers:
+            shard, relay = await self._owner(number)
+            relay.add(await shard.process(self.log.fetch(number, shard.position.offset, 1)))
+            while await relay.turn():
+                pass
+
     async def _owner(self, number: int) -> tuple[Shard, Relay]:
         store = self.stores[number]
         shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, limits=self._limits, pause=_never)

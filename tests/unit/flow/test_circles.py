@@ -1,0 +1,69 @@
+"""Links that lead in a circle: one of its ids survives, and has the past of all, whatever is on its way meanwhile."""
+
+from __future__ import annotations
+
+from streamer.customers.state import State
+from streamer.customers.tombstone import Tombstone
+from tests.unit.flow.persons import MINUTE_MS, Persons, named, segments
+
+COUNTS = segments(**{f"n{times}": f'count("A") >= {times}' for times in range(1, 6)})
+
+
+async def test_two_survivors_of_one_person_meet() -> None:
+    """A circle of three is shortened to two while a past goes round it: each of the two circles has an id of its own that survives it. The
+    links were all written before any was applied."""
+    shop = Persons(COUNTS)
+    u, w, x, b = named("u", 0, 2), named("w", 1, 2), named("x", 0, 2), named("b", 1, 2)
+    shop.write("A", userId=u)
+    for before, after in ((b, w), (u, x), (w, u)):
+        shop.alias(before, after)
+    shop.write("A", userId=b)
+    shop.alias(u, w)
+    await shop.advance(1, 0)
+    await shop.settle()
+    assert await shop.inside(u) == {"n1", "n2"}
+    assert [await shop.entry(id_) for id_ in (w, x, b)] == [Tombstone(u)] * 3
+    assert await shop.sizes() == {"n1": 1, "n2": 1}
+    assert (await shop.counts())["drained"] == 5, "one of them twice: when it was linked, and when it met the other"
+
+
+async def test_who_was_lifted_takes_a_past_that_they_had_noted_before() -> None:
+    """What they had noted went on with their past, and that is not back yet when the other one comes."""
+    shop, (r, s, x, b) = await _crossing()
+    await shop.catch_up(0)
+    assert isinstance(await shop.entry(r), State), "lifted by the past of x"
+    assert (await shop.counts())["adopted"] == 2, "and that of b came next"
+    await shop.settle()
+    assert await shop.inside(r) == {"n1", "n2", "n3", "n4"}
+    assert [await shop.entry(id_) for id_ in (s, x, b)] == [Tombstone(r)] * 3
+
+
+async def test_who_was_lifted_takes_no_past_from_before_their_erasure() -> None:
+    """They were erased while it was on its way, began anew, and were an old id after that."""
+    shop, (r, s, x, b) = await _crossing(erased=True)
+    await shop.settle()
+    assert (await shop.counts())["adopt_of_erased"] == 1
+    assert await shop.inside(r) == {"n1", "n2", "n3"}
+    assert [await shop.entry(id_) for id_ in (s, x, b)] == [Tombstone(r), Tombstone(r), None]
+
+
+async def _crossing(*, erased: bool = False) -> tuple[Persons, tuple[str, str, str, str]]:
+    """``r`` and ``s`` are linked crosswise. In the shard of ``r`` lie the link that drains them, the past of ``x``, which came by way of
+    ``s`` and so closes the circle, and the past of ``b``."""
+    shop = Persons(COUNTS, shards=4)
+    r, s, x, b = ids = named("r", 0, 4), named("s", 1, 4), named("x", 2, 4), named("b", 3, 4)
+    for id_ in ids:
+        shop.write("A", userId=id_)
+    await shop.settle()
+    shop.alias(b, r)
+    if erased:
+        await shop.catch_up(0)
+        shop.now_ms += MINUTE_MS
+        shop.erase(r)
+        shop.now_ms += MINUTE_MS
+        shop.write("A", userId=r)
+    for before, after in ((s, r), (x, s), (r, s)):
+        shop.alias(before, after)
+    for shard in (0, 1, 2, 1, 3):
+        await shop.catch_up(shard)
+    return shop, ids
