@@ -292,6 +292,38 @@ ROWS: Final = (
             ),
         ),
     ),
+    PanelRow(
+        "Topics of the shop",
+        (
+            Panel(
+                "Messages and events a second",
+                "What an ingest has read of each topic, and the events that became of it.",
+                {
+                    "{{topic}} messages": "sum by (topic) (rate(ingest_messages_total[1m]))",
+                    "{{topic}} events": "sum by (topic) (rate(ingest_events_total[1m]))",
+                },
+                width=8,
+            ),
+            Panel(
+                "Behind, by partition",
+                "Records that are not taken yet; growing means that one more ingest is needed, or that Kafka does not take events.",
+                {"{{topic}} {{partition}}": "sum by (topic, partition) (ingest_lag_records)"},
+                width=8,
+            ),
+            Panel(
+                "What is amiss",
+                "Parts of messages that are no event, writes that were repeated, and whether Kafka takes and gives.",
+                {
+                    "{{reason}} a second": "sum by (reason) (rate(ingest_refused_total[1m]))",
+                    "repeated writes a second": "sum(rate(ingest_write_retries_total[1m]))",
+                    "Kafka takes nothing, s": "max(ingest_kafka_failing_seconds)",
+                    "cannot read": "sum(ingest_reading_fails)",
+                    "version {{version}}": "count by (version) (ingest_build_info)",
+                },
+                width=8,
+            ),
+        ),
+    ),
 )
 
 

@@ -37,7 +37,8 @@ class IngestMetrics:
         self.kafka_failing = Gauge(
             "ingest_kafka_failing_seconds", "How long Kafka has taken nothing of what was tried; 0 while it takes", registry=registry
         )
-        Gauge("ingest_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
+        self.build = Gauge("ingest_build_info", "1", ["version"], registry=registry)
+        self.build.labels(__version__).set(1)
 
     def refuse(self, reasons: Iterable[str]) -> None:
         """Count parts that are no events."""

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 import streamer.telemetry
 from streamer.telemetry.dashboard import FILE, ROWS, text
+from streamer.telemetry.ingest_metrics import IngestMetrics
 from streamer.telemetry.metrics import IDENTITY, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ FUNCTIONS = {
 def every_metric() -> dict[str, set[str]]:
     """Each series name and its labels, as a scrape would give them."""
     found: dict[str, set[str]] = {}
-    for metric in vars(Metrics()).values():
+    for metric in [*vars(Metrics()).values(), *vars(IngestMetrics()).values()]:
         if isinstance(metric, (Counter, Gauge, Histogram)):
             labels = set[str](metric._labelnames)  # pyright: ignore[reportPrivateUsage] - a metric without a label yet has no series to ask
             (family,) = metric.collect()
@@ -120,7 +121,7 @@ def test_every_metric_is_on_the_dashboard_or_in_an_alert() -> None:
 def test_no_metric_has_a_customer_in_a_label() -> None:
     """A series per customer would end Prometheus, and put customers' ids where everybody may read."""
     allowed = {"outcome", "reason", "segment", "change", "shard", "state", "stage", "version", "digest", "le", "job", "instance"}
-    allowed |= {"model", "figure", "kind", "what"}
+    allowed |= {"model", "figure", "kind", "what", "topic", "partition"}
     assert set[str]().union(*METRICS.values()) <= allowed
 
 
@@ -135,7 +136,7 @@ def test_every_alert_says_what_to_do() -> None:
 def test_the_scraped_job_is_the_one_that_alerts_ask_for() -> None:
     """``up`` is the only series by which a dead worker shows, and it is found by the job's name."""
     loaded = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    assert [job["job_name"] for job in loaded["scrape_configs"]] == ["streamer"]
+    assert [job["job_name"] for job in loaded["scrape_configs"]] == ["streamer", "streamer-ingest"]
     assert loaded["rule_files"] == ["alerts.yml"]
 
 
