@@ -153,8 +153,7 @@ class Segmenter(Service):
             self.metrics.loop_lag.set(max(0.0, time() - began - MAINTAIN_SECONDS))
             if is_dead(self._producer) or self.publisher.numbering_lost:
                 raise HaltError("the Kafka producer gave up and can publish nothing any more; start the worker again")
-            for owned in list(self.shards.values()):
-                await self.upkeep.look_after(owned)
+            await self.upkeep.look_after(list(self.shards.values()))
 
     @Service.task
     async def _leave_notes(self) -> None:

@@ -37,6 +37,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "river": {"learning"},
     "scipy": {"learning"},
     "redis": {"stores"},
+    "hiredis": {"stores"},
     "faust": {"worker"},
     "aiohttp": {"collector", "deployment", "ingest"},
     "mode": {"worker"},

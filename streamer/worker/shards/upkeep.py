@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from time import monotonic, time
 from typing import Final
 
@@ -36,12 +38,16 @@ class Upkeep:
         self._guard = guard
         self._publisher = publisher
 
-    async def look_after(self, owned: OwnedShard) -> None:
-        """Do what is due for a shard now."""
-        if not owned.is_ours:
-            return  # revoked since the round began
-        owned.look()
+    async def look_after(self, shards: Sequence[OwnedShard]) -> None:
+        """Do what is due for each shard now. Those that are compared with the store are so together, and share its round trips."""
         now = time()
+        await asyncio.gather(*[self._probe(owned) for owned in shards if self._is_to_be_compared(owned, now)])
+
+    def _is_to_be_compared(self, owned: OwnedShard, now: float) -> bool:
+        """Whether a shard is to be compared with the store now; what else is due for it is begun."""
+        if not owned.is_ours:
+            return False
+        owned.look()
         match owned.state:
             case ShardState.WAITING:
                 if now >= owned.again_at:
@@ -50,16 +56,16 @@ class Upkeep:
                 if self._is_probe_due(owned, now) and owned.number < self._settings.shards:
                     self._background.spawn(self.look_at_halted(owned))
             case ShardState.OWNED:
-                await self._look_after_owned(owned, now)
+                self._see_held(owned)
+                return not owned.lock.locked() and self._is_probe_due(owned, now)  # each commit looks as well as a probe
             case ShardState.ACQUIRING | ShardState.REFOLDING | ShardState.RELEASED:
                 pass
+        return False
 
-    async def _look_after_owned(self, owned: OwnedShard, now: float) -> None:
-        self._see_held(owned)
-        if not owned.lock.locked() and self._is_probe_due(owned, now):  # each commit looks as well as a probe
-            async with owned.lock:
-                if (shard := owned.shard) is not None:  # it may have gone while we waited
-                    await self._guard.run(owned, shard.probe)
+    async def _probe(self, owned: OwnedShard) -> None:
+        async with owned.lock:
+            if (shard := owned.shard) is not None:  # it may have gone while we waited
+                await self._guard.run(owned, shard.probe)
 
     def _is_probe_due(self, owned: OwnedShard, now: float) -> bool:
         """Whether a shard is to be looked at now; if so, the next time is an interval later."""
