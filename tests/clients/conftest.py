@@ -58,13 +58,18 @@ def of_programs(door: Door, shop_log: Settings) -> runs.Outcomes:
 @pytest.fixture(scope="session")
 def of_pages(door: Door, shop_log: Settings, site_port: int) -> runs.Outcomes:
     """How it went for clients in a browser."""
-    _needs(node_clients, chromium)
+    needs_browsers()
 
     async def on_a_site() -> runs.Outcomes:
         async with pages.shop_site(site_port) as site:
             return await runs.of_pages(PAGES, door.address, shop_log, site)
 
     return asyncio.run(asyncio.wait_for(on_a_site(), LIMIT_S))
+
+
+def needs_browsers() -> None:
+    """Skip or fail a test where no page with a client can be opened."""
+    _needs(node_clients, chromium)
 
 
 def _needs(*lookups: Callable[[], Path]) -> None:
