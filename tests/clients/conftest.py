@@ -51,7 +51,7 @@ def door(shop_log: Settings, site_port: int, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def of_programs(door: Door, shop_log: Settings) -> runs.Outcomes:
     """How it went for clients in Python and Node."""
-    _needs(node, node_clients, python_clients)
+    needs(node, node_clients, python_clients)
     return asyncio.run(asyncio.wait_for(runs.of_programs(PROGRAMS, door.address, shop_log), LIMIT_S))
 
 
@@ -69,10 +69,11 @@ def of_pages(door: Door, shop_log: Settings, site_port: int) -> runs.Outcomes:
 
 def needs_browsers() -> None:
     """Skip or fail a test where no page with a client can be opened."""
-    _needs(node_clients, chromium)
+    needs(node_clients, chromium)
 
 
-def _needs(*lookups: Callable[[], Path]) -> None:
+def needs(*lookups: Callable[[], Path]) -> None:
+    """Skip or fail a test where one of these is not installed."""
     for look in lookups:
         try:
             look()

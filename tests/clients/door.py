@@ -21,13 +21,11 @@ SNOWPLOW_APP: Final = "shop"  # its trackers send no key
 
 
 class Door:
-    """A collector on a free port of loopback."""
+    """A collector on a free port of loopback. ``origins`` are those of the pages that the browser's key is for; None: no keys."""
 
-    def __init__(self, settings: Settings, folder: Path, origins: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, folder: Path, origins: Sequence[str] | None) -> None:
         port, self._web_port = free_port(), free_port()
         self.address = f"http://127.0.0.1:{port}"
-        keys = folder / "keys.toml"
-        keys.write_text(_keys(origins))
         environment = {
             **os.environ,
             "STREAMER_KAFKA": settings.kafka,
@@ -35,8 +33,11 @@ class Door:
             "STREAMER_SHARDS": str(settings.shards),
             "STREAMER_COLLECT_PORT": str(port),
             "STREAMER_COLLECT_WEB_PORT": str(self._web_port),
-            "STREAMER_COLLECT_KEYS": str(keys),
         }
+        if origins is not None:
+            keys = folder / "keys.toml"
+            keys.write_text(_keys(origins))
+            environment["STREAMER_COLLECT_KEYS"] = str(keys)
         self.child = Child([sys.executable, "-m", "streamer", "collect"], log=folder / "collector.log", env=environment)
         self.child.wait_until(self._ready, name="the collector", deadline_s=READY_S)
 
