@@ -189,9 +189,11 @@ class Identity:
         self._send("adopt", msgspec.structs.replace(adopt, to=to, passed=_with(adopt.passed, adopt.to), walk=walk), offset)
 
     def _lift(self, customer: str, circle: Sequence[str], origin_ms: int) -> State:
-        """The tombstone of whoever survives a circle of links is taken away."""
+        """The tombstone of whoever survives a circle of links is taken away; also where they may not have the past that closes it, since a
+        circle with nobody in it would be for ever."""
         self._body.tombstones -= 1
         state = self._states.create(customer, origin_ms)
+        self._states.touched.add(customer)
         state.links, state.lifted = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED), True
         return state
 

@@ -47,6 +47,32 @@ async def test_who_was_lifted_takes_no_past_from_before_their_erasure() -> None:
     assert [await shop.entry(id_) for id_ in (s, x, b)] == [Tombstone(r), Tombstone(r), None]
 
 
+async def test_a_circle_that_only_an_erased_past_closes_has_somebody_in_it() -> None:
+    """Nobody else would come by: everything under its ids would go round until it is put aside, for ever."""
+    shop = Persons(COUNTS, shards=3)
+    r, w, b = named("r", 0, 3), named("w", 1, 3), named("b", 2, 3)
+    shop.write("A", userId=w)
+    shop.alias(b, w)
+    await shop.settle()
+    shop.alias(b, r)
+    await shop.catch_up(0)
+    shop.now_ms += MINUTE_MS
+    shop.erase(r)
+    await shop.catch_up(0)
+    shop.alias(r, w)
+    await shop.catch_up(1)
+    await shop.catch_up(0)
+    assert await shop.entry(r) == Tombstone(w), "and w is to be drained into r: that was linked before the erasure"
+    await shop.settle()
+    assert (await shop.counts())["adopt_of_erased"] == 1
+    assert isinstance(await shop.entry(r), State)
+    assert await shop.sizes() == {}
+    shop.now_ms += MINUTE_MS
+    shop.write("A", userId=w)
+    await shop.settle()
+    assert (await shop.inside(r), shop.reasons()) == ({"n1"}, [])
+
+
 async def _crossing(*, erased: bool = False) -> tuple[Persons, tuple[str, str, str, str]]:
     """``r`` and ``s`` are linked crosswise. In the shard of ``r`` lie the link that drains them, the past of ``x``, which came by way of
     ``s`` and so closes the circle, and the past of ``b``."""
