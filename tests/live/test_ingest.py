@@ -230,6 +230,30 @@ async def test_killed_under_load_another_takes_over_and_nothing_is_lost(shop: Sh
     assert len({(shard, decode(value).message_id) for shard, value in events}) == MESSAGES * 99 // 100
 
 
+async def test_a_broker_that_comes_back_is_enough(shop: Shop, client: AIOKafkaProducer, kafka: ApacheKafka | ExternalKafka) -> None:
+    """Killed under load: the ingest goes on by itself, with nothing lost; and while Kafka is away it ends in time when it is told to."""
+    if isinstance(kafka, ExternalKafka):
+        pytest.fail("this test kills its broker; run it without STREAMER_KAFKA")
+    first, second = shop.start(), shop.start()
+    await shop.until(shop.is_ready, "ready")
+    sending = asyncio.create_task(send(client, shop, range(MESSAGES), pause_seconds=0.001))
+    await shop.until_written(500)
+    kafka.kill()
+    try:
+        assert not sending.done(), "the broker was killed too late"
+        await shop.until(lambda: not shop.is_ready(), "said that Kafka is away")
+        await _ends(first)
+    finally:
+        kafka.restart()
+    ends = await sending
+    await shop.until_read(ends)
+    assert second.alive
+    events = await shop.records(EVENTS)
+    assert set(numbers_of(events)) == {number for number in range(MESSAGES) if number % 100 != 99}
+    assert len({(shard, decode(value).message_id) for shard, value in events}) == MESSAGES * 99 // 100
+    await shop.until(shop.is_ready, "ready again")
+
+
 async def test_members_share_the_partitions_and_hand_them_over(shop: Shop, client: AIOKafkaProducer) -> None:
     """One more in the middle, one less in the middle: what is in hand is written first, so hardly anything is written twice."""
     first = shop.start()

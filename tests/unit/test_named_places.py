@@ -15,6 +15,7 @@ SOURCES = sorted((ROOT / "streamer").rglob("*.py"))
 NAMED = re.compile(r"`([A-Za-z_]\w*(?:[./]\w+)+)(?:\(\))?`")
 SUFFIXES = {"py", "md", "json", "yaml", "ndjson"}
 OTHERS = {  # names of other things that begin like a module of ours
+    "customer.merged",  # a type of our records
     "library.name",  # a field of an event's context
     "metrics.ROCAUC",  # river's
 }

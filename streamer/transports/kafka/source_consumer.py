@@ -116,6 +116,8 @@ class SourceConsumer:
         more. KafkaError where the group cannot be told."""
         mine = {place: offset for place, offset in behind.items() if place in self._next}
         self._next.update(mine)
+        if not mine:  # the client takes it for a mistake
+            return
         try:
             await self._started.commit(mine)
         except (CommitFailedError, IllegalStateError):
