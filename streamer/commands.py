@@ -37,6 +37,13 @@ class Erase(msgspec.Struct, frozen=True, tag="erase", tag_field="action"):
     customer: str
 
 
+class MergeIds(msgspec.Struct, frozen=True, tag="merge", tag_field="action"):
+    """Say by an event that ``old`` and ``new`` are one person, who goes by ``new`` from now on."""
+
+    old: str
+    new: str
+
+
 class Pin(msgspec.Struct, frozen=True, tag="pin", tag_field="action"):
     """Keep a model at a version, which is there."""
 
@@ -96,7 +103,7 @@ class Rebuild(msgspec.Struct, frozen=True, tag="rebuild", tag_field="action"):
     why: _Why
 
 
-Action = Erase | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
+Action = Erase | MergeIds | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -152,6 +159,8 @@ def decode_command(raw: bytes) -> Command:
         raise RefusedError("bad_command", path="$.expires_ms", detail=f"it is valid for more than {VALID_MS_MAX} ms")
     if isinstance(command.do, Erase) and not is_customer(command.do.customer):
         raise RefusedError("bad_command", path="$.do.customer", detail="no customer has such an id")
+    if isinstance(command.do, MergeIds) and not (is_customer(command.do.old) and is_customer(command.do.new)):
+        raise RefusedError("bad_command", path="$.do", detail="one of the two ids can be no customer's")
     return command
 
 
@@ -213,6 +222,7 @@ __all__ = [
     "Command",
     "Erase",
     "LetterFilter",
+    "MergeIds",
     "Outcome",
     "Pin",
     "Rebuild",

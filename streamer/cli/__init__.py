@@ -93,6 +93,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "demo": ("demo", "--version"),
     "replay": ("replay",),
     "customer": ("explain", "erase"),
+    "customers": ("customers",),
     "segments": ("segments",),
     "models": ("models",),
     "keys": ("keys",),

@@ -102,6 +102,25 @@ async def test_a_visitor_who_logs_in_and_buys_is_sent_no_reminder(shop: Deployme
     await judge(shop)
 
 
+async def test_two_customers_are_merged_by_a_command(shop: Deployment) -> None:
+    """Who has two accounts: the command writes the alias, and a second one finds that nothing is to be done."""
+    shop.start_worker()
+    await shop.until_owned()
+    before, after = named("old", 0), named("new", 1)
+    async with shop.producer() as client:
+        people = Visitors(shop, client)
+        for customer in (before, after, after):
+            await people.write("Product Viewed", userId=customer)
+    await shop.until_caught_up()
+    assert "the merge is in the log" in await shop.command("customers", "merge", before, after)
+    shown = await shop.until_said("in viewer since", "customers", "show", before)
+    assert f"also {before}, linked" in shown
+    assert "one person already" in await shop.command("customers", "merge", before, after)
+    await until_settled(shop)
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    await judge(shop)
+
+
 async def test_workers_killed_between_link_drain_and_adopt_lose_no_past(shop: Deployment) -> None:
     """``kill -9`` of all workers while links and pasts are on their way: the next owners go on, and all that is said is what the oracle
     says of the logs."""

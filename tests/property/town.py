@@ -181,7 +181,8 @@ def record_of(record: LogRecord) -> Record:
             forward, kind = Forward(shard, (generation, offset, ordinal), arrival_ms, record.key.decode()), form[6].decode()
     body: dict[str, Any] = json.loads(record.value)
     if kind == "event" and not record.control:
-        body |= {"timestamp": ms_of(body["timestamp"])}
+        at: int | str = body["timestamp"]
+        body |= {"timestamp": at if isinstance(at, int) else ms_of(at)}
     elif kind in ("link", "adopt"):
         body = {"control": kind, "from": body["from"], "to": body["to"]}
     elif kind == "point":

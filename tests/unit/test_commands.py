@@ -18,6 +18,7 @@ from streamer.commands import (
     Command,
     Erase,
     LetterFilter,
+    MergeIds,
     Outcome,
     Pin,
     Rebuild,
@@ -38,6 +39,7 @@ ID = "0123456789abcdef0123456789abcdef"
 AT = "2026-11-29T00:00:00.000Z"
 ACTIONS: list[Action] = [
     Erase("c-17"),
+    MergeIds("an-1", "u-1"),
     Pin("churn", 3),
     Unpin("churn"),
     Redrive(LetterFilter(reason="late", shard=2)),
@@ -76,6 +78,7 @@ def test_every_action_comes_back_as_it_was_asked_for_and_is_as_its_schema_says(a
         (encode_command(Command(ID, 0, VALID_MS_MAX + 1, Unpin("m"))), "expires_ms"),
         (encode_command(Command(ID, 0, 1, Erase(""))), "no customer"),
         (encode_command(Command(ID, 0, 1, Erase("mila\n"))), "no customer"),
+        (encode_command(Command(ID, 0, 1, MergeIds("an-1", ""))), "one of the two"),
         (encode_command(Command(ID, 0, 1, Resume(-1, 5, ""))), "do.shard"),
         (encode_command(Command("../etc", 0, 1, Unpin("m"))), "id"),
         (encode_command(Command(ID, 0, 1, Unpin("m"))).replace(b"unpin", b"drop"), "drop"),

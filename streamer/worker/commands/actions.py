@@ -6,13 +6,18 @@ A worker does it with its own rights and signs with its own key; that whoever as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import time
 from typing import Final, NamedTuple, assert_never
 
 from aiokafka import AIOKafkaProducer
 
-from streamer.commands import BoundArrival, Command, Erase, Pin, Rebuild, Redrive, Resume, Skip, Unpin
+from streamer.commands import BoundArrival, Command, Erase, MergeIds, Pin, Rebuild, Redrive, Resume, Skip, Unpin
 from streamer.deployment.obedience import check_signing
-from streamer.errors import FencedError, SettingsError
+from streamer.errors import FencedError, RefusedError, SettingsError
+from streamer.events.alias import PREVIOUS_ID, check_alias
+from streamer.events.codec import encode
+from streamer.events.event import Event
+from streamer.events.placeholders import is_placeholder
 from streamer.flow.training import LearnerCheckpoint, card_of, read_learner
 from streamer.language.definitions import content_digest
 from streamer.language.durations import format_duration
@@ -22,7 +27,7 @@ from streamer.stores.documents import published_scorer_document
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.journal import KafkaJournal
 from streamer.transports.kafka.log_inspector import LogInspector
-from streamer.wire import EXAMPLES, Control, encode_control, model_control, shard_of
+from streamer.wire import EVENTS, EXAMPLES, Control, encode_control, model_control, shard_of
 
 from .redrive import redrive
 from .shard_orders import amend, going_on, rebuild
@@ -53,6 +58,8 @@ async def perform(tools: Tools, command: Command) -> Report:
     match action:
         case Erase():
             return await _erase(tools, action)
+        case MergeIds():
+            return await _merge(tools, command.id, action)
         case Pin():
             return await _pin(tools, action)
         case Unpin():
@@ -75,6 +82,25 @@ async def _erase(tools: Tools, action: Erase) -> Report:
     shard = shard_of(action.customer, tools.settings.shards)
     await send_control(tools.producer, tools.settings, encode_control(Control("erase", customer=action.customer)), [shard])
     return Report(f"the erasure is in the log of shard {shard}")
+
+
+async def _merge(tools: Tools, command_id: str, action: MergeIds) -> Report:
+    """The event has the command's id for its own: written by another worker once more, it is a duplicate."""
+    settings, new = tools.settings, action.new
+    now_ms = int(time() * 1_000)
+    properties = {PREVIOUS_ID: action.old}
+    event = Event(type="alias", message_id=f"merge-{command_id}", user_id=new, timestamp_ms=now_ms, properties=properties)
+    placeholders = frozenset(settings.rules.placeholder_ids)
+    try:
+        check_alias(event, placeholders)
+    except RefusedError as error:
+        raise SettingsError(f"the log would refuse it: {error}") from None
+    if is_placeholder(new, placeholders):
+        raise SettingsError("the log would refuse it: the new id names nobody")
+    shard = shard_of(new, settings.shards)
+    sent = await tools.producer.send(settings.topic(EVENTS), encode(event), key=new.encode(), partition=shard, headers=[])
+    await sent
+    return Report(f"the merge is in the log of shard {shard}")
 
 
 async def _pin(tools: Tools, action: Pin) -> Report:

@@ -8,8 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from streamer.commands import BoundArrival, Command, Erase, Pin, Rebuild, Resume, Skip, Unpin
+from streamer.commands import BoundArrival, Command, Erase, MergeIds, Pin, Rebuild, Resume, Skip, Unpin
 from streamer.errors import FencedError, SettingsError
+from streamer.events.alias import previous_id
+from streamer.events.codec import decode
+from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal
 from streamer.flow.training import LearnerCheckpoint, encode_learner
 from streamer.learning.reports.model_card import Card
@@ -34,14 +37,18 @@ class Deployment:
         self.settings: Settings = load_settings(shards=SHARDS, topic_prefix="shop")
         self.log, self.store = MemoryLog(SHARDS, lambda: NOW_MS), MemoryStore()
         self.sent: list[tuple[str, int, Control]] = []
+        self.events: list[tuple[int, bytes, Event]] = []
         self.amendments: list[Amendment] = []
         self.fenced = 0  # how often the shard's worker is quicker
         for shard in range(SHARDS):
             for number in range(3):
                 self.log.append(EVENTS, shard, b"event %d" % number)
 
-    async def send(self, topic: str, raw: bytes, *, partition: int, headers: object) -> asyncio.Future[None]:
-        self.sent.append((topic.removeprefix("shop."), partition, decode_control(raw)))
+    async def send(self, topic: str, raw: bytes, *, partition: int, headers: object, key: bytes = b"") -> asyncio.Future[None]:
+        if headers:
+            self.sent.append((topic.removeprefix("shop."), partition, decode_control(raw)))
+        else:
+            self.events.append((partition, key, decode(raw)))
         acknowledged = asyncio.get_running_loop().create_future()
         acknowledged.set_result(None)
         return acknowledged
@@ -95,6 +102,24 @@ async def test_an_erasure_goes_to_the_shard_of_the_customer_alone(shop: Deployme
         (EVENTS, shard, "erase", "mila@example.com")
     ]
     assert said == f"the erasure is in the log of shard {shard}"
+
+
+async def test_a_merge_is_an_alias_in_the_shard_of_the_new_id(shop: Deployment) -> None:
+    """Done by two workers after each other it is one event: the second one is a duplicate."""
+    shard = shard_of("mila@example.com", SHARDS)
+    for _ in range(2):
+        assert await shop.do(MergeIds("an-1", "mila@example.com")) == f"the merge is in the log of shard {shard}"
+    assert [(at, key) for at, key, _ in shop.events] == [(shard, b"mila@example.com")] * 2
+    assert {(event.type, event.user_id, previous_id(event)) for _, _, event in shop.events} == {("alias", "mila@example.com", "an-1")}
+    assert len({event.message_id for _, _, event in shop.events}) == 1
+
+
+@pytest.mark.parametrize(("old", "new"), [("c-1", "c-1"), ("undefined", "c-1"), ("c-1", "null")])
+async def test_a_merge_that_the_log_would_refuse_is_refused_before(shop: Deployment, old: str, new: str) -> None:
+    """Whoever asks hears it, and not only whoever reads dead letters."""
+    with pytest.raises(SettingsError, match="the log would refuse it"):
+        await shop.do(MergeIds(old, new))
+    assert shop.events == []
 
 
 async def test_a_pin_is_told_to_the_learner_before_the_shards(shop: Deployment) -> None:
