@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     from streamer.events.event import Event
 
 OWN_TIMES: Final = ("originalTimestamp", "timestamp")  # of an event, by the device's clock; the first one that is there counts
+SENDER_HEADER: Final = "anonymousid"  # already decoded
+NO_ID: Final = (None, "")
 
 
 def from_segment_sdk(message: Message) -> Iterator[Outcome]:
-    """The event that a body tells of, or those of each message in the body of a batch."""
-    yield from elements(message.fields(), lambda fields: sdk_event(fields, message.received_ms, kind=message.kind))
+    """The event that a body tells of, or those of each message in the body of a batch.
+
+    A message without any id is of whom RudderStack's header names: its SDKs say there who is behind the request.
+    """
+    sender = message.headers.get(SENDER_HEADER, "")
+    yield from elements(message.fields(), lambda fields: sdk_event(_with_sender(fields, sender), message.received_ms, kind=message.kind))
 
 
 def sdk_event(fields: dict[str, object], received_ms: int | None, *, kind: str = "") -> Event:
@@ -36,6 +42,13 @@ def sdk_event(fields: dict[str, object], received_ms: int | None, *, kind: str =
     """
     time = _time(fields, received_ms)
     return event_of(fields, kind_of(fields, kind), time.at_ms, marks=time.marks())
+
+
+def _with_sender(fields: dict[str, object], sender: str) -> dict[str, object]:
+    """The message, with this anonymous id where it has no id of its own."""
+    if not sender or any(fields.get(key) not in NO_ID for key in ("userId", "anonymousId")):
+        return fields
+    return {**fields, "anonymousId": sender}
 
 
 def _time(fields: dict[str, object], received_ms: int | None) -> DeviceTime:
