@@ -41,7 +41,8 @@ class CollectorMetrics:
         self.keys_refused = Counter(
             "collector_key_files_refused_total", "Times a changed file of keys could not be used", registry=registry
         )
-        Gauge("collector_build_info", "1", ["version"], registry=registry).labels(__version__).set(1)
+        self.build = Gauge("collector_build_info", "1", ["version"], registry=registry)
+        self.build.labels(__version__).set(1)
 
     def refuse(self, key: str, reasons: Iterable[str]) -> None:
         """Count elements that became dead letters."""

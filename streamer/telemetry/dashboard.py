@@ -324,6 +324,61 @@ ROWS: Final = (
             ),
         ),
     ),
+    PanelRow(
+        "Events by HTTP",
+        (
+            Panel(
+                "Taken and refused",
+                "Events a second that are in the log, by write key, and elements that became dead letters.",
+                {
+                    "{{key}}": "sum by (key) (rate(collector_events_accepted_total[$__rate_interval]))",
+                    "{{key}} refused: {{reason}}": "sum by (key, reason) (rate(collector_events_refused_total[$__rate_interval]))",
+                },
+                unit="reqps",
+            ),
+            Panel(
+                "Requests",
+                "By path and status. 429 asks a client to come back: Kafka is away, a key sends more than it may, or there is no room.",
+                {"{{path}} {{status}}": "sum by (path, status) (rate(collector_requests_total[$__rate_interval]))"},
+                unit="reqps",
+            ),
+            Panel(
+                "Errors",
+                "Requests answered with an error as a whole, by code; those of which nothing is kept because their sender objects.",
+                {
+                    "{{code}}": "sum by (code) (rate(collector_errors_total[$__rate_interval]))",
+                    "objects": "sum(rate(collector_requests_opted_out_total[$__rate_interval]))",
+                },
+                unit="reqps",
+            ),
+            Panel(
+                "Time to the answer",
+                "With the acknowledgement of Kafka in it. SDKs give up after ten seconds.",
+                {f"p{q[2:]}": _quantile(q, "collector_answer_seconds") for q in ("0.50", "0.99")},
+                unit="s",
+            ),
+            Panel(
+                "On their way",
+                "Records and bytes that Kafka has not acknowledged; above 20,000 or 64 MB of a process the answer is 429.",
+                {
+                    "{{instance}} records": "max by (instance) (collector_in_flight_events)",
+                    "{{instance}} bytes": "max by (instance) (collector_in_flight_bytes)",
+                },
+            ),
+            Panel(
+                "Connections, Kafka, keys",
+                "Open connections, those above the most allowed; how long Kafka has taken nothing; keys in force, files not used.",
+                {
+                    "{{instance}} open": "max by (instance) (collector_connections)",
+                    "turned away": "sum(increase(collector_connections_turned_away_total[5m]))",
+                    "Kafka takes nothing, s": "max(collector_kafka_failing_seconds)",
+                    "{{instance}} keys": "max by (instance) (collector_keys)",
+                    "files of keys not used": "sum(increase(collector_key_files_refused_total[5m]))",
+                    "version {{version}}": "count by (version) (collector_build_info)",
+                },
+            ),
+        ),
+    ),
 )
 
 

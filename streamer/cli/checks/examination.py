@@ -9,6 +9,7 @@ from streamer.settings import Settings
 from streamer.stores.base import Store
 
 from .broker_checks import KafkaChecks, check_kafka
+from .collector_checks import check_collector
 from .finding import CheckResult, wrong
 from .ingest_checks import check_ingest
 from .settings_checks import check_settings
@@ -29,7 +30,7 @@ async def examine(settings: Settings) -> list[CheckResult]:
         shards = await read_shards(settings, store) if answers[0].verdict == "ok" else None
         kafka = await check_kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
         ingest = await check_ingest(settings) if kafka.results[0].verdict == "ok" else []
-        found = [*check_settings(settings), *kafka.results, *ingest, *answers]
+        found = [*check_settings(settings), *check_collector(settings), *kafka.results, *ingest, *answers]
         return found if shards is None else [*found, *await _check_state(settings, store, shards, kafka)]
     finally:
         await store.close()
