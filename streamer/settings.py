@@ -273,7 +273,7 @@ def load_settings(**given: Any) -> Settings:
 
 def _problem(item: ErrorDetails) -> str:
     """One wrong setting by the name of its variable, never with what was given: it may be a secret."""
-    name = "_".join(map(str, item["loc"]))
+    name = "_".join(part for part in item["loc"] if isinstance(part, str))  # of a list without the place in it
     if item["type"] == "extra_forbidden":
         return f"STREAMER_{name.upper()}: there is no such setting{similar_setting(name)}"
     return f"STREAMER_{name.upper()}: {item['msg'].removeprefix('Value error, ')}"

@@ -15,6 +15,7 @@ from streamer.settings import Settings
 from streamer.suggest import did_you_mean
 from streamer.transports.kafka.source_consumer import SourceMessage
 
+FORMATS: Final = tuple(name for name in ADAPTERS if name != "pixel")  # which is the query of a request, and no message
 MAPPING: Final = "mapping"  # the name of the format in dead letters and of the group
 HEADERS_READ: Final = ("ce_", "ce-")  # those of CloudEvents; no other header of a shop means anything here
 FRAME_BYTES: Final = 5
@@ -31,9 +32,9 @@ def format_of(settings: Settings) -> str:
         if name:
             raise SettingsError("STREAMER_INGEST_FORMAT: a mapping says what messages are; leave the format out")
         return MAPPING
-    if name not in ADAPTERS:
-        hint = did_you_mean(name, ADAPTERS) if name else ""
-        expected = f"expected one of {', '.join(ADAPTERS)}, or STREAMER_INGEST_MAPPING"
+    if name not in FORMATS:
+        hint = did_you_mean(name, FORMATS) if name else ""
+        expected = f"expected one of {', '.join(FORMATS)}, or STREAMER_INGEST_MAPPING"
         raise SettingsError(f"STREAMER_INGEST_FORMAT: {expected}{f' ({hint})' if hint else ''}")
     return name
 
