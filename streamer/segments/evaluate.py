@@ -11,6 +11,7 @@ from streamer.segments.plan.plan import Plan, SegmentRule
 from streamer.segments.plan.turns import Turns
 
 STEPS_MAX: Final = 2_000  # moments looked at ahead; a rule on the hour of the day turns twice a day, so this is years
+QUIET_MS: Final = 731 * 86_400_000  # in which no segment turned that had not before: rules on the calendar come round within a year
 
 
 def evaluate(plan: Plan, state: State, now: int, dirty: Iterable[int]) -> list[SegmentRule]:
@@ -103,16 +104,19 @@ class Ahead(NamedTuple):
 def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
     """What the memberships do after ``after_ms`` (UTC) if nothing happens. ``state`` is not changed.
 
-    Exact, since it is the same judgement run ahead; looks ``STEPS_MAX`` moments far.
+    Exact, since it is the same judgement run ahead; looks ``STEPS_MAX`` moments far, and no further than two years in which nothing new
+    turned: a rule on the weekday would be followed for decades.
     """
     ahead = decode_state(encode_state(state))
     found: dict[str, Flip] = {}
     plan.settle(ahead, after_ms - state.origin_ms)
-    moment = plan.next_due(ahead, after_ms - state.origin_ms)
+    moment = newest_ms = plan.next_due(ahead, after_ms - state.origin_ms)
     for _ in range(STEPS_MAX):
-        if moment >= NO_TIMER:
+        if moment >= NO_TIMER or moment - newest_ms > QUIET_MS:
             break
         for rule in evaluate_at_timer(plan, ahead, moment):
-            found.setdefault(rule.name, Flip(moment + state.origin_ms, ahead.members[rule.number].inside))
+            if rule.name not in found:
+                found[rule.name] = Flip(moment + state.origin_ms, ahead.members[rule.number].inside)
+                newest_ms = moment
         moment = ahead.timer_ms
     return Ahead(found, moment + state.origin_ms if moment < NO_TIMER else None)
