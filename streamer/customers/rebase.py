@@ -40,7 +40,12 @@ def shifted(spec: Spec, data: Data, by_ms: int) -> Data:
 
 
 def moved(spec: Spec, data: Data, move: Callable[[int], int]) -> Data:
-    """Data of a memory with ``move`` of each time that is by the customer's own clock. ``move`` never changes the order of two times."""
+    """Data of a memory with ``move`` of each time that is by the customer's own clock. ``move`` never changes the order of two times.
+
+    None, of a memory that an event fed and that holds nothing of it, stays None.
+    """
+    if data is None:
+        return None
     match spec:
         case memories.Newest(keep=1) | memories.Oldest():
             return move(data)

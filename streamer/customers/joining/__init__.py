@@ -34,6 +34,8 @@ def join_memories(state: State, specs: Sequence[Spec], theirs: Mapping[int, Data
     """
     at, by_ms = JoinClocks(now - state.origin_ms, drained_ms - state.origin_ms, state.origin_ms), their_origin_ms - state.origin_ms
     for slot, data in theirs.items():
+        if data is None:
+            continue
         spec = specs[slot]
         past = moved(spec, fitted(spec, data), lambda t: min(t + by_ms, at.now))
         found = joined(spec, state.slots.get(slot), past, at)

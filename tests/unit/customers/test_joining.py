@@ -81,9 +81,7 @@ class Name:
         """An event at log time ``now``."""
         self.say(value, t, now)
         t, now = min(t, now) - self.origin_ms, now - self.origin_ms
-        found = spec.update()(self.data, deepcopy(value), t, now, self.origin_ms)
-        if found is not None:
-            self.state.slots[0] = found
+        self.state.slots[0] = spec.update()(self.data, deepcopy(value), t, now, self.origin_ms)  # also None, as the step keeps it
 
     def say(self, value: Any, t: int, now: int) -> None:
         self.said.append(Said(min(t, now), len(self.said), value))
@@ -254,6 +252,14 @@ def tell(spec: RuleSpec, history: list[tuple[Any, ...]], skews: dict[str, int]) 
     for later_ms in (0, HOUR_MS, 3 * HOUR_MS):
         for name, there in names.items():
             check(spec, there, now + skews[name] + later_ms)
+
+
+@pytest.mark.parametrize("spec", KINDS, ids=lambda spec: f"{spec}")
+def test_a_memory_that_holds_nothing_adds_nothing(spec: RuleSpec) -> None:
+    """The step keeps None where an event was too old for a memory: a past with such a one is not to be lost for it."""
+    state = State(1, slots={})
+    join_memories(state, [spec], {0: None}, 0, HOUR_MS, HOUR_MS)
+    assert state.slots == {}
 
 
 def test_every_kind_of_memory_is_here() -> None:

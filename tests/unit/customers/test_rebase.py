@@ -62,8 +62,14 @@ def test_a_memory_with_another_origin_is_what_the_same_events_would_have_made(sp
     hours = st.integers(0, 2).map(lambda hours: hours * HOUR_MS)
     events = data.draw(st.lists(st.tuples(hours, hours, KINDS[spec]), min_size=1, max_size=8))
     found = data_of(spec, events, 0)
-    if found is not None:
-        assert shifted(spec, found, by_ms) == data_of(spec, events, by_ms)
+    assert shifted(spec, found, by_ms) == data_of(spec, events, by_ms)
+
+
+@pytest.mark.parametrize("spec", KINDS, ids=lambda spec: f"{spec}")
+def test_a_memory_that_holds_nothing_has_no_times(spec: RuleSpec) -> None:
+    """The step keeps what an event left, and one that was too old for a memory may have left nothing."""
+    assert data_of(memories.Pairs(5 * HOUR_MS), [(6 * HOUR_MS, 0, 1)], 0) is None
+    assert shifted(spec, None, HOUR_MS) is None
 
 
 @given(st.data(), st.integers(-(1 << 40), 1 << 40))
