@@ -117,11 +117,11 @@ class PersonStory(Story):
         if event["type"] == "alias" and not self._is_good_alias(event):
             self.counts["bad_alias"] += 1
             return []
-        if customer in self.tombstones and (refused := self._refused(customer, event["timestamp"], record)):
-            self.counts[refused] += 1
-            return []
         goal = self._goal(customer, event["timestamp"])
         if goal is not None:
+            if refused := self._refused(customer, event["timestamp"], record):
+                self.counts[refused] += 1
+                return []
             self._send_on(Message("event", goal, hops=hops + 1, may_link=may_link))
             return []
         before = self.counts["accepted"]
@@ -130,12 +130,12 @@ class PersonStory(Story):
             self._link(customer, event)
         return drafts
 
-    def _refused(self, old: str, timestamp: int, record: Record) -> str:
-        """Why an old id's event is not sent on: too early, or of somebody who was erased and had the id before. Late it may be there."""
+    def _refused(self, customer: str, timestamp: int, record: Record) -> str:
+        """Why an event is not sent on: too early, or of somebody who was erased and had the old id before. Late it may be there."""
         arrived = record.forward.arrival_ms if record.forward is not None else self.now
         if timestamp > arrived + self.skew_ms:
             return "future"
-        return "of_erased" if self._is_of_erased(old, timestamp) else ""
+        return "of_erased" if customer in self.tombstones and self._is_of_erased(customer, timestamp) else ""
 
     def _goal(self, customer: str, timestamp: int) -> str | None:
         """To whom an event is sent on; None where it belongs here."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import zip_longest
 from typing import Any
 
 from hypothesis import given
@@ -19,12 +17,11 @@ from streamer.wire import LogRecord
 from tests.oracle import settled
 from tests.oracle.courier import Courier
 from tests.oracle.persons import PersonStory, Post, tell_all
-from tests.oracle.story import Change
 from tests.property.driving import COUNTED, Shown, look, never
 from tests.property.effort import effort
 from tests.property.persons import SHARDS, History, histories, settling
 from tests.property.test_laws import NARROW, NARROWEST
-from tests.property.town import EVERYTHING, Town, home
+from tests.property.town import EVERYTHING, Town, first_difference, home
 
 
 def carried(history: History) -> Courier:
@@ -154,18 +151,8 @@ def test_a_rebuild_sends_everything_again_and_changes_nothing(history: History) 
 
 def check_changes(town: Town, story: PersonStory) -> None:
     """Both say the same, but where the step says that its answer is approximate."""
-    found, expected = town.changes(story.number), story.changes
-    if first_difference(found, expected) is not None:
-        doubtful = asyncio.run(town.doubtful(story.number))
-        sure = [
-            [replace(each, ordinal=0) for each in changes if (each.customer, each.segment) not in doubtful] for changes in (found, expected)
-        ]
-        assert first_difference(*sure) is None
-
-
-def first_difference(found: list[Change], expected: list[Change]) -> tuple[Change | None, Change | None] | None:
-    """What was said and what should have been, where they part."""
-    return next((pair for pair in zip_longest(found, expected) if pair[0] != pair[1]), None)
+    number = story.number
+    assert asyncio.run(first_difference(town.changes(number), story.changes, lambda: town.doubtful(number))) is None
 
 
 def counted(each: Iterable[Mapping[str, int]]) -> dict[str, int]:

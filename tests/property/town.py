@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from streamer.customers.state import State
@@ -125,18 +127,11 @@ class Town:
                 return
         raise AssertionError("records go round for ever")
 
-    async def doubtful(self, number: int) -> set[tuple[str, str]]:
-        """(customer, segment) of whom some answer was marked approximate at some record of a shard; of who refers to such a segment too."""
-        store, found = MemoryStore(), set[tuple[str, str]]()
-        shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, limits=Limits(records=1), pause=never)
-        for record in self.log.fetch(number, 0, EVERYTHING):
-            await shard.process([record])
-            for customer, blob in (await look(store, number)).states.items():
-                if not is_tombstone(blob):
-                    found |= {(customer, name) for name in _approximate(shard.plan, shard.state(blob), shard.body.log_time_ms)}
-        return found
-
     # in the oracle's words
+
+    async def doubtful(self, number: int) -> set[tuple[str, str]]:
+        """See ``doubtful``."""
+        return await doubtful(self.log.fetch(number, 0, EVERYTHING), number, self.rules)
 
     def changes(self, number: int) -> list[Change]:
         """What a reader of the changes sees of a shard, numbered within each record."""
@@ -170,6 +165,31 @@ def changes_of(changes: Iterable[SegmentChange], number: int) -> list[Change]:
     return found
 
 
+async def doubtful(records: Sequence[LogRecord], number: int, rules: Rules) -> set[tuple[str, str]]:
+    """(customer, segment) of whom some answer was marked approximate at some record of a shard; of who refers to such a segment too."""
+    store, found = MemoryStore(), set[tuple[str, str]]()
+    shard = await Shard.acquire(number, store, Plans(store, rules), rules, limits=Limits(records=1), pause=never)
+    for record in records:
+        await shard.process([record])
+        for customer, blob in (await look(store, number)).states.items():
+            if not is_tombstone(blob):
+                found |= {(customer, name) for name in _approximate(shard.plan, shard.state(blob), shard.body.log_time_ms)}
+    return found
+
+
+async def first_difference(
+    found: Sequence[Change], expected: Sequence[Change], doubtful: Callable[[], Awaitable[set[tuple[str, str]]]]
+) -> tuple[Change | None, Change | None] | None:
+    """What was said and what should have been, where they part; but for what is ``doubtful``, which is asked for where they do."""
+    if list(found) == list(expected):
+        return None
+    left_out = await doubtful()
+    mine, right = (
+        [replace(each, ordinal=0) for each in changes if (each.customer, each.segment) not in left_out] for changes in (found, expected)
+    )
+    return next((pair for pair in zip_longest(mine, right) if pair[0] != pair[1]), None)
+
+
 def record_of(record: LogRecord) -> Record:
     """A record in the oracle's words: of what shards tell each other its kind, its customer, who becomes whom, and its place."""
     forward, kind = None, "event"
@@ -181,8 +201,9 @@ def record_of(record: LogRecord) -> Record:
             forward, kind = Forward(shard, (generation, offset, ordinal), arrival_ms, record.key.decode()), form[6].decode()
     body: dict[str, Any] = json.loads(record.value)
     if kind == "event" and not record.control:
-        at: int | str = body["timestamp"]
-        body |= {"timestamp": at if isinstance(at, int) else ms_of(at)}
+        body = {"type": "track", **body}
+        if isinstance(body["timestamp"], str):
+            body["timestamp"] = ms_of(body["timestamp"])
     elif kind in ("link", "adopt"):
         body = {"control": kind, "from": body["from"], "to": body["to"]}
     elif kind == "point":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from streamer.language.definitions import parse_definitions
 from streamer.wire import Control, definitions_control, encode_control, shard_of
+
+from .people import Ids, Manner, everybody, ids_of
 
 SHARDS = 3
 START_MS = 1_700_000_000_000
@@ -38,11 +40,14 @@ _SECOND = {
     "viewer": {"for": "looked lately", "when": 'did("Product Viewed", within="20m")'},
     "asleep": {"for": "not active in two of three hours", "when": 'active("*", each="1h", of=3) <= 1'},
 }
-DEFINITIONS = [
-    parse_definitions({"segments": _FIRST}),
-    parse_definitions({"segments": _SECOND}),
-    parse_definitions({"segments": {**_FIRST, "hot": {"for": "busy buyers", "when": 'segment("busy") and not segment("quiet")'}}}),
+SOURCES: list[dict[str, Any]] = [
+    {"segments": _FIRST},
+    {"segments": _SECOND},
+    {"segments": {**_FIRST, "hot": {"for": "busy buyers", "when": 'segment("busy") and not segment("quiet")'}}},
 ]
+DEFINITIONS = [parse_definitions(source) for source in SOURCES]
+GROWN = ("busy", "hot")  # they count on in a memory that another definition was content to have smaller
+PRESENT = ("buyer", "spender", "stuck")  # the same in all of them, and they ask about nothing but the present
 
 
 class Entry(NamedTuple):
@@ -55,7 +60,7 @@ class Entry(NamedTuple):
     kind: str
 
 
-def script(random: Random, length: int) -> list[Entry]:
+def script(random: Random, length: int, manner: Manner = "plain") -> list[Entry]:
     """What will be written, in order."""
     at_ms = START_MS
     found, version = _definitions(at_ms, 0, 1), 1
@@ -66,7 +71,7 @@ def script(random: Random, length: int) -> list[Entry]:
         if number in changes:
             version += 1
             found += _definitions(at_ms, changes[number], version)
-        found.append(_entry(random, number, at_ms, sent))
+        found.append(_calm(random, number, at_ms) if manner == "apart" else _entry(random, number, at_ms, sent, manner))
     return found
 
 
@@ -80,26 +85,41 @@ def _definitions(at_ms: int, number: int, version: int) -> list[Entry]:
     return [Entry(at_ms, shard, raw, True, "definitions") for shard in range(SHARDS)]
 
 
-def _entry(random: Random, number: int, at_ms: int, sent: list[tuple[int, bytes]]) -> Entry:
-    customer = random.choice(CUSTOMERS)
+def _calm(random: Random, number: int, at_ms: int) -> Entry:
+    """An event of somebody with several ids, at a time of its own that no broker's clock is behind."""
+    ids = ids_of(random, shared=False)
+    timestamp_ms = (at_ms - random.choice((1_000, 1_000, 2_000, 600_000))) // 100 * 100 + number
+    return Entry(at_ms, shard_of(_customer(ids), SHARDS), _event(random, number, ids, timestamp_ms), False, "event")
+
+
+def _entry(random: Random, number: int, at_ms: int, sent: list[tuple[int, bytes]], manner: Manner) -> Entry:
+    ids: Ids = {"userId": random.choice(CUSTOMERS)} if manner == "plain" else ids_of(random, shared=True)
+    customer = _customer(ids)
     shard = shard_of(customer, SHARDS)
     what = random.random()
     if what < 0.02:
         return Entry(at_ms, shard, b'{"event": ' + str(number).encode(), False, "damaged")
     if what < 0.05:
-        return Entry(at_ms, shard, encode_control(Control("erase", customer=customer)), True, "erase")
+        erased = customer if manner == "plain" else random.choice(everybody())
+        return Entry(at_ms, shard_of(erased, SHARDS), encode_control(Control("erase", customer=erased)), True, "erase")
     if what < 0.13 and sent:
         return Entry(at_ms, *random.choice(sent), False, "duplicate")
     late_ms = random.choice((60_000, 1_500_000, 90_000_000)) if what < 0.23 else random.randrange(2_000)
-    value = _event(random, number, customer, at_ms - late_ms)
+    value = _event(random, number, ids, at_ms - late_ms)
     sent.append((shard, value))
     if what > 0.96:
         return Entry(at_ms, (shard + 1) % SHARDS, value, False, "wrong shard")
     return Entry(at_ms, shard, value, False, "late" if what < 0.23 else "event")
 
 
-def _event(random: Random, number: int, customer: str, timestamp_ms: int) -> bytes:
-    event: dict[str, object] = {"messageId": f"m{number}", "userId": customer, "timestamp": timestamp_ms}
+def _customer(ids: Ids) -> str:
+    return ids.get("userId") or ids["anonymousId"]
+
+
+def _event(random: Random, number: int, ids: Ids, timestamp_ms: int) -> bytes:
+    event: dict[str, object] = {"messageId": f"m{number}", **ids, "timestamp": timestamp_ms}
+    if (previous := event.pop("previousId", None)) is not None:
+        return msgspec.json.encode(event | {"type": "alias", "properties": {"previousId": previous}})
     what = random.random()
     if what < 0.1:
         event |= {"type": "identify", "traits": {"plan": random.choice(("gold", "free", None))}}

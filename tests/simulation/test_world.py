@@ -1,4 +1,5 @@
-"""The seeded world: whatever fails between any two awaits, the story is the one that an undisturbed run tells.
+"""The seeded world: whatever fails between any two awaits, the story is the one that an undisturbed run tells; and the oracle, where people
+have several ids.
 
 ``STREAMER_TEST_SEEDS`` says how many histories are played. A failure names its seed; ``verdict.play(seed)`` plays it again, step by step.
 """
@@ -38,6 +39,8 @@ HAPPENS = {
     "failover of quiet shards",
     "slice of a record",
     "sent on again",
+    *(f"{kind} sent" for kind in ("event", "link", "adopt", "point", "erase")),
+    "in the end in something",
     *(f"poisoned {what}" for what in ("record", "timer", "switch")),
     "amended fault",
     "amended aside",

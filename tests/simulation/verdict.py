@@ -25,7 +25,9 @@ from streamer.transports.memory import CONTROL, MemoryLog, position_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, TICK, LogRecord, Output
 from tests.walk import customers_of
 
+from .people import known_together
 from .poison import PoisonError
+from .second_opinion import ask_the_oracle, ask_who_is_in_what
 from .shop import SHARDS
 from .world import RULES, ViolationError, World
 
@@ -75,6 +77,11 @@ async def _judge(world: World) -> None:
                 raise ViolationError(f"shard {shard}: the record at offset {output.offset} was never forwarded")
         if amended:
             await _check_isolated(world.log.fetch(shard, 0, EVERYTHING), shard, amended, undisturbed, outputs)
+    decided = Counter(one.what for amended in world.decisions.kept.values() for one in amended)
+    if world.manner != "plain" and not decided["aside"]:
+        await ask_the_oracle(world)
+    if world.manner == "apart" and not decided:
+        await ask_who_is_in_what(world)
 
 
 async def _check_isolated(
@@ -84,7 +91,7 @@ async def _check_isolated(
     if any(one.detail != PoisonError.__name__ for one in amended):
         raise ViolationError(f"shard {shard}: amended for what would not have failed again: {amended}")
     failed = {one.offset for one in amended if one.what == "fault"}
-    aside = {one.customer for one in amended if one.what == "aside"}
+    aside = known_together({one.customer for one in amended if one.what == "aside"})
     harmless = [record._replace(value=TICK, control=True, headers=CONTROL) if record.offset in failed else record for record in records]
     expected, said = await run_alone(harmless, shard)
     places = [read_dead_letter(output.value).origin for output in outputs if b'"fault"' in output.value]

@@ -20,6 +20,7 @@ from streamer.wire import EVENTS
 
 from .faults import BrokerAwayError, Decisions, Faults, FaultyJournal, FaultySink, FaultyStore, Redis
 from .loop import Halt, Loop, Task
+from .people import manner_of
 from .poison import Poison, PoisonError
 from .shop import SHARDS, START_MS, Entry, script
 
@@ -151,7 +152,7 @@ class World:
 
     def __init__(self, seed: int, *, length: int = LENGTH) -> None:
         random = Random(seed)
-        self.seed = seed
+        self.seed, self.manner = seed, manner_of(seed)
         self.loop = Loop(random, START_MS)
         self.faults = Faults(random)
         self.redis = Redis(self.faults, self.loop)
@@ -161,7 +162,7 @@ class World:
         self.log = MemoryLog(SHARDS, self._broker_ms)
         self.workers = [Worker(number, Plans(self.store, RULES)) for number in range(random.choice((2, 3)))]
         self.assigned = {shard: random.randrange(len(self.workers)) for shard in range(SHARDS)}
-        self._script: list[Entry] = script(random, length)[::-1]
+        self._script: list[Entry] = script(random, length, self.manner)[::-1]
         self._ticks = length // 3
         self._rates = {kind: rate * 2 * random.random() for kind, rate in WORLD_FAULTS.items() if random.random() < 0.7}
         self._lost_at_once = random.random() * 0.04 if random.random() < 0.5 else 0.0
@@ -169,6 +170,8 @@ class World:
         self._wild = random.random() * 0.2 if random.random() < 0.5 else 0.0
         begin_ms = START_MS + random.randrange(0, 7_200_000)
         self._ahead = (begin_ms, begin_ms + random.randrange(1, 600_000), random.choice((0, 0, 7_200_000, 3 * 86_400_000)))
+        if self.manner == "apart":  # nothing arrives too late, or too early for its time
+            self._wild, self._ahead = 0.0, (0, 0, 0)
         self._replaced = random.random() * 0.6 if random.random() < 0.5 else 0.0
         self._fatal = {place: random.random() * 0.1 * OFTEN.get(place, 1) for place in FATAL_PLACES if random.random() < 0.5}
 

@@ -43,7 +43,7 @@ def _differ(options: argparse.Namespace) -> str:
 
 
 def _world(options: argparse.Namespace) -> str:
-    """The seeded world: histories with crashes, failovers, lost keys and poisoned records between any two awaits."""
+    """The seeded world: crashes, failovers, lost keys and poisoned records between any two awaits, and people with several ids."""
     end, seed = monotonic() + options.seconds, options.seed
     happened: Counter[str] = Counter()
     while monotonic() < end and seed < options.seed + options.logs:

@@ -1,0 +1,140 @@
+"""Two more judges of a history in which people go by several ids, who share no code with what they judge.
+
+The oracle follows every record of all shards and says what must be said of whom. The other knows no protocol: in the end each person is
+one customer with all of the person's events.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from streamer.customers.tombstone import is_tombstone
+from streamer.flow.catalog import Plans
+from streamer.flow.shard import Shard
+from streamer.stores.memory import MemoryStore
+from streamer.wire import EVENTS, FORWARD_HEADER, TICK, LogRecord, shard_of
+from tests.oracle import settled
+from tests.oracle.persons import PersonStory, Post, tell_all
+from tests.oracle.story import Change, Record
+from tests.property.driving import COUNTED, look, never
+from tests.property.town import EVERYTHING, changes_of, doubtful, first_difference, record_of
+
+from .shop import DEFINITIONS, GROWN, PRESENT, SHARDS, SOURCES
+from .world import RULES, ViolationError, World
+
+Event = dict[str, Any]
+
+
+async def ask_the_oracle(world: World) -> None:
+    """Raises ViolationError where a shard said something else than the oracle says. Nobody may have been set aside."""
+    post = Post()
+    stories = [PersonStory(number, _home, post, SOURCES[0]) for number in range(SHARDS)]
+    tell_all(stories, {number: _told(world, number) for number in range(SHARDS)})
+    has_failed = any(world.decisions.kept.values())  # what was on its way, for example
+    if not has_failed and (missing := post.undelivered()):
+        raise ViolationError(f"never arrived: {missing}")
+    is_switched = any(story.definitions.version > 1 for story in stories)
+    for story in stories:
+        log = world.log.fetch(story.number, 0, EVERYTHING)
+        left_out = GROWN if is_switched else ()
+        mine, right = _compared(changes_of(world.log.read_changes(), story.number), left_out), _compared(story.changes, left_out)
+        difference = await first_difference(mine, right, partial(doubtful, log, story.number, RULES))
+        if difference is not None:
+            raise ViolationError(f"shard {story.number} said\n{difference[0]}\nthe oracle says\n{difference[1]}")
+        found = (await _shard(world, story.number)).body.counts
+        counted = {name: (found.get(name, 0), story.counts[name]) for name in COUNTED}
+        if any(mine != right for mine, right in counted.values()):
+            raise ViolationError(f"shard {story.number} counted, and should have: {counted}")
+    for messages in post.sent.values():
+        world.faults.happened.update(Counter(f"{message.kind} sent" for message in messages))
+
+
+def _compared(changes: Sequence[Change], left_out: Container[str]) -> list[Change]:
+    return [replace(change, ordinal=0) for change in changes if change.segment not in left_out]
+
+
+def _home(customer: str) -> int:
+    return shard_of(customer, SHARDS)
+
+
+def _told(world: World, number: int) -> list[Record]:
+    failed = {one.offset for one in world.decisions.kept[number] if one.what == "fault"}
+    return [_in_words(record, has_failed=record.offset in failed) for record in world.log.fetch(number, 0, EVERYTHING)]
+
+
+def _in_words(record: LogRecord, *, has_failed: bool) -> Record:
+    """What is damaged, or failed, lets time pass and does no more; a time that is a producer's does not even that."""
+    found = _read(record)
+    if has_failed:
+        found = Record(record.offset, record.arrival_ms, {"control": "tick"})
+    return found if record.broker_time else Record(found.offset, 0, found.body, found.forward)
+
+
+def _read(record: LogRecord) -> Record:
+    try:
+        body = json.loads(record.value)
+    except ValueError:
+        return Record(record.offset, record.arrival_ms, {"control": "tick"})
+    if body.get("control") == "definitions":
+        source = next(source for source, parsed in zip(SOURCES, DEFINITIONS, strict=True) if parsed.digest == body["digest"])
+        body = {"control": "definitions", "version": body["version"], "definitions": source}
+        return Record(record.offset, record.arrival_ms, body)
+    return record_of(record)
+
+
+async def ask_who_is_in_what(world: World) -> None:
+    """Raises ViolationError where a person is two customers, or in something else than one customer with all events would be."""
+    events = _events(world)
+    leader, shards = settled.persons(events), [await _shard(world, number) for number in range(SHARDS)]
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    expected: dict[str, list[str]] = {}
+    for number, shard in enumerate(shards):
+        states = [customer for customer, blob in (await look(world.redis.store, number)).states.items() if not is_tombstone(blob)]
+        mine = [event for event in events if leader[event.get("userId") or event["anonymousId"]] in {leader[one] for one in states}]
+        for customer in states:
+            found[leader[customer]].append(customer)
+        expected |= _only(settled.memberships(SOURCES[0], mine, shard.body.log_time_ms))
+    if twice := {person: customers for person, customers in found.items() if len(customers) > 1}:
+        raise ViolationError(f"one person, several customers: {twice}")
+    inside = _only({leader[one]: names for one, names in (await _inside(world)).items()})
+    if inside != expected:
+        raise ViolationError(f"in the end\n{inside}\nbut with one id each they would be\n{expected}")
+    world.faults.happened["in the end in something"] += len(inside)
+
+
+def _events(world: World) -> list[Event]:
+    """What producers wrote."""
+    found: list[Event] = []
+    for number in range(SHARDS):
+        for record in world.log.records(EVENTS, number):
+            if record.value != TICK and not any(name == FORWARD_HEADER for name, _ in record.headers):
+                body = json.loads(record.value)
+                found += [{"type": "track", **body}] if "control" not in body else []
+    return found
+
+
+def _only(memberships: dict[str, list[str]]) -> dict[str, list[str]]:
+    found = {one: [name for name in names if name in PRESENT] for one, names in memberships.items()}
+    return {one: names for one, names in found.items() if names}
+
+
+async def _inside(world: World) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for number in range(SHARDS):
+        shard = await _shard(world, number)
+        for customer, blob in (await look(world.redis.store, number)).states.items():
+            if not is_tombstone(blob):
+                entries = shard.state(blob).members.items()
+                found[customer] = sorted(shard.plan.names[segment] for segment, entry in entries if entry.inside)
+    return found
+
+
+async def _shard(world: World, number: int) -> Shard:
+    """A reader of what is stored, on a copy."""
+    store: MemoryStore = world.redis.store.copy()
+    return await Shard.acquire(number, store, Plans(store, RULES), RULES, pause=never)
