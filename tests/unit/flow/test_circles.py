@@ -24,6 +24,7 @@ async def test_two_survivors_of_one_person_meet() -> None:
     assert await shop.inside(u) == {"n1", "n2"}
     assert [await shop.entry(id_) for id_ in (w, x, b)] == [Tombstone(u)] * 3
     assert await shop.sizes() == {"n1": 1, "n2": 1}
+    assert sum([(await shop.catch_up(shard)).body.tombstones for shard in (0, 1)]) == 3
     assert (await shop.counts())["drained"] == 5, "one of them twice: when it was linked, and when it met the other"
 
 
@@ -65,7 +66,9 @@ async def test_a_circle_that_only_an_erased_past_closes_has_somebody_in_it() -> 
     assert await shop.entry(r) == Tombstone(w), "and w is to be drained into r: that was linked before the erasure"
     await shop.settle()
     assert (await shop.counts())["adopt_of_erased"] == 1
-    assert isinstance(await shop.entry(r), State)
+    entry = await shop.entry(r)
+    assert isinstance(entry, State)
+    assert set(entry.links) == {w}, "whoever erases r reaches w"
     assert await shop.sizes() == {}
     shop.now_ms += MINUTE_MS
     shop.write("A", userId=w)
