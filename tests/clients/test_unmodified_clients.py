@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
+from streamer.settings import Settings
 from tests.clients.outcomes import CLIENTS, PROGRAMS, Client, Outcome
 from tests.clients.way import RETRY_AFTER_S, SLOW_S, TIMES, Fault, Passed
 
@@ -14,8 +15,8 @@ EARLY_S = 0.1  # a timer may be a little early, and a wait counts from when the 
 
 
 @pytest.fixture(params=CLIENTS, ids=lambda client: client.name)
-def runs(request: pytest.FixtureRequest) -> dict[Fault, Outcome]:
-    """The runs of a client, by what went wrong; it did go wrong in each."""
+def runs(request: pytest.FixtureRequest, shop_log: Settings) -> dict[Fault, Outcome]:
+    """The runs of a client, by what went wrong; it did go wrong in each. ``shop_log`` keeps them all in one process."""
     client: Client = request.param
     found: Sequence[Outcome] | BaseException = request.getfixturevalue("of_programs" if client in PROGRAMS else "of_pages")[client]
     if isinstance(found, BaseException):
