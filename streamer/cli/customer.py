@@ -174,7 +174,7 @@ def _explained(
 
 
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")], wait: Wait = WAIT_SECONDS) -> None:
-    """Make the customer leave every segment, and forget them.
+    """Make the customer leave every segment, and forget them: the person, under every id, of which any may be given.
 
     A worker writes the erasure into the log of the customer's shard. Where none runs this ends with exit code 5, and the first one to be
     started within a week does it.
@@ -200,4 +200,5 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 
     _check_id(customer)
     ask_worker(load_settings(), Erase(customer), wait)
-    echo(f"erasure of {customer} is in the log; `streamer erase --help` says what remains of them, and what ends it")
+    what = f"erasure of {customer} is in the log, and erases the person under every id"
+    echo(f"{what}; `streamer erase --help` says what remains of them, and what ends it")
