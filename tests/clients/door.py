@@ -26,7 +26,8 @@ class Door:
     def __init__(self, settings: Settings, folder: Path, origins: Sequence[str] | None) -> None:
         port, self._web_port = free_port(), free_port()
         self.address = f"http://127.0.0.1:{port}"
-        environment = {
+        self._log = folder / "collector.log"
+        self._environment = {
             **os.environ,
             "STREAMER_KAFKA": settings.kafka,
             "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
@@ -37,9 +38,17 @@ class Door:
         if origins is not None:
             keys = folder / "keys.toml"
             keys.write_text(_keys(origins))
-            environment["STREAMER_COLLECT_KEYS"] = str(keys)
-        self.child = Child([sys.executable, "-m", "streamer", "collect"], log=folder / "collector.log", env=environment)
+            self._environment["STREAMER_COLLECT_KEYS"] = str(keys)
+        self.start()
+
+    def start(self) -> None:
+        """Begin the process, also anew after ``kill`` at the same address, and wait until it is ready."""
+        self.child = Child([sys.executable, "-m", "streamer", "collect"], log=self._log, env=self._environment)
         self.child.wait_until(self._ready, name="the collector", deadline_s=READY_S)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.child.kill()
 
     def stop(self) -> int | None:
         """End it as an operator would; its exit code."""

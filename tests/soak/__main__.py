@@ -15,6 +15,7 @@ from time import monotonic
 
 from tests.simulation.verdict import play
 from tests.soak.bodies import send_all
+from tests.soak.collect import kill_rounds
 from tests.soak.differ import AGREED, differ
 from tests.soak.fuzz import fuzz
 from tests.soak.hostile import STARTS_MS
@@ -65,7 +66,13 @@ def _bodies(options: argparse.Namespace) -> str:
     return f"{found['bodies']:,} bodies, {found['events']:,} events and {found['letters']:,} dead letters of them, none lost"
 
 
-RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ, "world": _world, "bodies": _bodies}
+def _collect(options: argparse.Namespace) -> str:
+    """A collector and a broker killed again and again under load: does all that was answered 200 lie in the log?"""
+    kills = kill_rounds(options.seed, logs=options.logs, seconds=options.seconds)
+    return f"{kills.victims.total()} kills, {kills.acknowledged:,} events acknowledged and {kills.cut:,} requests cut, none lost"
+
+
+RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ, "world": _world, "bodies": _bodies, "collect": _collect}
 
 
 def main() -> None:
