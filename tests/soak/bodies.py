@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, Final, NamedTuple, cast
 
 from streamer.events.dead_letter import raw_of
@@ -85,14 +86,14 @@ class Mutator:
         place, key = self._draw.choice(places)
         match self._draw.randrange(3):
             case 0:
-                place[key] = self._draw.choice(ODD)
+                place[key] = deepcopy(self._draw.choice(ODD))
             case 1:
                 del place[key]
                 if not value:
                     value["x"] = 1
             case _:
                 other, name = self._draw.choice(places)
-                place[key] = json.loads(json.dumps(other.get(name) if isinstance(other, dict) else None))
+                place[key] = deepcopy(other.get(name) if isinstance(other, dict) else None)
 
     def _cut(self, raw: bytes) -> bytes:
         """Bytes turned, lost, doubled, or strange ones between them."""

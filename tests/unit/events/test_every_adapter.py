@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recorded_requests import BODIES, recorded
 
 from streamer.events.adapters import ADAPTERS, adapt
-from streamer.events.adapters.outcome import Outcome
+from streamer.events.adapters.outcome import Outcome, Refusal
 from streamer.events.admission import REASONS
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
@@ -113,3 +113,19 @@ def test_recorded_bodies_that_were_damaged_break_nothing(name: str, data: st.Dat
         found = list(adapt(body, format_name=format_name, received_ms=1_795_921_552_500, query=request.query))
         assert found
         assert all(is_sound(one) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("cloudevents", {"specversion": "1.0", "id": "\ud800", "source": "/s", "type": "Cart Viewed", "subject": "c-1"}),
+        ("cloudevents", [{"specversion": "1.0", "id": "1", "source": "\ud800", "type": "Cart Viewed", "subject": "c-1"}]),
+        ("ga4", {"client_id": "\ud800", "events": [{"name": "purchase"}]}),
+        ("segment_sdk", {"type": "track", "event": "Cart Viewed", "messageId": "\ud800", "userId": "c-1"}),
+    ],
+)
+def test_half_of_a_character_in_an_id_is_refused(name: str, body: object) -> None:
+    """A text that was cut within an emoji; ids are made of it, and no two of such may be taken for one."""
+    found = list(adapt(json.dumps(body).encode(), format_name=name, received_ms=1_795_921_552_500))
+    assert [one.reason for one in found if isinstance(one, Refusal)] == ["bad_utf8"]
+    assert len(found) == 1
