@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -19,6 +20,7 @@ from streamer.units import DAY_MS
 from streamer.values import datetime_to_ms
 
 SECOND_MS: Final = 1_000
+TEXT_KEPT_MAX: Final = 40  # characters; longer texts name no moment, or one that nobody repeats
 OUTSIDE: Final = "outside 1970 to 9999"
 LOOKS_LIKE_SECONDS: Final = "looks like seconds; milliseconds or RFC 3339 text expected"
 
@@ -82,6 +84,10 @@ def _of_number(value: float, path: str) -> int:
 
 
 def _of_text(text: str) -> int | None:
+    return _of_known_text(text) if len(text) <= TEXT_KEPT_MAX else _read_text(text)
+
+
+def _read_text(text: str) -> int | None:
     leap = _LEAP.fullmatch(text)
     try:
         moment = msgspec.convert(f"{leap[1]}59{leap[2]}" if leap else text, _Zoned)
@@ -92,6 +98,10 @@ def _of_text(text: str) -> int | None:
         return ms
     ms += SECOND_MS
     return ms if ms % DAY_MS < SECOND_MS else None  # 60 is a second only at the end of a day
+
+
+# Messages of one request repeat when it was sent, and those of one page are of one moment.
+_of_known_text = lru_cache(maxsize=1_024)(_read_text)
 
 
 def _why_not(value: object) -> str:

@@ -1,7 +1,7 @@
 """``python -m tests.bench``: how fast it is here.
 
 --quick         a tenth of the events
---part NAME     only this one (may be given more than once): core, segments, kafka, latency, idle, faust, peers
+--part NAME     only this one (may be given more than once): core, segments, kafka, latency, idle, faust, collect, peers
 --json FILE     the figures for a machine, too
 
 ``python -m tests.bench peers``: the same job on other engines; it has options of its own.
@@ -22,13 +22,13 @@ import structlog
 
 from streamer.errors import SettingsError
 
-from . import core, faust_part, idle, latency, scaling, throughput
+from . import collect, core, faust_part, idle, latency, scaling, throughput
 from .deployment import Servers
 from .peers import run as peers
 from .report import Report
 from .shop import events
 
-PARTS = ("core", "segments", "kafka", "latency", "idle", "faust", "peers")
+PARTS = ("core", "segments", "kafka", "latency", "idle", "faust", "collect", "peers")
 CUSTOMERS = 100_000
 GAP_MS = 1_800_000  # between two events of one customer, on average
 LATENCY_SECONDS = 20
@@ -48,7 +48,7 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
             await core.measure(report, made, len(made) // 3)
         if "segments" in parts:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
-    if {"kafka", "latency", "idle", "faust"} & set(parts):
+    if {"kafka", "latency", "idle", "faust", "collect"} & set(parts):
         await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
     if "peers" in parts:
         await peers.run(list(peers.ENGINES), report, peers.QUICK if quick else peers.Size())
@@ -68,6 +68,8 @@ async def _with_servers(parts: list[str], report: Report, *, customers: int, sta
             await latency.measure(report, servers, list(now), rate)
         if "idle" in parts:
             await idle.measure(report, servers, seconds=IDLE_SECONDS)
+        if "collect" in parts:
+            await collect.measure(report, servers, quick=quick)
         if "faust" in parts:
             made = list(islice(events(5 * customers, customers=customers, start_ms=start_ms, gap_ms=GAP_MS), 20_000 // (4 if quick else 1)))
             await faust_part.measure(report, servers, made)
