@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -17,15 +17,15 @@ from streamer.events.codec import UNSAFE
 from streamer.events.json_limits import is_whole_text
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
+from streamer.flow.lookup import KnownAs, look_up
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
 from streamer.flow.scoring import Scoring
 from streamer.language.definitions import Definitions, load_definitions
-from streamer.segments.change import Reasons
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
 from streamer.segments.plan import model_memories
-from streamer.segments.plan.plan import Plan, warming_predicates
+from streamer.segments.plan.plan import warming_predicates
 from streamer.stores.memory import MemoryStore
 from streamer.suggest import nearest
 from streamer.wire import shard_of
@@ -84,6 +84,8 @@ def explain_customer(
     First the segments they are in, then those that time alone will change and those whose way in is barred, then the rest. Each clause
     says yes or no and its value; where a value was cut, capped ("3 or more") or folded it says so.
 
+    A customer has one answer, whichever of their ids is given: after a login a visitor's id leads to the user's.
+
     Asks the store, where workers keep what they know (see `streamer config`); with --events it replays files instead and needs no server.
     The options below --events are those of `streamer replay` and mean something only with it.
 
@@ -95,7 +97,7 @@ def explain_customer(
         source = EventSource(events, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
         rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
         definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
-        found, now = asyncio.run(_from_files(customer, source, definitions, rules, until))
+        answer = asyncio.run(_from_files(customer, source, definitions, rules, until))
     else:
         if segments or mapping or sort or until or format_name != OWN or lateness != LATENESS or ahead != AHEAD:
             raise typer.BadParameter(
@@ -104,18 +106,21 @@ def explain_customer(
         from streamer.settings import load_settings
 
         _check_id(customer)
-        found, now = asyncio.run(_from_store(customer, load_settings()))
+        answer = asyncio.run(_from_store(customer, load_settings()))
+    found = answer.segments
     if segment is not None:
         known = [item.segment for item in found]
         found = [item for item in found if item.segment == segment]
         if not found:
             close = nearest(segment, known)
             raise SettingsError(f"there is no segment {segment!r}{f', did you mean {close!r}?' if close is not None else ''}")
+    if answer.customer != customer:
+        echo(f"{customer} goes by the id {answer.customer} by now", err=as_json)
     if as_json:
         for item in found:
             echo_json(item)
     else:
-        for line in explanation_lines(customer, found, now, whole=whole):
+        for line in explanation_lines(answer.customer, found, answer.now_ms, whole=whole):
             echo(line)
 
 
@@ -125,33 +130,38 @@ def _check_id(customer: str) -> None:
         raise SettingsError(f"no customer has the id {customer!r}: expected 1 to {TEXT_MAX} characters, none of them a control character")
 
 
-async def _from_store(customer: str, settings: Settings) -> tuple[list[Explanation], int]:
+class _Explained(NamedTuple):
+    """By which id the customer goes, their segments, and the moment for which all of it holds."""
+
+    customer: str
+    segments: list[Explanation]
+    now_ms: int
+
+
+async def _from_store(asked: str, settings: Settings) -> _Explained:
     store = settings.open_store()
     try:
-        shard = shard_of(customer, settings.shards)
+        found = await look_up(store, asked, settings.shards)
+        shard = shard_of(found.customer, settings.shards)
         checkpoint = await store.checkpoint(shard)
         if not checkpoint.body:
             raise SettingsError(f"shard {shard} has no checkpoint at {settings.shown()['store']}; has a worker run?")
         body = decode_body(checkpoint.body)
-        blob = (await store.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
         plans = Plans(store, settings.rules)
         plan = await plans.get(body.digest, shard)
         models = plan.definitions.models
         scoring = Scoring(plan, await plans.scorers(body, shard)) if models else None
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
-        state = None if blob is None else decode_state(blob)
-        if state is not None:
-            model_memories.drop_scores(state, model_memories.unscored_slots(models, plan.slots, body.models))
+        state = _known(None if found.state is None else decode_state(found.state), found)
+        model_memories.drop_scores(state, model_memories.unscored_slots(models, plan.slots, body.models))
         warming = frozenset(warming_predicates(plan, body.since_ms, now))
-        return _explained(plan, state, now, warming, customer, scoring.in_words if scoring is not None else None), now
+        return _Explained(found.customer, explain(plan, state, now, warming, scoring.in_words if scoring is not None else None), now)
     finally:
         await store.close()
 
 
-async def _from_files(
-    customer: str, source: EventSource, definitions: Definitions, rules: Rules, until: str | None
-) -> tuple[list[Explanation], int]:
+async def _from_files(asked: str, source: EventSource, definitions: Definitions, rules: Rules, until: str | None) -> _Explained:
     run = await Replay.begin(definitions, MemoryStore(), rules, batch=1_000)
     refused = FirstRefused()
     async for said in run.feed(source.log(refused), batch=1_000):
@@ -162,15 +172,18 @@ async def _from_files(
     for hint in (*refused.hints(), *suggest_event_names(definitions, source.names)):
         echo(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
-    return _explained(run.plan, await run.state(customer), now, frozenset(), customer, run.in_words), now
+    found, state = await run.look_up(asked)
+    return _Explained(found.customer, explain(run.plan, _known(state, found), now, frozenset(), run.in_words), now)
 
 
-def _explained(
-    plan: Plan, state: State | None, now: int, warming: frozenset[str], customer: str, reasons: Reasons | None
-) -> list[Explanation]:
-    if state is None:
-        raise SettingsError(f"nothing is known of the customer {customer!r}")
-    return explain(plan, state, now, warming, reasons)
+def _known(state: State | None, found: KnownAs) -> State:
+    """The state; SettingsError when there is none."""
+    if state is not None:
+        return state
+    if found.customer in found.passed:
+        raise SettingsError(f"the ids of {found.customer!r} are being joined at this moment; ask again")
+    by = f", by whom {found.passed[0]!r} goes" if found.passed else ""
+    raise SettingsError(f"nothing is known of the customer {found.customer!r}{by}")
 
 
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")], wait: Wait = WAIT_SECONDS) -> None:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 SHOWN_EVERY: Final = 1_000  # events
 ACCEPTED: Final = "accepted"
+SENT_ON: Final = "sent_on"  # an event of a visitor after the login: what became of it at the user is counted, too
 
 
 def register(app: typer.Typer) -> None:
@@ -320,6 +321,7 @@ def _inside(run: Replay, state: State) -> dict[str, str]:
 
 def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
     counts = tally.reasons + Counter(run.body.counts)
+    del counts[SENT_ON]
     sizes = {name: size for name, size in zip(run.plan.names, run.body.sizes, strict=True) if size}
     if task.as_json:
         summary = {

@@ -151,7 +151,7 @@ class Admission:
     ) -> None:
         forward = Forward(self._rules.log_generation, self._shard, offset, self._outputs.ordinal, arrived_ms, kind, hops)
         partition = shard_of(customer, self._rules.shards)
-        self._outputs.add(EVENTS, partition, offset, customer.encode(), content, (*forward.headers, *headers))
+        self._outputs.send(partition, offset, customer.encode(), content, (*forward.headers, *headers))
 
     def takes(self, forward: Forward, record: LogRecord) -> bool:
         """Whether a record that was sent on may say so, and comes for the first time."""

@@ -12,7 +12,7 @@ from streamer.examples import Example, encode_example
 from streamer.segments.change import ENTERED, EXITED, ChangeMoment, ChangePosition, ChangeTemplate
 from streamer.segments.merge import MergeData, encode_merge
 from streamer.values import time_text
-from streamer.wire import CHANGES, EXAMPLES, Headers, Output
+from streamer.wire import CHANGES, EVENTS, EXAMPLES, Headers, Output
 
 from .rules import Rules
 
@@ -23,7 +23,7 @@ class OutputLog:
     """The outputs of one shard since ``clear``, with the output digest over all outputs it ever had.
 
     ``ordinal`` numbers the outputs of one record of the log. ``change_counts`` counts changes by (segment, type), ``weight_bytes`` the
-    values of the outputs; both since ``clear``.
+    values of the outputs, and ``has_sent`` is whether one of them goes into the log of a shard; all since ``clear``.
     """
 
     def __init__(self, shard: int, rules: Rules, output_digest: bytes, ordinal: int) -> None:
@@ -40,6 +40,7 @@ class OutputLog:
         self.outputs: list[Output] = []
         self.change_counts: Counter[tuple[str, str]] = Counter()
         self.weight_bytes = 0
+        self.has_sent = False
 
     def add(self, topic: str, partition: int, offset: int, key: bytes, value: bytes, headers: Headers = ()) -> None:
         """One output for the record at ``offset``. Its digest becomes that of the digest before it and of the output."""
@@ -48,6 +49,11 @@ class OutputLog:
         self.output_digest = blake2b(self.output_digest + topic.encode() + place + value, digest_size=DIGEST_BYTES).digest()
         self.ordinal += 1
         self.weight_bytes += len(value)
+
+    def send(self, partition: int, offset: int, key: bytes, value: bytes, headers: Headers) -> None:
+        """A record for the log of a shard, which may be this one."""
+        self.has_sent = True
+        self.add(EVENTS, partition, offset, key, value, headers)
 
     def add_change(
         self, customer: str, segment: str, sequence: int, moment: ChangeMoment, because: bytes, version: int, offset: int

@@ -1,27 +1,34 @@
 """The same step over a file: no Kafka, no server of a store, no clock; time comes from the events.
 
 A replay is one shard. Its story begins with the definitions at offset 0; each line of the input that is an event is one record after that.
+What such a record has written to the log (a login ties two ids together: see ``identity``) comes next, before the next line: nothing takes
+any time here. So where the work is cut into batches changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
 from streamer.customers.state import State
-from streamer.errors import StoreUnavailableError
+from streamer.customers.tombstone import is_tombstone
+from streamer.errors import ReleasedError, StoreUnavailableError
 from streamer.language.definitions import Definitions
 from streamer.learning.reports.model_card import Card
 from streamer.learning.reports.outputs import Alert, ModelPublished
 from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Store
 from streamer.units import HOUR_MS
-from streamer.wire import EXAMPLES, TICK, LogRecord, Output, definitions_control
+from streamer.wire import EVENTS, EXAMPLES, TICK, Headers, LogRecord, Output, definitions_control
 
 from .catalog import Plans
 from .checkpoint import CheckpointBody
+from .driver import Entry
+from .lookup import KnownAs, look_up
 from .machine import Limits
 from .published import GivenVersions
 from .rules import Rules
@@ -30,12 +37,22 @@ from .training import TrainingLog, read_training_record
 
 
 class Arrival(NamedTuple):
-    """A record of the input: the line it stood in, when it arrived (UTC milliseconds), the event's bytes, and the file of the line."""
+    """A record of the input: the line it stood in, when it arrived (UTC milliseconds), the event's bytes, and the file of the line.
+
+    ``key`` and ``headers`` are those of what the shard itself has written to the log, on account of that line.
+    """
 
     line: int
     arrival_ms: int
     value: bytes
     file: str = ""
+    key: bytes = b""
+    headers: Headers = ()
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """The line and its file."""
+        return self.line, self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,7 @@ class Replay:
     async def begin(cls, definitions: Definitions, store: Store, rules: Rules, *, batch: int) -> Replay:
         """A fresh shard under ``definitions``."""
         plans = Plans(store, rules)
-        shard = await Shard.acquire(0, store, plans, rules, limits=Limits(records=batch), pause=_never)
+        shard = await Shard.acquire(0, store, plans, rules, limits=Limits(records=batch, until_sent=True), pause=_never)
         first = LogRecord(0, 0, definitions_control(definitions.content(), definitions.digest, 1), control=True)
         await shard.process([first])
         run = cls(shard, store)
@@ -86,15 +103,19 @@ class Replay:
         return self._shard.plan
 
     async def feed(self, arrivals: Iterable[Arrival], *, batch: int) -> AsyncIterator[ReplayOutput]:
-        """Apply records and yield what they say, in order."""
+        """Apply records and yield what readers get to see of what they say, in order."""
         for chunk in self._cut(arrivals, batch):
             await self._learn(chunk[0].arrival_ms)
-            start = self._shard.position.offset
-            places = {start + index: (arrival.line, arrival.file) for index, arrival in enumerate(chunk)}
-            records = [LogRecord(start + index, arrival.arrival_ms, arrival.value) for index, arrival in enumerate(chunk)]
-            async for output in self._process(records):
-                line, file = places[output.offset]
-                yield ReplayOutput(line, output, file)
+            pending = Pending(chunk)
+            while some := pending.next():
+                start, sent = self._shard.position.offset, list[Arrival]()
+                async for output in self._process([_record(start + index, arrival) for index, arrival in enumerate(some)]):
+                    line, file = some[output.offset - start].place
+                    if output.topic == EVENTS:
+                        sent.append(Arrival(line, self.body.log_time_ms, output.value, file, output.key, output.headers))
+                    else:
+                        yield ReplayOutput(line, output, file)
+                pending.done(self._shard.position.offset - start, sent)
 
     async def until(self, time_ms: int) -> AsyncIterator[ReplayOutput]:
         """Let time pass without events."""
@@ -102,7 +123,8 @@ class Replay:
             yield ReplayOutput(0, output)
 
     async def _process(self, records: list[LogRecord]) -> AsyncIterator[Output]:
-        for place, outputs in await self._shard.process(records):
+        """What the records say, up to the first that has something written to the log."""
+        for place, outputs in await _until_sent(self._shard, records):
             if self._training is not None:
                 self._training.order.add(
                     [read_training_record(0, example_record(output)) for output in outputs if output.topic == EXAMPLES]
@@ -157,7 +179,7 @@ class Replay:
         return self._shard.reasons(state, model, now)
 
     async def states(self) -> AsyncIterator[tuple[str, State]]:
-        """All customers in the order of their ids."""
+        """All customers in the order of their ids, each under the id by which they go."""
         names: list[str] = []
         bucket: int | None = 0
         while bucket is not None:
@@ -167,13 +189,54 @@ class Replay:
         for chunk in _chunks(sorted(names), 1_000):
             fetched = await self._store.fetch(0, chunk, until_ms=0, limit=0)
             for customer, blob in zip(chunk, fetched.states, strict=True):
-                if blob is not None:
+                if blob is not None and not is_tombstone(blob):
                     yield customer, self._shard.state(blob)
 
-    async def state(self, customer: str) -> State | None:
-        """One customer."""
-        blob = (await self._store.fetch(0, [customer], until_ms=0, limit=0)).states[0]
-        return None if blob is None else self._shard.state(blob)
+    async def look_up(self, customer: str) -> tuple[KnownAs, State | None]:
+        """One customer by any of their ids."""
+        found = await look_up(self._store, customer, shards=1)
+        return found, None if found.state is None else self._shard.state(found.state)
+
+
+class Pending:
+    """Records still to be applied: first what the shard itself has sent, in the order of its sending, then the rest of the input."""
+
+    def __init__(self, arrivals: Sequence[Arrival]) -> None:
+        self._arrivals = deque(arrivals)
+        self._sent = 0  # how many at the front were sent
+        self._stretch = len(arrivals)
+
+    def next(self) -> list[Arrival]:
+        """Those to try now: fewer where those before had to stop, since what lies behind is read again."""
+        return list(islice(self._arrivals, self._stretch))
+
+    def done(self, count: int, sent: Sequence[Arrival]) -> None:
+        """The first ``count`` were applied, the last of which has sent these."""
+        for _ in range(count):
+            self._arrivals.popleft()
+        self._stretch = count if sent else 2 * self._stretch
+        self._sent = max(0, self._sent - count)
+        for arrival in sent:
+            self._arrivals.insert(self._sent, arrival)
+            self._sent += 1
+
+
+async def _until_sent(shard: Shard, records: Sequence[LogRecord]) -> list[Entry]:
+    """Apply records, none behind the first that has something written to the log; return what was committed, in order."""
+    entries = list[Entry]()
+
+    async def take(entry: Entry) -> None:
+        entries.append(entry)
+        if any(output.topic == EVENTS for output in entry[1]):
+            raise ReleasedError
+
+    with suppress(ReleasedError):
+        await shard.process(records, take)
+    return entries
+
+
+def _record(offset: int, arrival: Arrival) -> LogRecord:
+    return LogRecord(offset, arrival.arrival_ms, arrival.value, key=arrival.key, headers=arrival.headers)
 
 
 def example_record(output: Output) -> LogRecord:

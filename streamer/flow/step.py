@@ -120,6 +120,7 @@ class Step:
             states.written() >= limits.states
             or self._fired >= limits.wakes
             or states.weight_bytes + self._outputs.weight_bytes > limits.bytes
+            or (limits.until_sent and self._outputs.has_sent)
         )
 
     def in_hand(self) -> InHand | None:

@@ -316,3 +316,19 @@ def test_a_clause_that_the_rule_negates_says_so(run: Run, tmp_path: Path) -> Non
     assert found["because"] == [{"clause": 'not did("A")', "holds": False, "value": "2026-01-01T10:00:00.000Z"}]
     both = run("explain", "bert", "--events", events, "--segments", segments, "--segment", "n").out
     assert '       no  did("A"): nothing' in both, "a clause that the rule has both ways stands as it is"
+
+
+def test_an_old_id_leads_to_the_customer(run: Run, tmp_path: Path) -> None:
+    """Support asks by the id in the complaint; what a visitor did is in the user's answer, and a program reads objects and nothing else."""
+    events, segments = tmp_path / "events.ndjson", tmp_path / "segments.yaml"
+    visit = {"event": "A", "anonymousId": "an-1", "messageId": "1", "timestamp": "2026-01-01T10:00:00Z"}
+    login = {"type": "identify", "anonymousId": "an-1", "userId": "anna", "messageId": "2", "timestamp": "2026-01-01T10:01:00Z"}
+    events.write_bytes(ndjson([visit, login]))
+    segments.write_text("segments: {seen: {for: Seen., when: did('A')}}", "utf-8")
+    asked = ("--events", events, "--segments", segments)
+    told = run("explain", "an-1", *asked)
+    assert told.out.splitlines()[:2] == ["an-1 goes by the id anna by now", "anna at 2026-01-01T10:01:00.000Z"]
+    assert told.out.splitlines()[2:] == run("explain", "anna", *asked).out.splitlines()[1:]
+    told = run("explain", "an-1", *asked, "--json")
+    assert [found["inside"] for found in told.lines()] == [True]
+    assert "an-1 goes by the id anna by now" in told.err

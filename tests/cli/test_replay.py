@@ -320,3 +320,17 @@ def test_outputs_that_are_not_for_people_are_passed_over(topic: str) -> None:
     tally = ReplayCounts(None, refused.append)
     tally.take(ReplayOutput(1, Output(topic, 0, 1, 0, b"c-17", b"no dead letter")))
     assert (tally.changes, refused) == (0, [])
+
+
+def test_whoever_logs_in_is_one_customer(run: Run, tmp_path: Path) -> None:
+    """Each line is counted once, also one under the visitor's id after the login; and the end knows of one customer."""
+    events, segments = tmp_path / "events.ndjson", tmp_path / "segments.yaml"
+    visit = {"event": "A", "anonymousId": "an-1", "messageId": "1", "timestamp": "2026-01-01T10:00:00Z"}
+    login = {"type": "identify", "anonymousId": "an-1", "userId": "anna", "messageId": "2", "timestamp": "2026-01-01T10:01:00Z"}
+    late = {**visit, "messageId": "3", "timestamp": "2026-01-01T10:00:30Z"}
+    events.write_bytes(ndjson([visit, login, late]))
+    segments.write_text("segments: {twice: {for: Did it twice., when: count('A') >= 2}}", "utf-8")
+    found = summary(run, events, "--segments", segments)
+    assert (found["received"], found["outcomes"], found["members"]) == (3, {"accepted": 3}, {"twice": 1})
+    told = run("replay", events, "--segments", segments, "--members", "--quiet")
+    assert [line["customer"] for line in told.lines()] == ["anna"]

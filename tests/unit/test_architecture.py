@@ -67,6 +67,8 @@ PURE = (
     "flow/machine.py",
     "flow/record_reader.py",
     "flow/forwards.py",
+    "flow/identity.py",
+    "flow/identity_records.py",
     "flow/scoring.py",
     "customers",
     "language",
