@@ -246,16 +246,19 @@ class PersonStory(Story):
         self.customers[goal] = Customer(self.now)
         self.links[goal] = dict.fromkeys(walk, 0)
         self.lifted.add(goal)
+        if self._is_of_erased(goal, adopt.linked_ms):  # somebody is to be where ids lead, though nothing is left to take
+            self.counts["adopt_of_erased"] += 1
+            return []
         return self._take(adopt)
 
     def _is_noted(self, adopt: Message) -> bool:
         """Whether the customer made the link by which this comes: they may have been erased since, and begun anew."""
         goal, links = adopt.about, self.links.get(adopt.about, {})
+        if goal in self.lifted:
+            return not self._is_of_erased(goal, adopt.linked_ms)
         if adopt.passed:
-            return goal in self.lifted or any(id_ in links for id_ in (adopt.old, *adopt.passed))
-        if adopt.old in links:
-            return links[adopt.old] <= adopt.linked_ms
-        return goal in self.lifted and adopt.linked_ms > self.erased_ms.get(goal, FOREVER_AGO)
+            return any(id_ in links for id_ in (adopt.old, *adopt.passed))
+        return adopt.old in links and links[adopt.old] <= adopt.linked_ms
 
     def _take(self, adopt: Message) -> list[Draft]:
         """All that the old id had is remembered now, in its old order, behind all that is there."""
