@@ -87,7 +87,6 @@ class IngestLoop:
             except KafkaError as error:
                 self._say(type(error).__name__)
                 await asyncio.sleep(PAUSE_SECONDS)
-            self._metrics.reading_fails.set(1 if self.problem else 0)
 
     async def _turn(self) -> None:
         messages = await self._source.fetch(FETCH_RECORDS)

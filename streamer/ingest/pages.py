@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from streamer.telemetry.ingest_metrics import IngestMetrics
+from streamer.transports.kafka.broker_watch import BrokerWatch
 from streamer.transports.kafka.event_writer import EventWriter
 from streamer.transports.kafka.source_consumer import SourceConsumer
 
@@ -19,10 +20,13 @@ SILENT_SECONDS: Final = 5.0  # of Kafka, before it is a problem
 class IngestPages:
     """``/livez``, ``/readyz`` and ``/metrics``."""
 
-    def __init__(self, loop: IngestLoop, consumer: SourceConsumer, writer: EventWriter, metrics: IngestMetrics) -> None:
+    def __init__(
+        self, loop: IngestLoop, consumer: SourceConsumer, writer: EventWriter, brokers: BrokerWatch, metrics: IngestMetrics
+    ) -> None:
         self._loop = loop
         self._consumer = consumer
         self._writer = writer
+        self._brokers = brokers
         self._metrics = metrics
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -44,6 +48,8 @@ class IngestPages:
         found: list[str] = []
         if not self._consumer.is_dealt:
             found.append("the group has not dealt the partitions yet")
+        if self._brokers.is_away:
+            found.append(self._brokers.problem)
         if self._loop.problem:
             found.append(f"messages cannot be read: {self._loop.problem}")
         if (silent := self._writer.failing_seconds) > SILENT_SECONDS:
@@ -53,6 +59,7 @@ class IngestPages:
     def _figures(self) -> bytes:
         metrics = self._metrics
         metrics.kafka_failing.set(self._writer.failing_seconds)
+        metrics.reading_fails.set(1 if self._loop.problem or self._brokers.is_away else 0)
         metrics.lag.clear()  # partitions go to other members
         for place, records in self._consumer.lag().items():
             metrics.lag.labels(place.topic, place.partition).set(records)

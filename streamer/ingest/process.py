@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import time
 from typing import Final
@@ -20,6 +20,7 @@ from streamer.errors import SettingsError
 from streamer.settings import Settings
 from streamer.stopping import Stopping, at_most, run_until_asked
 from streamer.telemetry.ingest_metrics import IngestMetrics
+from streamer.transports.kafka.broker_watch import ASK_SECONDS, BrokerWatch
 from streamer.transports.kafka.source_consumer import SourceConsumer
 
 from .loop import IngestLoop
@@ -48,9 +49,12 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         await check_sources(settings)
         consumer = _consumer(settings, metrics)
         loop = IngestLoop(consumer, writer, translation, metrics)
-        server = web.Server(IngestPages(loop, consumer, writer, metrics).handle)
+        brokers = BrokerWatch(settings.kafka)
+        server = web.Server(IngestPages(loop, consumer, writer, brokers, metrics).handle)
         await stack.enter_async_context(listening(server, Place(settings.web_host, settings.ingest_web_port, "STREAMER_INGEST_WEB_PORT")))
         await stack.enter_async_context(_joined(settings, consumer))
+        watching = asyncio.create_task(_watch(brokers, consumer))
+        stack.callback(watching.cancel)
         log.info("ingests", action="ingest", topics=list(settings.ingest_topics), format=format_of(settings), group=group_of(settings))
         await _run(loop, stopping)
 
@@ -64,6 +68,18 @@ async def _run(loop: IngestLoop, stopping: Stopping) -> None:
     finally:
         loop.is_stopping = True
         await at_most(FINISH_SECONDS, _ended(running))
+
+
+async def _watch(brokers: BrokerWatch, consumer: SourceConsumer) -> None:
+    """Ask them for ever: while a broker is away, neither a fetch nor a commit of the client's says so."""
+
+    async def answered() -> Mapping[int, int]:
+        await consumer.ask_brokers()
+        return {}
+
+    while True:
+        await brokers.look(answered)
+        await asyncio.sleep(ASK_SECONDS)
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

@@ -24,6 +24,7 @@ from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
+from streamer.transports.kafka.broker_watch import ASK_SECONDS, BrokerWatch
 from streamer.transports.kafka.clients import is_dead
 from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.log_inspector import LogInspector
@@ -45,7 +46,6 @@ from .shards.store_watch import StoreWatch
 from .shards.ticker import Ticker
 from .shards.upkeep import Upkeep
 from .status.alerts import Alerts
-from .status.broker_watch import ASK_SECONDS, BrokerWatch
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.segmenter")
 

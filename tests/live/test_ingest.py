@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from time import monotonic, time
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -119,11 +119,17 @@ class Shop:
             await asyncio.sleep(0.2)
 
     def is_ready(self) -> bool:
+        return self.said() == []
+
+    def said(self) -> list[str]:
+        """The problems that the newest ingest names; that it does not answer is one."""
         try:
-            with urlopen(f"http://127.0.0.1:{self.ports[-1]}/readyz", timeout=2) as answer:
-                return answer.status == 200
-        except (URLError, OSError):
-            return False
+            with urlopen(f"http://127.0.0.1:{self.ports[-1]}/readyz", timeout=2):
+                return []
+        except HTTPError as error:
+            return json.loads(error.read())["problems"]
+        except OSError as error:
+            return [f"no answer: {error}"]
 
     def figures(self) -> str:
         with urlopen(f"http://127.0.0.1:{self.ports[-1]}/metrics", timeout=2) as answer:
@@ -240,7 +246,8 @@ async def test_a_broker_that_comes_back_is_enough(shop: Shop, client: AIOKafkaPr
     kafka.kill()
     try:
         assert not sending.done(), "the broker was killed too late"
-        await shop.until(lambda: not shop.is_ready(), "said that Kafka is away")
+        await shop.until(lambda: any("has not answered" in problem for problem in shop.said()), "said that Kafka is away")
+        assert "ingest_reading_fails 1.0" in shop.figures()
     finally:
         kafka.restart()
     await shop.until_read(await sending)

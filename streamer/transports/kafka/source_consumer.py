@@ -127,6 +127,11 @@ class SourceConsumer:
         """Nothing of what was fetched is in hand any more."""
         self._is_idle.set()
 
+    async def ask_brokers(self) -> None:
+        """Return once those of this member's partitions have answered; one of the topic's where it has none. KafkaError otherwise, or no
+        return for as long as the client tries: bound it."""
+        await self._started.end_offsets([*self._next] or [TopicPartition(self._topics[0], 0)])
+
     def lag(self) -> dict[TopicPartition, int]:
         """How many records of each partition of this member are not taken yet, where that is known."""
         found: dict[TopicPartition, int] = {}

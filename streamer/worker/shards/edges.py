@@ -11,10 +11,10 @@ from streamer.settings import Settings
 from streamer.signing import Keyring
 from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
+from streamer.transports.kafka.broker_watch import BrokerWatch
 from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.worker.status.alerts import Alerts
-from streamer.worker.status.broker_watch import BrokerWatch
 
 from .background import Background
 

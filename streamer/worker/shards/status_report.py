@@ -65,8 +65,7 @@ class StatusReport:
 
     def readiness(self, learner: str = "") -> Readiness:
         """Whether this worker does its work; ``learner`` says why its learner does not."""
-        silent, address = self._brokers.silent_seconds, self._settings.kafka
-        away = f"Kafka at {address} has not answered for {silent:.0f} s" if self._brokers.is_away else ""
+        silent, away = self._brokers.silent_seconds, self._brokers.problem
         others = [*self._others(), *self._unheard()]
         others += [f"learner: {learner}"] if learner else []
         return readiness(self.statuses(), dealt=self._is_dealt(), away=away, others=others, kafka_silent_seconds=silent)

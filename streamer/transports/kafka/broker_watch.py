@@ -26,7 +26,7 @@ STALE_SECONDS: Final = 15.0  # an end of the log that is older says nothing abou
 
 
 class BrokerWatch:
-    """What one worker knows of its brokers. ``clock`` gives seconds that never go back."""
+    """What one process knows of its brokers. ``clock`` gives seconds that never go back."""
 
     def __init__(self, address: str, *, clock: Callable[[], float] = monotonic) -> None:
         self.is_away = False
@@ -36,6 +36,11 @@ class BrokerWatch:
         self._failed = 0
         self._reminded_at = 0.0
         self._ends: dict[int, tuple[int, float]] = {}
+
+    @property
+    def problem(self) -> str:
+        """That Kafka is away, for a person; empty while it is there."""
+        return f"Kafka at {self._address} has not answered for {self.silent_seconds:.0f} s" if self.is_away else ""
 
     @property
     def silent_seconds(self) -> float:
