@@ -212,7 +212,7 @@ ROWS: Final = (
         (
             Panel(
                 "Links",
-                "Ids that were tied together, in five minutes. What is drained is adopted within a second; linked, not drained: new ids.",
+                "Ids tied together, in five minutes. Drained, not adopted: the survivor's shard lags. Linked, not drained: new ids.",
                 _identity("linked", "drained", "adopted"),
             ),
             Panel(

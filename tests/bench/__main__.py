@@ -1,8 +1,10 @@
 """``python -m tests.bench``: how fast it is here.
 
 --quick         a tenth of the events
---part NAME     only this one (may be given more than once): core, segments, kafka, latency, idle, faust, collect, peers
+--part NAME     only this one (may be given more than once): core, segments, kafka, latency, identity, idle, faust,
+                collect, peers
 --json FILE     the figures for a machine, too
+--base FOLDER   a checkout of an earlier commit: what an event costs here and there (alone, without any part that is not named)
 
 ``python -m tests.bench peers``: the same job on other engines; it has options of its own.
 """
@@ -14,6 +16,7 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from time import time
@@ -22,13 +25,13 @@ import structlog
 
 from streamer.errors import SettingsError
 
-from . import collect, core, faust_part, idle, latency, scaling, throughput
+from . import against, collect, core, faust_part, identity, idle, latency, scaling, throughput
 from .deployment import Servers
 from .peers import run as peers
 from .report import Report
-from .shop import events
+from .shop import Made, events
 
-PARTS = ("core", "segments", "kafka", "latency", "idle", "faust", "collect", "peers")
+PARTS = ("core", "segments", "kafka", "latency", "identity", "idle", "faust", "collect", "peers")
 CUSTOMERS = 100_000
 GAP_MS = 1_800_000  # between two events of one customer, on average
 LATENCY_SECONDS = 20
@@ -48,7 +51,7 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
             await core.measure(report, made, len(made) // 3)
         if "segments" in parts:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
-    if {"kafka", "latency", "idle", "faust", "collect"} & set(parts):
+    if {"kafka", "latency", "identity", "idle", "faust", "collect"} & set(parts):
         await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
     if "peers" in parts:
         await peers.run(list(peers.ENGINES), report, peers.QUICK if quick else peers.Size())
@@ -62,10 +65,11 @@ async def _with_servers(parts: list[str], report: Report, *, customers: int, sta
         if "kafka" in parts:
             made = list(events(5 * customers, customers=customers, start_ms=start_ms, gap_ms=GAP_MS))
             per_second = await throughput.measure(report, servers, made, 2 * customers, customers)
+        rate = min(per_second / 2, LATENCY_RATE_MAX)
         if "latency" in parts:
-            rate = min(per_second / 2, LATENCY_RATE_MAX)
-            now = events(int(rate * LATENCY_SECONDS / (2 if quick else 1)), customers=CUSTOMERS, start_ms=int(time() * 1_000), gap_ms=1_000)
-            await latency.measure(report, servers, list(now), rate)
+            await latency.measure(report, servers, list(_present(rate, quick=quick)), rate)
+        if "identity" in parts:
+            await identity.measure(report, servers, _present(rate, quick=quick), rate)
         if "idle" in parts:
             await idle.measure(report, servers, seconds=IDLE_SECONDS)
         if "collect" in parts:
@@ -73,6 +77,12 @@ async def _with_servers(parts: list[str], report: Report, *, customers: int, sta
         if "faust" in parts:
             made = list(islice(events(5 * customers, customers=customers, start_ms=start_ms, gap_ms=GAP_MS), 20_000 // (4 if quick else 1)))
             await faust_part.measure(report, servers, made)
+
+
+def _present(rate: float, *, quick: bool) -> Iterator[Made]:
+    """Events of now, for as long as a load at this rate is to last."""
+    number = int(rate * LATENCY_SECONDS / (2 if quick else 1))
+    return events(number, customers=CUSTOMERS, start_ms=int(time() * 1_000), gap_ms=1_000)
 
 
 def main() -> int:
@@ -85,11 +95,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the events")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this one (may be given more than once)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--base", type=Path, metavar="FOLDER", help="a checkout of an earlier commit: what an event costs here and there")
     given = parser.parse_args()
     report = Report(" ".join(["python -m tests.bench", *sys.argv[1:]]))
     report.print_machine()
     try:
-        asyncio.run(run(given.part or list(PARTS), report, quick=given.quick))
+        if given.base is not None:
+            against.measure(report, given.base.resolve(), quick=given.quick)
+        parts: list[str] = given.part or ([] if given.base is not None else list(PARTS))
+        asyncio.run(run(parts, report, quick=given.quick))
     except SettingsError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

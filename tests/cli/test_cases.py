@@ -223,3 +223,14 @@ def test_an_odd_value_beside_a_moment_of_arrival_ends_no_replay(run: Run, tmp_pa
     file.write_text(f'{{{head}, "receivedAt": {received}, "properties": {{"x": {value}}}}}\n', encoding="utf-8")
     summary = json.loads(run("replay", file, "--json").out)
     assert (summary["outcomes"], summary["log_time"]) == ({"accepted": 1}, arrival)
+
+
+def test_a_visitor_who_logs_in_and_buys_has_left_no_cart(run: Run) -> None:
+    """The cart is anon-1's and the order c-1's: kept apart, the commonest flow of any shop sends a reminder to somebody who bought."""
+    name, options = "38-anon-known.ndjson", ("--format", "segment", "--segments", CASES / "38-anon-known.yaml")
+    counts, _, _ = replayed(run, name, *options)
+    assert counts == {"accepted": 4}
+    told = run("replay", CASES / name, *options, "--until", "1d", "--changes", "-", "--quiet")
+    changes = [(item["subject"], item["type"], item["data"]["segment"]) for item in told.lines() if "segment" in item["data"]]
+    assert changes == [("c-1", "segment.entered", "bought_from_cart")]
+    assert members(run, name, *options) == {"c-1": ["bought_from_cart"]}
