@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .parser.expressions import Parser
 from .parser.functions import EVENT_FUNCTIONS, FUNCTIONS
-from .tree import Condition
+from .tree import Condition, Expression
 
 
 def parse(text: str, *, file: str = "", line: int = 1, column: int = 1) -> Condition:
@@ -21,3 +21,13 @@ def parse(text: str, *, file: str = "", line: int = 1, column: int = 1) -> Condi
     """
     parser = Parser(text, FUNCTIONS, EVENT_FUNCTIONS, file=file, line=line, column=column)
     return parser.condition(parser.syntax())
+
+
+def parse_expression(text: str, *, file: str = "", line: int = 1, column: int = 1) -> Expression:
+    """What a text says, be it a condition, a value, a number, a time or a duration. Raises DefinitionError, never anything else.
+
+    >>> parse_expression('trait("email")')
+    Trait(path=('email',))
+    """
+    parser = Parser(text, FUNCTIONS, EVENT_FUNCTIONS, file=file, line=line, column=column)
+    return parser.any_node(parser.syntax())

@@ -29,7 +29,7 @@ WRONG: list[tuple[str, str, int, int, str, str]] = [
         1,
         1,
         "found the unknown key 'segmets'",
-        "expected 'segments', 'models', 'sensitive', 'zone' and 'zone_data'",
+        "did you mean segments?",
     ),
     ("segments as a list", "segments:\n  - a\n", 2, 3, "expected a mapping of segment names, found a list", ""),
     ("segments as nothing", "segments:\n", 1, 10, "expected a mapping of segment names, found a text", ""),
