@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -11,7 +9,7 @@ import pytest
 import yaml
 
 import streamer.telemetry
-from tests.lacking import missing
+from tests.promtool import expect, promtool
 
 FOLDER: Final = Path(streamer.telemetry.__file__).parent
 MINUTES: Final = 180  # how long the series of a case go on; a sample each minute
@@ -146,14 +144,6 @@ def names() -> list[str]:
     return [rule["alert"] for group in loaded["groups"] for rule in group["rules"]]
 
 
-def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Prometheus' own checker."""
-    program = shutil.which("promtool")
-    if program is None:
-        missing("no promtool here (Debian: apt-get install prometheus)")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
-
-
 def group(alert: str, series: dict[str, str], expected: list[tuple[int, int]]) -> dict[str, object]:
     """One test of promtool: at each minute of ``expected``, whether the alert fires (1) or not (0)."""
     asked = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0 or vector(0)'
@@ -177,11 +167,7 @@ def test_each_alert_fires_on_what_it_is_for_and_on_nothing_else(tmp_path: Path) 
     for alert, case in CASES.items():
         tests.append(group(alert, case.ill, [(0, 0), (case.fires_at, 1)] if "for" in rule(alert) else [(case.fires_at, 1)]))
         tests.append(group(alert, case.quiet, [(minute, 0) for minute in (1, 5, 20, 65, 150)]))
-    file = tmp_path / "alerts.test.yml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(FOLDER / "alerts.yml")], "evaluation_interval": "1m", "tests": tests}))
-    done = promtool("test", "rules", str(file))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "SUCCESS" in done.stdout + done.stderr
+    expect(tmp_path / "alerts.test.yml", tests, FOLDER / "alerts.yml")
 
 
 def rule(alert: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.telemetry.dashboard import FILE, ROWS, text
 from streamer.telemetry.ingest_metrics import IngestMetrics
 from streamer.telemetry.metrics import IDENTITY, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
+from tests.promtool import expect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,17 +102,26 @@ def test_every_value_of_a_label_that_is_asked_for_can_occur(place: str, expressi
         assert value in known[label], f"{place}: {label}={value}"
 
 
-@pytest.mark.parametrize(("place", "expression"), list(expressions()))
-def test_every_bracket_is_closed(place: str, expression: str) -> None:
-    """The cheapest check that an expression is one; promtool is not here."""
-    closing, waiting = {")": "(", "]": "[", "}": "{"}, list[str]()
-    for letter in expression:
-        if letter in closing.values():
-            waiting.append(letter)
-        elif letter in closing:
-            assert waiting, place
-            assert waiting.pop() == closing[letter], place
-    assert not waiting, place
+def series() -> Iterator[str]:
+    """A series of every metric, for every value of a label that some query asks for."""
+    asked = {label: set[str]() for labels in METRICS.values() for label in labels}
+    for _, expression in expressions():
+        for label, value in re.findall(r'(\w+)="([^"]*)"', expression):
+            asked[label].add(value)
+    for name, labels in METRICS.items():
+        values = ([f'{label}="{value}"' for value in sorted(asked[label]) or ["1"]] for label in sorted(labels - TARGET_LABELS))
+        for chosen in product(*values):
+            yield name + "{" + ",".join([*chosen, 'instance="w"', 'job="streamer"']) + "}"
+
+
+def test_every_panel_shows_something_where_all_metrics_are_there(tmp_path: Path) -> None:
+    """Prometheus itself evaluates each query over a series of every metric: one that it cannot read, or whose labels do not meet, is an
+    empty panel."""
+    queries = [target["expr"].replace("$__rate_interval", "5m") for panel in panels() for target in panel["targets"]]
+    assert len(queries) > 60
+    shows = [{"expr": f"count({query}) > bool 0", "eval_time": "20m", "exp_samples": [{"labels": "{}", "value": 1}]} for query in queries]
+    inputs = [{"series": one, "values": "0+7x30"} for one in series()]
+    expect(tmp_path / "panels.test.yml", [{"interval": "1m", "input_series": inputs, "promql_expr_test": shows}])
 
 
 def test_every_metric_is_on_the_dashboard_or_in_an_alert() -> None:
