@@ -42,8 +42,9 @@ class State(msgspec.Struct, array_like=True, gc=False):
     that only that memory decides: whether it held when last evaluated (absent: as of nothing remembered). It spares asking twice at each
     event.
     ``aside_ms`` (0: not so) is the moment at which our code failed at the customer: memberships stand as they were then, and no timer runs,
-    until the next event. ``links`` has the other ids that the customer went by, see ``customers.links``. ``lifted``: they
-    were an old id, and survived a circle of links; what they had noted as ``links`` before went on with their past.
+    until the next event. ``links`` has the other ids that the customer went by, see ``customers.links``.
+    ``lifted`` (None: not so): they were an old id, and survived a circle of links; what they had noted as ``links`` before went on with
+    their past. It is the number from which each membership counts on: no change that was said of the id before has a higher one.
     """
 
     generation: int
@@ -57,7 +58,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     truth_bits: dict[int, int] = {}
     aside_ms: int = 0
     links: dict[str, int] = {}
-    lifted: bool = False
+    lifted: int | None = None
 
     @property
     def due_ms(self) -> int:
@@ -68,6 +69,12 @@ class State(msgspec.Struct, array_like=True, gc=False):
     def forgotten_ms(self) -> int:
         """``floor_ms`` in UTC; -1 where there is none, which is before every timestamp."""
         return -1 if self.floor_ms is None else self.floor_ms + self.origin_ms
+
+    @property
+    def changes_max(self) -> int:
+        """The highest number of a change once every segment is left: even."""
+        counts = (entry.changes + entry.changes % 2 for entry in self.members.values())
+        return max(*counts, *self.retired.values(), self.lifted or 0, 0)
 
     def is_inside(self, segment: int) -> bool:
         """Whether the customer is in the segment of this number."""

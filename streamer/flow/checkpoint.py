@@ -23,7 +23,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``wakes`` are how many states there are by bucket, and how many timers. ``forwards`` has the highest place seen of what other shards
     sent on, by shard; ``trust`` says which keys hold.
     ``aside`` counts the customers that are set aside.
-    ``identity`` counts what became of linked ids (``identity.COUNTED``), ``tombstones`` how many of ``customers`` are such.
+    ``identity`` counts what became of linked ids (``identity.COUNTED``), ``tombstones`` how many of ``customers`` are such; ``refused_ms``
+    is the log time of the newest link that was refused, 0 where none was.
     ``last`` is the record that was delivered last: by it the log is known again.
     """
 
@@ -47,6 +48,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     aside: int = 0
     identity: dict[str, int] = {}
     tombstones: int = 0
+    refused_ms: int = 0
 
 
 _body_encoder = msgspec.msgpack.Encoder()

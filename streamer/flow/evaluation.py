@@ -65,18 +65,25 @@ class Evaluator:
             concerned = self._plan.concerned(state)
         return evaluate(self._plan, state, now - state.origin_ms, concerned)
 
-    def at_adopt(self, state: State, adopt: Adopt, now: int) -> list[SegmentRule]:
+    def at_adopt(self, state: State, adopt: Adopt, now: int) -> tuple[list[SegmentRule], bool]:
         """What was remembered under another id of the customer comes in. Memories that no definition in force has are nothing any more.
-        Nothing is entered or left before the last part has come."""
+        Nothing is entered or left before the last part has come. The second is whether an answer that was exact is approximate now."""
         if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
             rebase(state, self._plan.specs, now)
         slots = self._plan.slots
         past = {slot: data for key, data in adopt.memories.items() if (slot := slots.get(key)) is not None}
+        before = self._approximate(state, past, now)
         join_memories(state, self._plan.specs, past, adopt.origin_ms, adopt.drained_ms, now)
         concerned = self._bring_back(state, now)
         changed = evaluate(self._plan, state, now - state.origin_ms, concerned) if adopt.is_last else []
         state.timer_ms = self._plan.next_due(state, now - state.origin_ms)
-        return changed
+        return changed, not self._approximate(state, past, now) <= before
+
+    def _approximate(self, state: State, slots: Iterable[int], now: int) -> set[str]:
+        """The predicates over these memories whose answers are approximate."""
+        own_now, indexes = now - state.origin_ms, self._plan.predicate_indexes
+        over = (predicate for slot in slots for predicate in indexes[slot].predicates)
+        return {one.text for one in over if one.approximate(one.data(state), own_now, state) is not None}
 
     def _bring_back(self, state: State, now: int) -> set[int]:
         """A customer who was set aside did something, or the definitions are other ones: find out anew what holds; return what to judge."""

@@ -33,13 +33,23 @@ from .set_aside import SetAside
 from .states import States
 from .timers import Timers
 
-COUNTED: Final = ("linked", "link_refused", "link_again", "shared_device", "drained", "adopted", "adopt_of_erased", "seen_twice")
+COUNTED: Final = (
+    "linked",
+    "link_refused",
+    "link_again",
+    "shared_device",
+    "drained",
+    "adopted",
+    "approximate",
+    "adopt_of_erased",
+    "seen_twice",
+)
 
 
 class Identity:
     """Applies what ties ids together, under one plan.
 
-    Of the checkpoint's body it keeps ``identity``, how often each of ``COUNTED`` was, and ``tombstones``.
+    Of the checkpoint's body it keeps ``identity``, how often each of ``COUNTED`` was, ``refused_ms`` and ``tombstones``.
     """
 
     def __init__(
@@ -106,6 +116,7 @@ class Identity:
             return
         if not links.may_link(state.links, now):
             self._count("link_refused")
+            self._body.refused_ms = now
             return
         state.links = links.united(state.links, {old: now}, survivor)
         self._count("linked")
@@ -134,7 +145,7 @@ class Identity:
         self._changes.write_left(link.from_, state, now, Cause("merge", id=link.cause, into=link.to), offset)
         for part in self._parts(link, state, now):
             self._send("adopt", part, offset)
-        self._bury(link.from_, Tombstone(link.to))
+        self._bury(link.from_, Tombstone(link.to, changes=state.changes_max))
         self._timers.set(link.from_, NO_TIMER)
 
     def _parts(self, link: Link, state: State, now: int) -> Sequence[Adopt]:
@@ -178,7 +189,7 @@ class Identity:
             if circle[at] != customer:
                 self._pass_on(adopt, circle[at], [*circle[at + 1 :], *circle[:at]], offset)  # it closes there, if nothing has changed
                 return
-            state = self._lift(customer, circle, min(adopt.origin_ms, now))
+            state = self._lift(customer, tombstone, circle, min(adopt.origin_ms, now))
         if state is None or not self._is_expected(adopt, state):
             self._count("adopt_of_erased")
             return
@@ -188,13 +199,13 @@ class Identity:
         """To whom the survivor has become since. No number of steps ends this: a past is never dropped."""
         self._send("adopt", msgspec.structs.replace(adopt, to=to, passed=_with(adopt.passed, adopt.to), walk=walk), offset)
 
-    def _lift(self, customer: str, circle: Sequence[str], origin_ms: int) -> State:
+    def _lift(self, customer: str, tombstone: Tombstone, circle: Sequence[str], origin_ms: int) -> State:
         """The tombstone of whoever survives a circle of links is taken away; also where they may not have the past that closes it, since a
         circle with nobody in it would be for ever."""
         self._body.tombstones -= 1
         state = self._states.create(customer, origin_ms)
         self._states.touched.add(customer)
-        state.links, state.lifted = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED), True
+        state.links, state.lifted = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED), tombstone.changes
         return state
 
     def _is_expected(self, adopt: Adopt, state: State) -> bool:
@@ -203,7 +214,7 @@ class Identity:
         What a customer had noted went on with their past when they became an old id: one who is lifted takes whatever comes, unless it was
         linked before an erasure.
         """
-        if state.lifted:
+        if state.lifted is not None:
             return not self._admission.was_erased(adopt.to, adopt.linked_ms)
         linked_ms = state.links.get(adopt.from_)
         if not adopt.passed:
@@ -217,7 +228,9 @@ class Identity:
         if both:
             self._count("seen_twice", both)
         state.links = links.united(state.links, {**adopt.links, **dict.fromkeys(others - state.links.keys(), now)}, customer)
-        changed = self._evaluator.at_adopt(state, adopt, now)
+        changed, is_approximate = self._evaluator.at_adopt(state, adopt, now)
+        if is_approximate:
+            self._count("approximate")
         if adopt.is_last:
             also = {*adopt.passed, *adopt.links} - {customer, adopt.from_}
             self._changes.write_merge(customer, adopt.from_, also, now, adopt.cause, offset)

@@ -53,7 +53,7 @@ def _transition(rule: SegmentRule, state: State, now: int) -> bool:
     # A segment that was never left has no cool-down; what was retired has been left. The end of either is a moment of the customer's.
     if entry is not None and now < entry.at_ms + rest_ms:
         return False
-    changes = entry.changes if entry is not None else state.retired.pop(rule.name, 0)
+    changes = entry.changes if entry is not None else state.retired.pop(rule.name, state.lifted or 0)
     state.members[rule.number] = Membership(changes + 1, now)
     return True
 

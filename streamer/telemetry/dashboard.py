@@ -218,7 +218,12 @@ ROWS: Final = (
             Panel(
                 "Not joined",
                 "Refused: 50 new ids of one person in 30 days. Users of one device stay apart. The past of somebody erased is dropped.",
-                _identity("link_refused", "link_again", "shared_device", "adopt_of_erased", "seen_twice"),
+                _identity("link_refused", "link_again", "shared_device", "adopt_of_erased"),
+            ),
+            Panel(
+                "Not joined exactly",
+                "Pasts after which an answer says approximate, and messages that came under both ids before the link: they count twice.",
+                _identity("approximate", "seen_twice"),
             ),
             Panel(
                 "Old ids",

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 LATENCY_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 OUTCOMES: Final = ("accepted", "duplicate", "wrong_shard", "sent_on", "forwarded_again", "erased", "of_erased", "refused")
-IDENTITY: Final = ("linked", "link_refused", "link_again", "shared_device", "drained", "adopted", "adopt_of_erased", "seen_twice")
+IDENTITY: Final = (
+    "linked",
+    "link_refused",
+    "link_again",
+    "shared_device",
+    "drained",
+    "adopted",
+    "approximate",
+    "adopt_of_erased",
+    "seen_twice",
+)
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 FAULTS: Final = ("fault", "aside")
 SHARD_STATES: Final = ("owned", "waiting", "refolding", "halted")
@@ -39,8 +49,8 @@ class Metrics:
         self.identity = Counter(
             "segmenter_identity_total",
             "What became of ids that belong together: linked, link_refused (too many new ids of one person), link_again (a repeat), "
-            "shared_device (a second person), drained (left under the old id), adopted, adopt_of_erased (dropped), seen_twice (a message "
-            "that had come under both ids)",
+            "shared_device (a second person), drained (left under the old id), adopted, approximate (joined, and an answer is approximate "
+            "since), adopt_of_erased (dropped), seen_twice (a message that had come under both ids, and counts twice)",
             ["what"],
             registry=registry,
         )

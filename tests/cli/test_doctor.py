@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from streamer.local.redis import RedisServer
 
 SHARDS = 4
+NOW_MS, HOUR_MS = 1_772_366_400_000, 3_600_000  # noon, 1 March 2026
 DEFINITIONS = parse_definitions(SEGMENTS)
 
 
@@ -288,17 +289,23 @@ def test_a_worker_that_does_not_run(run: Run) -> None:
 
 
 def test_links_that_were_refused_are_told() -> None:
-    """Two ids of one person stay apart then: nobody would see it in the segments."""
+    """Two ids of one person stay apart then: nobody would see it in the segments. A day later it is no news any more."""
 
-    def shard(number: int, **identity: int) -> StoredShard:
-        return StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), CheckpointBody(identity=identity, log_time_ms=1_000))
+    def shard(number: int, refused_ms: int = 0, **identity: int) -> StoredShard:
+        body = CheckpointBody(identity=identity, refused_ms=refused_ms, log_time_ms=NOW_MS)
+        return StoredShard(number, Checkpoint(1, Position(5, 0), b"", b""), body)
 
     def found(*shards: StoredShard) -> dict[str, CheckResult]:
-        return {check.name: check for check in check_progress(shards, {}, now_ms=1_500, tick_ms=30_000)}
+        return {check.name: check for check in check_progress(shards, {}, now_ms=NOW_MS, tick_ms=30_000)}
 
-    refused = found(shard(0, linked=70), shard(1, linked=1_930, link_refused=2))["linked ids"]
-    assert (refused.verdict, refused.found) == ("warning", "2,000, and 2 refused in shard 1: their person had 50 new ids within 30 days")
+    refused = found(shard(0, linked=70), shard(1, NOW_MS - HOUR_MS, linked=1_930, link_refused=2))["linked ids"]
+    said = "2,000, and 2 refused: their person had 50 new ids within 30 days; the newest at 2026-03-01T11:00:00.000Z"
+    assert (refused.verdict, refused.found) == ("warning", said)
+    assert "in shard 1 " in refused.remedy
+    history = found(shard(0, linked=70), shard(1, NOW_MS - 24 * HOUR_MS, linked=1_930, link_refused=2))["linked ids"]
+    assert (history.verdict, "2 refused" in history.found) == ("ok", True)
     assert found(shard(0, linked=70))["linked ids"].verdict == "ok"
+    assert "3 messages" in found(shard(0, linked=70, seen_twice=3))["linked ids"].found
     assert "linked ids" not in found(shard(0)), "a deployment without logins has nothing to say of them"
 
 

@@ -76,6 +76,7 @@ class PersonStory(Story):
         self.links: dict[str, dict[str, int]] = {}  # of a customer: old ids, and when each was linked
         self.tombstones: dict[str, list[tuple[int, str]]] = {}  # of an old id: since when, and to whom
         self.lifted: set[str] = set()  # customers who were old ids once: the links that they had noted went on with their past
+        self.numbers: dict[str, int] = {}  # of an old id: no change that was said of it has a higher number
         self.offset = FOREVER_AGO
 
     def tell(self, record: Record) -> None:
@@ -187,7 +188,9 @@ class PersonStory(Story):
         self.lifted.discard(old)
         remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
         self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered))
-        return self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
+        drafts = self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
+        self.numbers[old] = max([one.counts_from, *(standing.sequence for standing in one.standings.values())])
+        return drafts
 
     def _drain_again(self, link: Message, target: str) -> list[Draft]:
         """The old id has somebody already: an alias joins the two; else a device is shared, and later events are the newest's."""
@@ -243,7 +246,7 @@ class PersonStory(Story):
             self._send(replace(adopt, about=target, into=target, passed=passed, walk=walk))
             return []
         del self.tombstones[goal]
-        self.customers[goal] = Customer(self.now)
+        self.customers[goal] = Customer(self.now, counts_from=self.numbers.pop(goal, 0))
         self.links[goal] = dict.fromkeys(walk, 0)
         self.lifted.add(goal)
         if self._is_of_erased(goal, adopt.linked_ms):  # somebody is to be where ids lead, though nothing is left to take
@@ -291,6 +294,7 @@ class PersonStory(Story):
         """Of whatever id it is, the whole person goes."""
         if customer in self.tombstones:
             self.erased_ms[customer] = self.now
+            self.numbers.pop(customer, None)
             for survivor in dict.fromkeys(to for _, to in self.tombstones.pop(customer)):
                 self._send(Message("erase", survivor))
             return []
@@ -308,6 +312,7 @@ class PersonStory(Story):
             self.tombstones[old] = left
         elif entries:
             del self.tombstones[old]
+            self.numbers.pop(old, None)
             self.erased_ms[old] = self.now
         return []
 

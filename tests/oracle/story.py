@@ -134,6 +134,7 @@ class Customer:
     ids: list[tuple[str, int]] = field(default_factory=list)
     forgotten_ms: int = FOREVER_AGO
     standings: dict[str, Standing] = field(default_factory=dict)
+    counts_from: int = 0  # the number of the change before the first one of a segment
 
 
 class Story:
@@ -292,7 +293,7 @@ class Story:
                 one.standings[name] = Standing(sequence=standing.sequence)  # should it come back it counts on, and knows no more
         asked = Asked(now, self.zone(customer), one.history, one.standings, self.born)
         for name in self.definitions.order:
-            standing = one.standings.setdefault(name, Standing())
+            standing = one.standings.setdefault(name, Standing(sequence=one.counts_from))
             if _turns(self.definitions.segments[name], standing, asked):
                 drafts.append(self._turn(customer, name, standing, now, cause))
         for draft in drafts:

@@ -109,7 +109,9 @@ def test_the_end_is_that_of_one_customer_with_all_events() -> None:
     @given(history=settling())
     @effort(0.5)
     def holds(history: History) -> None:
-        found = by_person(asyncio.run(played(history).inside()), history)
+        town = played(history)
+        check_numbers(town)
+        found = by_person(asyncio.run(town.inside()), history)
         assert found == settled.memberships(history.definitions, history.events, history.end_ms)
         met["in"] += len(found)
 
@@ -147,6 +149,18 @@ def test_a_rebuild_sends_everything_again_and_changes_nothing(history: History) 
     assert asyncio.run(town.inside()) == inside
     for story in told(town):
         check_changes(town, story)
+
+
+def check_numbers(town: Town) -> None:
+    """Nobody was erased: for each customer and segment the numbers of changes rise, entries and exits in turn, also where the id was an old
+    one in between."""
+    found: dict[tuple[str, str], int] = {}
+    for number in range(SHARDS):
+        for change in town.changes(number):
+            before = found.get(key := (change.customer, change.segment), 0)
+            assert change.sequence > before, f"{key}: {change.sequence} after {before}"
+            assert change.sequence % 2 == change.entered != before % 2, f"{key}: {change.sequence} after {before}"
+            found[key] = change.sequence
 
 
 def check_changes(town: Town, story: PersonStory) -> None:

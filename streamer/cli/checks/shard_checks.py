@@ -8,6 +8,7 @@ from typing import Final
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.signing import Keyring
 from streamer.transports.kafka.log_ends import LogEnds
+from streamer.units import DAY_MS
 from streamer.values import time_text
 
 from .finding import CheckResult, ok, shard_numbers, warning, wrong
@@ -15,6 +16,7 @@ from .store_checks import StoredShard
 
 STILL_SECONDS: Final = 60  # besides the time between two heartbeats; so long without one is no owner, or one that hangs
 LAG_RECORDS: Final = 10_000
+REFUSED_LATELY_MS: Final = DAY_MS  # a link that was refused so long ago is history
 
 
 def check_progress(shards: Sequence[StoredShard], ends: Mapping[int, LogEnds], now_ms: int, tick_ms: int) -> Iterator[CheckResult]:
@@ -32,7 +34,7 @@ def check_progress(shards: Sequence[StoredShard], ends: Mapping[int, LogEnds], n
     yield from _outside_log(begun, ends)
     yield _lag(begun, ends)
     yield from _set_aside(bodies)
-    yield from _refused_links(bodies)
+    yield from _linked_ids(bodies)
     yield from _unsigned(bodies)
     yield _log_time(bodies, now_ms, tick_ms)
 
@@ -71,21 +73,25 @@ def _set_aside(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:
         yield warning("customers set aside", found, remedy)
 
 
-def _refused_links(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:
-    """Ids that were not linked since their person had too many new ones, and how many there are of all. Counted since the log began."""
-    refused = {number: times for number, body in bodies.items() if (times := body.identity.get("link_refused", 0))}
-    linked = sum(body.identity.get("linked", 0) for body in bodies.values())
-    if not refused:
-        if linked:
-            yield ok("linked ids", f"{linked:,}, none refused")
+def _linked_ids(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:
+    """How many ids were linked, and how many were refused since their person had too many.
+
+    Numbers are of all time, a warning is of the last day."""
+    linked, refused, twice = (
+        sum(body.identity.get(what, 0) for body in bodies.values()) for what in ("linked", "link_refused", "seen_twice")
+    )
+    if not linked and not refused:
         return
-    found = (
-        f"{linked:,}, and {sum(refused.values()):,} refused in {shard_numbers(sorted(refused))}: their person had 50 new ids within 30 days"
-    )
-    remedy = (
-        "look for a kiosk, a test account, or one userId that stands for many people; the alert StreamerLinksRefused says when it goes on"
-    )
-    yield warning("linked ids", found, remedy)
+    found = f"{linked:,}, and {refused:,} refused: their person had 50 new ids within 30 days" if refused else f"{linked:,}, none refused"
+    if refused:
+        found += f"; the newest at {time_text(max(body.refused_ms for body in bodies.values()))}"
+    if twice:
+        found += f"; {twice:,} messages had come under two ids before these were linked, and count twice"
+    if still := [number for number, body in bodies.items() if body.refused_ms and body.refused_ms > body.log_time_ms - REFUSED_LATELY_MS]:
+        remedy = f"look in {shard_numbers(sorted(still))} for a kiosk, a test account, or one userId that stands for many people"
+        yield warning("linked ids", found, remedy)
+        return
+    yield ok("linked ids", found)
 
 
 def _unsigned(bodies: Mapping[int, CheckpointBody]) -> Iterator[CheckResult]:

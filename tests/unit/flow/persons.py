@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from streamer.customers.state import State
 from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.events.dead_letter import read_dead_letter
@@ -118,13 +120,13 @@ class Persons:
         return total
 
     async def entry(self, customer: str) -> State | Tombstone | None:
-        """What the store has under an id."""
+        """What the store has under an id; of a tombstone, to whom it points."""
         number = shard_of(customer, self.rules.shards)
         shard, _ = await self._owner(number)
         blob = (await self.stores[number].fetch(number, [customer], until_ms=0, limit=0)).states[0]
         if blob is None:
             return None
-        return decode_tombstone(blob) if is_tombstone(blob) else shard.state(blob)
+        return msgspec.structs.replace(decode_tombstone(blob), changes=0) if is_tombstone(blob) else shard.state(blob)
 
     async def inside(self, customer: str) -> set[str]:
         """The segments in which a customer is by the store."""

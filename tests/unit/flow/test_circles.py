@@ -28,6 +28,18 @@ async def test_two_survivors_of_one_person_meet() -> None:
     assert (await shop.counts())["drained"] == 5, "one of them twice: when it was linked, and when it met the other"
 
 
+async def test_whoever_survives_a_circle_goes_on_counting_changes() -> None:
+    """Ids of messages are made of these numbers: one that is said a second time is a message that is never sent."""
+    shop, ids = await _crossing()
+    await shop.settle()
+    said = [(change.subject, change.data.segment, change.data.sequence) for change in shop.changes()]
+    assert len(set(said)) == len(said)
+    of_survivor = [number for customer, segment, number in said if (customer, segment) == (ids[0], "n1")]
+    assert len(of_survivor) > 2, "the survivor was in it, left it as an old id, and is in it again"
+    assert of_survivor == sorted(of_survivor)
+    assert [number % 2 for number in of_survivor] == [1, 0, 1]
+
+
 async def test_who_was_lifted_takes_a_past_that_they_had_noted_before() -> None:
     """What they had noted went on with their past, and that is not back yet when the other one comes."""
     shop, (r, s, x, b) = await _crossing()
