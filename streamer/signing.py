@@ -185,17 +185,17 @@ def _numbered(trust: Trust, signature: Signature) -> tuple[dict[str, int], int]:
     return signers, floor
 
 
-def read_keys(text: str) -> dict[str, bytes]:
+def read_keys(text: str, setting: str = "STREAMER_SIGNING_KEYS") -> dict[str, bytes]:
     """Secrets by key id, from ``id:base64`` items separated by commas, spaces or lines; SettingsError names the item, never the secret."""
     found: dict[str, bytes] = {}
     for number, item in enumerate(text.replace(",", " ").split(), 1):
         key, _, secret = item.partition(":")
         if KEY_ID.fullmatch(key) is None or key in found:
-            raise SettingsError(f"STREAMER_SIGNING_KEYS: item {number}: expected id:base64 with an id of its own, such as 2026-11:…")
+            raise SettingsError(f"{setting}: item {number}: expected id:base64 with an id of its own, such as 2026-11:…")
         try:
             found[key] = base64.b64decode(secret, validate=True)
         except binascii.Error:
-            raise SettingsError(f"STREAMER_SIGNING_KEYS: the key {key!r} is not base64") from None
+            raise SettingsError(f"{setting}: the key {key!r} is not base64") from None
         if len(found[key]) < SECRET_BYTES_MIN:
-            raise SettingsError(f"STREAMER_SIGNING_KEYS: the key {key!r} is shorter than {SECRET_BYTES_MIN} bytes; see `streamer keys new`")
+            raise SettingsError(f"{setting}: the key {key!r} is shorter than {SECRET_BYTES_MIN} bytes; see `streamer keys new`")
     return found

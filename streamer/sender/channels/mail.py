@@ -1,0 +1,78 @@
+"""A message as an e-mail: RFC 5322 and MIME, with one-click unsubscription (RFC 8058), in seven bits for every server."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from html import escape
+from typing import Final
+
+from streamer.sender.content import MessageContent
+
+from . import Outgoing
+
+WIRE: Final = policy.SMTP.clone(cte_type="7bit")
+ADDRESS: Final = re.compile(  # what nearly every server takes; quoted local parts and literals of IP addresses are not in it
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@"
+    r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
+)
+ADDRESS_CHARS_MAX: Final = 254
+LOCAL_CHARS_MAX: Final = 64
+
+
+def mail_address(text: str) -> str | None:
+    """The address in a text, its domain in lower case and in ASCII; None where there is none.
+
+    >>> mail_address("Anna@Shop.Example"), mail_address("a@b"), mail_address("a@x.example\\nBcc: b@x.example")
+    ('Anna@shop.example', None, None)
+    """
+    local, at, domain = text.strip().rpartition("@")
+    try:
+        domain = domain.encode("idna").decode("ascii").lower() if domain else ""
+    except UnicodeError:
+        return None
+    found = f"{local}{at}{domain}"
+    fits = len(found) <= ADDRESS_CHARS_MAX and len(local) <= LOCAL_CHARS_MAX
+    return found if fits and ADDRESS.fullmatch(found) is not None else None
+
+
+def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
+    """The mail. Its Message-ID is the same whenever it is made. ValueError where something would break out of a header."""
+    content = outgoing.content
+    mail = EmailMessage(policy=WIRE)
+    mail["From"] = sender
+    mail["To"] = Address(addr_spec=outgoing.address)
+    mail["Subject"] = content.subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1_000, UTC))
+    mail["Message-ID"] = f"<{outgoing.id}@{sender.domain}>"
+    if outgoing.decision.data.kind == "marketing" and outgoing.unsubscribe_url:
+        mail["List-Unsubscribe"] = f"<{outgoing.unsubscribe_url}>"
+        mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        mail["Precedence"] = "bulk"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(content.text)
+    if content.html:
+        mail.add_alternative(html_page(content), subtype="html")
+    mail["Content-Language"] = content.language  # last: what sets a body takes away headers of this kind
+    return mail
+
+
+def html_page(content: MessageContent) -> str:
+    """The HTML with its language and direction said. A template that is a whole page says them itself.
+
+    ``text-align:start`` and ``dir`` are what makes a client lay out Arabic and Hebrew from the right.
+    """
+    if re.match(r"\s*(<!doctype|<html)", content.html, re.IGNORECASE):
+        return content.html
+    return (
+        f'<!doctype html><html lang="{escape(content.language)}" dir="{content.direction}"><head><meta charset="utf-8">'
+        f"<title>{escape(content.subject)}</title></head>"
+        f'<body dir="{content.direction}" style="text-align:start">{content.html}</body></html>'
+    )
+
+
+__all__ = ["html_page", "mail_address", "mail_of"]

@@ -1,0 +1,180 @@
+"""What a person reads is a function of the decision, and what would come out wrong does not come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamer.message_links import LinkKeys
+from streamer.sender.templates.folder import TemplateError, Templates, names_needed
+from streamer.sender.templates.rendering import render
+from streamer.values import Json
+from tests.unit.sender.decisions import NOON_MS, a_decision
+
+NO_LINKS = LinkKeys({}, "")
+LINKS = LinkKeys({"k1": b"s" * 32}, "https://shop.example/c")
+
+
+def templates_of(folder: Path, **files: str) -> Templates:
+    """A folder with one template; the names of ``files`` are ``language_part``."""
+    for name, text in files.items():
+        language, _, part = name.rpartition("_")
+        place = folder / "cart_reminder" / language.replace("_", "-")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{part}.liquid").write_text(text, encoding="utf-8")
+    return Templates(folder)
+
+
+def text_of(folder: Path, text: str, language: str = "en", **facts: Json) -> str:
+    templates = templates_of(folder, **{f"{language}_subject": "Hello", f"{language}_text": text})
+    return render(a_decision(language=language, facts=facts), templates, NO_LINKS).text
+
+
+def test_what_a_customer_gave_is_no_markup(tmp_path: Path) -> None:
+    """A name is a text that anybody can choose; in HTML it must stay one."""
+    templates = templates_of(
+        tmp_path, en_subject="Hi", en_text="{{ first_name }}", en_html="<p>{{ first_name }} {{ first_name | bdi }}</p>"
+    )
+    content = render(a_decision(facts={"first_name": "<script>alert(1)</script>"}), templates, NO_LINKS)
+    assert content.html == "<p>&lt;script&gt;alert(1)&lt;/script&gt; <bdi>&lt;script&gt;alert(1)&lt;/script&gt;</bdi></p>"
+    assert content.text == "<script>alert(1)</script>", "plain text needs no escapes, and shows none"
+
+
+def test_no_filter_leads_past_the_escaping(tmp_path: Path) -> None:
+    """`safe` of the library would: one word in a template would make all names markup."""
+    templates = templates_of(tmp_path, en_subject="Hi", en_text="Hi", en_html="{{ first_name | safe }}")
+    assert "safe" in templates.problems["cart_reminder"]
+
+
+@pytest.mark.parametrize("name", ["Anna\r\nBcc: all@shop.example", "Anna\nX: 1", "Anna\u2028X"])
+def test_a_line_break_in_the_subject_is_an_error(tmp_path: Path, name: str) -> None:
+    """It would begin another header of the mail."""
+    templates = templates_of(tmp_path, en_subject="Hi {{ first_name }}\n", en_text="Hi")
+    with pytest.raises(TemplateError, match="line break"):
+        render(a_decision(facts={"first_name": name}), templates, NO_LINKS)
+
+
+def test_a_missing_name_fails_with_its_place_and_a_default_helps(tmp_path: Path) -> None:
+    """A mail that begins with "Hi ," is worse than none."""
+    with pytest.raises(TemplateError, match=r"^cart_reminder/en/text\.liquid:2:\d+: .*first_name"):
+        text_of(tmp_path, "Dear customer,\nHi {{ first_name }}!")
+    assert text_of(tmp_path, "Hi {{ first_name | default: 'you' }}!") == "Hi you!"
+
+
+def test_a_template_that_never_ends_is_ended(tmp_path: Path) -> None:
+    """One template must not hold up all messages, whatever is written in it."""
+    with pytest.raises(TemplateError, match="limit"):
+        text_of(tmp_path, "{% for a in (1..100000) %}{% for b in (1..100000) %}x{% endfor %}{% endfor %}")
+    with pytest.raises(TemplateError, match="limit"):
+        text_of(tmp_path, "{% for a in (1..9000) %}" + "x" * 1_000 + "{% endfor %}")
+
+
+def test_a_syntax_error_is_known_before_anything_is_sent(tmp_path: Path) -> None:
+    """With its place, when the folder is read."""
+    templates = templates_of(tmp_path, en_subject="Hi", en_text="one\n{% if %}")
+    assert templates.problems["cart_reminder"].startswith("cart_reminder/en/text.liquid:2:")
+    assert templates.names == []
+
+
+def test_text_is_always_there(tmp_path: Path) -> None:
+    """Not everybody reads HTML, and a mail without text is more often taken for spam."""
+    assert "text.liquid" in templates_of(tmp_path, en_subject="Hi", en_html="<p>Hi</p>").problems["cart_reminder"]
+
+
+def test_the_language_is_the_readers_or_the_nearest(tmp_path: Path) -> None:
+    """pt-BR is served by pt; who reads what there is not gets the fallback."""
+    files = {f"{tag}_{part}": tag for tag in ("en", "pt", "fa") for part in ("subject", "text")}
+    templates = templates_of(tmp_path, **files)
+    found = {
+        wanted: render(a_decision(language=wanted), templates, NO_LINKS) for wanted in ("pt-BR", "pt_BR.UTF-8", "de", "fa-IR", "", "<b>")
+    }
+    assert {wanted: content.language for wanted, content in found.items()} == {
+        "pt-BR": "pt",
+        "pt_BR.UTF-8": "pt",
+        "de": "en",
+        "fa-IR": "fa",
+        "": "en",
+        "<b>": "en",
+    }
+    assert found["fa-IR"].direction == "rtl"
+    assert found["de"].direction == "ltr"
+
+
+@pytest.mark.parametrize(
+    ("language", "number", "expected"),
+    [("en", 1, "1 item"), ("en", 5, "5 items"), ("uk", 1, "1 item"), ("uk", 3, "3 few"), ("uk", 11, "11 many"), ("ar", 2, "2 two")],
+)
+def test_a_plural_is_that_of_the_language(tmp_path: Path, language: str, number: int, expected: str) -> None:
+    """Ukrainian has four forms, Arabic six."""
+    text = '{{ n | plural: one: "# item", two: "# two", few: "# few", many: "# many", other: "# items" }}'
+    assert text_of(tmp_path, text, language, n=number).replace("٢", "2") == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"), [("en", "€1,234.50"), ("uk", "1 234,50 EUR"), ("de", "1.234,50 €"), ("fa", "\u200e€ ۱٬۲۳۴٫۵۰")]
+)
+def test_money_is_written_as_the_language_writes_it(tmp_path: Path, language: str, expected: str) -> None:
+    """With its separators, its digits, and the currency where it belongs."""
+    found = text_of(tmp_path, '{{ price | money: "EUR" }}', language, price=1234.5)
+    assert found.replace("\xa0", " ").replace("\u202f", " ") == expected
+
+
+def test_a_moment_is_the_customers_own(tmp_path: Path) -> None:
+    """Noon in UTC is two in the afternoon in Kyiv."""
+    text = '{{ at | date: "long" }} {{ at | time }}'
+    assert text_of(tmp_path, text, "fa", at=NOON_MS) == "۲۹ نوامبر ۲۰۲۶ ۱۴:۰۰"
+    assert text_of(tmp_path, text, at=NOON_MS).replace("\u202f", " ") == "November 29, 2026 2:00 PM"
+    assert text_of(tmp_path, text, "uk", at="2026-11-29T12:00:00Z").replace("\u202f", " ") == "29 листопада 2026 р. 14:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{ "x" | money: "EUR" }}',
+        "{{ 1 | money }}",
+        '{{ "soon" | date }}',
+        '{{ 1 | date: "huge" }}',
+        "{{ 'a' | link }}",
+        "{{ 1 | plural }}",
+    ],
+)
+def test_what_a_filter_cannot_write_fails_with_its_place(tmp_path: Path, text: str) -> None:
+    """Rather than saying None euros."""
+    with pytest.raises(TemplateError, match=r"^cart_reminder/en/text\.liquid:1:"):
+        text_of(tmp_path, text)
+
+
+def test_links_are_signed_and_say_of_which_message_they_are(tmp_path: Path) -> None:
+    """A click must count for the message, and an unsubscription for its topic."""
+    templates = templates_of(tmp_path, en_subject="Hi", en_text='{{ "https://shop.example/cart?a=1&b=2" | link }} {{ unsubscribe_url }}')
+    click, unsubscribe = render(a_decision(7), templates, LINKS).text.split()
+    found = LINKS.read(click.partition("?t=")[2])
+    assert found is not None
+    assert (found.purpose, found.customer, found.target) == ("click", "c-7", "https://shop.example/cart?a=1&b=2")
+    taken = LINKS.read(unsubscribe.partition("?t=")[2])
+    assert taken is not None
+    assert (taken.purpose, taken.topic, taken.key) == ("unsubscribe", "offers", f"{7:032x}")
+
+
+def test_a_fact_cannot_take_the_place_of_a_name_of_ours(tmp_path: Path) -> None:
+    """A fact that is called `unsubscribe_url` would send readers elsewhere."""
+    templates = templates_of(tmp_path, en_subject="Hi", en_text="{{ unsubscribe_url }}")
+    content = render(a_decision(facts={"unsubscribe_url": "https://evil.example"}), templates, LINKS)
+    assert content.text.startswith("https://shop.example/c/messages/unsubscribe?t=")
+
+
+def test_what_a_template_needs_is_known_with_its_place(tmp_path: Path) -> None:
+    """So `check` can compare it with the facts of a message before anything is published."""
+    templates_of(
+        tmp_path,
+        en_subject="Hi {{ first_name }}",
+        en_text="{% for item in items %}{{ item.name }}{% endfor %}\n {{ total }} {{ customer }}",
+    )
+    assert names_needed(tmp_path, "cart_reminder") == {
+        "first_name": "cart_reminder/en/subject.liquid:1:7",
+        "items": "cart_reminder/en/text.liquid:1:16",
+        "total": "cart_reminder/en/text.liquid:2:5",
+    }
+    with pytest.raises(TemplateError, match="did you mean cart_reminder"):
+        names_needed(tmp_path, "cart_remindr")
