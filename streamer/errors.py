@@ -110,7 +110,10 @@ class UnreadableStateError(HaltError):
 
     def __init__(self, shard: int, customer: str, why: str) -> None:
         # Without the customer's id: this goes into logs.
-        super().__init__(f"shard {shard}: the state of a customer cannot be read ({why}); `streamer shards rebuild {shard}` makes it anew")
+        super().__init__(
+            f"shard {shard}: the state of a customer cannot be read ({why}); `streamer shards rebuild {shard}` makes it anew, "
+            "unless another release wrote it: `streamer doctor` says so"
+        )
         self.customer = customer
         self.why = why
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from streamer.commands import Erase
-from streamer.customers.state import State, decode_state
+from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.events.admission import TEXT_MAX
 from streamer.events.codec import UNSAFE
@@ -21,6 +21,7 @@ from streamer.flow.lookup import KnownAs, look_up
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
 from streamer.flow.scoring import Scoring
+from streamer.flow.states import read_state
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
@@ -153,7 +154,7 @@ async def _from_store(asked: str, settings: Settings) -> _Explained:
         scoring = Scoring(plan, await plans.scorers(body, shard)) if models else None
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
         now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
-        state = _known(None if found.state is None else decode_state(found.state), found)
+        state = _known(None if found.state is None else read_state(shard, found.customer, found.state), found)
         model_memories.drop_scores(state, model_memories.unscored_slots(models, plan.slots, body.models))
         warming = frozenset(warming_predicates(plan, body.since_ms, now))
         return _Explained(found.customer, explain(plan, state, now, warming, scoring.in_words if scoring is not None else None), now)

@@ -9,11 +9,12 @@ import msgspec
 import typer
 
 from streamer.commands import MergeIds
-from streamer.customers.state import State, decode_state
+from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.lookup import look_up
+from streamer.flow.states import read_state
 from streamer.stores.base import Store
 from streamer.values import time_text
 from streamer.wire import is_customer, shard_of
@@ -111,8 +112,9 @@ async def _look(asked: str, settings: Settings) -> KnownCustomer:
         found = await look_up(store, asked, settings.shards)
         if found.state is None:
             raise SettingsError(f"nothing is known of the customer {found.customer!r}")
-        state = decode_state(found.state)
-        segments = await _inside(store, settings, shard_of(found.customer, settings.shards), state)
+        shard = shard_of(found.customer, settings.shards)
+        state = read_state(shard, found.customer, found.state)
+        segments = await _inside(store, settings, shard, state)
         links = {id_: time_text(linked_ms) if linked_ms else "" for id_, linked_ms in state.links.items()}
         return KnownCustomer(found.customer, segments, links, list(found.passed))
     finally:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from streamer.customers.tombstone import decode_tombstone, is_tombstone
+from streamer.errors import UnreadableStateError
 from streamer.stores.base import Store
 from streamer.wire import shard_of
 
@@ -23,13 +26,17 @@ class KnownAs(NamedTuple):
 async def look_up(store: Store, customer: str, shards: int) -> KnownAs:
     """Follow what is left under old ids to the customer who has events of them now. Shards go on meanwhile: it is no moment of theirs.
 
-    Raises what reading a store may.
+    Raises what reading a store may, and UnreadableStateError.
     """
     passed = list[str]()
     while True:
-        blob = (await store.fetch(shard_of(customer, shards), [customer], until_ms=0, limit=0)).states[0]
+        shard = shard_of(customer, shards)
+        blob = (await store.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
         if blob is None or not is_tombstone(blob) or customer in passed:
             state = None if blob is None or is_tombstone(blob) else blob
             return KnownAs(customer, state, tuple(passed))
         passed.append(customer)
-        customer = decode_tombstone(blob).to
+        try:
+            customer = decode_tombstone(blob).to
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UnreadableStateError(shard, customer, type(error).__name__) from None

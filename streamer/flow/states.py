@@ -16,6 +16,14 @@ from streamer.stores.buckets import bucket_of
 NO_STATES: Final[Mapping[str, bytes | None]] = {}
 
 
+def read_state(shard: int, customer: str, blob: bytes) -> State:
+    """What a store has of a customer. Raises UnreadableStateError where that is no state: damaged, or of another release."""
+    try:
+        return decode_state(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableStateError(shard, customer, type(error).__name__) from None
+
+
 class States:
     """States by customer, between ``load`` and ``take``.
 
@@ -69,7 +77,7 @@ class States:
             if is_from_store:
                 self._had_timer[customer] = False
             return None
-        state = self._decode(customer, blob)
+        state = read_state(self._shard, customer, blob)
         if is_from_store:
             self.weight_bytes += len(blob)
             self._had_timer[customer] = state.timer_ms < NO_TIMER
@@ -78,12 +86,6 @@ class States:
         if self.unscored and state.generation == self.generation:
             model_memories.drop_scores(state, self.unscored)
         return state
-
-    def _decode(self, customer: str, blob: bytes) -> State:
-        try:
-            return decode_state(blob)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UnreadableStateError(self._shard, customer, type(error).__name__) from None
 
     def _check_generation(self, customer: str, state: State) -> None:
         generation = self.generation

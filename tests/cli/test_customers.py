@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from redis.asyncio import Redis
 
 from streamer.stores.redis import connect
 from tests.cli.conftest import Run
@@ -81,3 +82,26 @@ def test_a_merge_of_one_person_asks_nobody(run: Run) -> None:
     assert told.code == 0
     assert "are one person already" in told.err
     assert run("customers", "merge", USER, USER).code == 3
+
+
+@pytest.mark.parametrize("command", [["customers", "show"], ["explain"]])
+@pytest.mark.parametrize("blob", [b"\x93\x01", b"\x93\xc0\xc0\xc0", b"\x91\xa3abc", b"\xff"], ids=["cut", "tombstone", "state", "neither"])
+def test_what_no_release_could_have_written_is_told_without_a_traceback(
+    run: Run, redis_server: RedisServer, tmp_path: Path, command: list[str], blob: bytes
+) -> None:
+    """After an upgrade, or damage, the first thing that support does is to look at a customer."""
+    name = tmp_path.name.replace("[", "-").replace("]", "")
+
+    async def damage() -> None:
+        client = Redis.from_url(redis_server.url)
+        (bucket,) = [
+            key async for key in client.scan_iter(f"*{name}*") if await client.type(key) == b"hash" and await client.hexists(key, OTHER)
+        ]
+        await client.hset(bucket, OTHER, blob)
+        await client.aclose()
+
+    asyncio.run(damage())
+    told = run(*command, OTHER)
+    assert told.code == 4, told
+    assert "cannot be read" in told.err
+    assert "streamer doctor" in told.err
