@@ -41,6 +41,12 @@ async def read_body(request: web.BaseRequest, limits: CollectorLimits, take: Cal
 
 
 async def _read(request: web.BaseRequest, limits: CollectorLimits, take: Callable[[int], None]) -> bytes:
+    if request.content.is_eof() and request.content.exception() is None:  # it came with its headers, as most do: nothing to wait for
+        whole = request.content.read_nowait()
+        if len(whole) > limits.request_bytes:
+            raise _too_large(limits)
+        take(len(whole))
+        return whole
     parts: list[bytes] = []
     size = 0
     try:

@@ -85,7 +85,7 @@ class Intake:
                 self._rates.take(delivery.key, delivery.facts.address, count, len(delivery.body))
             self._room.check_events(count)
             await self._sink.write(found.records + found.letters)
-            self._metrics.accepted.labels(delivery.key_name).inc(len(found.records))
+            self._metrics.accept(delivery.key_name, len(found.records))
             self._metrics.refuse(delivery.key_name, (each.code for each in found.refused))
             return answered(len(found.records), found.refused)
         return answered(0, found.refused)

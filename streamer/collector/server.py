@@ -38,7 +38,7 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.collector")
 ALIVE: Final = b'{"status":"alive"}'
 SERVER: Final = "streamer"  # and not which versions of what
 OTHER: Final = "other"  # the label of a path that is none of ours
-LOWER_HEADERS: Final = frozenset({"content-type", "user-agent"})  # what adapters read, besides those of CloudEvents
+READ_HEADERS: Final = ("content-type", "user-agent")  # by adapters, besides those of CloudEvents
 
 
 class Collector:
@@ -79,8 +79,7 @@ class Collector:
             response = error_response(RequestError("internal", "an error of the collector's own; it is in its log"))
         add_cors(request.headers.get("Origin", ""), response.headers, self.origins)
         response.headers["Server"] = SERVER
-        self.metrics.requests.labels(OTHER if route is None else route.name, response.status).inc()
-        self.metrics.answer.observe(monotonic() - began)
+        self.metrics.answered(OTHER if route is None else route.name, response.status, monotonic() - began)
         return response
 
     async def _answer(self, request: web.BaseRequest, path: str, route: Route | None) -> web.Response:
@@ -114,7 +113,7 @@ class Collector:
         if facts.is_dropped:
             self.metrics.opted_out.inc()
             return _in_form(route, json_response(b'{"success":true,"accepted":0}'))
-        headers = _adapter_headers(request.headers)
+        headers = _adapter_headers(route, request.headers)
         is_strict = query.get("strict") == "1"
         return _in_form(route, await self._intake.take(Delivery(route, body, received_ms, key, facts, query, headers, is_strict)))
 
@@ -154,9 +153,11 @@ async def _go_on(request: web.BaseRequest) -> None:
         request.writer.output_size = 0
 
 
-def _adapter_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def _adapter_headers(route: Route, headers: Mapping[str, str]) -> dict[str, str]:
     """What adapters may read of the headers, names in lower case; RudderStack's anonymous id decoded."""
-    found = {name.lower(): text for name, text in headers.items() if name.lower() in LOWER_HEADERS or name[:3].lower() == "ce-"}
+    found = {name: text for name in READ_HEADERS if (text := headers.get(name)) is not None}
+    if route.format_name == "cloudevents":
+        found |= {name.lower(): text for name, text in headers.items() if name[:3].lower() == "ce-"}
     if (packed := headers.get("AnonymousId")) is not None:
         with suppress(binascii.Error, ValueError):  # an id that nobody can read is none
             found["anonymousid"] = base64.b64decode(packed, validate=True).decode()

@@ -34,6 +34,7 @@ NO_MARKS: Final = bytes(set(range(256)) - set(b'[]{}"'))
 FIELDS: Final = ("type", "event", "messageId", "userId", "anonymousId", "properties", "traits", "context")
 
 _decoder = msgspec.json.Decoder(Event)
+_any_decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 _set = msgspec.structs.force_setattr
 
@@ -91,8 +92,17 @@ def read_json(raw: bytes) -> object:
 
     Numbers may be beyond what an event can carry, and texts hold halves of surrogate pairs: ``from_fields`` and
     ``json_limits.within_limits`` see to that. Size is the caller's business. Deeper nesting than 200 is refused before it is known whether
-    it is JSON at all.
+    it is JSON at all. What msgspec reads, Python's parser reads to the same; it is asked for what msgspec refuses.
     """
+    if nesting(raw) <= READABLE_DEPTH:
+        try:
+            return cast("object", _any_decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+    return _read_with_care(raw)
+
+
+def _read_with_care(raw: bytes) -> object:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

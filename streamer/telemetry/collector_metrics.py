@@ -41,8 +41,25 @@ class CollectorMetrics:
         self.keys_refused = Counter(
             "collector_key_files_refused_total", "Times a changed file of keys could not be used", registry=registry
         )
+        self._requests: dict[tuple[str, int], Counter] = {}  # looked up with each request: labels cost more than the counting
+        self._accepted: dict[str, Counter] = {}
         self.build = Gauge("collector_build_info", "1", ["version"], registry=registry)
         self.build.labels(__version__).set(1)
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        counter = self._requests.get((path, status))
+        if counter is None:
+            counter = self._requests[path, status] = self.requests.labels(path, status)
+        counter.inc()
+        self.answer.observe(seconds)
+
+    def accept(self, key: str, events: int) -> None:
+        """Count events of a key."""
+        counter = self._accepted.get(key)
+        if counter is None:
+            counter = self._accepted[key] = self.accepted.labels(key)
+        counter.inc(events)
 
     def refuse(self, key: str, reasons: Iterable[str]) -> None:
         """Count elements that became dead letters."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 DELIVERY: Final = frozenset({"messageId", "sentAt", "receivedAt"})  # differ between two deliveries of one message
 
+OWN_FIELDS: Final = {"page": ("name", "category"), "screen": ("name", "category"), "group": ("groupId",), "alias": ("previousId",)}
+
 
 def from_segment(message: Message) -> Iterator[Outcome]:
     """The event that a message tells of, or those of each message in the body of a batch request."""
@@ -71,10 +73,12 @@ def segment_event(message: dict[str, object], received_ms: int | None) -> Event:
 
 def event_of(message: dict[str, object], kind: str, timestamp_ms: int, *, marks: dict[str, object] | None = None) -> Event:
     """The event of that type and time that one message tells of, read as ``segment_event`` says. ``marks`` are added to its context."""
-    traits, properties, context = (section(message, key) or {} for key in ("traits", "properties", "context"))
-    known = section(context, "traits", path="$.context") or {}
+    traits, properties, context = section(message, "traits"), section(message, "properties") or {}, section(message, "context") or {}
+    known = section(context, "traits", path="$.context")
     if kind == "group":
-        properties, traits = {**properties, **traits}, {}
+        properties, traits = {**properties, **(traits or {})}, None
+    if marks or "traits" in context:
+        context = {key: value for key, value in {**context, **(marks or {})}.items() if key != "traits"}
     return from_json(
         {
             "type": kind,
@@ -83,8 +87,8 @@ def event_of(message: dict[str, object], kind: str, timestamp_ms: int, *, marks:
             "userId": identifier(message, "userId"),
             "anonymousId": identifier(message, "anonymousId"),
             "properties": {**properties, **_own_fields(message, kind, properties)} or None,
-            "traits": {**known, **traits} or None,
-            "context": {key: value for key, value in {**context, **(marks or {})}.items() if key != "traits"} or None,
+            "traits": {**(known or {}), **(traits or {})} or None,
+            "context": context or None,
         },
         timestamp_ms=timestamp_ms,
     )
@@ -102,7 +106,9 @@ def kind_of(message: dict[str, object], otherwise: str = "") -> str:
 
 def _own_fields(message: dict[str, object], kind: str, properties: dict[str, object]) -> dict[str, object]:
     """What this kind of message says outside its properties. The category, often said twice, does not replace a property."""
-    keys = {"page": ("name", "category"), "screen": ("name", "category"), "group": ("groupId",), "alias": ("previousId",)}.get(kind, ())
+    keys = OWN_FIELDS.get(kind)
+    if keys is None:
+        return {}
     said = {key: identifier(message, key) for key in keys}
     found: dict[str, object] = {
         key: value for key, value in said.items() if value is not None and (key != "category" or key not in properties)
