@@ -7,7 +7,7 @@ from typing import Final
 
 from streamer.language import tree
 from streamer.language.definitions import Definitions, nodes
-from streamer.language.lint.linter import KNOWN_EVENTS
+from streamer.language.lint.event_names import KNOWN_EVENTS
 from streamer.suggest import nearest
 
 CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)

@@ -24,7 +24,7 @@ from streamer.learning.scorers.decode import Groups, Reason, Scorer
 from streamer.segments.plan import model_memories, predicate_index
 from streamer.segments.plan.plan import Plan
 from streamer.segments.plan.turns import Turns
-from streamer.segments.plan.where import ACTIVITY, EventFilter, amounts_at, names_match
+from streamer.segments.plan.where import EventFilter, amounts_at, is_activity, names_match
 from streamer.units import DAY_MS
 
 UNUSUAL_EVERY = 10  # activities; trees cost ten times what the other models do
@@ -95,7 +95,7 @@ class Scoring:
     def at_event(self, state: State, event: Event, t: int, moment: ScoringMoment, turns: Turns) -> None:
         """An accepted event, remembered already; adds to what it turned."""
         profile = self._profile_in(state)
-        if event.type not in ACTIVITY or profile is None:
+        if profile is None or not is_activity(event.type, event.name):
             return
         for model in self._awaiting:
             awaited = _awaited_in(state, model)

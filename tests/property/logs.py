@@ -31,7 +31,7 @@ ANCHORS = tuple(
 )
 LENGTHS = tuple(duration_ms(text) or 0 for text in DURATIONS)
 CUSTOMERS = ("c", "d", "é")
-EVENT_NAMES = ("A", "A", "B", "AB", "C", "CB", "D")
+EVENT_NAMES = ("A", "A", "B", "AB", "C", "CB", "D", "Message Sent")
 
 scalars = st.sampled_from((*SCALARS, None))
 lists = st.lists(scalars | st.lists(scalars, max_size=2) | st.just({"x": 1}), max_size=3)

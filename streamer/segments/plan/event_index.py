@@ -12,7 +12,7 @@ from streamer.language.tree import Condition, Path
 from streamer.values import Json, is_number
 
 from .turns import ApplyEvent
-from .where import ACTIVITY, EventReader, read_properties
+from .where import EventReader, is_activity, read_properties
 
 MemoryEntry = tuple[int, ApplyEvent, EventReader | None]  # memory number, what feeds it, what of the event it takes
 
@@ -183,6 +183,6 @@ class EventIndex:
         if name in self._by_name:
             found.add_all(self._by_name[name])
         for prefix, listeners in sorted(self._by_prefix.items()):
-            if (prefix == "*" and kind in ACTIVITY) or (prefix != "*" and name.startswith(prefix[:-1])):
+            if (prefix == "*" and is_activity(kind, name)) or (prefix != "*" and name.startswith(prefix[:-1])):
                 found.add_all(listeners)
         return found.dispatch()

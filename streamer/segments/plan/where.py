@@ -16,8 +16,14 @@ from streamer.values import Json, one_of
 EventFilter = Callable[[Event], bool]
 EventReader = Callable[[Event], Json]
 
-ACTIVITY: Final = ("track", "page", "screen")  # what "*" matches: things a person does, not what a server says about them
+_ACTIVITY: Final = ("track", "page", "screen")
+_NO_ACTIVITY: Final = ("Message Sent", "Message Failed", "Message Unknown", "Message Bounced")  # what became of our own messages
 _NOTHING: Final[dict[str, Json]] = {}
+
+
+def is_activity(kind: str, name: str) -> bool:
+    """Whether ``"*"`` matches an event of this type and name: things that a person does, not what a server says about them."""
+    return kind in _ACTIVITY and name not in _NO_ACTIVITY
 
 
 def compile_where(condition: Condition) -> EventFilter:
@@ -115,7 +121,7 @@ def names_match(names: tuple[str, ...]) -> EventFilter:
     prefixes = tuple(name[:-1] for name in names if name.endswith("*") and name != "*")
     activity = "*" in names
     return lambda event: (
-        event.name in exact or (activity and event.type in ACTIVITY) or (bool(prefixes) and event.name.startswith(prefixes))
+        event.name in exact or (activity and is_activity(event.type, event.name)) or (bool(prefixes) and event.name.startswith(prefixes))
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from streamer.language.definitions import load_definitions, parse_definitions
-from streamer.language.lint.linter import Finding, almost_known, canonical, lint
+from streamer.language.lint.event_names import almost_known
+from streamer.language.lint.linter import Finding, canonical, lint
 from streamer.language.parse import parse
 from streamer.segments.library import library_path
 

@@ -12,7 +12,7 @@ from streamer.events.event import Event
 from streamer.language.definitions import parse_definitions
 from streamer.segments.plan.event_index import find_key
 from streamer.segments.plan.plan import Plan
-from streamer.segments.plan.where import compile_where
+from streamer.segments.plan.where import compile_where, is_activity
 from streamer.units import DAY_MS
 
 NUMBERS: Final = st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 1.0, 2.5, 2**53, 2**53 - 1, -(2**53)]))
@@ -69,3 +69,14 @@ def test_a_memory_of_a_name_and_its_prefix_is_fed_once() -> None:
     segments = {"s": {"for": "x", "when": 'count(["A", "A*"], where=prop("price") > 1) >= 1'}}
     plan = Plan(parse_definitions({"segments": segments}), lateness_ms=DAY_MS)
     assert asked_and_fed(plan, event(price=2)) == (1, {0})
+
+
+@pytest.mark.parametrize(
+    ("name", "is_act"), [("Message Sent", False), ("Message Bounced", False), ("Message Opened", True), ("View", True)]
+)
+def test_what_we_send_to_a_person_is_no_activity_of_theirs(name: str, *, is_act: bool) -> None:
+    """Else whoever gets a reminder to come back would count as back."""
+    assert is_activity("track", name) is is_act
+    plan = Plan(parse_definitions({"segments": {"s": {"for": "x", "when": 'did("*")'}}}), lateness_ms=DAY_MS)
+    sent = Event(event=name, message_id="m", user_id="u", timestamp_ms=0)
+    assert bool(asked_and_fed(plan, sent)[0]) is is_act
