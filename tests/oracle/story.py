@@ -140,9 +140,11 @@ class Customer:
 class Story:
     """Tell records one by one; ``changes``, ``memberships()`` and ``counts`` say what came of them."""
 
+    reads = Definitions
+
     def __init__(self, definitions: dict[str, Any], *, version: int = 1, lateness_ms: int = 86_400_000, skew_ms: int = 300_000) -> None:
         self.placeholders = PLACEHOLDERS
-        self.definitions = Definitions(definitions, version)
+        self.definitions = self.reads(definitions, version)
         self.lateness_ms, self.skew_ms = lateness_ms, skew_ms
         self.born = dict.fromkeys(self.definitions.memories(), 0)
         self.customers: dict[str, Customer] = {}
@@ -161,7 +163,10 @@ class Story:
         else:
             drafts += self._apply(record)
         for ordinal, draft in enumerate(drafts):
-            self.changes.append(Change(**draft, offset=record.offset, ordinal=ordinal))
+            self._write(draft, record.offset, ordinal)
+
+    def _write(self, draft: dict[str, Any], offset: int, ordinal: int) -> None:
+        self.changes.append(Change(**draft, offset=offset, ordinal=ordinal))
 
     def _apply(self, record: Record) -> list[dict[str, Any]]:
         match record.body:
@@ -171,7 +176,7 @@ class Story:
                 return self._erase(customer)
             case {"control": "definitions", "version": version, "definitions": source}:
                 is_new = version > self.definitions.version  # numbers only rise: any other is repeated, or was overtaken
-                return self._define(Definitions(source, version), record.offset) if is_new else []
+                return self._define(self.reads(source, version), record.offset) if is_new else []
             case event:
                 return self._admit(event, record)
 
