@@ -22,11 +22,13 @@ EXAMPLES: Final = "examples"  # what models learn from
 ALERTS: Final = "alerts"  # what the learner has to say to people; one partition
 COMMANDS: Final = "commands"  # what people ask of the workers; see ``commands``
 ANSWERS: Final = "answers"  # what became of it
+MESSAGES: Final = "messages"  # what was decided of messages, with what sending one needs: addresses, so it is not kept long
+LEDGER: Final = "ledger"  # the same without addresses and facts, kept long
 AMENDMENTS: Final = "amendments"  # what people and faults decided about places of the log
 DEFINITIONS: Final = "definitions"  # the manifest, and everything that was published; one partition, kept for ever
-TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES, AMENDMENTS)  # one partition a shard
+TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES, MESSAGES, LEDGER, AMENDMENTS)  # one partition a shard
 SINGLE_TOPICS: Final = (ALERTS, COMMANDS, ANSWERS, DEFINITIONS)
-OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES)  # those that a relay goes on in behind what stands there
+OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES, MESSAGES, LEDGER)  # those that a relay goes on in behind what stands there
 
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it
 POSITION_HEADER: Final = "streamer-position"  # "generation-offset-ordinal" of an output, so that a relay finds where it stopped
@@ -105,17 +107,19 @@ class Control(msgspec.Struct, omit_defaults=True):
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
     base64 and ``digest`` its name. ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
+    ``pause``: from here on nothing is sent of ``message`` (``*``: of any); ``resume``: from here on it is again (``*``: of all).
     ``keys``: from here on these keys hold, their check values by their ids; see ``signing``. ``pin`` and ``unpin`` are for the learner,
     among the examples: the model stays at ``version`` whatever is learned. Where no keys hold a repeated one is harmless; where some do
     it is refused.
     """
 
-    control: Literal["tick", "definitions", "model", "withdraw", "erase", "keys", "pin", "unpin"]
+    control: Literal["tick", "definitions", "model", "withdraw", "erase", "keys", "pin", "unpin", "pause", "resume"]
     version: int = 0
     digest: str = ""
     packed: str = ""
     customer: str = ""
     model: str = ""
+    message: str = ""
     keys: dict[str, str] = {}
 
 
@@ -125,7 +129,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 KEYS_MAX: Final = 16  # that hold at a time
 _KEY_CHECK: Final = re.compile(r"[0-9a-f]{16}")
-_MODEL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name is written into logs
 TIME_PASSES: Final = Control("tick")
 TICK: Final = encode_control(TIME_PASSES)
@@ -150,12 +154,14 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
     match control.control:
         case "definitions" | "model":
             packed = bool(control.packed) and _BASE64.fullmatch(control.packed) is not None
-            named = (("model", _MODEL_NAME.fullmatch(control.model) is not None),) if control.control == "model" else ()
+            named = (("model", _NAME.fullmatch(control.model) is not None),) if control.control == "model" else ()
             return *named, ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
         case "pin" | "withdraw":
-            return ("model", _MODEL_NAME.fullmatch(control.model) is not None), ("version", control.version >= 1)
+            return ("model", _NAME.fullmatch(control.model) is not None), ("version", control.version >= 1)
         case "unpin":
-            return (("model", _MODEL_NAME.fullmatch(control.model) is not None),)
+            return (("model", _NAME.fullmatch(control.model) is not None),)
+        case "pause" | "resume":
+            return (("message", control.message == "*" or _NAME.fullmatch(control.message) is not None),)
         case "keys":
             return (("keys", _are_keys(control.keys)),)
         case "erase":

@@ -315,7 +315,8 @@ async def _print_members(run: Replay) -> None:
 
 
 def _inside(run: Replay, state: State) -> dict[str, str]:
-    entered = {run.plan.names[number]: entry.at_ms for number, entry in state.members.items() if entry.inside}
+    names = run.plan.names
+    entered = {names[number]: entry.at_ms for number, entry in state.members.items() if entry.inside and number < len(names)}
     return {name: time_text(at_ms + state.origin_ms) for name, at_ms in sorted(entered.items())}
 
 

@@ -26,6 +26,7 @@ Update = Callable[[Data, Json, int, int, int], Data]  # (old data, value of the 
 PAIRS_MAX: Final = 1_024  # times with values in a window: 8 KiB; a shopper has tens
 BUCKETS: Final = 256  # a full window is folded into so many stretches: the error is below half a percent of the window
 VALUES_MAX: Final = 1_024  # different values counted for ever
+VALUES_SHOWN: Final = 256  # different values in a window, where their number is shown: more are that many
 STEPS_MAX: Final = 256  # events held for a sequence until nothing late can touch them
 RUNS_MAX: Final = 64  # assertions of one trait held until nothing late can come between them
 SUM_MAX: Final = 1 << 62  # ten-thousandths: 461 trillion of any currency; a state holds integers of 64 bits

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
 from . import memories
+from .cart import Cart, moved_cart
 from .memories import MIN_TIME, Data
+from .message_state import shifted_messages
 from .model_data import AwaitedMemory, ScoreMemory
 from .profile import ProfileMemory
 from .specs import Spec
@@ -32,6 +34,8 @@ def rebase(state: State, specs: Sequence[Spec], now: int) -> None:
         state.floor_ms += by_ms
     state.slots = {slot: shifted(specs[slot], data, by_ms) for slot, data in state.slots.items()}
     state.members = {number: Membership(entry.changes, entry.at_ms + by_ms) for number, entry in state.members.items()}
+    if state.messages is not None:
+        state.messages = shifted_messages(state.messages, by_ms)
 
 
 def shifted(spec: Spec, data: Data, by_ms: int) -> Data:
@@ -69,6 +73,8 @@ def moved(spec: Spec, data: Data, move: Callable[[int], int]) -> Data:
             final = data[2] if data[2] == MIN_TIME else move(data[2])
             completions = [move(t) for t in data[3]]
             return [_lost(data[0], move), _lost(data[1], move), final, completions, *_every(data[4:], 2, move)]
+        case Cart():
+            return moved_cart(data, move)
         case memories.EventCount() | memories.Totals() | memories.Bests() | ProfileMemory() | ScoreMemory() | AwaitedMemory():
             return data  # without times, or with times in UTC
         case _:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from .message_state import MessageState
+
 NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a 64-bit float, which a store may sort by
 
 
@@ -45,6 +47,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     until the next event. ``links`` has the other ids that the customer went by, see ``customers.links``.
     ``lifted`` (None: not so): they were an old id, and survived a circle of links; what they had noted as ``links`` before went on with
     their past. It is the number from which each membership counts on: no change that was said of the id before has a higher one.
+    ``messages`` holds what waits to be decided, and what was (None: nothing).
     """
 
     generation: int
@@ -59,6 +62,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     aside_ms: int = 0
     links: dict[str, int] = {}
     lifted: int | None = None
+    messages: MessageState | None = None
 
     @property
     def due_ms(self) -> int:

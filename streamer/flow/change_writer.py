@@ -26,12 +26,15 @@ class ChangeWriter:
         self._body = body
         self._outputs = outputs
         self._reasons = reasons
+        self._turns_unseen = len(plan.rules) > len(plan.names)
         self._warming: frozenset[str] = frozenset()
         self._warming_at_ms = self._warm_ms = -1  # from when until when that is so
-        body.sizes = body.sizes + [0] * (len(plan.rules) - len(body.sizes))
+        body.sizes = body.sizes + [0] * (len(plan.names) - len(body.sizes))
 
     def write(self, customer: str, state: State, changed: list[SegmentRule], now: int, cause: Cause, offset: int) -> None:
-        """Every segment that the customer has just entered or left, by name."""
+        """Every segment that the customer has just entered or left, by name. Turns of messages' conditions are none of them."""
+        if self._turns_unseen:
+            changed = [rule for rule in changed if rule.number < len(self._plan.names)]
         if len(changed) > 1:
             changed.sort(key=attrgetter("name"))
         moment = change_moment(customer, now, cause)
@@ -54,7 +57,8 @@ class ChangeWriter:
     def write_left(self, customer: str, state: State, now: int, cause: Cause, offset: int) -> None:
         """A customer who is erased, or goes by another id from now on, leaves every segment."""
         moment = change_moment(customer, now, cause)
-        inside = {self._plan.names[number]: number for number, entry in state.members.items() if entry.inside}
+        names = self._plan.names
+        inside = {names[number]: number for number, entry in state.members.items() if entry.inside and number < len(names)}
         for name, number in sorted(inside.items()):
             self._body.sizes[number] -= 1
             self._outputs.add_change(customer, name, state.members[number].changes + 1, moment, NO_CLAUSES, self._body.version, offset)

@@ -25,6 +25,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``aside`` counts the customers that are set aside.
     ``identity`` counts what became of linked ids (``identity.COUNTED``), ``tombstones`` how many of ``customers`` are such; ``refused_ms``
     is the log time of the newest link that was refused, 0 where none was.
+    ``paused`` has the names of messages of which nothing is sent, ascending; ``*`` for all.
     ``last`` is the record that was delivered last: by it the log is known again.
     """
 
@@ -49,6 +50,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     identity: dict[str, int] = {}
     tombstones: int = 0
     refused_ms: int = 0
+    paused: list[str] = []
 
 
 _body_encoder = msgspec.msgpack.Encoder()

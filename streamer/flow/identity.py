@@ -28,6 +28,7 @@ from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
 from .forwards import ForwardKind, forward_of
 from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, encode_identity, in_parts
+from .message_writer import MessageWriter
 from .rules import Rules
 from .set_aside import SetAside
 from .states import States
@@ -62,6 +63,7 @@ class Identity:
         admission: Admission,
         evaluator: Evaluator,
         changes: ChangeWriter,
+        messages: MessageWriter,
         set_aside: SetAside,
     ) -> None:
         self._plan = plan
@@ -72,6 +74,7 @@ class Identity:
         self._admission = admission
         self._evaluator = evaluator
         self._changes = changes
+        self._messages = messages
         self._set_aside = set_aside
 
     def _count(self, what: str, times: int = 1) -> None:
@@ -143,6 +146,7 @@ class Identity:
         self._count("drained")
         self._set_aside.end(state)
         self._changes.write_left(link.from_, state, now, Cause("merge", id=link.cause, into=link.to), offset)
+        self._messages.end(link.from_, state, "merged", now, offset)
         for part in self._parts(link, state, now):
             self._send("adopt", part, offset)
         self._bury(link.from_, Tombstone(link.to, changes=state.changes_max))
@@ -236,6 +240,7 @@ class Identity:
             self._changes.write_merge(customer, adopt.from_, also, now, adopt.cause, offset)
         if changed:
             self._changes.write(customer, state, changed, now, Cause("merge", id=adopt.cause, from_=adopt.from_), offset)
+        self._messages.after(customer, state, changed, now, "merge", offset)
         self._states.touched.add(customer)
         self._timers.set(customer, state.due_ms)
         if adopt.is_last:
@@ -286,6 +291,7 @@ class Identity:
     def _forget(self, customer: str, state: State, now: int, offset: int) -> None:
         self._set_aside.end(state)
         self._changes.write_left(customer, state, now, Cause("erase"), offset)
+        self._messages.end(customer, state, "erased", now, offset)
         self._states.remove(customer)
         self._timers.set(customer, NO_TIMER)
         self._admission.count("erased")

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from streamer.customers.state import NO_TIMER, State
+from streamer.messages.planned import MessagePlan
 from streamer.segments.change import Cause
 from streamer.segments.plan import model_memories
+from streamer.segments.plan.message_inputs import is_turning
 from streamer.segments.plan.plan import Plan, SegmentRule
 
 from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
+from .message_writer import MessageWriter
 from .set_aside import SetAside
 from .states import States
 from .timers import Timers
@@ -46,6 +49,7 @@ class Migration:
         states: States,
         timers: Timers,
         changes: ChangeWriter,
+        messages: MessageWriter,
         evaluator: Evaluator,
         set_aside: SetAside,
     ) -> None:
@@ -56,6 +60,8 @@ class Migration:
         self._states = states
         self._timers = timers
         self._changes = changes
+        self._messages = messages
+        self._messages_before = MessagePlan(before)
         self._evaluator = evaluator
         self._set_aside = set_aside
 
@@ -85,10 +91,14 @@ class Migration:
         is_aside = self._set_aside.is_amended(offset, customer, FOR_DEFINITIONS)
         changed = [] if is_aside else self._evaluator.anew(state, now)
         self._write(customer, state, changed, retired, now, offset)
+        self._messages.carry(customer, state, self._messages_before, now, offset)
         if is_aside:
             state.truth_bits = {}
             self._set_aside.begin(state, now)
-        state.timer_ms = NO_TIMER if is_aside else self._after.next_due(state, now - state.origin_ms)
+            state.timer_ms = NO_TIMER
+        else:
+            state.timer_ms = self._after.next_due(state, now - state.origin_ms)
+            self._messages.after(customer, state, changed, now, "definitions", offset)
         self._timers.set(customer, state.due_ms)
 
     def _write(self, customer: str, state: State, changed: list[SegmentRule], retired: list[str], now: int, offset: int) -> None:
@@ -98,8 +108,11 @@ class Migration:
         rules |= dict.fromkeys(retired)
         for name in sorted(rules):
             rule = rules[name]
+            if rule is None:
+                state.retired[name] += 1
+            if is_turning(name):
+                continue
             if rule is not None:
                 self._changes.write_one(customer, state, rule, now, cause, offset)
             else:
-                state.retired[name] += 1
                 self._changes.write_retired(customer, name, state.retired[name], now, cause, offset)

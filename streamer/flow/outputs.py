@@ -9,10 +9,11 @@ from typing import Final
 
 from streamer.customers.state import is_entry
 from streamer.examples import Example, encode_example
+from streamer.messages.decision import MessageDecision, encode_decision, without_personal_data
 from streamer.segments.change import ENTERED, EXITED, ChangeMoment, ChangePosition, ChangeTemplate
 from streamer.segments.merge import MergeData, encode_merge
 from streamer.values import time_text
-from streamer.wire import CHANGES, EVENTS, EXAMPLES, Headers, Output
+from streamer.wire import CHANGES, EVENTS, EXAMPLES, LEDGER, MESSAGES, Headers, Output
 
 from .rules import Rules
 
@@ -22,7 +23,8 @@ DIGEST_BYTES: Final = 16
 class OutputLog:
     """The outputs of one shard since ``clear``, with the output digest over all outputs it ever had.
 
-    ``ordinal`` numbers the outputs of one record of the log. ``change_counts`` counts changes by (segment, type), ``weight_bytes`` the
+    ``ordinal`` numbers the outputs of one record of the log. ``change_counts`` counts changes by (segment, type),
+    ``decision_counts`` decisions by (message, reason; ``send`` where it is sent), ``weight_bytes`` the
     values of the outputs, and ``has_sent`` is whether one of them goes into the log of a shard; all since ``clear``.
     """
 
@@ -31,7 +33,7 @@ class OutputLog:
         self.ordinal = ordinal
         self._shard = shard
         self._generation = rules.log_generation
-        self._source = rules.source
+        self.source = rules.source
         self._templates: dict[tuple[str, str], tuple[int, ChangeTemplate]] = {}
         self.clear()
 
@@ -39,6 +41,7 @@ class OutputLog:
         """Begin a slice; output digest and ordinal go on."""
         self.outputs: list[Output] = []
         self.change_counts: Counter[tuple[str, str]] = Counter()
+        self.decision_counts: Counter[tuple[str, str]] = Counter()
         self.weight_bytes = 0
         self.has_sent = False
 
@@ -62,7 +65,7 @@ class OutputLog:
         kind = ENTERED if is_entry(sequence) else EXITED
         template = self._templates.get((segment, kind))
         if template is None or template[0] != version:
-            made = ChangeTemplate(self._source, self._generation, self._shard, segment, kind, version)
+            made = ChangeTemplate(self.source, self._generation, self._shard, segment, kind, version)
             template = self._templates[segment, kind] = version, made
         change = template[1].fill(moment, sequence, because, offset, self.ordinal)
         self.add(CHANGES, self._shard, offset, customer.encode(), change)
@@ -70,9 +73,21 @@ class OutputLog:
 
     def add_merge(self, to: str, from_: str, also: Iterable[str], now: int, cause: str, offset: int) -> None:
         """The past of the id ``from_`` has come to the customer ``to``, and ``also`` further ids lead to them now; at ``now``, log time."""
-        position = ChangePosition(self._generation, self._shard, offset, self.ordinal)
+        position = self.position(offset)
         data = MergeData(from_=from_, to=to, also=sorted(also), at=time_text(now), cause=cause, position=position)
-        self.add(CHANGES, self._shard, offset, to.encode(), encode_merge(self._source, data))
+        self.add(CHANGES, self._shard, offset, to.encode(), encode_merge(self.source, data))
+
+    def position(self, offset: int) -> ChangePosition:
+        """Where in the story the next output for the record at ``offset`` stands."""
+        return ChangePosition(self._generation, self._shard, offset, self.ordinal)
+
+    def add_decision(self, customer: str, decision: MessageDecision, offset: int) -> None:
+        """What was decided of a message: for whoever sends it, and for the ledger, which outlives addresses. Its position is that of the
+        former."""
+        key = customer.encode()
+        self.add(MESSAGES, self._shard, offset, key, encode_decision(decision))
+        self.add(LEDGER, self._shard, offset, key, encode_decision(without_personal_data(decision)))
+        self.decision_counts[decision.data.message, decision.data.reason or decision.outcome] += 1
 
     def add_example(self, example: Example) -> None:
         """An example for the learner. Its ordinal and the log's generation are filled in here."""

@@ -7,13 +7,14 @@ within a record is the promise of ``language/LANGUAGE.md`` section 3: due timers
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 from streamer.customers.state import NO_TIMER, State
 from streamer.errors import RefusedError
 from streamer.events.event import Event
 from streamer.examples import MARK_MS, Example
 from streamer.learning.scorers.decode import Groups, Scorer
+from streamer.messages.checks import EVERYTHING
 from streamer.segments.change import Cause
 from streamer.segments.plan.plan import Plan
 from streamer.signing import NO_KEYS, Keyring
@@ -30,6 +31,7 @@ from .checkpoint import CheckpointBody, documents_of, encode_body
 from .evaluation import Evaluator
 from .identity import Identity, names_two
 from .machine import CommitBatch, Content, InHand, Limits
+from .message_writer import MessageWriter
 from .migration import Migration, adopt
 from .models_in_force import ModelsInForce
 from .outputs import OutputLog
@@ -83,6 +85,7 @@ class Step:
         self.scoring = self._models.scoring(plan)
         self._states.unscored = self._models.unscored(plan)
         self._changes = ChangeWriter(plan, self.body, self._outputs, self.scoring.in_words if self.scoring is not None else None)
+        self._messages = MessageWriter(plan, self.body, self._outputs)
         self._evaluator = Evaluator(self.shard, plan, self.scoring, self._set_aside, self._outputs.add_example)
         self._identity = Identity(
             plan,
@@ -93,6 +96,7 @@ class Step:
             self._admission,
             self._evaluator,
             self._changes,
+            self._messages,
             self._set_aside,
         )
 
@@ -197,6 +201,8 @@ class Step:
             changed = self._evaluator.at_timer(state, now, offset)
             if changed:
                 self._changes.write(customer, state, changed, now, Cause("timer", due=time_text(now)), offset)
+            if changed or state.messages is not None:
+                self._messages.after(customer, state, changed, now, "timer", offset)
         self._states.touched.add(customer)
         self._timers.set(customer, state.due_ms)
 
@@ -229,8 +235,23 @@ class Step:
             self.refuse(content, record)
         elif not isinstance(content, Control):
             self._identity.apply(content, record, now)
-        elif content.control != "tick" and self.admits(content, record) and content.control == "erase":
-            self._identity.erase(content.customer, now, record.offset)
+        elif content.control != "tick" and self.admits(content, record):
+            self._obey(content, now, record.offset)
+
+    def _obey(self, control: Control, now: int, offset: int) -> None:
+        match control.control:
+            case "erase":
+                self._identity.erase(control.customer, now, offset)
+            case "pause":
+                self.body.paused = sorted({*self.body.paused, control.message})
+            case "resume":
+                self.body.paused = [name for name in self.body.paused if control.message not in (name, EVERYTHING)]
+            case "tick" | "keys" | "pin" | "unpin":
+                pass
+            case "definitions" | "model" | "withdraw":
+                raise AssertionError(f"a {control.control} reconfigures, and never comes here")
+            case _:
+                assert_never(control.control)
 
     def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:
         """Admit, remember, evaluate."""
@@ -243,6 +264,9 @@ class Step:
         changed = self._evaluator.at_event(state, event, now, offset, is_new=is_new)
         if changed:
             self._changes.write(event.customer, state, changed, now, Cause("event", id=event.message_id), offset)
+        if changed or state.messages is not None:
+            self._messages.note_outcome(state, event)
+            self._messages.after(event.customer, state, changed, now, "event", offset)
         if is_new or state.timer_ms != timer_ms:
             self._timers.set(event.customer, state.due_ms)
         if names_two(event):
@@ -269,7 +293,9 @@ class Step:
         self.migration = self._migration_from(before)
 
     def _migration_from(self, before: Plan) -> Migration:
-        return Migration(before, self.plan, self.body, self._states, self._timers, self._changes, self._evaluator, self._set_aside)
+        return Migration(
+            before, self.plan, self.body, self._states, self._timers, self._changes, self._messages, self._evaluator, self._set_aside
+        )
 
     def finish_migration(self) -> None:
         """See ``StateMachine``."""

@@ -47,6 +47,9 @@ class Clause(msgspec.Struct, omit_defaults=True):
     reasons: list[str] = []
 
 
+CauseKind = Literal["event", "timer", "definitions", "erase", "merge"]
+
+
 class Cause(msgspec.Struct, omit_defaults=True):
     """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure, or that two ids are one person's.
 
@@ -54,7 +57,7 @@ class Cause(msgspec.Struct, omit_defaults=True):
     the survivor changes.
     """
 
-    kind: Literal["event", "timer", "definitions", "erase", "merge"]
+    kind: CauseKind
     id: str | None = None
     due: Instant | None = None
     version: int | None = None

@@ -41,7 +41,7 @@ class Explanation(msgspec.Struct, omit_defaults=True):
 def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
     """All segments by name, as things stand at ``now`` (not before the state's last event)."""
     if state.aside_ms:
-        return [_standing(rule, state) for rule in sorted(plan.rules, key=lambda rule: rule.name)]
+        return [_standing(rule, state) for rule in _by_name(plan)]
     ahead = next_flips(plan, state, now)
     until = None if ahead.until_ms is None else time_text(ahead.until_ms)
     state = decode_state(encode_state(state))
@@ -52,7 +52,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
         return _as_written(condition, because(plan, condition, state, now, Lens(warming, reasons)))
 
     found: list[Explanation] = []
-    for rule in sorted(plan.rules, key=lambda rule: rule.name):
+    for rule in _by_name(plan):
         entry = state.members.get(rule.number)
         inside = entry is not None and entry.inside
         flip = ahead.flips.get(rule.name)
@@ -73,6 +73,11 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
             )
         )
     return found
+
+
+def _by_name(plan: Plan) -> list[SegmentRule]:
+    """The segments that readers know."""
+    return sorted(plan.rules[: len(plan.names)], key=lambda rule: rule.name)
 
 
 def _as_written(condition: Condition, clauses: list[Clause]) -> list[Clause]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from streamer.customers import memories
+from streamer.customers.cart import Cart, join_carts
 from streamer.customers.ids import united
 from streamer.customers.memories import SUM_MAX, Data, bounded
 from streamer.customers.model_data import AwaitedMemory, ScoreMemory
@@ -105,6 +106,8 @@ def joined(spec: Spec, ours: Data, theirs: Data, at: JoinClocks) -> Data:
             return join_runs(spec, ours, theirs, at)
         case memories.Steps():
             return join_steps(spec, ours, theirs, at)
+        case Cart():
+            return join_carts(ours, theirs, spec.held)
         case ProfileMemory():
             return join_profile(ours, theirs, at.now + at.origin_ms)
         case ScoreMemory():

@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo
 
 from streamer import values
 from streamer.customers import memories
+from streamer.customers.cart import CartStep
 from streamer.customers.memories import Data, Update
 from streamer.customers.profile import take as take_profile
 from streamer.customers.specs import Spec
 from streamer.customers.state import State
 from streamer.events.event import Event
+from streamer.language.message_specs import CartFact
 from streamer.language.tree import Events
 from streamer.values import MISSING, Json, scaled
 
@@ -37,9 +39,10 @@ class MemoryInput:
 
     events: Events | None = None
     path: tuple[str, ...] = ()
-    take: str = "time"  # time, number, labels, value, step, trait, context, zone, profile, step itself
+    take: str = "time"  # time, number, labels, value, step, trait, context, zone, profile, cart, step itself
     steps: tuple[Events, ...] = ()
     then_not: Events | None = None
+    cart: CartFact | None = None
 
 
 def unless_same_zone(slot: int, update: Update, feed: ApplyEvent) -> ApplyEvent:
@@ -163,3 +166,30 @@ def step_bits(feed: MemoryInput) -> EventReader:
         return found or None
 
     return bits
+
+
+def cart_events(fact: CartFact) -> tuple[Events, Events, Events]:
+    """What puts an item in, what takes one out, and what clears everything."""
+    return Events(fact.added), Events(fact.removed), Events(fact.until)
+
+
+def cart_steps(fact: CartFact) -> EventReader:
+    """What an event does to the items of a cart; None for nothing. An item without a key, or with a list for one, is none."""
+    read_key = read_properties(fact.by)
+    read_kept = [read_properties(path) for path in fact.keep]
+    adds, removes, clears = (names_match(events.names) for events in cart_events(fact))
+
+    def steps(event: Event) -> Json:
+        found: list[CartStep] = []
+        key = read_key(event)
+        if key is not None and type(key) not in (list, dict):
+            text = values.key_of(values.kept(key))
+            if adds(event):
+                found.append(("added", text, [values.kept(read(event)) for read in read_kept]))
+            if removes(event):
+                found.append(("removed", text, []))
+        if clears(event):
+            found.append(("cleared", "", []))
+        return found or None
+
+    return steps

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import assert_never
 
 from streamer.customers import memories
+from streamer.customers.cart import Cart
 from streamer.customers.specs import Spec
 from streamer.language import tree
+from streamer.language.message_specs import CartFact
 from streamer.language.tree import Events, NumberName, Path, Window
 
-from .memory_inputs import Memory, MemoryInput
+from .memory_inputs import Memory, MemoryInput, cart_events
 from .predicates.windows import span_of
 
 
@@ -40,6 +42,11 @@ def count_memory(node: tree.Count, keep: int) -> Memory:
 def active_memory(node: tree.Active) -> Memory:
     """All times of events in the periods that are looked at."""
     return pairs_memory(node.events, (), Window(within_ms=node.each_ms * node.periods))
+
+
+def shown_count_memory(node: tree.Count) -> Memory:
+    """What answers a count that is shown, not compared: how many there are, however many."""
+    return count_memory(node, 1) if node.window.ever else pairs_memory(node.events, (), node.window)
 
 
 def pairs_memory(events: Events, path: Path, window: Window) -> Memory:
@@ -100,6 +107,13 @@ def known_memory(node: tree.Trait | tree.Context | tree.Language, spec: Spec) ->
     path = ("locale",) if isinstance(node, tree.Language) else node.path
     take = "trait" if isinstance(node, tree.Trait) else "context"
     return Memory(f"{take} {'.'.join(path)}", spec, MemoryInput(path=path, take=take))
+
+
+def cart_memory(fact: CartFact) -> Memory:
+    """The items that were put in and neither taken out nor bought."""
+    moves = " ".join(events_key(events) for events in cart_events(fact))
+    kept = " ".join(".".join(path) for path in fact.keep)
+    return Memory(f"cart {moves} by {'.'.join(fact.by)} keep {kept}", Cart(fact.most), MemoryInput(take="cart", cart=fact))
 
 
 def steps_memory(node: tree.Sequence, lateness_ms: int) -> Memory:

@@ -12,11 +12,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streamer import values
+from streamer.customers.cart import items_in
 from streamer.customers.specs import Spec
 from streamer.customers.state import NO_TIMER, Membership, State
 from streamer.events.event import Event
 from streamer.language import tree
 from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.message_specs import CartFact
 from streamer.language.tree import Condition
 from streamer.values import Json
 from streamer.zones import zones_of
@@ -24,7 +26,10 @@ from streamer.zones import zones_of
 from . import model_memories, predicate_index
 from .calendar_turns import CalendarTurns
 from .event_index import Dispatch, EventIndex, MemoryListener, find_key, says_all
-from .memory_inputs import Memory, all_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
+from .memory_inputs import Memory, all_steps, cart_events, cart_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
+from .message_inputs import turning_segments
+from .node_memories import cart_memory
+from .plan_expressions import ShownValue
 from .plan_memories import ZONE_KEY, plan_memories
 from .plan_predicates import PredicatePlanner
 from .predicates.predicate import Predicate, TruthBit
@@ -44,21 +49,24 @@ class Plan:
         self.digest = definitions.digest
         self.zones = zones_of(definitions.zone_data)
         self.default_zone = definitions.clock
-        self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(definitions.segments)}
-        self.names: list[str] = [segment.name for segment in definitions.segments]
+        segments = (*definitions.segments, *turning_segments(definitions))
+        self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(segments)}
+        self.names: list[str] = [segment.name for segment in definitions.segments]  # those that readers know
         planned = plan_memories(definitions, lateness_ms)
         self.memories: list[Memory] = planned.memories
         self.slots: dict[str, int] = planned.slots
         self.specs: list[Spec] = [memory.spec for memory in self.memories]
         planner = PredicatePlanner(planned, self.numbers, self.zone_of, lateness_ms)
-        planner.add_all(definitions)
+        planner.add_all(segments)
+        self.asked = planner.asked
+        self.shown = planner.shown
         self.predicate_of: dict[str, Predicate] = planner.by_text
         self.predicates: list[Predicate] = [*planner.by_text.values(), *model_memories.timer_predicates(definitions.models, self.slots)]
         self.reasons: dict[int, Any] = {}  # what ``change`` has compiled, by the identity of the condition
         self._predicate_by_atom: dict[int, tuple[tree.Atom, Predicate]] = {}  # atoms live as long as the plan's definitions do
         self.zone_slot: int | None = planned.slots.get(ZONE_KEY)
         self._place_bits()
-        self.rules: list[SegmentRule] = [self._rule(number, segment) for number, segment in enumerate(definitions.segments)]
+        self.rules: list[SegmentRule] = [self._rule(number, segment) for number, segment in enumerate(segments)]
         self._effects = SegmentEffects()
         for rule in self.rules:
             gates = self._gates_of(rule.segment)
@@ -183,12 +191,30 @@ class Plan:
             names = {name for events in all_steps(feed) for name in events.names}
             self._events.add(sorted(names), None, MemoryListener(slot, apply, read, read))
             return
+        if feed.cart is not None:
+            read = cart_steps(feed.cart)
+            names = {name for events in cart_events(feed.cart) for name in events.names}
+            self._events.add(sorted(names), None, MemoryListener(slot, apply, read, read))
+            return
         assert feed.events is not None
         where = feed.events.where
         read_any = reader(feed, compile_where(where) if where is not None else None)
         key = find_key(where)
         read = reader(feed, None) if key is not None and says_all(where) else read_any
         self._events.add(feed.events.names, key, MemoryListener(slot, apply, read, read_any))
+
+    def cart(self, fact: CartFact) -> ShownValue:
+        """The items of a message's list as a reader sees them."""
+        slot = self.slots[cart_memory(fact).key]
+        names = [".".join(path) for path in fact.keep]
+
+        def items(state: State, _now: int) -> Json:
+            return [
+                {name: value for name, value in zip(names, kept, strict=True) if value is not None}
+                for kept in items_in(state.slots.get(slot), fact.most)
+            ]
+
+        return items
 
     def dispatch(self, event: Event) -> Dispatch:
         """The memories that listen to an event of this type and name."""
@@ -283,7 +309,7 @@ class Plan:
         members: dict[int, Membership] = {}
         gone: list[str] = []
         for number, entry in state.members.items():
-            name = old.names[number]
+            name = old.rules[number].name
             if name in self.numbers:
                 members[self.numbers[name]] = entry
             else:

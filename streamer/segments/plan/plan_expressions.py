@@ -10,8 +10,11 @@ from typing import assert_never
 from streamer import values
 from streamer.customers import memories
 from streamer.customers.specs import Spec
-from streamer.language import tree
+from streamer.customers.state import State
+from streamer.language import calendar, tree
+from streamer.language.message_specs import FactExpression
 from streamer.language.tree import Duration, Events, Numeric, Time, Value
+from streamer.values import Json
 
 from . import model_memories
 from .memory_inputs import Memory
@@ -26,10 +29,13 @@ from .node_memories import (
     oldest_memory,
     pairs_memory,
     property_memory,
+    shown_count_memory,
 )
 from .plan_memories import PlannedMemories
 from .predicates import clock, counts, known, labels, numbers, times
 from .predicates.predicate import ValueExpression, ZoneOf
+
+ShownValue = Callable[[State, int], Json]  # (state, now) -> what a reader sees
 
 
 class ExpressionPlanner:
@@ -70,6 +76,22 @@ class ExpressionPlanner:
                 raise AssertionError("what hangs on the calendar too is asked of ``age``")
             case _:
                 assert_never(node)
+
+    def shown(self, node: FactExpression) -> ShownValue:
+        """What a value, number or time is as a reader sees it, at any moment by the customer's own clock."""
+        match node:
+            case tree.Last() | tree.First() | tree.Date() | tree.Moment() | tree.Entered() | tree.Left():
+                moment = self.time(node)
+                return lambda state, now: times.show_time(moment.of(state, now), state)
+            case tree.Clock(unit=unit):
+                return lambda state, now: calendar.clock_value(now + state.origin_ms, self.zone_of(state), unit)
+            case tree.Age():
+                age = self.age(node)
+                return lambda state, now: age.read(state.slots.get(age.slots[0]), now, state)
+            case tree.Count(window=window) if not window.ever:
+                return self._over(shown_count_memory(node), lambda _: numbers.pairs_expression("count", window, self.zone_of)).shown
+            case _:
+                return self.value(node).shown
 
     def age(self, node: tree.Age) -> clock.AgeExpression:
         """Whole years since a date: the same object for the same date, since all ages of it change at once."""

@@ -7,18 +7,21 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from streamer.customers import memories
+from streamer.customers.cart import Cart
 from streamer.customers.model_data import AwaitedMemory, ScoreMemory
 from streamer.customers.profile import ProfileMemory
 from streamer.customers.specs import Spec
 from streamer.examples import ModelSpec
 from streamer.language import tree
 from streamer.language.definitions import Definitions, nodes
+from streamer.language.message_specs import FactExpression
 from streamer.language.tree import AnyNode, Events, Window
 
-from . import model_memories
+from . import message_inputs, model_memories
 from .memory_inputs import Memory, MemoryInput
 from .node_memories import (
     active_memory,
+    cart_memory,
     count_memory,
     distinct_memory,
     known_memory,
@@ -28,10 +31,12 @@ from .node_memories import (
     oldest_memory,
     pairs_memory,
     property_memory,
+    shown_count_memory,
     steps_memory,
 )
 
 ZONE_KEY: Final = "zone"
+_ZONE: Final = Memory(ZONE_KEY, memories.Zone(), MemoryInput(take="zone"))
 
 
 class PlannedMemories:
@@ -55,8 +60,10 @@ class PlannedMemories:
 
 
 def plan_memories(definitions: Definitions, lateness_ms: int) -> PlannedMemories:
-    """The memories that all conditions and models of definitions need."""
-    return PlannedMemories([*_of_conditions(definitions, lateness_ms), *_of_models(definitions.models)])
+    """The memories that all conditions, models and messages of definitions need."""
+    return PlannedMemories(
+        [*_of_conditions(definitions, lateness_ms), *_of_models(definitions.models), *_of_messages(definitions, lateness_ms)]
+    )
 
 
 def _of_models(models: Iterable[ModelSpec]) -> Iterator[Memory]:
@@ -69,13 +76,38 @@ def _of_models(models: Iterable[ModelSpec]) -> Iterator[Memory]:
             yield Memory(model_memories.pending_key(spec), AwaitedMemory(), MemoryInput(take="step itself"))
 
 
+def _of_messages(definitions: Definitions, lateness_ms: int) -> Iterator[Memory]:
+    """The customer's zone, in which quiet hours are, and what is asked when a message is decided."""
+    if definitions.messages:
+        yield _ZONE
+    for condition in message_inputs.tested_conditions(definitions):
+        yield from _of_tree(condition, lateness_ms)
+    for fact in message_inputs.cart_facts(definitions):
+        yield cart_memory(fact)
+    for value in message_inputs.read_values(definitions):
+        yield from _of_tree(value, lateness_ms)
+        yield from _of_shown(value)
+
+
+def _of_shown(value: FactExpression) -> Iterator[Memory]:
+    """A number that is shown and not compared with anything is kept as far as its window goes."""
+    if isinstance(value, tree.Count):
+        yield shown_count_memory(value)
+    elif isinstance(value, tree.Aggregate) and value.name == "distinct":
+        yield distinct_memory(value, memories.VALUES_SHOWN)
+
+
 def _of_conditions(definitions: Definitions, lateness_ms: int) -> Iterator[Memory]:
-    for segment in definitions.segments:
+    for segment in (*definitions.segments, *message_inputs.turning_segments(definitions)):
         for condition in segment.conditions:
-            for node in nodes(condition):
-                yield from _of_node(node, lateness_ms)
-                if _needs_zone(node):
-                    yield Memory(ZONE_KEY, memories.Zone(), MemoryInput(take="zone"))
+            yield from _of_tree(condition, lateness_ms)
+
+
+def _of_tree(root: AnyNode, lateness_ms: int) -> Iterator[Memory]:
+    for node in nodes(root):
+        yield from _of_node(node, lateness_ms)
+        if _needs_zone(node):
+            yield _ZONE
 
 
 def _of_node(node: AnyNode, lateness_ms: int) -> Iterator[Memory]:
@@ -159,6 +191,9 @@ def _larger(left: Spec, right: Spec) -> Spec:
         case memories.Ladder(span_ms=span_ms, sign=sign):
             assert isinstance(right, memories.Ladder)
             return memories.Ladder(max(span_ms, right.span_ms), sign)
+        case Cart(most=most):
+            assert isinstance(right, Cart)
+            return Cart(max(most, right.most))
         case memories.Runs():
             return left
         case memories.KnownValue():

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
 from streamer import values
 from streamer.customers.state import State
 from streamer.language import tree
-from streamer.language.definitions import Definitions
+from streamer.language.definitions import Segment
+from streamer.language.message_specs import FactExpression
 from streamer.language.tree import Atom, CompareOp, Condition, Duration, Events, Numeric, Scalar, Time, Value, Window
 
 from .node_memories import pairs_memory, steps_memory
-from .plan_expressions import ExpressionPlanner
+from .plan_expressions import ExpressionPlanner, ShownValue
 from .plan_memories import PlannedMemories
 from .predicates import clock, counts, known, labels, numbers, sequences, times
 from .predicates.predicate import ANY_AGE, AgeLimit, Predicate, ValueExpression, Way, ZoneOf, value_predicate
+from .segment_rules import Holds, all_hold, any_holds
 from .single_pass import Due, Truth, active_pass, count_pass, distinct_pass, pairs_holds, pairs_pass, pairs_truth
 
 
@@ -27,10 +29,11 @@ class PredicatePlanner:
         self.by_text: dict[str, Predicate] = {}
         self._expressions = ExpressionPlanner(planned, numbers, zone_of)
         self._lateness_ms = lateness_ms
+        self._asked: dict[str, Predicate] = {}
 
-    def add_all(self, definitions: Definitions) -> None:
+    def add_all(self, segments: Sequence[Segment]) -> None:
         """Add the predicates of all segments; note in each which segments it stands in."""
-        for number, segment in enumerate(definitions.segments):
+        for number, segment in enumerate(segments):
             if segment.exit is None:
                 self._add(segment.when, number, Way.IN, Way.OUT)
             else:
@@ -50,6 +53,27 @@ class PredicatePlanner:
                 predicate.segments.add(segment)
                 predicate.on_true[segment] = predicate.on_true.get(segment, Way.NONE) | on_true
                 predicate.on_false[segment] = predicate.on_false.get(segment, Way.NONE) | on_false
+
+    def asked(self, node: Condition) -> Holds:
+        """Whether a condition holds at any moment: for what is asked now and then, is noted nowhere and sets no timer."""
+        match node:
+            case tree.And(of=of):
+                return all_hold([self.asked(part) for part in of])
+            case tree.Or(of=of):
+                return any_holds([self.asked(part) for part in of])
+            case tree.Not(of=of):
+                inner = self.asked(of)
+                return lambda state, now: not inner(state, now)
+            case _:
+                text = tree.text(node)
+                predicate = self._asked.get(text)
+                if predicate is None:
+                    predicate = self._asked[text] = self._make(text, node)
+                return predicate.holds
+
+    def shown(self, node: FactExpression) -> ShownValue:
+        """What a value is for a customer at any moment, as a reader sees it."""
+        return self._expressions.shown(node)
 
     def _once(self, atom: Atom) -> Predicate:
         text = tree.text(atom)

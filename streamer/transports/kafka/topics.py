@@ -14,20 +14,23 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from streamer.commands import ANSWERS_KEPT_MS
 from streamer.errors import SettingsError
+from streamer.language.message_specs import EXPIRY_MS_MAX
 from streamer.settings import Settings
 from streamer.suggest import did_you_mean
-from streamer.wire import ANSWERS, CHANGES, COMMANDS, EVENTS, SINGLE_TOPICS, TOPICS
+from streamer.units import DAY_MS
+from streamer.wire import ANSWERS, CHANGES, COMMANDS, EVENTS, MESSAGES, SINGLE_TOPICS, TOPICS
 
 from .clients import connection
 
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
+DECISIONS_KEPT_MS: Final = EXPIRY_MS_MAX + 7 * DAY_MS  # they hold addresses: no longer than one may be sent, and a week to look at it
+_KEPT_MS: Final = {COMMANDS: ANSWERS_KEPT_MS, ANSWERS: ANSWERS_KEPT_MS, MESSAGES: DECISIONS_KEPT_MS}  # an erasure names a customer
 PREFIXES_SHOWN: Final = 5
 
 
 def topic_configs(suffix: str) -> dict[str, str]:
     """How a topic is created."""
-    retention = str(ANSWERS_KEPT_MS) if suffix in (COMMANDS, ANSWERS) else RETENTION  # an erasure names a customer
-    base = {"cleanup.policy": "delete", "retention.ms": retention}
+    base = {"cleanup.policy": "delete", "retention.ms": str(_KEPT_MS.get(suffix, RETENTION))}
     return {**base, "message.timestamp.type": "LogAppendTime"} if suffix == EVENTS else base
 
 

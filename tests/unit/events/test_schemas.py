@@ -26,6 +26,7 @@ from streamer.flow.published import Manifest, encode_manifest, manifest_of
 from streamer.flow.rules import Rules
 from streamer.learning.reports.alerts import alert_event, decode_alert, encode_alert
 from streamer.learning.reports.outputs import Alert
+from streamer.messages.decision import decode_decision
 from streamer.segments.change import decode_change
 from streamer.segments.merge import decode_merge
 from streamer.wire import Control, decode_control
@@ -38,6 +39,7 @@ NAMES = (
     "event.v1",
     "segment-change.v1",
     "customer-merged.v1",
+    "message-decision.v1",
     "dead-letter.v1",
     "control.v1",
     "example.v1",
@@ -51,6 +53,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "event.v1": decode,
     "segment-change.v1": decode_change,
     "customer-merged.v1": decode_merge,
+    "message-decision.v1": decode_decision,
     "dead-letter.v1": read_dead_letter,
     "control.v1": decode_control,
     "example.v1": lambda raw: decode_example(raw, FEATURES),

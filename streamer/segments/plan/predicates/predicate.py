@@ -145,6 +145,14 @@ class ValueExpression:
     partial: bool = False  # ``changes`` tells the first moments only
     show: Callable[[Json], Json] = lambda value: value
 
+    def of(self, state: State, now: int) -> Json:
+        """The value for a customer at ``now``."""
+        return self.read(state.slots.get(self.slots[0]) if self.slots else None, now, state)
+
+    def shown(self, state: State, now: int) -> Json:
+        """The same as a reader sees it."""
+        return self.show(self.of(state, now))
+
 
 def first_flip(expression: ValueExpression, truth: Truth) -> Due:
     """The first moment at which the truth over an expression really changes, among those at which the expression may.
