@@ -11,7 +11,7 @@ import typer
 from streamer.errors import DefinitionError
 from streamer.flow.catalog import compile_plan
 from streamer.flow.rules import Rules
-from streamer.language.definitions import load_definitions
+from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.lint.linter import lint
 
 from . import EXIT_CODES, EXIT_NO
@@ -23,7 +23,10 @@ from .worker import Create
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Check segment definitions, and publish them to the workers.", no_args_is_help=True, epilog=EXIT_CODES, rich_markup_mode=None
+        help="Check definitions of segments and messages, and publish them to the workers.",
+        no_args_is_help=True,
+        epilog=EXIT_CODES,
+        rich_markup_mode=None,
     )
     group.command("check", epilog=EXIT_CODES, short_help="Say what is wrong with definitions, and what is suspicious.")(check)
     group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
@@ -40,7 +43,8 @@ def check(
     """Say what is wrong with definitions, and what is suspicious.
 
     Wrong is what cannot be loaded: the place (file, line, column), what was expected, what was found. Suspicious is what loads and hardly
-    means what it says: never true, always true, never left. Exit code 1 when something is wrong; suspicions alone are 0.
+    means what it says: never true, always true, never left; a message that nobody gets, or that begins itself. Exit code 1 when something
+    is wrong; suspicions alone are 0.
     """
     try:
         definitions = load_definitions(*paths)
@@ -50,9 +54,15 @@ def check(
     compile_plan(definitions, Rules())
     findings = lint(definitions)
     for finding in findings:
-        _print("suspicious", finding.file, finding.line, 0, f"{finding.segment}: {finding.message}", "", as_json=as_json)
+        _print("suspicious", finding.file, finding.line, 0, f"{finding.about}: {finding.message}", "", as_json=as_json)
     if not as_json:
-        echo(f"{numbered(len(definitions.segments), 'segment')}, {len(findings)} suspicious")
+        echo(f"{contents_of(definitions)}, {len(findings)} suspicious")
+
+
+def contents_of(definitions: Definitions) -> str:
+    """How many segments and messages: ``3 segments, 1 message``. Messages are named where there are any."""
+    segments = numbered(len(definitions.segments), "segment")
+    return f"{segments}, {numbered(len(definitions.messages), 'message')}" if definitions.messages else segments
 
 
 def _print(level: str, file: str, line: int, column: int, message: str, hint: str, *, as_json: bool) -> None:
@@ -61,7 +71,8 @@ def _print(level: str, file: str, line: int, column: int, message: str, hint: st
         echo_json(found)
         return
     place = ":".join(str(part) for part in (file, line or "", column or "") if part)
-    echo(f"{place}: {level}: {message}{f' ({hint})' if hint else ''}")
+    text = f"{level}: {message}{f' ({hint})' if hint else ''}"
+    echo(f"{place}: {text}" if place else text)
 
 
 def publish(paths: Paths, create: Create = False) -> None:

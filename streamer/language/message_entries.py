@@ -76,7 +76,7 @@ def read_channel(name: yaml.ScalarNode, body: yaml.Node, source: YamlSource) -> 
 
 def read_topic(name: yaml.ScalarNode, body: yaml.Node, source: YamlSource) -> tuple[str, Consent]:
     """One entry of ``topics``."""
-    return name_of(name, source, "a topic"), _one_of(body, source, _CONSENTS, "how people come to it")
+    return name_of(name, source, "a topic"), _one_of(body, source, _CONSENTS, "opt_in or opt_out")
 
 
 def read_limits(node: yaml.Node, source: YamlSource) -> MessageLimits:

@@ -10,7 +10,7 @@ import yaml
 from . import tree
 from .durations import parse_duration
 from .limits import TEXT_CHARS_MAX, WINDOW_MS_MAX, is_segment_name
-from .message_specs import WHOLE_BP, Cap, CartFact, Goal, MessageFact, Quiet, ValueFact
+from .message_specs import TEMPLATE_NAMES, WHOLE_BP, Cap, CartFact, Goal, MessageFact, Quiet, ValueFact
 from .tree import Numeric, Path, Time, Value
 from .yaml_source import YamlSource
 
@@ -110,10 +110,17 @@ def read_goal(node: yaml.Node, source: YamlSource) -> Goal:
 
 def read_facts(node: yaml.Node, source: YamlSource) -> tuple[MessageFact, ...]:
     """The facts, in the order of their names."""
-    facts = [_fact(name_of(key, source, "a fact"), value, source) for key, value in source.entries(node, what="a mapping of facts")]
+    facts = [_fact(_fact_name(key, source), value, source) for key, value in source.entries(node, what="a mapping of facts")]
     if len(facts) > FACTS_MAX:
         source.fail(node, f"expected at most {FACTS_MAX} facts, found {len(facts)}")
     return tuple(sorted(facts, key=lambda fact: fact.name))
+
+
+def _fact_name(node: yaml.Node, source: YamlSource) -> str:
+    name = name_of(node, source, "a fact")
+    if name in TEMPLATE_NAMES:
+        source.fail(node, f"found the fact {name!r}, which means something else in a template")
+    return name
 
 
 def _fact(name: str, node: yaml.Node, source: YamlSource) -> MessageFact:

@@ -25,6 +25,7 @@ AGAIN_ALWAYS: Final = 0
 AGAIN_ONCE: Final = -1
 FACTS_BYTES_MAX: Final = 2_048
 WHOLE_BP: Final = 10_000
+TEMPLATE_NAMES: Final = ("customer", "direction", "language", "message", "unsubscribe_url", "variant")  # what no fact is called
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Names of events as Segment's specification writes them, and names that are almost one of them."""
+"""Names of events as Segment's specification and LANGUAGE.md write them, and names that are almost one of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ KNOWN_EVENTS: Final = (
     *("Product Shared", "Cart Shared", "Product Reviewed"),
     *("Application Installed", "Application Opened", "Application Backgrounded", "Application Updated"),
     *("Application Uninstalled", "Application Crashed"),
+    # of messages: what customers, providers and senders say
+    *("Consent Given", "Consent Withdrawn", "Message Sent", "Message Failed", "Message Unknown", "Message Opened", "Message Clicked"),
+    *("Message Bounced", "Message Complained", "Message Unsubscribed", "Message Suppressed", "Message Unsuppressed"),
 )
 _BY_LOWER: Final = {name.lower(): name for name in KNOWN_EVENTS}
 
 
 def almost_known(name: str) -> str | None:
-    """The event of Segment's specification that a name misses by its case or by one letter."""
+    """The known event that a name misses by its case or by one letter."""
     if name in KNOWN_EVENTS or name.endswith("*"):
         return None
     found = _BY_LOWER.get(name.lower())

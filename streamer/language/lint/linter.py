@@ -9,35 +9,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from streamer.language import tree
 from streamer.language.definitions import Definitions, Segment, nodes
 from streamer.language.durations import format_duration
 from streamer.language.tree import Condition
 
-from .conflicts import conflict, short
+from .conflicts import conflict, idle_parts
 from .event_names import almost_known
 from .feasible import KnownSegments, Literal, possible
 from .lasting import lasts_ms, stays
+from .message_caps import idle_caps
+from .message_loops import message_loops
+from .message_rules import Proved, message_suspicions, unused
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One suspicion about one segment."""
+    """One suspicion. ``about`` is the name of a segment, or ``message NAME``, ``channel NAME``, ``topic NAME``, ``message_limits``."""
 
-    segment: str
+    about: str
     message: str
     file: str = ""
     line: int = 0
 
 
 def lint(definitions: Definitions) -> list[Finding]:
-    """Segments that nobody can enter, that hold everybody or cannot be left, parts that decide nothing, names that are almost known."""
+    """Segments that nobody can enter, that hold everybody or cannot be left; messages that nobody gets, or that begin themselves;
+    parts that decide nothing; names that are almost known."""
     found: list[Finding] = []
     linter = _Linter()
     for segment in definitions.segments:  # those referred to first
         found += [Finding(segment.name, message, segment.file, segment.line) for message in linter.messages(segment)]
-    return sorted(found, key=lambda finding: (finding.file, finding.line, finding.segment))
+    found += _of_messages(definitions, linter.proved)
+    return sorted(found, key=lambda finding: (finding.file, finding.line, finding.about))
+
+
+def _of_messages(definitions: Definitions, proved: Proved) -> Iterator[Finding]:
+    for message in definitions.messages:
+        about = f"message {message.name}"
+        yield from (Finding(about, text, message.file, message.line) for text in message_suspicions(message, proved))
+    places = {f"message {message.name}": (message.file, message.line) for message in definitions.messages}
+    looped = ((f"message {name}", text) for name, text in message_loops(definitions))
+    for about, text in chain(looped, idle_caps(definitions), unused(definitions)):
+        yield Finding(about, text, *places.get(about, ("", 0)))
 
 
 class _Linter:
@@ -48,6 +64,11 @@ class _Linter:
         self._never: set[str] = set()  # nobody can enter
         self._forever: set[str] = set()  # nobody can leave
         self._same: dict[tuple[str, str, int, int], str] = {}
+
+    @property
+    def proved(self) -> Proved:
+        """What is known of all that were looked at."""
+        return Proved(self._segments, frozenset(self._never), frozenset(self._forever))
 
     def messages(self, segment: Segment) -> Iterator[str]:
         known = KnownSegments(self._segments, frozenset(self._never))
@@ -79,7 +100,7 @@ class _Linter:
                 f"its exit holds for at most {format_duration(int(lasts))} after an event, its stay is "
                 f"{format_duration(segment.stay_ms)}: an exit may pass unseen"
             )
-        yield from _idle_parts(segment, known)
+        yield from idle_parts({"when": segment.when, "exit": segment.exit}, known)
 
     def _is_forever(self, segment: Segment, known: KnownSegments) -> bool:
         """What lets somebody in, and stays true, rules out what would let them leave."""
@@ -112,26 +133,6 @@ def _why_forever(segment: Segment, known: KnownSegments) -> str:
     if not possible([(segment.exit, True)], known):
         return f"{conflict(segment.exit, known)}, so its exit is never true"
     return "what lets somebody in rules out its exit for good"
-
-
-def _idle_parts(segment: Segment, known: KnownSegments) -> Iterator[str]:
-    """Atoms that are the same for everybody, and conditions that no event can satisfy."""
-    for key, condition in (("when", segment.when), ("exit", segment.exit)):
-        for atom in dict.fromkeys(_atoms(condition)) if condition is not None else ():
-            if not possible([(atom, True)], known):
-                yield f"in {key}: {short(atom)} is never true"
-            elif not possible([(atom, False)], known):
-                yield f"in {key}: {short(atom)} is always true"
-
-
-def _atoms(condition: Condition) -> Iterator[Condition]:
-    if isinstance(condition, (tree.And, tree.Or)):
-        for part in condition.of:
-            yield from _atoms(part)
-    elif isinstance(condition, tree.Not):
-        yield from _atoms(condition.of)
-    else:
-        yield condition
 
 
 def canonical(condition: Condition) -> str:

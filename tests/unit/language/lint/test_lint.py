@@ -17,7 +17,7 @@ def found(**segments: str | dict[str, str]) -> dict[str, list[str]]:
     bodies = {name: {"for": "x", **({"when": body} if isinstance(body, str) else body)} for name, body in segments.items()}
     messages: dict[str, list[str]] = {}
     for finding in lint(parse_definitions({"segments": bodies})):
-        messages.setdefault(finding.segment, []).append(finding.message)
+        messages.setdefault(finding.about, []).append(finding.message)
     return messages
 
 

@@ -159,7 +159,7 @@ def test_what_is_said_of_never_and_always_holds(bodies: list[dict[str, str]], ma
     """A linter that cries wolf is turned off, so every never and always must be true of every history."""
     segments = {**_BASE, **{f"s{number}": {"for": "x", **body} for number, body in enumerate(bodies)}}
     parsed = parse_definitions({"segments": segments})
-    by_message = [(finding.segment, finding.message) for finding in lint(parsed)]
+    by_message = [(finding.about, finding.message) for finding in lint(parsed)]
     nobody_in = {name for name, message in by_message if message.startswith("nobody can enter")}
     nobody_out = {name for name, message in by_message if message.startswith("nobody can leave")}
     everybody = {name for name, message in by_message if message.endswith("it holds everybody")}
