@@ -161,6 +161,10 @@ class Settings(BaseSettings):
     ingest_format: str = Field("", description="what their messages are: segment, segment_sdk, snowplow, ga4, cloudevents, …")
     ingest_mapping: str | None = Field(None, description="a mapping (YAML file or name) for messages that are rows as JSON, not a format")
     ingest_web_port: int = Field(6068, ge=1, le=65_535, description="the ingest's /metrics /livez /readyz, on STREAMER_WEB_HOST")
+    webhook_allow: Networks = Field(
+        (), description="internal addresses or networks that deliveries may go to all the same, by http too, separated by commas"
+    )
+    webhook_web_port: int = Field(6070, ge=1, le=65_535, description="the deliverer's /metrics /livez /readyz, on STREAMER_WEB_HOST")
     transactions: bool = Field(
         True,
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
@@ -227,7 +231,7 @@ class Settings(BaseSettings):
                 found[name] = "********"
             elif name in _DURATIONS:
                 found[name] = format_duration(value)
-            elif name in ("placeholder_ids", "collect_proxies", "ingest_topics"):
+            elif name in ("placeholder_ids", "collect_proxies", "ingest_topics", "webhook_allow"):
                 found[name] = ",".join(map(str, value))
             else:
                 found[name] = str(value) if isinstance(value, Path) else value

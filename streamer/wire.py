@@ -26,8 +26,12 @@ MESSAGES: Final = "messages"  # what was decided of messages, with what sending 
 LEDGER: Final = "ledger"  # the same without addresses and facts, kept long
 AMENDMENTS: Final = "amendments"  # what people and faults decided about places of the log
 DEFINITIONS: Final = "definitions"  # the manifest, and everything that was published; one partition, kept for ever
+SUBSCRIPTIONS: Final = "subscriptions"  # who gets changes by webhook; compacted, key = name
+WEBHOOK_LOG: Final = "webhook-log"  # attempts of the last days
+WEBHOOK_DEAD: Final = "webhook-dead"  # changes that could not be delivered
 TOPICS: Final = (EVENTS, CHANGES, DEAD_LETTERS, EXAMPLES, MESSAGES, LEDGER, AMENDMENTS)  # one partition a shard
 SINGLE_TOPICS: Final = (ALERTS, COMMANDS, ANSWERS, DEFINITIONS)
+WEBHOOK_TOPICS: Final = (SUBSCRIPTIONS, WEBHOOK_LOG, WEBHOOK_DEAD)  # one partition; made when webhooks are first used
 OUTPUTS: Final = (CHANGES, DEAD_LETTERS, EXAMPLES, MESSAGES, LEDGER)  # those that a relay goes on in behind what stands there
 
 CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producers' records have no business carrying it

@@ -100,6 +100,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "worker": ("worker", "config"),
     "collect": ("collect",),
     "ingest": ("ingest",),
+    "webhooks": ("webhooks",),
     "doctor": ("doctor",),
     "shards": ("shards",),
     "dead_letters": ("dead-letters",),

@@ -12,11 +12,11 @@ from streamer.errors import SettingsError
 from streamer.settings import Settings
 from streamer.suggest import did_you_mean
 from streamer.transports.kafka.clients import connection
-from streamer.wire import SINGLE_TOPICS, TOPICS
+from streamer.wire import SINGLE_TOPICS, TOPICS, WEBHOOK_TOPICS
 
 from .message_reader import format_of
 
-OURS: Final = (*TOPICS, *SINGLE_TOPICS)
+OURS: Final = (*TOPICS, *SINGLE_TOPICS, *WEBHOOK_TOPICS)
 
 
 def group_of(settings: Settings) -> str:

@@ -18,18 +18,38 @@ from streamer.language.message_specs import EXPIRY_MS_MAX
 from streamer.settings import Settings
 from streamer.suggest import did_you_mean
 from streamer.units import DAY_MS
-from streamer.wire import ANSWERS, CHANGES, COMMANDS, EVENTS, MESSAGES, SINGLE_TOPICS, TOPICS
+from streamer.wire import (
+    ANSWERS,
+    CHANGES,
+    COMMANDS,
+    EVENTS,
+    MESSAGES,
+    SINGLE_TOPICS,
+    SUBSCRIPTIONS,
+    TOPICS,
+    WEBHOOK_DEAD,
+    WEBHOOK_LOG,
+    WEBHOOK_TOPICS,
+)
 
 from .clients import connection
 
 RETENTION: Final = "-1"  # the log is the truth; what a shop may forget it decides itself
 DECISIONS_KEPT_MS: Final = EXPIRY_MS_MAX + 7 * DAY_MS  # they hold addresses: no longer than one may be sent, and a week to look at it
-_KEPT_MS: Final = {COMMANDS: ANSWERS_KEPT_MS, ANSWERS: ANSWERS_KEPT_MS, MESSAGES: DECISIONS_KEPT_MS}  # an erasure names a customer
+_KEPT_MS: Final = {
+    COMMANDS: ANSWERS_KEPT_MS,  # an erasure names a customer
+    ANSWERS: ANSWERS_KEPT_MS,
+    MESSAGES: DECISIONS_KEPT_MS,
+    WEBHOOK_LOG: 7 * DAY_MS,
+    WEBHOOK_DEAD: 30 * DAY_MS,
+}
 PREFIXES_SHOWN: Final = 5
 
 
 def topic_configs(suffix: str) -> dict[str, str]:
     """How a topic is created."""
+    if suffix == SUBSCRIPTIONS:
+        return {"cleanup.policy": "compact"}
     base = {"cleanup.policy": "delete", "retention.ms": str(_KEPT_MS.get(suffix, RETENTION))}
     return {**base, "message.timestamp.type": "LogAppendTime"} if suffix == EVENTS else base
 
@@ -52,6 +72,25 @@ async def ensure_topics(settings: Settings, *, may_begin: bool = True) -> list[s
             partitions = 1 if suffix in SINGLE_TOPICS else settings.shards
             topic = NewTopic(settings.topic(suffix), partitions, settings.replication, topic_configs=topic_configs(suffix))
             made += _created(await admin.create_topics([topic]))
+    finally:
+        await admin.close()
+    return made
+
+
+async def ensure_webhook_topics(settings: Settings) -> list[str]:
+    """Create the topics of webhooks where they are missing, beside a log that is there; the names of those that were made. SettingsError
+    where there is no log, or the broker creates nothing; raises KafkaError."""
+    made = list[str]()
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        existing = set(await admin.list_topics())
+        if settings.topic(CHANGES) not in existing:
+            raise SettingsError(_no_topic(settings, CHANGES, existing))
+        for suffix in WEBHOOK_TOPICS:
+            if settings.topic(suffix) not in existing:
+                topic = NewTopic(settings.topic(suffix), 1, settings.replication, topic_configs=topic_configs(suffix))
+                made += _created(await admin.create_topics([topic]))
     finally:
         await admin.close()
     return made
@@ -142,4 +181,4 @@ def partitions_problems(settings: Settings, partitions: int) -> list[str]:
     return [f"{counts}: what is written into others is read by nobody; the number of shards is fixed for the life of the log"]
 
 
-__all__ = ["check_topic", "check_topics", "ensure_topics", "logs_among", "partitions_problems", "topic_configs"]
+__all__ = ["check_topic", "check_topics", "ensure_topics", "ensure_webhook_topics", "logs_among", "partitions_problems", "topic_configs"]
