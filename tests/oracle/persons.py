@@ -6,7 +6,7 @@ says is what the oracle itself would have sent from there, so nothing that the p
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +35,7 @@ class Message:
     links: tuple[tuple[str, int], ...] = ()  # of the past
     past: Customer | None = None
     remembered: tuple[frozenset[str], ...] = ()  # of each event of the past: the memories that hold it
+    version: int = 0  # of an adopt: the definitions under which it was drained
     hops: int = 0
     may_link: bool = True
     person: frozenset[str] = frozenset()  # of an erasure that comes from the survivor: all ids of whoever is erased
@@ -76,6 +77,7 @@ class PersonStory(Story):
         self.links: dict[str, dict[str, int]] = {}  # of a customer: old ids, and when each was linked
         self.tombstones: dict[str, list[tuple[int, str]]] = {}  # of an old id: since when, and to whom
         self.lifted: set[str] = set()  # customers who were old ids once: the links that they had noted went on with their past
+        self.met: Counter[str] = Counter()  # what happened, for whoever must know that it did
         self.numbers: dict[str, int] = {}  # of an old id: no change that was said of it has a higher number
         self.offset = FOREVER_AGO
 
@@ -187,7 +189,8 @@ class PersonStory(Story):
         links = tuple(self.links.pop(old, {}).items())
         self.lifted.discard(old)
         remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
-        self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered))
+        version = self.definitions.version
+        self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered, version=version))
         drafts = self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
         self.numbers[old] = max([one.counts_from, *(standing.sequence for standing in one.standings.values())])
         return drafts
@@ -214,9 +217,10 @@ class PersonStory(Story):
     def _meet(self, point: Message) -> list[Draft]:
         """Two survived, each a circle that other points had shortened meanwhile: the smaller stays."""
         one, other = point.about, point.into
+        self.met["two survivors met"] += 1
         link = Message("link", one, old=one, into=other, is_alias=True, linked_ms=self.now, cause=point.cause)
         if other < one:
-            return self._drain(link)
+            return self._drain(replace(link, linked_ms=point.linked_ms))
         self.links[one] = _newest(_united(self.links[one], {other: self.now}), but=one)
         self._send(replace(link, about=other, old=other, into=one))
         return []
@@ -249,6 +253,7 @@ class PersonStory(Story):
         self.customers[goal] = Customer(self.now, counts_from=self.numbers.pop(goal, 0))
         self.links[goal] = dict.fromkeys(walk, 0)
         self.lifted.add(goal)
+        self.met["lifted"] += 1
         if self._is_of_erased(goal, adopt.linked_ms):  # somebody is to be where ids lead, though nothing is left to take
             self.counts["adopt_of_erased"] += 1
             return []
@@ -267,6 +272,8 @@ class PersonStory(Story):
         """All that the old id had is remembered now, in its old order, behind all that is there."""
         goal, past = adopt.about, adopt.past
         assert past is not None
+        if adopt.version != self.definitions.version:
+            self.met["lifted across a switch" if goal in self.lifted else "adopted across a switch"] += 1
         one = self.customers[goal]
         pairs = sorted(zip(past.history, adopt.remembered, strict=True), key=lambda pair: pair[0].place)  # also those that count as now
         for rank, (each, known) in enumerate(pairs, 1):
@@ -284,9 +291,10 @@ class PersonStory(Story):
         goal, came, links = adopt.about, dict(adopt.links), self.links.get(adopt.about, {})
         new = {id_: self.now for id_ in (adopt.old, *adopt.passed) if id_ not in links}
         self.links[goal] = _newest(_united(links, {**came, **new}), but=goal)
+        point = Message("point", goal, into=goal, passed=(adopt.old, *adopt.passed, *came), linked_ms=self.now, cause=adopt.cause)
         for id_ in dict.fromkeys((adopt.old, *came, *adopt.passed)):  # those that lead here already need not be told
             if id_ != goal:
-                self._send(Message("point", id_, into=goal, passed=(adopt.old, *adopt.passed, *came), cause=adopt.cause))
+                self._send(replace(point, about=id_))
 
     # Erasures
 

@@ -6,7 +6,8 @@ from collections.abc import Set
 from random import Random
 from typing import Final, Literal, NamedTuple
 
-Manner = Literal["plain", "all", "apart"]  # how a seed's customers go by names
+Manner = Literal["plain", "all", "apart", "crossing"]  # how a seed's customers go by names
+CALM: Final = ("apart", "crossing")  # devices are not shared, and nothing else is odd
 
 
 class Person(NamedTuple):
@@ -28,8 +29,8 @@ Ids = dict[str, str]
 
 
 def manner_of(seed: int) -> Manner:
-    """Half of the histories are of customers who have one id. ``apart``: devices are not shared, and nothing else is odd."""
-    return ("plain", "all", "plain", "apart")[seed % 4]
+    """Half of the histories are of customers who have one id. ``crossing``: known ids of few people are linked in every way."""
+    return ("plain", "all", "plain", "apart", "plain", "all", "plain", "crossing")[seed % 8]
 
 
 def everybody() -> list[str]:
@@ -48,8 +49,13 @@ def known_together(ids: Set[str]) -> set[str]:
     return found
 
 
-def ids_of(random: Random, *, shared: bool) -> Ids:
+def ids_of(random: Random, manner: Manner) -> Ids:
     """The ids of an event; where it has ``previousId`` it is an alias."""
+    shared = manner not in CALM
+    if manner == "crossing" and random.random() < 0.6:
+        known = random.choice([person.known for person in PEOPLE if len(person.known) > 1])
+        old, new = random.sample(known, 2)
+        return {"userId": new, "previousId": old}
     person = random.choice(PEOPLE)
     device = random.choice(SHARED if shared and random.random() < 0.15 else person.devices)
     user = random.choice(person.known)

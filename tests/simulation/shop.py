@@ -10,7 +10,7 @@ import msgspec
 from streamer.language.definitions import parse_definitions
 from streamer.wire import Control, definitions_control, encode_control, shard_of
 
-from .people import Ids, Manner, everybody, ids_of
+from .people import CALM, Ids, Manner, everybody, ids_of
 
 SHARDS = 3
 START_MS = 1_700_000_000_000
@@ -65,13 +65,15 @@ def script(random: Random, length: int, manner: Manner = "plain") -> list[Entry]
     at_ms = START_MS
     found, version = _definitions(at_ms, 0, 1), 1
     changes = {random.randrange(length): number for number in random.sample((1, 2, 1), 2)} if random.random() < 0.7 else {}
+    if manner == "crossing":
+        changes = {random.randrange(length): number for number in (1, 2, 1, 2)}
     sent: list[tuple[int, bytes]] = []
     for number in range(length):
         at_ms += _gap_ms(random)
         if number in changes:
             version += 1
             found += _definitions(at_ms, changes[number], version)
-        found.append(_calm(random, number, at_ms) if manner == "apart" else _entry(random, number, at_ms, sent, manner))
+        found.append(_calm(random, number, at_ms, manner) if manner in CALM else _entry(random, number, at_ms, sent, manner))
     return found
 
 
@@ -85,15 +87,15 @@ def _definitions(at_ms: int, number: int, version: int) -> list[Entry]:
     return [Entry(at_ms, shard, raw, True, "definitions") for shard in range(SHARDS)]
 
 
-def _calm(random: Random, number: int, at_ms: int) -> Entry:
+def _calm(random: Random, number: int, at_ms: int, manner: Manner) -> Entry:
     """An event of somebody with several ids, at a time of its own that no broker's clock is behind."""
-    ids = ids_of(random, shared=False)
+    ids = ids_of(random, manner)
     timestamp_ms = (at_ms - random.choice((1_000, 1_000, 2_000, 600_000))) // 100 * 100 + number
     return Entry(at_ms, shard_of(_customer(ids), SHARDS), _event(random, number, ids, timestamp_ms), False, "event")
 
 
 def _entry(random: Random, number: int, at_ms: int, sent: list[tuple[int, bytes]], manner: Manner) -> Entry:
-    ids: Ids = {"userId": random.choice(CUSTOMERS)} if manner == "plain" else ids_of(random, shared=True)
+    ids: Ids = {"userId": random.choice(CUSTOMERS)} if manner == "plain" else ids_of(random, manner)
     customer = _customer(ids)
     shard = shard_of(customer, SHARDS)
     what = random.random()

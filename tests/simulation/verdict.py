@@ -25,7 +25,7 @@ from streamer.transports.memory import CONTROL, MemoryLog, position_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, TICK, LogRecord, Output
 from tests.walk import customers_of
 
-from .people import known_together
+from .people import CALM, known_together
 from .poison import PoisonError
 from .second_opinion import ask_the_oracle, ask_who_is_in_what
 from .shop import SHARDS
@@ -80,7 +80,7 @@ async def _judge(world: World) -> None:
     decided = Counter(one.what for amended in world.decisions.kept.values() for one in amended)
     if world.manner != "plain" and not decided["aside"]:
         await ask_the_oracle(world)
-    if world.manner == "apart" and not decided:
+    if world.manner in CALM and not decided:
         await ask_who_is_in_what(world)
 
 

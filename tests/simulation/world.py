@@ -20,7 +20,7 @@ from streamer.wire import EVENTS
 
 from .faults import BrokerAwayError, Decisions, Faults, FaultyJournal, FaultySink, FaultyStore, Redis
 from .loop import Halt, Loop, Task
-from .people import manner_of
+from .people import CALM, manner_of
 from .poison import Poison, PoisonError
 from .shop import SHARDS, START_MS, Entry, script
 
@@ -170,7 +170,7 @@ class World:
         self._wild = random.random() * 0.2 if random.random() < 0.5 else 0.0
         begin_ms = START_MS + random.randrange(0, 7_200_000)
         self._ahead = (begin_ms, begin_ms + random.randrange(1, 600_000), random.choice((0, 0, 7_200_000, 3 * 86_400_000)))
-        if self.manner == "apart":  # nothing arrives too late, or too early for its time
+        if self.manner in CALM:  # nothing arrives too late, or too early for its time
             self._wild, self._ahead = 0.0, (0, 0, 0)
         self._replaced = random.random() * 0.6 if random.random() < 0.5 else 0.0
         self._fatal = {place: random.random() * 0.1 * OFTEN.get(place, 1) for place in FATAL_PLACES if random.random() < 0.5}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -110,13 +111,13 @@ class Persons:
             for shard in range(self.rules.shards):
                 await self.catch_up(shard)
 
-    async def counts(self) -> dict[str, int]:
+    async def counts(self) -> Counter[str]:
         """What became of records and of linked ids, in all shards."""
-        total: dict[str, int] = {}
+        total = Counter[str]()
         for number in range(self.rules.shards):
             body = (await self._owner(number))[0].body
             for name, times in (*body.counts.items(), *body.identity.items()):
-                total[name] = total.get(name, 0) + times
+                total[name] += times
         return total
 
     async def entry(self, customer: str) -> State | Tombstone | None:
