@@ -1,4 +1,8 @@
-"""aiohttp's server, with as many connections as memory allows and no more."""
+"""aiohttp's server, with as many connections as memory allows and no more.
+
+Whoever opens connections and sends nothing, or sends a byte now and then, must not keep others out: where all are taken, the one that has
+been without a request for longest gives way. Clients open another where an idle one was closed.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +25,11 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class BoundedServer(web.Server):
-    """Turns away connections beyond ``most``."""
+    """Has ``most`` connections at once. One more takes the place of an idle one, and is turned away where none is idle."""
 
     def __init__(self, handler: Handler, most: int, limits: CollectorLimits, metrics: CollectorMetrics) -> None:
         super().__init__(
-            handler,
+            self._handle,
             keepalive_timeout=limits.idle_seconds,
             max_line_size=limits.header_bytes,
             max_field_size=limits.header_bytes,
@@ -33,29 +37,53 @@ class BoundedServer(web.Server):
             auto_decompress=False,
             access_log=None,
         )
-        self.open = 0
+        self._handler = handler
         self._most = most
         self._metrics = metrics
+        self._open: dict[RequestHandler, asyncio.Transport] = {}
+        self._idle: dict[RequestHandler, None] = {}  # without a request, the longest first
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._open)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count it, or close it."""
+        """Count it, and close one where it is one too many."""
         super().connection_made(handler, transport)
-        self.open += 1
+        self._open[handler] = transport
+        self._idle[handler] = None
         if self.open > self._most:
             self._metrics.turned_away.inc()
-            transport.abort()
+            self._close(next(iter(self._idle)))
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """It is closed."""
         super().connection_lost(handler, exc)
-        self.open -= 1
+        self._open.pop(handler, None)
+        self._idle.pop(handler, None)
+
+    def _close(self, handler: RequestHandler) -> None:
+        del self._idle[handler]
+        self._open.pop(handler).close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        self._idle.pop(connection, None)
+        try:
+            return await self._handler(request)
+        finally:
+            if connection in self._open:
+                self._idle[connection] = None
 
 
 def connections_allowed(wanted: int) -> int:
-    """As many as the system lets this process have; its own limit is raised as far as it may."""
+    """As many as the system lets this process have; its own limit is raised as far as it may. Some are left for connections that were
+    accepted at once and have not taken the place of others yet."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = hard if hard != resource.RLIM_INFINITY else wanted + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < min(most, wanted + OTHER_FILES):
-        soft = min(most, wanted + OTHER_FILES)
+    files = wanted + OTHER_FILES + BACKLOG
+    most = hard if hard != resource.RLIM_INFINITY else files
+    if soft != resource.RLIM_INFINITY and soft < min(most, files):
+        soft = min(most, files)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OTHER_FILES))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, max(soft - OTHER_FILES - BACKLOG, soft // 2)))

@@ -33,7 +33,11 @@ class CollectorMetrics:
         self.in_flight_events = Gauge("collector_in_flight_events", "Records that Kafka has not acknowledged", registry=registry)
         self.in_flight_bytes = Gauge("collector_in_flight_bytes", "Bodies being read, and records on their way", registry=registry)
         self.connections = Gauge("collector_connections", "Open connections", registry=registry)
-        self.turned_away = Counter("collector_connections_turned_away_total", "Connections above the most allowed", registry=registry)
+        self.turned_away = Counter(
+            "collector_connections_turned_away_total",
+            "Connections closed as there were too many: the longest idle one, else the new one",
+            registry=registry,
+        )
         self.kafka_failing = Gauge(
             "collector_kafka_failing_seconds", "How long Kafka has taken nothing of what was tried; 0 while it takes", registry=registry
         )

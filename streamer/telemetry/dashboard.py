@@ -372,7 +372,7 @@ ROWS: Final = (
             ),
             Panel(
                 "Connections, Kafka, keys",
-                "Open connections, those above the most allowed; how long Kafka has taken nothing; keys in force, files not used.",
+                "Open connections, those closed as there were too many; how long Kafka has taken nothing; keys in force, files not used.",
                 {
                     "{{instance}} open": "max by (instance) (collector_connections)",
                     "turned away": "sum(increase(collector_connections_turned_away_total[5m]))",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.request import urlopen
 
 from streamer.local.children import Child, free_port
@@ -23,8 +24,9 @@ SNOWPLOW_APP: Final = "shop"  # its trackers send no key
 class Door:
     """A collector on a free port of loopback. ``origins`` are those of the pages that the browser's key is for; None: no keys."""
 
-    def __init__(self, settings: Settings, folder: Path, origins: Sequence[str] | None) -> None:
+    def __init__(self, settings: Settings, folder: Path, origins: Sequence[str] | None, *, share_port: bool = False) -> None:
         port, self._web_port = free_port(), free_port()
+        self._options = ["--share-port"] if share_port else []
         self.address = f"http://127.0.0.1:{port}"
         self._log = folder / "collector.log"
         self._environment = {
@@ -43,8 +45,21 @@ class Door:
 
     def start(self) -> None:
         """Begin the process, also anew after ``kill`` at the same address, and wait until it is ready."""
-        self.child = Child([sys.executable, "-m", "streamer", "collect"], log=self._log, env=self._environment)
+        self.child = Child([sys.executable, "-m", "streamer", "collect", *self._options], log=self._log, env=self._environment)
         self.child.wait_until(self._ready, name="the collector", deadline_s=READY_S)
+
+    def figures(self) -> str:
+        """Its metrics."""
+        with urlopen(f"http://127.0.0.1:{self._web_port}/metrics", timeout=2) as answer:
+            return answer.read().decode()
+
+    def twin(self) -> Self:
+        """One more at the same address; both share it."""
+        made = copy(self)
+        made._web_port = free_port()
+        made._environment = {**self._environment, "STREAMER_COLLECT_WEB_PORT": str(made._web_port)}
+        made.start()
+        return made
 
     def kill(self) -> None:
         """End it with SIGKILL."""

@@ -100,9 +100,9 @@ class Killings:
         self.victims: Counter[str] = Counter()
         self._kafka = kafka
         self._settings = settings
-        self._door = Door(settings, folder, origins=["http://127.0.0.1:1"])
+        self.door = Door(settings, folder, origins=["http://127.0.0.1:1"])
         self._draw = random.Random(seed)
-        self.senders = Senders(self._door.address, seed)
+        self.senders = Senders(self.door.address, seed)
 
     async def run(self, victims: list[str]) -> None:
         """Kill each of ``victims`` (``collector`` or ``broker``) in turn while senders are at work."""
@@ -112,7 +112,7 @@ class Killings:
                 await asyncio.to_thread(self._kill, victim)
                 self.victims[victim] += 1
             await asyncio.sleep(1.0)
-        assert await asyncio.to_thread(self._door.stop) == 0, self._door.child.log_tail(40)
+        assert await asyncio.to_thread(self.door.stop) == 0, self.door.child.log_tail(40)
 
     async def lost(self) -> set[str]:
         """Message ids that were acknowledged and do not lie in the log."""
@@ -120,15 +120,15 @@ class Killings:
 
     def _kill(self, victim: str) -> None:
         if victim == "collector":
-            self._door.kill()
-            self._door.start()
+            self.door.kill()
+            self.door.start()
         else:
             self._kafka.kill()
             self._kafka.restart()
 
     def close(self) -> None:
         """End what is left."""
-        self._door.kill()
+        self.door.kill()
 
 
 async def prepare(kafka: ApacheKafka, name: str, folder: Path, seed: int) -> Killings:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.settings import Settings
+from tests.clients.door import SERVER_KEYS, Door
+from tests.clients.shop_log import make_topics
 
-from .acknowledged import ANSWER_S, prepare
+from .acknowledged import ANSWER_S, AUTHORIZATION, prepare
+from .strangers import bombs, good, half_open, resident_mb, slow
+
+HALF_OPEN = 1_000
+GROWTH_MB = 64.0  # of what strangers may cost: 64 kB a connection
+SERVER = {"Authorization": AUTHORIZATION}
+
+
+@pytest.fixture
+async def settings(kafka: ApacheKafka | ExternalKafka, fresh_name: str) -> Settings:
+    """A log of one test's own."""
+    ours = {"kafka": kafka.bootstrap, "topic_prefix": fresh_name, "shards": 3, "create": True}
+    made = Settings.model_construct().model_copy(update=ours)
+    await make_topics(made, kafka)
+    return made
 
 
 async def test_what_was_answered_200_is_in_the_log_whoever_was_killed(
@@ -29,3 +51,77 @@ async def test_what_was_answered_200_is_in_the_log_whoever_was_killed(
         assert await killings.lost() == set()
     finally:
         killings.close()
+
+
+async def test_told_to_end_under_load_it_answers_for_all_that_it_took(
+    kafka: ApacheKafka | ExternalKafka, fresh_name: str, tmp_path: Path
+) -> None:
+    """SIGTERM: over within ten seconds, and what was answered 200 until then is in the log."""
+    assert isinstance(kafka, ApacheKafka)
+    killings = await prepare(kafka, fresh_name, tmp_path, seed=12)
+    try:
+        async with killings.senders.at_work():
+            await asyncio.sleep(1.0)
+            began = monotonic()
+            assert await asyncio.to_thread(killings.door.stop) == 0, killings.door.child.log_tail(40)
+            assert monotonic() - began < 10
+        assert killings.senders.cut > 0, "nobody sent any more when it ended"
+        assert killings.senders.acknowledged
+        assert await killings.lost() == set()
+    finally:
+        killings.close()
+
+
+async def test_strangers_cost_a_bounded_amount_of_memory_and_keep_nobody_out(settings: Settings, tmp_path: Path) -> None:
+    """Connections that say nothing or a byte now and then, and bombs of gzip; ``make soak ARGS=strangers`` has 12,000 connections."""
+    door = await asyncio.to_thread(Door, settings, tmp_path, ["http://127.0.0.1:1"])
+    try:
+        assert await good(door.address, SERVER, 5) == {200: 5}
+        before = resident_mb(door.child.pid)
+        async with half_open(door.address, HALF_OPEN) as connections, slow(connections[:200:2]):
+            assert await bombs(door.address, 40, at_once=10) == {413: 40}
+            assert await good(door.address, SERVER, 20) == {200: 20}
+            assert resident_mb(door.child.pid) - before < GROWTH_MB
+    finally:
+        door.kill()
+
+
+async def test_sighup_reads_the_keys_again(settings: Settings, tmp_path: Path) -> None:
+    """Also where the file looks as it did: some tools keep time and size."""
+    door = await asyncio.to_thread(Door, settings, tmp_path, ["http://127.0.0.1:1"])
+    try:
+        assert await good(door.address, SERVER, 1) == {200: 1}
+        file = tmp_path / "keys.toml"
+        seen, text = file.stat(), file.read_text()
+        was, becomes = (sha256(key.encode()).hexdigest() for key in (SERVER_KEYS[0], "another"))
+        assert was in text
+        file.write_text(text.replace(was, becomes))
+        os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        door.child.process.send_signal(signal.SIGHUP)
+        deadline = monotonic() + 10
+        while await good(door.address, SERVER, 1) != {401: 1}:
+            assert monotonic() < deadline, door.child.log_tail(20)
+        assert "keys read" in door.child.log_tail(20)
+    finally:
+        door.kill()
+
+
+async def test_two_collectors_share_a_port_and_one_may_die(settings: Settings, tmp_path: Path) -> None:
+    """A core each, behind one address."""
+    first = await asyncio.to_thread(Door, settings, tmp_path, None, share_port=True)
+    second = await asyncio.to_thread(first.twin)
+    try:
+        deadline = monotonic() + 10
+        while not (_taken(first) and _taken(second)):
+            assert await good(first.address, {}, 10) == {200: 10}
+            assert monotonic() < deadline, "the kernel gives all connections to one"
+        first.kill()
+        assert await good(first.address, {}, 10) == {200: 10}
+    finally:
+        first.kill()
+        second.kill()
+
+
+def _taken(door: Door) -> bool:
+    """Whether it has answered for an event."""
+    return 'collector_events_accepted_total{key="none"}' in door.figures()

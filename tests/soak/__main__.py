@@ -19,6 +19,7 @@ from tests.soak.collect import kill_rounds
 from tests.soak.differ import AGREED, differ
 from tests.soak.fuzz import fuzz
 from tests.soak.hostile import STARTS_MS
+from tests.soak.strangers import besiege
 
 Run = Callable[[argparse.Namespace], str]
 BODIES = 100_000
@@ -72,7 +73,13 @@ def _collect(options: argparse.Namespace) -> str:
     return f"{kills.victims.total()} kills, {kills.acknowledged:,} events acknowledged and {kills.cut:,} requests cut, none lost"
 
 
-RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ, "world": _world, "bodies": _bodies, "collect": _collect}
+def _strangers(options: argparse.Namespace) -> str:
+    """12,000 connections that say little or nothing, and bombs of gzip: is memory bounded, and who asks properly answered?"""
+    found = besiege(seconds=min(options.seconds, 60))
+    return f"{found.bombs.total():,} bombs refused, {found.good.total():,} good requests answered, {found.growth_mb:.0f} MB more memory"
+
+
+RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ, "world": _world, "bodies": _bodies, "collect": _collect, "strangers": _strangers}
 
 
 def main() -> None:
