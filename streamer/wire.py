@@ -111,7 +111,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
     base64 and ``digest`` its name. ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
-    ``pause``: from here on nothing is sent of ``message`` (``*``: of any); ``resume``: from here on it is again (``*``: of all).
+    ``pause``: from here on nothing is sent of ``message`` (``*``: of any), until a ``resume`` of the same.
     ``keys``: from here on these keys hold, their check values by their ids; see ``signing``. ``pin`` and ``unpin`` are for the learner,
     among the examples: the model stays at ``version`` whatever is learned. Where no keys hold a repeated one is harmless; where some do
     it is refused.

@@ -18,6 +18,7 @@ from streamer.customers.state import NO_TIMER, State
 from streamer.customers.tombstone import Tombstone
 from streamer.events.alias import previous_id
 from streamer.events.event import Event
+from streamer.messages.past import newest_of, places_of
 from streamer.segments.change import Cause
 from streamer.segments.plan.plan import Plan
 from streamer.wire import NO_LINK_HEADER, LogRecord
@@ -170,6 +171,8 @@ class Identity:
                 seen=state.seen if part == 1 else b"",
                 floor_ms=state.forgotten_ms if part == 1 and state.floor_ms is not None else None,
                 links=state.links if part == len(memories) else {},
+                places=places_of(self._messages.messages, state) if part == 1 else [],
+                sent_ms=newest_of(self._messages.messages, state) if part == 1 else {},
             )
             for part, some in enumerate(memories, 1)
         ]
@@ -232,6 +235,7 @@ class Identity:
         if both:
             self._count("seen_twice", both)
         state.links = links.united(state.links, {**adopt.links, **dict.fromkeys(others - state.links.keys(), now)}, customer)
+        self._messages.join(state, adopt, now)
         changed, is_approximate = self._evaluator.at_adopt(state, adopt, now)
         if is_approximate:
             self._count("approximate")

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from streamer.customers.memories import Data
+from streamer.customers.message_state import CapSlot
 from streamer.errors import RefusedError
 from streamer.wire import LogRecord, is_customer
 
@@ -52,7 +53,8 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``passed``: ids that it went by on its way; ``walk``: tombstones, each of which pointed to the next, the last of them to ``to``.
     ``memories`` by their keys, which mean the same under all definitions; their times count from ``origin_ms`` (UTC), and were
     remembered up to ``drained_ms``, log time in the shard of the old id. ``seen`` and ``floor_ms`` (UTC) are those of the state and come
-    with the first part, ``links`` with the last.
+    with the first part, ``links`` with the last. ``places`` in caps and ``sent_ms``, when messages went out last, come with the first part:
+    in UTC, by the names of messages.
     """
 
     to: str
@@ -69,6 +71,8 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seen: bytes = b""
     floor_ms: int | None = None
     links: dict[str, int] = {}
+    places: list[CapSlot] = []
+    sent_ms: dict[str, int] = {}
 
     @property
     def customer(self) -> str:

@@ -14,12 +14,14 @@ from streamer.messages import intents
 from streamer.messages.arms import KEY_BYTES
 from streamer.messages.checks import Occasion, Ruling
 from streamer.messages.decision import DecisionReason
+from streamer.messages.past import join_past
 from streamer.messages.planned import MessagePlan
 from streamer.messages.telling import Told, tell
 from streamer.segments.change import CauseKind
 from streamer.segments.plan.plan import Plan, SegmentRule
 
 from .checkpoint import CheckpointBody
+from .identity_records import Adopt
 from .outputs import OutputLog
 
 NEVER_DELIVERED: Final = frozenset({FAILED, BOUNCED})  # where they are permanent
@@ -67,6 +69,10 @@ class MessageWriter:
         """The customer comes under this plan. What waits for a change that does not begin its message any more ends."""
         ended = intents.carry(state, before, self.messages)
         self._end(customer, state, ended, "withdrawn", now, offset)
+
+    def join(self, state: State, adopt: Adopt, now: int) -> None:
+        """What was sent under another id of the customer counts for them."""
+        join_past(self.messages, state, adopt.places, adopt.sent_ms, now - state.origin_ms)
 
     def _end(self, customer: str, state: State, ended: Iterable[Intent], reason: DecisionReason, now: int, offset: int) -> None:
         occasion = Occasion(customer, state, now - state.origin_ms, self._body.paused)

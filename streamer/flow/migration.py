@@ -88,10 +88,10 @@ class Migration:
         model_memories.drop_scores(state, self._states.unscored)
         state.generation = self._body.generation
         self._states.touched.add(customer)
+        self._messages.carry(customer, state, self._messages_before, now, offset)
         is_aside = self._set_aside.is_amended(offset, customer, FOR_DEFINITIONS)
         changed = [] if is_aside else self._evaluator.anew(state, now)
         self._write(customer, state, changed, retired, now, offset)
-        self._messages.carry(customer, state, self._messages_before, now, offset)
         if is_aside:
             state.truth_bits = {}
             self._set_aside.begin(state, now)

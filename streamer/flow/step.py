@@ -14,7 +14,6 @@ from streamer.errors import RefusedError
 from streamer.events.event import Event
 from streamer.examples import MARK_MS, Example
 from streamer.learning.scorers.decode import Groups, Scorer
-from streamer.messages.checks import EVERYTHING
 from streamer.segments.change import Cause
 from streamer.segments.plan.plan import Plan
 from streamer.signing import NO_KEYS, Keyring
@@ -245,7 +244,7 @@ class Step:
             case "pause":
                 self.body.paused = sorted({*self.body.paused, control.message})
             case "resume":
-                self.body.paused = [name for name in self.body.paused if control.message not in (name, EVERYTHING)]
+                self.body.paused = [name for name in self.body.paused if name != control.message]
             case "tick" | "keys" | "pin" | "unpin":
                 pass
             case "definitions" | "model" | "withdraw":

@@ -93,7 +93,7 @@ def checks(plan: MessagePlan, message: PlannedMessage, intent: Intent, occasion:
     yield Check("paused", not (EVERYTHING in occasion.paused or message.name in occasion.paused))
     yield Check("expired", now < intent.due_ms + spec.expiry_ms)
     yield Check("stay", not spec.stay or message.stays(state, intent.sequence))
-    yield Check("require", message.require is None or message.require(state, now))
+    yield Check("require", message.requires(state, now))
     yield Check("again", _may_come_again(message, occasion))
     yield Check("no_address", address_of(message, occasion) is not None)
     yield from contact_checks(message, state, now)

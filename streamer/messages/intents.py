@@ -87,20 +87,21 @@ def drop_empty(state: State) -> None:
 
 
 def carry(state: State, before: MessagePlan, after: MessagePlan) -> list[Intent]:
-    """Name messages as another plan does. Returns the intents (named by ``before``) of messages that begin otherwise now: they end."""
+    """Name messages as another plan does. Returns the intents, so named, of messages that begin otherwise now: they end."""
     held = state.messages
     if held is None:
         return []
-    ended = [intent for intent in held.intents if _begins_otherwise(intent.message, before, after)]
-    kept = MessageState([intent for intent in held.intents if intent not in ended], held.slots, held.newest_ms)
+    kept, ended = list[Intent](), list[Intent]()
+    for intent in held.intents:
+        (ended if _begins_otherwise(intent.message, before, after) else kept).append(intent)
 
     def rename(message: MessageRef) -> MessageRef:
-        name = message if isinstance(message, str) else before.messages[message].name
+        name = before.name_of(message)
         return after.numbers.get(name, name)
 
-    state.messages = renamed_messages(kept, rename)
+    state.messages = renamed_messages(MessageState(kept, held.slots, held.newest_ms), rename)
     drop_empty(state)
-    return ended
+    return in_order(msgspec.structs.replace(intent, message=rename(intent.message)) for intent in ended)
 
 
 def _begins_otherwise(message: MessageRef, before: MessagePlan, after: MessagePlan) -> bool:

@@ -23,9 +23,12 @@ from .facts import ReadFacts, facts_of
 
 @dataclass(frozen=True, slots=True)
 class PlannedMessage:
-    """One message, compiled. ``number`` is its place among the messages of the plan, ``rule`` the number of the segment whose changes begin
-    it: entries where ``on_entry``, else exits. ``caps`` are those that count, its own first; ``global_holdout_bp`` is the share of
-    customers who get no marketing at all."""
+    """One message, compiled.
+
+    ``number`` is its place among the messages of the plan, ``rule`` the number of the segment whose changes begin it: entries where
+    ``on_entry``, else exits. ``asks`` are the memories of the scores that ``require`` asks. ``caps`` are those that count, its own first;
+    ``global_holdout_bp`` is the share of customers who get no marketing at all.
+    """
 
     number: int
     spec: MessageSpec
@@ -33,6 +36,7 @@ class PlannedMessage:
     rule: int
     on_entry: bool
     require: Holds | None
+    asks: tuple[int, ...]
     consent: Holds | None
     suppressed: tuple[tuple[Suppression, Holds], ...]
     address: ShownValue | None
@@ -50,6 +54,10 @@ class PlannedMessage:
     def slot_channel(self) -> str:
         """For which channel's caps a place that it takes counts."""
         return self.spec.channel if self.spec.kind == "marketing" else UNSHARED
+
+    def requires(self, state: State, now: int) -> bool:
+        """Whether what it requires holds. A model that it asks and that has nothing to say is not enough, however it is asked."""
+        return self.require is None or (all(slot in state.slots for slot in self.asks) and self.require(state, now))
 
     def begins(self, changes: int) -> bool:
         """Whether the change of its segment with this number begins it."""
@@ -84,6 +92,10 @@ class MessagePlan:
         """The messages that changes of this segment may begin."""
         return self._by_rule.get(rule, ())
 
+    def name_of(self, message: MessageRef) -> str:
+        """The name of a message that a state names."""
+        return message if isinstance(message, str) else self.messages[message].name
+
     def find(self, message: MessageRef) -> PlannedMessage | None:
         """The message that a state names; None where the plan has none of that name."""
         return self.messages[message] if isinstance(message, int) else None
@@ -106,6 +118,7 @@ def _planned(number: int, spec: MessageSpec, plan: Plan) -> PlannedMessage:
         plan.numbers[spec.trigger.segment or turning_segment(spec.name)],
         spec.trigger.kind != "left",
         None if spec.require is None else plan.asked(spec.require),
+        () if spec.require is None else plan.scores_asked([spec.require]),
         None if consent is None else plan.asked(consent),
         tuple((name, plan.asked(condition)) for name, condition in suppressions(spec.channel)),
         None if spec.address is None else plan.shown(spec.address),

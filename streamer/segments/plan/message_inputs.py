@@ -49,7 +49,7 @@ def tested_conditions(definitions: Definitions) -> Iterator[Condition]:
 
 def consent_of(message: MessageSpec, definitions: Definitions) -> Condition | None:
     """Whether a customer allows a message; None where it is not asked for."""
-    if message.kind == "transactional" or message.topic is None:
+    if message.topic is None:
         return None
     return may_send(message.topic, definitions.topics[message.topic], message.channel)
 

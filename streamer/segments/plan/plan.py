@@ -7,7 +7,7 @@ predicate whose truth changed are evaluated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -91,11 +91,13 @@ class Plan:
     def _rule(self, number: int, segment: Segment) -> SegmentRule:
         when = self.condition(segment.when)
         leave = None if segment.exit is None else self.condition(segment.exit)
-        asked = {
-            model for condition in segment.conditions for node in nodes(condition) if (model := model_memories.model_of(node)) is not None
-        }
-        asks = tuple(self.slots[model_memories.score_key(model)] for model in sorted(asked))
+        asks = self.scores_asked(segment.conditions)
         return SegmentRule(number, segment.name, when, leave, segment.stay_ms, segment.cooldown_ms, segment, asks=asks)
+
+    def scores_asked(self, conditions: Iterable[Condition]) -> tuple[int, ...]:
+        """The memories of the scores that conditions ask."""
+        found = {model for condition in conditions for node in nodes(condition) if (model := model_memories.model_of(node)) is not None}
+        return tuple(self.slots[model_memories.score_key(model)] for model in sorted(found))
 
     def _gates_of(self, segment: Segment) -> Gates:
         """The parts of ``when`` that must hold, or must not, and that time alone cannot make so; those under one key are one gate."""
