@@ -23,6 +23,7 @@ from .errors import SettingsError
 from .events.placeholders import PLACEHOLDER_IDS, normal_form
 from .flow.rules import Rules
 from .language.durations import format_duration, parse_duration
+from .message_links import LinkKeys
 from .signing import Keyring, read_keys
 from .stores.base import Store
 
@@ -165,6 +166,37 @@ class Settings(BaseSettings):
         (), description="internal addresses or networks that deliveries may go to all the same, by http too, separated by commas"
     )
     webhook_web_port: int = Field(6070, ge=1, le=65_535, description="the deliverer's /metrics /livez /readyz, on STREAMER_WEB_HOST")
+    templates: Path | None = Field(None, description="folder of the templates of messages, NAME/LANGUAGE/subject.liquid and text.liquid")
+    sender_language: str = Field(
+        "en", pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$", description="the language of a message where there is none in the reader's"
+    )
+    sender_rate: float = Field(50.0, gt=0, le=100_000, description="messages a second by one channel of one sender")
+    sender_domain_rate: float = Field(10.0, gt=0, le=100_000, description="the same to one domain of e-mail addresses")
+    sender_at_once: int = Field(32, ge=1, le=1_000, description="messages that one sender hands over at the same time")
+    sender_web_port: int = Field(6071, ge=1, le=65_535, description="the sender's /metrics /livez /readyz, on STREAMER_WEB_HOST")
+    sender_file: Path | None = Field(
+        None, description="file for messages of the channel console, a line of JSON each; left out: the terminal"
+    )
+    smtp_host: str = Field("", description="server that takes e-mails; empty: there is no channel email")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="its port")
+    smtp_tls: Literal["starttls", "implicit", "none"] = Field(
+        "starttls", description="how the connection is made safe; none only for a server on this machine or in a network of yours"
+    )
+    smtp_username: str = Field("", description="user of the server, where it wants one")
+    smtp_password: SecretStr = Field(SecretStr(""), description="password of the user")
+    smtp_from: str = Field("", description="whom e-mails are from, such as Shop <news@shop.example>")
+    smtp_connections: int = Field(4, ge=1, le=100, description="connections to the server at most")
+    sender_webhook: str = Field(
+        "", pattern=r"^(https?://[^\s]+)?$", description="address to which messages of the channel webhook are posted"
+    )
+    sender_webhook_secret: SecretStr = Field(
+        SecretStr(""), description="secret that signs them, whsec_ and base64, as of Standard Webhooks"
+    )
+    link_keys: SecretStr | None = Field(
+        None,
+        description="keys of links in messages, id:base64 each, separated by commas; the first one signs. Of sender and collector",
+    )
+    link_keys_file: Path | None = Field(None, description="a file with them instead, one a line")
     transactions: bool = Field(
         True,
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
@@ -205,13 +237,13 @@ class Settings(BaseSettings):
     @property
     def keyring(self) -> Keyring:
         """The secrets that sign and verify our own records. SettingsError when they cannot be read."""
-        text = self.signing_keys.get_secret_value() if self.signing_keys is not None else ""
-        if self.signing_keys_file is not None:
-            try:
-                text += "\n" + self.signing_keys_file.read_text(encoding="ascii")
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"STREAMER_SIGNING_KEYS_FILE: cannot read {self.signing_keys_file} ({type(error).__name__})") from None
-        return Keyring(self.topic_prefix, read_keys(text))
+        return Keyring(self.topic_prefix, _secrets(self.signing_keys, self.signing_keys_file, "STREAMER_SIGNING_KEYS"))
+
+    @property
+    def message_links(self) -> LinkKeys:
+        """The keys of links in messages, and where these lead. SettingsError when they cannot be read."""
+        secrets = _secrets(self.link_keys, self.link_keys_file, "STREAMER_LINK_KEYS")
+        return LinkKeys(secrets, f"{self.collect_url}{self.collect_prefix}" if self.collect_url else "")
 
     @property
     def rules(self) -> Rules:
@@ -236,6 +268,17 @@ class Settings(BaseSettings):
             else:
                 found[name] = str(value) if isinstance(value, Path) else value
         return found
+
+
+def _secrets(given: SecretStr | None, file: Path | None, setting: str) -> dict[str, bytes]:
+    """The keys of a setting and of the file that goes with it."""
+    text = given.get_secret_value() if given is not None else ""
+    if file is not None:
+        try:
+            text += "\n" + file.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{setting}_FILE: cannot read {file} ({type(error).__name__})") from None
+    return read_keys(text, setting)
 
 
 _DURATIONS: Final = ("lateness", "skew", "tick", "probe", "session_timeout")

@@ -24,6 +24,7 @@ COMMANDS: Final = "commands"  # what people ask of the workers; see ``commands``
 ANSWERS: Final = "answers"  # what became of it
 MESSAGES: Final = "messages"  # what was decided of messages, with what sending one needs: addresses, so it is not kept long
 LEDGER: Final = "ledger"  # the same without addresses and facts, kept long
+SENDS: Final = "sends"  # what senders wrote down of their attempts; a partition a shard, made by the first of them
 AMENDMENTS: Final = "amendments"  # what people and faults decided about places of the log
 DEFINITIONS: Final = "definitions"  # the manifest, and everything that was published; one partition, kept for ever
 SUBSCRIPTIONS: Final = "subscriptions"  # who gets changes by webhook; compacted, key = name

@@ -101,6 +101,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "collect": ("collect",),
     "ingest": ("ingest",),
     "webhooks": ("webhooks",),
+    "send": ("send",),
     "doctor": ("doctor",),
     "shards": ("shards",),
     "dead_letters": ("dead-letters",),

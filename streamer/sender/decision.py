@@ -14,15 +14,15 @@ from streamer.wire import Instant
 SEND: Final = "message.send"
 
 
-class DecisionTrigger(msgspec.Struct, frozen=True):
+class SendTrigger(msgspec.Struct, frozen=True):
     """What began it. ``on`` is as it was written, ``sequence`` which change of it this was."""
 
-    on: str
+    on: str | None
     sequence: int
     at: Instant
 
 
-class DecisionPosition(msgspec.Struct, frozen=True):
+class SendPosition(msgspec.Struct, frozen=True):
     """Where in the story a decision stands; of two in a shard the later one is above."""
 
     generation: int
@@ -36,7 +36,7 @@ class DecisionPosition(msgspec.Struct, frozen=True):
         return self.generation, self.offset, self.ordinal
 
 
-class DecisionData(msgspec.Struct, frozen=True):
+class SendData(msgspec.Struct, frozen=True):
     """What was decided, with everything that rendering needs."""
 
     message: str
@@ -45,10 +45,10 @@ class DecisionData(msgspec.Struct, frozen=True):
     at: Instant
     kind: MessageKind
     channel: str
-    trigger: DecisionTrigger
+    trigger: SendTrigger
     due: Instant
     valid_until: Instant
-    position: DecisionPosition
+    position: SendPosition
     topic: str | None = None
     reason: str | None = None
     detail: str | None = None
@@ -62,12 +62,12 @@ class DecisionData(msgspec.Struct, frozen=True):
     facts: dict[str, Json] = {}
 
 
-class Decision(msgspec.Struct, frozen=True):
+class SendDecision(msgspec.Struct, frozen=True):
     """One CloudEvent of the topic, of those that say that something is to be sent."""
 
     id: str
     subject: str
-    data: DecisionData
+    data: SendData
 
     @property
     def customer(self) -> str:
@@ -92,10 +92,10 @@ class _DecisionHead(msgspec.Struct):
 
 
 _head_decoder = msgspec.json.Decoder(_DecisionHead)
-_decoder = msgspec.json.Decoder(Decision)
+_decoder = msgspec.json.Decoder(SendDecision)
 
 
-def read_decision(raw: bytes) -> Decision | None:
+def read_decision(raw: bytes) -> SendDecision | None:
     """The decision in a record; None for one to hold or to skip. RefusedError where it is none; it repeats nothing of the record."""
     try:
         if _head_decoder.decode(raw).type != SEND:

@@ -16,7 +16,7 @@ from streamer.settings import Settings, without_password
 from tests.cli.conftest import ROOT, Run, run_apart
 
 COMMANDS = (
-    *("demo", "worker", "replay", "explain", "erase", "config", "doctor", "segments", "segments check", "segments publish"),
+    *("demo", "worker", "replay", "explain", "erase", "config", "send", "doctor", "segments", "segments check", "segments publish"),
     *("customers", "customers show", "customers links", "customers merge"),
     *("models", "models list", "models show", "models pin", "models rollback", "models unpin", "models evaluate"),
 )

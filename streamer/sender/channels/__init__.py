@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamer.sender.content import MessageContent
-from streamer.sender.decision import Decision
+from streamer.sender.decision import SendDecision
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One message on its way. ``address`` was checked by the channel's ``address``; ``id`` is the same at every attempt."""
 
-    decision: Decision
+    decision: SendDecision
     address: str
     content: MessageContent
     unsubscribe_url: str = ""

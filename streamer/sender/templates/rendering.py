@@ -9,7 +9,7 @@ from liquid.exceptions import LiquidError
 
 from streamer.message_links import LinkKeys, LinkOf, Purpose
 from streamer.sender.content import MessageContent
-from streamer.sender.decision import Decision
+from streamer.sender.decision import SendDecision
 
 from .filters import LANGUAGE, SIGN, ZONE
 from .folder import Compiled, TemplateError, Templates, place_of
@@ -20,7 +20,7 @@ _BLANKS: Final = re.compile(r"[ \t]{2,}")
 _BREAKS: Final = re.compile(r"[\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
 
 
-def render(decision: Decision, templates: Templates, links: LinkKeys) -> MessageContent:
+def render(decision: SendDecision, templates: Templates, links: LinkKeys) -> MessageContent:
     """The message in the reader's language. TemplateError with the place where a template fails; it quotes no fact."""
     data = decision.data
     written = templates.find(data.template or data.message, data.language or "")
@@ -47,13 +47,13 @@ def render(decision: Decision, templates: Templates, links: LinkKeys) -> Message
     return MessageContent(_subject(written.subject, given), text, html, written.language, direction)
 
 
-def link_of(decision: Decision, purpose: Purpose, target: str = "") -> LinkOf:
+def link_of(decision: SendDecision, purpose: Purpose, target: str = "") -> LinkOf:
     """What a link in the message of a decision says."""
     data = decision.data
     return LinkOf(purpose, decision.customer, data.message, data.key, data.channel, data.topic or "", data.variant or "", target)
 
 
-def unsubscribe_url(decision: Decision, links: LinkKeys) -> str:
+def unsubscribe_url(decision: SendDecision, links: LinkKeys) -> str:
     """Where the reader takes back the consent to the message's topic; empty where links are not signed here."""
     return links.url(link_of(decision, "unsubscribe")) if links.can_sign else ""
 

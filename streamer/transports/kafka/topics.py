@@ -24,6 +24,7 @@ from streamer.wire import (
     COMMANDS,
     EVENTS,
     MESSAGES,
+    SENDS,
     SINGLE_TOPICS,
     SUBSCRIPTIONS,
     TOPICS,
@@ -40,6 +41,7 @@ _KEPT_MS: Final = {
     COMMANDS: ANSWERS_KEPT_MS,  # an erasure names a customer
     ANSWERS: ANSWERS_KEPT_MS,
     MESSAGES: DECISIONS_KEPT_MS,
+    SENDS: DECISIONS_KEPT_MS,
     WEBHOOK_LOG: 7 * DAY_MS,
     WEBHOOK_DEAD: 30 * DAY_MS,
 }
@@ -94,6 +96,22 @@ async def ensure_webhook_topics(settings: Settings) -> list[str]:
     finally:
         await admin.close()
     return made
+
+
+async def ensure_topic(settings: Settings, suffix: str) -> bool:
+    """Create a topic with a partition a shard beside a log that is there, unless it is there too; whether it was made.
+
+    It is for whoever needs one that no worker does. SettingsError where the broker creates nothing; raises KafkaError.
+    """
+    admin = AIOKafkaAdminClient(**connection(settings))
+    try:
+        await admin.start()
+        if settings.topic(suffix) in await admin.list_topics():
+            return False
+        topic = NewTopic(settings.topic(suffix), settings.shards, settings.replication, topic_configs=topic_configs(suffix))
+        return bool(_created(await admin.create_topics([topic])))
+    finally:
+        await admin.close()
 
 
 def _check_beginning(settings: Settings, existing: Collection[str], *, may_begin: bool) -> None:
@@ -181,4 +199,13 @@ def partitions_problems(settings: Settings, partitions: int) -> list[str]:
     return [f"{counts}: what is written into others is read by nobody; the number of shards is fixed for the life of the log"]
 
 
-__all__ = ["check_topic", "check_topics", "ensure_topics", "ensure_webhook_topics", "logs_among", "partitions_problems", "topic_configs"]
+__all__ = [
+    "check_topic",
+    "check_topics",
+    "ensure_topic",
+    "ensure_topics",
+    "ensure_webhook_topics",
+    "logs_among",
+    "partitions_problems",
+    "topic_configs",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from streamer.sender.decision import Decision, read_decision
+from streamer.sender.decision import SendDecision, read_decision
 from streamer.values import Json, time_text
 
 NOON_MS = 1_795_953_600_000  # 2026-11-29T12:00:00Z
@@ -50,7 +50,7 @@ def decision_bytes(number: int = 1, type_: str = "message.send", **data: Json) -
     return json.dumps(event).encode()
 
 
-def a_decision(number: int = 1, **data: Json) -> Decision:
+def a_decision(number: int = 1, **data: Json) -> SendDecision:
     """The decision that such a record holds."""
     found = read_decision(decision_bytes(number, **data))
     assert found is not None

@@ -29,6 +29,7 @@ class Mailboxes:
         self.tries: Counter[str] = Counter()
         self.connections = 0
         self.port = 0
+        self.delay_seconds = 0.0  # between a mail and the answer to it
 
     @property
     def ids(self) -> Counter[str]:
@@ -59,6 +60,7 @@ class Mailboxes:
         mail = message_from_bytes(envelope.content, policy=policy.SMTP)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
+        await asyncio.sleep(self.delay_seconds)
         if behaviour == "cut":  # it has the mail, and nobody hears so
             _cut(server)
         elif behaviour == "silent":

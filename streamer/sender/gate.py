@@ -1,0 +1,124 @@
+"""The last look before a message leaves: is it still right by everything that is in the log?
+
+First it is asked where the log of the shard ends; then the look waits until the shard has committed all of that, and only then is the
+customer's state read. So no message leaves that an event contradicts which was in the log when the question was asked. How long ago that
+was is the lag of this promise: it is measured, and does not depend on how far behind the shard is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Protocol
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from streamer.customers.state import State, decode_state
+from streamer.errors import HaltError, StoreError
+from streamer.flow.catalog import Plans
+from streamer.flow.checkpoint import decode_body
+from streamer.flow.lookup import look_up
+from streamer.segments.plan.plan import Plan
+from streamer.stores.base import Checkpoint, Store
+
+from .decision import SendDecision
+
+WAIT_SECONDS: Final = 3.0  # for a shard that has not committed all of its log; then the messages wait, and others are looked at
+POLL_SECONDS: Final = 0.05
+
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.sender")
+
+
+class LastLook(Protocol):
+    """Whoever looks last."""
+
+    async def look(self, shard: int, decisions: Sequence[SendDecision]) -> list[str | None]:
+        """For each decision: empty, it may leave; a reason, it must not; None, nobody can tell at the moment."""
+        ...
+
+
+class LogTail(Protocol):
+    """Where the log of a shard ends: ``log_tail.KafkaLogTail``."""
+
+    async def end(self, shard: int) -> int:
+        """The offset behind the last record that is acknowledged. KafkaError or TimeoutError where that cannot be known."""
+        ...
+
+    async def is_empty(self, shard: int, begin: int, end: int) -> bool:
+        """Whether there is no record from ``begin`` on before ``end``, but marks of transactions perhaps."""
+        ...
+
+
+Judge = Callable[[Plan, State, SendDecision, int], str]
+"""Of definitions, a customer's state, a decision and the log's time in UTC milliseconds: why it must not leave; empty where it may."""
+
+
+class OpenGate:
+    """Lets everything through: for a test send, which is nobody's decision."""
+
+    async def look(self, shard: int, decisions: Sequence[SendDecision]) -> list[str | None]:
+        """See ``LastLook``."""
+        del shard
+        return [""] * len(decisions)
+
+
+class StoreGate:
+    """Looks at the committed state. ``seen`` is told how many seconds before the end of each look its question was asked."""
+
+    def __init__(self, store: Store, plans: Plans, tail: LogTail, shards: int, judge: Judge, seen: Callable[[float], object]) -> None:
+        self.problem = ""  # why nobody can look at the moment
+        self._store = store
+        self._plans = plans
+        self._tail = tail
+        self._shards = shards
+        self._judge = judge
+        self._seen = seen
+
+    async def look(self, shard: int, decisions: Sequence[SendDecision]) -> list[str | None]:
+        """See ``LastLook``."""
+        asked = monotonic()
+        try:
+            checkpoint = await self._committed(shard)
+            if checkpoint is None:
+                self._say(f"shard {shard} has not committed all of its log")
+                return [None] * len(decisions)
+            verdicts: list[str | None] = [await self._verdict(checkpoint, decision) for decision in decisions]
+        except (StoreError, HaltError, OSError, TimeoutError) as error:
+            self._say(type(error).__name__)
+            return [None] * len(decisions)
+        self._seen(monotonic() - asked)
+        self.problem = ""
+        return verdicts
+
+    async def _committed(self, shard: int) -> Checkpoint | None:
+        """A checkpoint of the shard that has everything that is in the log now; None where there is none in time."""
+        end = await self._tail.end(shard)
+        deadline = monotonic() + WAIT_SECONDS
+        while True:
+            checkpoint = await self._store.checkpoint(shard)
+            position = checkpoint.position
+            if position.step == 0 and (position.offset >= end or await self._tail.is_empty(shard, position.offset, end)):
+                return checkpoint
+            if monotonic() >= deadline:
+                return None
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _verdict(self, checkpoint: Checkpoint, decision: SendDecision) -> str:
+        found = await look_up(self._store, decision.customer, self._shards)
+        if found.passed:
+            return "merged"
+        if found.state is None:
+            return "erased"
+        body = decode_body(checkpoint.body)
+        plan = await self._plans.get(body.digest, decision.data.position.shard)
+        return self._judge(plan, decode_state(found.state), decision, body.log_time_ms)
+
+    def _say(self, why: str) -> None:
+        if self.problem != why:
+            log.warning("nobody can look whether messages are still right; they wait", action="send", why=why)
+        self.problem = why
+
+
+__all__ = ["Judge", "LastLook", "LogTail", "OpenGate", "StoreGate"]
