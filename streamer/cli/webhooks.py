@@ -61,9 +61,9 @@ def run(
 
     Each subscription is a consumer group, so further processes share its shards. The changes of one customer go out in their order, one
     after the other; one that fails holds up its own customer, and those who share one of 64 lanes of the shard. An answer of 2xx is a
-    success. Anything else is tried again after 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h; then it goes to the topic webhook-dead. After
-    ten failures in a row an endpoint gets only probes until one succeeds; after five days of them, or an answer 410, the subscription is
-    disabled. After a crash some are delivered again, under the same webhook-id.
+    success. Anything else is tried again after 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h; then it goes to the topic webhook-dead.
+    Where ten changes in a row fail, an endpoint gets only probes until one succeeds; after five days of nothing but failures, or an
+    answer 410, the subscription is disabled. After a crash some are delivered again, under the same webhook-id.
     """
     from streamer.stopping import Stopping
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from streamer.units import DAY_MS, MINUTE_MS, SECOND_MS
 
-FAILURES_MAX: Final = 10  # in a row, and the circuit opens
+FAILURES_MAX: Final = 10  # in a row, of as many changes, and the circuit opens
 PROBE_FIRST_MS: Final = 30 * SECOND_MS
 PROBE_MAX_MS: Final = 10 * MINUTE_MS
 DISABLE_MS: Final = 5 * DAY_MS  # of nothing but failures
@@ -52,10 +52,11 @@ class Circuit:
         self.failing_since_ms = self._failures = self._closed_again_ms = self._pause_ms = 0
         self._is_probing, self._has_succeeded = False, True
 
-    def failed(self, now_ms: int, *, is_probe: bool) -> None:
-        """An attempt failed. Those that were under way when the circuit opened do not open it further."""
+    def failed(self, now_ms: int, *, is_probe: bool, is_first: bool = True) -> None:
+        """An attempt failed. Only first attempts at a change count towards opening: one change that is refused again and again says
+        nothing of the others. Those that were under way when the circuit opened do not open it further."""
         self.failing_since_ms = self.failing_since_ms or now_ms
-        self._failures += 1
+        self._failures += is_first
         if is_probe:
             self._is_probing = False
             self._pause_ms = min(2 * self._pause_ms, PROBE_MAX_MS)

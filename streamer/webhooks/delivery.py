@@ -107,7 +107,7 @@ class Endpoint:
             case "throttled":
                 circuit.hold(now_ms + (THROTTLE_MS if attempt.later_ms is None else attempt.later_ms))
             case "failed" | "gone":
-                circuit.failed(now_ms, is_probe=is_probe)
+                circuit.failed(now_ms, is_probe=is_probe, is_first=lane.attempts == 0)
                 if attempt.later_ms is not None:
                     circuit.hold(now_ms + attempt.later_ms)
                 lane.attempts += not is_probe

@@ -74,6 +74,14 @@ def test_failures_between_successes_open_nothing() -> None:
         assert not circuit.is_open
 
 
+def test_one_change_that_is_refused_again_and_again_opens_nothing() -> None:
+    """Where little happens its retries would come in a row."""
+    circuit = Circuit()
+    for attempt in range(3 * FAILURES_MAX):
+        circuit.failed(attempt, is_probe=circuit.begin(), is_first=attempt == 0)
+    assert not circuit.is_open
+
+
 def test_probes_come_less_and_less_often_up_to_ten_minutes() -> None:
     """30 s, 1 min, 2 min, …"""
     circuit, now_ms, waits = opened(0), 0, list[int]()
