@@ -103,7 +103,7 @@ def add(
     Secrets are not stored: --secret says in which variable or file each deliverer has it. `streamer webhooks secret` draws one. The
     address is looked up here and refused if it is internal; each delivery looks again.
     """
-    from streamer.webhooks.subscription import SHARES, TYPES, Filter, Subscription, decode_subscription, encode_subscription
+    from streamer.webhooks.subscription import SHARES, TYPES, Filter, Subscription
 
     kinds: dict[str, ChangeType] = {one.partition(".")[2]: one for one in TYPES}
     unknown = next((one for one in on or () if one not in kinds), None)
@@ -115,7 +115,7 @@ def add(
         sample=min(SHARES, max(1, round(sample * PERCENT))),
     )
     fresh = Subscription(name=name, id=token_hex(4), url=url, secrets=tuple(secrets), start=_start(begin), wants=wants, in_flight=in_flight)
-    decode_subscription(encode_subscription(fresh))  # as it will be read
+    _check_words(fresh)
     saved = _run(lambda settings: _add(settings, fresh))
     echo(f"{saved.name}: {'made' if saved.id == fresh.id else 'replaced'}; {_summary(saved)}")
 
@@ -268,6 +268,23 @@ async def _add(settings: Settings, fresh: Subscription) -> Subscription:
     saved = merged((await read_subscriptions(settings)).get(fresh.name), fresh)
     await _write(settings, saved.name, saved)
     return saved
+
+
+def _check_words(one: Subscription) -> None:
+    """SettingsError where it could not be read back; a secret that was given instead of its place is not repeated."""
+    from streamer.errors import RefusedError
+    from streamer.webhooks.subscription import decode_subscription, encode_subscription
+
+    expected = {
+        "$.name": "NAME: expected a-z, 0-9, - and _, at most 64 characters",
+        "$.url": "--url: expected at most 2,048 characters",
+        "$.secrets": "--secret: expected one or two of env:NAME or file:/PATH, the place of a secret and not the secret",
+        "$.wants.segments": "--segment: expected the name of a segment",
+    }
+    try:
+        decode_subscription(encode_subscription(one))
+    except RefusedError as error:
+        raise SettingsError(next((said for path, said in expected.items() if path in error.detail), error.detail)) from None
 
 
 async def _existing(settings: Settings, name: str) -> Subscription:

@@ -17,20 +17,29 @@ from urllib.request import urlopen
 
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from typer.testing import CliRunner
 
+from streamer.cli import command_line
+from streamer.language.definitions import parse_definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.children import Child, free_port
 from streamer.settings import Settings
 from streamer.transports.kafka.clients import connection, producer
+from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.topics import ensure_webhook_topics
+from streamer.webhooks.administration import read_log
 from streamer.webhooks.signatures import new_secret
 from streamer.webhooks.subscription import Filter, Start, Subscription
 from streamer.webhooks.subscriptions import read_subscriptions, write_subscription
-from streamer.wire import CHANGES, shard_of
+from streamer.wire import CHANGES, DEFINITIONS, definitions_control, shard_of
 
 SHARDS = 3
 WAIT_S = 40
 VARIABLE = "STREAMER_TEST_WEBHOOK_SECRET"
+SEGMENTS = """
+segments:
+  cart_left: {for: left a cart, when: 'since(last("Product Added")) >= "30m"'}
+"""
 HASTY = """
 import streamer.webhooks.circuit as circuit, streamer.webhooks.schedule as schedule
 schedule.WAITS_MS = (200,) * 9
@@ -131,8 +140,20 @@ class Hooks:
         self._sequences: dict[str, int] = defaultdict(int)
 
     async def prepare(self) -> None:
+        """The topics, and definitions with one segment."""
         self._kafka.create_topic(self.settings.topic(CHANGES), SHARDS)
+        self._kafka.create_topic(self.settings.topic(DEFINITIONS), 1)
         await ensure_webhook_topics(self.settings)
+        definitions = parse_definitions(SEGMENTS)
+        async with producer(self.settings) as client:
+            await DefinitionsTopic(self.settings, client).append(definitions_control(definitions.content(), definitions.digest, 1))
+
+    async def command(self, *words: str, code: int) -> str:
+        """What a command of ``streamer webhooks`` says, on both outputs; in this process, beside what runs here."""
+        app, runner = command_line("webhooks"), CliRunner()
+        result = await asyncio.to_thread(runner.invoke, app, ["webhooks", *words], env=self.environment, catch_exceptions=False)
+        assert result.exit_code == code, f"{words}: {result.exit_code}\n{result.output}\n{self.logs()}"
+        return result.output
 
     @property
     def environment(self) -> dict[str, str]:
@@ -195,6 +216,13 @@ class Hooks:
             assert monotonic() < deadline, f"{name} is {found.status}, not {status}\n{self.logs()}"
             await asyncio.sleep(0.2)
         return found
+
+    async def until_logged(self, lines: int) -> None:
+        """Return when the delivery log has so many lines, which are written behind the deliveries."""
+        deadline = monotonic() + WAIT_S
+        while (found := len(await read_log(self.settings))) < lines:
+            assert monotonic() < deadline, f"{found} lines, not {lines}\n{self.logs()}"
+            await asyncio.sleep(0.1)
 
     async def until_done(self, subscription: Subscription) -> None:
         """Return when the group says that all changes are done."""
