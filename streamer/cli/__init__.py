@@ -95,6 +95,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "customer": ("explain", "erase"),
     "customers": ("customers",),
     "segments": ("segments",),
+    "messages": ("messages",),
     "models": ("models",),
     "keys": ("keys",),
     "worker": ("worker", "config"),

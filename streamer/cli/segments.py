@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from . import EXIT_CODES, EXIT_NO
 from .event_source import numbered
 from .terminal import echo, echo_json
 from .worker import Create
+
+if TYPE_CHECKING:
+    from .template_check import TemplateFault
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +41,10 @@ Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="YAML files of
 
 def check(
     paths: Paths,
+    templates: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="the templates of messages: is each there, and has its message the facts that it needs?"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
 ) -> None:
     """Say what is wrong with definitions, and what is suspicious.
@@ -48,15 +55,28 @@ def check(
     """
     try:
         definitions = load_definitions(*paths)
+        faults = _faults(definitions, templates)
     except DefinitionError as error:
         _print("error", error.file, error.line, error.column, error.message, error.hint, as_json=as_json)
         raise typer.Exit(EXIT_NO) from None
     compile_plan(definitions, Rules())
+    for message, text, hint in faults:
+        _print("error", message.file, message.line, 0, f"message {message.name}: {text}", hint, as_json=as_json)
     findings = lint(definitions)
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.about}: {finding.message}", "", as_json=as_json)
     if not as_json:
         echo(f"{contents_of(definitions)}, {len(findings)} suspicious")
+    if faults:
+        raise typer.Exit(EXIT_NO)
+
+
+def _faults(definitions: Definitions, templates: Path | None) -> list[TemplateFault]:
+    if templates is None:
+        return []
+    from .template_check import template_faults
+
+    return list(template_faults(definitions, templates))
 
 
 def contents_of(definitions: Definitions) -> str:

@@ -1,0 +1,46 @@
+"""Whether a folder of templates has what messages need, and messages have what templates need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from streamer.errors import DefinitionError
+from streamer.language.definitions import Definitions
+from streamer.language.message_specs import MessageSpec
+from streamer.sender.templates.folder import Templates
+from streamer.suggest import did_you_mean
+
+
+class TemplateFault(NamedTuple):
+    """What is wrong with the template of a message, and where the message stands."""
+
+    message: MessageSpec
+    text: str
+    hint: str = ""
+
+
+def template_faults(definitions: Definitions, folder: Path) -> Iterator[TemplateFault]:
+    """Templates that are not there or cannot be read, and names in them that no fact of their message has."""
+    if not folder.is_dir():
+        raise DefinitionError("expected a folder of templates, found none", file=str(folder))
+    templates = Templates(folder)
+    for message in definitions.messages:
+        name = message.template
+        if name in templates.problems:
+            yield TemplateFault(message, f"has the template {name!r}, which cannot be used: {templates.problems[name]}")
+        elif name not in templates.names:
+            there = f"there are {', '.join(templates.names)}" if templates.names else f"there is none in {folder}"
+            yield TemplateFault(message, f"has the unknown template {name!r}", did_you_mean(name, templates.names) or there)
+        else:
+            yield from _missing_facts(message, templates)
+
+
+def _missing_facts(message: MessageSpec, templates: Templates) -> Iterator[TemplateFault]:
+    facts = [fact.name for fact in message.facts]
+    for name, place in templates.needs(message.template).items():
+        if name not in facts:
+            known = f"its facts are {', '.join(facts)}" if facts else "it has no facts"
+            text = f"has the template {message.template!r}, which at {place} needs {name!r}, and no such fact"
+            yield TemplateFault(message, text, did_you_mean(name, facts) or known)
