@@ -54,7 +54,10 @@ class Shown:
 
 
 def with_purposes(definitions: Mapping[str, Any]) -> dict[str, Any]:
-    return {**definitions, "segments": {name: {"for": "a test", **given} for name, given in definitions["segments"].items()}}
+    named = {
+        key: {name: {"for": "a test", **given} for name, given in definitions.get(key, {}).items()} for key in ("segments", "messages")
+    }
+    return {**definitions, **{key: given for key, given in named.items() if given}}
 
 
 def log_of(case: Case) -> list[LogRecord]:
@@ -69,6 +72,8 @@ def _log_record(record: Record) -> LogRecord:
             return LogRecord(record.offset, record.arrival_ms, TICK, control=True)
         case {"control": "erase", "customer": customer}:
             return LogRecord(record.offset, record.arrival_ms, encode_control(Control("erase", customer=customer)), control=True)
+        case {"control": "pause" | "resume" as kind, "message": name}:
+            return LogRecord(record.offset, record.arrival_ms, encode_control(Control(kind, message=name)), control=True)
         case {"control": "definitions", "version": version, "definitions": source}:
             parsed = parse_definitions(with_purposes(source))
             raw = definitions_control(parsed.content(), parsed.digest, version)
