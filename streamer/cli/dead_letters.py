@@ -48,6 +48,7 @@ class LetterLine(msgspec.Struct, omit_defaults=True):
     """A letter without the record."""
 
     shard: int
+    letter: int  # the offset of the letter itself, in the topic of dead letters
     offset: int | None
     at: str
     reason: str
@@ -62,7 +63,7 @@ class LetterLine(msgspec.Struct, omit_defaults=True):
 def _line(found: FoundLetter) -> LetterLine:
     letter = found.letter
     offset = letter.origin.offset if letter.origin is not None else None
-    line = LetterLine(found.shard, offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
+    line = LetterLine(found.shard, found.offset, offset, letter.at, letter.reason, letter.path, letter.detail, found.key, letter.producer)
     if letter.origin is not None and is_foreign(letter):
         line.topic, line.partition = letter.origin.topic, letter.origin.partition
     return line
@@ -87,17 +88,28 @@ def list_letters(
         else:
             producer = f", from {one.producer}" if one.producer else ""
             detail = f" ({one.detail})" if one.detail else ""
-            echo(f"{one.at}  {place_in_words(letter)}  {one.reason} at {one.path}{detail}{producer}")
+            place = place_in_words(letter) + (f" (shard {one.shard} letter {one.letter})" if one.topic else "")
+            echo(f"{one.at}  {place}  {one.reason} at {one.path}{detail}{producer}")
     if not found:
         raise typer.Exit(EXIT_NO)
 
 
 def show(
     shard: Annotated[int, typer.Argument(metavar="SHARD", help="the shard in which the record lay", min=0)],
-    offset: Annotated[int, typer.Argument(metavar="OFFSET", help="the offset at which it lay", min=0)],
+    offset: Annotated[int | None, typer.Argument(metavar="[OFFSET]", help="the offset at which it lay", min=0)] = None,
+    letter: Annotated[
+        int | None, typer.Option("--letter", metavar="OFFSET", help="the offset of the letter itself instead, as `list` says it", min=0)
+    ] = None,
 ) -> None:
-    """One dead letter whole, and the record as it lay in the log. Exit code 1 when there is none of that place."""
+    """One dead letter whole, and the record as it came. Exit code 1 when there is none of that place.
+
+    What a collector refused lay nowhere before, and what an ingest refused lay in a topic of the shop: name those by --letter.
+    """
+    if (offset is None) == (letter is None):
+        raise typer.BadParameter("expected one of the two", param_hint="OFFSET / --letter")
     found = asyncio.run(_collect(load_settings(), LetterFilter(shard=shard, offset=offset)))
+    if letter is not None:
+        found = [one for one in found if one.offset == letter]
     for one in found[-1:]:
         echo_json(_line(one))
         echo(raw_of(one.letter).decode(errors="backslashreplace"))

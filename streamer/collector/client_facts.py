@@ -18,6 +18,7 @@ Keep = Literal["truncated", "full", "none"]
 BOT: Final = re.compile(
     r"bot\b|bot/|crawl|spider|slurp|headless|phantomjs|lighthouse|pingdom|uptime|curl/|wget/|python-|facebookexternalhit", re.IGNORECASE
 )
+IP_FIELD: Final = re.compile(rb'("(?:ip|ip_override)"\s*:\s*")([0-9A-Fa-f:.]{2,45})(?=")')
 USER_AGENT_CHARS_MAX: Final = 512
 NETWORK_BITS: Final = {4: 24, 6: 48}  # what is kept of an address
 RATE_BITS: Final = {4: 32, 6: 64}  # one line of a provider has a whole network of IPv6
@@ -93,6 +94,15 @@ def fill(event: Event, facts: ClientFacts) -> Event:
         else:
             filled["ip"] = kept
     return msgspec.structs.replace(event, context=filled or None)
+
+
+def with_kept_ips(raw: bytes, keep: Keep) -> bytes:
+    """What was refused, and may be no JSON at all, with no more of the addresses in it than is to be kept.
+
+    >>> with_kept_ips(b'{"context": {"ip": "203.0.113.77"', "truncated")
+    b'{"context": {"ip": "203.0.113.0"'
+    """
+    return raw if keep == "full" else IP_FIELD.sub(lambda found: found[1] + (kept_ip(found[2].decode(), keep) or "").encode(), raw)
 
 
 @lru_cache(maxsize=10_000)

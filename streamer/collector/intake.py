@@ -23,7 +23,7 @@ from streamer.values import time_text
 from streamer.wire import DeadLetter, Headers, raw_text
 
 from .answers import RefusedElement, RequestError, answered
-from .client_facts import ClientFacts, fill
+from .client_facts import ClientFacts, fill, with_kept_ips
 from .fence import Fence
 from .keys import WriteKey
 from .limits import FAIR_EVENTS, CollectorLimits
@@ -125,7 +125,7 @@ class Intake:
             refusal.path,
             refusal.detail,
             None,
-            raw_text(raw),
+            raw_text(with_kept_ips(raw, delivery.facts.keep_ip)),
             time_text(delivery.received_ms),
             sender.producer or f"write key {delivery.key_name}",
             delivery.route.format_name,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sys
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from aiohttp import ClientSession
 
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.settings import Settings
@@ -120,6 +123,29 @@ async def test_two_collectors_share_a_port_and_one_may_die(settings: Settings, t
     finally:
         first.kill()
         second.kill()
+
+
+async def test_what_a_collector_refused_is_shown_by_the_offset_of_its_letter(settings: Settings, tmp_path: Path) -> None:
+    """It lay nowhere before, so it has no other place to be named by."""
+    door = await asyncio.to_thread(Door, settings, tmp_path, None)
+    try:
+        async with ClientSession() as session, session.post(f"{door.address}/v1/track", data=b'{"event": ') as answer:
+            assert answer.status == 400
+        line = json.loads(await _dead_letters(settings, "list", "--json"))
+        assert (line["letter"], line["offset"], line["reason"]) == (0, None, "not_json")
+        assert (await _dead_letters(settings, "show", str(line["shard"]), "--letter", "0")).splitlines()[-1] == '{"event": '
+    finally:
+        door.kill()
+
+
+async def _dead_letters(settings: Settings, *words: str) -> str:
+    """What the command says."""
+    ours = {"STREAMER_KAFKA": settings.kafka, "STREAMER_TOPIC_PREFIX": settings.topic_prefix, "STREAMER_SHARDS": str(settings.shards)}
+    command = [sys.executable, "-m", "streamer", "dead-letters", *words]
+    process = await asyncio.create_subprocess_exec(*command, env={**os.environ, **ours}, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    assert process.returncode == 0, said
+    return said.decode()
 
 
 def _taken(door: Door) -> bool:

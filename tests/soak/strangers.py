@@ -49,8 +49,8 @@ def besiege(*, seconds: float) -> Siege:
 async def _siege(door: Door, seconds: float) -> Siege:
     thrown, answered = Counter[int](), await good(door.address, SERVER, 20)
     before = most = resident_mb(door.child.pid)
-    end = monotonic() + seconds
     async with half_open(door.address, CONNECTIONS) as connections, slow(connections[-1_000::2]):
+        end = monotonic() + seconds
         while monotonic() < end:
             assert "collector_connections_turned_away_total 0.0" not in door.figures(), "there was room for all of them"
             thrown += await bombs(door.address, 100, at_once=20)

@@ -27,23 +27,24 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.dead_letters")
 
 
 class FoundLetter(NamedTuple):
-    """A dead letter as it lies in its topic: ``key`` is the customer's id, where that could be read."""
+    """A dead letter as it lies in its topic, at ``offset`` of it: ``key`` is the customer's id, where that could be read."""
 
     shard: int
     key: str
     letter: DeadLetter
+    offset: int
 
 
 def place_in_words(found: FoundLetter) -> str:
     """Where a refused record lay, for a person.
 
     >>> letter = DeadLetter("late", "$", "", None, "", "1970-01-01T00:00:00.000Z")
-    >>> place_in_words(FoundLetter(3, "c-17", letter))
-    'shard 3 at the collector'
+    >>> place_in_words(FoundLetter(3, "c-17", letter, 7))
+    'shard 3 at the collector, letter 7'
     """
     origin = found.letter.origin
     if origin is None:
-        return f"shard {found.shard} at the collector"
+        return f"shard {found.shard} at the collector, letter {found.offset}"
     if is_foreign(found.letter):
         return f"topic {origin.topic} partition {origin.partition} offset {origin.offset}"
     return f"shard {found.shard} offset {origin.offset}"
@@ -86,7 +87,7 @@ def _letter(shard: int, record: ConsumerRecord[bytes, bytes]) -> FoundLetter | N
     except RefusedError as error:
         log.warning("no dead letter", action="dead_letters", shard=shard, offset=record.offset, why=str(error))
         return None
-    return FoundLetter(shard, (record.key or b"").decode(errors="replace"), letter)
+    return FoundLetter(shard, (record.key or b"").decode(errors="replace"), letter, record.offset)
 
 
 __all__ = ["FoundLetter", "is_foreign", "place_in_words", "read_letters", "takes"]

@@ -245,3 +245,14 @@ async def test_the_prefix_of_the_paths_is_the_shops() -> None:
     async with opened(collect_prefix="/s/7") as desk:
         assert (await desk.post("/s/7/v1/track", track())).status == 200
         assert (await desk.post("/v1/track", track())).status == 404
+
+
+async def test_a_dead_letter_has_no_more_of_an_address_than_the_log() -> None:
+    """What is refused is kept for weeks, and read by people."""
+    bad = {**track(), "event": 5.5, "context": {"ip": "203.0.113.77"}}
+    async with opened() as desk:
+        await desk.post("/v1/batch", {"batch": [bad]})
+        await desk.post("/v1/track", b'{"context": {"ip": "2001:db8:1:2::3"')
+        first, second = map(raw_of, desk.sink.letters)
+        assert json.loads(first)["context"] == {"ip": "203.0.113.0"}
+        assert second == b'{"context": {"ip": "2001:db8:1::"'

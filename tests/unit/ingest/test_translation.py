@@ -77,7 +77,7 @@ def test_each_part_that_is_no_event_is_a_dead_letter_with_the_place_of_the_messa
     assert (first.format, first.path, second.path) == ("segment", "$.batch[1].timestamp", "$.batch[2]")
     assert json.loads(b64decode(first.raw))["timestamp"] == "soon"
     assert [record.key for record in found.records[1:]] == [b"ada", b""]
-    assert place_in_words(FoundLetter(0, "ada", first)) == "topic shop.clicks partition 2 offset 7"
+    assert place_in_words(FoundLetter(0, "ada", first, 0)) == "topic shop.clicks partition 2 offset 7"
 
 
 def test_an_id_that_names_nobody_is_taken_away_before_the_shard_is_chosen() -> None:
