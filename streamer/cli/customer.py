@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -23,10 +24,12 @@ from streamer.flow.rules import Rules
 from streamer.flow.scoring import Scoring
 from streamer.flow.states import read_state
 from streamer.language.definitions import Definitions, load_definitions
+from streamer.messages.explain import explain_message
+from streamer.messages.planned import MessagePlan
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
 from streamer.segments.plan import model_memories
-from streamer.segments.plan.plan import warming_predicates
+from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores.memory import MemoryStore
 from streamer.suggest import nearest
 from streamer.wire import shard_of
@@ -51,6 +54,7 @@ from .event_source import (
     length_ms,
 )
 from .explanation_text import explanation_lines
+from .message_text import message_lines
 from .terminal import echo, echo_json
 
 if TYPE_CHECKING:
@@ -66,6 +70,9 @@ def register(app: typer.Typer) -> None:
 def explain_customer(
     customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")],
     segment: Annotated[str | None, typer.Option(metavar="NAME", help="only this segment")] = None,
+    message: Annotated[
+        str | None, typer.Option(metavar="NAME", help="this message instead of segments: all its tests, and when it is sent")
+    ] = None,
     events: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE", help="explain from a replay of this file, not from the store; may be repeated, - is standard input"),
@@ -78,9 +85,10 @@ def explain_customer(
     lateness: LatenessOption = LATENESS,
     ahead: AheadOption = AHEAD,
     whole: Annotated[bool, typer.Option("--all", help="all segments, also the many that nothing but an event would change")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them, or one of the message")] = False,
 ) -> None:
-    """Why a customer is in a segment, or what is missing, and when that turns if nothing happens.
+    """Why a customer is in a segment, or what is missing, and when that turns if nothing happens. With --message, why they get a message
+    or not: every test in its order with what it looked at, and what is decided when if nothing happens.
 
     First the segments they are in, then those that time alone will change and those whose way in is barred, then the rest. Each clause
     says yes or no and its value; where a value was cut, capped ("3 or more") or folded it says so.
@@ -92,6 +100,7 @@ def explain_customer(
 
     \b
       streamer explain c-17
+      streamer explain c-17 --message cart_reminder
       streamer explain c-17 --segment cart_left --events events.ndjson --segments my_segments.yaml
     """
     if events:
@@ -108,6 +117,11 @@ def explain_customer(
 
         _check_id(customer)
         answer = asyncio.run(_from_store(customer, load_settings()))
+    if answer.customer != customer:
+        echo(f"{customer} goes by the id {answer.customer} by now", err=as_json)
+    if message is not None:
+        _print_message(answer, message, as_json=as_json)
+        return
     found = answer.segments
     if segment is not None:
         known = [item.segment for item in found]
@@ -115,13 +129,25 @@ def explain_customer(
         if not found:
             close = nearest(segment, known)
             raise SettingsError(f"there is no segment {segment!r}{f', did you mean {close!r}?' if close is not None else ''}")
-    if answer.customer != customer:
-        echo(f"{customer} goes by the id {answer.customer} by now", err=as_json)
     if as_json:
         for item in found:
             echo_json(item)
     else:
         for line in explanation_lines(answer.customer, found, answer.now_ms, whole=whole):
+            echo(line)
+
+
+def _print_message(answer: _Explained, name: str, *, as_json: bool) -> None:
+    plan = MessagePlan(answer.plan)
+    number = plan.numbers.get(name)
+    if number is None:
+        close = nearest(name, list(plan.numbers))
+        raise SettingsError(f"there is no message {name!r}{f', did you mean {close!r}?' if close is not None else ''}")
+    found = explain_message(plan, answer.customer, answer.state, plan.messages[number], answer.now_ms, answer.paused)
+    if as_json:
+        echo_json(found)
+    else:
+        for line in message_lines(answer.customer, found, answer.now_ms):
             echo(line)
 
 
@@ -137,6 +163,9 @@ class _Explained(NamedTuple):
     customer: str
     segments: list[Explanation]
     now_ms: int
+    plan: Plan
+    state: State
+    paused: Sequence[str]
 
 
 async def _from_store(asked: str, settings: Settings) -> _Explained:
@@ -157,7 +186,8 @@ async def _from_store(asked: str, settings: Settings) -> _Explained:
         state = _known(None if found.state is None else read_state(shard, found.customer, found.state), found)
         model_memories.drop_scores(state, model_memories.unscored_slots(models, plan.slots, body.models))
         warming = frozenset(warming_predicates(plan, body.since_ms, now))
-        return _Explained(found.customer, explain(plan, state, now, warming, scoring.in_words if scoring is not None else None), now)
+        segments = explain(plan, state, now, warming, scoring.in_words if scoring is not None else None)
+        return _Explained(found.customer, segments, now, plan, state, body.paused)
     finally:
         await store.close()
 
@@ -174,7 +204,8 @@ async def _from_files(asked: str, source: EventSource, definitions: Definitions,
         echo(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     found, state = await run.look_up(asked)
-    return _Explained(found.customer, explain(run.plan, _known(state, found), now, frozenset(), run.in_words), now)
+    known = _known(state, found)
+    return _Explained(found.customer, explain(run.plan, known, now, frozenset(), run.in_words), now, run.plan, known, run.body.paused)
 
 
 def _known(state: State | None, found: KnownAs) -> State:

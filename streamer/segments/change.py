@@ -137,6 +137,12 @@ def because_encoded(plan: Plan, condition: Condition, state: State, now: int, le
     return b"[%b]" % b",".join([atom.encoded(state, now, lens, holds=holds) for atom, holds in _deciding(plan, condition, state, now)])
 
 
+def clauses_of(plan: Plan, condition: Condition, state: State, now: int) -> list[Clause]:
+    """Every atom of a condition that is only asked now and then, with its value at ``now`` (own clock)."""
+    atoms = {predicate.text: predicate for predicate in plan.asked_predicates(condition)}
+    return [_AtomClause(one, None).clause(state, now, Lens(), holds=one.holds(state, now)) for one in atoms.values()]
+
+
 Deciding = dict[str, tuple["_AtomClause", bool]]  # atoms by text, and whether each holds
 CollectAtoms = Callable[[State, int, bool, Deciding], None]  # (state, now, whether the condition holds, where to)
 

@@ -332,3 +332,56 @@ def test_an_old_id_leads_to_the_customer(run: Run, tmp_path: Path) -> None:
     told = run("explain", "an-1", *asked, "--json")
     assert [found["inside"] for found in told.lines()] == [True]
     assert "an-1 goes by the id anna by now" in told.err
+
+
+MESSAGES = """
+segments:
+  cart_left: {for: Left a cart., when: 'did("Product Added") and idle("Product Added") >= "30m"'}
+messages:
+  reminder:
+    for: Says what is left.
+    on: entered("cart_left")
+    delay: 30m
+    require: never("Order Completed", within="1h")
+    channel: console
+    topic: offers
+    cap: 1 per 7d
+    quiet: "10:00-12:00"
+topics: {offers: opt_out}
+"""
+
+
+def test_a_message_is_explained_with_all_its_tests_and_when_it_is_sent(run: Run, tmp_path: Path) -> None:
+    """What a marketer asks of a mail that did not come, or will: in the order in which it is decided."""
+    segments, events = tmp_path / "messages.yaml", tmp_path / "added.ndjson"
+    segments.write_text(MESSAGES, encoding="utf-8")
+    events.write_bytes(ndjson([event("anna", "Product Added", "2026-03-01T10:00:00Z")]))
+    told = run("explain", "anna", "--message", "reminder", "--events", events, "--segments", segments, "--until", "40m")
+    assert told.out.splitlines() == [
+        "anna at 2026-03-01T10:40:00.000Z",
+        "",
+        "reminder on console: Says what is left.",
+        "begun at 2026-03-01T10:30:00.000Z by entered cart_left, decided at 2026-03-01T11:00:00.000Z. If it were decided now:",
+        "    yes is not paused",
+        "    yes is in time, until: 2026-03-02T11:00:00.000Z",
+        "    yes nothing has changed since: change 1, the newest is 1",
+        "    yes what it requires holds",
+        '        no  did("Order Completed", within="1h"): nothing',
+        "    yes may come again",
+        "    yes has an address: anna",
+        "    yes the address may be used",
+        "    yes the customer agrees: offers, opt_out",
+        "    yes no cap is full: message 1 per 7d: 0 taken",
+        "    no  it is no quiet hour: 10:40 in UTC, quiet 10:00-12:00",
+        "    yes the customer is not held out",
+        "",
+        "if nothing happens: 2026-03-01T11:00:00.000Z hold, quiet: 10:00-12:00",
+        "if nothing happens: 2026-03-01T12:00:00.000Z send",
+    ]
+    early = run("explain", "anna", "--message", "reminder", "--events", events, "--segments", segments, "--json")
+    [found] = early.lines()
+    assert [(step["at"], step["outcome"]) for step in found["ahead"]][-1] == ("2026-03-01T12:00:00.000Z", "send"), "before it began"
+    assert found["begun_at"] is None
+    assert {check["reason"]: check["holds"] for check in found["checks"] if not check["holds"]} == {"quiet": False}
+    wrong = run("explain", "anna", "--message", "remindr", "--events", events, "--segments", segments)
+    assert "did you mean 'reminder'?" in wrong.err

@@ -59,6 +59,7 @@ class Plan:
         planner = PredicatePlanner(planned, self.numbers, self.zone_of, lateness_ms)
         planner.add_all(segments)
         self.asked = planner.asked
+        self.asked_predicates = planner.asked_predicates
         self.shown = planner.shown
         self.predicate_of: dict[str, Predicate] = planner.by_text
         self.predicates: list[Predicate] = [*planner.by_text.values(), *model_memories.timer_predicates(definitions.models, self.slots)]

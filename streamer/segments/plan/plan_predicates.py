@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -65,11 +65,25 @@ class PredicatePlanner:
                 inner = self.asked(of)
                 return lambda state, now: not inner(state, now)
             case _:
-                text = tree.text(node)
-                predicate = self._asked.get(text)
-                if predicate is None:
-                    predicate = self._asked[text] = self._make(text, node)
-                return predicate.holds
+                return self._asked_once(node).holds
+
+    def asked_predicates(self, node: Condition) -> Iterator[Predicate]:
+        """Those of a condition that is only asked now and then."""
+        match node:
+            case tree.And(of=of) | tree.Or(of=of):
+                for part in of:
+                    yield from self.asked_predicates(part)
+            case tree.Not(of=of):
+                yield from self.asked_predicates(of)
+            case _:
+                yield self._asked_once(node)
+
+    def _asked_once(self, atom: Atom) -> Predicate:
+        text = tree.text(atom)
+        found = self._asked.get(text)
+        if found is None:
+            found = self._asked[text] = self._make(text, atom)
+        return found
 
     def shown(self, node: FactExpression) -> ShownValue:
         """What a value is for a customer at any moment, as a reader sees it."""
