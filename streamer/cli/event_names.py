@@ -8,6 +8,7 @@ from typing import Final
 from streamer.language import tree
 from streamer.language.definitions import Definitions, nodes
 from streamer.language.lint.event_names import KNOWN_EVENTS
+from streamer.language.lint.message_rules import listened_names
 from streamer.suggest import nearest
 
 CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)
@@ -23,13 +24,15 @@ def suggest_event_names(definitions: Definitions, there: set[str]) -> Iterator[s
 
 
 def _listened(definitions: Definitions) -> dict[str, str]:
-    """Each name, and the first segment that listens to it."""
+    """Each name, and the first segment or message that listens to it."""
     found: dict[str, str] = {}
     for segment in definitions.segments:
         for condition in segment.conditions:
             for node in nodes(condition):
                 if isinstance(node, tree.Events):
                     found |= {name: segment.name for name in node.names if name not in found}
+    for message in definitions.messages:
+        found |= {name: f"message {message.name}" for name in listened_names(message) if name not in found}
     return found
 
 

@@ -100,7 +100,8 @@ def publish(paths: Paths, create: Create = False) -> None:
 
     Each shard switches at one position of its log. Who no longer qualifies leaves, with that cause; a clause that looks further back than
     what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
-    cluster has another log already, only with --create. What is in force already is not published again.
+    cluster has another log already, only with --create. What is in force already is not published again. Where STREAMER_TEMPLATES names a
+    folder, each message must have its template there, and the facts that it needs.
     """
     echo(asyncio.run(_publish(paths, create=create)))
 
@@ -111,11 +112,14 @@ async def _publish(paths: list[Path], *, create: bool) -> str:
     from streamer.settings import load_settings
 
     settings = load_settings(**({"create": True} if create else {}))
+    definitions = load_definitions(*paths)
+    for message, text, hint in _faults(definitions, settings.templates):
+        raise DefinitionError(f"the message {message.name!r} {text}", file=message.file, line=message.line, hint=hint)
     async with starting(settings, made=_say_topics) as (client, store):
         found, is_new = await publish_definitions(settings, client, store, *paths)
     if not is_new:
         return f"already in force as version {found.version} ({found.digest}): nothing was published"
-    return f"published version {found.version} ({found.digest}) to {settings.shards} shards"
+    return f"published version {found.version} ({found.digest}) to {settings.shards} shards: {contents_of(definitions)}"
 
 
 def _say_topics(names: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from streamer.events.event import Event
@@ -27,7 +28,7 @@ class _ListenedPath:
     """A path, how a rule reads it, and in how many events it was found in another form."""
 
     kind: str
-    segment: str
+    about: str
     path: tuple[str, ...]
     part: str
     is_named: EventFilter
@@ -55,11 +56,11 @@ class Texts:
                     place.count += 1
 
     def hints(self) -> Iterator[str]:
-        """A sentence for each path that held something else, the first segment that asks for it named."""
+        """A sentence for each path that held something else, the first segment or message that asks for it named."""
         for place in self._places:
             if place.count:
                 count = "1 event" if place.count == 1 else f"{place.count:,} events"
-                yield f"{place.segment} {_SAYS[place.kind].format(path=chr(34) + '.'.join(place.path) + chr(34), count=count)}"
+                yield f"{place.about} {_SAYS[place.kind].format(path=chr(34) + '.'.join(place.path) + chr(34), count=count)}"
 
 
 def _is_misread(kind: str, found: Json) -> bool:
@@ -74,20 +75,22 @@ def _is_misread(kind: str, found: Json) -> bool:
 def _places(definitions: Definitions) -> Iterator[_ListenedPath]:
     """Each path that is read as a number or a date, once for each way to read it."""
     seen = set[tuple[str, str, tuple[str, ...], tuple[str, ...]]]()
-    for segment in definitions.segments:
-        for kind, part, names, path in _reads(segment.conditions):
+    segments = ((segment.name, _reads(segment.conditions)) for segment in definitions.segments)
+    messages = ((f"message {message.name}", _reads(message.expressions)) for message in definitions.messages)
+    for about, reads in chain(segments, messages):
+        for kind, part, names, path in reads:
             if (kind, part, names, path) not in seen:
                 seen.add((kind, part, names, path))
-                yield _ListenedPath(kind, segment.name, path, part, names_match(names) if names else _any, lookup(path))
+                yield _ListenedPath(kind, about, path, part, names_match(names) if names else _any, lookup(path))
 
 
 def _any(_event: Event) -> bool:
     return True
 
 
-def _reads(conditions: Iterator[tree.Condition]) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
-    for condition in conditions:
-        for node in nodes(condition):
+def _reads(expressions: Iterator[tree.Expression]) -> Iterator[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    for root in expressions:
+        for node in nodes(root):
             if isinstance(node, tree.Aggregate) and node.name != "distinct":
                 yield "amount", "properties", node.events.names, node.path
             elif isinstance(node, tree.Events) and node.where is not None:

@@ -25,6 +25,16 @@ def test_a_slip_in_a_name_is_pointed_out(run: Run, events: Path, tmp_path: Path,
     assert f'hint: one listens to "{name}", which no event here is called; is "Product Viewed" meant?' in told.err
 
 
+def test_a_slip_in_a_message_is_pointed_out_too(run: Run, events: Path, tmp_path: Path) -> None:
+    """Its goal is never reached, and no answer says so."""
+    path = tmp_path / "names.yaml"
+    goal = "goal: {event: Prodct Viewd, within: 3d}"
+    message = f"{{for: x, on: hour() == 1, channel: email, kind: transactional, {goal}}}"
+    path.write_text(f"segments: {{}}\nmessages:\n  one: {message}\n", encoding="utf-8")
+    told = run("replay", events, "--segments", path)
+    assert 'hint: message one listens to "Prodct Viewd", which no event here is called; is "Product Viewed" meant?' in told.err
+
+
 @pytest.mark.parametrize("name", ["Product Viewed", "Product Reviewed", "Product Card Viewed", "Coupon Denied", "Prod*", "*"])
 def test_other_names_are_other_events(run: Run, events: Path, tmp_path: Path, name: str) -> None:
     """A file need not have every event that segments know."""

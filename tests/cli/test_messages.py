@@ -120,6 +120,15 @@ def test_a_template_that_is_lacking_or_asks_for_more_is_wrong(run: Run, file: Pa
     assert "message late: has the template 'late', which cannot be used: " in broken
 
 
+def test_what_is_published_has_its_templates(run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused before anybody is asked: no broker is there."""
+    _write(tmp_path / "templates" / "late" / "en", "Hello")
+    monkeypatch.setenv("STREAMER_TEMPLATES", str(tmp_path / "templates"))
+    told = run("segments", "publish", file)
+    assert told.code == 1
+    assert told.err == f"definitions: {file}:6: the message 'hello' has the unknown template 'hello' (there are late)\n"
+
+
 def _write(folder: Path, text: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "subject.liquid").write_text("Hello", encoding="utf-8")
