@@ -172,6 +172,7 @@ class Settings(BaseSettings):
     )
     sender_rate: float = Field(50.0, gt=0, le=100_000, description="messages a second by one channel of one sender")
     sender_domain_rate: float = Field(10.0, gt=0, le=100_000, description="the same to one domain of e-mail addresses")
+    sender_counts_opens: bool = Field(False, description="true puts a picture into e-mails, by which it is counted that they are opened")
     sender_at_once: int = Field(32, ge=1, le=1_000, description="messages that one sender hands over at the same time")
     sender_web_port: int = Field(6071, ge=1, le=65_535, description="the sender's /metrics /livez /readyz, on STREAMER_WEB_HOST")
     sender_file: Path | None = Field(

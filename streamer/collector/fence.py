@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamer.errors import RefusedError
 from streamer.events.event import Event
 
-from .keys import EVERY_NAME, MONEY, WriteKey, types_of
+from .keys import EVERY_NAME, MONEY, OUTCOMES, WriteKey, types_of
 
 
 class Fence:
@@ -28,4 +28,4 @@ class Fence:
     def _allows(self, name: str) -> bool:
         if self._is_every_name:
             return True
-        return name in self._names if self._names else name not in MONEY
+        return name in self._names if self._names else name not in MONEY and name not in OUTCOMES

@@ -32,14 +32,17 @@ EVERY_NAME: Final = "*"
 MONEY: Final = frozenset(  # a forged one makes a buyer of anybody, in segments and in what models learn: only where the key names it
     {"Order Completed", "Order Updated", "Order Refunded", "Order Cancelled"}
 )
+OUTCOMES: Final = frozenset(  # what we and providers say of messages: a forged one takes the messages of anybody
+    {f"Message {word}" for word in ("Sent", "Failed", "Unknown", "Bounced", "Complained", "Suppressed", "Unsuppressed", "Unsubscribed")}
+)
 
 
 class WriteKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of one key. The fields of ``browser`` keys alone are those after ``hash``.
 
     ``origins`` are those of the pages that may use it, ``https://*.shop.example`` means any subdomain. ``types`` and ``events`` are what it
-    may send, ``events`` the names of track events: none listed means all but those of ``MONEY``, ``*`` is every one. ``link``: whether an
-    event with two ids makes one person of them. ``events_per_second`` and ``bytes_per_minute`` hold for each address.
+    may send, ``events`` the names of track events: none listed means all but those of ``MONEY`` and ``OUTCOMES``, ``*`` is every one.
+    ``link``: whether an event with two ids makes one person of them. ``events_per_second`` and ``bytes_per_minute`` hold for each address.
     ``snowplow_app_ids``: Snowplow's trackers send no key; events of these applications count as sent with this one.
     """
 
@@ -156,7 +159,9 @@ def new_key(kind: Literal["browser", "server"]) -> tuple[str, str]:
     lines = [f"[keys.{kind}]", f'kind = "{kind}"', f'hash = "{hash_of(secret)}"']
     if kind == "browser":
         lines.append('origins = ["https://shop.example"] # the pages that may use it')
-        lines.append(f'# events = ["Product Viewed", "Product Added"] # left out: all but {", ".join(sorted(MONEY))}')
+        lines.append(
+            f'# events = ["Product Viewed", "Product Added"] # left out: all but {", ".join(sorted(MONEY))}, and what became of messages'
+        )
     return secret, "\n".join(lines)
 
 
@@ -167,4 +172,7 @@ def types_of(key: WriteKey) -> frozenset[str]:
 
 def names_in_words(key: WriteKey) -> Mapping[str, str]:
     """What a browser key may say, for a person who looks at an installation."""
-    return {"types": ", ".join(sorted(types_of(key))), "events": ", ".join(key.events) or f"all but {', '.join(sorted(MONEY))}"}
+    return {
+        "types": ", ".join(sorted(types_of(key))),
+        "events": ", ".join(key.events) or f"all but {', '.join(sorted(MONEY))} and what became of messages",
+    }

@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.errors import NotWrittenError, place_of
 from streamer.settings import Settings
 from streamer.telemetry.collector_metrics import CollectorMetrics
+from streamer.transports.kafka.event_writer import Records
 
 from .answers import RequestError, empty_response, error_response, json_response, pixel_response
 from .bodies import read_body
@@ -28,6 +29,7 @@ from .credentials import key_of
 from .intake import Delivery, Intake
 from .keys import Keys, WriteKey
 from .limits import CollectorLimits
+from .message_door import MESSAGE_PATHS, MessageDoor
 from .room import Hold, RecordSink, Room
 from .routes import FORGOTTEN, IMPORTS, ROUTES, RUDDERSTACK_SETTINGS, SEGMENT_SETTINGS, Route
 from .settings_answers import own_url, rudderstack_settings, segment_settings
@@ -53,6 +55,7 @@ class Collector:
         self._limits = limits
         self._intake = Intake(sink, settings.shards, self.room, limits, metrics)
         self._facts = FactReader(settings)
+        self._messages = MessageDoor(settings.message_links, sink, Records(settings.shards), self.room)
         self._prefix = settings.collect_prefix
         self.use_keys(keys)
 
@@ -85,6 +88,9 @@ class Collector:
     async def _answer(self, request: web.BaseRequest, path: str, route: Route | None) -> web.Response:
         if request.method == "OPTIONS":
             return preflight(request, self.origins)
+        if route is None and path in MESSAGE_PATHS:
+            facts = self._facts.read(request.remote or "", request.headers, of_customer=True)
+            return await self._messages.answer(request, path, int(time() * 1_000), is_dropped=facts.is_dropped)
         if route is None:
             return self._answer_other(request, path)
         if request.method != route.method:

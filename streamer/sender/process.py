@@ -60,7 +60,9 @@ async def _work(settings: Settings, stopping: Stopping, write: Callable[[str], N
         gate = StoreGate(store, plans, tail, settings.shards, still_right, metrics.look.observe)
         rates = SendRates(settings.sender_rate, settings.sender_domain_rate)
         room = asyncio.Semaphore(settings.sender_at_once)
-        means = Means(channels, templates, settings.message_links, gate, rates, _now_ms, room=room)
+        means = Means(
+            channels, templates, settings.message_links, gate, rates, _now_ms, room=room, counts_opens=settings.sender_counts_opens
+        )
 
         def make_sender(shard: int, ledger: OpenSendLog) -> ShardSender:
             return ShardSender(shard, ledger.book, ledger, means)

@@ -27,7 +27,7 @@ from .ledger import ENDED, Book, GoOn, Order, SendEntry, SendState
 from .outcomes import Failed, FailReason, SendOutcome, Sent, Unknown, outcome_events
 from .rates import SendRates
 from .templates.folder import TemplateError, Templates
-from .templates.rendering import render, unsubscribe_url
+from .templates.rendering import open_url, render, unsubscribe_url
 
 AT_ONCE: Final = 8  # messages of a shard that are tried beside each other: so many may be unknown after a crash
 ITEMS_MAX: Final = 500  # taken and not settled; no more are taken then
@@ -74,6 +74,7 @@ class Means:
     now_ms: Callable[[], int]
     chance: Callable[[], float] = random.random
     room: asyncio.Semaphore | None = None  # attempts of all shards at once
+    counts_opens: bool = False
 
 
 @dataclass(slots=True)
@@ -216,7 +217,8 @@ class ShardSender:
             content = render(decision, means.templates, means.links)
         except TemplateError as error:
             return _failed(item, "template", str(error))
-        return _Ready(item, channel, Outgoing(decision, address, content, unsubscribe_url(decision, means.links)))
+        opened = open_url(decision, means.links) if means.counts_opens else ""
+        return _Ready(item, channel, Outgoing(decision, address, content, unsubscribe_url(decision, means.links), opened))
 
     async def _pass_gate(self, ready: list[_Ready]) -> list[tuple[_Unsettled, Ending]]:
         """Take out of ``ready`` what the last look does not let through now; what it never will is returned with its reason."""

@@ -25,6 +25,7 @@ class Outgoing:
     address: str
     content: MessageContent
     unsubscribe_url: str = ""
+    open_url: str = ""  # of a picture by which an opening is counted; empty: it is not
 
     @property
     def id(self) -> str:

@@ -56,22 +56,24 @@ def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(content.text)
     if content.html:
-        mail.add_alternative(html_page(content), subtype="html")
+        mail.add_alternative(html_page(content, outgoing.open_url), subtype="html")
     mail["Content-Language"] = content.language  # last: what sets a body takes away headers of this kind
     return mail
 
 
-def html_page(content: MessageContent) -> str:
+def html_page(content: MessageContent, open_url: str = "") -> str:
     """The HTML with its language and direction said. A template that is a whole page says them itself.
 
     ``text-align:start`` and ``dir`` are what makes a client lay out Arabic and Hebrew from the right.
     """
+    picture = f'<img src="{escape(open_url)}" width="1" height="1" alt="">' if open_url else ""
     if re.match(r"\s*(<!doctype|<html)", content.html, re.IGNORECASE):
-        return content.html
+        body, end, rest = content.html.rpartition("</body>")
+        return f"{body}{picture}{end}{rest}" if end else content.html + picture
     return (
         f'<!doctype html><html lang="{escape(content.language)}" dir="{content.direction}"><head><meta charset="utf-8">'
         f"<title>{escape(content.subject)}</title></head>"
-        f'<body dir="{content.direction}" style="text-align:start">{content.html}</body></html>'
+        f'<body dir="{content.direction}" style="text-align:start">{content.html}{picture}</body></html>'
     )
 
 

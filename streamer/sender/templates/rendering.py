@@ -58,6 +58,11 @@ def unsubscribe_url(decision: SendDecision, links: LinkKeys) -> str:
     return links.url(link_of(decision, "unsubscribe")) if links.can_sign else ""
 
 
+def open_url(decision: SendDecision, links: LinkKeys) -> str:
+    """Where the picture is by which an opening is counted; empty where links are not signed here."""
+    return links.url(link_of(decision, "open")) if links.can_sign else ""
+
+
 def _subject(part: Compiled, given: dict[str, object]) -> str:
     """One line: line breaks at the ends are the file's, one inside would begin another header."""
     found = _render(part, given).strip("\r\n\t ")
@@ -90,4 +95,4 @@ def _without_values(error: LiquidError) -> str:
     return text if len(text) <= 200 else type(error).__name__
 
 
-__all__ = ["link_of", "render", "unsubscribe_url"]
+__all__ = ["link_of", "open_url", "render", "unsubscribe_url"]

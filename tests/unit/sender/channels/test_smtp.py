@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from email.headerregistry import Address
 
 import pytest
@@ -146,3 +147,12 @@ async def test_many_mails_go_over_few_connections(server: Mailboxes, channel: Sm
 def test_an_address_that_is_none_is_known_before(text: str, expected: str | None) -> None:
     """It is a text that customers write themselves, and must never become a second recipient."""
     assert mail_address(text) == expected
+
+
+async def test_an_opening_is_counted_only_where_the_operator_wants_it(server: Mailboxes, channel: SmtpChannel) -> None:
+    """A picture that reports home is not put into mails unasked."""
+    seen = replace(outgoing("anna@shop.example"), open_url="https://shop.example/messages/open.gif?t=x")
+    for one in (outgoing("anna@shop.example"), seen):
+        await channel.send(one)
+    pages = [mail.get_body(("html",)) for mail in server.mails]
+    assert [page is not None and "open.gif" in page.get_content() for page in pages] == [False, True]
