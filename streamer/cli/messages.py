@@ -15,6 +15,7 @@ from streamer.language.message_specs import AGAIN_ALWAYS, AGAIN_ONCE, EXPIRY_MS,
 from streamer.language.tree import text
 
 from . import EXIT_CODES, EXIT_NO
+from .lift import lift
 from .terminal import echo, echo_json
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     group.command("list", epilog=EXIT_CODES, short_help="One line a message: when it is sent, to whom, and what holds it back.")(
         list_messages
     )
+    group.command("lift", epilog=EXIT_CODES, short_help="What messages bring about, against those held out.")(lift)
     app.add_typer(group, name="messages")
 
 
