@@ -103,6 +103,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "ingest": ("ingest",),
     "webhooks": ("webhooks",),
     "send": ("send",),
+    "serve": ("serve",),
     "doctor": ("doctor",),
     "shards": ("shards",),
     "dead_letters": ("dead-letters",),

@@ -17,22 +17,17 @@ from streamer.events.admission import TEXT_MAX
 from streamer.events.codec import UNSAFE
 from streamer.events.json_limits import is_whole_text
 from streamer.flow.catalog import Plans
-from streamer.flow.checkpoint import decode_body
-from streamer.flow.lookup import KnownAs, look_up
+from streamer.flow.committed import CommittedCustomers
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
-from streamer.flow.scoring import Scoring
-from streamer.flow.states import read_state
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.messages.explain import explain_message
 from streamer.messages.planned import MessagePlan
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
-from streamer.segments.plan import model_memories
-from streamer.segments.plan.plan import Plan, warming_predicates
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.suggest import nearest
-from streamer.wire import shard_of
 
 from . import EXIT_CODES
 from .asking import WAIT_SECONDS, Wait, ask_worker
@@ -171,23 +166,16 @@ class _Explained(NamedTuple):
 async def _from_store(asked: str, settings: Settings) -> _Explained:
     store = settings.open_store()
     try:
-        found = await look_up(store, asked, settings.shards)
-        shard = shard_of(found.customer, settings.shards)
-        checkpoint = await store.checkpoint(shard)
-        if not checkpoint.body:
-            raise SettingsError(f"shard {shard} has no checkpoint at {settings.shown()['store']}; has a worker run?")
-        body = decode_body(checkpoint.body)
-        plans = Plans(store, settings.rules)
-        plan = await plans.get(body.digest, shard)
-        models = plan.definitions.models
-        scoring = Scoring(plan, await plans.scorers(body, shard)) if models else None
+        customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+        found = await customers.look_up(asked)
+        if found.view.body is None:
+            raise SettingsError(f"shard {found.view.shard} has no checkpoint at {settings.shown()['store']}; has a worker run?")
+        state = _known(found.state, found.customer, found.passed)
         # Time goes on while nobody writes: what is shown holds now, not at the last record.
-        now = max(body.log_time_ms, min(int(time() * 1_000), body.log_time_ms + settings.tick))
-        state = _known(None if found.state is None else read_state(shard, found.customer, found.state), found)
-        model_memories.drop_scores(state, model_memories.unscored_slots(models, plan.slots, body.models))
-        warming = frozenset(warming_predicates(plan, body.since_ms, now))
-        segments = explain(plan, state, now, warming, scoring.in_words if scoring is not None else None)
-        return _Explained(found.customer, segments, now, plan, state, body.paused)
+        log_time_ms = found.view.log_time_ms
+        now = max(log_time_ms, min(int(time() * 1_000), log_time_ms + settings.tick))
+        segments, plan = await customers.explain(found, now), await customers.plan_of(found)
+        return _Explained(found.customer, segments, now, plan, state, found.view.body.paused)
     finally:
         await store.close()
 
@@ -204,18 +192,18 @@ async def _from_files(asked: str, source: EventSource, definitions: Definitions,
         echo(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     found, state = await run.look_up(asked)
-    known = _known(state, found)
+    known = _known(state, found.customer, found.passed)
     return _Explained(found.customer, explain(run.plan, known, now, frozenset(), run.in_words), now, run.plan, known, run.body.paused)
 
 
-def _known(state: State | None, found: KnownAs) -> State:
+def _known(state: State | None, customer: str, passed: Sequence[str]) -> State:
     """The state; SettingsError when there is none."""
     if state is not None:
         return state
-    if found.customer in found.passed:
-        raise SettingsError(f"the ids of {found.customer!r} are being joined at this moment; ask again")
-    by = f", by whom {found.passed[0]!r} goes" if found.passed else ""
-    raise SettingsError(f"nothing is known of the customer {found.customer!r}{by}")
+    if customer in passed:
+        raise SettingsError(f"the ids of {customer!r} are being joined at this moment; ask again")
+    by = f", by whom {passed[0]!r} goes" if passed else ""
+    raise SettingsError(f"nothing is known of the customer {customer!r}{by}")
 
 
 def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the customer's id")], wait: Wait = WAIT_SECONDS) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +11,11 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import SettingsError
 from streamer.settings import Settings
+from streamer.web.file_watch import FileWatch
+from streamer.web.loopback import is_loopback
 
 from .keys import Keys, read_keys
 
-LOOK_SECONDS: Final = 2.0
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.collector")
 
 
@@ -36,14 +35,6 @@ def load_keys(settings: Settings) -> Keys:
     return keys
 
 
-def is_loopback(host: str) -> bool:
-    """Whether nobody outside this machine reaches an address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
@@ -52,34 +43,18 @@ def _text(file: Path) -> str:
 
 
 class KeyWatch:
-    """Looks at the file every ``LOOK_SECONDS``, and at once when ``look_now`` is called."""
+    """Reads the file again when it changes, see ``FileWatch``; keys that cannot be used change nothing."""
 
     def __init__(self, settings: Settings, use: Callable[[Keys], None], refused: Callable[[], None]) -> None:
         self._settings = settings
         self._use = use
         self._refused = refused
-        self._seen = self._mark()
-        self._asked = asyncio.Event()
-
-    def look_now(self) -> None:
-        """Read the file again, changed or not."""
-        self._asked.set()
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._asked.wait()
-            except TimeoutError:
-                if self._mark() == self._seen:
-                    continue
-            self._asked.clear()
-            self.read()
+        self._watch = FileWatch(settings.collect_keys, self.read)
+        self.look_now = self._watch.look_now
+        self.run = self._watch.run
 
     def read(self) -> None:
         """Read the file, and use what it says if it can be used."""
-        self._seen = self._mark()
         try:
             keys = load_keys(self._settings)
         except SettingsError as error:
@@ -88,11 +63,3 @@ class KeyWatch:
         else:
             self._use(keys)
             log.info("keys read", action="keys", keys=[key.name for key in keys.all])
-
-    def _mark(self) -> tuple[int, int, int] | None:
-        """What differs when the file does."""
-        try:
-            found = self._settings.collect_keys.stat() if self._settings.collect_keys is not None else None
-        except OSError:
-            return None
-        return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -16,12 +16,12 @@ from streamer.deployment.writing import writing
 from streamer.settings import Settings
 from streamer.stopping import Stopping, run_until_asked
 from streamer.telemetry.collector_metrics import CollectorMetrics
+from streamer.web.bounded_server import BACKLOG, BoundedServer, connections_allowed
 
 from .key_watch import KeyWatch, load_keys
 from .limits import LIMITS, CollectorLimits
 from .pages import Pages
 from .server import Collector
-from .web_server import BACKLOG, BoundedServer, connections_allowed
 
 SHUTDOWN_SECONDS: Final = 6.5  # for requests that are being answered: a write is held for five
 
@@ -43,7 +43,13 @@ async def _work(settings: Settings, stopping: Stopping, limits: CollectorLimits,
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look_now)
         watching = asyncio.create_task(watch.run())
         stack.callback(watching.cancel)
-        server = BoundedServer(collector.handle, connections_allowed(limits.connections), limits, metrics)
+        server = BoundedServer(
+            collector.handle,
+            connections_allowed(limits.connections),
+            metrics.turned_away.inc,
+            idle_seconds=limits.idle_seconds,
+            header_bytes=limits.header_bytes,
+        )
         pages = Pages(writer, collector, lambda: server.open)
         inner = web.Server(pages.handle)
         await stack.enter_async_context(listening(inner, Place(settings.web_host, settings.collect_web_port, "STREAMER_COLLECT_WEB_PORT")))

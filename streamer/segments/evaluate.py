@@ -101,17 +101,17 @@ class Ahead(NamedTuple):
     until_ms: int | None
 
 
-def next_flips(plan: Plan, state: State, after_ms: int) -> Ahead:
+def next_flips(plan: Plan, state: State, after_ms: int, *, steps_max: int = STEPS_MAX) -> Ahead:
     """What the memberships do after ``after_ms`` (UTC) if nothing happens. ``state`` is not changed.
 
-    Exact, since it is the same judgement run ahead; looks ``STEPS_MAX`` moments far, and no further than two years in which nothing new
+    Exact, since it is the same judgement run ahead; looks ``steps_max`` moments far, and no further than two years in which nothing new
     turned: a rule on the weekday would be followed for decades.
     """
     ahead = decode_state(encode_state(state))
     found: dict[str, Flip] = {}
     plan.settle(ahead, after_ms - state.origin_ms)
     moment = newest_ms = plan.next_due(ahead, after_ms - state.origin_ms)
-    for _ in range(STEPS_MAX):
+    for _ in range(steps_max):
         if moment >= NO_TIMER or moment - newest_ms > QUIET_MS:
             break
         for rule in evaluate_at_timer(plan, ahead, moment):

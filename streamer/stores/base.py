@@ -127,6 +127,13 @@ class Fetched(NamedTuple):
     due: list[tuple[int, str]]
 
 
+class Committed(NamedTuple):
+    """States in the order asked for (None: not known), and the checkpoint under which they hold."""
+
+    checkpoint: Checkpoint
+    states: list[bytes | None]
+
+
 class Page(NamedTuple):
     """Customers of whole buckets that follow one another, in the order of the walk, and the bucket at which to go on.
 
@@ -177,6 +184,10 @@ class Store(Protocol):
         Wake-ups come ordered by (due_ms, customer), customers compared by code point. FencedError unless the shard is where ``expected``
         says: what another owner wrote must not be reckoned with, even if a failover should undo it before the commit.
         """
+        ...
+
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
+        """States of ``customers`` and the checkpoint, as of one moment: for those who read a shard that others own. Changes nothing."""
         ...
 
     async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:

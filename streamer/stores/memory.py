@@ -10,7 +10,7 @@ from itertools import count
 
 from streamer.errors import KeysLostError
 
-from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
+from .base import Checkpoint, Commit, Committed, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
 from .buckets import bucket_of, bucket_sizes, place_of
 from .health import Health, StoreFinding
 from .opening import Access
@@ -146,6 +146,11 @@ class MemoryStore:
         kept = self._shard(shard)
         _check(shard, expected, kept.checkpoint)
         return Fetched([kept.states.get(customer) for customer in customers], kept.due(until_ms, limit))
+
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
+        """See ``Store``."""
+        kept = self._shard(shard)
+        return Committed(kept.checkpoint, [kept.states.get(customer) for customer in customers])
 
     async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
         """See ``Store``."""

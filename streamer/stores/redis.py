@@ -19,7 +19,7 @@ is off: a commit whose reply was lost may have gone through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from secrets import token_bytes
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -33,7 +33,7 @@ from redis.exceptions import ResponseError
 from streamer.errors import CommitUnknownError, HaltError, KeysLostError, SettingsError, StoreError, StoreUnavailableError
 from streamer.tls import tls_context
 
-from .base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
+from .base import Checkpoint, Commit, Committed, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
 from .buckets import BUCKETS, by_bucket
 from .health import Health
 from .opening import NOBODY, Access
@@ -44,6 +44,8 @@ from .together import Together
 
 ACQUIRE_TRIES: Final = 20
 ARGUMENTS_MAX: Final = 20_000
+COMMITTED_TRIES: Final = 20
+MARK_BYTES: Final = 64  # of an encoded checkpoint: epoch, position and output digest are in them
 COMMANDS_TOGETHER_MAX: Final = 1_000
 ENTRIES_TOGETHER_MAX: Final = 2_000  # states and wake-ups of one transaction: the server does nothing else meanwhile
 KEPT_AS: Final = {"wakes": b"zset", "outbox": b"stream", "documents": b"hash"}  # the buckets of customers are hashes
@@ -185,10 +187,17 @@ class RedisStore:
         if expected is not None:
             _check(shard, expected, _kept(replies.pop()))
         due = _wakes(replies.pop()) if limit > 0 else []
-        states: dict[str, bytes | None] = {}
-        for names, values in zip(buckets.values(), replies, strict=True):
-            states.update(zip(names, values, strict=True))
-        return Fetched([states[customer] for customer in customers], due)
+        return Fetched(_in_order(customers, buckets, replies), due)
+
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
+        """See ``Store``. The checkpoint is read before the states, and its beginning, which every commit changes, once more behind them."""
+        key, buckets = self._key(shard, "checkpoint"), by_bucket(customers)
+        commands: list[RedisCommand] = [("HMGET", self._bucket_key(shard, bucket), *names) for bucket, names in buckets.items()]
+        for _ in range(COMMITTED_TRIES):
+            raw, *replies, mark = await self._ask([("GET", key), *commands, ("GETRANGE", key, 0, MARK_BYTES - 1)])
+            if (raw or b"")[:MARK_BYTES] == mark:
+                return Committed(_checkpoint(_kept(raw)), _in_order(customers, buckets, replies))
+        raise StoreUnavailableError(f"shard {shard}: a commit came between {COMMITTED_TRIES} times")
 
     async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
         """See ``Store``. A bucket comes by one ``HKEYS``, which stops the server for a millisecond where it has 10,000 customers."""
@@ -406,6 +415,14 @@ def _entries(asked: _Asked) -> int:
 def _cut(name: str, key: str, arguments: Sequence[Any]) -> list[RedisCommand]:
     """A command with any number of arguments, as so many as one may have; none without arguments."""
     return [(name, key, *arguments[start : start + ARGUMENTS_MAX]) for start in range(0, len(arguments), ARGUMENTS_MAX)]
+
+
+def _in_order(customers: Sequence[str], buckets: Mapping[int, Sequence[str]], replies: Sequence[Any]) -> list[bytes | None]:
+    """Values of the customers, from replies by bucket."""
+    states: dict[str, bytes | None] = {}
+    for names, values in zip(buckets.values(), replies, strict=True):
+        states.update(zip(names, values, strict=True))
+    return [states[customer] for customer in customers]
 
 
 def _outcome(work: Callable[[], _Result]) -> _Result | Exception:

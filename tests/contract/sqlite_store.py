@@ -12,7 +12,7 @@ from secrets import token_bytes
 
 from streamer.errors import KeysLostError, SettingsError, StoreUnavailableError
 from streamer.stores import Access
-from streamer.stores.base import Checkpoint, Commit, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
+from streamer.stores.base import Checkpoint, Commit, Committed, Fetched, Holdings, OutputPosition, Page, Position, fenced, lost
 from streamer.stores.buckets import BUCKETS, bucket_of
 from streamer.stores.health import Health
 
@@ -105,6 +105,12 @@ class SqliteStore:
             rows = [self.sql.execute(query, (shard, name)).fetchone() for name in customers]
             query = "SELECT value, name FROM wakes WHERE shard = ? AND value <= ? ORDER BY value, name LIMIT ?"
             return Fetched([row and row[0] for row in rows], self.sql.execute(query, (shard, until_ms, limit)).fetchall())
+
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
+        with self._transaction():
+            query = "SELECT value FROM customers WHERE shard = ? AND name = ?"
+            rows = [self.sql.execute(query, (shard, name)).fetchone() for name in customers]
+            return Committed(self._read(shard), [row and row[0] for row in rows])
 
     async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
         with self._transaction():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import FencedError, StoreOlderError
-from streamer.stores.base import Checkpoint, Fetched, OutputPosition, Page, Position, Store
+from streamer.stores.base import Checkpoint, Committed, Fetched, OutputPosition, Page, Position, Store
 from streamer.stores.buckets import BUCKETS, bucket_of, place_of
 from tests.walk import customers_of
 
@@ -321,3 +321,29 @@ async def test_a_shards_own_document_comes_first(store: Store) -> None:
     assert await store.get_document("doc", shard=0) == b"for all"
     await store.commit(0, next_commit(await store.acquire(0), document=("doc", b"its own")))
     assert (await store.get_document("doc", shard=0), await store.get_document("doc")) == (b"its own", b"for all")
+
+
+async def test_who_only_reads_a_shard_gets_states_and_checkpoint_of_one_moment(store: Store) -> None:
+    """An answer about a customer says up to where in the log it holds, while the owner commits."""
+    checkpoint = await store.acquire(0)
+    assert await store.committed(1, ["a"]) == Committed(Checkpoint(0, Position(0, 0), b"", b""), [None])
+    found: list[Committed] = []
+
+    async def read() -> None:
+        for _ in range(40):
+            found.append(await store.committed(0, ["b", "x", "a"]))
+            await asyncio.sleep(0)
+
+    reading = asyncio.create_task(read())
+    for offset in range(1, 41):
+        commit = next_commit(checkpoint, states=dict.fromkeys(("a", "b"), b"%d" % offset))
+        await store.commit(0, commit)
+        checkpoint = commit.checkpoint
+        await asyncio.sleep(0)
+    await reading
+    found.append(await store.committed(0, ["b", "x", "a"]))
+    assert len({one.checkpoint.position for one in found}) > 1, "nothing was committed between two reads"
+    for seen in found:
+        offset = seen.checkpoint.position.offset
+        assert seen.states == ([b"%d" % offset, None, b"%d" % offset] if offset else [None, None, None])
+    assert found[-1].checkpoint == await store.checkpoint(0)

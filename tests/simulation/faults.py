@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from streamer.errors import CommitUnknownError, FencedError, KeysLostError, StoreUnavailableError
 from streamer.flow.amendments import Amendment, Amendments
-from streamer.stores.base import Checkpoint, Commit, Fetched, OutputPosition, Page
+from streamer.stores.base import Checkpoint, Commit, Committed, Fetched, OutputPosition, Page
 from streamer.stores.health import Health
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
@@ -169,6 +169,9 @@ class FaultyStore:
         self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
     ) -> Fetched:
         return await self._call("fetch", lambda store: store.fetch(shard, customers, until_ms=until_ms, limit=limit, expected=expected))
+
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
+        return await self._call("committed", lambda store: store.committed(shard, customers))
 
     async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
         return await self._call("customers", lambda store: store.customers(shard, bucket, limit=limit, expected=expected))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from streamer.collector.key_watch import is_loopback, load_keys
+from streamer.collector.key_watch import load_keys
 from streamer.errors import SettingsError
 from streamer.settings import Settings
+from streamer.web.loopback import is_loopback
 
 from .finding import CheckResult, ok, warning, wrong
 

@@ -9,9 +9,8 @@ from typing import Final
 
 from aiohttp import web
 
-from streamer.collector.limits import LIMITS
-from streamer.collector.web_server import BoundedServer
 from streamer.telemetry.collector_metrics import CollectorMetrics
+from streamer.web.bounded_server import BoundedServer
 
 MOST: Final = 3
 ASKED: Final = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -51,7 +50,7 @@ class Desk:
         self.writers: list[asyncio.StreamWriter] = []
         self.asked = 0
         self.metrics = CollectorMetrics()
-        self.server = BoundedServer(self._answer, MOST, LIMITS, self.metrics)
+        self.server = BoundedServer(self._answer, MOST, self.metrics.turned_away.inc, idle_seconds=75.0, header_bytes=16_384)
         self.port = 0
 
     async def _answer(self, _request: web.BaseRequest) -> web.StreamResponse:

@@ -14,10 +14,6 @@ from typing import Final
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from streamer.telemetry.collector_metrics import CollectorMetrics
-
-from .limits import CollectorLimits
-
 OTHER_FILES: Final = 64  # what the process has open besides connections of clients
 LINGER_SECONDS: Final = 2.0  # what still comes of a body that was refused is read so long, or the client would not see why
 BACKLOG: Final = 1_024
@@ -25,21 +21,25 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class BoundedServer(web.Server):
-    """Has ``most`` connections at once. One more takes the place of an idle one, and is turned away where none is idle."""
+    """Has ``most`` connections at once. One more takes the place of an idle one, and is turned away where none is idle.
 
-    def __init__(self, handler: Handler, most: int, limits: CollectorLimits, metrics: CollectorMetrics) -> None:
+    ``turned_away`` is called for each. ``idle_seconds`` is how long a connection may be without a request, ``header_bytes`` how long one
+    header may be, or the first line.
+    """
+
+    def __init__(self, handler: Handler, most: int, turned_away: Callable[[], None], *, idle_seconds: float, header_bytes: int) -> None:
         super().__init__(
             self._handle,
-            keepalive_timeout=limits.idle_seconds,
-            max_line_size=limits.header_bytes,
-            max_field_size=limits.header_bytes,
+            keepalive_timeout=idle_seconds,
+            max_line_size=header_bytes,
+            max_field_size=header_bytes,
             lingering_time=LINGER_SECONDS,
             auto_decompress=False,
             access_log=None,
         )
         self._handler = handler
         self._most = most
-        self._metrics = metrics
+        self._turned_away = turned_away
         self._open: dict[RequestHandler, asyncio.Transport] = {}
         self._idle: dict[RequestHandler, None] = {}  # without a request, the longest first
 
@@ -54,7 +54,7 @@ class BoundedServer(web.Server):
         self._open[handler] = transport
         self._idle[handler] = None
         if self.open > self._most:
-            self._metrics.turned_away.inc()
+            self._turned_away()
             self._close(next(iter(self._idle)))
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:

@@ -1,0 +1,62 @@
+"""What an operator's programs ask a server for readers: whether it lives, whether it can answer, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from streamer.errors import StoreError
+from streamer.stores.base import Store
+from streamer.transports.kafka.end_watch import EndWatch
+
+from .errors import json_response
+from .server import ReaderServer
+
+TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+SILENT_SECONDS: Final = 10.0  # of Kafka, before it is a problem
+
+
+class ServerPages:
+    """``/livez``, ``/readyz`` and ``/metrics``, on a port of their own: figures are nobody's business who reads customers."""
+
+    def __init__(self, server: ReaderServer, store: Store, ends: EndWatch, connections: Callable[[], int]) -> None:
+        self.is_listening = False
+        self._server = server
+        self._store = store
+        self._ends = ends
+        self._connections = connections
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The page of a path."""
+        match request.path:
+            case "/livez":
+                return json_response({"status": "alive"})
+            case "/readyz":
+                problems = await self.problems()
+                found = {"status": "not ready" if problems else "ready", "problems": problems}
+                return json_response(found, status=503 if problems else 200)
+            case "/metrics":
+                return web.Response(body=self._figures(), headers={"Content-Type": TEXT_TYPE})
+            case _:
+                return json_response({"code": "not_found", "message": "/livez, /readyz or /metrics", "path": "url"}, status=404)
+
+    async def problems(self) -> list[str]:
+        """Why readers cannot be answered as they should be at the moment."""
+        found: list[str] = []
+        if not self.is_listening:
+            found.append("it does not listen yet, or no more")
+        try:
+            await self._store.checkpoint(0)
+        except StoreError:
+            found.append("the store does not answer")
+        if (silent := self._ends.silent_seconds) > SILENT_SECONDS:
+            found.append(f"Kafka has not said for {silent:.0f} s where the log ends: answers have no lag")
+        return found
+
+    def _figures(self) -> bytes:
+        metrics = self._server.metrics
+        metrics.connections.set(self._connections())
+        metrics.kafka_silent.set(self._ends.silent_seconds)
+        return metrics.text()

@@ -1,0 +1,103 @@
+"""The life of a server for readers: checked, connected, listening, and ended within its ten seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from time import time
+from typing import Final
+
+import structlog
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from streamer.deployment.connecting import CLOSE_SECONDS, check_store
+from streamer.deployment.listening import Place, listening
+from streamer.errors import SettingsError
+from streamer.flow.catalog import Plans
+from streamer.flow.committed import CommittedCustomers
+from streamer.settings import Settings
+from streamer.stopping import Stopping, at_most, run_until_asked
+from streamer.stores.base import Store
+from streamer.telemetry.server_metrics import ServerMetrics
+from streamer.transports.kafka.end_watch import EndWatch
+from streamer.web.bounded_server import BACKLOG, BoundedServer, connections_allowed
+from streamer.web.file_watch import FileWatch
+
+from .customer_answers import Ages, CustomerAnswers, LogEndsSeen
+from .limits import LIMITS, ServerLimits
+from .member_answers import MemberAnswers
+from .pages import ServerPages
+from .server import Answers, ReaderServer
+from .tokens import Tokens, load_tokens
+
+SHUTDOWN_SECONDS: Final = 2.0  # for requests that are being answered
+
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.server")
+
+
+async def run_server(settings: Settings, stopping: Stopping, *, share_port: bool = False, limits: ServerLimits = LIMITS) -> None:
+    """Listen until ``stopping`` begins. SettingsError where something is not as it must be; a start that is interrupted is given up."""
+    await run_until_asked(_work(settings, stopping, limits, share_port=share_port), stopping)
+
+
+async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *, share_port: bool) -> None:
+    tokens, metrics, store = load_tokens(settings), ServerMetrics(), settings.open_store()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(at_most, CLOSE_SECONDS, store.close())
+        await check_store(settings, store)
+        ends = EndWatch(settings)
+        server = ReaderServer(answers_over(settings, store, ends), tokens, metrics, limits)
+        for work in (ends.run(), _watch_tokens(settings, server, metrics).run()):
+            stack.callback(asyncio.create_task(work).cancel)
+        bounded = BoundedServer(
+            server.handle,
+            connections_allowed(limits.connections),
+            metrics.turned_away.inc,
+            idle_seconds=limits.idle_seconds,
+            header_bytes=limits.header_bytes,
+        )
+        pages = ServerPages(server, store, ends, lambda: bounded.open)
+        inner = web.Server(pages.handle)
+        await stack.enter_async_context(listening(inner, Place(settings.web_host, settings.serve_web_port, "STREAMER_SERVE_WEB_PORT")))
+        stopping.left = lambda: ["requests"] if server.in_hand else []
+        place = Place(settings.serve_host, settings.serve_port, "STREAMER_SERVE_PORT", share_port=share_port, backlog=BACKLOG)
+        await stack.enter_async_context(listening(bounded, place, shutdown_seconds=SHUTDOWN_SECONDS))
+        _say_it_listens(settings, tokens)
+        pages.is_listening = True
+        await asyncio.get_running_loop().create_future()  # until it is cancelled
+
+
+def answers_over(settings: Settings, store: Store, ends: LogEndsSeen, now_ms: Callable[[], int] = lambda: int(time() * 1_000)) -> Answers:
+    """What may be asked of the state in a store."""
+    rules = settings.rules
+    committed = CommittedCustomers(store, rules, Plans(store, rules, compile_by=asyncio.to_thread))
+    ages = Ages(rules.log_generation, ends, now_ms)
+    customers = CustomerAnswers(committed, ages, rules.shards, settings.tick, now_ms)
+    members = MemberAnswers(store, committed, ages, rules.shards, rules.log_generation)
+    return Answers(committed, customers, members, ages, rules.shards)
+
+
+def _watch_tokens(settings: Settings, server: ReaderServer, metrics: ServerMetrics) -> FileWatch:
+    def read() -> None:
+        try:
+            tokens = load_tokens(settings)
+        except SettingsError as error:
+            metrics.tokens_refused.inc()
+            log.error("tokens not changed", action="tokens", why=str(error))
+        else:
+            server.use_tokens(tokens)
+            log.info("tokens read", action="tokens", tokens=[token.name for token in tokens.all])
+
+    watch = FileWatch(settings.serve_tokens, read)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look_now)
+    return watch
+
+
+def _say_it_listens(settings: Settings, tokens: Tokens) -> None:
+    names = [token.name for token in tokens.all]
+    log.info("listening", action="serve", host=settings.serve_host, port=settings.serve_port, tokens=names)
+    if tokens.is_open:
+        log.warning("no token is needed: whoever is on this machine may read customers; see STREAMER_SERVE_TOKENS", action="serve")

@@ -1,0 +1,162 @@
+"""Requests of readers: who may ask, what is asked, and the answer. No request ends in an unhandled error."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Final, assert_never
+
+import structlog
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+
+from streamer.errors import HaltError, StoreError, place_of
+from streamer.flow.committed import CommittedCustomers
+from streamer.telemetry.server_metrics import ServerMetrics
+from streamer.web.loopback import names_loopback
+from streamer.wire import shard_of
+
+from .customer_answers import Ages, CustomerAnswers
+from .errors import AnswerError, error_response, json_response
+from .limits import WAIT_LOOK_SECONDS, WAIT_SECONDS, ServerLimits
+from .member_answers import MemberAnswers
+from .openapi import OPENAPI
+from .parameters import LogPlace, check_names, customer_of, limit_of, min_position_of, question_of, segment_of, text_of, wish_of
+from .routes import ApiRoute, Match, find_route
+from .tokens import Tokens
+
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.server")
+
+SERVER: Final = "streamer"  # and not which versions of what
+OTHER: Final = "other"  # the label of a path that is none of ours
+SAFE_HEADERS: Final = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Answers:
+    """What may be asked of the committed state."""
+
+    def __init__(self, committed: CommittedCustomers, customers: CustomerAnswers, members: MemberAnswers, ages: Ages, shards: int) -> None:
+        self.committed = committed
+        self.customers = customers
+        self.members = members
+        self.ages = ages
+        self.shards = shards
+
+
+class ReaderServer:
+    """Answers requests. ``use_tokens`` changes the tokens from one request to the next."""
+
+    def __init__(self, answers: Answers, tokens: Tokens, metrics: ServerMetrics, limits: ServerLimits) -> None:
+        self.metrics = metrics
+        self.tokens = tokens
+        self.in_hand = 0
+        self._answers = answers
+        self._limits = limits
+        self.use_tokens(tokens)
+
+    def use_tokens(self, tokens: Tokens) -> None:
+        """From now on these."""
+        self.tokens = tokens
+        self.metrics.tokens.set(len(tokens.all))
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to any request."""
+        began = monotonic()
+        match = find_route(request.raw_path.partition("?")[0])
+        label = OTHER if match is None else match.route.template
+        try:
+            response = await self._admit(request, match)
+        except AnswerError as error:
+            self.metrics.errors.labels(error.body.code).inc()
+            response = error_response(error)
+        except (ConnectionError, asyncio.CancelledError):  # whoever asked is gone
+            raise
+        except Exception as error:  # an error of ours
+            log.error("request failed", action="serve", error=type(error).__name__, where=place_of(error))
+            self.metrics.errors.labels("internal").inc()
+            response = error_response(AnswerError("internal", "an error of the server's own; it is in its log"))
+        if not response.prepared:
+            response.headers.update(SAFE_HEADERS)
+        self.metrics.requests.labels(label, response.status).inc()
+        self.metrics.answer.labels(label).observe(monotonic() - began)
+        return response
+
+    async def _admit(self, request: web.BaseRequest, match: Match | None) -> web.StreamResponse:
+        """Answer where there is a path and whoever asks may; errors of the store as errors of an answer."""
+        self._check_host(request)
+        if match is None:
+            raise AnswerError("not_found", "no such path here; GET /v1/openapi.json describes them")
+        self._check_token(request, match.route)
+        if request.method != match.route.method:
+            raise AnswerError("method_not_allowed", f"expected {match.route.method}")
+        check_names(request.query, match.route.query)
+        if self.in_hand >= self._limits.requests:
+            raise AnswerError("overloaded", "more is asked at the same time than is answered; come back")
+        self.in_hand += 1
+        try:
+            return await self._answer(request, match)
+        except StoreError:
+            raise AnswerError("store_away", "the store does not answer at the moment; come back") from None
+        except HaltError as error:
+            log.error("state not readable", action="serve", why=str(error))
+            raise AnswerError("unreadable", "what the store has of this cannot be read; the operator finds in the log what to do") from None
+        finally:
+            self.in_hand -= 1
+
+    def _check_host(self, request: web.BaseRequest) -> None:
+        if self.tokens.is_open and not names_loopback(request.headers.get("Host", "")):
+            said = "without tokens this machine alone is answered, by the name localhost or its address"
+            raise AnswerError("host_not_allowed", said, "header.Host")
+
+    def _check_token(self, request: web.BaseRequest, route: ApiRoute) -> None:
+        if self.tokens.is_open or route.role is None:
+            return
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            raise AnswerError("missing_token", "expected Authorization: Bearer and a token", "header.Authorization")
+        token = self.tokens.find(secret.strip())
+        if token is None:
+            raise AnswerError("unknown_token", "this token is not known here", "header.Authorization")
+        if route.role not in token.roles:
+            raise AnswerError("role_missing", f"this token has not the role {route.role}", "header.Authorization")
+
+    async def _answer(self, request: web.BaseRequest, match: Match) -> web.StreamResponse:
+        match match.route.operation:
+            case "customer":
+                return await self._customer(request, customer_of(match.variable))
+            case "memberships":
+                return json_response(await self._answers.customers.many(await question_of(request, self._limits)))
+            case "segments":
+                return json_response(await self._answers.members.segments())
+            case "members":
+                segment, cursor = segment_of(match.variable), text_of(request.query, "cursor")
+                return json_response(await self._answers.members.members(segment, cursor, limit_of(request.query)))
+            case "openapi":
+                return json_response(OPENAPI)
+            case _:
+                assert_never(match.route.operation)
+
+    async def _customer(self, request: web.BaseRequest, customer: str) -> web.StreamResponse:
+        wish = wish_of(request.query)
+        place = min_position_of(request.query, shard_of(customer, self._answers.shards))
+        if place is not None:
+            await self._come_to(place)
+        answer, mark = await self._answers.customers.one(customer, wish)
+        if wish.explain:  # it tells of this very moment
+            return json_response(answer)
+        etag = f'W/"{mark}"'
+        if etag in [text.strip() for text in request.headers.get("If-None-Match", "").split(",")]:
+            return web.Response(status=304, headers={"ETag": etag})
+        return json_response(answer, headers={"ETag": etag})
+
+    async def _come_to(self, place: LogPlace) -> None:
+        """Return when a record has been applied; AnswerError where it is not within ``WAIT_SECONDS``."""
+        until = monotonic() + WAIT_SECONDS
+        while True:
+            view = await self._answers.committed.view(place.shard)
+            if view.position.offset > place.offset:
+                return
+            if monotonic() >= until:
+                said = f"shard {place.shard} has applied what lies below {view.position.offset}; come back"
+                raise AnswerError("not_yet", said, "query.min_position", lag_records=self._answers.ages.lag_records(view))
+            await asyncio.sleep(WAIT_LOOK_SECONDS)

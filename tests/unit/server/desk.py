@@ -1,0 +1,133 @@
+"""A server for readers over a shop in memory, asked by HTTP. Each answer is held against the document that describes the API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+import jsonschema_rs
+from aiohttp.test_utils import RawTestServer, TestClient
+from yarl import URL
+
+from streamer.language.definitions import Definitions
+from streamer.server.limits import LIMITS, ServerLimits
+from streamer.server.openapi import OPENAPI
+from streamer.server.process import answers_over
+from streamer.server.routes import find_route
+from streamer.server.server import ReaderServer
+from streamer.server.tokens import Tokens
+from streamer.settings import load_settings
+from streamer.stores.base import Checkpoint, Committed, Fetched, Page
+from streamer.stores.memory import MemoryStore
+from streamer.telemetry.server_metrics import ServerMetrics
+from streamer.wire import EVENTS
+from tests.unit.flow.persons import Persons
+
+SHARDS: Final = 2
+
+
+class StoreOfShops(MemoryStore):
+    """The stores of a shop's shards as the one store that a server reads."""
+
+    def __init__(self, stores: Sequence[MemoryStore]) -> None:
+        super().__init__()
+        self.stores = stores
+        self.error: Exception | None = None
+
+    def _of(self, shard: int) -> MemoryStore:
+        if self.error is not None:
+            raise self.error
+        return self.stores[shard]
+
+    async def checkpoint(self, shard: int) -> Checkpoint:
+        return await self._of(shard).checkpoint(shard)
+
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
+        return await self._of(shard).committed(shard, customers)
+
+    async def fetch(
+        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
+    ) -> Fetched:
+        return await self._of(shard).fetch(shard, customers, until_ms=until_ms, limit=limit, expected=expected)
+
+    async def customers(self, shard: int, bucket: int, *, limit: int, expected: Checkpoint | None = None) -> Page:
+        return await self._of(shard).customers(shard, bucket, limit=limit, expected=expected)
+
+    async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
+        assert shard is not None
+        return await self._of(shard).get_document(name, shard=shard)
+
+
+class EndsOfShop:
+    """Where the logs of a shop end."""
+
+    def __init__(self, shop: Persons) -> None:
+        self.shop = shop
+        self.is_silent = False
+
+    def end(self, shard: int) -> int | None:
+        return None if self.is_silent else self.shop.log.end(EVENTS, shard)
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: Any
+    headers: Any
+
+
+class ReaderDesk(NamedTuple):
+    """The server, the shop behind it, and a client."""
+
+    client: TestClient[Any, Any]
+    server: ReaderServer
+    shop: Persons
+    ends: EndsOfShop
+    store: StoreOfShops
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        return await self.ask("GET", path, headers=headers)
+
+    async def ask(self, method: str, path: str, *, data: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        named = {name.replace("_", "-"): text for name, text in (headers or {}).items()}
+        async with self.client.request(method, URL(path, encoded=True), data=data, headers=named) as response:
+            raw = await response.read()
+            answer = Answer(response.status, json.loads(raw) if raw else None, response.headers)
+        _conforms(method, path, answer)
+        return answer
+
+
+def _conforms(method: str, path: str, answer: Answer) -> None:
+    """The answer is one of those that the document has for this path and status."""
+    match = find_route(path.partition("?")[0])
+    if match is None or match.route.method != method:
+        schema: Any = {"$ref": "#/components/schemas/ErrorBody"}
+    else:
+        responses = OPENAPI["paths"][match.route.template][method.lower()]["responses"]
+        assert str(answer.status) in responses, f"{answer.status} is not described: {answer.body}"
+        content = responses[str(answer.status)].get("content")
+        if content is None:
+            assert answer.body is None
+            return
+        schema = content["application/json"]["schema"]
+        if answer.status >= 400:
+            assert answer.body["code"] in responses[str(answer.status)]["description"].split(", ")
+    jsonschema_rs.Draft202012Validator({**schema, "components": OPENAPI["components"]}).validate(answer.body)
+
+
+@asynccontextmanager
+async def reading(definitions: Definitions, *, tokens: Tokens | None = None, limits: ServerLimits = LIMITS) -> AsyncGenerator[ReaderDesk]:
+    """A server over a fresh shop."""
+    shop = Persons(definitions, SHARDS)
+    ends, store = EndsOfShop(shop), StoreOfShops(shop.stores)
+    answers = answers_over(load_settings(shards=SHARDS, tick=30_000), store, ends, lambda: shop.now_ms)
+    server = ReaderServer(answers, tokens or Tokens(), ServerMetrics(), limits)
+    client = TestClient(RawTestServer(server.handle))
+    await client.start_server()
+    try:
+        yield ReaderDesk(client, server, shop, ends, store)
+    finally:
+        await client.close()

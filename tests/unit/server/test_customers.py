@@ -1,0 +1,207 @@
+"""What is committed of customers, asked by HTTP: the same as the log says, with its age."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from streamer.errors import StoreUnavailableError
+from streamer.values import time_text
+from streamer.wire import shard_of
+from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, START_MS, named, segments
+
+from .desk import SHARDS, reading
+
+RULES = segments(
+    recent='did("A", within="1h")',
+    quiet='since(last("A")) >= "30m"',
+    two='count("A") >= 2',
+    never_there='did("Z")',
+)
+
+
+def at(ms: int) -> str:
+    return time_text(START_MS + ms)
+
+
+async def test_a_customer_is_answered_with_memberships_flips_and_age() -> None:
+    """Who asks wants to know what holds, since when, until when, and how old all that is."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        shard = shard_of("c-1", SHARDS)
+        status, body, headers = await desk.get("/v1/customers/c-1")
+        assert status == 200
+        assert body["memberships"] == {
+            "recent": {"in": True, "since": at(0), "sequence": 1, "next_flip": {"at": at(HOUR_MS), "enters": False}},
+            "quiet": {"in": False, "since": None, "sequence": 0, "next_flip": {"at": at(30 * MINUTE_MS), "enters": True}},
+        }
+        assert (body["customer"], body["as_of"], body["lag_ms"], body["definitions"]) == ("c-1", at(0), 0, 1)
+        assert body["position"] == {"generation": 1, "shard": shard, "offset": desk.ends.end(shard)}
+        assert headers["Cache-Control"] == "no-store"
+        desk.shop.wait(31 * MINUTE_MS)
+        stale = (await desk.get("/v1/customers/c-1")).body
+        assert (stale["lag_ms"], stale["memberships"]["quiet"]["in"]) == (31 * MINUTE_MS, False), "the tick is not applied yet"
+        await desk.shop.settle()
+        fresh = (await desk.get("/v1/customers/c-1")).body
+        assert (fresh["lag_ms"], fresh["memberships"]["quiet"]["in"]) == (0, True)
+        desk.ends.is_silent = True
+        assert (await desk.get("/v1/customers/c-1")).body["lag_ms"] is None, "nobody knows, and nobody guesses"
+
+
+async def test_chosen_segments_are_answered_whether_ever_entered_or_not() -> None:
+    """A program asks for its three segments and wants three answers."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        body = (await desk.get("/v1/customers/c-1?segments=never_there,two")).body
+        assert list(body["memberships"]) == ["never_there", "two"]
+        assert body["memberships"]["two"] == {"in": False, "since": None, "sequence": 0, "next_flip": None}
+        status, body, _ = await desk.get("/v1/customers/c-1?segments=nevr_there")
+        assert (status, body["code"], body["path"]) == (404, "unknown_segment", "query.segments")
+        assert "did you mean never_there?" in body["message"]
+
+
+async def test_an_explanation_is_that_of_the_command_line() -> None:
+    """One meaning: what a person reads in the terminal and what a program gets are made by the same code."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        body = (await desk.get("/v1/customers/c-1?explain=1&segments=recent")).body
+        [one] = body["explanation"]
+        assert (one["segment"], one["inside"], one["flips_at"]) == ("recent", True, at(HOUR_MS))
+        assert one["because"] == [{"clause": 'did("A", within="1h")', "holds": True, "value": one["because"][0]["value"]}]
+        assert "explanation" not in (await desk.get("/v1/customers/c-1")).body
+
+
+async def test_an_old_id_is_answered_with_the_survivor() -> None:
+    """A shop's systems know a visitor's id for longer than it is theirs."""
+    async with reading(RULES) as desk:
+        visitor, user = named("an", 0, SHARDS), named("u", 1, SHARDS)
+        desk.shop.write("A", anonymousId=visitor)
+        await desk.shop.settle()
+        desk.shop.write("A", anonymousId=visitor, userId=user)
+        await desk.shop.settle()
+        body = (await desk.get(f"/v1/customers/{visitor}")).body
+        assert (body["customer"], body["merged_into"], body["memberships"]["two"]["in"]) == (visitor, user, True)
+        assert body["position"]["shard"] == 1
+        raw = json.dumps({"customers": [visitor, user, "nobody"]}).encode()
+        many = (await desk.ask("POST", "/v1/memberships", data=raw)).body
+        assert [one["customer"] for one in many["customers"]] == [visitor, user]
+        assert many["customers"][0]["memberships"] == many["customers"][1]["memberships"] == body["memberships"]
+        assert many["unknown"] == ["nobody"]
+
+
+async def test_ids_are_taken_as_they_are_whatever_is_in_them() -> None:
+    """An id may be an address or a path: what is encoded is decoded once, and a slash in it is no separator."""
+    async with reading(RULES) as desk:
+        for name in ("a/b", "a%2Fb", "ü@x.example", "../etc", "a b?c=d"):
+            desk.shop.write("A", userId=name)
+        await desk.shop.settle()
+        for path, name in (
+            ("a%2Fb", "a/b"),
+            ("a%252Fb", "a%2Fb"),
+            ("%C3%BC@x.example", "ü@x.example"),
+            ("..%2Fetc", "../etc"),
+            ("a%20b%3Fc=d", "a b?c=d"),
+        ):
+            status, body, _ = await desk.get(f"/v1/customers/{path}")
+            assert (status, body.get("customer")) == (200, name)
+        assert (await desk.get("/v1/customers/a/b")).status == 404
+
+
+async def test_an_etag_holds_until_something_of_the_customer_changes() -> None:
+    """Who polls pays for what is new; the shard's other customers are nothing new."""
+    async with reading(RULES) as desk:
+        other = next(name for number in range(99) if shard_of(name := f"o-{number}", SHARDS) == shard_of("c-1", SHARDS))
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        etag = (await desk.get("/v1/customers/c-1")).headers["ETag"]
+        desk.shop.write("A", userId=other)
+        await desk.shop.settle()
+        same = await desk.get("/v1/customers/c-1", If_None_Match=etag)
+        assert (same.status, same.body, same.headers["ETag"]) == (304, None, etag)
+        assert (await desk.get("/v1/customers/c-1?segments=two", If_None_Match=etag)).status == 200, "another question"
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        assert (await desk.get("/v1/customers/c-1", If_None_Match=etag)).status == 200
+
+
+async def test_whoever_wrote_an_event_can_wait_for_it() -> None:
+    """A service that records an order and then asks must not be told what held before the order."""
+    async with reading(RULES) as desk:
+        shard = shard_of("c-1", SHARDS)
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        offset = desk.shop.log.end("events", shard)
+        asked = asyncio.create_task(desk.get(f"/v1/customers/c-1?min_position={shard}:{offset}"))
+        while desk.server.in_hand == 0:  # noqa: ASYNC110 - the server has no event for its tests
+            await asyncio.sleep(0)
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        assert (await asked).body["memberships"]["two"]["in"] is True
+        status, body, headers = await desk.get(f"/v1/customers/c-1?min_position={shard}:{offset + 1}")
+        assert (status, body["code"], body["lag_records"], headers["Retry-After"]) == (425, "not_yet", 0, "1")
+        status, body, _ = await desk.get(f"/v1/customers/c-1?min_position={1 - shard}:0")
+        assert (status, body["path"]) == (400, "query.min_position")
+        assert f"shard {shard}" in body["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "place"),
+    [
+        ("/v1/customers/nobody", 404, "unknown_customer", "url"),
+        ("/v1/customers/%00", 400, "bad_request", "url"),
+        ("/v1/customers/%FF", 400, "bad_request", "url"),
+        ("/v1/customers/c-1?explain=yes", 400, "bad_request", "query.explain"),
+        ("/v1/customers/c-1?explian=1", 400, "bad_request", "query"),
+        ("/v1/customers/c-1?explain=1&explain=0", 400, "bad_request", "query.explain"),
+        ("/v1/customers/c-1?segments=", 400, "bad_request", "query.segments"),
+        ("/v1/customers/c-1?min_position=7", 400, "bad_request", "query.min_position"),
+        ("/v1/customers/", 404, "not_found", "url"),
+        ("/", 404, "not_found", "url"),
+    ],
+)
+async def test_a_wrong_question_is_answered_with_what_was_expected(path: str, status: int, code: str, place: str) -> None:
+    """Whoever writes a client has only the answer to learn from."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        found, body, _ = await desk.get(path)
+        assert (found, body["code"], body["path"]) == (status, code, place)
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        (b"", "$"),
+        (b"{", "$"),
+        (b"[]", "$"),
+        (b'{"customers": []}', "$.customers"),
+        (b'{"customers": [17]}', "$.customers[0]"),
+        (b'{"customers": ["a", "\\u0000"]}', "$.customers[1]"),
+        (b'{"customers": ["\\ud83d"]}', "$"),
+        (b'{"customers": ["a"], "segmnts": []}', "$"),
+        (json.dumps({"customers": ["a"] * 101}).encode(), "$.customers"),
+        (b'{"customers": ["' + b"x" * 70_000 + b'"]}', "$"),
+    ],
+)
+async def test_a_wrong_body_is_answered_with_the_place_of_the_fault(raw: bytes, place: str) -> None:
+    """Of a hundred ids one is wrong: which?"""
+    async with reading(RULES) as desk:
+        found, body, _ = await desk.ask("POST", "/v1/memberships", data=raw)
+        assert (found, body["path"]) == (413 if len(raw) > 64_000 else 400, place)
+
+
+async def test_a_store_that_is_away_is_said_and_the_server_goes_on() -> None:
+    """503 with ``Retry-After`` is what clients and load balancers understand."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        desk.store.error = StoreUnavailableError("gone")
+        status, body, headers = await desk.get("/v1/customers/c-1")
+        assert (status, body["code"], headers["Retry-After"]) == (503, "store_away", "1")
+        desk.store.error = None
+        assert (await desk.get("/v1/customers/c-1")).status == 200
