@@ -31,7 +31,7 @@ from streamer.suggest import nearest
 
 from . import EXIT_CODES
 from .asking import WAIT_SECONDS, Wait, ask_worker
-from .event_names import suggest_event_names
+from .event_names import suggest_event_names, suggest_trait_names
 from .event_source import (
     AHEAD,
     LATENESS,
@@ -188,7 +188,8 @@ async def _from_files(asked: str, source: EventSource, definitions: Definitions,
     if until is not None:
         async for _ in run.until(end_ms(until, run.body.log_time_ms)):
             pass
-    for hint in (*refused.hints(), *suggest_event_names(definitions, source.names)):
+    names = (*suggest_event_names(definitions, source.names), *suggest_trait_names(definitions, source.traits))
+    for hint in (*refused.hints(), *names):
         echo(f"hint: {hint}", err=True)
     now = run.body.log_time_ms
     found, state = await run.look_up(asked)

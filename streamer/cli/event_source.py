@@ -144,6 +144,7 @@ class EventSource:
     sort: bool = False
     ahead_ms: int = AHEAD_MS
     names: set[str] = field(default_factory=set[str], compare=False)  # of the events read so far, for hints; at most NAMES_MAX
+    traits: set[str] = field(default_factory=set[str], compare=False)  # of the events read so far, likewise
     listeners: list[Callable[[Event], None]] = field(default_factory=list[Callable[[Event], None]], compare=False)  # are shown each event
 
     def __post_init__(self) -> None:
@@ -237,6 +238,8 @@ class EventSource:
     def _note(self, event: Event) -> None:
         if len(self.names) < NAMES_MAX:
             self.names.add(event.name)
+        if event.traits and len(self.traits) < NAMES_MAX:
+            self.traits.update(event.traits)
         for listen in self.listeners:
             listen(event)
 

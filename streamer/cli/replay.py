@@ -30,7 +30,7 @@ from streamer.values import time_text
 from streamer.wire import CHANGES, DEAD_LETTERS
 
 from . import EXIT_CODES, EXIT_NO
-from .event_names import suggest_event_names
+from .event_names import suggest_event_names, suggest_trait_names
 from .event_source import (
     AHEAD,
     OWN,
@@ -368,6 +368,7 @@ def _hints(task: _Task, run: Replay, tally: ReplayCounts, last_ms: int) -> Itera
     if tally.received and not run.body.counts.get(ACCEPTED):
         yield "nothing was accepted; is it the right --format or --mapping? --rejects - shows each line and what is wrong with it"
     yield from suggest_event_names(task.definitions, task.source.names)
+    yield from suggest_trait_names(task.definitions, task.source.traits)
     yield from task.texts.hints()
     if task.until is not None and tally.fed and run.body.log_time_ms == last_ms and end_ms(task.until, last_ms) < last_ms:
         yield f"--until {task.until} lies before the last event, {time_text(last_ms)}"

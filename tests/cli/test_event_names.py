@@ -35,6 +35,19 @@ def test_a_slip_in_a_message_is_pointed_out_too(run: Run, events: Path, tmp_path
     assert 'hint: message one listens to "Prodct Viewd", which no event here is called; is "Product Viewed" meant?' in told.err
 
 
+@pytest.mark.parametrize(("name", "is_slip"), [("emial", True), ("E-Mail", True), ("email", False), ("plan", False), ("email.home", False)])
+def test_a_slip_in_a_trait_is_pointed_out(run: Run, tmp_path: Path, name: str, *, is_slip: bool) -> None:
+    """An address that nobody has is a message that nobody gets."""
+    path, log = tmp_path / "names.yaml", tmp_path / "log.ndjson"
+    message = f"{{for: x, on: hour() == 1, channel: console, kind: transactional, address: 'trait(\"{name}\")'}}"
+    path.write_text(f"segments: {{}}\nmessages:\n  one: {message}\n", encoding="utf-8")
+    identify = '{"type": "identify", "messageId": "1", "userId": "ada", "timestamp": "2026-03-01T10:00:00Z", "traits": {"email": "a@b.c"}}'
+    log.write_text(identify + "\n", encoding="utf-8")
+    hint = f'hint: message one reads the trait "{name}", which no event here has; is "email" meant?'
+    for command in (("replay",), ("explain", "ada", "--events")):
+        assert (hint in run(*command, log, "--segments", path).err) is is_slip
+
+
 @pytest.mark.parametrize("name", ["Product Viewed", "Product Reviewed", "Product Card Viewed", "Coupon Denied", "Prod*", "*"])
 def test_other_names_are_other_events(run: Run, events: Path, tmp_path: Path, name: str) -> None:
     """A file need not have every event that segments know."""
