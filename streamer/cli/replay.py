@@ -22,12 +22,13 @@ from streamer.flow.replay import Arrival, Replay, ReplayOutput
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.durations import format_duration
+from streamer.messages.decision import decode_decision
 from streamer.segments.library import library_path
 from streamer.segments.merge import is_merge
 from streamer.stores.memory import MemoryStore
 from streamer.transports.files.event_files import STDIN, Meter
 from streamer.values import time_text
-from streamer.wire import CHANGES, DEAD_LETTERS
+from streamer.wire import CHANGES, DEAD_LETTERS, MESSAGES
 
 from . import EXIT_CODES, EXIT_NO
 from .event_names import suggest_event_names, suggest_trait_names
@@ -61,6 +62,8 @@ SHOWN_EVERY: Final = 1_000  # events
 ACCEPTED: Final = "accepted"
 SENT_ON: Final = "sent_on"  # an event of a visitor after the login: what became of it at the user is counted, too
 
+WriteLine = Callable[[bytes], None]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -76,6 +79,10 @@ def replay(
     until: UntilOption = None,
     changes: Annotated[
         str | None, typer.Option(metavar="FILE", help="write each segment change here, one CloudEvent a line; - for standard output")
+    ] = None,
+    messages: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="write each decision about a message here, a CloudEvent a line; - for standard output"),
     ] = None,
     rejects: Annotated[
         str | None, typer.Option(metavar="FILE", help="write each refused line here with its reason, as JSON; - for standard output")
@@ -105,11 +112,11 @@ def replay(
     """
     source = EventSource(files, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
     definitions = load_definitions(*([Path(path) for path in segments or ()] or [library_path()]))
-    _check_outputs([changes, rejects], [*files, *(segments or ()), *([mapping] if mapping else ())])
+    _check_outputs([changes, messages, rejects], [*files, *(segments or ()), *([mapping] if mapping else ())])
     rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
     texts = Texts(definitions)
     source.listeners.append(texts.note)
-    task = _Task(source, texts, definitions, rules, until, batch, changes, rejects, members, as_json, quiet)
+    task = _Task(source, texts, definitions, rules, until, batch, changes, messages, rejects, members, as_json, quiet)
     if not asyncio.run(_replay(task)):
         raise typer.Exit(EXIT_NO)
 
@@ -123,8 +130,8 @@ def _check_outputs(outputs: list[str | None], inputs: list[str]) -> None:
             continue
         place = Path(out).resolve()
         if place in read or place in written:
-            what = "read" if place in read else "written by the other of the two"
-            raise typer.BadParameter(f"{out} is also {what}", param_hint="--changes and --rejects")
+            what = "read" if place in read else "written by another of the three"
+            raise typer.BadParameter(f"{out} is also {what}", param_hint="--changes, --messages and --rejects")
         written.add(place)
 
 
@@ -137,6 +144,7 @@ class _Task:
     until: str | None
     batch: int
     changes: str | None
+    messages: str | None
     rejects: str | None
     members: bool
     as_json: bool
@@ -145,14 +153,14 @@ class _Task:
     @property
     def is_stdout_taken(self) -> bool:
         """Whether something is written there that a summary would break."""
-        return self.members or STDIN in (self.changes, self.rejects)
+        return self.members or STDIN in (self.changes, self.messages, self.rejects)
 
 
 async def _replay(task: _Task) -> bool:
     """Whether anything was accepted, or there was nothing to accept."""
     run = await Replay.begin(task.definitions, MemoryStore(), task.rules, batch=task.batch)
     with ExitStack() as stack:
-        tally = ReplayCounts(_writer(stack, task.changes), _writer(stack, task.rejects))
+        tally = ReplayCounts(_writer(stack, task.changes), _writer(stack, task.rejects), _writer(stack, task.messages))
         async for said in run.feed(_with_progress(stack, task, tally), batch=task.batch):
             tally.take(said)
         last_ms = run.body.log_time_ms
@@ -172,7 +180,7 @@ async def _replay(task: _Task) -> bool:
 class ReplayCounts:
     """Counts and writes what comes out."""
 
-    def __init__(self, write_change: Callable[[bytes], None] | None, write_reject: Callable[[bytes], None] | None) -> None:
+    def __init__(self, write_change: WriteLine | None, write_reject: WriteLine | None, write_decision: WriteLine | None = None) -> None:
         self.changes = 0
         self.fed = 0
         self.leap = ""  # the line that moved time furthest, and by how much
@@ -181,7 +189,9 @@ class ReplayCounts:
         self.crowded = 0  # events late only because their customer sent too many
         self.first: dict[str, Rejected] = {}  # the first that was refused for a reason
         self.reasons: Counter[str] = Counter()  # of lines that never became events; those of the step are among its own counts
+        self.decisions: Counter[str] = Counter()  # what was decided of messages: ``send``, or why not
         self._write_change = write_change
+        self._write_decision = write_decision
         self._write_reject = write_reject
 
     @property
@@ -195,6 +205,11 @@ class ReplayCounts:
             self.changes += not is_merge(said.output.value)
             if self._write_change is not None:
                 self._write_change(said.output.value)
+        elif said.output.topic == MESSAGES:
+            decision = decode_decision(said.output.value)
+            self.decisions[decision.data.reason or decision.outcome] += 1
+            if self._write_decision is not None:
+                self._write_decision(said.output.value)
         elif said.output.topic == DEAD_LETTERS:
             found = refused_of(said)
             self.crowded += CROWDED in found.detail
@@ -222,7 +237,7 @@ class ReplayCounts:
         self._write_reject(msgspec.json.encode(shown))
 
 
-def _writer(stack: ExitStack, path: str | None) -> Callable[[bytes], None] | None:
+def _writer(stack: ExitStack, path: str | None) -> WriteLine | None:
     """A function that writes a line; everything is written when the stack ends."""
     if path is None:
         return None
@@ -330,6 +345,7 @@ def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
             "outcomes": dict(sorted(counts.items())),
             "skipped": dict(sorted(tally.skipped.items())),
             "changes": tally.changes,
+            "decisions": dict(sorted(tally.decisions.items())),
             "log_time": time_text(run.body.log_time_ms),
             "story": run.output_digest.hex(),
             "members": dict(sorted(sizes.items())),
@@ -342,6 +358,9 @@ def _summary(task: _Task, run: Replay, tally: ReplayCounts) -> None:
     if tally.fed:
         story = f", story {run.output_digest.hex()}" if run.output_digest else ""  # there is none before something is said
         lines.append(f"{numbered(tally.changes, 'change')} up to {time_text(run.body.log_time_ms)}{story}")
+    if tally.decisions:
+        decided = ", ".join(f"{number:,} {reason}" for reason, number in sorted(tally.decisions.items()))
+        lines.append(f"{numbered(tally.decisions.total(), 'decision')} about messages: {decided}")
     lines += [f"  {size:>8,}  {name}" for name, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0]))]
     for line in lines:
         echo(line, err=True)

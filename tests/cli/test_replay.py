@@ -15,6 +15,7 @@ import pytest
 
 from streamer.cli.replay import ReplayCounts
 from streamer.flow.replay import ReplayOutput
+from streamer.messages.decision import decode_decision
 from streamer.wire import Output
 from tests.cli.conftest import DATA, EVENTS, ROOT, Run, event, ndjson, run_apart
 
@@ -334,3 +335,26 @@ def test_whoever_logs_in_is_one_customer(run: Run, tmp_path: Path) -> None:
     assert (found["received"], found["outcomes"], found["members"]) == (3, {"accepted": 3}, {"twice": 1})
     told = run("replay", events, "--segments", segments, "--members", "--quiet")
     assert [line["customer"] for line in told.lines()] == ["anna"]
+
+
+MESSAGES = """
+segments:
+  buyer: {for: Bought lately., when: 'did("Order Completed", within="1h")'}
+messages:
+  thanks: {for: Says thanks., on: entered("buyer"), delay: 5m, channel: console, topic: offers, cap: 1 per 7d}
+topics: {offers: opt_out}
+"""
+
+
+def test_decisions_about_messages_are_counted_and_written(run: Run, tmp_path: Path) -> None:
+    """Each is the record that a deployment would have in its topic, and is put to the byte where it is asked for."""
+    rules, log, out = tmp_path / "messages.yaml", tmp_path / "log.ndjson", tmp_path / "decisions.ndjson"
+    rules.write_text(MESSAGES, encoding="utf-8")
+    log.write_bytes(ndjson([event("anna", "Order Completed", f"2026-01-0{day}T10:00:00Z") for day in (1, 2)]))
+    told = run("replay", log, "--segments", rules, "--until", "1h", "--messages", out)
+    assert "2 decisions about messages: 1 cap, 1 send" in told.err
+    found = [decode_decision(line) for line in out.read_bytes().splitlines()]
+    assert [(one.type, one.time) for one in found] == [
+        ("message.send", "2026-01-01T10:05:00.000Z"),
+        ("message.skip", "2026-01-02T10:05:00.000Z"),
+    ]
