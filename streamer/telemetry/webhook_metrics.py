@@ -30,7 +30,7 @@ class WebhookMetrics:
         )
         self.dead = Counter("webhook_dead_total", "Changes given up, now in the topic webhook-dead", NAME, registry=registry)
         self.lost = Counter("webhook_records_lost_total", "Changes deleted from Kafka before they were read", NAME, registry=registry)
-        self.unreadable = Counter("webhook_unreadable_total", "Records among the changes that are none", NAME, registry=registry)
+        self.unreadable = Counter("webhook_unreadable_total", "Records among the changes that are none", registry=registry)
         self.lines_lost = Counter("webhook_log_lines_lost_total", "Lines of the delivery log that Kafka did not take", registry=registry)
         self.circuit_open = Gauge("webhook_circuit_open", "1 while only probes are made", NAME, registry=registry)
         self.blocked = Gauge("webhook_blocked_lanes", "Lanes whose first change waits for another attempt", NAME, registry=registry)

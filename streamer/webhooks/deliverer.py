@@ -18,6 +18,7 @@ from streamer.settings import Settings
 from streamer.telemetry.webhook_metrics import WebhookMetrics
 
 from .delivery import DeliveryClock, Endpoint, Notebook
+from .feed import ChangeFeed
 from .journal import DeliveryJournal
 from .sending import WebhookSender
 from .signatures import signatory_of
@@ -45,6 +46,7 @@ class SharedTools(NamedTuple):
     """What all subscriptions of a process share."""
 
     sender: WebhookSender
+    feed: ChangeFeed
     journal: DeliveryJournal
     producer: AIOKafkaProducer
     clock: DeliveryClock
@@ -78,7 +80,7 @@ class Deliverer:
 
     def problems(self) -> list[str]:
         """What keeps which subscription from its work."""
-        found = [self.problem] if self.problem else []
+        found = [problem for problem in (self.problem, self._tools.feed.problem) if problem]
         for name, one in self._at_work.items():
             said = one.problem or (one.subscriber.problem if one.subscriber is not None else "")
             if said:
@@ -127,7 +129,7 @@ class Deliverer:
 
         notebook = Notebook(tools.journal.attempted, tools.journal.buried, disable, tools.metrics)
         endpoint = Endpoint(subscription, tools.sender, signatory_of(subscription.secrets), tools.clock, notebook)
-        one.subscriber = Subscriber(self._settings, subscription, endpoint, tools.metrics)
+        one.subscriber = Subscriber(self._settings, subscription, endpoint, tools.feed, tools.metrics)
         one.problem = ""
         refreshing = asyncio.create_task(self._keep_secrets(one, endpoint))
         try:

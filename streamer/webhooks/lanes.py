@@ -148,6 +148,16 @@ class ShardLanes:
         """From this offset on a lane can catch up without Kafka."""
         return self._recent_from
 
+    def join(self, position: int) -> None:
+        """Changes come from ``position`` on: each lane misses what lies between what was read and that."""
+        if self.read >= position:
+            return
+        for number in range(LANES):
+            lane = self.lane(number)
+            if lane.first is None:
+                lane.missed = self.read
+        self.read = self._recent_from = position
+
     def moved(self, begin: int) -> None:
         """The changes before ``begin`` are deleted, unread."""
         self.read = max(self.read, begin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import SystemRandom
 from time import time
@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from structlog.typing import FilteringBoundLogger
 
@@ -26,6 +27,7 @@ from streamer.transports.kafka.topics import ensure_webhook_topics
 from .addresses import Guard
 from .deliverer import Deliverer, SharedTools
 from .delivery import DeliveryClock
+from .feed import ChangeFeed
 from .journal import DeliveryJournal
 from .pages import WebhookPages
 from .sending import sending
@@ -53,19 +55,22 @@ def now_ms() -> int:
 async def _work(settings: Settings, stopping: Stopping) -> None:
     metrics = WebhookMetrics()
     async with AsyncExitStack() as stack:
-        producer = event_producer(settings)
+        producer, feed = event_producer(settings), ChangeFeed(settings, metrics)
+        for client in (producer, feed):
+            stack.push_async_callback(_closed, client)
         try:
             await ensure_webhook_topics(settings)
             await producer.start()
+            await feed.start()
         except KafkaError as error:
             raise SettingsError(f"STREAMER_KAFKA: no broker at {settings.kafka} ({type(error).__name__})") from None
-        stack.push_async_callback(at_most, CLOSE_SECONDS, producer.stop())
         journal = DeliveryJournal(EventWriter(settings, producer), metrics)
         sender = await stack.enter_async_context(sending(guard_of(settings), now_ms))
-        deliverer = Deliverer(settings, SharedTools(sender, journal, producer, DeliveryClock(now_ms, SystemRandom().random), metrics))
+        deliverer = Deliverer(settings, SharedTools(sender, feed, journal, producer, DeliveryClock(now_ms, SystemRandom().random), metrics))
         server = web.Server(WebhookPages(deliverer, metrics).handle)
         await stack.enter_async_context(listening(server, Place(settings.web_host, settings.webhook_web_port, "STREAMER_WEBHOOK_WEB_PORT")))
-        await stack.enter_async_context(_beside(journal))
+        await stack.enter_async_context(_beside(journal.run()))
+        await stack.enter_async_context(_beside(feed.run()))
         await _run(deliverer, stopping)
 
 
@@ -83,11 +88,15 @@ async def _ended(running: asyncio.Task[None]) -> None:
     await running
 
 
+async def _closed(client: AIOKafkaProducer | ChangeFeed) -> None:
+    await at_most(CLOSE_SECONDS, client.stop())
+
+
 @asynccontextmanager
-async def _beside(journal: DeliveryJournal) -> AsyncGenerator[None]:
-    writing = asyncio.create_task(journal.run())
+async def _beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

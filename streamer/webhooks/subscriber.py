@@ -1,13 +1,13 @@
-"""One subscription at work: its changes read in its consumer group, put into lanes, delivered, and noted as done.
+"""One subscription at work: the shards that its group deals to this process, their changes put into lanes, delivered, and noted as done.
 
-Every second thing here may be interrupted: what is noted is only what is done, so whoever goes on delivers each change that is not, and
+Everything here may be interrupted: what is noted is only what is done, so whoever goes on delivers each change that is not, and
 some once more, under the same id.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing, suppress
 from typing import Final
 
@@ -16,7 +16,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from aiokafka.structs import ConsumerRecord
 from structlog.typing import FilteringBoundLogger
 
-from streamer.errors import RefusedError, place_of
+from streamer.errors import place_of
 from streamer.settings import Settings
 from streamer.telemetry.webhook_metrics import WebhookMetrics
 from streamer.transports.kafka.noted_consumer import Noted, NotedConsumer, StartingPlace
@@ -24,11 +24,13 @@ from streamer.transports.kafka.partition import read_partition
 from streamer.wire import CHANGES
 
 from .delivery import Endpoint
+from .feed import ChangeFeed, read_change
 from .lanes import DeliveryLane, PendingChange, ShardLanes, lane_of
-from .subscription import Subscription, is_wanted, read_head
+from .subscription import ChangeHead, Subscription, is_wanted
 
 FETCH_RECORDS: Final = 500
 NOTE_SECONDS: Final = 0.5  # between two commits: what a crash lets go out once more
+FAST_NOTES: Final = 10  # of them one is of all shards, the others of those in which something was done
 HAND_OVER_SECONDS: Final = 4.0  # for requests that are under way when their shard goes
 PAUSE_SECONDS: Final = 1.0  # after an error of Kafka
 ROOM_SECONDS: Final = 0.1  # between two looks for room while old changes are read once more
@@ -37,16 +39,28 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.webhooks")
 
 
 class _DealtShard:
-    """A shard that is this process's: its lanes, and the tasks that work on them."""
+    """A shard that is this process's: its lanes, and the tasks that work on them. ``feed.ChangeListener``."""
 
-    def __init__(self, number: int, lanes: ShardLanes) -> None:
+    def __init__(self, subscriber: Subscriber, number: int, lanes: ShardLanes) -> None:
         self.number = number
         self.lanes = lanes
+        self._subscriber = subscriber
         self.at_work: dict[int, asyncio.Task[None]] = {}  # by lane
         self.catching_up: asyncio.Task[None] | None = None
         self.has_room = asyncio.Event()  # a change is done since this was cleared
+        self.has_news = True  # something was done, or tried, that is not noted
         self.is_leaving = False  # nothing new is begun
         self.noted: Noted | None = None
+
+    def take(self, head: ChangeHead, change: PendingChange) -> None:
+        if change.offset >= self.lanes.read:  # what lies before was read by whoever had the shard before
+            self._subscriber.take(self, head, change)
+
+    def reached(self, offset: int) -> None:
+        self.lanes.read = max(self.lanes.read, offset)
+
+    def passed(self, begin: int) -> None:
+        self._subscriber.lost(self, self.lanes.read, begin)
 
     def tasks(self) -> list[asyncio.Task[None]]:
         return [*self.at_work.values(), *([self.catching_up] if self.catching_up is not None else [])]
@@ -55,8 +69,11 @@ class _DealtShard:
 class Subscriber:
     """Delivers one subscription's changes of the shards that its group deals to this process. ``problem`` says why it cannot."""
 
-    def __init__(self, settings: Settings, subscription: Subscription, endpoint: Endpoint, metrics: WebhookMetrics) -> None:
+    def __init__(
+        self, settings: Settings, subscription: Subscription, endpoint: Endpoint, feed: ChangeFeed, metrics: WebhookMetrics
+    ) -> None:
         self.problem = ""
+        self._feed = feed
         self._settings = settings
         self._subscription = subscription
         self._endpoint = endpoint
@@ -75,7 +92,7 @@ class Subscriber:
         await self._consumer.start()
         noting = asyncio.create_task(self._keep_noting())
         try:
-            await self._read()
+            await self._attend()
         finally:
             noting.cancel()
             await self._leave()
@@ -89,46 +106,28 @@ class Subscriber:
         await self._consumer.stop()
         self._metrics.forget(self._subscription.name)
 
-    # reading
-
-    async def _read(self) -> None:
+    async def _attend(self) -> None:
         while True:
             try:
-                self._take(await self._consumer.fetch(FETCH_RECORDS))
+                await self._consumer.attend()
                 self.problem = ""
             except ConsumerStoppedError:
                 return
             except KafkaError as error:
-                self.problem = f"changes cannot be read: {type(error).__name__}"
+                self.problem = f"the group cannot be asked: {type(error).__name__}"
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    def _take(self, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
-        for record in records:
-            shard = self._shards.get(record.partition)
-            if shard is None:
-                continue
-            if (found := self._wanted(record)) is not None:
-                lane = shard.lanes.offer(*found)
-                if lane is not None:
-                    self._work_on(shard, lane)
-                else:
-                    self._catch_up(shard)
-            shard.lanes.read = record.offset + 1
-
-    def _wanted(self, record: ConsumerRecord[bytes, bytes]) -> tuple[int, PendingChange] | None:
-        """The lane of a change and what goes into it; None for one that is not to be delivered."""
-        raw = record.value or b""
-        try:
-            head = read_head(raw)
-        except RefusedError:
-            self._metrics.unreadable.labels(self._subscription.name).inc()
-            log.error("no change", action="webhooks", shard=record.partition, offset=record.offset)
-            return None
-        if not is_wanted(self._subscription.wants, head):
-            return None
-        return lane_of(head.subject), PendingChange(record.partition, record.offset, head.place, head.id, record.timestamp, raw)
-
     # lanes
+
+    def take(self, shard: _DealtShard, head: ChangeHead, change: PendingChange) -> None:
+        """A change that was read for the first time."""
+        if not is_wanted(self._subscription.wants, head):
+            return
+        lane = shard.lanes.offer(lane_of(head.subject), change)
+        if lane is not None:
+            self._work_on(shard, lane)
+        else:
+            self._catch_up(shard)
 
     def _work_on(self, shard: _DealtShard, lane: DeliveryLane) -> None:
         if lane.number not in shard.at_work and lane.queue and not shard.is_leaving:
@@ -139,12 +138,14 @@ class Subscriber:
         try:
             while lane.queue and not shard.is_leaving:
                 try:
+                    shard.has_news = True
                     await self._endpoint.deliver(lane, lane.queue[0])
                 except Exception as error:
                     log.error("fault", action="webhooks", shard=shard.number, why=type(error).__name__, place=place_of(error))
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
                 shard.lanes.done(lane)
+                shard.has_news = True
                 shard.has_room.set()
                 if lane.missed is not None:
                     self._catch_up(shard)
@@ -171,7 +172,7 @@ class Subscriber:
                 try:
                     await self._read_again(shard, begin, {lane.number: lane for lane in older})
                 except OffsetOutOfRangeError:
-                    self._lost(shard, begin)
+                    self.lost(shard, begin, shard.lanes.recent_from)
                 except (KafkaError, TimeoutError) as error:
                     log.warning("changes cannot be read again", action="webhooks", shard=shard.number, why=type(error).__name__)
                     await asyncio.sleep(PAUSE_SECONDS)
@@ -203,9 +204,11 @@ class Subscriber:
                 lane.missed = max(lane.missed, end)
 
     async def _give_again(self, shard: _DealtShard, lanes: dict[int, DeliveryLane], record: ConsumerRecord[bytes, bytes]) -> None:
-        found = self._wanted(record)
-        lane = lanes.get(found[0]) if found is not None else None
-        if found is None or lane is None or lane.missed is None or record.offset < lane.missed:
+        found = read_change(record, self._metrics)
+        if found is None or not is_wanted(self._subscription.wants, found[0]):
+            return
+        lane = lanes.get(lane_of(found[0].subject))
+        if lane is None or lane.missed is None or record.offset < lane.missed:
             return
         while not shard.lanes.has_room(lane) and not lane.is_blocked:
             shard.has_room.clear()
@@ -219,29 +222,38 @@ class Subscriber:
         shard.lanes.offer_again(lane, found[1])
         self._work_on(shard, lane)
 
-    def _lost(self, shard: _DealtShard, begin: int) -> None:
-        """What lanes missed is deleted: they go on with what is at hand."""
-        to = shard.lanes.recent_from
-        log.error("changes were deleted before they were delivered", action="webhooks", shard=shard.number, position=begin, begin=to)
-        self._metrics.lost.labels(self._subscription.name).inc(max(0, to - begin))
-        shard.lanes.moved(to)
+    def lost(self, shard: _DealtShard, position: int, begin: int) -> None:
+        """What lay before ``begin`` is deleted and cannot be delivered any more: lanes that miss it go on there."""
+        log.error("changes were deleted before they were delivered", action="webhooks", shard=shard.number, position=position, begin=begin)
+        self._metrics.lost.labels(self._subscription.name).inc(max(0, begin - position))
+        shard.lanes.moved(begin)
 
     # what is done
 
     async def _keep_noting(self) -> None:
+        """Note soon what was done, and seldom that shards were read in which nothing was to be done."""
+        turn = self._subscription.digest[0]  # not all subscriptions of a process at the same moment
+        await asyncio.sleep(NOTE_SECONDS * int(turn, 16) / 16)
         while True:
-            await asyncio.sleep(NOTE_SECONDS)
+            for fast in range(FAST_NOTES):
+                await asyncio.sleep(NOTE_SECONDS)
+                await self._note_done([shard for shard in self._shards.values() if shard.has_news or not fast])
             self._show()
             for shard in self._shards.values():
-                if shard.lanes.missing():
-                    self._catch_up(shard)
-            notes = {number: noted for number, shard in self._shards.items() if (noted := self._note(shard)) != shard.noted}
-            try:
-                if notes and await self._consumer.commit(notes):
-                    for number in notes.keys() & self._shards.keys():
-                        self._shards[number].noted = notes[number]
-            except KafkaError as error:
-                self.problem = f"the group cannot be told what is done: {type(error).__name__}"
+                self._catch_up(shard)
+
+    async def _note_done(self, shards: list[_DealtShard]) -> None:
+        notes: dict[int, Noted] = {}
+        for shard in shards:
+            shard.has_news = False
+            if (noted := self._note(shard)) != shard.noted:
+                notes[shard.number] = noted
+        try:
+            if notes and await self._consumer.commit(notes):
+                for number in notes.keys() & self._shards.keys():
+                    self._shards[number].noted = notes[number]
+        except KafkaError as error:
+            self.problem = f"the group cannot be told what is done: {type(error).__name__}"
 
     def _note(self, shard: _DealtShard) -> Noted:
         return Noted(shard.lanes.position(), shard.lanes.text(self._endpoint.circuit.failing_since_ms))
@@ -250,24 +262,26 @@ class Subscriber:
         name, metrics = self._subscription.name, self._metrics
         metrics.blocked.labels(name).set(sum(shard.lanes.blocked for shard in self._shards.values()))
         undone = sum(shard.lanes.read - shard.lanes.position() for shard in self._shards.values())
-        metrics.behind.labels(name).set(undone + sum(self._consumer.lag().values()))
+        metrics.behind.labels(name).set(undone + sum(map(self._feed.behind, self._shards)))
         metrics.failing.labels(name).set(self._endpoint.failing_seconds)
 
     # the group: ``transports.kafka.noted_consumer.Owner``
 
-    def dealt(self, partition: int, noted: Noted) -> int:
+    def dealt(self, partition: int, noted: Noted) -> None:
         """See ``Owner``."""
         lanes = ShardLanes.restored(noted.offset, noted.note)
-        self._shards[partition] = shard = _DealtShard(partition, lanes)
+        lanes.join(self._feed.position(partition))
+        self._shards[partition] = shard = _DealtShard(self, partition, lanes)
+        self._feed.listen(partition, shard)
         self._endpoint.circuit.remember(lanes.failing_since_ms)
         self._catch_up(shard)
-        return lanes.read
 
     async def taken_away(self, partitions: Collection[int]) -> Mapping[int, Noted]:
         """See ``Owner``: requests that are under way may end, for a while."""
         leaving = [shard for number in partitions if (shard := self._shards.get(number)) is not None]
         for shard in leaving:
             shard.is_leaving = True
+            self._feed.leave(shard.number, shard)
             for lane in shard.lanes:
                 if (lane.is_blocked or self._endpoint.circuit.is_open) and lane.number in shard.at_work:
                     shard.at_work[lane.number].cancel()
@@ -275,13 +289,6 @@ class Subscriber:
         for shard in leaving:
             self._shards.pop(shard.number, None)
         return {shard.number: self._note(shard) for shard in leaving}
-
-    def passed(self, partition: int, begin: int, lost: int) -> None:
-        """See ``Owner``."""
-        log.error("changes were deleted before they were read", action="webhooks", shard=partition, begin=begin, records=lost)
-        self._metrics.lost.labels(self._subscription.name).inc(lost)
-        if (shard := self._shards.get(partition)) is not None:
-            shard.lanes.moved(begin)
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:

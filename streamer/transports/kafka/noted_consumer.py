@@ -1,6 +1,6 @@
-"""The consumer of a group that keeps a note beside each offset: what is done behind the offset, and what is not, in the words of its owner.
+"""A member of a group that deals partitions and keeps what is done of each: an offset, and a note in the words of the partition's owner.
 
-Offset and note are committed together, and only by whoever has the partition: another's commit is refused by the group.
+It reads nothing. Offset and note are committed together, and only by whoever has the partition: another's commit is refused by the group.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from structlog.typing import FilteringBoundLogger
 
 from streamer.settings import Settings
 
 from .clients import METADATA_MS, connection, reader
 
-POLL_MS: Final = 200
-PARTITION_BYTES: Final = 256 << 10  # that are fetched ahead of one partition
+POLL_MS: Final = 300
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.noted_consumer")
 
@@ -43,21 +41,17 @@ class StartingPlace(NamedTuple):
 class Owner(Protocol):
     """Whoever works on the partitions of a ``NotedConsumer``."""
 
-    def dealt(self, partition: int, noted: Noted) -> int:
-        """A partition is this member's from now on; the offset from which it is to be read."""
+    def dealt(self, partition: int, noted: Noted) -> None:
+        """A partition is this member's from now on."""
         ...
 
     async def taken_away(self, partitions: Collection[int]) -> Mapping[int, Noted]:
         """Partitions go to another as soon as this returns: what is done of them by now."""
         ...
 
-    def passed(self, partition: int, begin: int, lost: int) -> None:
-        """``lost`` records were deleted before they were read; the partition begins at ``begin`` now."""
-        ...
-
 
 class NotedConsumer:
-    """Reads one topic for one member of ``group``. ``topic`` is one of ``wire``'s.
+    """One member of ``group``, for one topic. ``topic`` is one of ``wire``'s.
 
     A partition that the group has never read begins as ``start`` says: at that offset, or with the first record that is not older.
     """
@@ -70,8 +64,8 @@ class NotedConsumer:
         self._start = start
         self._owner = owner
         self._client: AIOKafkaConsumer | None = None
-        self._new: set[int] = set()  # dealt, and not yet stood at their positions
-        self._next: dict[int, int] = {}
+        self._new: set[int] = set()  # dealt, and the owner does not know yet
+        self._mine: set[int] = set()
 
     async def start(self) -> None:
         """Join the group. Raises KafkaError."""
@@ -81,7 +75,6 @@ class NotedConsumer:
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            max_partition_fetch_bytes=PARTITION_BYTES,
             metadata_max_age_ms=METADATA_MS,
             session_timeout_ms=settings.session_timeout,
             heartbeat_interval_ms=max(100, min(3_000, settings.session_timeout // 10)),
@@ -95,33 +88,15 @@ class NotedConsumer:
         if self._client is not None:
             await self._client.stop()
 
-    async def fetch(self, max_records: int) -> Sequence[ConsumerRecord[bytes, bytes]]:
-        """The next records, of each partition in its order, after ``POLL_MS`` at the latest. KafkaError where they cannot be read now; the
-        next call tries again from the same place."""
-        try:
-            await self._place_new()
-            found = await self._started.getmany(timeout_ms=POLL_MS, max_records=max_records)
-        except NoOffsetForPartitionError:
-            self._go_back()
-            return []
-        except OffsetOutOfRangeError as error:
-            self._go_back()
-            await self._pass_lost(error.args[0])
-            return []
-        except KafkaError:
-            self._go_back()
-            raise
-        records: list[ConsumerRecord[bytes, bytes]] = []
-        for place, some in found.items():
-            if some and place.partition in self._next:
-                self._next[place.partition] = some[-1].offset + 1
-                records += some
-        return records
+    async def attend(self) -> None:
+        """Be a member for a moment, and tell the owner what was dealt. KafkaError where the group cannot be asked."""
+        await self._place_new()
+        await self._started.getmany(timeout_ms=POLL_MS)  # nothing is read, as all is paused; without the call the group takes it for dead
 
     async def commit(self, notes: Mapping[int, Noted]) -> bool:
         """What lies before these offsets is done with, and the rest as the notes say; whether the group took it. Partitions that are
         another's by now are passed over. KafkaError where the group cannot be told."""
-        mine = {self._place(partition): (noted.offset, noted.note) for partition, noted in notes.items() if partition in self._next}
+        mine = {self._place(partition): (noted.offset, noted.note) for partition, noted in notes.items() if partition in self._mine}
         if not mine:
             return True
         try:
@@ -130,37 +105,28 @@ class NotedConsumer:
             return False
         return True
 
-    def lag(self) -> dict[int, int]:
-        """How many records of each partition of this member are not read yet, where that is known."""
-        found: dict[int, int] = {}
-        for partition, offset in self._next.items():
-            end = self._started.last_stable_offset(self._place(partition))
-            if end is not None and end >= 0:
-                found[partition] = max(0, end - offset)
-        return found
-
     # the group
 
     async def on_dealt(self, places: Collection[TopicPartition]) -> None:
-        """These are this member's. Nothing of them is read before they stand at their position."""
+        """These are this member's. Nothing of them is read here."""
         client = self._started
         client.pause(*places)
         for place in places:
             client.seek(place, 0)  # without any the client looks for the group's itself
         self._new = {place.partition for place in places}
-        self._next = {}
+        self._mine = set()
         self.is_dealt = True
 
     async def on_taken_away(self, places: Collection[TopicPartition]) -> None:
         """These may be another's as soon as this returns."""
         partitions = {place.partition for place in places}
         try:
-            await self.commit(await self._owner.taken_away(partitions & self._next.keys()))
+            await self.commit(await self._owner.taken_away(partitions & self._mine))
         except KafkaError as error:
             log.warning("not committed at the hand-over: some go out again", action="webhooks", why=type(error).__name__)
         for partition in partitions:
             self._new.discard(partition)
-            self._next.pop(partition, None)
+            self._mine.discard(partition)
 
     async def _place_new(self) -> None:
         if not self._new:
@@ -170,9 +136,8 @@ class NotedConsumer:
             noted = notes.get(partition) or Noted(await self._first(partition), "")
             if partition in self._new:  # still this member's, after all the waiting
                 self._new.discard(partition)
-                offset = self._next[partition] = self._owner.dealt(partition, noted)
-                self._started.seek(self._place(partition), offset)
-                self._started.resume(self._place(partition))
+                self._mine.add(partition)
+                self._owner.dealt(partition, noted)
 
     async def _notes(self, partitions: Sequence[int]) -> dict[int, Noted]:
         """What the group has committed. The consumer itself would tell the offsets alone."""
@@ -194,23 +159,6 @@ class NotedConsumer:
             offset = end if found is None else found.offset
         await self._started.commit({place: offset})
         return offset
-
-    def _go_back(self) -> None:
-        """With an error the client has dropped what it had ready, of other partitions too."""
-        for place in self._started.assignment():
-            if place.partition in self._next:
-                self._started.seek(place, self._next[place.partition])
-
-    async def _pass_lost(self, asked: Mapping[TopicPartition, int]) -> None:
-        """Go on where a partition begins now."""
-        for place in asked:
-            begin = (await self._started.beginning_offsets([place]))[place]
-            if place.partition not in self._next:
-                continue
-            before = self._next[place.partition]
-            self._next[place.partition] = begin
-            self._started.seek(place, begin)
-            self._owner.passed(place.partition, begin, max(0, begin - before))
 
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)

@@ -59,8 +59,10 @@ class Story:
     def note(self) -> None:
         self.noted = (self.lanes.position(), self.lanes.text(0))
 
-    def crash(self) -> None:
+    def crash(self, draw: random.Random) -> None:
+        """Whoever goes on is given what comes from some place on, often far behind what was read."""
         self.lanes = ShardLanes.restored(*self.noted)
+        self.lanes.join(draw.randint(self.lanes.read, len(self.customers)))
 
     def finish(self) -> None:
         draw = random.Random(0)
@@ -88,7 +90,7 @@ def test_nothing_is_missed_or_out_of_order_whatever_is_interrupted(customers: li
             case "note":
                 story.note()
             case "crash":
-                story.crash()
+                story.crash(draw)
             case "block":
                 for lane in story.lanes:
                     lane.is_blocked = draw.random() < 0.3
