@@ -21,6 +21,7 @@ EVENTS_OF: Final = {
     "/cloudevents": "",
 }
 BATCH: Final = [track(number=1), {"type": "identify", "userId": "u-1", "messageId": "m-2", "traits": {"plan": "gold"}}, track(number=3)]
+ADDRESS, KEPT_ADDRESS = b"203.0.113.77", b"203.0.113.0"
 PAGE_VIEW: Final = {
     "e": "pv",
     "eid": "s-1",
@@ -158,5 +159,11 @@ async def _send(desk: Desk, sent: Sent) -> int:
         assert said["code"] in OF_REQUEST or kept == len(said.get("refused", ())) > 0, f"{kept} kept, but {said}"
     if sent.elements is not None and kept != sent.elements:  # what holds for all elements is wrong: it is kept whole
         whole = gzip.decompress(sent.body) if sent.headers else sent.body
-        assert [raw_of(letter) for letter in desk.sink.letters] == [whole], f"{sent.elements} sent, {kept} kept"
+        kept_raw = [_cut(raw_of(letter)) for letter in desk.sink.letters]
+        assert kept_raw == [_cut(whole)], f"{sent.elements} sent, {kept} kept"
     return response.status
+
+
+def _cut(raw: bytes) -> bytes:
+    """With the one address in it as a collector keeps it: not all bodies still say that it is one."""
+    return raw.replace(ADDRESS, KEPT_ADDRESS)
