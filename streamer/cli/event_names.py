@@ -7,9 +7,10 @@ from itertools import chain
 from typing import Final
 
 from streamer.language import tree
-from streamer.language.definitions import Definitions, nodes
+from streamer.language.definitions import Definitions
 from streamer.language.lint.event_names import KNOWN_EVENTS, one_letter_apart
 from streamer.language.lint.message_rules import listened_names
+from streamer.language.references import nodes
 from streamer.suggest import nearest
 
 CLOSE: Final = 0.88  # of difflib's ratio: "Product Aded" is "Product Added" (0.96); "Product List Viewed" is not "Product Viewed" (0.85)

@@ -10,7 +10,8 @@ from typing import Final
 
 from streamer.events.event import Event
 from streamer.language import tree
-from streamer.language.definitions import Definitions, nodes
+from streamer.language.definitions import Definitions
+from streamer.language.references import nodes
 from streamer.segments.plan.where import EventFilter, names_match
 from streamer.values import SECONDS_BELOW, Json, is_number, lookup, scaled
 

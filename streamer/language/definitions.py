@@ -25,11 +25,9 @@ from .limits import is_segment_name
 from .message_sections import MESSAGE_SECTIONS, MessagesReader
 from .message_specs import NO_LIMITS, Channel, Consent, MessageLimits, MessageSpec
 from .model_specs import MODELS_MAX, read_model, read_sensitive, unknown_segment
-from .references import check_models, in_order, nodes, references
+from .references import check_models, in_order
 from .segment_specs import Segment, read_segment
 from .yaml_source import WrittenEntry, YamlSource
-
-__all__ = ["Definitions", "Segment", "content_digest", "load_definitions", "nodes", "parse_definitions", "references"]
 
 SEGMENTS_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 8_000_000

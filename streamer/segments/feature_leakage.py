@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from streamer.examples import FeatureList
 from streamer.language import tree
-from streamer.language.definitions import Definitions, Segment, nodes, references
+from streamer.language.definitions import Definitions
+from streamer.language.references import nodes, references
+from streamer.language.segment_specs import Segment
 
 CONTEXT = "context"
 

@@ -17,7 +17,8 @@ from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language import tree
-from streamer.language.definitions import nodes, parse_definitions
+from streamer.language.definitions import parse_definitions
+from streamer.language.references import nodes
 from streamer.language.tree import AnyNode
 from streamer.segments.change import Change as SegmentChange
 from streamer.segments.plan.plan import Plan

@@ -15,7 +15,8 @@ from typing import Any, cast
 
 from streamer.flow.replay import Arrival
 from streamer.language import tree
-from streamer.language.definitions import Definitions, load_definitions, nodes
+from streamer.language.definitions import Definitions, load_definitions
+from streamer.language.references import nodes
 from streamer.segments.library import library_path
 
 EVERY_FUNCTION = Path(__file__).with_name("every_function.yaml")

@@ -24,7 +24,8 @@ from typing import Any, Final, NamedTuple, assert_never
 
 from streamer import values
 from streamer.language import tree
-from streamer.language.definitions import Segment, nodes
+from streamer.language.references import nodes
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import Condition, Numeric, OrderOp, Time, Value
 from streamer.units import WEEKDAYS
 from streamer.values import Json, one_of

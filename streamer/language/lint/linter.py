@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import chain
 
 from streamer.language import tree
-from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.definitions import Definitions
 from streamer.language.durations import format_duration
+from streamer.language.references import nodes
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import Condition
 
 from .conflicts import conflict, idle_parts

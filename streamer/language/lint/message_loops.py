@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from streamer.language import tree
-from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.definitions import Definitions
 from streamer.language.message_specs import AGAIN_ONCE, MessageSpec
+from streamer.language.references import nodes
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import Condition, Events, Scalar
 
 SENT = "Message Sent"

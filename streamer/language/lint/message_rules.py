@@ -8,9 +8,11 @@ from math import inf
 from typing import Final
 
 from streamer.language import tree
-from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.definitions import Definitions
 from streamer.language.durations import format_duration
 from streamer.language.message_specs import WHOLE_BP, CartFact, MessageSpec, Quiet
+from streamer.language.references import nodes
+from streamer.language.segment_specs import Segment
 from streamer.units import MINUTE_MS
 
 from .conflicts import conflict, idle_parts

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from streamer.language.definitions import Definitions, Segment
+from streamer.language.definitions import Definitions
 from streamer.language.message_events import may_send, suppressions
 from streamer.language.message_specs import CartFact, FactExpression, MessageSpec
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import Condition
 
 TURNING: Final = "message:"  # begins the name of such a segment; no segment of a shop can be called so

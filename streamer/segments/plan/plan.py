@@ -17,8 +17,10 @@ from streamer.customers.specs import Spec
 from streamer.customers.state import NO_TIMER, Membership, State
 from streamer.events.event import Event
 from streamer.language import tree
-from streamer.language.definitions import Definitions, Segment, nodes
+from streamer.language.definitions import Definitions
 from streamer.language.message_specs import CartFact
+from streamer.language.references import nodes
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import Condition
 from streamer.values import Json
 from streamer.zones import zones_of

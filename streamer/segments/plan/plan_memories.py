@@ -13,8 +13,9 @@ from streamer.customers.profile import ProfileMemory
 from streamer.customers.specs import Spec
 from streamer.examples import ModelSpec
 from streamer.language import tree
-from streamer.language.definitions import Definitions, nodes
+from streamer.language.definitions import Definitions
 from streamer.language.message_specs import FactExpression
+from streamer.language.references import nodes
 from streamer.language.tree import AnyNode, Events, Window
 
 from . import message_inputs, model_memories

@@ -9,8 +9,8 @@ from typing import assert_never
 from streamer import values
 from streamer.customers.state import State
 from streamer.language import tree
-from streamer.language.definitions import Segment
 from streamer.language.message_specs import FactExpression
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import Atom, CompareOp, Condition, Duration, Events, Numeric, Scalar, Time, Value, Window
 
 from .node_memories import pairs_memory, steps_memory

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.customers.state import State
-from streamer.language.definitions import Segment
+from streamer.language.segment_specs import Segment
 
 from .predicates.predicate import Predicate
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.language import tree
-from streamer.language.definitions import nodes
 from streamer.language.durations import UNITS_MS
 from streamer.language.limits import WINDOW_MS_MAX
 from streamer.language.parse import parse
+from streamer.language.references import nodes
 
 decode = msgspec.json.Decoder(tree.Condition).decode
 
