@@ -71,7 +71,7 @@ def value_of(tree: ast.expr, asked: Asked) -> Any:
     if answer.kind == "time":
         return time_text(answer.value)
     if answer.kind == "money":
-        return float(Fraction(answer.value) / 10_000)
+        return float(Fraction(round(answer.value), 10_000))
     return answer.value
 
 

@@ -62,7 +62,7 @@ def messages(draw: st.DrawFn, segments: tuple[str, ...], words: Vocabulary = MAI
     """One message."""
     channel, kind = draw(st.sampled_from(CHANNELS)), draw(st.sampled_from(["marketing", "marketing", "transactional"]))
     found: dict[str, Any] = {"on": draw(triggers(segments, words)), "channel": channel, "kind": kind}
-    if kind == "marketing":
+    if kind == "marketing" or draw(st.integers(0, 4)) == 0:
         found["topic"] = draw(st.sampled_from(["told", "told", "asked"]))
     optional: dict[str, Any] = {
         "also": st.sampled_from([["definitions"], ["definitions", "merge"]]),
@@ -125,7 +125,7 @@ def limits(draw: st.DrawFn, *, quiet: bool) -> dict[str, Any]:
 
 @st.composite
 def successors_with_messages(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
-    """Other definitions: some messages stay, some with other limits, some go, some are new."""
+    """Other definitions: some messages stay, some with other limits or another trigger, some go, some are new."""
     new = draw(successors(source))
     segments = tuple(new["segments"])
     kept: dict[str, Any] = {}
@@ -135,7 +135,9 @@ def successors_with_messages(draw: st.DrawFn, source: dict[str, Any]) -> dict[st
         kept[name] = dict(given)
         if draw(st.integers(0, 2)) == 0:
             kept[name] |= draw(st.fixed_dictionaries({}, optional={"cap": caps, "priority": st.integers(-1, 1), "quiet": quiet_hours}))
-    return draw(with_messages(new, OTHER, tuple(name for name in NAMES if name not in source["messages"]), kept))
+        if draw(st.integers(0, 3)) == 0:
+            kept[name]["on"] = draw(triggers(segments, OTHER))
+    return draw(with_messages(new, OTHER, kept=kept))
 
 
 def key_of(message: str, customer: str, sequence: int) -> str:
@@ -143,9 +145,9 @@ def key_of(message: str, customer: str, sequence: int) -> str:
 
 
 @st.composite
-def told_events(draw: st.DrawFn) -> dict[str, Any]:
+def told_events(draw: st.DrawFn, *customers: str) -> dict[str, Any]:
     """What people agree to and refuse, and what providers say."""
-    customer, channel = draw(st.sampled_from(CUSTOMERS)), draw(st.sampled_from([*CHANNELS, None]))
+    customer, channel = draw(st.sampled_from(customers or CUSTOMERS)), draw(st.sampled_from([*CHANNELS, None]))
     name = draw(st.sampled_from(TOLD))
     if name == "address":
         return {"type": "identify", "userId": customer, "traits": {"email": draw(st.sampled_from(ADDRESSES)), "locale": "uk-UA"}}
@@ -153,6 +155,40 @@ def told_events(draw: st.DrawFn) -> dict[str, Any]:
     properties = {"topic": draw(st.sampled_from(["asked", "told"])), "channel": channel, "key": key, "permanent": draw(st.booleans())}
     present = {key: value for key, value in properties.items() if draw(st.integers(0, 5))}
     return {"type": "track", "event": name, "userId": customer, "properties": present}
+
+
+BUSY = (
+    {"when": 'count("A", within="1h") >= 1'},
+    {"when": 'count("A") > 0 and last("A") > last("B")'},
+    {"when": 'did("A", within="10m")', "cooldown": "10m"},
+)
+
+
+@st.composite
+def busy_cases(draw: st.DrawFn) -> Case:
+    """Somebody with an address goes in and out all the time, so that caps are full, messages come again, and places are given back."""
+    segments = dict(zip(("m", "a"), draw(st.lists(st.sampled_from(BUSY), min_size=1, max_size=2)), strict=False))
+    source = draw(with_messages({"zone": draw(st.sampled_from(["UTC", "Europe/Berlin"])), "segments": segments}))
+    for given in source["messages"].values():
+        given.update(draw(st.fixed_dictionaries({}, optional={"cap": caps, "again": st.sampled_from(WINDOWS), "topic": st.just("told")})))
+        if draw(st.integers(0, 3)):
+            given.pop("require", None)
+            given.pop("address", None)
+    now = draw(st.sampled_from(ANCHORS[:3]))
+    email = {"type": "identify", "userId": "c", "traits": {"email": "c@example.org"}, "messageId": "e", "timestamp": now}
+    bodies: list[tuple[int, dict[str, Any]]] = [(now, email)]
+    for number in range(draw(st.integers(4, 24))):
+        now += draw(st.sampled_from([0, 1, 1_000, 600_000, 1_800_000, H, H, 2 * H, D]))
+        event = draw(told_events("c") if draw(st.integers(0, 3)) == 0 else busy_events)
+        bodies.append((now, {**event, "messageId": f"m{number}", "timestamp": now}))
+    bodies.append((now + draw(st.sampled_from([1_000, D, 9 * D])), {"control": "tick"}))
+    return Case(source, tuple(Record(offset, at, body) for offset, (at, body) in enumerate(bodies, 1)))
+
+
+busy_events = st.fixed_dictionaries(
+    {"type": st.just("track"), "userId": st.just("c"), "event": st.sampled_from(["A", "A", "A", "B", "AB"])},
+    optional={"properties": st.fixed_dictionaries({"tag": st.sampled_from(["x", "y", 1]), "price": st.sampled_from([1, 2.5])})},
+)
 
 
 @st.composite

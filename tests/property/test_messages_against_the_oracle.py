@@ -15,7 +15,7 @@ from tests.oracle.story import Change
 from tests.oracle.values import duration_ms
 from tests.property.driving import Case, Driver, changes_by, drive, look, ms_of
 from tests.property.effort import effort
-from tests.property.messages import message_cases
+from tests.property.messages import busy_cases, message_cases
 
 
 def told(case: Case) -> MessageStory:
@@ -84,9 +84,20 @@ def _comparable(said: Decision | Change) -> dict[str, Any]:
 
 
 @given(case=message_cases())
-@effort()
+@effort(0.5)
 def test_every_decision_with_its_instant_its_reason_and_its_facts_is_the_oracles(case: Case) -> None:
     """And the changes around them are what they would be, between the same decisions."""
+    _compare(case)
+
+
+@given(case=busy_cases())
+@effort(0.5)
+def test_caps_and_what_comes_again_are_the_oracles(case: Case) -> None:
+    """Somebody goes in and out many times within the windows of caps."""
+    _compare(case)
+
+
+def _compare(case: Case) -> None:
     story = told(case)
     driver, _ = drive(case)
     assert in_order(decisions_by(driver), changes_by(driver)) == in_order(story.decisions, story.changes)

@@ -214,10 +214,7 @@ class Plan:
         names = [".".join(path) for path in fact.keep]
 
         def items(state: State, _now: int) -> Json:
-            return [
-                {name: value for name, value in zip(names, kept, strict=True) if value is not None}
-                for kept in items_in(state.slots.get(slot), fact.most)
-            ]
+            return [dict(zip(names, kept, strict=True)) for kept in items_in(state.slots.get(slot), fact.most)]
 
         return items
 

@@ -242,7 +242,11 @@ def test_a_template_is_told_what_is_left_in_the_cart() -> None:
         event("01T10:04", ADDED, product_id=4, name="Sumatra", price=9),
     ]
     told = [one for one in decisions(rule, events, "02T10:00") if one.outcome == "send"][-1]
-    assert told.data.facts == {"first_name": "Ada", "views": 2, "items": [{"name": "Sumatra", "price": 9}, {"name": "Brazil"}]}
+    assert told.data.facts == {
+        "first_name": "Ada",
+        "views": 2,
+        "items": [{"name": "Sumatra", "price": 9}, {"name": "Brazil", "price": None}],
+    }
 
 
 def test_the_ledger_has_every_decision_and_no_address() -> None:
