@@ -330,6 +330,45 @@ ROWS: Final = (
         ),
     ),
     PanelRow(
+        "Changes by webhook",
+        (
+            Panel(
+                "Attempts a second",
+                "Requests to endpoints by what came of them.",
+                {
+                    "{{subscription}} {{result}}": "sum by (subscription, result) (rate(webhook_attempts_total[1m]))",
+                    "given up": "sum(rate(webhook_dead_total[5m]))",
+                    "deleted before they were delivered": "sum(rate(webhook_records_lost_total[5m]))",
+                    "lines of the log not written": "sum(rate(webhook_log_lines_lost_total[5m]))",
+                    "records that are no change": "sum(rate(webhook_unreadable_total[5m]))",
+                },
+                width=8,
+            ),
+            Panel(
+                "From a change in Kafka to its 2xx, and an attempt, s",
+                "99 of 100 are below; an endpoint that fails shows in the first and hardly in the second.",
+                {
+                    "{{subscription}}": ("histogram_quantile(0.99, sum by (subscription, le) (rate(webhook_delay_seconds_bucket[5m])))"),
+                    "an attempt": "histogram_quantile(0.99, sum by (le) (rate(webhook_attempt_seconds_bucket[5m])))",
+                },
+                width=8,
+            ),
+            Panel(
+                "What waits",
+                "Records that are not done, lanes that wait for another attempt, endpoints that get only probes or nothing but fail.",
+                {
+                    "{{subscription}} behind": "sum by (subscription) (webhook_behind_records)",
+                    "{{subscription}} blocked lanes": "sum by (subscription) (webhook_blocked_lanes)",
+                    "{{subscription}} only probes": "max by (subscription) (webhook_circuit_open)",
+                    "{{subscription}} failing, s": "max by (subscription) (webhook_failing_seconds)",
+                    "{{subscription}} stands": "max by (subscription) (webhook_problem)",
+                    "version {{version}}": "count by (version) (webhook_build_info)",
+                },
+                width=8,
+            ),
+        ),
+    ),
+    PanelRow(
         "Events by HTTP",
         (
             Panel(

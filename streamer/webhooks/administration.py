@@ -77,8 +77,8 @@ def merged(before: Subscription | None, fresh: Subscription) -> Subscription:
 
 
 def with_status(subscription: Subscription, status: Status) -> Subscription:
-    """The same, active or paused from now on."""
-    return msgspec.structs.replace(subscription, status=status, why="")
+    """The same, active or paused from now on. Who is resumed is given the whole time anew: schedule, and five days."""
+    return msgspec.structs.replace(subscription, status=status, why="", resumed_ms=now_ms())
 
 
 async def positions_of(settings: Settings, subscription: Subscription) -> dict[int, int | None]:

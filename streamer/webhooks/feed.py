@@ -87,6 +87,11 @@ class ChangeFeed:
         if listener in (found := self._listeners.get(shard, [])):
             found.remove(listener)
 
+    async def first_kept(self, shard: int) -> int:
+        """The offset of the first record of a shard that is not deleted. Raises KafkaError."""
+        place = self._place(shard)
+        return (await self._started.beginning_offsets([place]))[place]
+
     def behind(self, shard: int) -> int:
         """How many records of a shard are not read, where that is known; else 0."""
         end = self._started.last_stable_offset(self._place(shard))

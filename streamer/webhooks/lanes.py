@@ -158,6 +158,14 @@ class ShardLanes:
                 lane.missed = self.read
         self.read = self._recent_from = position
 
+    def forget_failures(self, *, before_ms: int) -> None:
+        """What failed since before then counts no more: somebody has looked at the endpoint and let it go on."""
+        if self.failing_since_ms < before_ms:
+            self.failing_since_ms = 0
+        for lane in self._lanes.values():
+            if lane.failing_since_ms < before_ms:
+                lane.attempts, lane.failing_since_ms = 0, 0
+
     def moved(self, begin: int) -> None:
         """The changes before ``begin`` are deleted, unread."""
         self.read = max(self.read, begin)

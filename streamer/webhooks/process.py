@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import SystemRandom
 from time import time
@@ -69,16 +69,18 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         deliverer = Deliverer(settings, SharedTools(sender, feed, journal, producer, DeliveryClock(now_ms, SystemRandom().random), metrics))
         server = web.Server(WebhookPages(deliverer, metrics).handle)
         await stack.enter_async_context(listening(server, Place(settings.web_host, settings.webhook_web_port, "STREAMER_WEBHOOK_WEB_PORT")))
-        await stack.enter_async_context(_beside(journal.run()))
-        await stack.enter_async_context(_beside(feed.run()))
-        await _run(deliverer, stopping)
+        helpers = [await stack.enter_async_context(_beside(work)) for work in (journal.run(), feed.run())]
+        await _run(deliverer, helpers, stopping)
 
 
-async def _run(deliverer: Deliverer, stopping: Stopping) -> None:
+async def _run(deliverer: Deliverer, helpers: Sequence[asyncio.Task[None]], stopping: Stopping) -> None:
+    """Until this is cancelled; or until one of them ends, which is a fault, and raised: without it nothing would be delivered."""
     running = asyncio.create_task(deliverer.run())
     stopping.left = lambda: [] if running.done() else ["requests under way, which go out again"]
     try:
-        await asyncio.shield(running)
+        ended, _ = await asyncio.wait({running, *helpers}, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
     finally:
         running.cancel()
         await at_most(END_SECONDS, _ended(running))
@@ -93,10 +95,10 @@ async def _closed(client: AIOKafkaProducer | ChangeFeed) -> None:
 
 
 @asynccontextmanager
-async def _beside(work: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+async def _beside(work: Coroutine[None, None, None]) -> AsyncGenerator[asyncio.Task[None]]:
     task = asyncio.create_task(work)
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -12,7 +12,7 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 import structlog
-from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 from aiokafka.structs import ConsumerRecord
 from structlog.typing import FilteringBoundLogger
 
@@ -170,9 +170,10 @@ class Subscriber:
             while older := [lane for lane in lanes.missing() if not lanes.catch_up(lane)]:
                 begin = min(lane.missed for lane in older if lane.missed is not None)
                 try:
-                    await self._read_again(shard, begin, {lane.number: lane for lane in older})
-                except OffsetOutOfRangeError:
-                    self.lost(shard, begin, shard.lanes.recent_from)
+                    kept = await self._feed.first_kept(shard.number)
+                    if kept > begin:
+                        self.lost(shard, begin, kept)
+                    await self._read_again(shard, max(begin, kept), {lane.number: lane for lane in older})
                 except (KafkaError, TimeoutError) as error:
                     log.warning("changes cannot be read again", action="webhooks", shard=shard.number, why=type(error).__name__)
                     await asyncio.sleep(PAUSE_SECONDS)
@@ -273,6 +274,7 @@ class Subscriber:
         lanes.join(self._feed.position(partition))
         self._shards[partition] = shard = _DealtShard(self, partition, lanes)
         self._feed.listen(partition, shard)
+        lanes.forget_failures(before_ms=self._subscription.resumed_ms)
         self._endpoint.circuit.remember(lanes.failing_since_ms)
         self._catch_up(shard)
 
@@ -282,6 +284,8 @@ class Subscriber:
         for shard in leaving:
             shard.is_leaving = True
             self._feed.leave(shard.number, shard)
+            if shard.catching_up is not None:
+                shard.catching_up.cancel()
             for lane in shard.lanes:
                 if (lane.is_blocked or self._endpoint.circuit.is_open) and lane.number in shard.at_work:
                     shard.at_work[lane.number].cancel()

@@ -42,7 +42,8 @@ class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     """One subscription as its topic has it.
 
     ``id`` is drawn when it is made, so that one that is removed and made again under its name begins anew. ``round`` rises with each
-    replay: what was delivered is delivered again under the same ids. ``why`` says why it is disabled.
+    replay: what was delivered is delivered again under the same ids. ``why`` says why it is disabled; what failed before ``resumed_ms``
+    does not count any more.
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -55,6 +56,7 @@ class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     status: Status = "active"
     why: Annotated[str, msgspec.Meta(max_length=256)] = ""
     round: Annotated[int, msgspec.Meta(ge=1)] = 1
+    resumed_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
 
     @property
     def digest(self) -> str:

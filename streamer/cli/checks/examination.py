@@ -16,6 +16,7 @@ from .settings_checks import check_settings
 from .shard_checks import check_progress, check_signing
 from .store_checks import StoredShard, check_outbox, check_store, read_shards
 from .version_checks import check_definitions, check_manifest
+from .webhook_checks import check_webhooks
 from .worker_checks import check_workers, read_notes
 
 
@@ -30,7 +31,8 @@ async def examine(settings: Settings) -> list[CheckResult]:
         shards = await read_shards(settings, store) if answers[0].verdict == "ok" else None
         kafka = await check_kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
         ingest = await check_ingest(settings) if kafka.results[0].verdict == "ok" else []
-        found = [*check_settings(settings), *check_collector(settings), *kafka.results, *ingest, *answers]
+        webhooks = await check_webhooks(settings) if kafka.results[0].verdict == "ok" else []
+        found = [*check_settings(settings), *check_collector(settings), *kafka.results, *ingest, *webhooks, *answers]
         return found if shards is None else [*found, *await _check_state(settings, store, shards, kafka)]
     finally:
         await store.close()

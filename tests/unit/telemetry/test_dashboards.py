@@ -18,6 +18,7 @@ from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.telemetry.dashboard import FILE, ROWS, text
 from streamer.telemetry.ingest_metrics import IngestMetrics
 from streamer.telemetry.metrics import IDENTITY, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
+from streamer.telemetry.webhook_metrics import WebhookMetrics
 from tests.promtool import expect
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ FUNCTIONS = {
 def every_metric() -> dict[str, set[str]]:
     """Each series name and its labels, as a scrape would give them."""
     found: dict[str, set[str]] = {}
-    for metric in [*vars(Metrics()).values(), *vars(IngestMetrics()).values(), *vars(CollectorMetrics()).values()]:
+    for metric in [
+        *vars(Metrics()).values(),
+        *vars(IngestMetrics()).values(),
+        *vars(CollectorMetrics()).values(),
+        *vars(WebhookMetrics()).values(),
+    ]:
         if isinstance(metric, (Counter, Gauge, Histogram)):
             labels = set[str](metric._labelnames)  # pyright: ignore[reportPrivateUsage] - a metric without a label yet has no series to ask
             (family,) = metric.collect()
@@ -136,6 +142,7 @@ def test_no_metric_has_a_customer_in_a_label() -> None:
     """A series per customer would end Prometheus, and put customers' ids where everybody may read."""
     allowed = {"outcome", "reason", "segment", "change", "shard", "state", "stage", "version", "digest", "le", "job", "instance"}
     allowed |= {"model", "figure", "kind", "what", "topic", "partition"}
+    allowed |= {"subscription", "result"}  # by the name that an operator gave it
     allowed |= {"key", "path", "status", "code"}  # a key by the name in its file, a path by that in the code
     assert set[str]().union(*METRICS.values()) <= allowed
 
@@ -151,7 +158,7 @@ def test_every_alert_says_what_to_do() -> None:
 def test_the_scraped_job_is_the_one_that_alerts_ask_for() -> None:
     """``up`` is the only series by which a dead worker shows, and it is found by the job's name."""
     loaded = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    assert [job["job_name"] for job in loaded["scrape_configs"]] == ["streamer", "streamer-ingest", "streamer-collect"]
+    assert [job["job_name"] for job in loaded["scrape_configs"]] == ["streamer", "streamer-ingest", "streamer-collect", "streamer-webhooks"]
     assert loaded["rule_files"] == ["alerts.yml"]
 
 

@@ -114,6 +114,16 @@ CASES: Final = {
         10,
         {"ingest_kafka_failing_seconds" + OF_W: always(0), "ingest_reading_fails" + OF_W: always(0)},
     ),
+    "StreamerWebhookFailing": Case(
+        {'webhook_failing_seconds{subscription="s"}': rising(60)}, 61, {'webhook_failing_seconds{subscription="s"}': always(60)}
+    ),
+    "StreamerWebhookGivenUp": Case(
+        {'webhook_dead_total{subscription="s"}': "0x5 1x170"}, 7, {'webhook_dead_total{subscription="s"}': always(3)}
+    ),
+    "StreamerWebhookStands": Case({'webhook_problem{subscription="s"}': always(1)}, 6, {'webhook_problem{subscription="s"}': "0 1 0x170"}),
+    "StreamerWebhookLost": Case(
+        {'webhook_records_lost_total{subscription="s"}': "0x5 10x170"}, 7, {'webhook_records_lost_total{subscription="s"}': always(0)}
+    ),
     "StreamerCollectorKafkaAway": Case(
         {"collector_kafka_failing_seconds" + OF_W: rising(60)}, 3, {"collector_kafka_failing_seconds" + OF_W: always(1)}
     ),

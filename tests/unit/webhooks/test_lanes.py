@@ -138,6 +138,17 @@ def test_what_is_noted_fits_beside_an_offset() -> None:
     assert found.failing_since_ms // 1_000 == 2**42 // 1_000
 
 
+def test_who_is_resumed_is_given_the_whole_time_anew() -> None:
+    """Otherwise the first failure after it would disable it again, as five days are over."""
+    lanes = ShardLanes(0)
+    lane, fresh = lanes.lane(3), lanes.lane(4)
+    lanes.failing_since_ms, lane.failing_since_ms, lane.attempts = 1_000, 1_000, 9
+    fresh.failing_since_ms, fresh.attempts = 5_000, 1
+    lanes.forget_failures(before_ms=4_000)
+    assert (lanes.failing_since_ms, lane.failing_since_ms, lane.attempts) == (0, 0, 0)
+    assert (fresh.failing_since_ms, fresh.attempts) == (5_000, 1)
+
+
 @pytest.mark.parametrize("text", ["", "no base85 \x00", "0000", "~" * 50])
 def test_a_note_that_cannot_be_read_misses_nothing(text: str) -> None:
     """All behind the offset goes out again then, under the ids that it had."""
