@@ -28,6 +28,7 @@ COMMAND_PLACE: Final = SignedPlace(COMMAND, COMMANDS, 0)
 
 _WholeNumber = Annotated[int, msgspec.Meta(ge=0)]
 _ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_MessageName = Annotated[str, msgspec.Meta(pattern=r"^([a-z][a-z0-9_]{0,63}|\*)$")]
 _Why = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
@@ -103,7 +104,19 @@ class Rebuild(msgspec.Struct, frozen=True, tag="rebuild", tag_field="action"):
     why: _Why
 
 
-Action = Erase | MergeIds | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
+class PauseMessages(msgspec.Struct, frozen=True, tag="pause_messages", tag_field="action"):
+    """Send nothing of a message, or of any (``*``), until it is resumed."""
+
+    message: _MessageName
+
+
+class ResumeMessages(msgspec.Struct, frozen=True, tag="resume_messages", tag_field="action"):
+    """Send of a message again; ``*`` takes back the pause of all."""
+
+    message: _MessageName
+
+
+Action = PauseMessages | ResumeMessages | Erase | MergeIds | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from streamer.language.durations import format_duration
 from streamer.language.message_specs import AGAIN_ALWAYS, AGAIN_ONCE, EXPIRY_MS, MessageSpec
 from streamer.language.tree import text
 
-from . import EXIT_CODES, EXIT_NO
+from . import EXIT_CODES, EXIT_NO, message_ledger, message_pause, message_trials
 from .lift import lift
 from .terminal import echo, echo_json
 
@@ -26,17 +26,25 @@ ALL = "*"  # paused: no message is sent
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Say which messages there are.", no_args_is_help=True, epilog=EXIT_CODES, rich_markup_mode=None)
+    group = typer.Typer(
+        help="Say what messages there are and what became of them.",
+        no_args_is_help=True,
+        epilog=EXIT_CODES,
+        rich_markup_mode=None,
+    )
     group.callback()(_messages)
     group.command("list", epilog=EXIT_CODES, short_help="One line a message: when it is sent, to whom, and what holds it back.")(
         list_messages
     )
     group.command("lift", epilog=EXIT_CODES, short_help="What messages bring about, against those held out.")(lift)
+    message_pause.register(group)
+    message_trials.register(group)
+    message_ledger.register(group)
     app.add_typer(group, name="messages")
 
 
 def _messages() -> None:
-    """Say which messages there are."""
+    """Say what messages there are and what became of them, and hold them back."""
 
 
 def list_messages(

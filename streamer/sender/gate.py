@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.customers.state import State, decode_state
 from streamer.errors import HaltError, StoreError
 from streamer.flow.catalog import Plans
-from streamer.flow.checkpoint import decode_body
+from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.lookup import look_up
 from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Checkpoint, Store
@@ -51,8 +51,8 @@ class LogTail(Protocol):
         ...
 
 
-Judge = Callable[[Plan, State, SendDecision, int], str]
-"""Of definitions, a customer's state, a decision and the log's time in UTC milliseconds: why it must not leave; empty where it may."""
+Judge = Callable[[Plan, CheckpointBody, State, SendDecision], str | None]
+"""Of definitions, what a shard has besides, a customer's state and a decision: why it must not leave; empty: it may; None: not now."""
 
 
 class OpenGate:
@@ -84,7 +84,8 @@ class StoreGate:
             if checkpoint is None:
                 self._say(f"shard {shard} has not committed all of its log")
                 return [None] * len(decisions)
-            verdicts: list[str | None] = [await self._verdict(checkpoint, decision) for decision in decisions]
+            body = decode_body(checkpoint.body)
+            verdicts = [await self._verdict(body, shard, decision) for decision in decisions]
         except (StoreError, HaltError, OSError, TimeoutError) as error:
             self._say(type(error).__name__)
             return [None] * len(decisions)
@@ -105,15 +106,14 @@ class StoreGate:
                 return None
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _verdict(self, checkpoint: Checkpoint, decision: SendDecision) -> str:
+    async def _verdict(self, body: CheckpointBody, shard: int, decision: SendDecision) -> str | None:
         found = await look_up(self._store, decision.customer, self._shards)
         if found.passed:
             return "merged"
         if found.state is None:
             return "erased"
-        body = decode_body(checkpoint.body)
-        plan = await self._plans.get(body.digest, decision.data.position.shard)
-        return self._judge(plan, decode_state(found.state), decision, body.log_time_ms)
+        plan = await self._plans.get(body.digest, shard)
+        return self._judge(plan, body, decode_state(found.state), decision)
 
     def _say(self, why: str) -> None:
         if self.problem != why:

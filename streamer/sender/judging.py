@@ -1,26 +1,38 @@
-"""Whether a message is still right: what a last look judges by."""
+"""Whether a message is still right: what the last look judges by, with the same tests as the decision."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from streamer.customers.state import State
+from streamer.flow.checkpoint import CheckpointBody
+from streamer.messages.checks import EVERYTHING
+from streamer.messages.gate import still_right
+from streamer.messages.planned import MessagePlan
 from streamer.segments.plan.plan import Plan
 
 from .decision import SendDecision
 
-STAY: Final = "stay"
-WITHDRAWN: Final = "withdrawn"
+PLANS_MAX: Final = 8  # as many as are kept compiled
 
 
-def still_right(plan: Plan, state: State, decision: SendDecision, now_ms: int) -> str:
-    """Why a message must not leave any more, as the reasons of decisions are called; empty where it may."""
-    del now_ms
-    trigger = decision.data.trigger
-    kind, _, segment = (trigger.on or "").partition(" ")
-    if kind not in ("entered", "left"):
-        return ""
-    if segment not in plan.names:
-        return WITHDRAWN
-    entry = state.members.get(plan.names.index(segment))
-    return "" if entry is not None and entry.changes == trigger.sequence else STAY
+class MessageJudge:
+    """Judges decisions by the definitions in force in a shard."""
+
+    def __init__(self) -> None:
+        self._plans: dict[int, MessagePlan] = {}  # by the plan's identity, which each holds on to
+
+    def __call__(self, plan: Plan, body: CheckpointBody, state: State, decision: SendDecision) -> str | None:
+        """Why it must not leave; empty: it may; None: it is paused, and waits for as long as it is valid."""
+        data = decision.data
+        if EVERYTHING in body.paused or data.message in body.paused:
+            return None
+        return still_right(self._of(plan), state, data.message, data.trigger.sequence, body.log_time_ms) or ""
+
+    def _of(self, plan: Plan) -> MessagePlan:
+        found = self._plans.get(id(plan))
+        if found is None:
+            found = self._plans[id(plan)] = MessagePlan(plan)
+            for old in [*self._plans][:-PLANS_MAX]:
+                del self._plans[old]
+        return found

@@ -27,7 +27,7 @@ from streamer.wire import MESSAGES, SENDS
 from .channels import SendingChannel
 from .channels.opening import open_channels
 from .gate import StoreGate
-from .judging import still_right
+from .judging import MessageJudge
 from .kafka_ledger import KafkaSendLog
 from .log_tail import KafkaLogTail
 from .loop import OpenSendLog, SendLoop
@@ -57,7 +57,7 @@ async def _work(settings: Settings, stopping: Stopping, write: Callable[[str], N
         await ensure_sends(settings)
         tail = await stack.enter_async_context(_started_tail(settings))
         plans = Plans(store, settings.rules, compile_by=asyncio.to_thread)
-        gate = StoreGate(store, plans, tail, settings.shards, still_right, metrics.look.observe)
+        gate = StoreGate(store, plans, tail, settings.shards, MessageJudge(), metrics.look.observe)
         rates = SendRates(settings.sender_rate, settings.sender_domain_rate)
         room = asyncio.Semaphore(settings.sender_at_once)
         means = Means(

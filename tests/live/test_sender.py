@@ -8,47 +8,69 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from pathlib import Path
 from time import monotonic, time
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from streamer.events.codec import decode
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.children import Child, free_port
+from streamer.local.redis import RedisServer
+from streamer.sender.decision import SendDecision, read_decision
 from streamer.transports.kafka.partition import read_partition
-from streamer.values import Json, time_text
+from streamer.values import Json
 from streamer.wire import EVENTS, MESSAGES, shard_of
-from tests.unit.sender.decisions import decision_bytes
 from tests.unit.sender.mailbox import Mailboxes, mailboxes
 
 from .deployment import SHARDS, Deployment
 
 MAILS = 120
-TEMPLATE = {"subject.liquid": "Your cart", "text.liquid": "Hi {{ first_name }}, {{ unsubscribe_url }}"}
+TEMPLATE = {"subject.liquid": "Your order", "text.liquid": "Hi {{ first_name }}, {{ unsubscribe_url }}"}
+DEFINITIONS = """
+segments:
+  buyer:
+    for: bought and did not cancel
+    when: did("Order Completed") and (never("Order Cancelled") or last("Order Completed") > last("Order Cancelled"))
+topics: {offers: opt_out}
+messages:
+  offer:
+    for: says thanks with an offer
+    on: entered("buyer")
+    channel: email
+    topic: offers
+    template: thanks
+    facts: {first_name: trait("name")}
+  receipt:
+    for: confirms the order
+    on: entered("buyer")
+    channel: email
+    kind: transactional
+    stay: false
+    template: thanks
+    facts: {first_name: trait("name")}
+"""
 
 
 class Sending:
-    """A deployment whose customers are buyers, decisions to write to them, and senders."""
+    """A deployment whose customers buy, a mail server, and senders."""
 
     def __init__(self, shop: Deployment, server: Mailboxes, folder: Path) -> None:
         self.shop = shop
         self.server = server
         self.senders: list[Child] = []
-        self.keys: set[str] = set()
         self._folder = folder
-        self._number = 0
-        place = folder / "templates" / "cart_reminder" / "en"
+        place = folder / "templates" / "thanks" / "en"
         place.mkdir(parents=True)
         for name, text in TEMPLATE.items():
             (place / name).write_text(text)
 
-    def start(self) -> Child:
-        """One more sender."""
+    @property
+    def variables(self) -> dict[str, str]:
+        """The settings of a sender."""
         settings = self.shop.settings
-        environment = {
-            **os.environ,
+        return {
             "STREAMER_KAFKA": settings.kafka,
             "STREAMER_STORE": settings.store.get_secret_value(),
             "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
@@ -67,39 +89,53 @@ class Sending:
             "STREAMER_SENDER_RATE": "1000",
             "STREAMER_SENDER_DOMAIN_RATE": "1000",
         }
-        child = Child([sys.executable, "-m", "streamer", "send"], log=self._folder / f"sender-{len(self.senders)}.log", env=environment)
+
+    def start(self) -> Child:
+        """One more sender."""
+        log = self._folder / f"sender-{len(self.senders)}.log"
+        child = Child([sys.executable, "-m", "streamer", "send"], log=log, env={**os.environ, **self.variables})
         self.senders.append(child)
         return child
 
     def logs(self) -> str:
         return "\n\n".join([*(child.log_tail(30) for child in self.senders), self.shop.logs()])
 
-    async def make_customers(self, count: int) -> None:
-        """Let so many customers enter `spender`, which they leave only with time."""
-        async with self.shop.producer() as client:
-            for number in range(count):
-                await self.event(client, number, "Order Completed")
-        await self.shop.until_caught_up()
-
-    async def event(self, client: AIOKafkaProducer, number: int, name: str) -> None:
-        customer = f"c-{number}"
-        fields = {"event": name, "messageId": f"{name}-{number}", "userId": customer, "timestamp": int(time() * 1_000)}
-        raw = json.dumps({**fields, "properties": {"total": 500}}).encode()
-        await client.send_and_wait(self.shop.settings.topic(EVENTS), raw, key=customer.encode(), partition=shard_of(customer, SHARDS))
-
-    async def decide(self, numbers: range, **data: Json) -> None:
-        """Decisions to write to these customers."""
-        topic = self.shop.settings.topic(MESSAGES)
-        until = time_text(int(time() * 1_000) + 3_600_000)
+    async def customers(self, numbers: range, name: str = "Order Completed") -> None:
+        """Let each of these customers say who they are, and do something."""
         async with self.shop.producer() as client:
             for number in numbers:
-                self._number += 1
-                shard = shard_of(f"c-{number}", SHARDS)
-                position: Json = {"generation": 1, "shard": shard, "offset": self._number, "ordinal": 0}
-                more: dict[str, Json] = {"valid_until": until, "position": position, "address": f"good+{number}@shop.example", **data}
-                await client.send(topic, decision_bytes(number, **more), key=f"c-{number}".encode(), partition=shard)
-                self.keys.add(f"{number:032x}")
+                customer, now_ms = f"c-{number}", int(time() * 1_000)
+                traits = {"name": "Anna", "email": f"good+{number}@shop.example"}
+                about: dict[str, Json] = {
+                    "type": "identify",
+                    "messageId": f"i-{number}",
+                    "userId": customer,
+                    "timestamp": now_ms,
+                    "traits": traits,
+                }
+                did: dict[str, Json] = {"event": name, "messageId": f"{name}-{number}", "userId": customer, "timestamp": now_ms}
+                for event in (about, did):
+                    topic, raw = self.shop.settings.topic(EVENTS), json.dumps(event).encode()
+                    await client.send(topic, raw, key=customer.encode(), partition=shard_of(customer, SHARDS))
             await client.flush()
+        await self.shop.until_caught_up()
+
+    async def decided(self) -> dict[str, SendDecision]:
+        """The decisions to send, by key."""
+        found: dict[str, SendDecision] = {}
+        for shard in range(SHARDS):
+            async for batch in read_partition(self.shop.settings, MESSAGES, shard):
+                for record in batch:
+                    if (decision := read_decision(record.value or b"")) is not None:
+                        found[decision.data.key] = decision
+        return found
+
+    async def until_decided(self, count: int) -> dict[str, SendDecision]:
+        deadline = monotonic() + 30
+        while len(found := await self.decided()) < count:
+            assert monotonic() < deadline, f"{len(found)} of {count} decisions\n{self.shop.logs()}"
+            await asyncio.sleep(0.1)
+        return found
 
     async def outcomes(self) -> dict[str, set[str]]:
         """What the log says became of each message."""
@@ -114,10 +150,10 @@ class Sending:
                         found.setdefault(key, set()).add(kind)
         return found
 
-    async def until_all_are_told(self, deadline_s: float = 60) -> dict[str, set[str]]:
-        deadline = monotonic() + deadline_s
-        while (found := await self.outcomes()).keys() != self.keys:
-            assert monotonic() < deadline, f"{len(found)} of {len(self.keys)} outcomes\n{self.logs()}"
+    async def until_told(self, keys: Set[str]) -> dict[str, set[str]]:
+        deadline = monotonic() + 60
+        while keys - (found := await self.outcomes()).keys():
+            assert monotonic() < deadline, f"{len(found)} of {len(keys)} outcomes\n{self.logs()}"
             await asyncio.sleep(0.2)
         return found
 
@@ -129,46 +165,67 @@ class Sending:
 
 
 @pytest.fixture
-async def sending(shop: Deployment, tmp_path: Path) -> AsyncIterator[Sending]:
-    async with mailboxes() as server:
-        made = Sending(shop, server, tmp_path)
+async def sending(kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path) -> AsyncIterator[Sending]:
+    """Definitions with messages, a worker, and no sender yet."""
+    async with mailboxes() as server, Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS) as shop:
+        await shop.prepare()
         shop.start_worker()
+        made = Sending(shop, server, tmp_path)
         yield made
         for child in made.senders:
             child.kill()
 
 
-ALWAYS: dict[str, Json] = {"trigger": {"on": None, "sequence": 1, "at": "2026-11-29T12:00:00.000Z"}}
-
-
 async def test_killed_while_mails_leave_no_offer_arrives_twice_and_every_confirmation_arrives(sending: Sending) -> None:
     """kill -9 between a mail and the word of it: two senders share the shards, and the other takes over."""
-    await sending.make_customers(MAILS)
-    await sending.decide(range(0, MAILS, 2), **ALWAYS)
-    await sending.decide(range(1, MAILS, 2), kind="transactional", **ALWAYS)
+    await sending.customers(range(MAILS // 2))
+    decided = await sending.until_decided(MAILS)
     sending.server.delay_seconds = 0.02
     sending.start()
     sending.start()
     await sending.until_arrived(20)
     sending.senders[0].kill()
     assert len(sending.server.mails) < MAILS, "the kill came while mails were leaving"
-    told = await sending.until_all_are_told()
-    ids = sending.server.ids
-    for number in range(MAILS):
-        key = f"{number:032x}"
+    told, ids = await sending.until_told(decided.keys()), sending.server.ids
+    for key, decision in decided.items():
         assert len(told[key]) == 1, told[key]
-        assert ids[key] >= 1 or (told[key] == {"unknown"} and number % 2 == 0), (number, told[key])
-        assert number % 2 or ids[key] <= 1, f"an offer arrived {ids[key]} times"
+        if decision.data.kind == "transactional":
+            assert ids[key] >= 1, "a confirmation is lost"
+        else:
+            assert ids[key] <= 1, f"an offer arrived {ids[key]} times"
+            assert ids[key] == 1 or told[key] == {"unknown"}, told[key]
     assert Counter(kind for kinds in told.values() for kind in kinds)["sent"] > MAILS // 2
+    await sending.shop.until_caught_up()
+    rows = (await sending.shop.command("messages", "ledger", "--customer", "c-7", "--json")).splitlines()
+    assert {(json.loads(row)["message"], json.loads(row)["decided"]) for row in rows} == {("offer", "send"), ("receipt", "send")}
+    assert all(json.loads(row)["became"] in ("sent", "unknown") for row in rows), rows
 
 
-async def test_a_message_that_an_event_contradicts_does_not_leave(sending: Sending) -> None:
-    """The last look reads the state that was committed after the decision: whoever is in no such stay any more gets nothing."""
-    await sending.make_customers(4)
-    entered: dict[str, Json] = {"on": "entered spender", "sequence": 1, "at": "2026-11-29T12:00:00.000Z"}
-    await sending.decide(range(2), trigger=entered)
-    await sending.decide(range(2, 4), trigger={**entered, "sequence": 3})
+async def test_what_an_event_contradicts_or_a_pause_holds_does_not_leave(sending: Sending) -> None:
+    """The last look reads what was committed after the decision: an order that was cancelled is thanked for by nobody. And what is paused
+    waits, and leaves once it is resumed."""
+    await sending.customers(range(4))
+    decided = await sending.until_decided(8)
+    await sending.customers(range(2), "Order Cancelled")
+    assert "paused: receipt" in await sending.shop.command("messages", "pause", "receipt")
+    await sending.shop.until_caught_up()
     sending.start()
-    told = await sending.until_all_are_told()
-    assert [told[f"{number:032x}"] for number in range(4)] == [{"sent"}, {"sent"}, {"failed"}, {"failed"}], sending.logs()
-    assert set(sending.server.ids) == {f"{number:032x}" for number in range(2)}
+    offers = {key: decision for key, decision in decided.items() if decision.data.message == "offer"}
+    told = await sending.until_told(offers.keys())
+    assert {decision.customer: told[key] for key, decision in offers.items()} == {
+        "c-0": {"failed"},
+        "c-1": {"failed"},
+        "c-2": {"sent"},
+        "c-3": {"sent"},
+    }, sending.logs()
+    assert set(sending.server.ids) == {key for key, decision in offers.items() if decision.customer in ("c-2", "c-3")}
+    assert "gate, stay" in await sending.shop.command("messages", "ledger", "--reason", "gate")
+    assert "resumed: receipt" in await sending.shop.command("messages", "resume", "receipt")
+    told = await sending.until_told(decided.keys())
+    assert len(sending.server.mails) == 2 + 4
+    assert {told[key] == {"sent"} for key in decided.keys() - offers.keys()} == {True}
+    said = await sending.shop.command("messages", "preview", "offer", "c-2", **sending.variables)
+    assert "Hi Anna," in said, said
+    said = await sending.shop.command("messages", "test", "offer", "c-2", "--to", "me@shop.example", **sending.variables)
+    assert "the server has it" in said, said
+    assert (sending.server.mails[-1]["To"], sending.server.mails[-1]["Subject"]) == ("me@shop.example", "[test] Your order")

@@ -20,10 +20,12 @@ from streamer.commands import (
     LetterFilter,
     MergeIds,
     Outcome,
+    PauseMessages,
     Pin,
     Rebuild,
     Redrive,
     Resume,
+    ResumeMessages,
     Skip,
     Unpin,
     check_command,
@@ -39,6 +41,8 @@ ID = "0123456789abcdef0123456789abcdef"
 AT = "2026-11-29T00:00:00.000Z"
 ACTIONS: list[Action] = [
     Erase("c-17"),
+    PauseMessages("cart_reminder"),
+    ResumeMessages("*"),
     MergeIds("an-1", "u-1"),
     Pin("churn", 3),
     Unpin("churn"),

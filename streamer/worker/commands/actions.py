@@ -11,7 +11,20 @@ from typing import Final, NamedTuple, assert_never
 
 from aiokafka import AIOKafkaProducer
 
-from streamer.commands import BoundArrival, Command, Erase, MergeIds, Pin, Rebuild, Redrive, Resume, Skip, Unpin
+from streamer.commands import (
+    BoundArrival,
+    Command,
+    Erase,
+    MergeIds,
+    PauseMessages,
+    Pin,
+    Rebuild,
+    Redrive,
+    Resume,
+    ResumeMessages,
+    Skip,
+    Unpin,
+)
 from streamer.deployment.obedience import check_signing
 from streamer.errors import FencedError, RefusedError, SettingsError
 from streamer.events.alias import PREVIOUS_ID, check_alias
@@ -64,6 +77,8 @@ async def perform(tools: Tools, command: Command) -> Report:
             return await _pin(tools, action)
         case Unpin():
             return await _unpin(tools, action)
+        case PauseMessages() | ResumeMessages():
+            return await _pause(tools, action)
         case Redrive():
             text, notes = await redrive(tools.settings, tools.producer, action.letters)
             return Report(text, notes)
@@ -122,6 +137,15 @@ async def _unpin(tools: Tools, action: Unpin) -> Report:
     _current(await read_learner(tools.store), action.model)
     await send_control(tools.producer, tools.settings, encode_control(Control("unpin", model=action.model)), [0], EXAMPLES)
     return Report(f"{action.model} goes on as it learns")
+
+
+async def _pause(tools: Tools, action: PauseMessages | ResumeMessages) -> Report:
+    await check_signing(tools.settings, tools.store)
+    pauses = isinstance(action, PauseMessages)
+    raw = encode_control(Control("pause" if pauses else "resume", message=action.message))
+    await send_control(tools.producer, tools.settings, raw, range(tools.settings.shards))
+    what = "all messages" if action.message == "*" else action.message
+    return Report(f"{'paused' if pauses else 'resumed'}: {what}, in the log of every shard")
 
 
 def _current(taught: LearnerCheckpoint, name: str) -> int:

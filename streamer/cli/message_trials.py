@@ -1,0 +1,155 @@
+"""``streamer messages preview`` and ``test``: what somebody would read, and a message to oneself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamer.errors import SettingsError
+
+from . import EXIT_CODES, EXIT_SETTINGS
+from .terminal import echo, echo_json
+
+if TYPE_CHECKING:
+    from streamer.sender.channels import Attempt, Outgoing
+    from streamer.sender.decision import SendDecision
+    from streamer.settings import Settings
+
+TEST_PREFIX = "[test] "
+
+MessageArgument = Annotated[str, typer.Argument(metavar="MESSAGE", help="the name of a message in the definitions in force")]
+CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="any id of a customer who is known")]
+TemplatesOption = Annotated[Path | None, typer.Option("--templates", metavar="FOLDER", help="folder of templates; also STREAMER_TEMPLATES")]
+LanguageOption = Annotated[str | None, typer.Option("--language", metavar="TAG", help="in this language instead of the customer's")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands."""
+    group.command("preview", epilog=EXIT_CODES, short_help="What a customer would read.")(preview)
+    group.command("test", epilog=EXIT_CODES, short_help="Send it to yourself, with a customer's facts.")(send_test)
+
+
+def preview(
+    message: MessageArgument,
+    customer: CustomerArgument,
+    templates: TemplatesOption = None,
+    language: LanguageOption = None,
+    html: Annotated[bool, typer.Option("--html", help="the HTML part alone, for a browser")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """What a customer would read if the message were sent now, with what is known of them. Nothing is sent, and nothing is written.
+
+    It does not say whether the message would be sent: `streamer explain CUSTOMER --message MESSAGE` does.
+    """
+    from streamer.printable import printable
+    from streamer.sender.channels.console import page_of
+
+    found = asyncio.run(_made(message, customer, _settings(templates), language))
+    content = found.content
+    if as_json:
+        echo_json({"subject": content.subject, "text": content.text, "html": content.html, "language": content.language})
+    elif html:
+        for line in content.html.splitlines():
+            echo(printable(line))
+    else:
+        for line in page_of(found):
+            echo(line)
+
+
+def send_test(
+    message: MessageArgument,
+    customer: CustomerArgument,
+    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="your own address, and not the customer's")],
+    templates: TemplatesOption = None,
+    language: LanguageOption = None,
+) -> None:
+    """Send a message to an address of yours, with a customer's facts, and with [test] before its subject.
+
+    It goes out by the message's channel at once, whatever would hold the message back. No event says so, and it counts for no cap. Its
+    link to unsubscribe is left out: it would unsubscribe the customer.
+    """
+    from streamer.sender.channels import Accepted
+
+    attempt = asyncio.run(_sent(message, customer, to, _settings(templates), language))
+    if isinstance(attempt, Accepted):
+        echo(f"the server has it: {attempt.detail}" if attempt.detail else "sent")
+        return
+    echo(f"not sent, or nobody can tell: {attempt.detail}", err=True)
+    raise typer.Exit(EXIT_SETTINGS)
+
+
+def _settings(templates: Path | None) -> Settings:
+    from streamer.settings import load_settings
+
+    return load_settings(**({"templates": templates} if templates is not None else {}))
+
+
+async def _sent(message: str, customer: str, to: str, settings: Settings, language: str | None) -> Attempt:
+    from streamer.sender.channels.opening import open_channels
+
+    found = await _made(message, customer, settings, language)
+    channels = open_channels(settings, echo, lambda: int(time() * 1_000))
+    channel = channels.get(found.decision.data.channel)
+    try:
+        if channel is None:
+            raise SettingsError(f"there is no channel {found.decision.data.channel!r} here; set it up as for `streamer send`")
+        address = channel.address(to)
+        if address is None:
+            raise SettingsError(f"--to: {to!r} is no address of the channel {found.decision.data.channel!r}")
+        content = replace(found.content, subject=TEST_PREFIX + found.content.subject)
+        return await channel.send(replace(found, address=address, content=content, unsubscribe_url=""))
+    finally:
+        for one in channels.values():
+            await one.close()
+
+
+async def _made(message: str, customer: str, settings: Settings, language: str | None) -> Outgoing:
+    """The message as it would leave now; links in it are not signed, as they would count for the customer."""
+    from streamer.message_links import LinkKeys
+    from streamer.sender.channels import Outgoing
+    from streamer.sender.process import read_templates
+    from streamer.sender.templates.folder import TemplateError
+    from streamer.sender.templates.rendering import render
+
+    templates = read_templates(settings)
+    decision = await _decision(message, customer, settings, language)
+    try:
+        content = render(decision, templates, LinkKeys({}, ""))
+    except TemplateError as error:
+        raise SettingsError(str(error)) from None
+    return Outgoing(decision, decision.data.address or "no address", content)
+
+
+async def _decision(message: str, customer: str, settings: Settings, language: str | None) -> SendDecision:
+    import msgspec
+
+    from streamer.customers.state import decode_state
+    from streamer.flow.catalog import Plans
+    from streamer.flow.checkpoint import decode_body
+    from streamer.flow.lookup import look_up
+    from streamer.messages.planned import MessagePlan
+    from streamer.segments.change import ChangePosition
+    from streamer.sender.preview import decision_now
+    from streamer.wire import shard_of
+
+    store = settings.open_store()
+    try:
+        found = await look_up(store, customer, settings.shards)
+        if found.state is None:
+            raise SettingsError(f"nothing is known of the customer {customer!r}")
+        shard = shard_of(found.customer, settings.shards)
+        checkpoint = await store.checkpoint(shard)
+        body = decode_body(checkpoint.body)
+        plan = MessagePlan(await Plans(store, settings.rules).get(body.digest, shard))
+        position = ChangePosition(settings.log_generation, shard, checkpoint.position.offset, 0)
+        decision = decision_now(plan, message, found.customer, decode_state(found.state), body.log_time_ms, position)
+    finally:
+        await store.close()
+    if language is None:
+        return decision
+    return msgspec.structs.replace(decision, data=msgspec.structs.replace(decision.data, language=language))
