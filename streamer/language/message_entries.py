@@ -31,7 +31,7 @@ from .yaml_source import YamlSource
 
 PRIORITY_MAX: Final = 1_000
 
-_KEYS: Final = (
+MESSAGE_KEYS: Final = (
     "for",
     "on",
     "also",
@@ -93,7 +93,7 @@ def read_message(
 ) -> MessageSpec:
     """One entry of ``messages``. Names of segments and models are for the caller to check."""
     name = name_of(at, source, "a message")
-    entries = source.known_entries(body, _KEYS, what="a mapping with 'for', 'on' and 'channel'", of=f"the message {name!r}")
+    entries = source.known_entries(body, MESSAGE_KEYS, what="a mapping with 'for', 'on' and 'channel'", of=f"the message {name!r}")
     for key in _REQUIRED:
         if key not in entries:
             source.fail(at, f"expected {key!r} in the message {name!r}, found none")

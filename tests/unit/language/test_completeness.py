@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 import streamer.language
+from streamer.language.message_entries import MESSAGE_KEYS
 from streamer.language.parser.functions import FUNCTION_NAMES
 from tests.oracle import expressions
 from tests.property import sentences
+from tests.unit.language.test_message_fuzz import GOOD
 
 LANGUAGE = (Path(streamer.language.__file__).parent / "LANGUAGE.md").read_text(encoding="utf-8")
 FUNCTIONS = sorted(FUNCTION_NAMES)
@@ -42,3 +44,10 @@ def test_the_language_page_promises_no_function_that_is_not_there() -> None:
     promised = {name for row in rows for name in re.findall(r"`([a-z]+)\(", row)}
     assert promised - set(FUNCTIONS) == set()
     assert len(promised) > 10, "the page's tables are read"
+
+
+@pytest.mark.parametrize("key", MESSAGE_KEYS)
+def test_each_key_of_a_message_stands_in_the_language_page_and_is_drawn(key: str) -> None:
+    """One row says what it may be, and what it is if left out; what is never drawn may mean something else in a shard."""
+    assert sum(line.startswith(f"| `{key}` |") for line in LANGUAGE.splitlines()) == 1
+    assert key in GOOD
