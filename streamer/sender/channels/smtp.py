@@ -39,7 +39,7 @@ class SmtpServer:
 
 
 class SmtpChannel:
-    """Sends mails over at most ``server.connections`` connections. ``now_ms`` gives UTC milliseconds."""
+    """Sends mails over at most as many connections as ``server`` says. ``now_ms`` gives UTC milliseconds."""
 
     drops_repeats = False
 
