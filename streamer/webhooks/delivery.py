@@ -34,6 +34,17 @@ class Notebook(NamedTuple):
     metrics: WebhookMetrics
 
 
+async def wait_until(changed: asyncio.Event | None, milliseconds: int | None) -> None:
+    """Return after so long, or when ``changed`` is set; None: as long as that takes."""
+    if changed is None:
+        assert milliseconds is not None, "a wait has an end"
+        await asyncio.sleep(milliseconds / 1_000)
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if milliseconds is None else milliseconds / 1_000):
+            await changed.wait()
+
+
 class Endpoint:
     """One endpoint, for all lanes of a subscription in this process: so many requests at a time, and none while its circuit says wait."""
 
@@ -70,7 +81,8 @@ class Endpoint:
                     if again_ms is None:
                         await self._notebook.buried(change, self._line(lane, change, attempt))
                         return
-                    await self._blocked(lane, again_ms)
+                    if again_ms:
+                        await self._blocked(lane, again_ms)
                 case _:
                     assert_never(attempt.verdict)
 
@@ -92,10 +104,7 @@ class Endpoint:
     async def _admitted(self) -> bool:
         """Wait until an attempt may be made; whether it is a probe."""
         while (wait := self.circuit.wait_ms(self._clock.now_ms())) != 0:
-            changed = self._changed
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if wait is None else wait / 1_000):
-                    await changed.wait()
+            await wait_until(self._changed, wait)
         return self.circuit.begin()
 
     def _judge(self, lane: DeliveryLane, attempt: WebhookAttempt, *, is_probe: bool) -> None:
@@ -129,7 +138,7 @@ class Endpoint:
     async def _blocked(self, lane: DeliveryLane, again_ms: int) -> None:
         lane.is_blocked = True
         try:
-            await asyncio.sleep(again_ms / 1_000)
+            await wait_until(None, again_ms)
         finally:
             lane.is_blocked = False
 

@@ -65,24 +65,24 @@ class WebhookSender:
         self._sessions = sessions  # by scheme, as the guard asks for it
         self._now_ms = now_ms
 
-    async def post(self, delivery: WebhookRequest, signatory: Signatory) -> WebhookAttempt:
+    async def post(self, request: WebhookRequest, signatory: Signatory) -> WebhookAttempt:
         """Send it once, signed as of now."""
         begin = monotonic()
         try:
-            url = self.guard.check_url(delivery.url)
+            url = self.guard.check_url(request.url)
             try:
-                return await self._post(url, delivery, signatory, begin)
+                return await self._post(url, request, signatory, begin)
             except ServerDisconnectedError:  # as when it closed a connection that was kept: once more, on a new one
-                return await self._post(url, delivery, signatory, begin)
+                return await self._post(url, request, signatory, begin)
         except SettingsError:
             problem = "refused_address"
         except (ClientError, OSError, ValueError) as error:
             problem = problem_of(error)
         return WebhookAttempt("failed", None, problem, _since(begin))
 
-    async def _post(self, url: URL, delivery: WebhookRequest, signatory: Signatory, begin: float) -> WebhookAttempt:
-        headers = signatory.headers(delivery.webhook_id, self._now_ms(), delivery.body.decode())
-        async with self._sessions[url.scheme].post(url, data=delivery.body, headers=headers, allow_redirects=False) as answer:
+    async def _post(self, url: URL, request: WebhookRequest, signatory: Signatory, begin: float) -> WebhookAttempt:
+        headers = signatory.headers(request.webhook_id, self._now_ms(), request.body.decode())
+        async with self._sessions[url.scheme].post(url, data=request.body, headers=headers, allow_redirects=False) as answer:
             excerpt = await _read(answer)
             later_ms = retry_after_ms(answer.headers, self._now_ms())
             return WebhookAttempt(verdict_of(answer.status), answer.status, "", _since(begin), later_ms, excerpt)

@@ -28,7 +28,7 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.webhooks")
 async def read_subscriptions(settings: Settings) -> dict[str, Subscription]:
     """All that hold, by name. Raises KafkaError, TimeoutError."""
     found: dict[str, Subscription] = {}
-    _update(found, (await read_newest(settings, SUBSCRIPTIONS)).values(), settings.keyring)
+    update(found, (await read_newest(settings, SUBSCRIPTIONS)).values(), settings.keyring)
     return dict(sorted(found.items()))
 
 
@@ -38,7 +38,7 @@ async def follow_subscriptions(settings: Settings) -> AsyncGenerator[dict[str, S
     keyring = settings.keyring
     async with aclosing(follow(settings, SUBSCRIPTIONS)) as batches:
         async for records in batches:
-            _update(found, records, keyring)
+            update(found, records, keyring)
             yield dict(found)
 
 
@@ -51,8 +51,8 @@ async def write_subscription(settings: Settings, client: AIOKafkaProducer, name:
     await client.send_and_wait(topic, raw, key=name.encode(), partition=0, headers=headers)
 
 
-def _update(found: dict[str, Subscription], records: Iterable[ConsumerRecord[bytes, bytes]], keyring: Keyring) -> None:
-    """Take records into what holds. One that cannot be read, or that nobody of ours has signed, changes nothing, and is said."""
+def update(found: dict[str, Subscription], records: Iterable[ConsumerRecord[bytes, bytes]], keyring: Keyring) -> None:
+    """Take records of the topic into what holds. One that cannot be read, or is not signed by a key of ours, changes nothing."""
     for record in records:
         name = (record.key or b"").decode(errors="replace")
         if not _is_ours(record, name, keyring):

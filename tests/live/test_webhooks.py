@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from streamer.cli.checks.webhook_checks import check_webhooks
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.segments.change import decode_change
 from streamer.webhooks.administration import read_dead, read_log
@@ -150,5 +151,8 @@ async def test_a_subscription_is_made_tried_paused_and_replayed_by_hand(hooks: H
         await hooks.until_logged(8)
         assert (await said("log", "shop")).count(": delivered, status 204") == 8
         assert "active: entered, exited of cart_left" in await said("list")
+        await hooks.until_done(await hooks.until_status("shop", "active"))
+        [checked] = await check_webhooks(hooks.settings)
+        assert (checked.verdict, checked.found) == ("ok", "0 records behind in 3 shards")
         await said("remove", "shop")
         assert await said("list", code=1) == ""
