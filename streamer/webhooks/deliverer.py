@@ -82,8 +82,7 @@ class Deliverer:
         """What keeps which subscription from its work."""
         found = [problem for problem in (self.problem, self._tools.feed.problem) if problem]
         for name, one in self._at_work.items():
-            said = one.problem or (one.subscriber.problem if one.subscriber is not None else "")
-            if said:
+            if said := one.problem or (one.subscriber.why_not_ready if one.subscriber is not None else ""):
                 found.append(f"{name}: {said}")
         return found
 

@@ -83,9 +83,9 @@ class Subscriber:
         self._consumer = NotedConsumer(settings, CHANGES, subscription.group(settings.group), start, self)
 
     @property
-    def is_dealt(self) -> bool:
-        """Whether the group has dealt its shards."""
-        return self._consumer.is_dealt
+    def why_not_ready(self) -> str:
+        """What keeps it from its work; empty while all is well."""
+        return self.problem or ("" if self._consumer.is_dealt else "the group has not dealt its shards yet")
 
     async def run(self) -> None:
         """Until cancelled; then what is under way may end, and what is done is noted. KafkaError where the group cannot be joined."""

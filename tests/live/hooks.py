@@ -34,7 +34,7 @@ from streamer.webhooks.subscriptions import read_subscriptions, write_subscripti
 from streamer.wire import CHANGES, DEFINITIONS, definitions_control, shard_of
 
 SHARDS = 3
-WAIT_S = 40
+WAIT_S = 50  # less than an endpoint hangs
 VARIABLE = "STREAMER_TEST_WEBHOOK_SECRET"
 SEGMENTS = """
 segments:
