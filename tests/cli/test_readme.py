@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from streamer.message_links import LinkKeys
+from streamer.sender.decision import read_decision
+from streamer.sender.templates.folder import Templates
+from streamer.sender.templates.rendering import render
 from streamer.settings import Settings
 from tests.cli.conftest import DATA, ROOT, Run
 
@@ -79,3 +85,21 @@ def test_the_pages_name_only_commands_and_settings_that_there_are(run: Run) -> N
     settings = {name.lower().removeprefix("streamer_") for name in re.findall(r"STREAMER_[A-Z_]+[A-Z]", text)}
     elsewhere = {"config", "create", "require_real", "test_examples"}
     assert settings - set(Settings.model_fields) - elsewhere == set()
+
+
+def test_the_message_is_decided_and_reads_as_it_was_written(run: Run, mine: Path) -> None:
+    """Ten lines of a marketer's, a folder of templates as it is typed there, and what somebody would read."""
+    definitions = next(text for text in blocks("yaml") if "\nmessages:\n" in text)
+    (mine / "my_messages.yaml").write_text(definitions, encoding="utf-8")
+    typed = next(text for text in blocks("sh") if "templates/cart_reminder" in text)
+    making = typed.partition("streamer segments check")[0]
+    subprocess.run(["sh", "-ec", making], cwd=mine, check=True)
+    checked = run("segments", "check", mine / "my_messages.yaml", "--templates", mine / "templates")
+    assert (checked.code, "0 suspicious" in checked.out) == (0, True), checked.out
+    told = run("replay", mine / "events.ndjson", "--segments", mine / "my_messages.yaml", "--until", "1d", "--messages", "-", "--quiet")
+    (sent,) = [json.dumps(line).encode() for line in told.lines() if line["type"] == "message.send"]
+    decision = read_decision(sent)
+    assert decision is not None
+    content = render(decision, Templates(mine / "templates"), LinkKeys({"k1": b"s" * 32}, "https://shop.example"))
+    assert content.subject == "Your cart"
+    assert content.text.startswith("Hello, your coffee for €20.00 is still there. https://shop.example/messages/unsubscribe?t=")
