@@ -23,6 +23,7 @@ GIF_TYPE: Final = "image/gif"
 PIXEL: Final = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")  # one, transparent
 
 ErrorCode = Literal[
+    "bad_http",
     "bad_gzip",
     "bad_encoding",
     "too_large",
@@ -39,6 +40,7 @@ ErrorCode = Literal[
     "internal",
 ]
 STATUS: Final[dict[ErrorCode, int]] = {
+    "bad_http": 400,
     "bad_gzip": 400,
     "bad_encoding": 400,
     "too_large": 413,
@@ -105,10 +107,18 @@ def json_response(body: bytes, *, status: int = 200) -> web.Response:
     return web.Response(body=body, status=status, content_type=JSON_TYPE)
 
 
+def error_body(error: RequestError) -> bytes:
+    """What the body of an error says."""
+    return encode_json({"success": False, "code": error.code, "message": error.message, "path": "$"})
+
+
+NO_HTTP: Final = error_body(RequestError("bad_http", "expected a request of HTTP/1.1, with headers that are whole and not too long"))
+
+
 def error_response(error: RequestError, too_large_status: int = 413) -> web.Response:
     """The answer that an error is; ``too_large_status`` is what the client of this path takes for final."""
     status = too_large_status if error.code == "too_large" else STATUS[error.code]
-    found = json_response(encode_json({"success": False, "code": error.code, "message": error.message, "path": "$"}), status=status)
+    found = json_response(error_body(error), status=status)
     if status == 429:
         found.headers["Retry-After"] = retry_after()
     return found

@@ -18,6 +18,7 @@ from .limits import CollectorLimits
 
 GZIP_MAGIC: Final = b"\x1f\x8b"  # begins no JSON, so it says more than a header that is missing
 AUTO_WINDOW: Final = zlib.MAX_WBITS | 32  # gzip or zlib, whichever it is
+PIECES_MAX: Final = 64  # each costs a copy of what lies behind it
 PLAIN: Final = frozenset({"", "identity"})
 PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -65,21 +66,37 @@ async def _read(request: web.BaseRequest, limits: CollectorLimits, take: Callabl
 
 
 def _unpack(raw: bytes, limits: CollectorLimits) -> bytes:
-    """Unpacked, and never more than is allowed: a small body may unpack to all of memory."""
-    unpacker = zlib.decompressobj(AUTO_WINDOW)
+    """Unpacked, and never more than is allowed: a small body may unpack to all of memory. Gzip may be several pieces."""
     try:
-        unpacked = unpacker.decompress(raw, limits.request_bytes + 1)
+        unpacked, left = _unpack_first(raw, limits.request_bytes + 1)
+        pieces = 1
+        while left and len(unpacked) <= limits.request_bytes:
+            pieces += 1
+            if pieces > PIECES_MAX:
+                raise RequestError("bad_gzip", f"the packed body is more than {PIECES_MAX} pieces")
+            more, left = _unpack_piece(left, AUTO_WINDOW, limits.request_bytes + 1 - len(unpacked))
+            unpacked += more
     except zlib.error:
-        try:
-            unpacker = zlib.decompressobj(-zlib.MAX_WBITS)  # some call the bare stream deflate
-            unpacked = unpacker.decompress(raw, limits.request_bytes + 1)
-        except zlib.error:
-            raise RequestError("bad_gzip", "the body is not what its Content-Encoding says") from None
+        raise RequestError("bad_gzip", "the body is not what its Content-Encoding says") from None
     if len(unpacked) > limits.request_bytes:
         raise _too_large(limits)
-    if not unpacker.eof:
-        raise RequestError("bad_gzip", "the packed body ends before its end")
     return unpacked
+
+
+def _unpack_first(raw: bytes, most: int) -> tuple[bytes, bytes]:
+    try:
+        return _unpack_piece(raw, AUTO_WINDOW, most)
+    except zlib.error:
+        return _unpack_piece(raw, -zlib.MAX_WBITS, most)  # some call the bare stream deflate
+
+
+def _unpack_piece(raw: bytes, window: int, most: int) -> tuple[bytes, bytes]:
+    """At most so many bytes of one stream, and what lies behind it: passed over, it would be events that nobody has."""
+    unpacker = zlib.decompressobj(window)
+    unpacked = unpacker.decompress(raw, most)
+    if not unpacker.eof and len(unpacked) < most:
+        raise RequestError("bad_gzip", "the packed body ends before its end")
+    return unpacked, unpacker.unused_data.lstrip(b"\0")  # some fill a block up
 
 
 def _too_large(limits: CollectorLimits) -> RequestError:

@@ -18,6 +18,7 @@ from streamer.stopping import Stopping, run_until_asked
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.web.bounded_server import BACKLOG, BoundedServer, connections_allowed
 
+from .answers import NO_HTTP
 from .key_watch import KeyWatch, load_keys
 from .limits import LIMITS, CollectorLimits
 from .pages import Pages
@@ -49,6 +50,7 @@ async def _work(settings: Settings, stopping: Stopping, limits: CollectorLimits,
             metrics.turned_away.inc,
             idle_seconds=limits.idle_seconds,
             header_bytes=limits.header_bytes,
+            no_http=NO_HTTP,
         )
         pages = Pages(writer, collector, lambda: server.open)
         inner = web.Server(pages.handle)

@@ -20,6 +20,7 @@ from streamer.errors import NotWrittenError, place_of
 from streamer.settings import Settings
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.transports.kafka.event_writer import Records
+from streamer.web.bounded_server import SERVER
 
 from .answers import RequestError, empty_response, error_response, json_response, pixel_response
 from .bodies import read_body
@@ -38,7 +39,6 @@ from .snowplow_app import app_id_of
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.collector")
 
 ALIVE: Final = b'{"status":"alive"}'
-SERVER: Final = "streamer"  # and not which versions of what
 OTHER: Final = "other"  # the label of a path that is none of ours
 READ_HEADERS: Final = ("content-type", "user-agent")  # by adapters, besides those of CloudEvents
 

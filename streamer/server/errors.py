@@ -90,6 +90,9 @@ encode_json: Final = msgspec.json.Encoder().encode
 JSON_TYPE: Final = "application/json"
 
 
+NO_HTTP: Final = encode_json(ErrorBody("bad_request", "expected HTTP/1.1, with headers that are whole and not too long", "url"))
+
+
 def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A response of JSON."""
     return web.Response(body=encode_json(body), status=status, content_type=JSON_TYPE, headers=headers)

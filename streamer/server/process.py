@@ -27,6 +27,7 @@ from streamer.web.bounded_server import BACKLOG, BoundedServer, connections_allo
 from streamer.web.file_watch import FileWatch
 
 from .customer_answers import Ages, CustomerAnswers, LogEndsSeen
+from .errors import NO_HTTP
 from .limits import LIMITS, ServerLimits
 from .member_answers import MemberAnswers
 from .pages import ServerPages
@@ -58,6 +59,7 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
             metrics.turned_away.inc,
             idle_seconds=limits.idle_seconds,
             header_bytes=limits.header_bytes,
+            no_http=NO_HTTP,
         )
         pages = ServerPages(server, store, ends, lambda: bounded.open)
         inner = web.Server(pages.handle)

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.errors import HaltError, StoreError, place_of
 from streamer.flow.committed import CommittedCustomers
 from streamer.telemetry.server_metrics import ServerMetrics
+from streamer.web.bounded_server import SERVER
 from streamer.web.loopback import names_loopback
 from streamer.wire import shard_of
 
@@ -27,7 +28,6 @@ from .tokens import Tokens
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.server")
 
-SERVER: Final = "streamer"  # and not which versions of what
 OTHER: Final = "other"  # the label of a path that is none of ours
 SAFE_HEADERS: Final = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 

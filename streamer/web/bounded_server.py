@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Awaitable, Callable
-from typing import Final
+from functools import partial
+from http import HTTPStatus
+from typing import Final, TypedDict, Unpack
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -17,6 +19,7 @@ from aiohttp.web_protocol import RequestHandler
 OTHER_FILES: Final = 64  # what the process has open besides connections of clients
 LINGER_SECONDS: Final = 2.0  # what still comes of a body that was refused is read so long, or the client would not see why
 BACKLOG: Final = 1_024
+SERVER: Final = "streamer"  # and not which versions of what
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -24,12 +27,25 @@ class BoundedServer(web.Server):
     """Has ``most`` connections at once. One more takes the place of an idle one, and is turned away where none is idle.
 
     ``turned_away`` is called for each. ``idle_seconds`` is how long a connection may be without a request, ``header_bytes`` how long one
-    header may be, or the first line.
+    header may be, or the first line. ``no_http`` is the JSON that answers 400 to what is no request as HTTP/1.1 has them.
     """
 
-    def __init__(self, handler: Handler, most: int, turned_away: Callable[[], None], *, idle_seconds: float, header_bytes: int) -> None:
-        super().__init__(
-            self._handle,
+    def __init__(
+        self,
+        handler: Handler,
+        most: int,
+        turned_away: Callable[[], None],
+        *,
+        idle_seconds: float,
+        header_bytes: int,
+        no_http: bytes,
+    ) -> None:
+        super().__init__(self._handle)
+        self._connection = partial(
+            _HttpConnection,
+            self,
+            no_http,
+            loop=asyncio.get_running_loop(),
             keepalive_timeout=idle_seconds,
             max_line_size=header_bytes,
             max_field_size=header_bytes,
@@ -42,6 +58,10 @@ class BoundedServer(web.Server):
         self._turned_away = turned_away
         self._open: dict[RequestHandler, asyncio.Transport] = {}
         self._idle: dict[RequestHandler, None] = {}  # without a request, the longest first
+
+    def __call__(self) -> RequestHandler:
+        """What answers on one connection."""
+        return self._connection()
 
     @property
     def open(self) -> int:
@@ -75,6 +95,39 @@ class BoundedServer(web.Server):
         finally:
             if connection in self._open:
                 self._idle[connection] = None
+
+
+class _HttpOptions(TypedDict):
+    """What a ``RequestHandler`` may be told, as far as it is."""
+
+    loop: asyncio.AbstractEventLoop
+    keepalive_timeout: float
+    max_line_size: int
+    max_field_size: int
+    lingering_time: float
+    auto_decompress: bool
+    access_log: None
+
+
+class _HttpConnection(RequestHandler):
+    """Answers what is no HTTP in words of our own: aiohttp would repeat the header at fault, which may hold a key, and name its version."""
+
+    __slots__ = ("_no_http",)
+
+    def __init__(self, server: BoundedServer, no_http: bytes, **options: Unpack[_HttpOptions]) -> None:
+        super().__init__(server, **options)  # pyright: ignore[reportArgumentType] - None is no access log
+        self._no_http = no_http
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to it; the connection ends."""
+        found = super().handle_error(request, status, exc, message)  # which also writes the log
+        if status != HTTPStatus.BAD_REQUEST:
+            return found
+        own = web.Response(body=self._no_http, status=status, content_type="application/json", headers={"Server": SERVER})
+        own.force_close()
+        return own
 
 
 def connections_allowed(wanted: int) -> int:

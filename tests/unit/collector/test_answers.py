@@ -107,6 +107,8 @@ async def test_a_strict_request_is_taken_whole_or_not_at_all() -> None:
         (zlib.compress(json.dumps(BATCH).encode()), "deflate"),
         (zlib.compress(json.dumps(BATCH).encode(), wbits=-15), "deflate"),
         (gzip.compress(json.dumps(BATCH).encode()), ""),  # forgotten by a proxy
+        (gzip.compress(json.dumps(BATCH).encode()[:50]) + gzip.compress(json.dumps(BATCH).encode()[50:]), "gzip"),  # by RFC 1952
+        (gzip.compress(json.dumps(BATCH).encode()) + b"\0" * 512, "gzip"),  # filled up
     ],
 )
 async def test_packed_bodies_are_unpacked_whatever_they_are_called(body: bytes, encoding: str) -> None:
@@ -117,11 +119,23 @@ async def test_packed_bodies_are_unpacked_whatever_they_are_called(body: bytes, 
         assert (response.status, len(desk.sink.events)) == (200, 2)
 
 
+async def test_what_is_packed_behind_the_first_piece_is_not_passed_over() -> None:
+    """Two events that were packed one after the other are no JSON together: answered 200, the second would be nowhere."""
+    async with opened() as desk:
+        both = gzip.compress(json.dumps(track(number=1)).encode()) + gzip.compress(json.dumps(track(number=2)).encode())
+        response = await desk.post("/v1/track", both, Content_Encoding="gzip")
+        assert (response.status, (await response.json())["code"]) == (400, "not_json")
+        assert len(desk.sink.letters) == 1
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "status", "code"),
     [
         ("POST", "/v1/batch", b"no gzip", {"Content-Encoding": "gzip"}, 400, "bad_gzip"),
         ("POST", "/v1/batch", gzip.compress(b"{}" * 500)[:-9], {"Content-Encoding": "gzip"}, 400, "bad_gzip"),
+        ("POST", "/v1/batch", gzip.compress(json.dumps(BATCH).encode()) + b"more", {"Content-Encoding": "gzip"}, 400, "bad_gzip"),
+        ("POST", "/v1/batch", gzip.compress(b"") * 65, {"Content-Encoding": "gzip"}, 400, "bad_gzip"),
+        ("POST", "/v1/batch", gzip.compress(b" " * 300_000) * 2, {"Content-Encoding": "gzip"}, 413, "too_large"),
         ("POST", "/v1/batch", b"{}", {"Content-Encoding": "br"}, 400, "bad_encoding"),
         ("POST", "/v1/batch", b"x" * (LIMITS.request_bytes + 1), {}, 413, "too_large"),
         ("POST", "/v1/batch", gzip.compress(b" " * 50_000_000, 9), {"Content-Encoding": "gzip"}, 413, "too_large"),

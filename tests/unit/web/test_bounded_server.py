@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import pytest
 from aiohttp import web
 
 from streamer.telemetry.collector_metrics import CollectorMetrics
@@ -14,6 +16,7 @@ from streamer.web.bounded_server import BoundedServer
 
 MOST: Final = 3
 ASKED: Final = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+NO_HTTP: Final = b'{"code":"bad_http"}'
 TURNED_AWAY_ONE: Final = b"collector_connections_turned_away_total 1.0"
 
 
@@ -50,7 +53,9 @@ class Desk:
         self.writers: list[asyncio.StreamWriter] = []
         self.asked = 0
         self.metrics = CollectorMetrics()
-        self.server = BoundedServer(self._answer, MOST, self.metrics.turned_away.inc, idle_seconds=75.0, header_bytes=16_384)
+        self.server = BoundedServer(
+            self._answer, MOST, self.metrics.turned_away.inc, idle_seconds=75.0, header_bytes=16_384, no_http=NO_HTTP
+        )
         self.port = 0
 
     async def _answer(self, _request: web.BaseRequest) -> web.StreamResponse:
@@ -114,3 +119,25 @@ async def test_no_request_under_way_is_cut_for_another() -> None:
         made.gate.set()
         assert await asyncio.gather(*asking) == [True] * MOST
         assert TURNED_AWAY_ONE in made.metrics.text()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: here\r\nAuthorization: Basic c2VjcmV0Og==\x7f\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: here\r\nX: " + b"secret" * 4_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_gets_an_answer_of_our_own(said: bytes) -> None:
+    """aiohttp repeats the header at fault, which may be a key that a proxy then logs, as text, and names its version and Python's."""
+    async with desk() as made:
+        one = await made.connect()
+        one.writer.write(said)
+        head, _, body = (await one.reader.read()).partition(b"\r\n\r\n")
+        assert head.split(b" ", 2)[1] == b"400"
+        assert b"\r\nServer: streamer" in head
+        assert b"aiohttp" not in head
+        assert json.loads(body) == {"code": "bad_http"}
+        assert made.asked == 0
