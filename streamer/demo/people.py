@@ -83,12 +83,19 @@ DEVICES: Final[dict[str, tuple[float, tuple[str, ...], int]]] = {
 }
 CAMPAIGNS: Final = (("newsletter", "email"), ("google", "cpc"), ("instagram", "social"), ("direct", "none"))
 OCCUPATIONS: Final = ("student", "nurse", "engineer", "teacher", "retired", "self-employed", "clerk", "chef")
+MAIL_DOMAIN: Final = "customers.example"
+NO_EMAIL: Final = 0.08
+WANTS_OFFERS: Final = 0.6
+NO_REMINDERS: Final = 0.08
 MARITAL: Final = ("single", "married", "divorced", "widowed")
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One invented person, who does not change: what happened to them is the shop's business."""
+    """One invented person, who does not change: what happened to them is the shop's business.
+
+    ``consents`` are events by which they say what they agree to, and topics.
+    """
 
     id: str
     personality: Personality
@@ -97,6 +104,7 @@ class Customer:
     interests: list[str]
     traits: dict[str, object]
     context: dict[str, object]
+    consents: tuple[tuple[str, str], ...] = ()
 
 
 def invent(random: Random, count: int) -> list[Customer]:
@@ -133,16 +141,26 @@ def _customer(random: Random, number: int, personality: Personality) -> Customer
         "address": {"country": country, "city": city},
     }
     interests = sorted({favourite, random.choice(list(TABLE))})
-    traits |= {"interests": interests, "timezone": zone}
+    locale, customer_id = random.choice(locales), f"{name}-{number:03d}"
+    traits |= {"interests": interests, "timezone": zone, "locale": locale, "first_name": name.title()}
+    if random.random() >= NO_EMAIL:
+        traits["email"] = f"{customer_id}@{MAIL_DOMAIN}"
     return Customer(
-        id=f"{name}-{number:03d}",
+        id=customer_id,
         personality=personality,
         anonymous=random.random() < personality.anonymous,
         favourite=favourite,
         interests=interests,
         traits=traits,
-        context=_context(random, random.choice(locales), zone),
+        context=_context(random, locale, zone),
+        consents=_consents(random),
     )
+
+
+def _consents(random: Random) -> tuple[tuple[str, str], ...]:
+    """Most ask for offers; a few want no reminders."""
+    offers = (("Consent Given", "offers"),) if random.random() < WANTS_OFFERS else ()
+    return (*offers, ("Consent Withdrawn", "reminders")) if random.random() < NO_REMINDERS else offers
 
 
 def _context(random: Random, locale: str, zone: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from streamer.demo.screen import Facts
     from streamer.demo.seen import Seen, Shown, Silence
+    from streamer.demo.seen_messages import ShownMessage
 
 STATUS_MS: Final = 2_000
 
@@ -23,10 +24,12 @@ class PlainLines:
         self._said_ms = seen.opened_ms
         self._proven: Silence | None = None
 
-    def new(self, shown: Shown | None, now_ms: int) -> Iterator[str]:
-        """Lines about what has happened; ``shown`` is a change that was just picked."""
+    def new(self, shown: Shown | None, message: ShownMessage | None, now_ms: int) -> Iterator[str]:
+        """Lines about what has happened; ``shown`` is a change that was just picked, ``message`` what was picked of messages."""
         if shown is not None:
             yield change_line(shown)
+        if message is not None:
+            yield message_line(message)
         if self._proven is None and self._seen.first_silence is not None:
             self._proven = self._seen.first_silence
             yield from (
@@ -42,6 +45,7 @@ def opening(facts: Facts, *, until: str) -> list[str]:
     return [
         f"streamer demo: a SIMULATED shop, {facts.customers} invented customers, seed {facts.seed}; {until}.",
         words.IN_MEMORY,
+        words.NO_TRANSACTIONS,
         f"Segments demo_* are {words.IN_SECONDS}; the library's own {len(facts.library)} are loaded too.",
         f"The worker's page: {facts.web}/metrics and {facts.web}/readyz",
     ]
@@ -54,11 +58,16 @@ def change_line(shown: Shown) -> str:
     return f"{words.clock(change.data.at)} {what}: {words.cause(change, shown.event)}, {words.reason(change)}"
 
 
+def message_line(one: ShownMessage) -> str:
+    """What was decided of a message, or the mail that arrived."""
+    return f"{words.clock(words.message_time(one))}    {words.message(one)}"
+
+
 def status_line(seen: Seen) -> str:
     """The figures in one line."""
     slowed = words.slowed(seen.pace)
+    by_event, by_time = f"{seen.causes['event']:,} by an event", f"{seen.causes['timer']:,} because only time passed"
     return (
         f"-- {seen.seconds:.0f} s: {seen.rate:,.0f} events/s, {seen.sent:,} sent, lag {seen.numbers.lag:,}, {seen.changes:,} changes "
-        f"({seen.causes['event']:,} by an event, {seen.causes['timer']:,} because only time passed)"
-        f"{slowed and ', '}{slowed}"
+        f"({by_event}, {by_time}), messages: {words.message_counts(seen.messages)}{slowed and ', '}{slowed}"
     )

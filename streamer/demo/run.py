@@ -24,9 +24,10 @@ def run(options: Options, console: Console) -> int:
     servers = Servers()
     with _signals_as_interrupts():
         try:
-            console.print("Starting an embedded Kafka (in memory), an embedded Redis and a worker …", highlight=False)
+            console.print("Starting a Kafka (in memory), a Redis, a worker and a sender …", highlight=False)
             servers.start()
             servers.start_worker()
+            servers.start_sender()
             # Faust and aiokafka take as long to import as the worker takes to start: both at once.
             from streamer.demo.session import Session  # noqa: PLC0415
 

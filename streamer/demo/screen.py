@@ -15,6 +15,7 @@ from rich.text import Text
 
 from streamer.demo import words
 from streamer.demo.seen import PREFIX, Seen, Shown, quantile_ms
+from streamer.demo.seen_messages import Mail, kind_of
 from streamer.printable import printable
 
 if TYPE_CHECKING:
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from streamer.demo.seen_messages import SeenMessages, ShownMessage
+
 QUIET: Final = "dim"
 TIME: Final = "yellow"  # whatever happened because only time passed
 NUMBER: Final = "bold"
 ENTERED: Final = "green"
 LEFT: Final = "magenta"
+MAIL: Final = "cyan"
 
-FIXED_LINES: Final = 12  # all but the rows of segments and the changes
-ROWS_MIN, CHANGES_MIN = 5, 2
+FIXED_LINES: Final = 14  # all but the rows of segments, the changes and the messages
+ROWS_MIN, CHANGES_MIN, MESSAGES_MIN = 4, 1, 2
 WIDE: Final = 112  # from here on there is room for what a segment is for
 NAME_WIDTH, COUNT_WIDTH, BAR_WIDTH = 21, 5, 9
 BLOCKS: Final = " ▏▎▍▌▋▊▉█"
@@ -48,7 +52,7 @@ class Facts:
 
 def draw(seen: Seen, facts: Facts, *, width: int, height: int) -> RenderableType:
     """The whole screen, exactly ``height`` lines if that is at least 24."""
-    rows, changes = share_lines(height, len(facts.segments))
+    rows, changes, messages = share_lines(height, len(facts.segments))
     parts: list[RenderableType] = [
         _title(seen, facts),
         Text(f" {words.IN_MEMORY}", style=QUIET, no_wrap=True, overflow="ellipsis"),
@@ -60,20 +64,23 @@ def draw(seen: Seen, facts: Facts, *, width: int, height: int) -> RenderableType
         *_silence(seen),
         _rule("Changes as they come", words.slowed(seen.pace) or "a few of them, each with its reason"),
         *_changes(seen, changes),
+        _rule("Messages", "decided in the log, sent to a mailbox in this terminal"),
+        *_messages(seen.messages, messages),
         _foot(facts),
     ]
     return Group(*parts)
 
 
-def share_lines(height: int, segments: int) -> tuple[int, int]:
-    """How many rows of segments and how many changes (of two lines each) fit.
+def share_lines(height: int, segments: int) -> tuple[int, int, int]:
+    """How many rows of segments, changes (of two lines each) and messages fit.
 
     >>> share_lines(24, 11), share_lines(40, 11), share_lines(10, 11)
-    ((6, 3), (11, 8), (5, 2))
+    ((4, 1, 4), (8, 4, 10), (4, 1, 2))
     """
     free = height - FIXED_LINES
-    rows = min(segments, max(ROWS_MIN, free // 2))
-    return rows, max(CHANGES_MIN, (free - rows) // 2)
+    rows = min(segments, max(ROWS_MIN, free // 3))
+    changes = max(CHANGES_MIN, free // 6)
+    return rows, changes, max(MESSAGES_MIN, free - rows - 2 * changes)
 
 
 def _title(seen: Seen, facts: Facts) -> Table:
@@ -179,6 +186,20 @@ def change_lines(shown: Shown) -> tuple[Text, Text]:
         (change.data.segment, "bold"), (f"  {words.cause(change, shown.event)}", TIME if by_time else QUIET),
     )  # fmt: skip
     return first, Text(f"     {words.reason(change)}", style=QUIET, no_wrap=True, overflow="ellipsis")
+
+
+def _messages(messages: SeenMessages, count: int) -> list[Text]:
+    """The figures, then the newest first, always ``count`` lines of them."""
+    newest = list(messages.shown)[-count:][::-1]
+    lines = [message_text(one) for one in newest] + [Text() for _ in range(count - len(newest))]
+    reasons = words.counts(messages.skipped)
+    return [_line(f" {words.message_counts(messages)}", (f": {reasons}" if reasons else "", QUIET)), *lines]
+
+
+def message_text(one: ShownMessage) -> Text:
+    """A mail that arrived, or why a message was held or skipped."""
+    style = MAIL if isinstance(one, Mail) else TIME if kind_of(one) == "quiet" else QUIET
+    return _line((f" {words.clock(words.message_time(one))} ", QUIET), (words.message(one), style))
 
 
 def _foot(facts: Facts) -> Table:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from streamer.demo.pace import Pace
+from streamer.demo.seen_messages import SeenMessages
 from streamer.segments.change import ENTERED, Change
 from streamer.values import parse_time_ms
 
@@ -88,6 +89,7 @@ class Seen:
         self.pace = Pace(rate, opened_ms)
         self.is_cut_short = False  # the worker was still reading when there was no more time to wait for it
         self.sent = 0
+        self.messages = SeenMessages()
         self.numbers = Numbers()
         self.causes: Counter[str] = Counter()
         self.shown: deque[Shown] = deque(maxlen=SHOWN_MAX)
@@ -162,8 +164,13 @@ class Seen:
 
     @property
     def unread(self) -> int:
-        """How many events were sent and not read yet."""
-        return self.sent - self.numbers.read
+        """How many events were sent and not read yet, those of the sender among them."""
+        return self.in_the_log - self.numbers.read
+
+    @property
+    def in_the_log(self) -> int:
+        """How many events there are: the shop's, and the sender's about messages."""
+        return self.sent + self.messages.told
 
     @property
     def is_slow(self) -> bool:

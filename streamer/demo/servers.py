@@ -1,41 +1,47 @@
-"""What the demo runs on: an embedded Kafka, an embedded Redis and a real worker, three child processes on loopback.
+"""What the demo runs on: an embedded Kafka, an embedded Redis, a real worker and a real sender, four child processes on loopback.
 
 They end with us however we end, and so do their folders: the worker's temporary files lie in ours too.
 """
 
 from __future__ import annotations
 
+import base64
 import os
+import secrets
 import sys
 import urllib.request
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from streamer.demo.seen import Numbers
-from streamer.local.children import Child, TemporaryFolder, free_port
+from streamer.local.children import LOOPBACK, Child, TemporaryFolder, free_port
 from streamer.local.mock_kafka import MockKafkaProcess, library_path
 from streamer.local.redis import RedisServer
 from streamer.settings import Settings
-from streamer.wire import SINGLE_TOPICS, TOPICS
+from streamer.wire import SENDS, SINGLE_TOPICS, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SHARDS: Final = 6  # the embedded broker keeps 5 MiB of each
-WORKER_STOP_S: Final = 10.0  # what it promises
+STOP_S: Final = 10.0  # what worker and sender promise
 ANSWER_S: Final = 2.0
+TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
 class Servers:
-    """Kafka, Redis and a worker; ``start()`` them, and ``stop()`` them in the order in which they need each other."""
+    """Kafka, Redis, a worker and a sender; ``start()`` them, and ``stop()`` them in the order in which they need each other."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._worker: Child | None = None
+        self._children: dict[str, Child] = {}  # worker and sender, by their commands
+        self._asked: set[str] = set()  # those that are to end
+        self._failed = ""  # the command of whoever ended by itself
+        self.mail_port = 0  # where the sender takes mails to
         self._settings: Settings | None = None
         self._folder: Path | None = None
 
@@ -49,7 +55,7 @@ class Servers:
         self._stack.callback(redis.stop)  # before it starts: Ctrl-C may come in the middle of that
         redis.start()
         plain = Settings.model_construct()  # the defaults alone: a shell's settings are for another deployment
-        topics = {plain.topic(suffix): SHARDS for suffix in TOPICS} | {plain.topic(suffix): 1 for suffix in SINGLE_TOPICS}
+        topics = {plain.topic(suffix): SHARDS for suffix in (*TOPICS, SENDS)} | {plain.topic(suffix): 1 for suffix in SINGLE_TOPICS}
         kafka = MockKafkaProcess(topics)
         self._stack.callback(kafka.stop)
         kafka.start()
@@ -59,24 +65,41 @@ class Servers:
                 "store": SecretStr(redis.socket_url),
                 "shards": SHARDS,
                 "web_port": free_port(),
+                "sender_web_port": free_port(),
                 "trust_producer_time": True,
                 "transactions": False,
             }
         )
+        self.mail_port = free_port()
 
     def start_worker(self) -> None:
         """Start ``streamer worker`` as anybody would, with its settings in the environment."""
-        command = [sys.executable, "-m", "streamer", "worker"]
-        environment = worker_environment(self.settings, os.environ, self.folder)
-        self._worker = Child(command, log=self.folder / "worker.log", env=environment)
+        self._start("worker", worker_environment(self.settings, os.environ, self.folder))
+
+    def start_sender(self) -> None:
+        """Start ``streamer send`` likewise. It takes mails to ``mail_port``."""
+        self._start("send", sender_environment(self.settings, os.environ, self.folder, self.mail_port))
+
+    def _start(self, command: str, environment: Mapping[str, str]) -> None:
+        argv = [sys.executable, "-m", "streamer", command]
+        self._children[command] = Child(argv, log=self.folder / f"{command}.log", env=environment)
 
     def stop_worker(self) -> None:
         """Ask the worker to end, as an operator would."""
-        if self._worker is not None:
-            self._worker.stop(grace_s=WORKER_STOP_S)
+        self._stop("worker")
+
+    def stop_sender(self) -> None:
+        """Ask the sender to end; what it has in hand it ends first."""
+        self._stop("send")
+
+    def _stop(self, command: str) -> None:
+        self._asked.add(command)
+        if (child := self._children.get(command)) is not None:
+            child.stop(grace_s=STOP_S)
 
     def stop(self) -> None:
         """End everything and remove the folder; a second call does nothing."""
+        self.stop_sender()
         self.stop_worker()
         self._stack.close()
 
@@ -98,14 +121,31 @@ class Servers:
         return f"http://{self.settings.web_host}:{self.settings.web_port}"
 
     def trouble(self) -> str | None:
-        """Why the worker is not running; None when it is."""
-        if self._worker is None or self._worker.alive:
-            return None
-        return f"the worker ended by itself with status {self._worker.process.returncode}"
+        """Why worker or sender are not running; None when they are, or were asked to end."""
+        for command, name in (("worker", "worker"), ("send", "sender")):
+            child = self._children.get(command)
+            if child is not None and command not in self._asked and not child.alive:
+                self._failed = command
+                return f"the {name} ended by itself with status {child.process.returncode}"
+        return None
 
-    def worker_log_tail(self) -> str:
-        """The last words of the worker."""
-        return "" if self._worker is None else self._worker.log_tail()
+    def last_words(self) -> str:
+        """The end of the worker's log, or of the sender's where that one ended by itself."""
+        name = "sender" if self._failed == "send" else "worker"
+        child = self._children.get(self._failed or "worker")
+        return f"The {name}'s last words:\n{(child.log_tail() if child is not None else '') or '(none)'}"
+
+    def are_ready(self) -> bool:
+        """Whether the worker owns all shards and the sender has them. Blocks for four seconds at most."""
+        numbers = self.numbers()
+        return numbers is not None and numbers.owned == self.settings.shards and self._sends()
+
+    def _sends(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{self.settings.sender_web_port}/readyz", timeout=ANSWER_S):
+                return True
+        except OSError:  # also where the answer is that it is not ready
+            return False
 
     def numbers(self) -> Numbers | None:
         """What the worker says about itself; None where it does not answer (yet). Blocks for two seconds at most."""
@@ -127,6 +167,21 @@ def worker_environment(settings: Settings, ours: Mapping[str, str], folder: Path
         "STREAMER_TRANSACTIONS": "false",  # the embedded broker has no markers that a reader could check
         "STREAMER_TRUST_PRODUCER_TIME": "true",  # the embedded broker has no other time
         "TMPDIR": str(folder),
+    }
+
+
+def sender_environment(settings: Settings, ours: Mapping[str, str], folder: Path, mail_port: int) -> dict[str, str]:
+    """The environment of the sender: the worker's, and where its mails go."""
+    return worker_environment(settings, ours, folder) | {
+        "STREAMER_SENDER_WEB_PORT": str(settings.sender_web_port),
+        "STREAMER_TEMPLATES": str(TEMPLATES),
+        "STREAMER_SENDER_DOMAIN_RATE": "50",  # all customers have their mail at one domain
+        "STREAMER_SMTP_HOST": LOOPBACK,
+        "STREAMER_SMTP_PORT": str(mail_port),
+        "STREAMER_SMTP_TLS": "none",
+        "STREAMER_SMTP_FROM": "Simulated shop <news@shop.example>",
+        "STREAMER_LINK_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        "STREAMER_COLLECT_URL": "https://shop.example",  # links in the mails lead to nobody
     }
 
 

@@ -12,12 +12,14 @@ import structlog
 from rich.live import Live
 
 from streamer.demo import plain, traffic
+from streamer.demo.decision_reader import DecisionReader
 from streamer.demo.options import SIGNALS, Options
 from streamer.demo.screen import Facts, draw
 from streamer.demo.seen import Seen
 from streamer.demo.shop import Shop
 from streamer.demo.summary import problems, summary, wrapped
 from streamer.demo.traffic import now_ms
+from streamer.local.mailbox import open_mailbox
 from streamer.printable import printable
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ ASKED_DRAIN_S: Final = 1.0  # whoever pressed Ctrl-C does not want to wait
 
 
 class WorkerError(Exception):
-    """The worker is not there; the message says why."""
+    """Worker or sender are not there; the message says why."""
 
 
 class Session:
@@ -78,22 +80,22 @@ class Session:
 
     async def _from_start_to_end(self) -> Seen | None:
         """What was seen; None when it was ended before it began."""
-        async with traffic.connected(self._settings) as client:
+        async with traffic.connected(self._settings, self._servers.folder) as client:
             try:
                 return await self._keep_open(client) if await self._is_ready() else None
             finally:
-                await asyncio.to_thread(self._servers.stop_worker)  # before what it talks to
+                await asyncio.to_thread(self._servers.stop_sender)  # before what it talks to
+                await asyncio.to_thread(self._servers.stop_worker)
 
     async def _is_ready(self) -> bool:
-        """Wait until the worker owns all shards; False when the user does not want to wait."""
+        """Wait until the worker owns all shards and the sender has them; False when the user does not want to wait."""
         deadline = monotonic() + READY_S
         while not self._over.is_set():
-            numbers = await asyncio.to_thread(self._servers.numbers)
-            if numbers is not None and numbers.owned == self._settings.shards:
+            if await asyncio.to_thread(self._servers.are_ready):
                 return True
             self._check_worker()
             if monotonic() > deadline:
-                raise WorkerError(f"the worker was not ready after {READY_S:.0f} s")
+                raise WorkerError(f"worker and sender were not ready after {READY_S:.0f} s")
             await asyncio.sleep(POLL_S)
         return False
 
@@ -107,15 +109,26 @@ class Session:
         options, opened_ms = self._options, now_ms()
         seen = Seen(opened_ms, rate=options.rate)
         shop = Shop(seed=options.seed, customers=options.customers, rate=options.rate, opened_ms=opened_ms)
-        selling = asyncio.create_task(traffic.keep_shop(shop, client, self._settings, seen))
-        others = [asyncio.create_task(part) for part in (traffic.read(self._settings, seen), self._watch(seen), self._show(seen))]
-        try:
-            await self._until_over([selling, *others])
-            await _cancel([selling])
-            await self._drain(seen, STILL_S, ASKED_DRAIN_S if self._asked else DRAIN_S)
-        finally:
-            await _cancel([selling, *others])
+        messages = DecisionReader(self._settings, seen.messages)
+        async with open_mailbox(self._servers.mail_port, lambda mail: seen.messages.note_mail(mail, now_ms())):
+            selling = asyncio.create_task(traffic.keep_shop(shop, client, self._settings, seen))
+            reading = (traffic.read(self._settings, seen), messages.run())
+            others = [asyncio.create_task(part) for part in (*reading, self._watch(seen), self._show(seen))]
+            try:
+                await self._until_over([selling, *others])
+                await _cancel([selling])
+                await self._end_sending(messages)
+                await self._drain(seen, STILL_S, ASKED_DRAIN_S if self._asked else DRAIN_S)
+            finally:
+                await _cancel([selling, *others])
         return seen
+
+    async def _end_sending(self, messages: DecisionReader) -> None:
+        """Let the sender end what it has in hand. What it wrote into the log counts among the events, so all of it is read."""
+        await asyncio.to_thread(self._servers.stop_sender)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STILL_S):
+                await messages.reach_the_end()
 
     async def _until_over(self, parts: list[asyncio.Task[None]]) -> None:
         over = asyncio.create_task(self._over.wait())
@@ -126,7 +139,7 @@ class Session:
                 part.result()
 
     async def _watch(self, seen: Seen) -> None:
-        """Ask the worker how it is, twice a second; raise when it is no more."""
+        """Ask the worker how it is, twice a second; raise when it or the sender is no more."""
         while True:
             self._check_worker()
             await self._ask(seen, is_open=True)
@@ -166,6 +179,7 @@ class Session:
         with Live(console=self._console, screen=True, auto_refresh=False) as live:
             while True:
                 seen.pick(now_ms())
+                seen.messages.pick(now_ms())
                 width, height = self._console.size
                 live.update(draw(seen, self._facts, width=width, height=height), refresh=True)
                 await asyncio.sleep(DRAW_S)
@@ -176,7 +190,7 @@ class Session:
         lines = plain.PlainLines(seen)
         while True:
             moment = now_ms()
-            self._say(*lines.new(seen.pick(moment), moment))
+            self._say(*lines.new(seen.pick(moment), seen.messages.pick(moment), moment))
             await asyncio.sleep(DRAW_S)
 
     def _say(self, *lines: str) -> None:
@@ -186,7 +200,7 @@ class Session:
     def _failed(self, why: list[str]) -> int:
         for line in why:
             self._say(f"The demo failed: {line}.")
-        self._say("The worker's last words:", *(self._servers.worker_log_tail() or "(none)").split("\n"))
+        self._say(*self._servers.last_words().split("\n"))
         return 1
 
 

@@ -74,7 +74,7 @@ class Shop:
 
     def _begin_with_a_left_cart(self) -> int:
         """The first cart leaver comes at once and goes at once: nobody shall have to wait for the point of it all."""
-        index = next((at for at, visitor in enumerate(self.visitors) if visitor.customer.personality is CART_LEAVER), NOBODY)
+        index = next((at for at, visitor in enumerate(self.visitors) if _shows_the_point(visitor.customer)), NOBODY)
         if index != NOBODY:
             self.visitors[index].steps = plan_left_cart(self.visitors[index], self.catalogue, self._random)
             self._shopping += 1
@@ -129,6 +129,12 @@ class Shop:
             traits=step.traits,
             context=context,
         )
+
+
+def _shows_the_point(customer: Customer) -> bool:
+    """Whether they leave carts, and can be reminded by mail."""
+    refuses = any(event == "Consent Withdrawn" for event, _ in customer.consents)
+    return customer.personality is CART_LEAVER and "email" in customer.traits and not refuses
 
 
 def _pause_factor(customers: int, rate: float) -> float:

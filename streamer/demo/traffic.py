@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from streamer.deployment.connecting import starting
 from streamer.deployment.publishing import publish_definitions
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from streamer.settings import Settings
 
 SEGMENTS: Final = Path(__file__).with_name("segments.yaml")
+MESSAGES: Final = Path(__file__).with_name("messages.yaml")
+QUIET_WRITTEN: Final = 'quiet: "21:00-06:00"'  # in the file; the demo shows quiet hours whenever it runs
+QUIET_ZONE: Final = ZoneInfo("Europe/Berlin")  # where most customers live; in London it is an hour earlier
+QUIET_BEGAN: Final = timedelta(minutes=30)
+QUIET_LASTS: Final = timedelta(hours=9)
 STEP_S: Final = 0.02
 FETCH_WAIT_MS: Final = 20  # the embedded broker holds every request for the whole of its wait
 
@@ -43,11 +50,19 @@ def library_segments() -> list[str]:
     return [one.name for one in load_definitions(library_path()).segments]
 
 
+def messages_now(moment_ms: int) -> str:
+    """The text of the messages, with quiet hours that began in Berlin half an hour ago."""
+    began = datetime.fromtimestamp(moment_ms / 1_000, QUIET_ZONE) - QUIET_BEGAN
+    return MESSAGES.read_text().replace(QUIET_WRITTEN, f'quiet: "{began:%H:%M}-{began + QUIET_LASTS:%H:%M}"')
+
+
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[AIOKafkaProducer]:
-    """A producer; the library and the rules in seconds are in the log."""
+async def connected(settings: Settings, folder: Path) -> AsyncGenerator[AIOKafkaProducer]:
+    """A producer; the library, the rules in seconds and the messages are in the log. ``folder`` is for the text of the messages."""
+    messages = folder / MESSAGES.name
+    messages.write_text(messages_now(now_ms()))
     async with starting(settings) as (client, store):
-        await publish_definitions(settings, client, store, library_path(), SEGMENTS)
+        await publish_definitions(settings, client, store, library_path(), SEGMENTS, messages)
         yield client
 
 

@@ -47,7 +47,7 @@ def plan_visit(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[V
     visitor.visits += 1
     steps = [VisitStep("Home", type="page", path="/")]
     if visitor.visits == 1 and not customer.anonymous:
-        steps.append(VisitStep("", type="identify", traits=customer.traits))
+        steps += _sign_up(customer)
     category = _category(customer, random)
     if random.random() < personality.searches:
         steps.append(
@@ -63,11 +63,17 @@ def plan_visit(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[V
 
 
 def plan_left_cart(visitor: Visitor, catalogue: Catalogue, random: Random) -> list[VisitStep]:
-    """A short visit that ends with a product in the cart, and nothing after it: how the demo begins."""
+    """A short visit of somebody known that ends with a product in the cart, and nothing after it: how the demo begins."""
     visitor.visits += 1
     product = random.choice(catalogue.by_category[visitor.customer.favourite])
     visitor.cart.append(product)
-    return [_view(product), VisitStep("Product Added", product.properties(quantity=1), path=_path(product))]
+    return [*_sign_up(visitor.customer), _view(product), VisitStep("Product Added", product.properties(quantity=1), path=_path(product))]
+
+
+def _sign_up(customer: Customer) -> list[VisitStep]:
+    """Who they are, and what they agree to."""
+    agreed = [VisitStep(event, {"topic": topic}, path="/account") for event, topic in customer.consents]
+    return [VisitStep("", type="identify", traits=customer.traits), *agreed]
 
 
 def _category(customer: Customer, random: Random) -> str:

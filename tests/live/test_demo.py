@@ -71,7 +71,7 @@ def test_it_shows_a_customer_entering_and_leaving_while_nothing_happens(tmp_path
     with _demo(tmp_path, "--seconds", "15") as demo:
         said = _read_until(demo, "-- ")
         pids = _children(demo.pid)
-        assert len(pids) == 3
+        assert len(pids) == 4
         said += demo.communicate()[0]
     assert demo.returncode == 0, said
     entered = re.search(r">> (\S+)  entered demo_cart_left  no event, only time passed", said)
@@ -85,7 +85,19 @@ def test_it_shows_a_customer_entering_and_leaving_while_nothing_happens(tmp_path
     (changes, by_event, by_time) = _numbers(r"changes +([\d,]+): ([\d,]+) by an event, ([\d,]+) because only time passed", said)
     assert changes == by_event + by_time
     assert min(by_event, by_time) > 0
-    for must in ("SIMULATED", "Embedded Kafka, in memory", "in seconds instead of minutes", "/metrics", "because "):
+    assert re.search(r"mail \((de|en|fr)\) to \S+@customers\.example: \S", said), said
+    (decided, to_send, held, skipped) = _numbers(r"messages +([\d,]+) decisions: ([\d,]+) to send, ([\d,]+) held, ([\d,]+) skipped", said)
+    assert decided == to_send + held + skipped
+    (left, arrived) = (*_numbers(r"sender +([\d,]+) sent", said), *_numbers(r"mails +([\d,]+) arrived", said))
+    assert 0 < left == arrived
+    for must in (
+        "has no transactions, so the sender works without",
+        "SIMULATED",
+        "Embedded Kafka, in memory",
+        "in seconds instead of minutes",
+        "/metrics",
+        "because ",
+    ):
         assert must in said
     assert "\x1b" not in said
     assert _left_behind(tmp_path, pids) == ([], [])
@@ -114,7 +126,7 @@ def test_a_signal_ends_it_all(tmp_path: Path, number: signal.Signals) -> None:
     with _demo(tmp_path) as demo:
         said = _read_until(demo, "-- ")
         pids = _children(demo.pid)
-        assert len(pids) == 3
+        assert len(pids) == 4
         began = time.monotonic()
         demo.send_signal(number)
         said += demo.communicate(timeout=3 * END_S)[0]
@@ -148,6 +160,20 @@ def test_a_worker_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> 
     assert demo.returncode == 1, said
     assert "The demo failed: the worker ended by itself with status -9." in said
     assert "shard acquired" in said
+    assert _left_behind(tmp_path, pids) == ([], [])
+
+
+def test_a_sender_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> None:
+    """A demo that went on without its sender would show decisions and no mails."""
+    with _demo(tmp_path) as demo:
+        said = _read_until(demo, "-- ")
+        pids = _children(demo.pid)
+        (sender,) = [pid for pid in pids if b"send" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+        os.kill(sender, signal.SIGKILL)
+        said += demo.communicate(timeout=3 * END_S)[0]
+    assert demo.returncode == 1, said
+    assert "The demo failed: the sender ended by itself with status -9." in said
+    assert "this broker has no transactions" in said
     assert _left_behind(tmp_path, pids) == ([], [])
 
 

@@ -41,6 +41,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "hiredis": {"stores"},
     "faust": {"worker"},
     "aiohttp": {"collector", "deployment", "ingest", "sender", "server", "web", "webhooks"},
+    "aiosmtpd": {"local"},
     "aiosmtplib": {"sender"},
     "babel": {"sender"},
     "liquid": {"sender"},

@@ -1,10 +1,20 @@
-"""Changes and events for the tests of what the demo shows."""
+"""Changes, events, decisions and mails for the tests of what the demo shows."""
 
 from __future__ import annotations
+
+from email.message import EmailMessage
 
 from streamer.demo.screen import Facts
 from streamer.demo.seen import CART_LEFT, Numbers, Seen
 from streamer.events.event import Event
+from streamer.messages.decision import (
+    TYPES,
+    DecisionOutcome,
+    DecisionReason,
+    MessageDecision,
+    MessageDecisionData,
+    MessageDecisionTrigger,
+)
 from streamer.segments.change import ENTERED, EXITED, Cause, Change, ChangeData, ChangePosition, Clause
 from streamer.values import time_text
 
@@ -37,8 +47,54 @@ def event(customer: str, name: str, *, at: int, message_id: str = "", product: s
     )
 
 
+def decision(
+    customer: str,
+    outcome: DecisionOutcome,
+    reason: DecisionReason | None = None,
+    detail: str | None = None,
+    *,
+    at: int,
+    key: str = "0" * 32,
+) -> MessageDecision:
+    """A decision at so many milliseconds after the opening."""
+    moment = time_text(OPENED_MS + at)
+    data = MessageDecisionData(
+        message="demo_cart_reminder",
+        key=key,
+        definitions=1,
+        at=moment,
+        kind="marketing",
+        channel="email",
+        topic="reminders",
+        trigger=MessageDecisionTrigger("entered demo_cart_left", 1, moment),
+        due=moment,
+        valid_until=moment,
+        reason=reason,
+        detail=detail,
+        until=moment if outcome == "hold" else None,
+        arm="treated",
+        variant=None,
+        template="demo_cart_reminder",
+        language=None,
+        zone="Europe/Berlin",
+        goal=None,
+        position=ChangePosition(1, 0, at, 0),
+    )
+    return MessageDecision(f"1-0-{at}-0", "/streamer", TYPES[outcome], customer, moment, data, "1.0")
+
+
+def mail(customer: str, subject: str, *, key: str = "0" * 32, language: str = "de") -> EmailMessage:
+    """What arrives in the mailbox."""
+    found = EmailMessage()
+    found["To"] = f"{customer}@customers.example"
+    found["Subject"] = subject
+    found["Message-ID"] = f"<{key}@shop.example>"
+    found["Content-Language"] = language
+    return found
+
+
 def seen_after_twelve_seconds() -> Seen:
-    """Somebody entered and left with no event in between; three changes were shown."""
+    """Somebody entered and left with no event in between; three changes were shown, a mail, a skip and a hold."""
     seen = Seen(OPENED_MS)
     for second in range(13):
         sent = [event(f"c-{number}", "Product Viewed", at=1_000 * second) for number in range(200)]
@@ -55,4 +111,11 @@ def seen_after_twelve_seconds() -> Seen:
     looked = change("ada-001", at=12_000, segment="demo_just_looking", event="c-3-12000", clause=long_clause)
     seen.note_change(looked, OPENED_MS + 12_020)
     seen.pick(OPENED_MS + 12_030)
+    seen.messages.note_decision(decision("mila-017", "send", at=4_100))
+    seen.messages.note_mail(mail("mila-017", "Noch in deinem Korb: 1 Artikel"), OPENED_MS + 4_400)
+    seen.messages.pick(OPENED_MS + 4_500)
+    seen.messages.note_decision(decision("ada-001", "skip", "no_consent", "reminders", at=5_000))
+    seen.messages.pick(OPENED_MS + 5_500)
+    seen.messages.note_decision(decision("hugo-003", "hold", "quiet", "21:00-06:00", at=6_000))
+    seen.messages.pick(OPENED_MS + 6_500)
     return seen

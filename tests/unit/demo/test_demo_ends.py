@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from demo_changes import FACTS, OPENED_MS, change, event, seen_after_twelve_seconds
 
+from streamer.cli.template_check import template_faults
 from streamer.demo import traffic
 from streamer.demo.seen import CART_LEFT, PREFIX, Numbers, Seen
-from streamer.demo.servers import parse_numbers, worker_environment
+from streamer.demo.servers import TEMPLATES, parse_numbers, sender_environment, worker_environment
 from streamer.demo.summary import problems, summary, wrapped
 from streamer.language.definitions import load_definitions
 from streamer.language.lint.linter import lint
+from streamer.language.message_specs import Quiet
+from streamer.messages.quiet_hours import quiet_until
 from streamer.segments.library import library_path
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
@@ -26,6 +30,38 @@ def test_the_rules_in_seconds_stand_beside_the_library() -> None:
     assert all(name.startswith(PREFIX) for name in ours)
     assert ours[0] == CART_LEFT  # the most interesting one stands first on the screen
     assert lint(load_definitions(traffic.SEGMENTS)) == []
+
+
+def test_the_messages_fit_their_segments_and_templates(tmp_path: Path) -> None:
+    """A template that needs a fact that no message has would fail at each mail, and a rule that never holds shows nothing."""
+    written = tmp_path / "messages.yaml"
+    written.write_text(traffic.messages_now(OPENED_MS))
+    found = load_definitions(traffic.SEGMENTS, written)
+    assert lint(found) == []
+    assert list(template_faults(found, TEMPLATES)) == []
+    assert all(one.name.startswith(PREFIX) for one in found.messages)
+    assert {one.kind for one in found.messages} == {"marketing", "transactional"}
+    load_definitions(library_path(), traffic.SEGMENTS, written)  # no name is there twice
+
+
+@pytest.mark.parametrize(("at", "hours"), [(OPENED_MS, "22:43-07:43"), (OPENED_MS + 3_600_000 * 8, "06:43-15:43")])
+def test_quiet_hours_hold_in_berlin_whenever_it_runs_and_not_in_london(at: int, hours: str) -> None:
+    """Most are held, some are not, and the screen says where."""
+    assert traffic.QUIET_WRITTEN in traffic.MESSAGES.read_text()
+    assert f'quiet: "{hours}"' in traffic.messages_now(at)
+    quiet = Quiet(*(60 * int(part[:2]) + int(part[3:]) for part in hours.split("-")))
+    assert quiet_until(quiet, at, ZoneInfo("Europe/Berlin")) is not None
+    assert quiet_until(quiet, at, ZoneInfo("Europe/London")) is None
+
+
+def test_the_sender_is_given_a_mailbox_and_none_of_our_settings() -> None:
+    """A shell that knows a real mail server must not make the demo write to people."""
+    settings = Settings.model_construct(kafka="127.0.0.1:1", shards=6, sender_web_port=8)
+    ours = {"STREAMER_SMTP_HOST": "mail.shop", "STREAMER_SMTP_USERNAME": "shop", "STREAMER_SENDER_WEBHOOK": "https://provider.example"}
+    found = sender_environment(settings, ours, Path("/tmp/demo"), 25_025)  # noqa: S108 - it is not opened
+    assert (found["STREAMER_SMTP_HOST"], found["STREAMER_SMTP_PORT"]) == ("127.0.0.1", "25025")
+    assert {"STREAMER_SMTP_USERNAME", "STREAMER_SENDER_WEBHOOK"}.isdisjoint(found)
+    assert found["STREAMER_TRANSACTIONS"] == "false"
 
 
 def test_the_worker_gets_the_demos_settings_and_nobody_elses() -> None:
@@ -70,6 +106,7 @@ def test_a_run_that_showed_it_all_has_no_problems() -> None:
     ("seconds", "numbers", "why"),
     [
         (16, Numbers(accepted=1), "nobody was seen entering and leaving"),
+        (16, Numbers(accepted=1), "no mail arrived"),
         (3, Numbers(accepted=1), "not one segment change came back"),
         (3, Numbers(refused=1), "1 of the simulated events were refused"),
         (3, Numbers(), "1 events were sent, the worker counts 0 accepted"),

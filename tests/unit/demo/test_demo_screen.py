@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
-from demo_changes import FACTS, OPENED_MS, change, seen_after_twelve_seconds
+from demo_changes import FACTS, OPENED_MS, change, mail, seen_after_twelve_seconds
 from rich.console import Console
 
 from streamer.demo import plain, words
@@ -71,11 +71,22 @@ def test_the_figures_are_those_that_were_seen() -> None:
 
 def test_a_change_says_its_cause_and_its_reason() -> None:
     """The newest first; the reason on a line of its own."""
-    lines = _drawn(seen_after_twelve_seconds(), 80, 24)
-    at = next(number for number, line in enumerate(lines) if "ada-001" in line)
+    lines = _drawn(seen_after_twelve_seconds(), 80, 40)
+    at = next(number for number, line in enumerate(lines) if "ada-001 entered" in line)
     assert "22:13:32.000  ada-001 entered demo_just_looking  event Product Viewed" in lines[at]
     assert lines[at + 1].startswith('     because count("Product Viewed", within="12s") >= 5')
     assert "mila-017 left demo_cart_left  no event, only time passed" in lines[at + 2]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_messages_are_shown_with_their_reasons_the_newest_first(width: int, height: int) -> None:
+    """A mail in the mailbox, and why two others did not leave."""
+    lines = _drawn(seen_after_twelve_seconds(), width, height)
+    at = next(number for number, line in enumerate(lines) if line.startswith("Messages"))
+    assert lines[at + 1].startswith(" 1 to send, 1 mails here, 1 held, 1 skipped: no_consent 1")
+    assert lines[at + 2].startswith(" 22:13:26.000 held demo_cart_reminder to hugo-003: quiet hours (21:00-06:00)")
+    assert lines[at + 3].startswith(" 22:13:25.000 skipped demo_cart_reminder to ada-001: no consent (reminders)")
+    assert lines[at + 4].startswith(" 22:13:24.400 mail (de) to mila-017@customers.example: Noch in deinem K")
 
 
 def test_a_wide_terminal_says_what_a_segment_is_for() -> None:
@@ -89,13 +100,23 @@ def test_colors_are_only_an_addition() -> None:
     assert any("\x1b[33m" in line and "only time passed" in line for line in coloured)
 
 
+def test_what_a_subject_brings_along_reaches_no_terminal() -> None:
+    """Customers write their names themselves, and names stand in subjects."""
+    seen = Seen(OPENED_MS)
+    seen.messages.note_mail(mail("mila-017", "Hello \x1b[2J"), OPENED_MS + 100)
+    shown = seen.messages.pick(OPENED_MS + 1_000)
+    assert shown is not None
+    assert "\x1b" not in plain.message_line(shown)
+    assert "Hello" in plain.message_line(shown)
+
+
 def test_lines_without_a_terminal_say_the_same() -> None:
     """A log of a build has no screen."""
     seen = seen_after_twelve_seconds()
     lines = plain.PlainLines(seen)
     shown = Shown(change("mila-017", at=3_100), None)
-    said = list(lines.new(shown, OPENED_MS + 12_100))
+    said = list(lines.new(shown, None, OPENED_MS + 12_100))
     assert said[0] == '22:13:23.100 mila-017 entered demo_cart_left: no event, only time passed, because idle("*") >= "3s" (is 3s)'
     assert "Entered AND left without one event of theirs" in said[4]
     assert said[5].startswith("-- 12 s: 200 events/s, 2,601 sent, lag 4, 3 changes (1 by an event, 2 because only time passed)")
-    assert list(lines.new(None, OPENED_MS + 12_200)) == []
+    assert list(lines.new(None, None, OPENED_MS + 12_200)) == []

@@ -97,7 +97,10 @@ def test_somebody_leaves_a_cart_within_the_first_second_and_stays_away() -> None
     first = shop.customers[shop.first]
     events = [event for event in shop.advance(1_000 + FIRST_PAUSE_MS // 2) if event.customer == first.id]
     assert first.personality is CART_LEAVER
-    assert list(dict.fromkeys(event.name for event in events)) == ["Product Viewed", "Product Added"]
+    names = list(dict.fromkeys(event.name for event in events))
+    assert (names[0], names[-2:]) == ("identify", ["Product Viewed", "Product Added"])
+    assert "email" in first.traits, "the reminder shall arrive"
+    assert "Consent Withdrawn" not in names
     assert events[-1].timestamp_ms - OPENED_MS < 1_000
 
 
@@ -157,3 +160,13 @@ def test_devices_languages_and_countries_are_many(day: list[Event]) -> None:
     assert {context["device"]["type"] for context in contexts} == {"mobile", "desktop", "tablet"}
     assert len({context["locale"] for context in contexts}) >= 6
     assert len({event.traits["address"]["country"] for event in day if event.traits is not None}) >= 6
+
+
+def test_some_have_no_address_and_some_no_consent(day: list[Event]) -> None:
+    """Skips have reasons only where the customers differ."""
+    signed_up = [event for event in day if event.traits is not None]
+    without_address = sum("email" not in (event.traits or {}) for event in signed_up)
+    assert 0 < without_address < 0.25 * len(signed_up)
+    agreed = {(event.name, (event.properties or {}).get("topic")) for event in day if event.name.startswith("Consent ")}
+    assert agreed == {("Consent Given", "offers"), ("Consent Withdrawn", "reminders")}
+    assert all({"locale", "timezone", "first_name"} <= (event.traits or {}).keys() for event in signed_up)
