@@ -19,10 +19,12 @@ from tests.soak.collect import kill_rounds
 from tests.soak.differ import AGREED, differ
 from tests.soak.fuzz import fuzz
 from tests.soak.hostile import STARTS_MS
+from tests.soak.mails import send_round
 from tests.soak.strangers import besiege
 
 Run = Callable[[argparse.Namespace], str]
 BODIES = 100_000
+MAILS = 10_000
 
 
 def _fuzz(options: argparse.Namespace) -> str:
@@ -73,13 +75,31 @@ def _collect(options: argparse.Namespace) -> str:
     return f"{kills.victims.total()} kills, {kills.acknowledged:,} events acknowledged and {kills.cut:,} requests cut, none lost"
 
 
+def _mails(options: argparse.Namespace) -> str:
+    """Mails to a real SMTP server that refuses, hangs and cuts, 500 a seed, by senders that are killed: does any offer arrive twice?"""
+    end, found, sent = monotonic() + options.seconds, Counter[str](), 0
+    seeds = iter(range(options.seed, options.seed + options.logs))
+    while monotonic() < end and sent < MAILS and (seed := next(seeds, None)) is not None:
+        found += asyncio.run(send_round(seed, 500))
+        sent += 500
+    return f"{sent:,} mails, {found['kills']} senders killed: {', '.join(f'{number:,} {what}' for what, number in sorted(found.items()))}"
+
+
 def _strangers(options: argparse.Namespace) -> str:
     """12,000 connections that say little or nothing, and bombs of gzip: is memory bounded, and who asks properly answered?"""
     found = besiege(seconds=min(options.seconds, 60))
     return f"{found.bombs.total():,} bombs refused, {found.good.total():,} good requests answered, {found.growth_mb:.0f} MB more memory"
 
 
-RUNS: dict[str, Run] = {"fuzz": _fuzz, "differ": _differ, "world": _world, "bodies": _bodies, "collect": _collect, "strangers": _strangers}
+RUNS: dict[str, Run] = {
+    "fuzz": _fuzz,
+    "differ": _differ,
+    "world": _world,
+    "bodies": _bodies,
+    "collect": _collect,
+    "strangers": _strangers,
+    "mails": _mails,
+}
 
 
 def main() -> None:

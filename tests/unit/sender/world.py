@@ -10,7 +10,7 @@ from pathlib import Path
 from streamer.errors import FencedError
 from streamer.events.event import Event
 from streamer.message_links import LinkKeys
-from streamer.sender.channels import Accepted, Attempt, Outgoing
+from streamer.sender.channels import Accepted, Attempt, Outgoing, SendingChannel
 from streamer.sender.decision import SendDecision
 from streamer.sender.ledger import Book, SendEntry
 from streamer.sender.rates import SendRates
@@ -42,6 +42,7 @@ class World:
     rates: SendRates = field(default_factory=lambda: SendRates(1e9, 1e9))
     attempts: Counter[str] = field(default_factory=Counter[str])
     drops_repeats: bool = False
+    channels: dict[str, SendingChannel] | None = None  # instead of providers in memory
 
     def __post_init__(self) -> None:
         place = self.folder / "cart_reminder" / "en"
@@ -63,7 +64,7 @@ class World:
         if self.entries:
             for entry in self.entries[self.entries[-1].go_on.ledger :]:
                 book.take(entry)
-        ways = {name: _Way(self) for name in ("email", "webhook")}
+        ways: dict[str, SendingChannel] = self.channels or {name: _Way(self) for name in ("email", "webhook")}
         means = Means(ways, self.templates, LinkKeys({}, ""), _Gate(self), self.rates, lambda: self.now_ms, lambda: 0.5)
         made = ShardSender(0, book, _Log(self, self.owner), means)
         for offset in range(made.next_offset, len(self.messages)):
