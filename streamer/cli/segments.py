@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Check definitions of segments and messages, and publish them to the workers.",
+        help="Check segments and messages, and publish them to the workers.",
         no_args_is_help=True,
         epilog=EXIT_CODES,
         rich_markup_mode=None,

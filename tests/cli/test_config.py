@@ -18,6 +18,8 @@ from tests.cli.conftest import ROOT, Run, run_apart
 COMMANDS = (
     *("demo", "worker", "replay", "explain", "erase", "config", "send", "doctor", "segments", "segments check", "segments publish"),
     *("customers", "customers show", "customers links", "customers merge"),
+    *("webhooks", "webhooks run", "webhooks add", "webhooks list", "webhooks show", "webhooks pause", "webhooks resume"),
+    *("webhooks test", "webhooks replay", "webhooks log", "webhooks remove", "webhooks secret"),
     *("models", "models list", "models show", "models pin", "models rollback", "models unpin", "models evaluate"),
 )
 SECRETS = {
@@ -107,7 +109,7 @@ def test_each_command_has_a_help_with_its_exit_codes(run: Run, command: str) -> 
     assert all(len(line) <= 140 for line in told.out.splitlines())
 
 
-@pytest.mark.parametrize("group", ["", "segments", "models"])
+@pytest.mark.parametrize("group", ["", "segments", "models", "webhooks"])
 def test_the_help_names_all_commands_whole(run: Run, group: str) -> None:
     """A sentence that is cut off is no help."""
     told = run(*group.split(), "--help")
