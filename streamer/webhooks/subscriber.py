@@ -89,9 +89,9 @@ class Subscriber:
 
     async def run(self) -> None:
         """Until cancelled; then what is under way may end, and what is done is noted. KafkaError where the group cannot be joined."""
-        await self._consumer.start()
         noting = asyncio.create_task(self._keep_noting())
         try:
+            await self._consumer.start()
             await self._attend()
         finally:
             noting.cancel()
