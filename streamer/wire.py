@@ -135,7 +135,7 @@ KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 KEYS_MAX: Final = 16  # that hold at a time
 _KEY_CHECK: Final = re.compile(r"[0-9a-f]{16}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # a name is written into logs
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # a name is written into logs, and as UTF-8
 TIME_PASSES: Final = Control("tick")
 TICK: Final = encode_control(TIME_PASSES)
 
@@ -181,7 +181,7 @@ def _are_keys(keys: dict[str, str]) -> bool:
 
 def is_customer(name: str) -> bool:
     """Whether a customer can have this id."""
-    return 0 < len(name) <= CUSTOMER_CHARS_MAX and _CONTROL_CHARACTERS.search(name) is None
+    return 0 < len(name) <= CUSTOMER_CHARS_MAX and _UNSAFE.search(name) is None
 
 
 def definitions_control(content: bytes, digest: str, version: int) -> bytes:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import EXIT_CODES
-from .terminal import echo
+from .terminal import echo, echo_lines
 
 
 class NewKey(StrEnum):
@@ -72,4 +72,4 @@ def _print_new_key(kind: NewKey) -> None:
 
     secret, table = new_key(kind.value)
     echo(f"the key, kept nowhere: {secret}", err=True)
-    echo(table)
+    echo_lines(table)

@@ -17,7 +17,7 @@ from streamer.flow.lookup import look_up
 from streamer.flow.states import read_state
 from streamer.stores.base import Store
 from streamer.values import time_text
-from streamer.wire import is_customer, shard_of
+from streamer.wire import CUSTOMER_CHARS_MAX, is_customer, shard_of
 
 from . import EXIT_CODES
 from .asking import WAIT_SECONDS, Wait, ask_worker
@@ -94,7 +94,9 @@ def _asked(customer: str) -> KnownCustomer:
 
 def _check_id(customer: str) -> None:
     if not is_customer(customer):
-        raise SettingsError(f"no customer has the id {customer!r}")
+        raise SettingsError(
+            f"no customer has the id {customer!r}: expected 1 to {CUSTOMER_CHARS_MAX} characters of UTF-8, none that controls"
+        )
 
 
 def _echo_passed(found: KnownCustomer) -> None:

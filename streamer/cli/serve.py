@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import EXIT_CODES
-from .terminal import echo
+from .terminal import echo, echo_lines
 
 
 class TokenRole(StrEnum):
@@ -61,7 +61,7 @@ def serve(
 
         secret, table = make(tuple(role.value for role in dict.fromkeys(new_token)))
         echo(f"the token, kept nowhere: {secret}", err=True)
-        echo(table)
+        echo_lines(table)
         return
     from streamer.stopping import Stopping
 

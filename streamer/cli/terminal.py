@@ -16,6 +16,12 @@ def echo(line: str = "", *, err: bool = False) -> None:
     typer.echo(printable(line), err=err)
 
 
+def echo_lines(text: str) -> None:
+    """Print a text of several lines."""
+    for line in text.split("\n"):
+        echo(line)
+
+
 def echo_json(value: object, *, err: bool = False) -> None:
     """Print a value as one line of JSON."""
     typer.echo(printable_json(msgspec.json.encode(value).decode()), err=err)

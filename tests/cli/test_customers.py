@@ -52,6 +52,15 @@ def test_a_person_is_shown_by_any_of_their_ids(run: Run, asked: str) -> None:
     assert lines == (ours if asked == USER else [f"{VISITOR} goes by another id by now", *ours])
 
 
+@pytest.mark.parametrize("words", [("show", "\udcff"), ("links", "a\udcff"), ("merge", "\udcff", USER), ("merge", USER, "\udcff")])
+def test_bytes_that_are_no_text_are_nobody(run: Run, words: tuple[str, ...]) -> None:
+    """An id that was copied from a log in another encoding ended in a traceback."""
+    told = run("customers", *words)
+    assert told.code == 3
+    assert told.err.startswith("no customer has the id ")
+    assert told.err.count("\n") == 1
+
+
 def test_the_ids_of_a_person_are_listed(run: Run) -> None:
     """Whoever sees two ids in the logs of a shop asks whether they are one person."""
     assert run("customers", "links", VISITOR).out.splitlines()[1:] == [USER, f"  also {VISITOR}, linked {SINCE}"]

@@ -8,12 +8,14 @@ import os
 import pty
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from unicodedata import category
 
 import pytest
 from rich.console import Console
 
+from streamer.collector.keys import read_keys
 from streamer.demo.screen import change_lines
 from streamer.demo.seen import Shown
 from streamer.printable import printable, printable_json
@@ -180,3 +182,14 @@ def test_ordinary_texts_stay_as_they_are() -> None:
         assert printable(text) == text
         assert json.loads(printable_json(json.dumps(text, ensure_ascii=False))) == text
     assert json.loads(printable_json(json.dumps("\U000e0041", ensure_ascii=False))) == "\U000e0041", "a pair above U+FFFF"
+
+
+def test_the_table_of_a_new_key_can_be_put_into_the_file(run: Run) -> None:
+    """`streamer collect --new-key browser >> keys.toml`, as its help says: on one line it would be no TOML."""
+    tables = [run("collect", "--new-key", kind).out for kind in ("browser", "server")]
+    assert [key.kind for key in read_keys("".join(tables), "keys.toml").all] == ["browser", "server"]
+
+
+def test_the_table_of_a_new_token_can_be_put_into_the_file(run: Run) -> None:
+    """The same for readers."""
+    assert tomllib.loads(run("serve", "--new-token", "read").out)
