@@ -45,6 +45,7 @@ class ShardDriver(Generic[Machine]):
         self._isolation = Isolation(session.shard, rules.log_generation, journal)
         self._slicing = Slicing(limits, self._isolation)
         self._change_counts: Counter[tuple[str, str]] = Counter()
+        self._decision_counts: Counter[tuple[str, str]] = Counter()
         self._collected: list[Entry] = []
         self._hand_over: HandOver = self._collect
         self._at: int | None = None  # the offset of the record in hand
@@ -79,6 +80,11 @@ class ShardDriver(Generic[Machine]):
     def take_change_counts(self) -> Counter[tuple[str, str]]:
         """How many changes were committed since the last call, by (segment, type of change)."""
         counts, self._change_counts = self._change_counts, Counter()
+        return counts
+
+    def take_decision_counts(self) -> Counter[tuple[str, str]]:
+        """How many decisions about messages were committed since the last call, by (message, reason; ``send`` where it is to be sent)."""
+        counts, self._decision_counts = self._decision_counts, Counter()
         return counts
 
     def take_faults(self) -> list[Fault]:
@@ -311,6 +317,7 @@ class ShardDriver(Generic[Machine]):
         entry = (OutputPosition(batch.outputs[-1].offset, batch.outputs[-1].ordinal), batch.outputs) if batch.outputs else None
         await self._session.commit(self._as_commit(position, batch, entry))
         self._change_counts += batch.change_counts
+        self._decision_counts += batch.decision_counts
         self._isolation.pass_position(position.offset)
         if entry is not None:
             await self._hand_over(entry)

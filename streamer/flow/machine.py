@@ -60,6 +60,7 @@ class CommitBatch:
     document: tuple[str, bytes] | None = None
     forgotten: Sequence[str] = ()
     change_counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    decision_counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
 
 class InHand(NamedTuple):

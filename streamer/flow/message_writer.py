@@ -26,6 +26,7 @@ from .outputs import OutputLog
 
 NEVER_DELIVERED: Final = frozenset({FAILED, BOUNCED})  # where they are permanent
 
+TOO_MANY_WAIT: Final = Ruling("skip", "cap", f"waiting {intents.WAITING_MAX}")
 _KEY: Final = re.compile(f"[0-9a-f]{{{2 * KEY_BYTES}}}")
 
 
@@ -42,10 +43,11 @@ class MessageWriter:
         """Memberships stand as they do at ``now`` (UTC): begin what the changes begin, decide what is due, and see that the customer's
         timer is not later than the next decision."""
         own_now = now - state.origin_ms
-        if self.messages.listens:
-            intents.begin(self.messages, state, changed, own_now, cause)
+        surplus = intents.begin(self.messages, state, changed, own_now, cause) if self.messages.listens else []
         if state.messages is None:
             return
+        if surplus:
+            self._end(customer, state, surplus, TOO_MANY_WAIT, now, offset)
         for intent in intents.due(state, own_now):
             occasion = Occasion(customer, state, own_now, self._body.paused)
             self._say(occasion, intent, intents.decide(self.messages, intent, occasion), offset)
@@ -63,21 +65,21 @@ class MessageWriter:
     def end(self, customer: str, state: State, reason: DecisionReason, now: int, offset: int) -> None:
         """The customer is erased, or goes by another id from now on: nothing waits any more."""
         if state.messages is not None:
-            self._end(customer, state, intents.in_order(state.messages.intents), reason, now, offset)
+            self._end(customer, state, intents.in_order(state.messages.intents), Ruling("skip", reason), now, offset)
 
     def carry(self, customer: str, state: State, before: MessagePlan, now: int, offset: int) -> None:
         """The customer comes under this plan. What waits for a change that does not begin its message any more ends."""
         ended = intents.carry(state, before, self.messages)
-        self._end(customer, state, ended, "withdrawn", now, offset)
+        self._end(customer, state, ended, Ruling("skip", "withdrawn"), now, offset)
 
     def join(self, state: State, adopt: Adopt, now: int) -> None:
         """What was sent under another id of the customer counts for them."""
         join_past(self.messages, state, adopt.places, adopt.sent_ms, now - state.origin_ms)
 
-    def _end(self, customer: str, state: State, ended: Iterable[Intent], reason: DecisionReason, now: int, offset: int) -> None:
+    def _end(self, customer: str, state: State, ended: Iterable[Intent], ruling: Ruling, now: int, offset: int) -> None:
         occasion = Occasion(customer, state, now - state.origin_ms, self._body.paused)
         for intent in ended:
-            self._say(occasion, intent, Ruling("skip", reason), offset)
+            self._say(occasion, intent, ruling, offset)
 
     def _say(self, occasion: Occasion, intent: Intent, verdict: Ruling, offset: int) -> None:
         told = Told(self._outputs.source, self._body.version, self._outputs.position(offset))

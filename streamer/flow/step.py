@@ -158,6 +158,7 @@ class Step:
             document,
             sorted(before - self._documents),
             outputs.change_counts,
+            outputs.decision_counts,
         )
 
     # time

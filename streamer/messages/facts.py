@@ -9,15 +9,26 @@ from streamer.customers.state import State
 from streamer.language.message_specs import FACTS_BYTES_MAX, CartFact, MessageFact
 from streamer.segments.change import encode_json
 from streamer.segments.plan.plan import Plan
-from streamer.values import Json
+from streamer.segments.plan.plan_expressions import ShownValue
+from streamer.values import TEXT_KEPT, Json
 
 ReadFacts = Callable[[State, int], dict[str, Json]]
 
 
 def facts_of(facts: Sequence[MessageFact], plan: Plan) -> ReadFacts:
     """A function that reads them."""
-    readers = [(fact.name, plan.cart(fact) if isinstance(fact, CartFact) else plan.shown(fact.expression)) for fact in facts]
+    readers = [(fact.name, plan.cart(fact) if isinstance(fact, CartFact) else _whole(plan.shown(fact.expression))) for fact in facts]
     return lambda state, now: bounded({name: read(state, now) for name, read in readers})
+
+
+def _whole(read: ShownValue) -> ShownValue:
+    """The same, but nothing where a text is so long that only its beginning is remembered: half of an address is none."""
+
+    def whole(state: State, now: int) -> Json:
+        value = read(state, now)
+        return None if type(value) is str and len(value) >= TEXT_KEPT else value
+
+    return whole
 
 
 def bounded(facts: dict[str, Json]) -> dict[str, Json]:

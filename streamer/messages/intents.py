@@ -18,9 +18,12 @@ from .planned import MessagePlan, PlannedMessage
 
 PROMPT_CAUSES: Final = frozenset({"event", "timer"})  # of changes that begin every message; of others only those that ask for it
 
+WAITING_MAX: Final = 1_000  # intents of one customer: a program that goes in and out all day must not fill a state
 
-def begin(plan: MessagePlan, state: State, changed: Iterable[SegmentRule], now: int, cause: str) -> None:
-    """Note what the changes of this moment (own clock) begin."""
+
+def begin(plan: MessagePlan, state: State, changed: Iterable[SegmentRule], now: int, cause: str) -> list[Intent]:
+    """Note what the changes of this moment (own clock) begin. Returns what is one too many to wait, in order."""
+    surplus: list[Intent] = []
     for rule in changed:
         for message in plan.begun_by(rule.number):
             sequence = state.members[rule.number].changes
@@ -28,7 +31,9 @@ def begin(plan: MessagePlan, state: State, changed: Iterable[SegmentRule], now: 
                 if state.messages is None:
                     state.messages = MessageState([], [], {})
                 due_ms = now + message.spec.delay_ms
-                state.messages.intents.append(Intent(message.number, sequence, now, due_ms, due_ms))
+                waiting = state.messages.intents
+                (waiting if len(waiting) < WAITING_MAX else surplus).append(Intent(message.number, sequence, now, due_ms, due_ms))
+    return in_order(surplus)
 
 
 def due(state: State, now: int) -> list[Intent]:

@@ -69,6 +69,12 @@ class Metrics:
             "segmenter_refused_ratio", "Of a shard's newest 1,000 records so many were refused", ["shard"], registry=registry
         )
         self.changes = Counter("segmenter_changes_total", "Segment changes", ["segment", "change"], registry=registry)
+        self.decisions = Counter(
+            "segmenter_message_decisions_total",
+            "Decisions about messages: send, or the reason why one is held (quiet) or skipped",
+            ["message", "decided"],
+            registry=registry,
+        )
         self.published = Counter("segmenter_outputs_published_total", "Outputs acknowledged by the broker", registry=registry)
         self.members = Gauge(
             "segmenter_segment_members", "Customers inside a segment, over this worker's shards", ["segment"], registry=registry

@@ -23,6 +23,8 @@ from streamer.values import MISSING, Json, scaled
 from .turns import ApplyEvent, Turns
 from .where import EventFilter, EventReader, compile_where, names_match, read_properties
 
+SHOWN_CHARS_MAX: Final = 1_024  # of a text that a message shows of an item
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -173,6 +175,13 @@ def cart_events(fact: CartFact) -> tuple[Events, Events, Events]:
     return Events(fact.added), Events(fact.removed), Events(fact.until)
 
 
+def _shown_whole(value: Json) -> Json:
+    """What is kept of a value to be shown: half of an address of a picture is none, so a text that is too long is nothing."""
+    if type(value) is str:
+        return value if len(value) <= SHOWN_CHARS_MAX else None
+    return values.kept(value)
+
+
 def cart_steps(fact: CartFact) -> EventReader:
     """What an event does to the items of a cart; None for nothing. An item without a key, or with a list for one, is none."""
     read_key = read_properties(fact.by)
@@ -185,7 +194,7 @@ def cart_steps(fact: CartFact) -> EventReader:
         if key is not None and type(key) not in (list, dict):
             text = values.key_of(values.kept(key))
             if adds(event):
-                found.append(("added", text, [values.kept(read(event)) for read in read_kept]))
+                found.append(("added", text, [_shown_whole(read(event)) for read in read_kept]))
             if removes(event):
                 found.append(("removed", text, []))
         if clears(event):

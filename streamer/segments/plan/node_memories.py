@@ -113,7 +113,8 @@ def cart_memory(fact: CartFact) -> Memory:
     """The items that were put in and neither taken out nor bought."""
     moves = " ".join(events_key(events) for events in cart_events(fact))
     kept = " ".join(".".join(path) for path in fact.keep)
-    return Memory(f"cart {moves} by {'.'.join(fact.by)} keep {kept}", Cart(fact.most), MemoryInput(take="cart", cart=fact))
+    spec = Cart(fact.most)
+    return Memory(f"cart {spec.held} {moves} by {'.'.join(fact.by)} keep {kept}", spec, MemoryInput(take="cart", cart=fact))
 
 
 def steps_memory(node: tree.Sequence, lateness_ms: int) -> Memory:

@@ -31,6 +31,8 @@ class ShardCounts:
         self._metrics.tombstones.labels(owned.number).set(body.tombstones)
         for (segment, change), times in shard.take_change_counts().items():
             self._metrics.changes.labels(segment, change.removeprefix("segment.")).inc(times)
+        for (message, decided), times in shard.take_decision_counts().items():
+            self._metrics.decisions.labels(message, decided).inc(times)
         owned.log_time_ms = body.log_time_ms
         self._metrics.show_definitions(owned.number, (body.version, body.digest))
         self._show_refusals(owned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.messages.desk import Said, decisions, definitions, event, outputs, said, traits
+from tests.unit.messages.desk import Said, decisions, definitions, event, ms, outputs, said, traits
 
 REMINDER = '  reminder: {for: x, on: entered("cart_left"), delay: 30m, channel: console, topic: offers%s}\n'
 ADDED = "Product Added"
@@ -258,3 +258,12 @@ def test_the_ledger_has_every_decision_and_no_address() -> None:
     assert b"Ada Byron" in sent[0]
     assert b"Ada Byron" not in kept[0]
     assert b'"address"' not in kept[0]
+
+
+def test_no_more_than_a_thousand_wait_for_one_customer() -> None:
+    """A program that goes in and out all day must not fill a state; and there is a row that says so."""
+    spaced = [{**event("01T00:00", "Viewed"), "timestamp": ms("01T00:00") + minute * 60_000} for minute in range(0, 2_100, 2)]
+    busy = definitions('  late: {for: x, on: \'count("Viewed", within="2m") == 1\', delay: 20d, channel: console, topic: offers}')
+    found = decisions(busy, spaced, "03T00:00")
+    assert {(one.outcome, one.data.reason, one.data.detail) for one in found} == {("skip", "cap", "waiting 1000")}
+    assert len(found) == len(spaced) - 1_000
