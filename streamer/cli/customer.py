@@ -223,6 +223,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
     \b
       the events           in PREFIX.events, until its retention.ms or retention.bytes (made by us: for ever)
       segment changes      in PREFIX.segment-changes, with the id; likewise. Your readers' copies are yours
+      decisions            in PREFIX.messages, with id and address; for 37 days. In PREFIX.ledger, with the id; for ever
       refused events       in PREFIX.dead-letters, as raw bytes; likewise
       training examples    in PREFIX.examples, figures without the id; likewise
       the command          in PREFIX.commands, with the id; for two weeks
