@@ -40,10 +40,41 @@ _SECOND = {
     "viewer": {"for": "looked lately", "when": 'did("Product Viewed", within="20m")'},
     "asleep": {"for": "not active in two of three hours", "when": 'active("*", each="1h", of=3) <= 1'},
 }
+_MESSAGES: dict[str, Any] = {
+    "reminder": {
+        "for": "after a quarter of an hour and five minutes",
+        "on": 'entered("cart_left")',
+        "delay": "5m",
+        "channel": "console",
+        "topic": "offers",
+        "cap": "1 per 6h",
+        "quiet": "22:30-22:40",
+        "facts": {"items": {"left_of": "Product Added", "until": "Order Completed", "by": "product_id", "keep": "product_id"}},
+    },
+    "thanks": {"for": "at once", "on": 'entered("spender")', "channel": "console", "kind": "transactional", "priority": 3},
+    "gone": {
+        "for": "as soon as it is over",
+        "on": 'left("busy")',
+        "channel": "console",
+        "topic": "offers",
+        "holdout": "40%",
+        "delay": "2m",
+    },
+    "back": {"for": "once an hour", "on": 'entered("busy")', "channel": "console", "topic": "offers", "again": "1h"},
+}
+_LATER: dict[str, Any] = {
+    "reminder": {**_MESSAGES["reminder"], "on": 'entered("stuck")'},
+    "gone": {**_MESSAGES["gone"], "also": ["definitions", "merge"], "cap": ["2 per 30m"]},
+}
+_MORE: dict[str, Any] = {"topics": {"offers": "opt_out"}, "message_limits": {"cap": "3 per 2h"}}
 SOURCES: list[dict[str, Any]] = [
-    {"segments": _FIRST},
-    {"segments": _SECOND},
-    {"segments": {**_FIRST, "hot": {"for": "busy buyers", "when": 'segment("busy") and not segment("quiet")'}}},
+    {"segments": _FIRST, "messages": _MESSAGES, **_MORE},
+    {"segments": _SECOND, "messages": _LATER, **_MORE},
+    {
+        "segments": {**_FIRST, "hot": {"for": "busy buyers", "when": 'segment("busy") and not segment("quiet")'}},
+        "messages": {**_MESSAGES, "thanks": {**_MESSAGES["thanks"], "on": 'left("spender")'}},
+        **_MORE,
+    },
 ]
 DEFINITIONS = [parse_definitions(source) for source in SOURCES]
 GROWN = ("busy", "hot")  # they count on in a memory that another definition was content to have smaller

@@ -50,6 +50,7 @@ HAPPENS = {
     "amendment fenced",
     "replaced before amending",
     "failed by chance",
+    *(f"message: {what}" for what in ("send", "stay", "again", "cap", "quiet", "holdout", "erased", "merged", "withdrawn")),
 }
 
 

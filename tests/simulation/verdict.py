@@ -17,12 +17,13 @@ from streamer.flow.checkpoint import decode_body
 from streamer.flow.machine import Limits
 from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Shard
+from streamer.messages.decision import decode_decision
 from streamer.segments.change import decode_change
 from streamer.segments.merge import is_merge
 from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, position_of
-from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, TICK, LogRecord, Output
+from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, LEDGER, MESSAGES, TICK, LogRecord, Output
 from tests.walk import customers_of
 
 from .people import CALM, known_together
@@ -70,8 +71,9 @@ async def _judge(world: World) -> None:
         undisturbed, outputs = await run_alone(world.log.fetch(shard, 0, EVERYTHING), shard, amended)
         _compare(shard, await kept(world.redis.store, shard), undisturbed)
         world.faults.happened["sent on again"] += decode_body(undisturbed.body).counts.get("forwarded_again", 0)
-        for topic in (CHANGES, DEAD_LETTERS):
+        for topic in (CHANGES, DEAD_LETTERS, MESSAGES, LEDGER):
             _compare_outputs(world.log, shard, topic, [output for output in outputs if output.topic == topic])
+        world.faults.happened.update(_decided(outputs))
         for output in outputs:
             if output.topic == EVENTS and not any(output.value == record.value for record in world.log.records(EVENTS, output.partition)):
                 raise ViolationError(f"shard {shard}: the record at offset {output.offset} was never forwarded")
@@ -82,6 +84,12 @@ async def _judge(world: World) -> None:
         await ask_the_oracle(world)
     if world.manner in CALM and not decided:
         await ask_who_is_in_what(world)
+
+
+def _decided(outputs: Sequence[Output]) -> Counter[str]:
+    """How often a message was decided which way."""
+    found = [decode_decision(output.value) for output in outputs if output.topic == MESSAGES]
+    return Counter(f"message: {one.data.reason or one.outcome}" for one in found)
 
 
 async def _check_isolated(
