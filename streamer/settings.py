@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     collect_dnt: PrivacySignal = Field("ignore", description="the same for DNT: 1")
     serve_host: str = Field("127.0.0.1", description="where the server for readers listens; another than this machine needs tokens")
     serve_port: int = Field(8090, ge=1, le=65_535, description="the port of the server for readers")
-    serve_web_port: int = Field(6071, ge=1, le=65_535, description="its /metrics /livez /readyz, on STREAMER_WEB_HOST")
+    serve_web_port: int = Field(6072, ge=1, le=65_535, description="its /metrics /livez /readyz, on STREAMER_WEB_HOST")
     serve_tokens: Path | None = Field(None, description="TOML file with readers' tokens; read again when it changes or at SIGHUP")
     ingest_topics: Topics = Field((), description="topics of the shop that `streamer ingest` reads, separated by commas")
     ingest_format: str = Field("", description="what their messages are: segment, segment_sdk, snowplow, ga4, cloudevents, …")

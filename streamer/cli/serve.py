@@ -45,6 +45,7 @@ def serve(
       POST /v1/memberships               the same of up to 100 customers
       GET  /v1/segments                  the segments in force, and their exact sizes
       GET  /v1/segments/{name}/members   the members, page by page
+      GET  /v1/changes                   changes as they come, as server-sent events
       GET  /v1/openapi.json              all of it, described
 
     It owns no shard and keeps nothing, so any number may run. Without tokens it listens on this machine alone. With

@@ -11,7 +11,7 @@ class ServerLimits(NamedTuple):
     customers: int = 100  # of one request
     body_bytes: int = 64_000  # a hundred ids of 256 characters, escaped
     body_seconds: float = 10.0
-    header_bytes: int = 16_384  # one header, or the first line with its query
+    header_bytes: int = 32_768  # one header, or the first line with its query; a Last-Event-ID has 25 bytes a shard
     idle_seconds: float = 75.0  # a connection without a request; longer than proxies keep theirs
     connections: int = 10_000
     requests: int = 500  # being answered at once; more are turned away with 503

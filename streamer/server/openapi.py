@@ -30,6 +30,11 @@ class About(NamedTuple):
     errors: Sequence[AnswerCode] = ()
 
 
+CHANGES_WORDS: Final = (
+    "Segment changes as server-sent events, each once, in order within each shard. The id of an event is a position in all shards: with it "
+    "as Last-Event-ID a stream goes on behind it, without a gap or a repetition. Data is a CloudEvent: segment-change.v1.json, or "
+    "customer-merged.v1.json."
+)
 ABOUT: Final[Mapping[Operation, About]] = {
     "customer": About(
         "One customer: memberships, since when, next flips, scores; and why, if asked.",
@@ -45,6 +50,7 @@ ABOUT: Final[Mapping[Operation, About]] = {
         MembersAnswer,
         errors=("unknown_segment", "bad_cursor", "cursor_expired", "not_ready", "unreadable"),
     ),
+    "changes": About(CHANGES_WORDS, None, errors=("bad_cursor", "cursor_expired", "kafka_away")),
     "openapi": About("This document.", None),
 }
 ALWAYS: Final[Sequence[AnswerCode]] = ("bad_request", "host_not_allowed", "overloaded", "store_away", "internal")
@@ -59,6 +65,7 @@ PARAMETERS: Final[Mapping[str, tuple[str, OpenApiPart]]] = {
     "segments": ("Names of segments, separated by commas; left out: see the answer.", {"type": "string"}),
     "explain": ("1: say why, too.", {"enum": ["0", "1"]}),
     "min_position": (MIN_POSITION, {"type": "string", "pattern": "^[0-9]{1,4}:[0-9]{1,18}$"}),
+    "last_event_id": ("The same as the header Last-Event-ID, for a first connection that cannot send one.", {"type": "string"}),
     "cursor": ("next_cursor of the page before.", {"type": "string"}),
     "limit": ("Members of a page at most.", {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100}),
 }
@@ -111,7 +118,9 @@ def _parameter(name: str, place: str) -> OpenApiPart:
 
 
 def _answer(route: ApiRoute, about: About) -> OpenApiPart:
-    content = _json(about.answer.__name__) if about.answer is not None else {"application/json": {"schema": {"type": "object"}}}
+    kind = "text/event-stream" if route.operation == "changes" else "application/json"
+    plain: OpenApiPart = {kind: {"schema": {"type": "string" if route.operation == "changes" else "object"}}}
+    content = plain if about.answer is None else _json(about.answer.__name__)
     found: OpenApiPart = {"description": about.summary, "content": content}
     if route.operation == "customer":
         etag = "Weak; the same while nothing but the age of the answer differs. Sent back as If-None-Match it gives 304."

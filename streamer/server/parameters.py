@@ -18,6 +18,7 @@ from .answers import MembershipsQuestion
 from .customer_answers import Wish
 from .errors import AnswerError
 from .limits import MEMBERS_DEFAULT, MEMBERS_MAX, ServerLimits
+from .stream_position import StreamPosition, read_stream_position
 
 SEGMENT_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 SEGMENTS_MAX: Final = 1_000
@@ -132,6 +133,13 @@ def min_position_of(query: Query, shard: int) -> LogPlace | None:
         said = f"expected a record of this customer's: those lie in shard {shard}"
         raise AnswerError("bad_request", said, "query.min_position")
     return LogPlace(shard, int(found[2]))
+
+
+def stream_position_of(request: web.BaseRequest, shards: int) -> StreamPosition | None:
+    """Behind which event a stream goes on; None for from now on. The header, which a browser sends by itself, counts before the query."""
+    header, text = request.headers.get("Last-Event-ID", ""), text_of(request.query, "last_event_id")
+    found = header or text
+    return read_stream_position(found, shards) if found else None
 
 
 async def question_of(request: web.BaseRequest, limits: ServerLimits) -> MembershipsQuestion:

@@ -26,8 +26,10 @@ from streamer.transports.kafka.end_watch import EndWatch
 from streamer.web.bounded_server import BACKLOG, BoundedServer, connections_allowed
 from streamer.web.file_watch import FileWatch
 
+from .change_stream import ChangeStreams
 from .customer_answers import Ages, CustomerAnswers, LogEndsSeen
 from .errors import NO_HTTP
+from .feed import Feed
 from .limits import LIMITS, ServerLimits
 from .member_answers import MemberAnswers
 from .pages import ServerPages
@@ -50,8 +52,10 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
         stack.push_async_callback(at_most, CLOSE_SECONDS, store.close())
         await check_store(settings, store)
         ends = EndWatch(settings)
-        server = ReaderServer(answers_over(settings, store, ends), tokens, metrics, limits)
-        for work in (ends.run(), _watch_tokens(settings, server, metrics).run()):
+        feed = Feed(settings, metrics)
+        streams = ChangeStreams(settings, feed, metrics, limits.streams)
+        server = ReaderServer(answers_over(settings, store, ends), streams, tokens, metrics, limits)
+        for work in (ends.run(), feed.run(), _watch_tokens(settings, server, metrics).run()):
             stack.callback(asyncio.create_task(work).cancel)
         bounded = BoundedServer(
             server.handle,
@@ -67,6 +71,7 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
         stopping.left = lambda: ["requests"] if server.in_hand else []
         place = Place(settings.serve_host, settings.serve_port, "STREAMER_SERVE_PORT", share_port=share_port, backlog=BACKLOG)
         await stack.enter_async_context(listening(bounded, place, shutdown_seconds=SHUTDOWN_SECONDS))
+        stack.callback(feed.close)  # or those who read changes would hold up the end
         _say_it_listens(settings, tokens)
         pages.is_listening = True
         await asyncio.get_running_loop().create_future()  # until it is cancelled

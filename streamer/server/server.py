@@ -17,12 +17,26 @@ from streamer.web.bounded_server import SERVER
 from streamer.web.loopback import names_loopback
 from streamer.wire import shard_of
 
+from .change_stream import ChangeStreams
 from .customer_answers import Ages, CustomerAnswers
 from .errors import AnswerError, error_response, json_response
+from .feed import ChangeFilter
 from .limits import WAIT_LOOK_SECONDS, WAIT_SECONDS, ServerLimits
 from .member_answers import MemberAnswers
 from .openapi import OPENAPI
-from .parameters import LogPlace, check_names, customer_of, limit_of, min_position_of, question_of, segment_of, text_of, wish_of
+from .parameters import (
+    LogPlace,
+    check_names,
+    customer_of,
+    limit_of,
+    min_position_of,
+    question_of,
+    segment_of,
+    segments_of,
+    stream_position_of,
+    text_of,
+    wish_of,
+)
 from .routes import ApiRoute, Match, find_route
 from .tokens import Tokens
 
@@ -46,11 +60,12 @@ class Answers:
 class ReaderServer:
     """Answers requests. ``use_tokens`` changes the tokens from one request to the next."""
 
-    def __init__(self, answers: Answers, tokens: Tokens, metrics: ServerMetrics, limits: ServerLimits) -> None:
+    def __init__(self, answers: Answers, streams: ChangeStreams, tokens: Tokens, metrics: ServerMetrics, limits: ServerLimits) -> None:
         self.metrics = metrics
         self.tokens = tokens
         self.in_hand = 0
         self._answers = answers
+        self._streams = streams
         self._limits = limits
         self.use_tokens(tokens)
 
@@ -131,10 +146,20 @@ class ReaderServer:
             case "members":
                 segment, cursor = segment_of(match.variable), text_of(request.query, "cursor")
                 return json_response(await self._answers.members.members(segment, cursor, limit_of(request.query)))
+            case "changes":
+                return await self._changes(request)
             case "openapi":
                 return json_response(OPENAPI)
             case _:
                 assert_never(match.route.operation)
+
+    async def _changes(self, request: web.BaseRequest) -> web.StreamResponse:
+        names, since = segments_of(request.query), stream_position_of(request, self._answers.shards)
+        self.in_hand -= 1  # a stream is counted by itself
+        try:
+            return await self._streams.serve(request, ChangeFilter(None if names is None else frozenset(names)), since)
+        finally:
+            self.in_hand += 1
 
     async def _customer(self, request: web.BaseRequest, customer: str) -> web.StreamResponse:
         wish = wish_of(request.query)

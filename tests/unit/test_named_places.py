@@ -17,6 +17,7 @@ SUFFIXES = {"py", "md", "json", "yaml", "ndjson"}
 OTHERS = {  # names of other things that begin like a module of ours
     "customer.merged",  # a type of our records
     "keys.toml",  # a file of an operator
+    "tokens.toml",  # another
     "library.name",  # a field of an event's context
     "metrics.ROCAUC",  # river's
 }

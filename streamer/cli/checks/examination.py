@@ -12,6 +12,7 @@ from .broker_checks import KafkaChecks, check_kafka
 from .collector_checks import check_collector
 from .finding import CheckResult, wrong
 from .ingest_checks import check_ingest
+from .server_checks import check_server
 from .settings_checks import check_settings
 from .shard_checks import check_progress, check_signing
 from .store_checks import StoredShard, check_outbox, check_store, read_shards
@@ -32,7 +33,15 @@ async def examine(settings: Settings) -> list[CheckResult]:
         kafka = await check_kafka(settings, begun=any(shard.body is not None for shard in shards or ()))
         ingest = await check_ingest(settings) if kafka.results[0].verdict == "ok" else []
         webhooks = await check_webhooks(settings) if kafka.results[0].verdict == "ok" else []
-        found = [*check_settings(settings), *check_collector(settings), *kafka.results, *ingest, *webhooks, *answers]
+        found = [
+            *check_settings(settings),
+            *check_collector(settings),
+            *check_server(settings),
+            *kafka.results,
+            *ingest,
+            *webhooks,
+            *answers,
+        ]
         return found if shards is None else [*found, *await _check_state(settings, store, shards, kafka)]
     finally:
         await store.close()

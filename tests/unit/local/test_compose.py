@@ -26,10 +26,10 @@ def test_it_follows_the_compose_specification() -> None:
 
 
 def test_it_has_what_it_promises() -> None:
-    """Kafka, Redis, two workers, the definitions' publisher, eyes on them; ingest, collector, webhooks and sender only where asked for."""
+    """Kafka, Redis, two workers, the definitions' publisher, eyes on them; the other processes only where asked for."""
     begun = {name for name, service in SERVICES.items() if "profiles" not in service}
     assert begun == {"kafka", "redis", "publish", "worker-1", "worker-2", "prometheus", "grafana"}
-    assert {"ingest", "collect", "webhooks", "send"} == SERVICES.keys() - begun
+    assert {"ingest", "collect", "webhooks", "send", "serve"} == SERVICES.keys() - begun
 
 
 @every_service

@@ -12,6 +12,8 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from yarl import URL
 
 from streamer.language.definitions import Definitions
+from streamer.server.change_stream import ChangeStreams
+from streamer.server.feed import Feed
 from streamer.server.limits import LIMITS, ServerLimits
 from streamer.server.openapi import OPENAPI
 from streamer.server.process import answers_over
@@ -87,6 +89,7 @@ class ReaderDesk(NamedTuple):
     shop: Persons
     ends: EndsOfShop
     store: StoreOfShops
+    feed: Feed
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.ask("GET", path, headers=headers)
@@ -123,11 +126,14 @@ async def reading(definitions: Definitions, *, tokens: Tokens | None = None, lim
     """A server over a fresh shop."""
     shop = Persons(definitions, SHARDS)
     ends, store = EndsOfShop(shop), StoreOfShops(shop.stores)
-    answers = answers_over(load_settings(shards=SHARDS, tick=30_000), store, ends, lambda: shop.now_ms)
-    server = ReaderServer(answers, tokens or Tokens(), ServerMetrics(), limits)
+    settings = load_settings(shards=SHARDS, tick=30_000)
+    answers = answers_over(settings, store, ends, lambda: shop.now_ms)
+    metrics = ServerMetrics()
+    feed = Feed(settings, metrics)
+    server = ReaderServer(answers, ChangeStreams(settings, feed, metrics, limits.streams), tokens or Tokens(), metrics, limits)
     client = TestClient(RawTestServer(server.handle))
     await client.start_server()
     try:
-        yield ReaderDesk(client, server, shop, ends, store)
+        yield ReaderDesk(client, server, shop, ends, store, feed)
     finally:
         await client.close()

@@ -1,0 +1,180 @@
+"""``GET /v1/changes``: segment changes as server-sent events, each once, in order within each shard, resumed where they were cut.
+
+A reader who comes back with the ``Last-Event-ID`` of further back than the process has in memory gets the rest from Kafka first. One that
+does not read is cut, and comes back like that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Literal, get_args
+
+from aiohttp import web
+
+from streamer.errors import UnansweredError
+from streamer.settings import Settings
+from streamer.telemetry.server_metrics import ServerMetrics
+from streamer.transports.kafka.change_records import ChangeRecord, ChangeRecords
+
+from .errors import AnswerError
+from .feed import ChangeFilter, Feed, entry_of
+from .stream_position import PATH, ShardPosition, StreamPosition
+
+HEARTBEAT_SECONDS: Final = 15.0
+RETRY_MS: Final = 2_000  # after so long a browser comes back
+WRITE_SECONDS: Final = 30.0  # a reader who takes nothing for so long is cut
+READY_SECONDS: Final = 3.0
+CATCH_UPS_MAX: Final = 8  # readers who are served from Kafka at a time
+EVENT_STREAM: Final = "text/event-stream"
+StreamEnd = Literal["gone", "slow", "behind", "kafka_away", "closed"]
+ENDS: Final[tuple[StreamEnd, ...]] = get_args(StreamEnd)
+
+
+class ChangeStreams:
+    """Serves readers of changes from one feed."""
+
+    def __init__(self, settings: Settings, feed: Feed, metrics: ServerMetrics, streams_max: int) -> None:
+        self.open = 0
+        self._settings = settings
+        self._feed = feed
+        self._metrics = metrics
+        self._streams_max = streams_max
+        self._catching_up = asyncio.Semaphore(CATCH_UPS_MAX)
+
+    async def serve(self, request: web.BaseRequest, wanted: ChangeFilter, since: StreamPosition | None) -> web.StreamResponse:
+        """Send changes until the reader goes; AnswerError where nothing is sent yet."""
+        if self.open >= self._streams_max:
+            raise AnswerError("overloaded", "as many read changes as may; come back")
+        self.open += 1
+        self._metrics.streams.inc()
+        why: StreamEnd = "gone"
+        try:
+            await self._feed_ready()
+            if since is not None and not self._feed.covers(since):
+                await self._check_kept(since)
+            reader = _OpenStream(request, self._feed, wanted, self._metrics)
+            await reader.begin(since if since is not None else self._feed.position.copy())
+            why = await self._send(reader, since)
+            return reader.response
+        except TimeoutError:
+            why = "slow"
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError from None
+        finally:
+            self.open -= 1
+            self._metrics.streams.dec()
+            self._metrics.streams_ended.labels(why).inc()
+
+    async def _send(self, reader: _OpenStream, since: StreamPosition | None) -> StreamEnd:
+        try:
+            if since is not None and not await self._catch_up(reader, since):
+                return "behind"
+        except UnansweredError:
+            return "kafka_away"
+        return await reader.follow()
+
+    async def _feed_ready(self) -> None:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await self._feed.ready.wait()
+        except TimeoutError:
+            raise AnswerError("kafka_away", "the topic of changes cannot be read at the moment; come back") from None
+
+    async def _check_kept(self, since: StreamPosition) -> None:
+        """AnswerError where what follows is not kept any more, or never was there."""
+        try:
+            async with ChangeRecords.opened(self._settings) as records:
+                begins, ends = await records.bounds()
+        except UnansweredError:
+            raise AnswerError("kafka_away", "the topic of changes cannot be read at the moment; come back") from None
+        for shard, at in enumerate(since.shards):
+            if at.kafka_offset > ends[shard]:
+                raise AnswerError("bad_cursor", f"shard {shard} has not come so far: expected an id of this deployment's", PATH)
+            if at.kafka_offset < begins[shard]:
+                said = f"changes of shard {shard} that follow are not kept any more: read memberships anew, and begin without an id"
+                raise AnswerError("cursor_expired", said, PATH)
+
+    async def _catch_up(self, reader: _OpenStream, since: StreamPosition) -> bool:
+        """From Kafka what is older than the feed's entries; then those of the feed that are not behind the reader. Whether they came so
+        far."""
+        while self._feed.is_behind(since):
+            async with self._catching_up, ChangeRecords.opened(self._settings) as records:
+                records.seek({shard: at.kafka_offset for shard, at in enumerate(since.shards)})
+                while self._feed.is_behind(since):
+                    for record in await records.take():
+                        await reader.write_own(record, since)
+                    for shard, offset in (await records.positions()).items():
+                        at = since.shards[shard]
+                        since.move(shard, ShardPosition(max(offset, at.kafka_offset), at.place))
+        return await reader.join(since)
+
+
+class _OpenStream:
+    """One stream. ``number`` is where it stands in the feed."""
+
+    def __init__(self, request: web.BaseRequest, feed: Feed, wanted: ChangeFilter, metrics: ServerMetrics) -> None:
+        self.response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self.number = feed.end
+        self._request = request
+        self._feed = feed
+        self._wanted = wanted
+        self._metrics = metrics
+
+    async def begin(self, position: StreamPosition) -> None:
+        """Say from where on, before the first change: a connection that is cut before it goes on from there."""
+        self.number = self._feed.end
+        await self.response.prepare(self._request)
+        await self._write(b"retry: %d\nid: %b\n\n" % (RETRY_MS, position.text().encode()))
+
+    async def write_own(self, record: ChangeRecord, since: StreamPosition) -> None:
+        """Send a record under the reader's own position, if it is new to them and wanted."""
+        if not since.take(record):
+            return
+        entry = entry_of(record, since.text())
+        if self._wanted.wants(entry.segment):
+            await self._write(entry.id + entry.event)
+
+    async def join(self, since: StreamPosition) -> bool:
+        """Send of the feed's entries those that are new to the reader, until both stand at the same place. False where entries went
+        meanwhile that the reader had not got."""
+        self.number = self._feed.first
+        while not self._feed.is_closed:
+            while self.number < self._feed.end:
+                if self.number < self._feed.first:
+                    return False
+                self.number += 1
+                await self.write_own(self._feed.entry(self.number - 1).record, since)
+            if since.shards == self._feed.position.shards:
+                return True
+            await self._feed.changed(HEARTBEAT_SECONDS)
+            await self._write(b": \n\n")
+        return True
+
+    async def follow(self) -> StreamEnd:
+        """Send what comes."""
+        while not self._feed.is_closed:
+            if self.number < self._feed.first:
+                return "behind"
+            chunk, number = self._feed.chunk(self.number, self._wanted)
+            passed, self.number = number - self.number, number
+            if chunk:
+                await self._write(chunk)
+            elif not passed:
+                await self._wait()
+        return "closed"
+
+    async def _wait(self) -> None:
+        """A heartbeat where nothing comes: with the id, since what was not wanted is behind the reader too."""
+        before = self._feed.end
+        await self._feed.changed(HEARTBEAT_SECONDS)
+        if self._feed.end == before and not self._feed.is_closed:
+            await self._write(b": \n%b\n" % self._feed.id_at(self.number))
+
+    async def _write(self, data: bytes) -> None:
+        async with asyncio.timeout(WRITE_SECONDS):
+            await self.response.write(data)
+        self._metrics.changes_sent.inc(data.count(b"\ndata: "))
+
+
+__all__ = ["ChangeStreams"]

@@ -1,0 +1,92 @@
+"""Records of ``segment-changes`` from given offsets on, as they lie there, for somebody who keeps offsets himself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streamer.errors import UnansweredError
+from streamer.settings import Settings
+from streamer.stopping import at_most
+from streamer.wire import CHANGES, POSITION_HEADER, read_position
+
+from .clients import reader
+
+CLOSE_SECONDS: Final = 0.5
+TAKE_MS: Final = 200
+StoryPlace = tuple[int, int, int]  # generation of the log, offset, ordinal: what readers drop repetitions by
+NOWHERE: Final[StoryPlace] = (0, -1, -1)
+
+
+class ChangeRecord(NamedTuple):
+    """One of them: where it lies in Kafka, and where in the story."""
+
+    shard: int
+    kafka_offset: int
+    place: StoryPlace
+    value: bytes
+
+
+@contextmanager
+def _kafka() -> Generator[None]:
+    try:
+        yield
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise UnansweredError(f"Kafka did not do its part ({type(error).__name__})") from None
+
+
+class ChangeRecords:
+    """Reads all shards. Errors of Kafka's are UnansweredError."""
+
+    def __init__(self, settings: Settings, client: AIOKafkaConsumer) -> None:
+        self._client = client
+        self._partitions = [TopicPartition(settings.topic(CHANGES), shard) for shard in range(settings.shards)]
+        client.assign(self._partitions)
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: Settings) -> AsyncGenerator[Self]:
+        """A reader that is connected, and is at no offset yet."""
+        client = reader(settings, enable_auto_commit=False, auto_offset_reset="none", request_timeout_ms=5_000, fetch_max_wait_ms=TAKE_MS)
+        try:
+            with _kafka():
+                await client.start()
+            yield cls(settings, client)
+        finally:
+            await at_most(CLOSE_SECONDS, client.stop())
+
+    async def bounds(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Of each shard the first offset that is kept, and the one behind the last record."""
+        with _kafka():
+            begins, ends = await self._client.beginning_offsets(self._partitions), await self._client.end_offsets(self._partitions)
+        return {at.partition: offset for at, offset in begins.items()}, {at.partition: offset for at, offset in ends.items()}
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """Go on at these offsets, of all shards."""
+        for at in self._partitions:
+            self._client.seek(at, offsets[at.partition])
+
+    async def take(self) -> list[ChangeRecord]:
+        """What comes next, in order within each shard; nothing after ``TAKE_MS`` without a record. What no relay has written is left
+        out."""
+        with _kafka():
+            taken = await self._client.getmany(*self._partitions, timeout_ms=TAKE_MS)
+        found: list[ChangeRecord] = []
+        for at, records in taken.items():
+            for record in records:
+                place = read_position(dict(record.headers).get(POSITION_HEADER, b""))
+                if place is not None and record.value is not None:
+                    found.append(ChangeRecord(at.partition, record.offset, place, record.value))
+        return found
+
+    async def positions(self) -> dict[int, int]:
+        """The offsets at which it goes on."""
+        with _kafka():
+            return {at.partition: await self._client.position(at) for at in self._partitions}
+
+
+__all__ = ["NOWHERE", "ChangeRecord", "ChangeRecords", "StoryPlace"]
