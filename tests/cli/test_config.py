@@ -160,3 +160,10 @@ def test_the_version_is_told(run: Run) -> None:
     told = run("--version")
     assert told.code == 0
     assert told.out.strip().count(".") == 2
+
+
+def test_no_two_programs_listen_on_one_port_unless_they_are_told_to() -> None:
+    """All of them run on one machine in a trial, and the second one on a port does not start."""
+    ports = {name: field.default for name, field in Settings.model_fields.items() if name.endswith("_port")}
+    ports.pop("smtp_port")  # of somebody else's server
+    assert len(set(ports.values())) == len(ports), ports
