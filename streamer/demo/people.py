@@ -83,7 +83,7 @@ DEVICES: Final[dict[str, tuple[float, tuple[str, ...], int]]] = {
 }
 CAMPAIGNS: Final = (("newsletter", "email"), ("google", "cpc"), ("instagram", "social"), ("direct", "none"))
 OCCUPATIONS: Final = ("student", "nurse", "engineer", "teacher", "retired", "self-employed", "clerk", "chef")
-MAIL_DOMAIN: Final = "customers.example"
+MAIL_DOMAIN: Final = "mail.example"
 NO_EMAIL: Final = 0.08
 WANTS_OFFERS: Final = 0.6
 NO_REMINDERS: Final = 0.08

@@ -103,6 +103,11 @@ class SeenMessages:
         return self.languages.total()
 
     @property
+    def is_sending(self) -> bool:
+        """Whether the sender is not done with all that is to be sent."""
+        return self.told < self.decided["send"]
+
+    @property
     def told(self) -> int:
         """How many events the sender wrote into the log: one of each message that it is done with."""
         return self.outcomes.total()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
     from rich.console import Console
 
+    from streamer.demo.seen_messages import SeenMessages
     from streamer.demo.servers import Servers
 
 POLL_S: Final = 0.05
@@ -36,6 +37,7 @@ NUMBERS_S: Final = 0.5
 READY_S: Final = 45.0
 STILL_S: Final = 15.0  # a worker that read nothing for so long hangs; one that reads is only slow
 DRAIN_S: Final = 45.0
+SEND_S: Final = 4.0  # for what was decided to be sent; more is decided meanwhile, so it need not end
 ASKED_DRAIN_S: Final = 1.0  # whoever pressed Ctrl-C does not want to wait
 
 
@@ -117,14 +119,18 @@ class Session:
             try:
                 await self._until_over([selling, *others])
                 await _cancel([selling])
-                await self._end_sending(messages)
+                await self._end_sending(messages, seen.messages)
                 await self._drain(seen, STILL_S, ASKED_DRAIN_S if self._asked else DRAIN_S)
             finally:
                 await _cancel([selling, *others])
         return seen
 
-    async def _end_sending(self, messages: DecisionReader) -> None:
-        """Let the sender end what it has in hand. What it wrote into the log counts among the events, so all of it is read."""
+    async def _end_sending(self, messages: DecisionReader, seen: SeenMessages) -> None:
+        """Let the sender go on for a while, and end. What it wrote into the log counts among the events, so all of it is read."""
+        until = monotonic() + (0.0 if self._asked else SEND_S)
+        while seen.is_sending and monotonic() < until:
+            self._check_worker()
+            await asyncio.sleep(POLL_S)
         await asyncio.to_thread(self._servers.stop_sender)
         with suppress(TimeoutError):
             async with asyncio.timeout(STILL_S):

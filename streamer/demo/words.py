@@ -24,12 +24,12 @@ REASONS: Final[dict[DecisionReason, str]] = {
     "paused": "it is paused",
     "withdrawn": "there is no such message any more",
     "expired": "too late for it",
-    "stay": "not true any more: back, or gone on",
-    "require": "not what it requires any more",
+    "stay": "no longer true",
+    "require": "its condition is false",
     "again": "had it lately",
     "erased": "erased",
     "merged": "another person's now",
-    "no_address": "there is no address",
+    "no_address": "no address",
     "suppressed": "the address is suppressed",
     "no_consent": "no consent",
     "cap": "enough messages",
@@ -130,9 +130,9 @@ def _why(decision: MessageDecision) -> str:
 
 
 def message_counts(messages: SeenMessages) -> str:
-    """How many were decided, how, and how many mails arrived."""
+    """How many were decided, how, and how many arrived."""
     decided = messages.decided
-    return f"{decided['send']:,} to send, {messages.mails:,} mails here, {decided['hold']:,} held, {decided['skip']:,} skipped"
+    return f"{decided['send']:,} to send, {messages.mails:,} arrived, {decided['hold']:,} held, {decided['skip']:,} skipped"
 
 
 def counts(counter: Counter[str]) -> str:

@@ -85,7 +85,7 @@ def test_it_shows_a_customer_entering_and_leaving_while_nothing_happens(tmp_path
     (changes, by_event, by_time) = _numbers(r"changes +([\d,]+): ([\d,]+) by an event, ([\d,]+) because only time passed", said)
     assert changes == by_event + by_time
     assert min(by_event, by_time) > 0
-    assert re.search(r"mail \((de|en|fr)\) to \S+@customers\.example: \S", said), said
+    assert re.search(r"mail \((de|en|fr)\) to \S+@mail\.example: \S", said), said
     (decided, to_send, held, skipped) = _numbers(r"messages +([\d,]+) decisions: ([\d,]+) to send, ([\d,]+) held, ([\d,]+) skipped", said)
     assert decided == to_send + held + skipped
     (left, arrived) = (*_numbers(r"sender +([\d,]+) sent", said), *_numbers(r"mails +([\d,]+) arrived", said))

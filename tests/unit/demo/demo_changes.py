@@ -86,7 +86,7 @@ def decision(
 def mail(customer: str, subject: str, *, key: str = "0" * 32, language: str = "de") -> EmailMessage:
     """What arrives in the mailbox."""
     found = EmailMessage()
-    found["To"] = f"{customer}@customers.example"
+    found["To"] = f"{customer}@mail.example"
     found["Subject"] = subject
     found["Message-ID"] = f"<{key}@shop.example>"
     found["Content-Language"] = language

@@ -26,6 +26,7 @@ def test_a_mail_is_measured_against_the_decision_with_its_key() -> None:
     messages.note_decision(decision("ada", "send", at=2_000, key="b" * 32))
     messages.note_mail(mail("mila", "Hello", key="a" * 32), OPENED_MS + 1_300)
     messages.note_mail(mail("nobody", "Hello", key="c" * 32, language="en"), OPENED_MS + 1_400)
+    assert messages.is_sending, "the sender has not said what became of them"
     assert list(messages.latencies_ms) == [300]
     assert messages.languages == Counter(de=1, en=1)
     assert messages.decided["send"] == messages.mails == 2
@@ -37,6 +38,7 @@ def test_only_what_is_done_with_counts_as_an_event_of_the_sender() -> None:
     for entry in (_entry("attempting"), _entry("deferred"), _entry("read"), _entry("sent"), _entry("failed", "gate"), _entry("unknown")):
         messages.note_entry(entry)
     assert messages.told == 3
+    assert not messages.is_sending
     assert messages.failed == Counter({"not right any more at the last look": 1})
     seen = Seen(OPENED_MS)
     seen.messages = messages

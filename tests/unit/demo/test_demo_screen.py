@@ -83,10 +83,10 @@ def test_messages_are_shown_with_their_reasons_the_newest_first(width: int, heig
     """A mail in the mailbox, and why two others did not leave."""
     lines = _drawn(seen_after_twelve_seconds(), width, height)
     at = next(number for number, line in enumerate(lines) if line.startswith("Messages"))
-    assert lines[at + 1].startswith(" 1 to send, 1 mails here, 1 held, 1 skipped: no_consent 1")
+    assert lines[at + 1].startswith(" 1 to send, 1 arrived, 1 held, 1 skipped: no_consent 1")
     assert lines[at + 2].startswith(" 22:13:26.000 held demo_cart_reminder to hugo-003: quiet hours (21:00-06:00)")
     assert lines[at + 3].startswith(" 22:13:25.000 skipped demo_cart_reminder to ada-001: no consent (reminders)")
-    assert lines[at + 4].startswith(" 22:13:24.400 mail (de) to mila-017@customers.example: Noch in deinem K")
+    assert lines[at + 4].startswith(" 22:13:24.400 mail (de) to mila-017@mail.example: Noch in deinem Korb: 1")
 
 
 def test_a_wide_terminal_says_what_a_segment_is_for() -> None:
