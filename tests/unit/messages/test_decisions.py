@@ -114,6 +114,10 @@ def test_caps_are_rolling_windows_of_the_message_the_channel_and_all() -> None:
         ("15:10", None),
         ("17:00", "global 3 per 1d"),
     ]
+    edge = definitions('  welcome: {for: x, on: entered("buyer"), channel: console, topic: offers, cap: 1 per 2h}')
+    for second, reason in (("11:59:59", "cap"), ("12:00:00", None)):
+        told = said(edge, [event("01T10:00", "Order Completed"), event(f"01T{second}", "Order Completed")], "01T12:00")
+        assert [one.reason for one in told] == [None, reason]
 
 
 def test_of_two_messages_at_one_instant_the_one_of_higher_priority_takes_the_place() -> None:
