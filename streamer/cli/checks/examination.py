@@ -12,6 +12,7 @@ from .broker_checks import KafkaChecks, check_kafka
 from .collector_checks import check_collector
 from .finding import CheckResult, wrong
 from .ingest_checks import check_ingest
+from .sender_checks import check_sender
 from .server_checks import check_server
 from .settings_checks import check_settings
 from .shard_checks import check_progress, check_signing
@@ -37,6 +38,7 @@ async def examine(settings: Settings) -> list[CheckResult]:
             *check_settings(settings),
             *check_collector(settings),
             *check_server(settings),
+            *await check_sender(settings),
             *kafka.results,
             *ingest,
             *webhooks,
