@@ -29,11 +29,11 @@ MAILBOXES: Final = ("good",) * 12 + (
 )
 TIMES_OUT: Final = "oncesilent"  # one of each round: the client waits for its timeout
 TIMEOUT_SECONDS: Final = 0.5
-KILL_EVERY: Final = 60  # waits of a sender, on average
 
 
-async def send_round(seed: int, mails: int) -> Counter[str]:
-    """One shard's mails; what became of them. AssertionError where a promise is broken."""
+async def send_round(seed: int, mails: int, *, kill_every: int = 60) -> Counter[str]:
+    """One shard's mails; what became of them. A sender is killed after ``kill_every`` of its waits, on average. AssertionError where a
+    promise is broken."""
     draw = random.Random(seed)
     with TemporaryDirectory() as folder:
         async with mailboxes() as server:
@@ -44,17 +44,17 @@ async def send_round(seed: int, mails: int) -> Counter[str]:
                 name = TIMES_OUT if number == mails // 2 else draw.choice(MAILBOXES)
                 kinds[f"{number:032x}"] = kind
                 world.decide(number, kind=kind, address=f"{name}+{number}@shop.example", valid_until="2026-12-29T12:00:00.000Z")
-            kills = await _until_done(world, server, draw)
+            kills = await _until_done(world, server, draw, kill_every)
     return _judged(world, server, kinds) + Counter(kills=kills)
 
 
-async def _until_done(world: World, server: Mailboxes, draw: random.Random) -> int:
+async def _until_done(world: World, server: Mailboxes, draw: random.Random, kill_every: int) -> int:
     """Sender after sender, each killed at some wait but the last; how many were."""
     kills = 0
     while True:
         channel = SmtpChannel(SmtpServer("127.0.0.1", server.port, "none", SENDER), lambda: NOON_MS, timeout_seconds=TIMEOUT_SECONDS)
         world.channels = {"email": channel}
-        world.kill_at = world.waits + draw.randrange(1, 2 * KILL_EVERY)
+        world.kill_at = world.waits + draw.randrange(1, 2 * kill_every)
         try:
             await world.run(100_000)
         except Killed:
@@ -66,10 +66,10 @@ async def _until_done(world: World, server: Mailboxes, draw: random.Random) -> i
 
 
 def _judged(world: World, server: Mailboxes, kinds: dict[str, str]) -> Counter[str]:
-    found, told = Counter[str](), world.told()
+    found, told, ids = Counter[str](), world.told(), server.ids
     for key, kind in kinds.items():
         outcomes = {name for name in ("sent", "failed", "unknown") if told[f"{key}:{name}"]}
-        arrived = server.ids[key]
+        arrived = ids[key]
         assert len(outcomes) == 1, (key, outcomes)
         (outcome,) = outcomes
         assert kind == "transactional" or arrived <= 1, f"an offer arrived {arrived} times"
