@@ -271,3 +271,14 @@ def test_no_more_than_a_thousand_wait_for_one_customer() -> None:
     found = decisions(busy, spaced, "03T00:00")
     assert {(one.outcome, one.data.reason, one.data.detail) for one in found} == {("skip", "cap", "waiting 1000")}
     assert len(found) == len(spaced) - 1_000
+
+
+def test_of_two_events_of_one_time_what_takes_away_counts() -> None:
+    """A no beside a yes is a no, and what is put in and taken out at once is not in."""
+    rule = definitions('  news: {for: x, on: entered("buyer"), channel: console, topic: news}')
+    both = [event("01T09:00", name, topic="news") for name in ("Consent Withdrawn", "Consent Given")]
+    assert [one.reason for one in said(rule, [*both, event("01T10:00", "Order Completed")], "01T10:00")] == ["no_consent"]
+    items = "{left_of: Product Added, minus: Product Removed, by: product_id, keep: [product_id]}"
+    cart = [event("01T09:00", name, product_id="a") for name in ("Product Removed", "Product Added")]
+    [told] = decisions(definitions(reminder(f"facts: {{items: {items}}}")), cart, "01T10:00")
+    assert told.data.facts == {"items": []}
