@@ -423,6 +423,102 @@ ROWS: Final = (
             ),
         ),
     ),
+    PanelRow(
+        "Messages: what was decided, and what became of it",
+        (
+            Panel(
+                "Decided",
+                "send, hold, or the reason of a skip; decided in the log, each once.",
+                {"{{decided}}": "sum by (decided) (rate(segmenter_message_decisions_total[$__rate_interval]))"},
+                stacked=True,
+            ),
+            Panel(
+                "Sent, by message",
+                "The ten messages that most is decided to send of.",
+                {"{{message}}": 'topk(10, sum by (message) (rate(segmenter_message_decisions_total{decided="send"}[$__rate_interval])))'},
+            ),
+            Panel(
+                "What became of them",
+                "By the sender's own words: sent, unknown (never sent again), failed and why, stopped by the last look.",
+                {"{{outcome}}": "sum by (outcome) (rate(sender_messages_total[$__rate_interval]))"},
+            ),
+            Panel(
+                "Waiting at the sender",
+                "Messages that are taken and not settled, and the age of the oldest.",
+                {
+                    "waiting": "sum(sender_waiting_messages)",
+                    "oldest, s": "max(sender_oldest_seconds)",
+                },
+            ),
+            Panel(
+                "Last look p99",
+                "What came into the log so shortly before a message left cannot stop it any more.",
+                {"p99": _quantile("0.99", "sender_look_seconds")},
+                unit="s",
+            ),
+            Panel(
+                "Sender, what is amiss",
+                "Shards whose ledger was read anew, senders that cannot look or read.",
+                {
+                    "{{why}}": "sum by (why) (increase(sender_shards_reopened_total[5m]))",
+                    "cannot look": "sum(sender_looking_fails)",
+                    "cannot read": "sum(sender_reading_fails)",
+                    "version {{version}}": "count by (version) (sender_build_info)",
+                },
+            ),
+        ),
+    ),
+    PanelRow(
+        "Readers: the server of queries and changes",
+        (
+            Panel(
+                "Requests",
+                "By path and status.",
+                {"{{path}} {{status}}": "sum by (path, status) (rate(server_requests_total[$__rate_interval]))"},
+            ),
+            Panel(
+                "Errors",
+                "Why requests were not answered with what they asked for.",
+                {
+                    "{{code}}": "sum by (code) (rate(server_errors_total[$__rate_interval]))",
+                    "files of tokens not used": "sum(increase(server_token_files_refused_total[5m]))",
+                    "turned away": "sum(increase(server_connections_turned_away_total[5m]))",
+                },
+            ),
+            Panel(
+                "Time to the answer",
+                "Of a stream, its whole length.",
+                {"{{path}} p99": _quantile("0.99", "server_answer_seconds", "le, path")},
+                unit="s",
+            ),
+            Panel(
+                "Streams",
+                "Readers of changes that are connected, and those that went, by why.",
+                {
+                    "connected": "sum(server_streams)",
+                    "ended, {{why}}": "sum by (why) (increase(server_streams_ended_total[5m]))",
+                    "{{instance}} open": "max by (instance) (server_connections)",
+                },
+            ),
+            Panel(
+                "Changes to readers",
+                "Taken from Kafka once each, and written to every reader that asks for them.",
+                {
+                    "read": "sum(rate(server_changes_read_total[$__rate_interval]))",
+                    "written": "sum(rate(server_changes_sent_total[$__rate_interval]))",
+                },
+            ),
+            Panel(
+                "Kafka and tokens",
+                "How long Kafka has said nothing of the log, and tokens in force.",
+                {
+                    "Kafka silent, s": "max(server_kafka_silent_seconds)",
+                    "{{instance}} tokens": "max by (instance) (server_tokens)",
+                    "version {{version}}": "count by (version) (server_build_info)",
+                },
+            ),
+        ),
+    ),
 )
 
 

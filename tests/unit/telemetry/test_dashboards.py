@@ -14,10 +14,13 @@ from prometheus_client import Counter, Gauge, Histogram
 
 import streamer.telemetry
 from streamer.collector.answers import STATUS
+from streamer.sender.ledger import ENDED
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.telemetry.dashboard import FILE, ROWS, text
 from streamer.telemetry.ingest_metrics import IngestMetrics
 from streamer.telemetry.metrics import IDENTITY, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
+from streamer.telemetry.sender_metrics import SenderMetrics
+from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.telemetry.webhook_metrics import WebhookMetrics
 from tests.promtool import expect
 
@@ -42,6 +45,8 @@ def every_metric() -> dict[str, set[str]]:
         *vars(IngestMetrics()).values(),
         *vars(CollectorMetrics()).values(),
         *vars(WebhookMetrics()).values(),
+        *vars(SenderMetrics()).values(),
+        *vars(ServerMetrics()).values(),
     ]:
         if isinstance(metric, (Counter, Gauge, Histogram)):
             labels = set[str](metric._labelnames)  # pyright: ignore[reportPrivateUsage] - a metric without a label yet has no series to ask
@@ -102,7 +107,8 @@ def test_every_metric_and_label_that_is_asked_for_exists(place: str, expression:
 @pytest.mark.parametrize(("place", "expression"), list(expressions()))
 def test_every_value_of_a_label_that_is_asked_for_can_occur(place: str, expression: str) -> None:
     """``state="own"`` would be a well-formed question that is always answered with nothing."""
-    known = {"state": SHARD_STATES, "outcome": OUTCOMES, "job": ("streamer",), "figure": MODEL_FIGURES, "what": IDENTITY}
+    known = {"state": SHARD_STATES, "outcome": (*OUTCOMES, *ENDED), "job": ("streamer",), "figure": MODEL_FIGURES, "what": IDENTITY}
+    known |= {"decided": ("send",)}
     known |= {"code": tuple(STATUS), "status": tuple(map(str, STATUS.values()))}
     for label, value in re.findall(r'(\w+)="([^"]*)"', expression):
         assert value in known[label], f"{place}: {label}={value}"
@@ -143,7 +149,7 @@ def test_no_metric_has_a_customer_in_a_label() -> None:
     allowed = {"outcome", "reason", "segment", "change", "shard", "state", "stage", "version", "digest", "le", "job", "instance"}
     allowed |= {"model", "figure", "kind", "what", "topic", "partition"}
     allowed |= {"subscription", "result"}  # by the name that an operator gave it
-    allowed |= {"key", "path", "status", "code"}  # a key by the name in its file, a path by that in the code
+    allowed |= {"key", "path", "status", "code", "message", "decided", "why"}  # a key by the name in its file, a path by that in the code
     assert set[str]().union(*METRICS.values()) <= allowed
 
 
@@ -158,7 +164,10 @@ def test_every_alert_says_what_to_do() -> None:
 def test_the_scraped_job_is_the_one_that_alerts_ask_for() -> None:
     """``up`` is the only series by which a dead worker shows, and it is found by the job's name."""
     loaded = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    assert [job["job_name"] for job in loaded["scrape_configs"]] == ["streamer", "streamer-ingest", "streamer-collect", "streamer-webhooks"]
+    assert [job["job_name"] for job in loaded["scrape_configs"]] == [
+        "streamer",
+        *(f"streamer-{name}" for name in ("ingest", "collect", "webhooks", "send", "serve")),
+    ]
     assert loaded["rule_files"] == ["alerts.yml"]
 
 

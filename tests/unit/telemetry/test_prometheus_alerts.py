@@ -145,6 +145,17 @@ CASES: Final = {
     "StreamerCollectorKeysRefused": Case(
         {"collector_key_files_refused_total" + OF_W: "0x5 1x170"}, 7, {"collector_key_files_refused_total" + OF_W: always(0)}
     ),
+    "StreamerSenderStands": Case(
+        {"sender_looking_fails" + OF_W: always(1)},
+        3,
+        {"sender_looking_fails" + OF_W: always(0), "sender_reading_fails" + OF_W: "0 1 0x170"},
+    ),
+    "StreamerMessagesUnknown": Case(
+        {'sender_messages_total{outcome="unknown"}': "0x5 1x170"}, 7, {'sender_messages_total{outcome="sent"}': rising(9)}
+    ),
+    "StreamerServerKafkaAway": Case(
+        {"server_kafka_silent_seconds" + OF_W: rising(60)}, 3, {"server_kafka_silent_seconds" + OF_W: always(2)}
+    ),
 }
 
 
