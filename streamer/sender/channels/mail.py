@@ -15,13 +15,33 @@ from streamer.sender.content import MessageContent
 
 from . import Outgoing
 
-WIRE: Final = policy.SMTP.clone(cte_type="7bit")
+LINE_CHARS_MAX: Final = 998  # of RFC 5322, without the line break
 ADDRESS: Final = re.compile(  # what nearly every server takes; quoted local parts and literals of IP addresses are not in it
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@"
     r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,63}"
 )
 ADDRESS_CHARS_MAX: Final = 254
 LOCAL_CHARS_MAX: Final = 64
+
+
+class WirePolicy(policy.EmailPolicy):
+    """Headers as mailboxes read them. Python's own folding writes a word that is longer than a line as an encoded word (RFC 2047), and no
+    mailbox decodes one in a ``List-Unsubscribe`` or a ``Message-ID``: these headers stay as they are, each on one line."""
+
+    def fold(self, name: str, value: str) -> str:
+        """The header as text."""
+        line = f"{name}: {value}"
+        if name.lower() in WHOLE and line.isascii() and len(line) <= LINE_CHARS_MAX:
+            return line + self.linesep
+        return super().fold(name, value)
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        """The header as it goes out."""
+        return self.fold(name, value).encode("ascii", "surrogateescape")
+
+
+WHOLE: Final = frozenset({"list-unsubscribe", "message-id"})
+WIRE: Final = WirePolicy(linesep="\r\n", cte_type="7bit")
 
 
 def mail_address(text: str) -> str | None:

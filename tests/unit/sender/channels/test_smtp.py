@@ -9,7 +9,7 @@ from email.headerregistry import Address
 import pytest
 
 from streamer.sender.channels import Accepted, Attempt, Declined, Outgoing, TryLater, Unsure
-from streamer.sender.channels.mail import mail_address
+from streamer.sender.channels.mail import mail_address, mail_of
 from streamer.sender.channels.smtp import MAILS_A_CONNECTION, SmtpChannel, SmtpServer
 from streamer.sender.content import MessageContent
 from streamer.values import Json
@@ -64,6 +64,16 @@ async def test_what_is_read_from_the_right_says_so(server: Mailboxes, channel: S
     assert html is not None
     assert '<html lang="fa" dir="rtl">' in html.get_content()
     assert "text-align:start" in html.get_content()
+
+
+def test_a_long_link_to_unsubscribe_stands_in_its_header_as_it_is() -> None:
+    """A real one has a signature and is longer than a line. Encoded as a word of RFC 2047, as Python does it, no mailbox would find it."""
+    link = "https://shop.example/messages/unsubscribe?t=links." + "aB3-_" * 60
+    made = mail_of(replace(outgoing("anna@shop.example", 7), unsubscribe_url=link), SENDER, NOON_MS)
+    lines = made.as_bytes().split(b"\r\n")
+    assert b"List-Unsubscribe: <%s>" % link.encode() in lines
+    assert b"Message-ID: <%032x@shop.example>" % 7 in lines
+    assert all(len(line) <= 998 for line in lines)
 
 
 async def test_a_transactional_mail_offers_no_unsubscription(server: Mailboxes, channel: SmtpChannel) -> None:
