@@ -5,8 +5,9 @@ Shards go on meanwhile, so an answer names the checkpoint under which it holds; 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +15,7 @@ from streamer.customers.state import State
 from streamer.customers.tombstone import decode_tombstone, is_tombstone
 from streamer.errors import HaltError, UnreadableStateError
 from streamer.segments.change import Reasons
+from streamer.segments.evaluate import Ahead, LookAhead
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan, warming_predicates
@@ -25,6 +27,8 @@ from .checkpoint import CheckpointBody, decode_body
 from .rules import Rules
 from .scoring import Scoring
 from .states import read_state
+
+STEPS_AT_ONCE: Final = 10  # moments looked at ahead before others get their turn: about a millisecond
 
 
 class ShardView(NamedTuple):
@@ -114,15 +118,15 @@ class CommittedCustomers:
 
     async def explain(self, found: CommittedCustomer, now_ms: int, segments: Iterable[str] | None = None) -> list[Explanation]:
         """Why a customer is in each segment or not, at ``now_ms``, which is not before the log time of the view; only ``segments`` of
-        them, if any are named."""
+        them, if any are named. Others get their turn meanwhile."""
         body, state = _body(found.view), found.state
         assert state is not None, "there is nothing to explain"
         plan = await self.plan_of(found)
         model_memories.drop_scores(state, model_memories.unscored_slots(plan.definitions.models, plan.slots, body.models))
         warming = frozenset(warming_predicates(plan, body.since_ms, now_ms))
         wanted = None if segments is None else frozenset(segments)
-        explained = explain(plan, state, now_ms, warming, await self._reasons(plan, found.view))
-        return [one for one in explained if wanted is None or one.segment in wanted]
+        ahead = None if state.aside_ms else await _look_ahead(plan, state, now_ms)
+        return explain(plan, state, now_ms, warming, await self._reasons(plan, found.view), only=wanted, ahead=ahead)
 
     async def _reasons(self, plan: Plan, view: ShardView) -> Reasons | None:
         if not plan.definitions.models:
@@ -144,6 +148,15 @@ class CommittedCustomers:
             why = f"it is of generation {state.generation} in generation {body.generation}"
             raise UnreadableStateError(view.shard, customer, why)
         return state
+
+
+async def _look_ahead(plan: Plan, state: State, after_ms: int) -> Ahead:
+    """As ``next_flips``, a few moments at a time."""
+    look = LookAhead(plan, state, after_ms)
+    while not look.is_done:
+        look.go(STEPS_AT_ONCE)
+        await asyncio.sleep(0)
+    return look.ahead
 
 
 def _body(view: ShardView) -> CheckpointBody:

@@ -101,22 +101,46 @@ class Ahead(NamedTuple):
     until_ms: int | None
 
 
-def next_flips(plan: Plan, state: State, after_ms: int, *, steps_max: int = STEPS_MAX) -> Ahead:
+class LookAhead:
     """What the memberships do after ``after_ms`` (UTC) if nothing happens. ``state`` is not changed.
 
     Exact, since it is the same judgement run ahead; looks ``steps_max`` moments far, and no further than two years in which nothing new
-    turned: a rule on the weekday would be followed for decades.
+    turned: a rule on the weekday would be followed for decades. Whoever shares a thread with others goes a few moments at a time.
     """
-    ahead = decode_state(encode_state(state))
-    found: dict[str, Flip] = {}
-    plan.settle(ahead, after_ms - state.origin_ms)
-    moment = newest_ms = plan.next_due(ahead, after_ms - state.origin_ms)
-    for _ in range(steps_max):
-        if moment >= NO_TIMER or moment - newest_ms > QUIET_MS:
-            break
-        for rule in evaluate_at_timer(plan, ahead, moment):
-            if rule.name not in found:
-                found[rule.name] = Flip(moment + state.origin_ms, ahead.members[rule.number].inside)
-                newest_ms = moment
-        moment = ahead.timer_ms
-    return Ahead(found, moment + state.origin_ms if moment < NO_TIMER else None)
+
+    def __init__(self, plan: Plan, state: State, after_ms: int, *, steps_max: int = STEPS_MAX) -> None:
+        self._plan = plan
+        self._state = decode_state(encode_state(state))
+        self._found: dict[str, Flip] = {}
+        self._left = steps_max
+        plan.settle(self._state, after_ms - state.origin_ms)
+        self._moment = self._newest_ms = plan.next_due(self._state, after_ms - state.origin_ms)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing more to look at."""
+        return not self._left or self._moment >= NO_TIMER or self._moment - self._newest_ms > QUIET_MS
+
+    @property
+    def ahead(self) -> Ahead:
+        """What was found so far."""
+        return Ahead(self._found, self._moment + self._state.origin_ms if self._moment < NO_TIMER else None)
+
+    def go(self, steps: int) -> None:
+        """Look at so many more moments."""
+        for _ in range(steps):
+            if self.is_done:
+                return
+            for rule in evaluate_at_timer(self._plan, self._state, self._moment):
+                if rule.name not in self._found:
+                    self._found[rule.name] = Flip(self._moment + self._state.origin_ms, self._state.members[rule.number].inside)
+                    self._newest_ms = self._moment
+            self._moment = self._state.timer_ms
+            self._left -= 1
+
+
+def next_flips(plan: Plan, state: State, after_ms: int, *, steps_max: int = STEPS_MAX) -> Ahead:
+    """All that ``LookAhead`` finds, at once."""
+    look = LookAhead(plan, state, after_ms, steps_max=steps_max)
+    look.go(steps_max)
+    return look.ahead

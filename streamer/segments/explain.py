@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from streamer.customers.state import State, decode_state, encode_state
@@ -11,7 +13,7 @@ from streamer.segments.plan.plan import Plan, SegmentRule
 from streamer.values import time_text
 
 from .change import Clause, Lens, Reasons, because
-from .evaluate import next_flips
+from .evaluate import Ahead, next_flips
 
 
 class Explanation(msgspec.Struct, omit_defaults=True):
@@ -38,11 +40,22 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     exit_holds: bool = False
 
 
-def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozenset(), reasons: Reasons | None = None) -> list[Explanation]:
-    """All segments by name, as things stand at ``now`` (not before the state's last event)."""
+def explain(
+    plan: Plan,
+    state: State,
+    now: int,
+    warming: frozenset[str] = frozenset(),
+    reasons: Reasons | None = None,
+    *,
+    only: Collection[str] | None = None,
+    ahead: Ahead | None = None,
+) -> list[Explanation]:
+    """All segments by name, or ``only`` these, as things stand at ``now`` (not before the state's last event). ``ahead`` is what is looked
+    for at once where nobody has before."""
+    rules = [rule for rule in _by_name(plan) if only is None or rule.name in only]
     if state.aside_ms:
-        return [_standing(rule, state) for rule in _by_name(plan)]
-    ahead = next_flips(plan, state, now)
+        return [_standing(rule, state) for rule in rules]
+    ahead = ahead or next_flips(plan, state, now)
     until = None if ahead.until_ms is None else time_text(ahead.until_ms)
     state = decode_state(encode_state(state))
     now -= state.origin_ms
@@ -52,7 +65,7 @@ def explain(plan: Plan, state: State, now: int, warming: frozenset[str] = frozen
         return _as_written(condition, because(plan, condition, state, now, Lens(warming, reasons)))
 
     found: list[Explanation] = []
-    for rule in _by_name(plan):
+    for rule in rules:
         entry = state.members.get(rule.number)
         inside = entry is not None and entry.inside
         flip = ahead.flips.get(rule.name)

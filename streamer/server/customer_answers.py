@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -9,16 +10,17 @@ from typing import Final, NamedTuple, Protocol
 from streamer.customers.model_data import score_of
 from streamer.customers.state import State
 from streamer.flow.committed import CommittedCustomer, CommittedCustomers, ShardView
-from streamer.segments.evaluate import Ahead, next_flips
+from streamer.segments.evaluate import Ahead
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan
 from streamer.suggest import nearest
 from streamer.values import SCALE, time_text
 from streamer.wire import shard_of
 
+from .aheads import Aheads
 from .answers import CustomerAnswer, LogPosition, MembershipAnswer, MembershipsAnswer, MembershipsQuestion, NextFlip, ScoreAnswer
 from .errors import AnswerError
-from .limits import FLIP_STEPS
+from .limits import EXPLAINED_AT_ONCE
 
 NOBODY: Final = Ahead({}, None)
 
@@ -75,6 +77,8 @@ class CustomerAnswers:
         self._shards = shards
         self._quiet_ms = quiet_ms  # time goes on for so long at most while nobody writes
         self._now_ms = now_ms
+        self._aheads = Aheads()
+        self._explaining = asyncio.Semaphore(EXPLAINED_AT_ONCE)
 
     async def one(self, asked: str, wish: Wish) -> tuple[CustomerAnswer, str]:
         """A customer, and a mark that differs when anything but the age of the answer does."""
@@ -83,7 +87,7 @@ class CustomerAnswers:
             raise AnswerError("being_joined", "the ids of this customer are being joined at this moment; ask again", "url")
         if found.state is None or found.view.body is None:
             raise AnswerError("unknown_customer", "nothing is committed of a customer of this id", "url")
-        return await self._answer(asked, found, found.state, wish), self._mark(found, wish)
+        return await self._answer(asked, found, found.state, wish), _mark(found, wish)
 
     async def many(self, question: MembershipsQuestion) -> MembershipsAnswer:
         """Customers in the order asked for; those of one shard as of one commit."""
@@ -111,7 +115,7 @@ class CustomerAnswers:
         plan, body = await self._customers.plan_of(found), found.view.body
         assert body is not None, "a shard that has states has a checkpoint"
         model_memories.drop_scores(state, model_memories.unscored_slots(plan.definitions.models, plan.slots, body.models))
-        ahead = NOBODY if state.aside_ms else next_flips(plan, state, found.view.log_time_ms, steps_max=FLIP_STEPS)
+        ahead = NOBODY if state.aside_ms else self._aheads.get(_state_mark(found), plan, state, found.view.log_time_ms)
         age = self._ages.of(found.view)
         answer = CustomerAnswer(
             asked,
@@ -128,14 +132,22 @@ class CustomerAnswers:
         if wish.explain:
             now_ms = max(found.view.log_time_ms, min(self._now_ms(), found.view.log_time_ms + self._quiet_ms))
             answer.explained_at = time_text(now_ms)
-            answer.explanation = await self._customers.explain(found, now_ms, wish.segments)
+            async with self._explaining:
+                answer.explanation = await self._customers.explain(found, now_ms, wish.segments)
         return answer
 
-    def _mark(self, found: CommittedCustomer, wish: Wish) -> str:
-        body = found.view.body
-        assert body is not None, "a shard that has states has a checkpoint"
-        what = (found.customer, found.encoded, body.digest, sorted(body.models.items()), wish.segments)
-        return hashlib.blake2b(repr(what).encode(errors="surrogatepass"), digest_size=12).hexdigest()
+
+def _state_mark(found: CommittedCustomer) -> bytes:
+    """Differs where the state does, or the definitions and models under which it stands."""
+    body = found.view.body
+    assert body is not None, "a shard that has states has a checkpoint"
+    what = (found.customer, found.encoded, body.digest, body.generation, sorted(body.models.items()))
+    return hashlib.blake2b(repr(what).encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _mark(found: CommittedCustomer, wish: Wish) -> str:
+    asked = repr(wish.segments).encode(errors="surrogatepass")
+    return hashlib.blake2b(_state_mark(found) + asked, digest_size=12).hexdigest()
 
 
 def _memberships(plan: Plan, state: State, names: Sequence[str] | None, ahead: Ahead) -> dict[str, MembershipAnswer]:
