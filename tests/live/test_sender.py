@@ -13,12 +13,18 @@ from pathlib import Path
 from time import monotonic, time
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.admin import DeleteGroupsRequest
+from redis import Redis
 
 from streamer.events.codec import decode
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.children import Child, free_port
 from streamer.local.redis import RedisServer
 from streamer.sender.decision import SendDecision, read_decision
+from streamer.sender.kafka_ledger import sender_group
+from streamer.transports.kafka.clients import connection
 from streamer.transports.kafka.partition import read_partition
 from streamer.values import Json
 from streamer.wire import EVENTS, MESSAGES, shard_of
@@ -137,6 +143,35 @@ class Sending:
             await asyncio.sleep(0.1)
         return found
 
+    async def say_again(self) -> int:
+        """Append every decision of the topic once more, as whoever tells a log anew may; how many."""
+        copies = 0
+        async with self.shop.producer() as client:
+            for shard in range(SHARDS):
+                for record in await self.shop.read(MESSAGES, shard):
+                    await client.send_and_wait(self.shop.settings.topic(MESSAGES), record.value, key=record.key, partition=shard)
+                    copies += 1
+        return copies
+
+    async def forget_group(self) -> int:
+        """Delete the group of the senders, all of which have ended; how many positions it had."""
+        group = sender_group(self.shop.settings)
+        admin = AIOKafkaAdminClient(**connection(self.shop.settings))
+        await admin.start()
+        try:
+            held = await admin.list_consumer_group_offsets(group)
+            client = AIOKafkaClient(**connection(self.shop.settings))
+            await client.bootstrap()
+            try:
+                answer = await client.send(await admin.find_coordinator(group), DeleteGroupsRequest([group]))
+                assert [*answer.results] == [(group, 0)], "the broker deleted it"
+            finally:
+                await client.close()
+            assert not await admin.list_consumer_group_offsets(group)
+        finally:
+            await admin.close()
+        return len(held)
+
     async def outcomes(self) -> dict[str, set[str]]:
         """What the log says became of each message."""
         found: dict[str, set[str]] = {}
@@ -229,3 +264,35 @@ async def test_what_an_event_contradicts_or_a_pause_holds_does_not_leave(sending
     said = await sending.shop.command("messages", "test", "offer", "c-2", "--to", "me@shop.example", **sending.variables)
     assert "the server has it" in said, said
     assert (sending.server.mails[-1]["To"], sending.server.mails[-1]["Subject"]) == ("me@shop.example", "[test] Your order")
+
+
+async def test_an_emptied_redis_and_a_group_without_its_positions_send_nothing_twice(sending: Sending, own_redis: RedisServer) -> None:
+    """What was sent stands in Kafka alone. An emptied Redis lets the worker tell the log anew, and decisions may be said once more; a
+    group without positions has nothing to say of where its senders are. No customer may notice either."""
+    await sending.customers(range(6))
+    first = await sending.until_decided(12)
+    sending.start()
+    await sending.until_told(first.keys())
+    assert sending.server.ids == Counter(first.keys()), "each message was sent, once"
+    owners = [checkpoint.owner for checkpoint in await sending.shop.checkpoints()]
+
+    with Redis.from_url(own_redis.url) as admin:
+        assert admin.dbsize() > 0
+        admin.flushall()
+    await sending.shop.until(lambda found: all(one.owner not in (b"", owner) for one, owner in zip(found, owners, strict=True)))
+    assert await sending.say_again() >= 12
+    assert {shard_of(f"c-{number}", SHARDS) for number in range(6, 12)} == set(range(SHARDS)), "what is said again lies before them"
+    await sending.customers(range(6, 12))
+    second = await sending.until_decided(24)
+    assert sending.logs().count("the rest is told again from the log") >= SHARDS, sending.logs()
+    await sending.until_told(second.keys())
+    assert sending.server.ids == Counter(second.keys()), sending.logs()
+
+    sending.senders[0].stop()
+    assert await sending.forget_group() > 0, "there was something to forget"
+    sending.start()
+    await sending.customers(range(12, 16))
+    third = await sending.until_decided(32)
+    told = await sending.until_told(third.keys())
+    assert sending.server.ids == Counter(third.keys()), sending.logs()
+    assert set(map(frozenset, told.values())) == {frozenset({"sent"})}
