@@ -1,0 +1,122 @@
+"""A reader of changes who does not read: cut, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from time import monotonic
+from typing import Final
+
+import pytest
+
+from streamer.server import change_stream, feed
+from streamer.server.stream_position import ShardPosition, StreamPosition
+from streamer.transports.kafka.change_records import ChangeRecord
+from tests.unit.flow.persons import segments
+
+from .desk import ReaderDesk, reading
+
+RULES: Final = segments(buyer='did("A")')
+FILLING: Final = "x" * 2_000
+CHANGES: Final = 8_000  # 16 MB: more than the two sockets hold together, and less than the feed does
+
+
+def changes(first: int, number: int) -> list[ChangeRecord]:
+    """Changes in turn in both shards."""
+    found: list[ChangeRecord] = []
+    for at in range(first, first + number):
+        body = {"id": f"1-{at % 2}-{at // 2}-0", "type": "segment.entered", "data": {"segment": "buyer", "because": FILLING}}
+        found.append(ChangeRecord(at % 2, at // 2, (1, at // 2, 0), json.dumps(body).encode()))
+    return found
+
+
+async def connect(desk: ReaderDesk, last_id: str = "") -> socket.socket:
+    """A socket that has asked for changes, and reads nothing by itself."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+    made.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(made, ("127.0.0.1", desk.client.server.port))
+    header = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+    await loop.sock_sendall(made, f"GET /v1/changes HTTP/1.0\r\nHost: localhost\r\n{header}\r\n".encode())
+    return made
+
+
+def whole_events(raw: bytes) -> list[tuple[str, str]]:
+    """The id of the stream and of the change of each event that came whole; the rest a browser throws away as well."""
+    found: list[tuple[str, str]] = []
+    for block in raw.partition(b"\r\n\r\n")[2].decode(errors="replace").split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
+        if "data" in fields:
+            found.append((fields["id"], json.loads(fields["data"])["id"]))
+    return found
+
+
+async def read_until(made: socket.socket, last: bytes = b"") -> bytes:
+    """What comes, to the end of the connection, or to the end of the event with ``last`` in it."""
+    loop, found = asyncio.get_running_loop(), bytearray()
+    async with asyncio.timeout(20):
+        while not last or last not in found[-10_000:] or not found.endswith(b"\n\n"):
+            try:
+                raw = await loop.sock_recv(made, 2**20)
+            except ConnectionResetError:
+                break
+            if not raw:
+                break
+            found += raw
+    return bytes(found)
+
+
+def figure(desk: ReaderDesk, name: str, **labels: str) -> float:
+    return desk.server.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something to hold."""
+    deadline = monotonic() + 20
+    while not holds():
+        assert monotonic() < deadline, "it did not come"
+        await asyncio.sleep(0.01)
+
+
+async def test_who_does_not_read_is_cut_and_goes_on_without_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real socket that takes nothing. Kept alive it would hold its place for ever; cut, it comes back with the last id that it has."""
+    monkeypatch.setattr(change_stream, "WRITE_SECONDS", 0.3)
+    written = changes(0, CHANGES)
+    last = f'"1-1-{CHANGES // 2 - 1}-0"'.encode()
+    async with reading(RULES) as desk:
+        desk.feed.begin(StreamPosition([ShardPosition(0), ShardPosition(0)]))
+        with closing(await connect(desk)) as slow, closing(await connect(desk)) as quick:
+            await until(lambda: figure(desk, "server_streams") == 2)
+            reading_on = asyncio.create_task(read_until(quick, last))
+            desk.feed.add(written)
+            everything = whole_events(await reading_on)
+            await until(lambda: figure(desk, "server_streams_ended_total", why="slow") == 1)
+            assert figure(desk, "server_streams") == 1, "the quick one is still there"
+            got = whole_events(await read_until(slow))
+        assert 0 < len(got) < CHANGES, "it had room for all"
+        with closing(await connect(desk, got[-1][0])) as again:
+            rest = whole_events(await read_until(again, last))
+        wanted = [json.loads(record.value)["id"] for record in written]
+        assert ([change for _, change in everything] == wanted) is True, "the slow one held up the quick one"
+        assert ([change for _, change in (*got, *rest)] == wanted) is True, f"{len(got)} and {len(rest)} of {CHANGES}"
+
+
+async def test_who_is_passed_by_all_that_is_kept_is_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they have not got is gone from the list: to go on would be a gap, and Kafka has it."""
+    async with reading(RULES) as desk:
+        desk.feed.begin(StreamPosition([ShardPosition(0), ShardPosition(0)]))
+        with closing(await connect(desk)) as slow:
+            await until(lambda: figure(desk, "server_streams") == 1)
+            desk.feed.add(changes(0, CHANGES))
+            await until(lambda: figure(desk, "server_changes_sent_total") > 0)
+            monkeypatch.setattr(feed, "KEPT_RECORDS", 10)
+            desk.feed.add(changes(CHANGES, 100))  # while its sockets are full
+            got = whole_events(await read_until(slow))
+        assert figure(desk, "server_streams_ended_total", why="behind") == 1
+        assert 0 < len(got) < CHANGES
+        wanted = [json.loads(record.value)["id"] for record in changes(0, len(got))]
+        assert ([change for _, change in got] == wanted) is True, "it was told something out of turn"
