@@ -107,8 +107,8 @@ class SendLoop:
         """Join the group and send. KafkaError where the group cannot be joined at all."""
         client = self._client = _consumer(self._settings)
         client.subscribe([self._settings.topic(MESSAGES)], listener=_SendListener(self))
-        await client.start()
         try:
+            await client.start()
             while True:
                 try:
                     await self._turn(client)
