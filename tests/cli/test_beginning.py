@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamer.local.children import free_port
 from streamer.local.mock_kafka import MockKafka
 from streamer.transports.kafka.topics import logs_among
 from tests.cli.conftest import Run
@@ -29,7 +30,8 @@ def mock() -> Iterator[MockKafka]:
 @pytest.fixture
 def misspelt(mock: MockKafka, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """Settings with a slip in the prefix."""
-    for name, value in {"KAFKA": mock.bootstrap, "TOPIC_PREFIX": "streamr", "SHARDS": "2", "STORE": redis_server.url}.items():
+    ours = {"KAFKA": mock.bootstrap, "TOPIC_PREFIX": "streamr", "SHARDS": "2", "STORE": redis_server.url, "WEB_PORT": str(free_port())}
+    for name, value in ours.items():
         monkeypatch.setenv(f"STREAMER_{name}", value)
     return "streamr"
 

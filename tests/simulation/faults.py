@@ -30,7 +30,7 @@ CALL_FAULTS = {  # how often at most, of the calls that can suffer it
     "sent in part": 0.1,
     "acknowledgement lost": 0.1,
     "amendment refused": 0.5,
-    "amendment written, reply lost": 0.5,
+    "amendment written, reply lost": 0.9,
 }
 SNAPSHOTS = 60
 
