@@ -243,7 +243,8 @@ def fetch_jars(version: str) -> Path:
 
 
 def _format_storage(java_command: Sequence[str], settings: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    drawn = b"\0" + uuid.uuid4().bytes[1:]  # one in 64 ids began with "-" otherwise, which the tool takes for an option
+    cluster = base64.urlsafe_b64encode(drawn).decode().rstrip("=")
     command = [*java_command, "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(settings)]
     result = _call(command, timeout_s=FORMAT_S)
     if result.status:
