@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -72,6 +73,7 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
         place = Place(settings.serve_host, settings.serve_port, "STREAMER_SERVE_PORT", share_port=share_port, backlog=BACKLOG)
         await stack.enter_async_context(listening(bounded, place, shutdown_seconds=SHUTDOWN_SECONDS))
         stack.callback(feed.close)  # or those who read changes would hold up the end
+        gc.freeze()  # what was loaded stays; walking over it again and again made readers wait for tens of milliseconds
         _say_it_listens(settings, tokens)
         pages.is_listening = True
         await asyncio.get_running_loop().create_future()  # until it is cancelled
