@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from streamer.errors import DefinitionError
 from streamer.language.definitions import Definitions
-from streamer.language.message_specs import MessageSpec
+from streamer.language.message_specs import CartFact, MessageSpec
 from streamer.sender.templates.folder import Templates
 from streamer.suggest import did_you_mean
 
@@ -22,7 +22,7 @@ class TemplateFault(NamedTuple):
 
 
 def template_faults(definitions: Definitions, folder: Path) -> Iterator[TemplateFault]:
-    """Templates that are not there or cannot be read, and names in them that no fact of their message has."""
+    """Templates that are not there or cannot be read, and names in them that no fact of their message has, or no item of one."""
     if not folder.is_dir():
         raise DefinitionError("expected a folder of templates, found none", file=str(folder))
     templates = Templates(folder)
@@ -35,6 +35,7 @@ def template_faults(definitions: Definitions, folder: Path) -> Iterator[Template
             yield TemplateFault(message, f"has the unknown template {name!r}", did_you_mean(name, templates.names) or there)
         else:
             yield from _missing_facts(message, templates)
+            yield from _missing_properties(message, templates)
 
 
 def _missing_facts(message: MessageSpec, templates: Templates) -> Iterator[TemplateFault]:
@@ -44,3 +45,16 @@ def _missing_facts(message: MessageSpec, templates: Templates) -> Iterator[Templ
             known = f"its facts are {', '.join(facts)}" if facts else "it has no facts"
             text = f"has the template {message.template!r}, which at {place} needs {name!r}, and no such fact"
             yield TemplateFault(message, text, did_you_mean(name, facts) or known)
+
+
+def _missing_properties(message: MessageSpec, templates: Templates) -> Iterator[TemplateFault]:
+    """An item has what its list keeps, and a template that asks it for more fails at every send."""
+    for fact in message.facts:
+        if not isinstance(fact, CartFact):
+            continue
+        kept = [".".join(path) for path in fact.keep]
+        for name, place in templates.item_needs(message.template, fact.name).items():
+            if name not in kept:
+                known = f"it keeps {', '.join(kept)}" if kept else "it keeps nothing"
+                text = f"has the template {message.template!r}, which at {place} needs {name!r} of an item, and {fact.name!r} keeps none"
+                yield TemplateFault(message, text, did_you_mean(name, kept) or known)

@@ -7,7 +7,7 @@ is one, ``html.liquid``. Files are read at the start, never while a message is w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -20,6 +20,7 @@ from streamer.errors import StreamerError
 from streamer.suggest import did_you_mean
 
 from . import filters
+from .item_names import ItemNames
 from .locales import choose, tag_of
 
 Part = Literal["subject", "text", "html"]
@@ -46,10 +47,12 @@ class _Limited(Environment):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """One part of a template. ``needs`` has the facts that it names, each with the place ``file:line:column`` of the first use."""
+    """One part of a template. ``needs`` has the facts that it names, each with the place ``file:line:column`` of the first use; ``items``
+    the same of the names of items, by the list that they are of."""
 
     template: BoundTemplate
     needs: Mapping[str, str]
+    items: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +105,20 @@ class Templates:
         A name that has a ``default`` is needed all the same: a fact may be missing for a customer, and yet must be defined for the message.
         """
         found: dict[str, str] = {}
-        for written in self._written.get(name, {}).values():
-            for part in (written.subject, written.text, written.html):
-                if part is not None:
-                    found = {**part.needs, **found}
+        for part in self._parts(name):
+            found = {**part.needs, **found}
         return found
+
+    def item_needs(self, name: str, fact: str) -> dict[str, str]:
+        """The names that some language of a template needs of the items of a list, each with the place where it stands first."""
+        found: dict[str, str] = {}
+        for part in self._parts(name):
+            found = {**part.items.get(fact, {}), **found}
+        return found
+
+    def _parts(self, name: str) -> Iterator[Compiled]:
+        for written in self._written.get(name, {}).values():
+            yield from (part for part in (written.subject, written.text, written.html) if part is not None)
 
 
 def template_names(folder: Path) -> list[str]:
@@ -166,7 +178,7 @@ def _read_part(file: Path, shown: str, environment: Environment) -> Compiled | N
             raise TemplateError(f"{shown}: larger than {FILE_BYTES_MAX:,} bytes")
         source = file.read_text(encoding="utf-8")
         template = environment.from_string(source, name=shown)
-        return Compiled(template, _needs_of(template, source))
+        return _compiled(template, source)
     except LiquidError as error:
         error.template_name = error.template_name or shown
         raise TemplateError(f"{place_of(error)}{error.message}") from None
@@ -174,14 +186,17 @@ def _read_part(file: Path, shown: str, environment: Environment) -> Compiled | N
         raise TemplateError(f"{shown}: cannot be read ({type(error).__name__})") from None
 
 
-def _needs_of(template: BoundTemplate, source: str) -> dict[str, str]:
-    """The facts of a template; TemplateError for a filter that is none, which the library finds only when it renders."""
+def _compiled(template: BoundTemplate, source: str) -> Compiled:
+    """A part with what it needs; TemplateError for a filter that is none, which the library finds only when it renders."""
     found = template.analyze(include_partials=False)
     for name, uses in found.filters.items():
         if name not in template.env.filters:
             close = did_you_mean(name, template.env.filters)
             raise TemplateError(f"{_place(template, uses[0], source)}: there is no filter {name!r}{f' ({close})' if close else ''}")
-    return {name: _place(template, uses[0].span, source) for name, uses in found.globals.items() if name not in GIVEN}
+    needs = {name: _place(template, uses[0].span, source) for name, uses in found.globals.items() if name not in GIVEN}
+    items = ItemNames(template, GIVEN | found.locals.keys()).found
+    places = {of: {name: _place(template, span, source) for name, span in names.items()} for of, names in items.items()}
+    return Compiled(template, needs, places)
 
 
 def _place(template: BoundTemplate, span: Span, source: str) -> str:
