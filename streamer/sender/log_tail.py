@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,7 +14,8 @@ from streamer.transports.kafka.clients import reader
 from streamer.wire import EVENTS
 
 REQUEST_MS: Final = 5_000
-PEEK_MS: Final = 200
+PEEK_SECONDS: Final = 0.2
+PEEK_STEP_MS: Final = 5  # the client waits for a record all the time it is given, also where it has read nothing but marks by then
 
 
 class KafkaLogTail:
@@ -55,17 +57,26 @@ class KafkaLogTail:
             self._client.seek(place, begin)
             self._client.resume(place)
             try:
-                found = await self._client.getmany(place, timeout_ms=PEEK_MS, max_records=1)
-                position = await self._client.position(place)
+                offset, position = await self._peek(place, end)
             except KafkaError as error:
                 raise TimeoutError(type(error).__name__) from None
             finally:
                 self._client.pause(place)
-        records = found.get(place, [])
-        if not records and position >= end:
+        if offset is None and position >= end:
             self._empty[shard] = begin, position
             return True
-        return bool(records) and records[0].offset >= end
+        return offset is not None and offset >= end
+
+    async def _peek(self, place: TopicPartition, end: int) -> tuple[int | None, int]:
+        """The offset of the next record, None where none came; and how far was read by then."""
+        deadline = monotonic() + PEEK_SECONDS
+        while True:
+            found = await self._client.getmany(place, timeout_ms=PEEK_STEP_MS, max_records=1)
+            position = await self._client.position(place)
+            if records := found.get(place):
+                return records[0].offset, position
+            if position >= end or monotonic() >= deadline:
+                return None, position
 
 
 __all__ = ["KafkaLogTail"]
