@@ -3,6 +3,7 @@ cannot write, so a template fails with its place instead of saying something odd
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -27,7 +28,9 @@ ZONE: Final = "_zone"
 SIGN: Final = "_sign"
 OWN_SEPARATORS: Final = "default"  # of the numbering system that the language usually has
 ZEROS: Final = {"arab": 0x660, "arabext": 0x6F0, "beng": 0x9E6, "deva": 0x966, "mymr": 0x1040}  # whose digits follow one another
-URL_SCHEMES: Final = ("https://", "http://")
+URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f-\x9f]+")
+URL_BYTES_MAX: Final = 1_500  # so that a link that carries it is never longer than the collector reads
+DIGITS_MAX: Final = 30  # before the point: more is no amount, and "1e400000" would be a page of zeros
 
 
 def register(environment: Environment) -> None:
@@ -74,8 +77,9 @@ def plural(value: object, *, context: RenderContext, **forms: object) -> str:
 
 def link(value: object, *, context: RenderContext) -> str:
     """An address by way of the collector, which counts the click; the address itself where links are not signed here."""
-    if not isinstance(value, str) or not value.startswith(URL_SCHEMES):
-        raise FilterValueError("link: expected an address that begins with https:// or http://", token=None)
+    if not isinstance(value, str) or URL.fullmatch(value) is None or len(value.encode()) > URL_BYTES_MAX:
+        expected = f"https:// or http://, without blanks, at most {URL_BYTES_MAX:,} bytes"
+        raise FilterValueError(f"link: expected an address that begins with {expected}", token=None)
     sign = cast("Signed | None", context.resolve(SIGN, default=None))
     return value if sign is None else sign(str(value))
 
@@ -105,7 +109,7 @@ def _decimal(name: str, value: object) -> Decimal:
         found = Decimal(str(value)) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
     except InvalidOperation:
         found = None
-    if found is None or not found.is_finite():
+    if found is None or not found.is_finite() or found.adjusted() >= DIGITS_MAX:
         raise FilterValueError(f"{name}: expected a number", token=None)
     return found
 

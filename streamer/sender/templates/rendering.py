@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from liquid.exceptions import LiquidError
+from liquid.exceptions import LiquidError, UndefinedError
 
 from streamer.message_links import LinkKeys, LinkOf, Purpose
 from streamer.sender.content import MessageContent
@@ -17,6 +17,7 @@ from .locales import direction_of
 
 SUBJECT_CHARS_MAX: Final = 500
 _BLANKS: Final = re.compile(r"[ \t]{2,}")
+_WORD: Final = re.compile(r"\w+")
 _BREAKS: Final = re.compile(r"[\r\n\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
 
 
@@ -84,15 +85,19 @@ def _render(part: Compiled, given: dict[str, object]) -> str:
         TypeError,
         ArithmeticError,
         RecursionError,
+        MemoryError,  # of one huge text or range, which no limit counts before it is made
         LookupError,
     ) as error:  # a filter of the library's that met what it cannot do
         raise TemplateError(f"{part.template.name}: {type(error).__name__} in a filter") from None
 
 
 def _without_values(error: LiquidError) -> str:
-    """What the library says, unless it may quote a fact."""
+    """What the library says, unless it may quote a fact: of a name that is looked up by a fact, and of a list's items, it does."""
     text = str(error.message)
-    return text if len(text) <= 200 else type(error).__name__
+    source = "" if error.token is None else error.token.source
+    by_fact = isinstance(error, UndefinedError) and not all(word in source for word in _WORD.findall(text.removesuffix(" is undefined")))
+    quotes = by_fact or text.startswith("can't read property")
+    return type(error).__name__ if quotes or len(text) > 200 else text
 
 
 __all__ = ["link_of", "open_url", "render", "unsubscribe_url"]

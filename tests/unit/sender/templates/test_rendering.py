@@ -137,12 +137,49 @@ def test_a_moment_is_the_customers_own(tmp_path: Path) -> None:
         '{{ 1 | date: "huge" }}',
         "{{ 'a' | link }}",
         "{{ 1 | plural }}",
+        '{{ "1e400000" | money: "EUR" }}',
+        '{{ "1e400000" | number }}',
+        '{{ "https://shop.example/a b" | link }}',
     ],
 )
 def test_what_a_filter_cannot_write_fails_with_its_place(tmp_path: Path, text: str) -> None:
     """Rather than saying None euros."""
     with pytest.raises(TemplateError, match=r"^cart_reminder/en/text\.liquid:1:"):
         text_of(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["{{ [name] }}", "{{ names | uniq: name }}", "{{ names | compact: name }}"])
+def test_an_error_quotes_no_fact(tmp_path: Path, text: str) -> None:
+    """It goes into the ledger and the log, where customers' data has no business."""
+    with pytest.raises(TemplateError) as caught:
+        text_of(tmp_path, text, name="Anna Kovalenko", names=["Anna Kovalenko"])
+    assert "Anna" not in str(caught.value)
+    assert str(caught.value).startswith("cart_reminder/en/text.liquid:1:")
+
+
+def test_a_text_that_does_not_fit_into_memory_fails_that_message_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender goes on with the others."""
+    asked: list[object] = []
+
+    def huge(*args: object, **named: object) -> str:
+        asked.append((args, named))
+        raise MemoryError
+
+    monkeypatch.setattr("liquid.BoundTemplate.render", huge)
+    with pytest.raises(TemplateError, match="MemoryError"):
+        text_of(tmp_path, "Hi")
+    assert asked
+
+
+def test_a_link_that_the_collector_would_not_read_is_not_written(tmp_path: Path) -> None:
+    """A reader would click it and find a page that says it is broken. A line break in it would be an error of the collector's."""
+    templates = templates_of(tmp_path, en_subject="Hi", en_text="{{ url | link }}")
+    longest = "https://shop.example/".ljust(1_500, "a")
+    token = render(a_decision(facts={"url": longest}), templates, LINKS).text.partition("?t=")[2]
+    assert LINKS.read(token) is not None
+    for url in (longest + "a", "https://shop.example/\r\nX: 1", "https://shop.example/\x85"):
+        with pytest.raises(TemplateError, match="link: expected an address"):
+            render(a_decision(facts={"url": url}), templates, LINKS)
 
 
 def test_links_are_signed_and_say_of_which_message_they_are(tmp_path: Path) -> None:
