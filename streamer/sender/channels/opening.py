@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -20,6 +21,8 @@ from .webhook import WebhookChannel
 
 GROUP: Final = "streamer.channels"
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+PREFIX: Final = "whsec_"
+SECRET_BYTES: Final = range(24, 65)  # what Standard Webhooks allows
 OURS: Final = ("console", "email", "webhook")
 
 ChannelOpener = Callable[[Settings], SendingChannel]
@@ -64,10 +67,14 @@ def smtp_server(settings: Settings) -> SmtpServer:
 
 
 def _webhook(settings: Settings, now_ms: Callable[[], int]) -> WebhookChannel:
+    secret = settings.sender_webhook_secret.get_secret_value().strip()
     try:
-        return WebhookChannel(settings.sender_webhook, settings.sender_webhook_secret.get_secret_value(), now_ms)
-    except Exception:  # whatever the library says of a secret may repeat it
-        raise SettingsError("STREAMER_SENDER_WEBHOOK_SECRET: expected whsec_ and base64, as Standard Webhooks has it") from None
+        drawn = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        drawn = b""
+    if not secret.startswith(PREFIX) or len(drawn) not in SECRET_BYTES:  # the library takes one byte for a secret, too
+        raise SettingsError(f"STREAMER_SENDER_WEBHOOK_SECRET: expected {PREFIX} and base64 of 24 to 64 bytes")
+    return WebhookChannel(settings.sender_webhook, secret, now_ms)
 
 
 __all__ = ["OURS", "ChannelOpener", "open_channels", "smtp_server"]
