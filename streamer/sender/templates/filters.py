@@ -30,7 +30,7 @@ OWN_SEPARATORS: Final = "default"  # of the numbering system that the language u
 ZEROS: Final = {"arab": 0x660, "arabext": 0x6F0, "beng": 0x9E6, "deva": 0x966, "mymr": 0x1040}  # whose digits follow one another
 URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f-\x9f]+")
 URL_BYTES_MAX: Final = 1_500  # so that a link that carries it is never longer than the collector reads
-DIGITS_MAX: Final = 30  # before the point: more is no amount, and "1e400000" would be a page of zeros
+DIGITS_MAX: Final = 30  # before the point: more is no amount; Babel refuses it too, without saying where
 
 
 def register(environment: Environment) -> None:
