@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -13,6 +12,7 @@ from streamer.errors import SettingsError
 from streamer.settings import Settings
 from streamer.web.file_watch import FileWatch
 from streamer.web.loopback import is_loopback
+from streamer.web.secret_tables import secrets_text
 
 from .keys import Keys, read_keys
 
@@ -29,17 +29,10 @@ def load_keys(settings: Settings) -> Keys:
                 "anybody could write events; `streamer collect --new-key browser` makes a key"
             )
         return Keys()
-    keys = read_keys(_text(file), f"STREAMER_COLLECT_KEYS: {file}")
+    keys = read_keys(secrets_text(file, "STREAMER_COLLECT_KEYS"), f"STREAMER_COLLECT_KEYS: {file}")
     if keys.is_open:
         raise SettingsError(f"STREAMER_COLLECT_KEYS: {file} has no key; `streamer collect --new-key browser` makes one")
     return keys
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"STREAMER_COLLECT_KEYS: cannot read {file} ({type(error).__name__})") from None
 
 
 class KeyWatch:

@@ -8,12 +8,10 @@ The file has the hash of a key and not the key. It is drawn at random with 128 b
 
 from __future__ import annotations
 
-import hashlib
 import re
-import tomllib
 from collections.abc import Mapping
 from secrets import token_hex
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,6 +19,7 @@ from streamer.errors import SettingsError
 from streamer.events.codec import KINDS
 from streamer.events.event import Kind
 from streamer.events.sender import WRITE_KEY_HEADER
+from streamer.web.secret_tables import hash_of, secret_tables
 from streamer.wire import NO_LINK_HEADER, Headers
 
 KeyKind = Literal["browser", "server", "import"]
@@ -91,22 +90,9 @@ class Keys:
         return self._by_app_id.get(app_id)
 
 
-def hash_of(secret: str) -> str:
-    """What the file has of a key."""
-    return f"sha256:{hashlib.sha256(secret.encode(errors='surrogatepass')).hexdigest()}"
-
-
 def read_keys(text: str, where: str) -> Keys:
     """The keys of a TOML file; SettingsError, which names the key and the field, for anything that is not as it must be."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where}: {error}") from None
-    unknown = sorted(set(tables) - {"keys"})
-    found: object = tables.get("keys", {})
-    if unknown or not isinstance(found, dict):
-        raise SettingsError(f"{where}: expected tables [keys.NAME], found {unknown[0] if unknown else 'something else under keys'}")
-    keys = tuple(_read_key(name, fields, f"{where}: [keys.{name}]") for name, fields in cast("dict[str, object]", found).items())
+    keys = tuple(_read_key(name, fields, f"{where}: [keys.{name}]") for name, fields in secret_tables(text, "keys", where).items())
     _check_unique(keys, where)
     return Keys(keys)
 

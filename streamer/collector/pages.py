@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from aiohttp import web
 
-from .answers import encode_json, json_response
+from streamer.web.process_pages import process_page
+
 from .limits import KAFKA_SILENT_SECONDS
 from .room import RecordSink
-from .server import ALIVE, Collector
-
-TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+from .server import Collector
 
 
 class Pages:
@@ -26,17 +24,7 @@ class Pages:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The page of a path."""
-        match request.path:
-            case "/livez":
-                return json_response(ALIVE)
-            case "/readyz":
-                problems = self.problems()
-                body = {"status": "not ready" if problems else "ready", "problems": problems}
-                return json_response(encode_json(body), status=503 if problems else 200)
-            case "/metrics":
-                return web.Response(body=self._metrics(), headers={"Content-Type": TEXT_TYPE})
-            case _:
-                return json_response(b'{"success":false,"code":"not_found","message":"/livez, /readyz or /metrics"}', status=404)
+        return process_page(request.path, self.problems, self._figures)
 
     def problems(self) -> list[str]:
         """Why events cannot be taken at the moment."""
@@ -47,7 +35,7 @@ class Pages:
             found.append(f"Kafka has taken nothing for {self._sink.failing_seconds:.0f} s")
         return found
 
-    def _metrics(self) -> bytes:
+    def _figures(self) -> bytes:
         metrics = self._collector.metrics
         metrics.in_flight_events.set(self._sink.in_flight_records)
         metrics.in_flight_bytes.set(self._collector.room.bytes)

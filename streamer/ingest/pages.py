@@ -10,10 +10,10 @@ from streamer.telemetry.ingest_metrics import IngestMetrics
 from streamer.transports.kafka.broker_watch import BrokerWatch
 from streamer.transports.kafka.event_writer import EventWriter
 from streamer.transports.kafka.source_consumer import SourceConsumer
+from streamer.web.process_pages import process_page
 
 from .loop import IngestLoop
 
-TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SILENT_SECONDS: Final = 5.0  # of Kafka, before it is a problem
 
 
@@ -31,17 +31,7 @@ class IngestPages:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The page of a path."""
-        match request.path:
-            case "/livez":
-                return web.json_response({"status": "alive"})
-            case "/readyz":
-                problems = self.problems()
-                found = {"status": "not ready" if problems else "ready", "problems": problems}
-                return web.json_response(found, status=503 if problems else 200)
-            case "/metrics":
-                return web.Response(body=self._figures(), headers={"Content-Type": TEXT_TYPE})
-            case _:
-                return web.json_response({"status": "not found", "problems": ["/livez, /readyz or /metrics"]}, status=404)
+        return process_page(request.path, self.problems, self._figures)
 
     def problems(self) -> list[str]:
         """Why messages are not taken at the moment."""

@@ -1,9 +1,8 @@
 """What a sender wrote down of the messages of one shard, so that whoever comes after it knows what may have left.
 
 Before a provider is called an entry says ``attempting`` and is acknowledged by Kafka; afterwards another says what became of it. An
-``attempting`` without an outcome therefore means that the message may or may not have left: a marketing message is then ``unknown`` and
-never
-sent again, a transactional one is sent again under the same id.
+``attempting`` without an outcome therefore means that the message may or may not have left: a marketing message is then ``unknown``
+and never sent again, a transactional one is sent again under the same id.
 
 Entries name no customer and no address: those stand in the decision, which has the same key.
 """

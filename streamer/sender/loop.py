@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from structlog.typing import FilteringBoundLogger
@@ -19,6 +19,7 @@ from streamer.errors import FencedError, NotWrittenError
 from streamer.settings import Settings
 from streamer.telemetry.sender_metrics import SenderMetrics
 from streamer.transports.kafka.clients import METADATA_MS, reader
+from streamer.transports.kafka.membership import RebalanceListener
 from streamer.wire import MESSAGES
 
 from .kafka_ledger import sender_group
@@ -106,7 +107,7 @@ class SendLoop:
     async def run(self) -> None:
         """Join the group and send. KafkaError where the group cannot be joined at all."""
         client = self._client = _consumer(self._settings)
-        client.subscribe([self._settings.topic(MESSAGES)], listener=_SendListener(self))
+        client.subscribe([self._settings.topic(MESSAGES)], listener=RebalanceListener(self._on_dealt, self._on_taken_away))
         try:
             await client.start()
             while True:
@@ -219,24 +220,17 @@ class SendLoop:
     def _place(self, shard: int) -> TopicPartition:
         return TopicPartition(self._settings.topic(MESSAGES), shard)
 
+    async def _on_dealt(self, places: Collection[TopicPartition]) -> None:
+        await self.dealt([place.partition for place in places])
+
+    async def _on_taken_away(self, places: Collection[TopicPartition]) -> None:
+        await self.taken_away([place.partition for place in places])
+
     def _say(self, why: str) -> None:
         if why and self.problem != why:
             log.error("decisions cannot be read", action="send", why=why)
         self.problem = why
         self._metrics.reading_fails.set(1 if why else 0)
-
-
-class _SendListener(ConsumerRebalanceListener):
-    """Called by the client around a rebalance."""
-
-    def __init__(self, loop: SendLoop) -> None:
-        self._loop = loop
-
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._loop.dealt([place.partition for place in assigned])
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._loop.taken_away([place.partition for place in revoked])
 
 
 def _consumer(settings: Settings) -> AIOKafkaConsumer:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from aiohttp import web
 
 from streamer.telemetry.sender_metrics import SenderMetrics
+from streamer.web.process_pages import process_page
 
 from .gate import StoreGate
 from .loop import SendLoop
-
-TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class SenderPages:
@@ -26,19 +24,7 @@ class SenderPages:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The page of a path."""
-        match request.path:
-            case "/livez":
-                return web.json_response({"status": "alive"})
-            case "/readyz":
-                problems = self.problems()
-                found = {"status": "not ready" if problems else "ready", "problems": problems}
-                return web.json_response(found, status=503 if problems else 200)
-            case "/metrics":
-                self._loop.show(self._now_ms())
-                self._metrics.looking_fails.set(1 if self._gate.problem else 0)
-                return web.Response(body=self._metrics.text(), headers={"Content-Type": TEXT_TYPE})
-            case _:
-                return web.json_response({"status": "not found", "problems": ["/livez, /readyz or /metrics"]}, status=404)
+        return process_page(request.path, self.problems, self._figures)
 
     def problems(self) -> list[str]:
         """Why messages do not leave at the moment."""
@@ -50,3 +36,8 @@ class SenderPages:
         if self._gate.problem:
             found.append(f"nobody can look whether messages are still right: {self._gate.problem}")
         return found
+
+    def _figures(self) -> bytes:
+        self._loop.show(self._now_ms())
+        self._metrics.looking_fails.set(1 if self._gate.problem else 0)
+        return self._metrics.text()

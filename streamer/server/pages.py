@@ -10,11 +10,10 @@ from aiohttp import web
 from streamer.errors import StoreError
 from streamer.stores.base import Store
 from streamer.transports.kafka.end_watch import EndWatch
+from streamer.web.process_pages import process_page
 
-from .errors import json_response
 from .server import ReaderServer
 
-TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SILENT_SECONDS: Final = 10.0  # of Kafka, before it is a problem
 
 
@@ -30,17 +29,8 @@ class ServerPages:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The page of a path."""
-        match request.path:
-            case "/livez":
-                return json_response({"status": "alive"})
-            case "/readyz":
-                problems = await self.problems()
-                found = {"status": "not ready" if problems else "ready", "problems": problems}
-                return json_response(found, status=503 if problems else 200)
-            case "/metrics":
-                return web.Response(body=self._figures(), headers={"Content-Type": TEXT_TYPE})
-            case _:
-                return json_response({"code": "not_found", "message": "/livez, /readyz or /metrics", "path": "url"}, status=404)
+        found = await self.problems() if request.path == "/readyz" else []
+        return process_page(request.path, lambda: found, self._figures)
 
     async def problems(self) -> list[str]:
         """Why readers cannot be answered as they should be at the moment."""

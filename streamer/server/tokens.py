@@ -5,19 +5,17 @@ The file has the hash of a token and not the token. It is drawn at random with 2
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
-import tomllib
-from pathlib import Path
 from secrets import token_urlsafe
-from typing import Final, Literal, cast, get_args
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from streamer.errors import SettingsError
 from streamer.settings import Settings
 from streamer.web.loopback import is_loopback
+from streamer.web.secret_tables import hash_of, secret_tables, secrets_text
 
 Role = Literal["read", "write", "erase"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -57,11 +55,6 @@ class Tokens:
         return found
 
 
-def hash_of(secret: str) -> str:
-    """What the file has of a token."""
-    return f"sha256:{hashlib.sha256(secret.encode(errors='surrogatepass')).hexdigest()}"
-
-
 def new_token(roles: tuple[Role, ...]) -> tuple[str, str]:
     """A fresh token, and its table for the file."""
     secret = f"st_{token_urlsafe(32)}"
@@ -79,30 +72,15 @@ def load_tokens(settings: Settings) -> Tokens:
                 "anybody could read customers' data; `streamer serve --new-token` makes one"
             )
         return Tokens()
-    tokens = read_tokens(_text(file), f"STREAMER_SERVE_TOKENS: {file}")
+    tokens = read_tokens(secrets_text(file, "STREAMER_SERVE_TOKENS"), f"STREAMER_SERVE_TOKENS: {file}")
     if tokens.is_open:
         raise SettingsError(f"STREAMER_SERVE_TOKENS: {file} has no token; `streamer serve --new-token` makes one")
     return tokens
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"STREAMER_SERVE_TOKENS: cannot read {file} ({type(error).__name__})") from None
-
-
 def read_tokens(text: str, where: str) -> Tokens:
     """The tokens of a TOML file; SettingsError, which names the token and the field, for anything that is not as it must be."""
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where}: {error}") from None
-    unknown = sorted(set(tables) - {"tokens"})
-    found: object = tables.get("tokens", {})
-    if unknown or not isinstance(found, dict):
-        raise SettingsError(f"{where}: expected tables [tokens.NAME], found {unknown[0] if unknown else 'something else under tokens'}")
-    tokens = tuple(_read_token(name, fields, f"{where}: [tokens.{name}]") for name, fields in cast("dict[str, object]", found).items())
+    tokens = tuple(_read_token(name, fields, f"{where}: [tokens.{name}]") for name, fields in secret_tables(text, "tokens", where).items())
     hashes = [token.hash for token in tokens]
     if len(set(hashes)) < len(hashes):
         raise SettingsError(f"{where}: two tokens have the same hash")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.settings import Settings
 
 from .clients import METADATA_MS, connection, reader
+from .membership import RebalanceListener, first_offset
 
 POLL_MS: Final = 300
 
@@ -80,7 +81,7 @@ class NotedConsumer:
             heartbeat_interval_ms=max(100, min(3_000, settings.session_timeout // 10)),
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
         )
-        self._client.subscribe([self._topic], listener=_NotedListener(self))
+        self._client.subscribe([self._topic], listener=RebalanceListener(self.on_dealt, self.on_taken_away))
         await self._client.start()
 
     async def stop(self) -> None:
@@ -154,9 +155,7 @@ class NotedConsumer:
         place = self._place(partition)
         offset = self._start.offsets.get(partition)
         if offset is None:
-            end = (await self._started.end_offsets([place]))[place]  # asked first: what comes meanwhile lies behind it
-            found = (await self._started.offsets_for_times({place: self._start.since_ms}))[place]
-            offset = end if found is None else found.offset
+            offset = await first_offset(self._started, place, self._start.since_ms)
         await self._started.commit({place: offset})
         return offset
 
@@ -167,19 +166,6 @@ class NotedConsumer:
     def _started(self) -> AIOKafkaConsumer:
         assert self._client is not None, "the consumer was not started"
         return self._client
-
-
-class _NotedListener(ConsumerRebalanceListener):
-    """Called by the client around a rebalance."""
-
-    def __init__(self, consumer: NotedConsumer) -> None:
-        self._consumer = consumer
-
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._consumer.on_dealt(assigned)
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._consumer.on_taken_away(revoked)
 
 
 __all__ = ["Noted", "NotedConsumer", "Owner", "StartingPlace"]

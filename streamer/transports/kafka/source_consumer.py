@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
@@ -20,6 +20,7 @@ from streamer.settings import Settings
 from streamer.wire import Headers
 
 from .clients import METADATA_MS, reader
+from .membership import RebalanceListener, first_offset
 
 POLL_MS: Final = 200
 PARTITION_BYTES: Final = 1 << 20  # that are fetched ahead of one partition; a message that is larger comes alone
@@ -81,7 +82,7 @@ class SourceConsumer:
             heartbeat_interval_ms=max(100, min(3_000, settings.session_timeout // 10)),
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
         )
-        self._client.subscribe([*self._topics], listener=_SourceListener(self))
+        self._client.subscribe([*self._topics], listener=RebalanceListener(self.dealt, self.taken_away))
         await self._client.start()
 
     async def stop(self) -> None:
@@ -180,11 +181,8 @@ class SourceConsumer:
 
     async def _first(self, place: TopicPartition) -> int:
         """Where a partition begins that nobody has read: committed, or what comes before a crash would count as old after it."""
-        client = self._started
-        end = (await client.end_offsets([place]))[place]  # asked first: what comes meanwhile lies behind it
-        found = (await client.offsets_for_times({place: self._since_ms()}))[place]
-        offset = end if found is None else found.offset
-        await client.commit({place: offset})
+        offset = await first_offset(self._started, place, self._since_ms())
+        await self._started.commit({place: offset})
         return offset
 
     def _go_back(self) -> None:
@@ -215,19 +213,6 @@ class SourceConsumer:
     def _started(self) -> AIOKafkaConsumer:
         assert self._client is not None, "the consumer was not started"
         return self._client
-
-
-class _SourceListener(ConsumerRebalanceListener):
-    """Called by the client around a rebalance."""
-
-    def __init__(self, consumer: SourceConsumer) -> None:
-        self._consumer = consumer
-
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._consumer.dealt(assigned)
-
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await self._consumer.taken_away(revoked)
 
 
 def _message(record: ConsumerRecord[bytes, bytes]) -> SourceMessage:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from aiohttp import ClientResponse
 from aiohttp.test_utils import RawTestServer, TestClient
 
-from streamer.collector.keys import Keys, hash_of, read_keys
+from streamer.collector.keys import Keys, read_keys
 from streamer.collector.limits import LIMITS, CollectorLimits
 from streamer.collector.server import Collector
 from streamer.errors import NotWrittenError
@@ -21,6 +21,7 @@ from streamer.events.event import Event
 from streamer.settings import Settings
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.transports.kafka.event_writer import Record
+from streamer.web.secret_tables import hash_of
 from streamer.wire import DEAD_LETTERS, EVENTS, DeadLetter
 
 PAGE = "https://shop.example"

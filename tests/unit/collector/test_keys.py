@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from streamer.collector.key_watch import KeyWatch, load_keys
-from streamer.collector.keys import Keys, hash_of, new_key, read_keys
+from streamer.collector.keys import Keys, new_key, read_keys
 from streamer.errors import SettingsError
 from streamer.settings import Settings
+from streamer.web.secret_tables import hash_of
 from streamer.wire import NO_LINK_HEADER
 
 from .desk import BROWSER, KEYS, PAGE, SERVER, opened, track

@@ -10,8 +10,9 @@ import pytest
 from streamer.errors import SettingsError
 from streamer.server import tokens as tokens_module
 from streamer.server.limits import LIMITS
-from streamer.server.tokens import Tokens, hash_of, load_tokens, new_token, read_tokens
+from streamer.server.tokens import Tokens, load_tokens, new_token, read_tokens
 from streamer.settings import load_settings
+from streamer.web.secret_tables import hash_of
 from tests.unit.flow.persons import segments
 
 from .desk import reading
