@@ -49,3 +49,10 @@ def test_a_file_name_is_met_once_within_its_stage() -> None:
         if file.stem != "__init__":
             stages[file.relative_to(PACKAGE).parts[0]][file.stem] += 1
     assert [(stage, name) for stage, found in stages.items() for name, times in found.items() if times > 1] == []
+
+
+def test_test_files_outside_packages_have_names_of_their_own() -> None:
+    """pytest imports them by their bare names: of two that share one it takes neither in a run of all tests, and both in a run of few."""
+    files = [file for file in Path(__file__).parents[1].rglob("test_*.py") if not (file.parent / "__init__.py").exists()]
+    assert len(files) > 100
+    assert [name for name, times in Counter(file.name for file in files).items() if times > 1] == []
