@@ -11,6 +11,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -58,6 +59,7 @@ def _to_names(value: object) -> object:
 
 
 Topics = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")], ...], NoDecode, BeforeValidator(_to_names)]
+HostNames = Annotated[tuple[Annotated[str, Field(pattern=r"^(\*\.)?[^\s/:@\\]+$")], ...], NoDecode, BeforeValidator(_to_names)]
 PrivacySignal = Literal["ignore", "mark", "drop"]
 
 
@@ -202,6 +204,11 @@ class Settings(BaseSettings):
         description="keys of links in messages, id:base64 each, separated by commas; the first one signs. Of sender and collector",
     )
     link_keys_file: Path | None = Field(None, description="a file with them instead, one a line")
+    link_hosts: HostNames = Field(
+        (),
+        description="hosts that links of facts may lead to, separated by commas, *.shop.example for all below one; those of addresses in "
+        "templates may be led to anyway",
+    )
     transactions: bool = Field(
         True,
         description="write amendments in transactions, so that a worker that lost a shard cannot; false only for a broker that has none",
@@ -251,6 +258,12 @@ class Settings(BaseSettings):
         return LinkKeys(secrets, f"{self.collect_url}{self.collect_prefix}" if self.collect_url else "")
 
     @property
+    def linked_hosts(self) -> tuple[str, ...]:
+        """Where links of messages may lead besides what stands in templates: as set, and the collector."""
+        own = urlsplit(self.collect_url).hostname
+        return (*self.link_hosts, own) if own else self.link_hosts
+
+    @property
     def rules(self) -> Rules:
         """What of the settings is part of the story."""
         return Rules(
@@ -268,7 +281,7 @@ class Settings(BaseSettings):
                 found[name] = "********"
             elif name in _DURATIONS:
                 found[name] = format_duration(value)
-            elif name in ("placeholder_ids", "collect_proxies", "ingest_topics", "webhook_allow"):
+            elif name in ("placeholder_ids", "collect_proxies", "ingest_topics", "webhook_allow", "link_hosts"):
                 found[name] = ",".join(map(str, value))
             else:
                 found[name] = str(value) if isinstance(value, Path) else value

@@ -26,6 +26,8 @@ def template_faults(definitions: Definitions, folder: Path) -> Iterator[Template
     if not folder.is_dir():
         raise DefinitionError("expected a folder of templates, found none", file=str(folder))
     templates = Templates(folder)
+    if not templates.names and not templates.problems:
+        raise DefinitionError("expected templates in it, NAME/LANGUAGE/subject.liquid and text.liquid, found none", file=str(folder))
     for message in definitions.messages:
         name = message.template
         if name in templates.problems:

@@ -94,12 +94,16 @@ async def _ended(running: asyncio.Task[None]) -> None:
 
 
 def read_templates(settings: Settings) -> Templates:
-    """The templates of the settings. SettingsError where there is no folder; of a template that cannot be used the log says why."""
+    """The templates of the settings. SettingsError where there is no folder, or none in it that can be used; of each that cannot the log
+    says why."""
     if settings.templates is None or not settings.templates.is_dir():
         raise SettingsError("STREAMER_TEMPLATES: expected a folder of templates, NAME/LANGUAGE/subject.liquid and text.liquid")
-    found = Templates(settings.templates, settings.sender_language)
+    found = Templates(settings.templates, settings.sender_language, settings.linked_hosts)
     for name, problem in found.problems.items():
         log.error("a template cannot be used", action="send", template=name, why=problem)
+    if not found.names:
+        what = next((f"none can be used; {problem}" for problem in found.problems.values()), f"there is none in {settings.templates}")
+        raise SettingsError(f"STREAMER_TEMPLATES: {what}")
     return found
 
 

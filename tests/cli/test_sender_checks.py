@@ -18,8 +18,8 @@ async def said(folder: Path | None, **settings: object) -> list[tuple[str, str]]
     return [(result.verdict, result.found) for result in found]
 
 
-def a_template(folder: Path, text: str) -> Path:
-    place = folder / "thanks" / "en"
+def a_template(folder: Path, text: str, name: str = "thanks") -> Path:
+    place = folder / name / "en"
     place.mkdir(parents=True)
     (place / "subject.liquid").write_text("Thanks")
     (place / "text.liquid").write_text(text)
@@ -38,9 +38,19 @@ async def test_it_counts_templates_and_names_channels(tmp_path: Path) -> None:
 
 async def test_a_template_that_cannot_be_used_is_named_with_its_place(tmp_path: Path) -> None:
     """At the desk, and not as an outcome at night."""
-    (first, _) = await said(a_template(tmp_path, "Hi\n{% if %}"))
+    a_template(tmp_path, "Hi", "welcome")
+    (first, second) = await said(a_template(tmp_path, "Hi\n{% if %}"))
     assert first[0] == "wrong"
     assert "thanks/en/text.liquid:2:" in first[1]
+    assert second == ("ok", "1 templates, channels console")
+
+
+async def test_a_folder_in_which_no_template_can_be_used_is_refused(tmp_path: Path) -> None:
+    """A sender on it would give up every message for good; one that does not start leaves them waiting."""
+    assert await said(tmp_path) == [("wrong", f"STREAMER_TEMPLATES: there is none in {tmp_path}")]
+    ((verdict, found),) = await said(a_template(tmp_path, "{% if %}"))
+    assert verdict == "wrong"
+    assert found.startswith("STREAMER_TEMPLATES: none can be used; thanks/en/text.liquid:1:")
 
 
 async def test_mails_from_which_nobody_could_unsubscribe_are_refused(tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ ADDRESS_CHARS_MAX: Final = 254
 LOCAL_CHARS_MAX: Final = 64
 
 
+class UnfitMailError(ValueError):
+    """No mail can be made of a message. The text quotes nothing of it."""
+
+
 class WirePolicy(policy.EmailPolicy):
     """Headers as mailboxes read them. Python's own folding writes a word that is longer than a line as an encoded word (RFC 2047), and no
     mailbox decodes one in a ``List-Unsubscribe`` or a ``Message-ID``: these headers stay as they are, each on one line."""
@@ -61,7 +65,10 @@ def mail_address(text: str) -> str | None:
 
 
 def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
-    """The mail. Its Message-ID is the same whenever it is made. ValueError where something would break out of a header."""
+    """The mail. Its Message-ID is the same whenever it is made.
+
+    ValueError where something would break out of a header; UnfitMailError where a header that must stay whole is too long for a line.
+    """
     content = outgoing.content
     mail = EmailMessage(policy=WIRE)
     mail["From"] = sender
@@ -70,7 +77,7 @@ def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
     mail["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1_000, UTC))
     mail["Message-ID"] = f"<{outgoing.id}@{sender.domain}>"
     if outgoing.decision.data.kind == "marketing" and outgoing.unsubscribe_url:
-        mail["List-Unsubscribe"] = f"<{outgoing.unsubscribe_url}>"
+        mail["List-Unsubscribe"] = _whole("List-Unsubscribe", f"<{outgoing.unsubscribe_url}>")
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         mail["Precedence"] = "bulk"
     mail["Auto-Submitted"] = "auto-generated"
@@ -79,6 +86,14 @@ def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
         mail.add_alternative(html_page(content, outgoing.open_url), subtype="html")
     mail["Content-Language"] = content.language  # last: what sets a body takes away headers of this kind
     return mail
+
+
+def _whole(name: str, value: str) -> str:
+    """A value that fits into one line: no mailbox follows a link to unsubscribe that was folded (RFC 8058)."""
+    length = len(name) + len(": ") + len(value)
+    if length > LINE_CHARS_MAX or not value.isascii():
+        raise UnfitMailError(f"{name} would have {length:,} characters, more than the {LINE_CHARS_MAX} of a line")
+    return value
 
 
 def html_page(content: MessageContent, open_url: str = "") -> str:
@@ -97,4 +112,4 @@ def html_page(content: MessageContent, open_url: str = "") -> str:
     )
 
 
-__all__ = ["html_page", "mail_address", "mail_of"]
+__all__ = ["UnfitMailError", "html_page", "mail_address", "mail_of"]

@@ -17,7 +17,7 @@ from typing import Final
 import aiosmtplib
 
 from . import Accepted, Attempt, Declined, Outgoing, TryLater, Unsure
-from .mail import mail_address, mail_of
+from .mail import UnfitMailError, mail_address, mail_of
 
 MAILS_A_CONNECTION: Final = 100  # then a new one: servers ask for it, and what one of them keeps of a session stays small
 TIMEOUT_SECONDS: Final = 30.0  # for one answer
@@ -62,6 +62,8 @@ class SmtpChannel:
         """Hand a mail to the server."""
         try:
             raw = mail_of(outgoing, self._server.sender, self._now_ms()).as_bytes()
+        except UnfitMailError as error:
+            return Declined(f"no mail can be made of it: {error}")
         except ValueError as error:
             return Declined(f"no mail can be made of it: {type(error).__name__}")
         async with self._room:

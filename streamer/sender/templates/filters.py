@@ -3,7 +3,6 @@ cannot write, so a template fails with its place instead of saying something odd
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -17,6 +16,7 @@ from liquid.filter import with_context
 from streamer.values import parse_time_ms
 from streamer.zones import PINNED, find_zone, local
 
+from .link_hosts import ADDRESS, LinkHosts
 from .locales import locale_of
 
 Width = Literal["short", "medium", "long", "full"]
@@ -26,9 +26,9 @@ WIDTHS: Final = get_args(Width)
 LANGUAGE: Final = "language"  # names that rendering gives to a template, and filters read
 ZONE: Final = "_zone"
 SIGN: Final = "_sign"
+HOSTS: Final = "_hosts"
 OWN_SEPARATORS: Final = "default"  # of the numbering system that the language usually has
 ZEROS: Final = {"arab": 0x660, "arabext": 0x6F0, "beng": 0x9E6, "deva": 0x966, "mymr": 0x1040}  # whose digits follow one another
-URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f-\x9f]+")
 URL_BYTES_MAX: Final = 1_500  # so that a link that carries it is never longer than the collector reads
 DIGITS_MAX: Final = 30  # before the point: more is no amount; Babel refuses it too, without saying where
 
@@ -76,10 +76,15 @@ def plural(value: object, *, context: RenderContext, **forms: object) -> str:
 
 
 def link(value: object, *, context: RenderContext) -> str:
-    """An address by way of the collector, which counts the click; the address itself where links are not signed here."""
-    if not isinstance(value, str) or URL.fullmatch(value) is None or len(value.encode()) > URL_BYTES_MAX:
-        expected = f"https:// or http://, without blanks, at most {URL_BYTES_MAX:,} bytes"
+    """An address by way of the collector, which counts the click; the address itself where links are not signed here.
+
+    It leads to a host that the operator allowed, see ``LinkHosts``.
+    """
+    if not isinstance(value, str) or ADDRESS.fullmatch(value) is None or len(value.encode()) > URL_BYTES_MAX:
+        expected = f"https:// or http:// and a host, without blanks, at most {URL_BYTES_MAX:,} bytes"
         raise FilterValueError(f"link: expected an address that begins with {expected}", token=None)
+    if not cast("LinkHosts", context.resolve(HOSTS)).allow(value):
+        raise FilterValueError("link: to a host that stands in no template; STREAMER_LINK_HOSTS can allow it", token=None)
     sign = cast("Signed | None", context.resolve(SIGN, default=None))
     return value if sign is None else sign(str(value))
 
@@ -133,4 +138,4 @@ def _text(context: RenderContext, name: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-__all__ = ["LANGUAGE", "SIGN", "ZONE", "register"]
+__all__ = ["HOSTS", "LANGUAGE", "SIGN", "ZONE", "register"]

@@ -7,7 +7,7 @@ is one, ``html.liquid``. Files are read at the start, never while a message is w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -21,7 +21,9 @@ from streamer.suggest import did_you_mean
 
 from . import filters
 from .item_names import ItemNames
+from .link_hosts import LinkHosts, literal_hosts
 from .locales import choose, tag_of
+from .ranges import shorten_ranges
 
 Part = Literal["subject", "text", "html"]
 
@@ -48,11 +50,12 @@ class _Limited(Environment):
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """One part of a template. ``needs`` has the facts that it names, each with the place ``file:line:column`` of the first use; ``items``
-    the same of the names of items, by the list that they are of."""
+    the same of the names of items, by the list that they are of; ``hosts`` those of addresses in it."""
 
     template: BoundTemplate
     needs: Mapping[str, str]
     items: Mapping[str, Mapping[str, str]]
+    hosts: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,12 @@ class Written:
 
 
 class Templates:
-    """All templates of a folder, compiled. ``problems`` says of those that cannot be used why; they are in it and in nothing else."""
+    """All templates of a folder, compiled. ``problems`` says of those that cannot be used why; they are in it and in nothing else.
 
-    def __init__(self, folder: Path, fallback: str = "en") -> None:
+    Links may lead to the hosts of addresses that stand in the templates, and to ``link_hosts``.
+    """
+
+    def __init__(self, folder: Path, fallback: str = "en", link_hosts: Collection[str] = ()) -> None:
         self.problems: dict[str, str] = {}  # by template
         self._fallback = fallback
         self._written: dict[str, dict[str, Written]] = {}
@@ -78,6 +84,7 @@ class Templates:
                 self._written[name] = _read_template(folder, name, environments)
             except TemplateError as error:
                 self.problems[name] = str(error)
+        self.hosts = LinkHosts({*link_hosts, *(host for name in self._written for part in self._parts(name) for host in part.hosts)})
 
     @property
     def names(self) -> list[str]:
@@ -193,10 +200,11 @@ def _compiled(template: BoundTemplate, source: str) -> Compiled:
         if name not in template.env.filters:
             close = did_you_mean(name, template.env.filters)
             raise TemplateError(f"{_place(template, uses[0], source)}: there is no filter {name!r}{f' ({close})' if close else ''}")
+    shorten_ranges(template)
     needs = {name: _place(template, uses[0].span, source) for name, uses in found.globals.items() if name not in GIVEN}
     items = ItemNames(template, GIVEN | found.locals.keys()).found
     places = {of: {name: _place(template, span, source) for name, span in names.items()} for of, names in items.items()}
-    return Compiled(template, needs, places)
+    return Compiled(template, needs, places, frozenset(literal_hosts(source)))
 
 
 def _place(template: BoundTemplate, span: Span, source: str) -> str:

@@ -11,7 +11,7 @@ from streamer.message_links import LinkKeys, LinkOf, Purpose
 from streamer.sender.content import MessageContent
 from streamer.sender.decision import SendDecision
 
-from .filters import LANGUAGE, SIGN, ZONE
+from .filters import HOSTS, LANGUAGE, SIGN, ZONE
 from .folder import Compiled, TemplateError, Templates, place_of
 from .locales import direction_of
 
@@ -40,6 +40,7 @@ def render(decision: SendDecision, templates: Templates, links: LinkKeys) -> Mes
         LANGUAGE: written.language,
         ZONE: data.zone or "",
         SIGN: click_url if links.can_sign else None,
+        HOSTS: templates.hosts,
     }
     text = _render(written.text, given)
     if not text.strip():

@@ -65,6 +65,10 @@ async def test_what_was_begun_and_what_became_of_it_is_found_by_the_next_sender(
 async def test_a_sender_without_transactions_says_so(settings: Settings, redis_server: RedisServer, tmp_path: Path) -> None:
     """Two that both believe to have a shard may send one message twice: an operator must know."""
     stopping = Stopping()
+    place = tmp_path / "thanks" / "en"
+    place.mkdir(parents=True)
+    for part in ("subject", "text"):
+        (place / f"{part}.liquid").write_text("Thank you")
     changed = {"store": SecretStr(redis_server.url), "templates": tmp_path, "sender_web_port": free_port()}
     with capture_logs() as said:
         running = asyncio.create_task(run_sender(settings.model_copy(update=changed), stopping, lambda _: None))

@@ -57,6 +57,18 @@ async def test_a_mail_arrives_as_it_was_meant(server: Mailboxes, channel: SmtpCh
     assert all(ord(one) < 128 for one in mail.as_string()), "seven bits: not every server takes more"
 
 
+async def test_a_link_to_unsubscribe_that_fits_into_no_line_is_an_outcome(server: Mailboxes, channel: SmtpChannel) -> None:
+    """No mailbox follows one that was folded (RFC 8058), and a mail without a way to unsubscribe is worse than none."""
+    room = 998 - len("List-Unsubscribe: <>")
+    fits, not_any_more = ("https://shop.example/".ljust(length, "x") for length in (room, room + 1))
+    assert isinstance(await channel.send(replace(outgoing("anna@shop.example", 7), unsubscribe_url=fits)), Accepted)
+    (mail,) = server.mails
+    assert mail["List-Unsubscribe"] == f"<{fits}>"
+    attempt = await channel.send(replace(outgoing("anna@shop.example", 8), unsubscribe_url=not_any_more))
+    assert attempt == Declined("no mail can be made of it: List-Unsubscribe would have 999 characters, more than the 998 of a line")
+    assert len(server.mails) == 1
+
+
 async def test_what_is_read_from_the_right_says_so(server: Mailboxes, channel: SmtpChannel) -> None:
     """Or a client lays out Arabic and Persian from the left."""
     await channel.send(outgoing("anna@shop.example", content=MessageContent("سلام", "سلام", "<p>سلام</p>", "fa", "rtl")))

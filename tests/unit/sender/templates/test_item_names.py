@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streamer.cli.template_check import template_faults
+from streamer.errors import DefinitionError
 from streamer.language.definitions import parse_definitions
 from streamer.sender.templates.folder import Templates
 
@@ -32,6 +33,12 @@ def faults(folder: Path, text: str) -> list[tuple[str, str]]:
     (place / "text.liquid").write_text(text)
     assert Templates(folder).problems == {}
     return [(fault.text, fault.hint) for fault in template_faults(parse_definitions(DEFINITIONS), folder)]
+
+
+def test_a_folder_without_templates_is_the_wrong_one(tmp_path: Path) -> None:
+    """A sender would not start on it, so `check` says it once and not for each message."""
+    with pytest.raises(DefinitionError, match="expected templates in it"):
+        list(template_faults(parse_definitions(DEFINITIONS), tmp_path))
 
 
 @pytest.mark.parametrize(

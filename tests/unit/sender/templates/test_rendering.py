@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,14 @@ NO_LINKS = LinkKeys({}, "")
 LINKS = LinkKeys({"k1": b"s" * 32}, "https://shop.example/c")
 
 
-def templates_of(folder: Path, **files: str) -> Templates:
+def templates_of(folder: Path, *, link_hosts: Collection[str] = (), **files: str) -> Templates:
     """A folder with one template; the names of ``files`` are ``language_part``."""
     for name, text in files.items():
         language, _, part = name.rpartition("_")
         place = folder / "cart_reminder" / language.replace("_", "-")
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{part}.liquid").write_text(text, encoding="utf-8")
-    return Templates(folder)
+    return Templates(folder, link_hosts=link_hosts)
 
 
 def text_of(folder: Path, text: str, language: str = "en", **facts: Json) -> str:
@@ -68,6 +69,32 @@ def test_a_template_that_never_ends_is_ended(tmp_path: Path) -> None:
         text_of(tmp_path, "{% for a in (1..100000) %}{% for b in (1..100000) %}x{% endfor %}{% endfor %}")
     with pytest.raises(TemplateError, match="limit"):
         text_of(tmp_path, "{% for a in (1..9000) %}" + "x" * 1_000 + "{% endfor %}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ (1..n) | join }}",
+        "{% for a in (1..n) reversed %}{% break %}{% endfor %}",
+        "{% if true %}{% for a in list %}{{ (a..n) | reverse | first }}{% endfor %}{% endif %}",
+        "{% case 1 %}{% when 1 %}{{ 'x' | concat: (1..n) | size }}{% endcase %}",
+        "{% assign a = (1..n) | map: 'b' %}",
+        "{% tablerow a in (1..n) %}{{ a }}{% endtablerow %}",
+    ],
+)
+@pytest.mark.parametrize("n", [1_000_000_000, 10**30])
+def test_a_range_without_an_end_fails_before_it_is_made(tmp_path: Path, text: str, n: int) -> None:
+    """It took seconds, and gigabytes, in which no message left: its end may be a fact that anybody gave."""
+    with pytest.raises(TemplateError, match="range limit"):
+        text_of(tmp_path, text, n=n, list=[1])
+
+
+def test_a_range_that_somebody_reads_is_one(tmp_path: Path) -> None:
+    """Five stars are five stars."""
+    assert (
+        text_of(tmp_path, '{% for star in (1..n) %}*{% endfor %} {{ (1..3) | join: "," }} {{ (1..1000) | size }}', n=5)
+        == "***** 1,2,3 1000"
+    )
 
 
 def test_a_syntax_error_is_known_before_anything_is_sent(tmp_path: Path) -> None:
@@ -173,13 +200,57 @@ def test_a_text_that_does_not_fit_into_memory_fails_that_message_alone(tmp_path:
 
 def test_a_link_that_the_collector_would_not_read_is_not_written(tmp_path: Path) -> None:
     """A reader would click it and find a page that says it is broken. A line break in it would be an error of the collector's."""
-    templates = templates_of(tmp_path, en_subject="Hi", en_text="{{ url | link }}")
+    templates = templates_of(tmp_path, link_hosts=["shop.example"], en_subject="Hi", en_text="{{ url | link }}")
     longest = "https://shop.example/".ljust(1_500, "a")
     token = render(a_decision(facts={"url": longest}), templates, LINKS).text.partition("?t=")[2]
     assert LINKS.read(token) is not None
     for url in (longest + "a", "https://shop.example/\r\nX: 1", "https://shop.example/\x85"):
         with pytest.raises(TemplateError, match="link: expected an address"):
             render(a_decision(facts={"url": url}), templates, LINKS)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/",
+        "https://shop.example.evil.example/",
+        "https://evilshop.example/",
+        "https://shop.example@evil.example/",
+        "https://evil.example\\@shop.example/",
+        "https://evil.example\\.shop.example/",
+        "https://shop.example:pw@evil.example/",
+        "https://shop.example\u3002evil.example/",
+        "https://below.example/",
+        "https://s\u017fhop.example/",
+    ],
+)
+def test_a_link_leads_to_no_host_that_an_event_alone_names(tmp_path: Path, url: str) -> None:
+    """Whoever has the key of a browser can put an address into anybody's basket, and the shop's own mail would carry it, signed."""
+    text = '{{ url | link }} {{ "https://shop.example/basket" | link }}'
+    templates = templates_of(tmp_path, link_hosts=["*.below.example"], en_subject="Hi", en_text=text)
+    for links in (LINKS, NO_LINKS):  # a preview says it too
+        with pytest.raises(TemplateError, match=r"^cart_reminder/en/text\.liquid:1:\d+: link: "):
+            render(a_decision(facts={"url": url}), templates, links)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://Shop.example/a?b=c#d",
+        "http://shop.example:8080",
+        "HTTPS://SHOP.EXAMPLE/",
+        "https://img.below.example/1",
+        "https://кава.example/",
+    ],
+)
+def test_a_link_leads_where_a_template_or_the_operator_says(tmp_path: Path, url: str) -> None:
+    """A host that stands in a template is the marketer's own word; others are a setting."""
+    text = '{{ url | link }} {{ "https://shop.example/basket" | link }}'
+    templates = templates_of(tmp_path, link_hosts=["*.below.example", "кава.example"], en_subject="Hi", en_text=text)
+    token = render(a_decision(facts={"url": url}), templates, LINKS).text.split()[0].partition("?t=")[2]
+    found = LINKS.read(token)
+    assert found is not None
+    assert found.target == url
 
 
 def test_links_are_signed_and_say_of_which_message_they_are(tmp_path: Path) -> None:
