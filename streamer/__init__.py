@@ -4,6 +4,7 @@ What is public is in ``__all__``; each name is loaded when it is first asked for
 
 - ``Event``, ``decode_event``: what producers send, checked.
 - ``Definitions``, ``load_definitions``, ``parse_definitions``: segments and models as data.
+- ``preview``: whom definitions would catch, before they are published.
 - ``replay``: the changes that events bring about, in memory.
 - ``read_changes``: the changes of a deployment, each once, for services that subscribe.
 - ``Change``: one of them, a CloudEvent. ``Merge``: another, that the past of another id has come to a customer.
@@ -16,13 +17,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .errors import DefinitionError, RefusedError, SettingsError, StreamerError
+    from .errors import DefinitionError, RefusedError, SettingsError, StreamerError, TooMuchError
     from .events.codec import decode as decode_event
     from .events.event import Event
     from .flow.reader import Deduplicator
     from .flow.rules import Rules
     from .language.definitions import Definitions, load_definitions, parse_definitions
-    from .offline import replay
+    from .offline import preview, replay
+    from .previews.result import Preview
     from .segments.change import Change
     from .segments.merge import Merge
     from .settings import Settings, load_settings
@@ -37,15 +39,18 @@ __all__ = [
     "Definitions",
     "Event",
     "Merge",
+    "Preview",
     "RefusedError",
     "Rules",
     "Settings",
     "SettingsError",
     "StreamerError",
+    "TooMuchError",
     "decode_event",
     "load_definitions",
     "load_settings",
     "parse_definitions",
+    "preview",
     "read_changes",
     "replay",
 ]
@@ -57,15 +62,18 @@ _HOMES: Final = {
     "Definitions": "language.definitions",
     "Event": "events.event",
     "Merge": "segments.merge",
+    "Preview": "previews.result",
     "RefusedError": "errors",
     "Rules": "flow.rules",
     "Settings": "settings",
     "SettingsError": "errors",
     "StreamerError": "errors",
+    "TooMuchError": "errors",
     "decode_event": "events.codec:decode",
     "load_definitions": "language.definitions",
     "load_settings": "settings",
     "parse_definitions": "language.definitions",
+    "preview": "offline",
     "read_changes": "transports.kafka.changes",
     "replay": "offline",
 }

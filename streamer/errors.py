@@ -10,6 +10,7 @@ StreamerError
 │   ├── StoreUnavailableError   nobody at first: retry without advancing
 │   └── CommitUnknownError  nobody: the reply was lost; read the output digest and decide
 ├── NotWrittenError         whoever sent it: Kafka did not take it in time, or at all; send it again
+├── TooMuchError            whoever asked: it would cost more than it may; ask for less
 ├── UnansweredError         the operator: no worker said what became of a command
 ├── ReleasedError           nobody: the shard goes to another worker, or this one ends
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
@@ -60,6 +61,10 @@ class DefinitionError(StreamerError):
 
 class SettingsError(StreamerError):
     """A setting is missing or wrong. Nothing was started."""
+
+
+class TooMuchError(StreamerError):
+    """What was asked for would cost more than it may. Nothing was changed."""
 
 
 class UnansweredError(StreamerError):

@@ -1,5 +1,8 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
-"""A log from memory, in one call: for tests of one's own definitions, notebooks and backtests. No server, no file, no clock."""
+"""A log from memory, in one call: for tests of one's own definitions, notebooks and backtests. No server, no file, no clock.
+
+``replay`` says each change, ``preview`` how many customers there would be where, and some of them with their reasons.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,17 @@ from .events.arrival import arrival_ms
 from .flow.replay import Arrival, Replay
 from .flow.rules import Rules
 from .language.definitions import Definitions
+from .previews.bounds import Bounds
+from .previews.conclusion import Wishes
+from .previews.events import preview_events
+from .previews.result import Preview
 from .segments.change import Change
 from .segments.merge import decode_change_or_merge
 from .stores.memory import MemoryStore
 from .wire import CHANGES, DEAD_LETTERS, DeadLetter, Output
 
 Result = TypeVar("Result")
+GivenEvent = bytes | str | Mapping[str, Any]
 
 BATCH: Final = 1_000  # events a commit; changes no answer
 _decode_letter = msgspec.json.Decoder(DeadLetter).decode
@@ -31,7 +39,7 @@ def raise_refused(letter: DeadLetter) -> None:
 
 
 def replay(
-    events: Iterable[bytes | str | Mapping[str, Any]],
+    events: Iterable[GivenEvent],
     definitions: Definitions,
     *,
     until_ms: int | None = None,
@@ -59,7 +67,43 @@ def replay(
         yield from _changes(run.until(until_ms), on_refused)
 
 
-def _arrivals(events: Iterable[bytes | str | Mapping[str, Any]]) -> Iterator[Arrival]:
+def preview(
+    events: Iterable[GivenEvent],
+    definitions: Definitions,
+    *,
+    against: Definitions | None = None,
+    share: float = 1.0,
+    until_ms: int | None = None,
+    days: int = 14,
+    samples: int = 3,
+    rules: Rules | None = None,
+    seconds_max: float | None = None,
+) -> Preview:
+    """What definitions would do with customers who are there already: sizes, who entered and left on each of the last ``days`` days,
+    who will if no event arrives, members with their reasons, and who is in two segments.
+
+    ``events``, ``until_ms`` and ``rules`` are those of ``replay``; what is no event is counted. ``against`` are definitions in force, of
+    which the difference is told. ``share``, above 0 up to 1, is the part of the customers that is looked at: everything is exact on it, and
+    what it says of all has an interval of 95 %. Raises TooMuchError when it is not done after ``seconds_max``.
+
+    >>> from streamer import parse_definitions, preview
+    >>> buyer = {"for": "Bought lately.", "when": 'did("Order Completed", within="1d")'}
+    >>> segments = parse_definitions({"segments": {"buyer": buyer}})
+    >>> order = {"event": "Order Completed", "messageId": "1", "userId": "ada", "timestamp": "2026-03-01T10:00:00Z"}
+    >>> [found] = preview([order], segments).segments
+    >>> found.members.count, [(horizon.hours, horizon.leave.count) for horizon in found.ahead], found.samples[0].customer
+    (1, [(1, 0), (24, 1), (168, 1)], 'ada')
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share: expected a number above 0 and not above 1, found {share}")
+    arrivals = list(_arrivals(events))
+    wishes, bounds = Wishes(share, days, samples, replaces=against is not None), Bounds(seconds_max=seconds_max)
+    ends_at: Callable[[int], int] = int if until_ms is None else lambda _: until_ms
+    work = preview_events(lambda: arrivals, definitions, rules or Rules(shards=1), wishes, bounds, against=against, until_ms=ends_at)
+    return _finish(work)
+
+
+def _arrivals(events: Iterable[GivenEvent]) -> Iterator[Arrival]:
     """Each event at its time; one whose time cannot be read arrives with the one before it, and is refused there."""
     last_ms = 0
     for number, event in enumerate(events, 1):
@@ -68,7 +112,7 @@ def _arrivals(events: Iterable[bytes | str | Mapping[str, Any]]) -> Iterator[Arr
         yield Arrival(number, last_ms, raw)
 
 
-def _bytes_of(event: bytes | str | Mapping[str, Any]) -> bytes:
+def _bytes_of(event: GivenEvent) -> bytes:
     """The event as it would lie in the log. Halves of surrogate pairs go along: what becomes of them is for whoever decodes it to say."""
     if isinstance(event, bytes):
         return event
@@ -103,4 +147,4 @@ def _finish(work: Coroutine[Any, Any, Result]) -> Result:
     raise AssertionError("a replay in memory has nothing to wait for")
 
 
-__all__ = ["raise_refused", "replay"]
+__all__ = ["preview", "raise_refused", "replay"]

@@ -35,7 +35,7 @@ def _block(item: Explanation) -> Iterator[str]:
     word = "in    " if item.inside else "not in"
     since = f" since {item.since}" if item.inside else ""
     yield ""
-    yield f"{word} {item.segment}{since}{_flip(item)}"
+    yield f"{word} {item.segment}{since}{flip_text(item)}"
     yield f"{_INDENT}{item.purpose}"
     if item.of_exit:
         yield f"{_INDENT}its exit holds:" if item.exit_holds else f"{_INDENT}stays until its exit holds:"
@@ -47,7 +47,8 @@ def _block(item: Explanation) -> Iterator[str]:
         yield f"{_INDENT}{item.note}"
 
 
-def _flip(item: Explanation) -> str:
+def flip_text(item: Explanation) -> str:
+    """When a membership turns if nothing happens, as the end of a sentence; empty where nothing is known."""
     if item.flips_at is not None:
         return f"; {'leaves' if item.inside else 'enters'} {item.flips_at} if nothing happens"
     return "" if item.no_flip_until is None else f"; stays so until {item.no_flip_until} at least, further was not looked"

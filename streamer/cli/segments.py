@@ -1,4 +1,4 @@
-"""``streamer segments check`` and ``streamer segments publish``."""
+"""``streamer segments``: check, preview and publish definitions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from streamer.language.lint.linter import lint
 
 from . import EXIT_CODES, EXIT_NO
 from .event_source import numbered
+from .segment_preview import ALL, Paths, ShareOption, preview, print_difference
 from .terminal import echo, echo_json
 from .worker import Create
 
@@ -26,17 +27,15 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Check segments and messages, and publish them to the workers.",
+        help="Check segments and messages, look at whom they would catch, and publish them to the workers.",
         no_args_is_help=True,
         epilog=EXIT_CODES,
         rich_markup_mode=None,
     )
     group.command("check", epilog=EXIT_CODES, short_help="Say what is wrong with definitions, and what is suspicious.")(check)
+    group.command("preview", epilog=EXIT_CODES, short_help="Say whom segments would catch, before they are published.")(preview)
     group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
     app.add_typer(group, name="segments")
-
-
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="YAML files of definitions, or folders of them")]
 
 
 def check(
@@ -95,14 +94,27 @@ def _print(level: str, file: str, line: int, column: int, message: str, hint: st
     echo(f"{place}: {text}" if place else text)
 
 
-def publish(paths: Paths, create: Create = False) -> None:
+def publish(
+    paths: Paths,
+    create: Create = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing: say how many would enter and leave, by segment")] = False,
+    share: ShareOption = ALL,
+) -> None:
     """Make the workers use these definitions. They replace all that hold now.
 
     Each shard switches at one position of its log. Who no longer qualifies leaves, with that cause; a clause that looks further back than
     what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
     cluster has another log already, only with --create. What is in force already is not published again. Where STREAMER_TEMPLATES names a
     folder, each message must have its template there, and the facts that it needs.
+
+    With --dry-run the log is told anew in memory, as `streamer segments preview` does, and compared with who is in which segment now; with
+    --share on a part of the customers.
     """
+    if dry_run:
+        print_difference(load_definitions(*paths), share)
+        return
+    if share != ALL:
+        raise typer.BadParameter("only --dry-run looks at a part of the customers", param_hint="--share")
     echo(asyncio.run(_publish(paths, create=create)))
 
 

@@ -39,7 +39,8 @@ from .training import TrainingLog, read_training_record
 class Arrival(NamedTuple):
     """A record of the input: the line it stood in, when it arrived (UTC milliseconds), the event's bytes, and the file of the line.
 
-    ``key`` and ``headers`` are those of what the shard itself has written to the log, on account of that line.
+    ``key`` and ``headers`` are those of what the shard itself has written to the log, on account of that line. ``control``:
+    it is a record of ours, as a log has them.
     """
 
     line: int
@@ -48,6 +49,7 @@ class Arrival(NamedTuple):
     file: str = ""
     key: bytes = b""
     headers: Headers = ()
+    control: bool = False
 
     @property
     def place(self) -> tuple[int, str]:
@@ -76,16 +78,20 @@ class Replay:
         self.alerts: list[Alert] = []
 
     @classmethod
-    async def begin(cls, definitions: Definitions, store: Store, rules: Rules, *, batch: int) -> Replay:
-        """A fresh shard under ``definitions``."""
+    async def begin(cls, definitions: Definitions, store: Store, rules: Rules, *, batch: int, learns: bool = True) -> Replay:
+        """A fresh shard under ``definitions``. ``learns``: whether models learn on the way; if not, the log has their scorers."""
         plans = Plans(store, rules)
         shard = await Shard.acquire(0, store, plans, rules, limits=Limits(records=batch, until_sent=True), pause=_never)
         first = LogRecord(0, 0, definitions_control(definitions.content(), definitions.digest, 1), control=True)
         await shard.process([first])
         run = cls(shard, store)
-        if definitions.models:
+        if definitions.models and learns:
             run._training = await TrainingLog.acquire(store, GivenVersions({1: definitions.content()}), 1)
         return run
+
+    def lack_before(self, moment_ms: int) -> None:
+        """Say, before the first record, that what lay before a moment (UTC) is lost: clauses that look further back are warming."""
+        self.body.since_ms = {memory.key: moment_ms for memory in self.plan.memories}
 
     @property
     def body(self) -> CheckpointBody:
@@ -236,7 +242,7 @@ async def _until_sent(shard: Shard, records: Sequence[LogRecord]) -> list[Entry]
 
 
 def _record(offset: int, arrival: Arrival) -> LogRecord:
-    return LogRecord(offset, arrival.arrival_ms, arrival.value, key=arrival.key, headers=arrival.headers)
+    return LogRecord(offset, arrival.arrival_ms, arrival.value, arrival.control, arrival.key, arrival.headers)
 
 
 def example_record(output: Output) -> LogRecord:

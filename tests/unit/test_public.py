@@ -46,7 +46,7 @@ def test_to_import_the_package_loads_nothing_large() -> None:
 
 def test_a_replay_says_what_its_docstring_says() -> None:
     """Examples in docstrings are copied first."""
-    assert doctest.testmod(offline) == doctest.TestResults(failed=0, attempted=5)
+    assert doctest.testmod(offline) == doctest.TestResults(failed=0, attempted=11)
 
 
 async def test_a_replay_may_be_called_inside_an_event_loop() -> None:

@@ -1,0 +1,112 @@
+"""A log told in memory under definitions that hold nowhere yet.
+
+All shards' records are told as those of one shard, by the time of their arrival, which comes to the same memberships: what shards send each
+other about one person is told anew, and takes no time here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from streamer.customers.state import State
+from streamer.flow.replay import Arrival, Replay
+from streamer.flow.rules import Rules
+from streamer.language.definitions import Definitions
+from streamer.segments.plan.plan import Plan
+from streamer.stores.memory import MemoryStore
+from streamer.units import DAY_MS, HOUR_MS
+from streamer.wire import CHANGES
+
+from .bounds import Bounds
+from .flows import Flows, Moves, MovesAhead
+
+BATCH: Final = 500  # records a commit; changes no answer
+HORIZONS_MS: Final = (HOUR_MS, DAY_MS, 7 * DAY_MS)
+NO_REFUSAL: Final = frozenset({"accepted", "sent_on"})
+
+
+class Fold:
+    """One run. Records come in the order of their arrival."""
+
+    def __init__(self, run: Replay, placeholder_ids: tuple[str, ...], bounds: Bounds) -> None:
+        self.placeholder_ids = placeholder_ids
+        self.events = 0
+        self.flows = Flows(run.plan.definitions.clock)
+        self.begins_ms: int | None = None
+        self._run = run
+        self._bounds = bounds
+        self._moves = Moves()
+
+    @classmethod
+    async def begin(cls, definitions: Definitions, rules: Rules, bounds: Bounds, *, learns: bool = False) -> Fold:
+        """Before the first record. ``learns``: whether models learn on the way; if not, the log has their scorers."""
+        rules = replace(rules, shards=1)
+        run = await Replay.begin(definitions, MemoryStore(), rules, batch=BATCH, learns=learns)
+        return cls(run, rules.placeholder_ids, bounds)
+
+    def lack_before(self, moment_ms: int) -> None:
+        """Say, before the first record, that the log has lost what lay before a moment (UTC)."""
+        self._run.lack_before(moment_ms)
+
+    async def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Tell some more. Raises TooMuchError."""
+        if not arrivals:
+            return
+        if self.begins_ms is None:
+            self.begins_ms = arrivals[0].arrival_ms
+        self.events += len(arrivals)
+        self._bounds.spend(len(arrivals))
+        async for said in self._run.feed(arrivals, batch=BATCH):
+            if said.output.topic == CHANGES and (move := self._moves.read(said.output.value)) is not None:
+                self.flows.take(move)
+
+    async def until(self, at_ms: int) -> None:
+        """Let time pass up to a moment, if it is not there yet."""
+        if at_ms > self.now_ms:
+            async for said in self._run.until(at_ms):
+                if said.output.topic == CHANGES and (move := self._moves.read(said.output.value)) is not None:
+                    self.flows.take(move)
+
+    async def ahead(self) -> MovesAhead:
+        """Let a week pass without events, and count who comes and goes. The states are those of a week later then."""
+        after_ms = self.now_ms
+        found = MovesAhead(after_ms, HORIZONS_MS)
+        async for said in self._run.until(after_ms + HORIZONS_MS[-1]):
+            if said.output.topic == CHANGES and (move := self._moves.read(said.output.value)) is not None:
+                found.take(move)
+        return found
+
+    @property
+    def now_ms(self) -> int:
+        """Log time, in UTC milliseconds."""
+        return self._run.body.log_time_ms
+
+    @property
+    def plan(self) -> Plan:
+        """The definitions, made ready."""
+        return self._run.plan
+
+    @property
+    def since_ms(self) -> dict[str, int]:
+        """Since when memories remember that do not from the beginning on, by their keys."""
+        return self._run.body.since_ms
+
+    @property
+    def served(self) -> frozenset[str]:
+        """The models that have something to say."""
+        return frozenset(self._run.body.models)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """What did not count, by reason."""
+        return {reason: count for reason, count in sorted(self._run.body.counts.items()) if reason not in NO_REFUSAL}
+
+    def in_words(self, state: State, model: str, now: int) -> list[str]:
+        """What moved a model's answer most for a customer."""
+        return self._run.in_words(state, model, now)
+
+    def states(self) -> AsyncIterator[tuple[str, State]]:
+        """All customers, each under the id by which they go."""
+        return self._run.states()

@@ -1,0 +1,161 @@
+"""The logs of several shards told as one come to the same people in the same segments."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Sequence
+
+import pytest
+
+from streamer.flow.amendments import Amendment, Amendments
+from streamer.flow.catalog import Plans
+from streamer.flow.committed import CommittedCustomers
+from streamer.flow.whole_log import ShardRecords, whole_log
+from streamer.previews.bounds import Bounds
+from streamer.previews.fold import Fold
+from streamer.previews.in_force import read_in_force
+from streamer.previews.share import Persons, Share
+from streamer.previews.survey import members_of, numbers_in
+from streamer.signing import NO_KEYS
+from streamer.stores.memory import MemoryStore
+from streamer.wire import EVENTS, LogRecord
+from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, SECOND_MS, named, segments
+from tests.unit.flow.persons import Persons as Shop
+
+pytestmark = pytest.mark.fast
+
+RULES = segments(
+    buyer='did("Order Completed")',
+    looker='count("Product Viewed", within="1h") >= 2',
+    left='last("Product Viewed") > last("Order Completed") and idle("*") >= "10m"',
+    shy='never("Order Completed")',
+)
+ALL = Share(1.0, Persons())
+
+
+async def some(records: Sequence[LogRecord], limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+    """Records in batches, as they are read."""
+    for start in range(0, len(records), limit):
+        yield records[start : start + limit]
+
+
+async def told(shop: Shop, amendments: dict[int, list[Amendment]] | None = None, limit: int = 7) -> Fold:
+    """The whole log of a shop under its rules."""
+    shards = range(shop.rules.shards)
+    logs = [
+        (
+            some(shop.log.fetch(shard, 0, 100_000), limit),
+            ShardRecords(shard, shop.rules, Amendments((amendments or {}).get(shard, [])), NO_KEYS),
+        )
+        for shard in shards
+    ]
+    fold = await Fold.begin(RULES, shop.rules, Bounds())
+    async for stretch in whole_log(logs):
+        await fold.take(stretch)
+    await fold.until(shop.now_ms)
+    return fold
+
+
+async def in_force(shop: Shop, store: MemoryStore) -> dict[str, set[str]]:
+    """Who is where by what the shards have committed."""
+    found = await read_in_force(store, CommittedCustomers(store, shop.rules, Plans(store, shop.rules)), shop.rules.shards, ALL)
+    return {customer: {found.names[number] for number in numbers_in(bits)} for customer, bits in found.members.items()}
+
+
+async def folded(fold: Fold) -> dict[str, set[str]]:
+    """Who is where by the fold."""
+    found = await members_of(fold, ALL)
+    return {customer: {found.names[number] for number in numbers_in(bits)} for customer, bits in found.members.items()}
+
+
+def shop_of(shards: int) -> tuple[Shop, MemoryStore]:
+    """A shop whose shards have one store."""
+    shop, store = Shop(RULES, shards), MemoryStore()
+    shop.stores = [store] * shards
+    return shop, store
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_all_shards_told_as_one_come_to_what_they_have_committed(seed: int) -> None:
+    """With logins across shards, stragglers, merges, erasures and time: what a preview says now is what a deployment has now."""
+    draw = random.Random(seed)
+    shop, store = shop_of(3)
+    for _ in range(60):
+        person, visitor = f"u{draw.randrange(8)}", f"v{draw.randrange(8)}"
+        what = draw.choice(["Product Viewed", "Product Viewed", "Order Completed"])
+        match draw.randrange(8):
+            case 0:
+                shop.write(what, userId=person, anonymousId=visitor)
+            case 1:
+                shop.alias(f"u{draw.randrange(8, 10)}", person)
+            case 2:
+                shop.erase(person)
+            case 3 | 4:
+                shop.write(what, anonymousId=visitor)
+            case _:
+                shop.write(what, userId=person)
+        await shop.settle()
+        shop.now_ms += draw.choice([SECOND_MS, MINUTE_MS, 20 * MINUTE_MS])
+    shop.wait(HOUR_MS)
+    await shop.settle()
+    assert (await shop.counts())["drained"], "nobody has logged in"
+    assert await folded(await told(shop)) == await in_force(shop, store)
+
+
+async def test_what_shards_have_sent_each_other_counts_once() -> None:
+    """The log has the event where it was written and where it was sent on to; told as one there is only the first."""
+    shop, store = shop_of(2)
+    visitor, user = named("an", 0, 2), named("u", 1, 2)
+    shop.write("Product Viewed", anonymousId=visitor)
+    shop.write("Product Viewed", userId=user, anonymousId=visitor)
+    await shop.settle()
+    shop.write("Order Completed", anonymousId=visitor)  # a straggler
+    await shop.settle()
+    assert shop.sent("event")
+    assert shop.sent("adopt")
+    fold = await told(shop)
+    assert fold.events == 3
+    assert await folded(fold) == await in_force(shop, store) == {user: {"buyer", "looker"}}
+
+
+async def test_what_a_person_has_decided_about_places_of_the_log_holds() -> None:
+    """A record that was passed over, a clock that was bounded, and a part of a log that is gone."""
+    shop, _ = shop_of(2)
+    first, second = named("a", 0, 2), named("b", 1, 2)
+    place = shop.log.end(EVENTS, 0)
+    shop.write("Order Completed", userId=first)
+    shop.write("Order Completed", userId=second)
+    assert set(await folded(await told(shop))) == {first, second}
+    skip = Amendment("skip", 0, place)
+    assert set(await folded(await told(shop, {0: [skip]}))) == {second}
+    bound = Amendment("arrival", 1, 0, to=99, arrival_ms=shop.now_ms - HOUR_MS)
+    fold = await told(shop, {1: [bound]})
+    assert set(await folded(fold)) == {first}, "an event from the future of the bounded clock is refused"
+    assert fold.refused == {"future": 1}
+    assert set(await folded(await told(shop, {0: [Amendment("resume", 0, place, to=place + 1)]}))) == {second}
+
+
+async def test_stretches_come_in_the_order_of_arrival_however_they_are_read() -> None:
+    """Shards are read at different speeds, and one may be empty."""
+    shop, _ = shop_of(3)
+    for number in range(50):
+        shop.write("Product Viewed", userId=named(f"c{number % 7}", number % 2, 3))
+        shop.now_ms += SECOND_MS
+    for limit in (1, 3, 1_000):
+        logs = [(some(shop.log.fetch(n, 0, 999), limit), ShardRecords(n, shop.rules, Amendments(), NO_KEYS)) for n in range(3)]
+        arrivals = [arrival async for stretch in whole_log(logs) for arrival in stretch]
+        assert len(arrivals) == 50
+        assert [one.arrival_ms for one in arrivals] == sorted(one.arrival_ms for one in arrivals)
+        assert sum(records.read for _, records in logs) == 53, "with the definitions of each shard"
+
+
+async def test_a_log_that_has_lost_its_beginning_says_which_clauses_do_not_see_it() -> None:
+    """``never`` over a log that begins last week is a guess, and says so."""
+    shop, _ = shop_of(1)
+    fold = await Fold.begin(RULES, shop.rules, Bounds())
+    fold.lack_before(shop.now_ms)
+    shop.write("Product Viewed", userId="ann")
+    logs = [(some(shop.log.fetch(0, 0, 99), 9), ShardRecords(0, shop.rules, Amendments(), NO_KEYS))]
+    async for stretch in whole_log(logs):
+        await fold.take(stretch)
+    assert set(fold.since_ms.values()) == {shop.now_ms}
