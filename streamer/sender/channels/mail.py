@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email import policy
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -29,14 +30,26 @@ class UnfitMailError(ValueError):
 
 
 class WirePolicy(policy.EmailPolicy):
-    """Headers as mailboxes read them. Python's own folding writes a word that is longer than a line as an encoded word (RFC 2047), and no
-    mailbox decodes one in a ``List-Unsubscribe`` or a ``Message-ID``: these headers stay as they are, each on one line."""
+    """Headers as mailboxes read them.
+
+    Python's own folding writes a word that is longer than a line as an encoded word (RFC 2047), and no mailbox decodes one in a
+    ``List-Unsubscribe`` or a ``Message-ID``: these headers stay as they are, each on one line. And it loses a blank of a subject where one
+    encoded word ends and the next begins; the older way of the same library does not.
+    """
+
+    def header_store_parse(self, name: str, value: object) -> tuple[str, str]:
+        """A header as it is kept. ValueError for line breaks. What looks like an encoded word in a subject is a text of the customer's, and
+        is not read as one."""
+        kept = super().header_store_parse(name, value)
+        return (name, str(value)) if name.lower() == "subject" else kept
 
     def fold(self, name: str, value: str) -> str:
         """The header as text."""
         line = f"{name}: {value}"
         if name.lower() in WHOLE and line.isascii() and len(line) <= LINE_CHARS_MAX:
             return line + self.linesep
+        if name.lower() == "subject":
+            return f"{name}: {_encoded(name, value)}".replace("\n", self.linesep) + self.linesep
         return super().fold(name, value)
 
     def fold_binary(self, name: str, value: str) -> bytes:
@@ -86,6 +99,12 @@ def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
         mail.add_alternative(html_page(content, outgoing.open_url), subtype="html")
     mail["Content-Language"] = content.language  # last: what sets a body takes away headers of this kind
     return mail
+
+
+def _encoded(name: str, text: str) -> str:
+    """A text for a header: as it is, or as encoded words where it must, or where a mailbox would take it for some."""
+    charset = None if text.isascii() and "=?" not in text else "utf-8"
+    return Header(text, charset, header_name=name).encode()
 
 
 def _whole(name: str, value: str) -> str:

@@ -57,6 +57,25 @@ async def test_a_mail_arrives_as_it_was_meant(server: Mailboxes, channel: SmtpCh
     assert all(ord(one) < 128 for one in mail.as_string()), "seven bits: not every server takes more"
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "سبد شما هنوز اینجاست: " + "قهوهٔ تیره، " * 12 + "Midnight ☕",
+        "Ваш кошик чекає, Анно " * 20 + "!",
+        "a plain one " * 30 + "end",
+        "=?utf-8?q?no?= encoded word of ours",
+        "=?utf-8?q?a=0D=0ABcc:_all@shop.example?=",
+        "☕" * 150,
+    ],
+)
+async def test_a_long_subject_loses_no_blank(server: Mailboxes, channel: SmtpChannel, subject: str) -> None:
+    """Python's own folding drops one where an encoded word ends and the next begins; Exim showed it."""
+    content = MessageContent(subject, "Hi", "", "fa", "rtl")
+    assert isinstance(await channel.send(outgoing("anna@shop.example", 7, content)), Accepted)
+    (mail,) = server.mails
+    assert mail["Subject"] == subject
+
+
 async def test_a_link_to_unsubscribe_that_fits_into_no_line_is_an_outcome(server: Mailboxes, channel: SmtpChannel) -> None:
     """No mailbox follows one that was folded (RFC 8058), and a mail without a way to unsubscribe is worse than none."""
     room = 998 - len("List-Unsubscribe: <>")

@@ -1,0 +1,127 @@
+"""Exim, the mail server that Debian installs by default, with a configuration and mailboxes of a test's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Final
+
+from streamer.local.children import LOOPBACK, free_port
+from tests.lacking import missing
+
+START_SECONDS: Final = 20.0
+LIFE_SECONDS: Final = 110  # then it ends, whoever started it: with the user that it changes to, the kernel forgets its parent
+FOLDERS: Final = ("spool", "mails")
+CONFIGURATION: Final = """
+primary_hostname = mail.test
+spool_directory = {folder}/spool
+log_file_path = {folder}/spool/%s.log
+pid_file_path = {folder}/spool/pid
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {port}
+host_lookup =
+keep_environment =
+tls_advertise_hosts =
+deliver_drop_privilege = true
+acl_smtp_rcpt = rcpt
+acl_smtp_data = data
+begin acl
+rcpt:
+  deny local_parts = nobody
+    message = 550 5.1.1 no such mailbox
+  deny local_parts = blocked
+    message = 550 5.7.1 policy
+  defer local_parts = greylist
+    message = 451 4.7.1 later
+  accept
+data:
+  deny condition = ${{if match{{$recipients}}{{spam@}}}}
+    message = 554 5.7.1 looks like spam
+  defer condition = ${{if match{{$recipients}}{{full@}}}}
+    message = 452 4.2.2 mailbox full
+  accept
+begin routers
+all:
+  driver = accept
+  transport = mails
+begin transports
+mails:
+  driver = appendfile
+  directory = {folder}/mails
+  maildir_format
+  create_directory
+"""
+
+
+class Exim:
+    """A server on a port of its own. ``nobody@`` and ``blocked@`` it refuses for ever, ``greylist@`` for now; and so, once it has the whole
+    mail, ``spam@`` and ``full@``."""
+
+    def __init__(self, folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self._folder = folder
+        self._process = process
+
+    def mails(self, number: int, *, within_seconds: float = 20.0) -> list[EmailMessage]:
+        """As many mails as were delivered, once there are so many."""
+        place = self._folder / "mails" / "new"
+        self._wait(lambda: place.is_dir() and len([*place.iterdir()]) >= number, within_seconds)
+        return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in sorted(place.iterdir())]
+
+    def log(self, name: str = "main") -> str:
+        """What it says of the mails that came, ``main``, or of those that it refused, ``reject``."""
+        file = self._folder / "spool" / f"{name}.log"
+        return file.read_text(errors="replace") if file.is_file() else ""
+
+    def wait_until_ready(self) -> None:
+        """Return when it takes connections."""
+        self._wait(self._answers, START_SECONDS)
+
+    def _answers(self) -> bool:
+        with suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
+            return True
+        return False
+
+    def _wait(self, is_so: Callable[[], bool], seconds: float) -> None:
+        deadline = monotonic() + seconds
+        while not is_so():
+            output = (self._folder / "output").read_text(errors="replace")
+            assert self._process.poll() is None, output
+            assert monotonic() < deadline, output + self.log()
+            sleep(0.05)
+
+
+@contextmanager
+def exim() -> Generator[Exim]:
+    """A server until the end of the block."""
+    program = shutil.which("exim4", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        missing("no Exim here (Debian: apt-get install exim4-daemon-light; it takes the place of another mail server)")
+    folder, port = Path(tempfile.mkdtemp(prefix="streamer-exim-")), free_port()
+    try:
+        folder.chmod(0o755)  # started by root it becomes a user of its own
+        for name in FOLDERS:
+            (folder / name).mkdir()
+            (folder / name).chmod(0o777)
+        (folder / "exim.conf").write_text(CONFIGURATION.format(folder=folder, port=port))
+        with (folder / "output").open("wb") as output:
+            command = ["timeout", str(LIFE_SECONDS), program, "-C", str(folder / "exim.conf"), "-bdf"]
+            process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        try:
+            found = Exim(folder, port, process)
+            found.wait_until_ready()
+            yield found
+        finally:
+            process.terminate()
+            process.wait(10)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
