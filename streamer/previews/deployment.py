@@ -38,6 +38,20 @@ def _no_progress(_read: int, _all: int) -> None:
     """Nobody looks."""
 
 
+async def fitting_share(settings: Settings, events_max: int) -> float:
+    """The largest share of the customers that at most ``events_max`` records of the log are of, about: 1.0 where it has no more in all.
+
+    Records that concern nobody count as well. Raises SettingsError.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            ends = await read_log_ends(settings, range(settings.shards))
+    except (KafkaError, TimeoutError) as error:
+        raise SettingsError(f"STREAMER_KAFKA: cannot read the log at {settings.kafka} ({type(error).__name__})") from None
+    records = sum(between.end - between.begin for between in ends.values())
+    return 1.0 if records <= events_max else events_max / records
+
+
 async def preview_deployment(
     settings: Settings,
     definitions: Definitions,
@@ -131,4 +145,4 @@ class _Previewer:
         return await read_in_force(store, customers, shards, share)
 
 
-__all__ = ["preview_deployment"]
+__all__ = ["fitting_share", "preview_deployment"]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 from pathlib import Path
 from time import time
 
 import msgspec
+import pytest
 
+import streamer
+from streamer.errors import TooMuchError
+from streamer.previews.aside import PreviewsAside
+from streamer.previews.bounds import Bounds
+from streamer.previews.conclusion import Wishes
+from streamer.previews.deployment import fitting_share, preview_deployment
 from streamer.previews.result import Preview
 from streamer.values import time_text
 from streamer.wire import CHANGES, EVENTS, shard_of
@@ -58,11 +67,33 @@ async def test_publishing_is_previewed_on_the_log_and_against_what_is_committed(
     part = msgspec.json.decode(await shop.command("segments", "preview", str(new), "--json", "--share", "50%"), type=Preview)
     assert part.customers.low <= PEOPLE <= part.customers.high
     assert part.customers.low < part.customers.high
+    await _check_aside(shop)
     late = msgspec.json.decode(await shop.command("segments", "preview", str(new), "--json", "--since", "2100-01-01"), type=Preview)
     assert (late.events, late.is_cut) == (0, True)
     assert await shop.ends(CHANGES) == before, "a preview says nothing to readers"
     assert "already in force as version 2" in await shop.command("segments", "publish", str(now))
     assert set(await shop.stop_all()) == {0}, shop.logs()
+
+
+async def _check_aside(shop: Deployment) -> None:
+    """A process of its own says the same; it ends with its answer, at its bounds, and when nobody waits for it any more."""
+    aside, definitions = PreviewsAside(shop.settings), streamer.parse_definitions(NEW)
+    assert await fitting_share(shop.settings, 10**9) == 1.0
+    assert 0 < await fitting_share(shop.settings, 10) < 1
+    found = await aside.preview(definitions, Wishes(samples=0), events_max=10_000, seconds_max=30)
+    direct = await preview_deployment(shop.settings, definitions, Wishes(samples=0), Bounds())
+    assert [one.members for one in found.segments] == [one.members for one in direct.segments]
+    with pytest.raises(TooMuchError, match="more than 5 events"):
+        await aside.preview(definitions, Wishes(), events_max=5, seconds_max=30)
+    waiting = asyncio.create_task(aside.preview(definitions, Wishes(), events_max=10_000, seconds_max=30))
+    while not multiprocessing.active_children():  # noqa: ASYNC110 - processes have no event
+        await asyncio.sleep(0)
+    assert aside.is_busy
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not multiprocessing.active_children()
+    assert not aside.is_busy
 
 
 async def _write(shop: Deployment) -> None:

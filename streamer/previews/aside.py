@@ -1,0 +1,127 @@
+"""A preview in a process of its own: it computes for seconds, and a server has others to answer meanwhile.
+
+The process ends with the answer, at its bounds, or when whoever asked no longer waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from multiprocessing.connection import Connection
+from typing import Final
+
+import msgspec
+
+from streamer.errors import HaltError, SettingsError, StreamerError, TooMuchError
+from streamer.flow.catalog import read_definitions
+from streamer.language.definitions import Definitions
+from streamer.settings import Settings
+
+from .bounds import Bounds
+from .conclusion import Wishes
+from .deployment import preview_deployment
+from .result import Preview
+
+START_SECONDS: Final = 15.0  # beside the bound: to start and to answer
+_ERRORS: Final[dict[str, type[StreamerError]]] = {kind.__name__: kind for kind in (HaltError, SettingsError, TooMuchError)}
+
+
+class PreviewTask(msgspec.Struct, frozen=True):
+    """What the process is to do. ``definitions`` are canonical JSON."""
+
+    definitions: bytes
+    wishes: Wishes
+    events_max: int
+    seconds_max: float
+    since_ms: int | None = None
+
+
+class PreviewOutcome(msgspec.Struct, frozen=True):
+    """What it found, or the class and text of the error."""
+
+    preview: Preview | None = None
+    error: str = ""
+    text: str = ""
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_tasks: Final = msgspec.msgpack.Decoder(PreviewTask)
+_outcomes: Final = msgspec.msgpack.Decoder(PreviewOutcome)
+
+
+class PreviewsAside:
+    """Previews of a deployment, one at a time: each takes a core."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._turn = asyncio.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another one would have to wait."""
+        return self._turn.locked()
+
+    async def preview(
+        self, definitions: Definitions, wishes: Wishes, *, events_max: int, seconds_max: float, since_ms: int | None = None
+    ) -> Preview:
+        """As ``preview_deployment``. To cancel it ends the process. HaltError where the process ends without an answer."""
+        task = PreviewTask(definitions.content(), wishes, events_max, seconds_max, since_ms)
+        async with self._turn:
+            return await self._in_process(task)
+
+    async def _in_process(self, task: PreviewTask) -> Preview:
+        context = multiprocessing.get_context("spawn")  # a fork would have the sockets of the server
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=work, args=(theirs, self._settings, _encode(task)), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            async with asyncio.timeout(task.seconds_max + START_SECONDS):
+                return _answer(await _received(ours))
+        except TimeoutError:
+            raise TooMuchError(f"not done after {task.seconds_max:g} s") from None
+        finally:
+            ours.close()
+            process.kill()
+            process.join()
+
+
+async def _received(connection: Connection) -> bytes:
+    """What the process sends; empty when it ends without."""
+    loop, found = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection.fileno(), found.set)
+    try:
+        await found.wait()
+    finally:
+        loop.remove_reader(connection.fileno())
+    try:
+        return await asyncio.to_thread(connection.recv_bytes)
+    except EOFError:
+        return b""
+
+
+def _answer(raw: bytes) -> Preview:
+    if not raw:
+        raise HaltError("the process of the preview ended without an answer; is there memory for what is remembered of all customers?")
+    outcome = _outcomes.decode(raw)
+    if outcome.preview is None:
+        raise _ERRORS.get(outcome.error, HaltError)(outcome.text)
+    return outcome.preview
+
+
+def work(connection: Connection, settings: Settings, raw: bytes) -> None:
+    """What the process does."""
+    connection.send_bytes(_encode(asyncio.run(_outcome(settings, _tasks.decode(raw)))))
+    connection.close()
+
+
+async def _outcome(settings: Settings, task: PreviewTask) -> PreviewOutcome:
+    bounds = Bounds(task.events_max, task.seconds_max)
+    try:
+        definitions = read_definitions(task.definitions)
+        return PreviewOutcome(await preview_deployment(settings, definitions, task.wishes, bounds, since_ms=task.since_ms))
+    except StreamerError as error:
+        return PreviewOutcome(error=type(error).__name__, text=str(error))
+
+
+__all__ = ["PreviewsAside"]
