@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from email.headerregistry import Address
@@ -29,11 +30,12 @@ MAILBOXES: Final = ("good",) * 12 + (
 )
 TIMES_OUT: Final = "oncesilent"  # one of each round: the client waits for its timeout
 TIMEOUT_SECONDS: Final = 0.5
+CUT_SECONDS: Final = 1.0  # after which a sender is ended wherever it is, in the middle of a mail too, on average
 
 
 async def send_round(seed: int, mails: int, *, kill_every: int = 60) -> Counter[str]:
-    """One shard's mails; what became of them. A sender is killed after ``kill_every`` of its waits, on average. AssertionError where a
-    promise is broken."""
+    """One shard's mails; what became of them. A sender is killed after ``kill_every`` of its waits, on average, or after ``CUT_SECONDS``.
+    AssertionError where a promise is broken."""
     draw = random.Random(seed)
     with TemporaryDirectory() as folder:
         async with mailboxes() as server:
@@ -49,19 +51,22 @@ async def send_round(seed: int, mails: int, *, kill_every: int = 60) -> Counter[
 
 
 async def _until_done(world: World, server: Mailboxes, draw: random.Random, kill_every: int) -> int:
-    """Sender after sender, each killed at some wait but the last; how many were."""
+    """Sender after sender, each killed at some wait or moment but the last; how many were."""
     kills = 0
     while True:
         channel = SmtpChannel(SmtpServer("127.0.0.1", server.port, "none", SENDER), lambda: NOON_MS, timeout_seconds=TIMEOUT_SECONDS)
         world.channels = {"email": channel}
         world.kill_at = world.waits + draw.randrange(1, 2 * kill_every)
+        running = asyncio.create_task(world.run(100_000))
+        cut = asyncio.get_running_loop().call_later(draw.expovariate(1 / CUT_SECONDS), running.cancel)
         try:
-            await world.run(100_000)
-        except Killed:
+            await running
+        except (Killed, asyncio.CancelledError):
             kills += 1
         else:
             return kills
         finally:
+            cut.cancel()
             await channel.close()
 
 

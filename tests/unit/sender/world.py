@@ -14,7 +14,7 @@ from streamer.sender.channels import Accepted, Attempt, Outgoing, SendingChannel
 from streamer.sender.decision import SendDecision
 from streamer.sender.ledger import Book, SendEntry
 from streamer.sender.rates import SendRates
-from streamer.sender.shard_sender import Means, ShardSender
+from streamer.sender.shard_sender import Means, SendLog, ShardSender
 from streamer.sender.templates.folder import Templates
 
 from .decisions import NOON_MS, decision_bytes
@@ -64,16 +64,23 @@ class World:
         if self.entries:
             for entry in self.entries[self.entries[-1].go_on.ledger :]:
                 book.take(entry)
+        return self.sender_on(_Log(self, self.owner), book)
+
+    def sender_on(self, send_log: SendLog, book: Book) -> ShardSender:
+        """A sender that has read its ledger, and taken all decisions from there on."""
         ways: dict[str, SendingChannel] = self.channels or {name: _Way(self) for name in ("email", "webhook")}
         means = Means(ways, self.templates, LinkKeys({}, ""), _Gate(self), self.rates, lambda: self.now_ms, lambda: 0.5)
-        made = ShardSender(0, book, _Log(self, self.owner), means)
+        made = ShardSender(0, book, send_log, means)
         for offset in range(made.next_offset, len(self.messages)):
             made.take(offset, self.messages[offset])
         return made
 
     async def run(self, turns: int = 100) -> ShardSender:
         """One process until nothing is left, with time passing as it asks for."""
-        made = self.sender()
+        return await self.work(self.sender(), turns)
+
+    async def work(self, made: ShardSender, turns: int = 100) -> ShardSender:
+        """The turns of a process until nothing is left."""
         for _ in range(turns):
             seconds = await made.turn()
             if not made.waiting:
