@@ -110,7 +110,8 @@ class Control(msgspec.Struct, omit_defaults=True):
     """A record of ours in the log.
 
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
-    base64 and ``digest`` its name. ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
+    base64 and ``digest`` its name; ``shadow``: not yet, it is only to be folded beside what holds (in the topic of definitions alone).
+    ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
     ``pause``: from here on nothing is sent of ``message`` (``*``: of any), until a ``resume`` of the same.
     ``keys``: from here on these keys hold, their check values by their ids; see ``signing``. ``pin`` and ``unpin`` are for the learner,
@@ -126,6 +127,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     model: str = ""
     message: str = ""
     keys: dict[str, str] = {}
+    shadow: bool = False
 
 
 encode_control: Final = msgspec.json.Encoder().encode
@@ -184,9 +186,9 @@ def is_customer(name: str) -> bool:
     return 0 < len(name) <= CUSTOMER_CHARS_MAX and _UNSAFE.search(name) is None
 
 
-def definitions_control(content: bytes, digest: str, version: int) -> bytes:
-    """The record that switches a shard to these definitions."""
-    return _packed(Control("definitions", version=version, digest=digest), content)
+def definitions_control(content: bytes, digest: str, version: int, *, shadow: bool = False) -> bytes:
+    """The record that switches a shard to these definitions; with ``shadow`` the one that only proposes them."""
+    return _packed(Control("definitions", version=version, digest=digest, shadow=shadow), content)
 
 
 def model_control(model: str, content: bytes, digest: str, version: int) -> bytes:

@@ -1,8 +1,9 @@
-"""``streamer segments``: check, preview and publish definitions."""
+"""``streamer segments``: definitions checked, previewed, published, and followed on their way into the shards."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,12 @@ from .terminal import echo, echo_json
 from .worker import Create
 
 if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+
+    from streamer.deployment.publishing import Proposal
+    from streamer.settings import Settings
+    from streamer.stores.base import Store
+
     from .template_check import TemplateFault
 
 
@@ -35,6 +42,10 @@ def register(app: typer.Typer) -> None:
     group.command("check", epilog=EXIT_CODES, short_help="Say what is wrong with definitions, and what is suspicious.")(check)
     group.command("preview", epilog=EXIT_CODES, short_help="Say whom segments would catch, before they are published.")(preview)
     group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
+    group.command("status", epilog=EXIT_CODES, short_help="Say which version holds where, and how far the next one is.")(status)
+    group.command("cut-over", epilog=EXIT_CODES, short_help="Make the workers use the version that is in shadow.")(cut_over)
+    group.command("rollback", epilog=EXIT_CODES, short_help="Go back to the version that was published before.")(rollback)
+    group.command("cancel", epilog=EXIT_CODES, short_help="Give up a version that is in shadow, or on its way.")(cancel)
     app.add_typer(group, name="segments")
 
 
@@ -94,31 +105,49 @@ def _print(level: str, file: str, line: int, column: int, message: str, hint: st
     echo(f"{place}: {text}" if place else text)
 
 
+WaitOption = Annotated[bool, typer.Option("--wait", help="return when every shard obeys; how far they are goes to standard error")]
+ShadowOption = Annotated[bool, typer.Option("--shadow", help="fold them beside what holds, and say nothing of them before cut-over")]
+
+
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="write nothing: say how many would enter and leave, by segment")]
+
+
 def publish(
     paths: Paths,
     create: Create = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing: say how many would enter and leave, by segment")] = False,
+    wait: WaitOption = False,
+    shadow: ShadowOption = False,
+    dry_run: DryRunOption = False,
     share: ShareOption = ALL,
 ) -> None:
     """Make the workers use these definitions. They replace all that hold now.
 
-    Each shard switches at one position of its log. Who no longer qualifies leaves, with that cause; a clause that looks further back than
-    what is remembered is marked as warming until its window has been seen. The topics of a new log are made, which is said; where the
-    cluster has another log already, only with --create. What is in force already is not published again. Where STREAMER_TEMPLATES names a
-    folder, each message must have its template there, and the facts that it needs.
+    It is a proposal: the worker of each shard folds the past for what is new, beside the events that come, and the shard switches at one
+    position of its log then. `streamer segments status` says how far that is, and `cancel` ends it. Without a worker it waits for one.
+    Who no longer qualifies leaves, with that cause; a clause that looks further back than the log reaches is marked as warming until its
+    window has been seen. With --shadow nothing is said and nobody switches before `streamer segments cut-over`.
+
+    The topics of a new log are made, which is said; where the cluster has another log already, only with --create. What is to hold already
+    is not published again. Where STREAMER_TEMPLATES names a folder, each message must have its template there, and the facts that it needs.
 
     With --dry-run the log is told anew in memory, as `streamer segments preview` does, and compared with who is in which segment now; with
     --share on a part of the customers.
     """
+    from .segment_status import follow
+
     if dry_run:
         print_difference(load_definitions(*paths), share)
         return
     if share != ALL:
         raise typer.BadParameter("only --dry-run looks at a part of the customers", param_hint="--share")
-    echo(asyncio.run(_publish(paths, create=create)))
+
+    settings, proposal, definitions = asyncio.run(_publish(paths, create=create, shadow=shadow))
+    _say_proposal(settings, proposal, contents_of(definitions))
+    if wait and not shadow:
+        asyncio.run(follow(settings, proposal.publication.version))
 
 
-async def _publish(paths: list[Path], *, create: bool) -> str:
+async def _publish(paths: list[Path], *, create: bool, shadow: bool) -> tuple[Settings, Proposal, Definitions]:
     from streamer.deployment.connecting import starting
     from streamer.deployment.publishing import publish_definitions
     from streamer.settings import load_settings
@@ -128,11 +157,98 @@ async def _publish(paths: list[Path], *, create: bool) -> str:
     for message, text, hint in _faults(definitions, settings.templates):
         raise DefinitionError(f"the message {message.name!r} {text}", file=message.file, line=message.line, hint=hint)
     async with starting(settings, made=_say_topics) as (client, store):
-        found, is_new = await publish_definitions(settings, client, store, *paths)
-    if not is_new:
-        return f"already in force as version {found.version} ({found.digest}): nothing was published"
-    return f"published version {found.version} ({found.digest}) to {settings.shards} shards: {contents_of(definitions)}"
+        return settings, await publish_definitions(settings, client, store, *paths, shadow=shadow), definitions
+
+
+def _say_proposal(settings: Settings, proposal: Proposal, contents: str) -> None:
+    found = proposal.publication
+    name = f"version {found.version} ({found.digest})"
+    if not proposal.is_new:
+        already = "in shadow" if found.is_shadow else "published"
+        echo(f"already {already} as {name}: nothing was published")
+        return
+    if found.is_shadow:
+        echo(f"published {name} in shadow: {contents}; `streamer segments diff` compares it, `streamer segments cut-over` makes it hold")
+        return
+    echo(f"published {name} to {settings.shards} shards: {contents}")
+    if proposal.waiting:
+        from .segment_status import words_on_waiting
+
+        echo(asyncio.run(words_on_waiting(settings, proposal.waiting)), err=True)
 
 
 def _say_topics(names: list[str]) -> None:
     echo(f"a new log begins: made the topics {', '.join(names)}", err=True)
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False) -> None:
+    """Which version of the definitions holds in which shards, how far the next one is, and which clauses are warming.
+
+    A clause is warming where the log does not reach as far back as it looks; it says since when events are known. Exit code 1 while a shard
+    does not obey what was published last.
+    """
+    from streamer.settings import load_settings
+
+    from .segment_status import read_status, say_status
+
+    found = asyncio.run(read_status(load_settings()))
+    if as_json:
+        echo_json(found)
+    else:
+        say_status(found)
+    if not found.is_obeyed:
+        raise typer.Exit(EXIT_NO)
+
+
+def cut_over(wait: WaitOption = False) -> None:
+    """Make the workers use the version that is in shadow: each shard switches at one position of its log, at once."""
+    from streamer.deployment import publishing
+
+    _publish_again(publishing.cut_over, wait=wait)
+
+
+def rollback(wait: WaitOption = False) -> None:
+    """Go back to the version that was published before the newest one. It gets a number of its own, as numbers only rise."""
+    from streamer.deployment import publishing
+
+    _publish_again(publishing.roll_back, wait=wait)
+
+
+def cancel(wait: WaitOption = False) -> None:
+    """Give up the version that is in shadow; where none is, the newest one while a shard does not obey it yet.
+
+    What held before is published once more, under a new number: a shard that had switched already goes back. Exit code 1 where every shard
+    obeys the newest version: `streamer segments rollback` goes back then.
+    """
+    from streamer.deployment import publishing
+    from streamer.settings import load_settings
+
+    from .segment_status import read_status
+
+    found = asyncio.run(read_status(load_settings()))
+    if found.shadow is None and found.is_obeyed:
+        echo("every shard obeys what was published last, so there is nothing to cancel; `streamer segments rollback` goes back", err=True)
+        raise typer.Exit(EXIT_NO)
+    _publish_again(publishing.give_up_shadow if found.shadow is not None else publishing.roll_back, wait=wait)
+
+
+PublishAgain = Callable[["Settings", "AIOKafkaProducer", "Store"], Awaitable["Proposal"]]
+
+
+def _publish_again(again: PublishAgain, *, wait: bool) -> None:
+    """Publish once more what was published before, and say so."""
+    from streamer.deployment.connecting import starting
+    from streamer.settings import load_settings
+
+    from .segment_status import follow
+
+    settings = load_settings()
+
+    async def run() -> Proposal:
+        async with starting(settings, may_begin=False) as (client, store):
+            return await again(settings, client, store)
+
+    proposal = asyncio.run(run())
+    _say_proposal(settings, proposal, "as it was published before")
+    if wait:
+        asyncio.run(follow(settings, proposal.publication.version))

@@ -1,8 +1,13 @@
-"""Give definitions a number, and write them into every shard."""
+"""Propose definitions to the shards, under a number of their own.
+
+What is published stands in the topic of definitions. The owner of each shard notices it, folds what it remembers anew over the log, and
+writes the shard's own record; see ``worker.shards.proposals``. A shard without a past has nothing to fold, so that record is written here.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -11,44 +16,116 @@ from structlog.typing import FilteringBoundLogger
 from streamer.errors import SettingsError
 from streamer.flow.catalog import compile_plan
 from streamer.flow.published import Publication
-from streamer.language.definitions import Definitions, load_definitions
+from streamer.language.definitions import Definitions, load_definitions, parse_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Store
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
+from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.wire import definitions_control
 
+from .history import shards_without_past
 from .obedience import check_signing, shard_bodies
 
 log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
 
 
-async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path) -> tuple[Publication, bool]:
-    """Check definitions, give them a number, and write them into every shard; the publication, and whether it is new.
+class Proposal(NamedTuple):
+    """A publication, and whether it is new. ``waiting`` are the shards whose owners have yet to write it into their logs."""
 
-    What is in force already is not published again. Should this end between the number and the shards, their owners notice.
+    publication: Publication
+    is_new: bool
+    waiting: list[int]
+
+
+async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path, shadow: bool = False) -> Proposal:
+    """Check definitions, give them a number, and propose them to every shard.
+
+    What is to hold already is not published again. ``shadow``: they are folded beside what holds, and do not hold before they are
+    published without it.
     """
     definitions = load_definitions(*paths)
     await check_signing(settings, store)
     topic = DefinitionsTopic(settings, client)
-    newest = (await topic.refresh()).newest
-    if newest is not None and newest.digest == definitions.digest and await _is_obeyed(settings, store, topic, newest):
-        return newest, False
-    return await _publish(settings, client, store, topic, definitions), True
+    published = await topic.refresh()
+    newest, last = published.newest, published.last
+    is_same = last is not None and last.digest == definitions.digest and last.is_shadow == shadow
+    if is_same and last is not None and (last.is_shadow or await _is_obeyed(settings, store, topic, last)):
+        return Proposal(last, False, [])
+    if shadow and newest is not None and newest.digest == definitions.digest:
+        return Proposal(newest, False, [])
+    return await _publish(settings, client, store, topic, definitions, shadow=shadow)
+
+
+async def cut_over(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
+    """Publish the shadow, which is no shadow from then on. SettingsError where there is none."""
+    topic = await _topic(settings, client, store)
+    if (shadow := topic.published.shadow) is None:
+        raise SettingsError("no version is in shadow; `streamer segments publish --shadow FILE` begins one")
+    return await _publish_again(settings, client, store, topic, shadow)
+
+
+async def roll_back(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
+    """Publish what was to hold before the newest publication, under a new number. SettingsError where nothing was."""
+    topic = await _topic(settings, client, store)
+    if (former := topic.published.former) is None:
+        raise SettingsError("nothing was published before the version that is to hold now, so there is nothing to go back to")
+    return await _publish_again(settings, client, store, topic, former)
+
+
+async def give_up_shadow(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
+    """Publish what is to hold once more, under a new number, so that the shadow is overtaken. SettingsError where there is none."""
+    topic = await _topic(settings, client, store)
+    if topic.published.shadow is None or (newest := topic.published.newest) is None:
+        raise SettingsError("no version is in shadow, so there is nothing to give up")
+    return await _publish_again(settings, client, store, topic, newest)
+
+
+async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> DefinitionsTopic:
+    await check_signing(settings, store)
+    topic = DefinitionsTopic(settings, client)
+    await topic.refresh()
+    return topic
+
+
+async def _publish_again(
+    settings: Settings, client: AIOKafkaProducer, store: Store, topic: DefinitionsTopic, found: Publication
+) -> Proposal:
+    content = await topic.vouched(found.version)
+    if content is None:
+        raise SettingsError(f"STREAMER_SIGNING_KEYS: version {found.version} is not signed by a key of this process; publish its files")
+    return await _publish(settings, client, store, topic, parse_definitions(content))
 
 
 async def _publish(
-    settings: Settings, client: AIOKafkaProducer, store: Store, topic: DefinitionsTopic, definitions: Definitions
-) -> Publication:
+    settings: Settings,
+    client: AIOKafkaProducer,
+    store: Store,
+    topic: DefinitionsTopic,
+    definitions: Definitions,
+    *,
+    shadow: bool = False,
+) -> Proposal:
     compile_plan(definitions, settings.rules)  # before anything is in the log
-    content, digest, newest = definitions.content(), definitions.digest, topic.published.newest
-    number = 1 + max(newest.version if newest is not None else 0, await _highest_in_force(settings, store))
-    offset = await topic.append(definitions_control(content, digest, number))
+    content, digest, last = definitions.content(), definitions.digest, topic.published.last
+    number = 1 + max(last.version if last is not None else 0, await _highest_in_force(settings, store))
+    offset = await topic.append(definitions_control(content, digest, number, shadow=shadow))
     if (error := (await topic.refresh()).refused.get(offset)) is not None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: what was published does not count: {error.detail}; see `streamer keys list`")
     mine = topic.published.upto(offset)
-    await send_control(client, settings, definitions_control(content, digest, mine.version), range(settings.shards))
-    return mine
+    if shadow:
+        return Proposal(mine, True, [])
+    at_once = await _shards_without_past(settings, store)
+    await send_control(client, settings, definitions_control(content, digest, mine.version), at_once)
+    return Proposal(mine, True, [shard for shard in range(settings.shards) if shard not in at_once])
+
+
+async def _shards_without_past(settings: Settings, store: Store) -> list[int]:
+    inspector = LogInspector(settings)
+    try:
+        return await shards_without_past(settings, store, inspector)
+    finally:
+        await inspector.stop()
 
 
 async def _is_obeyed(settings: Settings, store: Store, topic: DefinitionsTopic, newest: Publication) -> bool:
@@ -68,6 +145,9 @@ async def first_definitions(settings: Settings, client: AIOKafkaProducer, store:
     if settings.segments is None:
         return
     topic = DefinitionsTopic(settings, client)
-    if (await topic.refresh()).newest is None and not await _highest_in_force(settings, store):
-        found = await _publish(settings, client, store, topic, load_definitions(settings.segments))
+    if (await topic.refresh()).last is None and not await _highest_in_force(settings, store):
+        found = (await _publish(settings, client, store, topic, load_definitions(settings.segments))).publication
         log.info("definitions published", action="publish", digest=found.digest, version=found.version)
+
+
+__all__ = ["Proposal", "cut_over", "first_definitions", "give_up_shadow", "publish_definitions", "roll_back"]

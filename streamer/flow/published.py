@@ -1,5 +1,9 @@
 """What the topic of definitions says: with what the log was begun, and which definitions have which number.
 
+A publication is a proposal: a shard obeys it from its own ``definitions`` record on, which its owner writes. One that was published as a
+shadow is no proposal before the same definitions are published without that word; it keeps its number then. Whatever is published behind
+a shadow overtakes it.
+
 The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions, or is the
 manifest of the next generation of the log, whose topic of events was made anew. The order of
 the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
@@ -60,11 +64,12 @@ _manifests = msgspec.json.Decoder(Manifest)
 
 
 class Publication(NamedTuple):
-    """Definitions under their number. ``offset`` is where in the topic they stand."""
+    """Definitions under their number. ``offset`` is where in the topic they stand; ``is_shadow``: they are not to hold, or not yet."""
 
     version: int
     digest: str
     offset: int
+    is_shadow: bool = False
 
 
 class Published:
@@ -123,10 +128,13 @@ class Published:
             self.refused.pop(min(self.refused))
 
     def _publish(self, control: Control, record: LogRecord) -> None:
-        newest = self.newest
-        if newest is None or newest.digest != control.digest:  # else it was sent again, or two published the same at one moment
-            number = max(control.version, newest.version + 1 if newest is not None else 1)
-            self._publications.append(Publication(number, control.digest, record.offset))
+        last = self.last
+        if last is None or last.digest != control.digest:
+            number = max(control.version, last.version + 1 if last is not None else 1)
+            self._publications.append(Publication(number, control.digest, record.offset, control.shadow))
+        elif last.is_shadow and not control.shadow:
+            self._publications[-1] = last._replace(is_shadow=False)
+        # else it was sent again, or two published the same at one moment
 
     @property
     def trust(self) -> Trust:
@@ -139,16 +147,31 @@ class Published:
         return list(self._trust.keys)
 
     @property
-    def newest(self) -> Publication | None:
-        """What is to hold; None when nothing was published yet."""
+    def last(self) -> Publication | None:
+        """What was published last, to hold or as a shadow; None when nothing was yet."""
         return self._publications[-1] if self._publications else None
+
+    @property
+    def newest(self) -> Publication | None:
+        """What is to hold; None when nothing was published yet but for shadows."""
+        return next((one for one in reversed(self._publications) if not one.is_shadow), None)
+
+    @property
+    def former(self) -> Publication | None:
+        """What was to hold before ``newest``; None where there was nothing."""
+        return next((one for one in reversed(self._publications) if not one.is_shadow and one != self.newest), None)
+
+    @property
+    def shadow(self) -> Publication | None:
+        """What is folded beside what holds, and can be cut over to; None where nothing is."""
+        return self.last if self.last is not None and self.last.is_shadow else None
 
     def at(self, version: int) -> Publication | None:
         """The publication of this number."""
         return next((one for one in self._publications if one.version == version), None)
 
     def upto(self, offset: int) -> Publication:
-        """What held once the record at ``offset`` was written. There must have been something."""
+        """What had been published last once the record at ``offset`` was written. There must have been something."""
         return next(one for one in reversed(self._publications) if one.offset <= offset)
 
 

@@ -19,7 +19,6 @@ from streamer.transports.kafka.clients import ssl_context
 from streamer.wire import COMMANDS, Headers
 
 from .commands.handler import CommandHandler
-from .completion import PUBLICATION_SECONDS, Completion
 from .learner_service import LearnerService
 from .pages import add_pages
 from .segmenter import Segmenter
@@ -38,7 +37,6 @@ class Parts:
     metrics: Metrics
     segmenter: Segmenter
     learner: LearnerService
-    completion: Completion
     handler: CommandHandler
 
 
@@ -129,7 +127,6 @@ def _headers(given: Mapping[str, bytes] | Sequence[tuple[str, bytes]] | None) ->
 def _add_timers(app: faust.App, parts: Parts) -> None:
     """Upkeep that may wait until Faust has its group. What guards a shard may not, and is a task of the segmenter."""
     segmenter = parts.segmenter
-    _add_timer(app, "completion", PUBLICATION_SECONDS, parts.completion.try_look)
     _add_timer(app, "positions", POSITIONS_SECONDS, segmenter.commit_positions)
     _add_timer(app, "store", STORE_SECONDS, segmenter.store_watch.look)
     _add_timer(app, "topic", parts.settings.probe / 1_000, segmenter.log_watch.look_at_topic)

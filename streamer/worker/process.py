@@ -17,13 +17,11 @@ from streamer.errors import SettingsError, place_of
 from streamer.settings import Settings
 from streamer.stopping import Stopping, run_until_asked
 from streamer.telemetry.metrics import Metrics
-from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.sink import KafkaSink
 
 from .application import Application, Parts, make_app
 from .commands.actions import Tools
 from .commands.handler import command_handler
-from .completion import Completion
 from .learner_service import LearnerService
 from .segmenter import Segmenter
 from .status.alerts import kafka_alerts
@@ -72,12 +70,11 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         metrics = Metrics()
         alerts = kafka_alerts(settings, client, metrics)
         segmenter = Segmenter(settings, store, client, KafkaSink(settings, client), metrics, alerts)
-        topic = DefinitionsTopic(settings, client)
+        topic = segmenter.definitions
         learner = LearnerService(settings, store, topic, client, metrics, lambda: segmenter.report.owns(LEARNER_HOME), alerts)
-        completion = Completion(settings, topic, client, segmenter.report.in_force)
         handler = command_handler(Tools(settings, store, client), topic, alerts)
         with tempfile.TemporaryDirectory(prefix="streamer-") as folder:
-            app = make_app(Parts(settings, metrics, segmenter, learner, completion, handler), folder)
+            app = make_app(Parts(settings, metrics, segmenter, learner, handler), folder)
             await _run(_Worker(app), app, stopping)
 
 

@@ -26,9 +26,10 @@ from streamer.stores.base import Store
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.broker_watch import ASK_SECONDS, BrokerWatch
 from streamer.transports.kafka.clients import is_dead
+from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.log_inspector import LogInspector
-from streamer.wire import EVENTS
+from streamer.wire import DEFINITIONS, EVENTS
 
 from .shards.background import Background
 from .shards.edges import Edges
@@ -39,6 +40,8 @@ from .shards.note_keeper import NoteKeeper
 from .shards.owned_shard import OwnedShard
 from .shards.ownership import Ownership
 from .shards.processing import BatchProcessor
+from .shards.proposals import Proposals
+from .shards.publication_watch import LOOK_SECONDS, PublicationWatch
 from .shards.publisher import Publisher
 from .shards.status_report import StatusReport
 from .shards.stopper import ShardStopper
@@ -68,9 +71,10 @@ class Segmenter(Service):
         self.consumer = LogConsumer(settings)
         self.inspector = LogInspector(settings)
         self.brokers = BrokerWatch(settings.kafka)
+        self.definitions = DefinitionsTopic(settings, producer)
         self._store = store
         self._producer = producer
-        edges = Edges(
+        self.edges = edges = Edges(
             settings=settings,
             keyring=settings.keyring,
             store=store,
@@ -92,7 +96,9 @@ class Segmenter(Service):
         self.log_watch = LogWatch(edges, self.guard)
         self.store_watch = StoreWatch(edges)
         self.upkeep = Upkeep(edges, self.ownership, self.guard, self.publisher)
-        self.report = StatusReport(edges, self.shards, is_dealt=self._is_dealt, others=self._problems_besides)
+        self.proposals = Proposals(edges, self.shards, self.definitions)
+        self._publications = PublicationWatch(self.definitions, self._end_of_definitions)
+        self.report = StatusReport(edges, self.shards, is_dealt=self._is_dealt, others=self._problems_besides, lane=self.proposals.status)
         self.notes = NoteKeeper(store, self.shards, self.report.statuses)
         self._fetching = FetchLoop(self.shards, self.consumer, self.processing, self.log_watch, settings.batch_records)
 
@@ -173,7 +179,17 @@ class Segmenter(Service):
             await self.sleep(self.settings.probe / 1_000)
             await self.log_watch.look_at_all(list(self.shards.values()))
 
+    @Service.task
+    async def _propose(self) -> None:
+        while not self.should_stop:
+            self.proposals.look_after(await self._publications.look())
+            await self.sleep(LOOK_SECONDS)
+
     # once in a while
+
+    async def _end_of_definitions(self) -> int:
+        at = TopicPartition(self.settings.topic(DEFINITIONS), 0)
+        return (await self.consumer.ends([at]))[at]
 
     async def _ends(self) -> Mapping[int, int]:
         """Where the log ends; a worker without shards asks all the same, as it has no other sign that the broker is there."""

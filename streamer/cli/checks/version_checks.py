@@ -42,7 +42,7 @@ async def check_definitions(published: Published, store: Store, shards: Sequence
     holding = [f"{f'version {version}' if version else 'none'} in {shard_numbers(at)}" for version, at in sorted(by_version.items())]
     shown = f"version {newest.version} was published last; {'; '.join(holding)}"
     if len(by_version) > 1 or 0 in by_version:
-        remedy = "a publication reaches a shard when its worker reads it: start workers; they also finish what a publisher left undone"
+        remedy = "a shard obeys once its worker has folded the past for it: start workers; `streamer segments status` says how far it is"
         return warning("definitions", shown, remedy)
     return ok("definitions", shown)
 

@@ -322,14 +322,14 @@ class Plan:
         return sorted(gone)
 
 
-def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> set[str]:
-    """Texts of the predicates whose window begins before their memories do."""
-    found: set[str] = set()
+def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> dict[str, int]:
+    """Texts of the predicates whose window begins before their memories do, each with when the newest of these began."""
+    found: dict[str, int] = {}
     for predicate in plan.predicates:
         for slot in predicate.slots:
             start = since_ms.get(plan.memories[slot].key)
             if start is not None and predicate.span_ms is not None and (predicate.span_ms == 0 or start > now - predicate.span_ms):
-                found.add(predicate.text)
+                found[predicate.text] = max(start, found.get(predicate.text, start))
     return found
 
 

@@ -36,6 +36,7 @@ class NoteKeeper:
 
     async def _note(self, owned: OwnedShard, status: ShardStatus) -> None:
         news = f"{status.state.value} {owned.why}" if status.problem else status.state.value
+        news += f" {status.lane}" if status.lane is not None else ""
         at, before = owned.noted
         if monotonic() - at < WRITE_SECONDS and news == before:
             return

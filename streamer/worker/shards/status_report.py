@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from time import time
-from typing import NamedTuple
 
 from aiokafka import TopicPartition
+from msgspec.structs import replace
 
+from streamer.worker.status.lane_status import LaneStatus
 from streamer.worker.status.readiness import Readiness, ShardStatus, readiness, status_of
 from streamer.worker.status.shard_state import ShardState
 
@@ -16,16 +17,9 @@ from .edges import Edges
 from .owned_shard import OwnedShard
 
 
-class InForce(NamedTuple):
-    """A shard of this worker: the version of its definitions, and whether it has read all of its log, as far as its end is known."""
-
-    shard: int
-    version: int
-    is_read_whole: bool
-
-
 class StatusReport:
-    """How the shards of one worker are doing. ``is_dealt``: whether the group has dealt any yet; ``others``: what is wrong besides them."""
+    """How the shards of one worker are doing. ``is_dealt``: whether the group has dealt any yet; ``others``: what is wrong besides them;
+    ``lane``: how far a shard is on the way to what was published."""
 
     def __init__(
         self,
@@ -34,6 +28,7 @@ class StatusReport:
         *,
         is_dealt: Callable[[], bool],
         others: Callable[[], list[str]],
+        lane: Callable[[int], LaneStatus | None],
     ) -> None:
         self._settings = edges.settings
         self._keyring = edges.keyring
@@ -42,12 +37,14 @@ class StatusReport:
         self._shards = shards
         self._is_dealt = is_dealt
         self._others = others
+        self._lane = lane
 
     def statuses(self) -> list[ShardStatus]:
         """How each shard of this worker is doing, at this moment."""
         now_ms = int(time() * 1_000)
         seen = [owned.seen(self._brokers.end(owned.number)) for owned in self._shards.values()]
-        return [status_of(one, now_ms=now_ms, tick_ms=self._settings.tick) for one in sorted(seen, key=lambda one: one.shard)]
+        statuses = [status_of(one, now_ms=now_ms, tick_ms=self._settings.tick) for one in sorted(seen, key=lambda one: one.shard)]
+        return [replace(status, lane=self._lane(status.shard)) for status in statuses]
 
     def show_now(self) -> None:
         """Bring the metrics up to this moment: called for each scrape, so that none is older than it looks."""
@@ -84,15 +81,9 @@ class StatusReport:
                 found.update(owned.shard.sizes)
         return found
 
-    def in_force(self) -> list[InForce]:
-        """Which definitions hold in the shards of this worker that are at work."""
-        read_whole = {status.shard for status in self.statuses() if status.lag_records == 0}
-        versions = [(owned.number, owned.shard.body.version) for owned in self._shards.values() if owned.shard is not None]
-        return [InForce(number, version, number in read_whole) for number, version in versions]
-
     def owns(self, shard: int) -> bool:
         """Whether a shard is this worker's, and at work."""
         return any(owned.number == shard and owned.state is ShardState.OWNED for owned in self._shards.values())
 
 
-__all__ = ["InForce", "StatusReport"]
+__all__ = ["StatusReport"]

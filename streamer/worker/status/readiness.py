@@ -13,6 +13,7 @@ import msgspec
 
 from streamer.language.durations import format_duration
 
+from .lane_status import LaneStatus
 from .shard_state import ShardState
 
 STUCK_SECONDS: Final = 5.0  # a commit takes milliseconds, acquiring a shard a second
@@ -25,7 +26,7 @@ class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``offset`` is the next record to process, ``end`` the place behind the last one of the log; both are absent where they are not known
     now. ``log_time_ms`` is UTC milliseconds. ``lag_seconds`` is how far it is behind the clock where records are to be read, else for how
-    long a tick has been under way: on a quiet shard that has read everything it is 0.
+    long a tick has been under way: on a quiet shard that has read everything it is 0. ``lane`` is absent where it obeys what was published.
     """
 
     shard: int
@@ -38,6 +39,7 @@ class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     log_time_ms: int | None = None
     lag_seconds: float | None = None
     outbox: int = 0
+    lane: LaneStatus | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):

@@ -10,23 +10,25 @@ import pytest
 
 from streamer.deployment import manifest, publishing
 from streamer.errors import SettingsError
+from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.flow.rules import STORY
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring, Signer
+from streamer.stores.base import Commit, Holdings, Position
+from streamer.stores.buckets import BUCKETS
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.definitions_topic import is_vouched
 from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS, LogRecord, decode_control
-from streamer.worker import completion
-from streamer.worker.completion import Completion
-from streamer.worker.shards.status_report import InForce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from aiokafka import AIOKafkaProducer
+
+    from streamer.stores.base import Store
 
 SHARDS = 2
 
@@ -62,8 +64,8 @@ class Shop:
         self.settings = load_settings(shards=SHARDS)
         self.folder, self.dies = folder, False
         monkeypatch.setattr(publishing, "DefinitionsTopic", lambda *_: self.topic)
-        for module in (publishing, completion):
-            monkeypatch.setattr(module, "send_control", self._send)
+        monkeypatch.setattr(publishing, "send_control", self._send)
+        monkeypatch.setattr(publishing, "LogInspector", lambda _: SimpleNamespace(look=self.log.look, read=self.log.read, stop=_nothing))
 
     async def _send(self, _client: AIOKafkaProducer, _settings: Settings, raw: bytes, shards: Iterable[int]) -> None:
         if self.dies:
@@ -77,11 +79,20 @@ class Shop:
         return path
 
     async def publish(self, name: str) -> tuple[int, bool]:
-        found, is_new = await publishing.publish_definitions(self.settings, cast("Any", None), self.store, self.file(name))
-        return found.version, is_new
+        found = await self.propose(name)
+        return found.publication.version, found.is_new
+
+    async def propose(self, name: str, *, shadow: bool = False) -> publishing.Proposal:
+        return await publishing.publish_definitions(self.settings, cast("Any", None), self.store, self.file(name), shadow=shadow)
+
+    async def again(self, again: Callable[[Settings, AIOKafkaProducer, Store], Awaitable[publishing.Proposal]]) -> publishing.Proposal:
+        return await again(self.settings, cast("Any", None), self.store)
 
     def told(self, shard: int) -> list[int]:
         return [decode_control(record.value).version for record in self.log.records(EVENTS, shard)]
+
+
+async def _nothing() -> None: ...
 
 
 @pytest.fixture
@@ -108,23 +119,67 @@ async def test_a_start_up_file_is_published_only_where_nothing_was(shop: Shop) -
     assert shop.told(0) == [1, 2]
 
 
-async def test_what_a_publisher_left_undone_the_owner_of_a_shard_finishes(shop: Shop) -> None:
-    """It died between the topic and the shards: the number is given, and nobody has what it stands for."""
+async def test_a_shard_with_a_past_is_left_to_its_owner(shop: Shop) -> None:
+    """The past is to be folded first: the record that publishing itself writes would make the shard wait for that."""
+    shop.log.append(EVENTS, 1, b'{"event": "a"}')
+    found = await shop.propose("a")
+    assert (found.publication.version, found.is_new, found.waiting) == (1, True, [1])
+    assert [shop.told(0), len(shop.log.records(EVENTS, 1))] == [[1], 1]
+
+
+async def test_a_shard_whose_customers_are_known_has_a_past_though_its_log_is_read(shop: Shop) -> None:
+    """Retention may have taken every event that lay there."""
+    body = CheckpointBody(customers=[1] + [0] * (BUCKETS - 1))
+    before = await shop.store.acquire(0)
+    await shop.store.commit(0, Commit(before, Position(1, 0), b"", encode_body(body), {"c": b"x"}, holds=Holdings((1, *[0] * 63), 0, 0)))
+    assert (await shop.propose("a")).waiting == [0]
+
+
+async def test_what_a_publisher_left_undone_is_published_and_not_published_again(shop: Shop) -> None:
+    """It died between the topic and the shards: the number is given, and the owners of the shards do the rest."""
     await shop.publish("a")
     shop.dies = True
     with pytest.raises(KeyboardInterrupt):
         await shop.publish("b")
     shop.dies = False
     assert await shop.publish("b") == (2, False)
-    shards = [InForce(0, 1, is_read_whole=False), InForce(1, 2, is_read_whole=True)]
-    service = Completion(shop.settings, cast("Any", shop.topic), cast("Any", None), lambda: shards)
-    await service.look()
-    assert shop.told(0) == [1], "whoever publishes may just be writing it"
-    await service.look()
-    assert shop.told(0) == [1], "it has not read its log to the end yet, where the record may be"
-    shards[0] = InForce(0, 1, is_read_whole=True)
-    await service.look()
-    assert [shop.told(shard) for shard in range(SHARDS)] == [[1, 2], [1]]
+    assert shop.told(0) == [1]
+
+
+async def test_a_shadow_is_written_into_no_shard_before_it_is_cut_over_to(shop: Shop) -> None:
+    """It says nothing, and keeps its number when it is to hold."""
+    await shop.publish("a")
+    shadow = await shop.propose("b", shadow=True)
+    assert (shadow.publication.version, shadow.publication.is_shadow, shadow.is_new) == (2, True, True)
+    assert (await shop.propose("b", shadow=True)).is_new is False
+    assert shop.told(0) == [1]
+    assert (await shop.again(publishing.cut_over)).publication == shadow.publication._replace(is_shadow=False)
+    assert shop.told(0) == [1, 2]
+    with pytest.raises(SettingsError, match="no version is in shadow"):
+        await shop.again(publishing.cut_over)
+
+
+async def test_a_shadow_is_given_up_by_what_holds_published_once_more(shop: Shop) -> None:
+    """Nobody need know which files held."""
+    await shop.publish("a")
+    with pytest.raises(SettingsError, match="no version is in shadow"):
+        await shop.again(publishing.give_up_shadow)
+    await shop.propose("b", shadow=True)
+    given_up = await shop.again(publishing.give_up_shadow)
+    assert (given_up.publication.version, given_up.publication.digest) == (3, shop.topic.published.upto(0).digest)
+    assert shop.topic.published.shadow is None
+
+
+async def test_to_roll_back_publishes_what_was_before_under_a_new_number(shop: Shop) -> None:
+    """Numbers only rise, so readers and shards see it as the newest."""
+    await shop.publish("a")
+    with pytest.raises(SettingsError, match="nothing to go back to"):
+        await shop.again(publishing.roll_back)
+    await shop.publish("b")
+    assert (await shop.again(publishing.roll_back)).publication.version == 3
+    assert (await shop.again(publishing.roll_back)).publication.version == 4
+    digests = [one.digest for version in (1, 2, 3, 4) if (one := shop.topic.published.at(version)) is not None]
+    assert digests == [digests[0], digests[1]] * 2
 
 
 def test_where_keys_are_only_what_is_signed_by_one_is_written_in_a_workers_name() -> None:

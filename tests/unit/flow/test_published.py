@@ -54,7 +54,7 @@ def test_two_who_publish_at_the_same_moment_get_two_numbers() -> None:
 def test_a_number_that_was_stated_higher_counts() -> None:
     """The topic has lost records, and the shards are at 7 already."""
     assert numbers(read(control("A", 8), control("B", 2))) == [(8, "A")]
-    assert read(control("A", 8), control("B", 2)).newest == (9, B.digest, 1)
+    assert read(control("A", 8), control("B", 2)).newest == (9, B.digest, 1, False)
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,30 @@ def test_what_is_remembered_of_refused_records_is_bounded() -> None:
     for offset in range(1, REFUSED_KEPT + 10):
         published.take(record(offset, control("A"), None))
     assert list(published.refused) == list(range(10, REFUSED_KEPT + 10))
+
+
+def shadowed(definitions: object) -> bytes:
+    found = A if definitions == "A" else B
+    return definitions_control(found.content(), found.digest, 1, shadow=True)
+
+
+def test_a_shadow_has_a_number_and_does_not_hold_before_it_is_published_as_what_it_is() -> None:
+    """To cut over is one record, and the number that people have compared stays."""
+    published = read(control("A"), shadowed("B"))
+    assert (numbers(published), published.newest, published.shadow) == ([(1, "A"), (2, "B")], published.at(1), published.at(2))
+    released = read(control("A"), shadowed("B"), control("B"))
+    assert (numbers(released), released.newest, released.shadow) == ([(1, "A"), (2, "B")], released.at(2), None)
+    assert released.former == released.at(1)
+
+
+def test_whatever_is_published_behind_a_shadow_overtakes_it() -> None:
+    """What holds, published again, is how a shadow is given up."""
+    published = read(control("A"), shadowed("B"), control("A"), control("B"))
+    assert numbers(published) == [(1, "A"), (2, "B"), (3, "A"), (4, "B")]
+    assert (published.newest, published.former, published.shadow) == (published.at(4), published.at(3), None)
+
+
+def test_what_holds_does_not_become_a_shadow() -> None:
+    """A slip with --shadow must not take anything out of force."""
+    published = read(control("A"), shadowed("A"))
+    assert (numbers(published), published.newest, published.shadow) == ([(1, "A")], published.at(1), None)

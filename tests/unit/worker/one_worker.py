@@ -56,9 +56,13 @@ class Worker:
         async def beginning_offsets(_partitions: object) -> dict[TopicPartition, int]:
             return {partition: self.begin}
 
+        async def end_offsets(_partitions: object) -> dict[TopicPartition, int]:
+            return {partition: self.log.end(EVENTS, 0)}
+
         return SimpleNamespace(
             assignment=lambda: {partition},
             beginning_offsets=beginning_offsets,
+            end_offsets=end_offsets,
             seek=lambda _partition, offset: self.sought.append(offset),
             pause=lambda *_: None,
             resume=lambda *_: None,

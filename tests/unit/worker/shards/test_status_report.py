@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from streamer.signing import Trust
 from streamer.stores.memory import MemoryStore
-from streamer.wire import TICK, LogRecord
 from tests.unit.worker.one_shard import acquired, owning, value
 
 
@@ -32,22 +29,3 @@ async def test_a_worker_whose_key_holds_no_more_is_not_ready() -> None:
     assert not any("signs" in problem for problem in segmenter.problems())
     shard.body.trust = Trust({"2026-11": "0" * 16})
     assert "shard 0 refuses what this worker signs: the log obeys only what is signed with '2026-11'" in "\n".join(segmenter.problems())
-
-
-async def test_a_quiet_shard_has_read_its_log_whole_however_old_its_log_time_is() -> None:
-    """On a quiet shard time passes twice a minute: what is completed only where log time is fresh would wait there for ever."""
-    store = MemoryStore()
-    segmenter, owned = owning(store)
-    shard = await acquired(segmenter, owned, store)
-    await shard.process([LogRecord(0, 1_000, TICK, control=True)])
-    ends = dict[int, int]()
-
-    async def look() -> Mapping[int, int]:
-        return ends
-
-    found = list[bool]()
-    for end in (None, 3, 1):  # not known; two records are there that were not read; all was read
-        ends = {} if end is None else {0: end}
-        await segmenter.brokers.look(look)
-        found += [one.is_read_whole for one in segmenter.report.in_force()]
-    assert found == [False, False, True]
