@@ -60,6 +60,7 @@ def _to_names(value: object) -> object:
 
 Topics = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")], ...], NoDecode, BeforeValidator(_to_names)]
 HostNames = Annotated[tuple[Annotated[str, Field(pattern=r"^(\*\.)?[^\s/:@\\]+$")], ...], NoDecode, BeforeValidator(_to_names)]
+Roles = Annotated[tuple[Literal["read", "write", "erase"], ...], NoDecode, BeforeValidator(_to_names)]
 PrivacySignal = Literal["ignore", "mark", "drop"]
 
 
@@ -164,6 +165,13 @@ class Settings(BaseSettings):
     serve_port: int = Field(8090, ge=1, le=65_535, description="the port of the server for readers")
     serve_web_port: int = Field(6072, ge=1, le=65_535, description="its /metrics /livez /readyz, on STREAMER_WEB_HOST")
     serve_tokens: Path | None = Field(None, description="TOML file with readers' tokens; read again when it changes or at SIGHUP")
+    serve_proxies: Networks = Field((), description="addresses or networks of a proxy that says who looks at the page, separated by commas")
+    serve_proxy_user: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]{0,64}$",
+        description="the header in which it says so, such as X-Forwarded-Email; empty: none is believed",
+    )
+    serve_proxy_roles: Roles = Field(("read",), description="what whoever it lets in may: read, write, erase, separated by commas")
     ingest_topics: Topics = Field((), description="topics of the shop that `streamer ingest` reads, separated by commas")
     ingest_format: str = Field("", description="what their messages are: segment, segment_sdk, snowplow, ga4, cloudevents, …")
     ingest_mapping: str | None = Field(None, description="a mapping (YAML file or name) for messages that are rows as JSON, not a format")

@@ -27,13 +27,14 @@ def demo(
 ) -> None:
     """Watch a simulated shop's customers enter and leave segments, live, on this machine alone.
 
-    Starts an embedded Kafka (in memory), Redis and mailbox, a worker, a sender, and a SIMULATED shop; shows events, lag, the size of
-    segments, changes as they happen, each with its reason, messages that are held or skipped, and mails that arrive. It is part of a
-    checkout of the source, where `make demo` installs what it needs; an installed package has no embedded servers. Without a terminal it
-    prints lines; NO_COLOR is respected. Where the machine does not keep up with --rate the shop sends less and says so.
+    Starts an embedded Kafka (in memory), Redis and mailbox, a worker, a sender, a server with the page (its address is printed: open it
+    in a browser), and a SIMULATED shop; shows events, lag, the size of segments, changes as they happen, each with its reason, messages
+    that are held or skipped, and mails that arrive. It is part of a checkout of the source, where `make demo` installs what it needs; an
+    installed package has no embedded servers. Without a terminal it prints lines; NO_COLOR is respected. Where the machine does not keep
+    up with --rate the shop sends less and says so.
 
-    Ctrl-C stops everything and leaves nothing behind; that is exit code 0 too. Exit code 1: worker or sender ended by itself, the worker
-    stopped reading, or a run of 15 seconds and more on a machine that kept up did not show what it is there to show.
+    Ctrl-C stops everything and leaves nothing behind; that is exit code 0 too. Exit code 1: worker, sender or server ended by itself, the
+    worker stopped reading, or a run of 15 seconds and more on a machine that kept up did not show what it is there to show.
     """
     from rich.console import Console
 

@@ -17,18 +17,14 @@ _INDENT: Final = " " * 7
 def explanation_lines(customer: str, found: list[Explanation], now: int, *, whole: bool) -> Iterator[str]:
     """Where the customer is, then what turns next or is barred, then the rest; ``whole``: however much that is."""
     yield f"{customer} at {time_text(now)}"
-    first = sorted((item for item in found if _matters(item)), key=lambda item: (not item.inside, item.flips_at or "~", item.segment))
-    others = [item for item in found if not _matters(item)]
+    first = sorted((item for item in found if item.matters), key=lambda item: (not item.inside, item.flips_at or "~", item.segment))
+    others = [item for item in found if not item.matters]
     is_shown = whole or len(others) <= OTHERS_SHOWN
     for item in (*first, *others) if is_shown else first:
         yield from _block(item)
     if not is_shown:
         yield ""
         yield f"not in {len(others)} more, which time alone does not change: --all shows them, --segment NAME one of them"
-
-
-def _matters(item: Explanation) -> bool:
-    return item.inside or item.flips_at is not None or bool(item.barred) or item.note is not None
 
 
 def _block(item: Explanation) -> Iterator[str]:

@@ -47,6 +47,7 @@ def serve(
       GET  /v1/segments/{name}/members   the members, page by page
       GET  /v1/changes                   changes as they come, as server-sent events
       GET  /v1/openapi.json              all of it, described
+      GET  /                             a page for people, with the same figures
 
     It owns no shard and keeps nothing, so any number may run. Without tokens it listens on this machine alone. With
     STREAMER_SERVE_TOKENS, a TOML file with a table for each token, it may listen on STREAMER_SERVE_HOST. --new-token prints the token
@@ -67,6 +68,7 @@ def serve(
     from streamer.stopping import Stopping
 
     with Stopping() as stopping:  # before anything is imported that takes its time
+        from streamer.page.assembly import page_over
         from streamer.server.process import run_server
         from streamer.settings import load_settings
         from streamer.telemetry.log_lines import configure_logging
@@ -74,4 +76,4 @@ def serve(
         options = {"serve_port": port, "serve_web_port": web_port}
         settings = load_settings(**{name: value for name, value in options.items() if value is not None})
         configure_logging(settings.log_level)
-        asyncio.run(run_server(settings, stopping, share_port=share_port))
+        asyncio.run(run_server(settings, stopping, share_port=share_port, page=page_over))

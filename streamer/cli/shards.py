@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import re
 import socket
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from time import time
 from typing import Annotated
 
-import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
@@ -24,6 +22,7 @@ from streamer.stores.base import Store
 from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
 from streamer.transports.kafka.topics import check_topic
 from streamer.wire import EVENTS
+from streamer.worker.status.shard_line import ShardLine, shard_line
 from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO
@@ -53,28 +52,6 @@ def register(app: typer.Typer) -> None:
 def _all(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         list_shards()
-
-
-class ShardLine(msgspec.Struct, omit_defaults=True):
-    """One shard. What is not known is absent; ``stale``: its worker has said nothing for a while, so it may be otherwise by now."""
-
-    shard: int
-    state: str
-    stale: bool
-    position: int
-    epoch: int
-    owner: str = ""
-    since_seconds: float | None = None
-    why: str = ""
-    begin: int | None = None
-    end: int | None = None
-    lag: int | None = None
-    outbox: int | None = None
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether a worker has it and nothing holds it up: ``why`` says what does, such as a transaction that somebody left open."""
-        return self.state == "owned" and not self.stale and not self.why
 
 
 def list_shards(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a shard")] = False) -> None:
@@ -114,23 +91,8 @@ async def _lines(settings: Settings) -> list[ShardLine]:
 
 
 async def _line(store: Store, shard: int, ends: LogEnds | None) -> ShardLine:
-    from streamer.worker.status.shard_notes import read_note
-
-    checkpoint, note, now_ms = await store.checkpoint(shard), await read_note(store, shard), int(time() * 1_000)
-    line = ShardLine(shard, "unknown", True, checkpoint.position.offset, checkpoint.epoch)
-    if note is not None:
-        line.state, line.stale, line.owner = note.status.state.value, note.is_stale(now_ms), note.worker
-        line.since_seconds = note.status.since_seconds + max(0.0, (now_ms - note.at_ms) / 1_000)
-        line.why, line.outbox = _reason(note.status.problem), note.status.outbox
-    if ends is not None:
-        line.begin, line.end = ends
-        line.lag = max(0, line.end - line.position)
-    return line
-
-
-def _reason(problem: str) -> str:
-    """Why, without the state and its age at the time of the note, which stand in the line with today's."""
-    return re.sub(r"^(acquiring|waiting|halted|released) for [^:]*: ", "", problem)
+    now_ms = int(time() * 1_000)
+    return await (shard_line(store, shard, now_ms) if ends is None else shard_line(store, shard, now_ms, begin=ends.begin, end=ends.end))
 
 
 async def _log_ends(settings: Settings) -> dict[int, LogEnds]:

@@ -47,7 +47,8 @@ def opening(facts: Facts, *, until: str) -> list[str]:
         words.IN_MEMORY,
         words.NO_TRANSACTIONS,
         f"Segments demo_* are {words.IN_SECONDS}; the library's own {len(facts.library)} are loaded too.",
-        f"The worker's page: {facts.web}/metrics and {facts.web}/readyz",
+        f"Open in a browser: {facts.page}",
+        f"The worker's own: {facts.web}/metrics and {facts.web}/readyz",
     ]
 
 

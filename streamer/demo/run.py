@@ -24,10 +24,11 @@ def run(options: Options, console: Console) -> int:
     servers = Servers()
     with _signals_as_interrupts():
         try:
-            console.print("Starting a Kafka (in memory), a Redis, a worker and a sender …", highlight=False)
+            console.print("Starting a Kafka (in memory), a Redis, a worker, a sender and a server with the page …", highlight=False)
             servers.start()
             servers.start_worker()
             servers.start_sender()
+            servers.start_page()
             # Faust and aiokafka take as long to import as the worker takes to start: both at once.
             from streamer.demo.session import Session  # noqa: PLC0415
 

@@ -41,10 +41,12 @@ BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not change while the demo runs. ``segments`` are the names and purposes of the rules in seconds, in their order."""
+    """What does not change while the demo runs. ``page`` is for a browser, ``web`` the worker's own. ``segments`` are the names and
+    purposes of the rules in seconds, in their order."""
 
     customers: int
     seed: int
+    page: str
     web: str
     segments: Sequence[tuple[str, str]]
     library: Sequence[str]
@@ -203,7 +205,7 @@ def message_text(one: ShownMessage) -> Text:
 
 
 def _foot(facts: Facts) -> Table:
-    return _ends(Text(f" {facts.web}/metrics  /readyz", style=QUIET), Text("Ctrl-C ends it all ", style=QUIET))
+    return _ends(Text.assemble((" Open in a browser: ", QUIET), (facts.page, "bold")), Text("Ctrl-C ends it all ", style=QUIET))
 
 
 def _rule(title: str, more: str) -> Rule:

@@ -1,4 +1,5 @@
-"""What the demo runs on: an embedded Kafka, an embedded Redis, a real worker and a real sender, four child processes on loopback.
+"""What the demo runs on: an embedded Kafka, an embedded Redis, a real worker, sender and server for readers, five child processes on
+loopback.
 
 They end with us however we end, and so do their folders: the worker's temporary files lie in ours too.
 """
@@ -30,15 +31,17 @@ if TYPE_CHECKING:
 SHARDS: Final = 6  # the embedded broker keeps 5 MiB of each
 STOP_S: Final = 10.0  # what worker and sender promise
 ANSWER_S: Final = 2.0
+NAMES: Final = {"worker": "worker", "send": "sender", "serve": "server"}  # by their commands
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
 class Servers:
-    """Kafka, Redis, a worker and a sender; ``start()`` them, and ``stop()`` them in the order in which they need each other."""
+    """Kafka, Redis, a worker, a sender and a server with the page; ``start()`` them, and ``stop()`` them in the order in which they need
+    each other."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._children: dict[str, Child] = {}  # worker and sender, by their commands
+        self._children: dict[str, Child] = {}  # worker, sender and server, by their commands
         self._asked: set[str] = set()  # those that are to end
         self._failed = ""  # the command of whoever ended by itself
         self.mail_port = 0  # where the sender takes mails to
@@ -66,6 +69,8 @@ class Servers:
                 "shards": SHARDS,
                 "web_port": free_port(),
                 "sender_web_port": free_port(),
+                "serve_port": free_port(),
+                "serve_web_port": free_port(),
                 "trust_producer_time": True,
                 "transactions": False,
             }
@@ -80,6 +85,10 @@ class Servers:
         """Start ``streamer send`` likewise. It takes mails to ``mail_port``."""
         self._start("send", sender_environment(self.settings, os.environ, self.folder, self.mail_port))
 
+    def start_page(self) -> None:
+        """Start ``streamer serve``, which shows the page, and needs no token on this machine."""
+        self._start("serve", serve_environment(self.settings, os.environ, self.folder))
+
     def _start(self, command: str, environment: Mapping[str, str]) -> None:
         argv = [sys.executable, "-m", "streamer", command]
         self._children[command] = Child(argv, log=self.folder / f"{command}.log", env=environment)
@@ -92,6 +101,10 @@ class Servers:
         """Ask the sender to end; what it has in hand it ends first."""
         self._stop("send")
 
+    def stop_page(self) -> None:
+        """Ask the server to end."""
+        self._stop("serve")
+
     def _stop(self, command: str) -> None:
         self._asked.add(command)
         if (child := self._children.get(command)) is not None:
@@ -99,6 +112,7 @@ class Servers:
 
     def stop(self) -> None:
         """End everything and remove the folder; a second call does nothing."""
+        self.stop_page()
         self.stop_sender()
         self.stop_worker()
         self._stack.close()
@@ -120,9 +134,14 @@ class Servers:
         """The worker's web address."""
         return f"http://{self.settings.web_host}:{self.settings.web_port}"
 
+    @property
+    def page(self) -> str:
+        """Where a browser sees what happens."""
+        return f"http://{LOOPBACK}:{self.settings.serve_port}/"
+
     def trouble(self) -> str | None:
-        """Why worker or sender are not running; None when they are, or were asked to end."""
-        for command, name in (("worker", "worker"), ("send", "sender")):
+        """Why worker, sender or server are not running; None when they are, or were asked to end."""
+        for command, name in NAMES.items():
             child = self._children.get(command)
             if child is not None and command not in self._asked and not child.alive:
                 self._failed = command
@@ -130,10 +149,10 @@ class Servers:
         return None
 
     def last_words(self) -> str:
-        """The end of the worker's log, or of the sender's where that one ended by itself."""
-        name = "sender" if self._failed == "send" else "worker"
-        child = self._children.get(self._failed or "worker")
-        return f"The {name}'s last words:\n{(child.log_tail() if child is not None else '') or '(none)'}"
+        """The end of the log of whoever ended by itself, else of the worker's."""
+        failed = self._failed or "worker"
+        child = self._children.get(failed)
+        return f"The {NAMES[failed]}'s last words:\n{(child.log_tail() if child is not None else '') or '(none)'}"
 
     def are_ready(self) -> bool:
         """Whether the worker owns all shards and the sender has them. Blocks for four seconds at most."""
@@ -182,6 +201,14 @@ def sender_environment(settings: Settings, ours: Mapping[str, str], folder: Path
         "STREAMER_SMTP_FROM": "Simulated shop <news@shop.example>",
         "STREAMER_LINK_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         "STREAMER_COLLECT_URL": "https://shop.example",  # links in the mails lead to nobody
+    }
+
+
+def serve_environment(settings: Settings, ours: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The environment of the server: the worker's, and where it listens."""
+    return worker_environment(settings, ours, folder) | {
+        "STREAMER_SERVE_PORT": str(settings.serve_port),
+        "STREAMER_SERVE_WEB_PORT": str(settings.serve_web_port),
     }
 
 

@@ -56,7 +56,7 @@ class Session:
         self._over = asyncio.Event()
         self._asked = False  # somebody pressed Ctrl-C: nothing is expected of such a run
         self._facts = Facts(
-            options.customers, options.seed, servers.web, traffic.our_segments(), traffic.library_segments()
+            options.customers, options.seed, servers.page, servers.web, traffic.our_segments(), traffic.library_segments()
         )  # fmt: skip
 
     async def run(self) -> int:
@@ -86,6 +86,7 @@ class Session:
             try:
                 return await self._keep_open(client) if await self._is_ready() else None
             finally:
+                await asyncio.to_thread(self._servers.stop_page)
                 await asyncio.to_thread(self._servers.stop_sender)  # before what it talks to
                 await asyncio.to_thread(self._servers.stop_worker)
 

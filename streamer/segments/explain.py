@@ -39,6 +39,11 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     of_exit: bool = False
     exit_holds: bool = False
 
+    @property
+    def matters(self) -> bool:
+        """Whether something other than an event has to do with it: who is outside most segments wants to read of few."""
+        return self.inside or self.flips_at is not None or bool(self.barred) or self.note is not None
+
 
 def explain(
     plan: Plan,

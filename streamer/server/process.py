@@ -33,6 +33,7 @@ from .errors import NO_HTTP
 from .feed import Feed
 from .limits import LIMITS, ServerLimits
 from .member_answers import MemberAnswers
+from .page_door import MakePage, PageParts
 from .pages import ServerPages
 from .server import Answers, ReaderServer
 from .tokens import Tokens, load_tokens
@@ -42,12 +43,15 @@ SHUTDOWN_SECONDS: Final = 2.0  # for requests that are being answered
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.server")
 
 
-async def run_server(settings: Settings, stopping: Stopping, *, share_port: bool = False, limits: ServerLimits = LIMITS) -> None:
-    """Listen until ``stopping`` begins. SettingsError where something is not as it must be; a start that is interrupted is given up."""
-    await run_until_asked(_work(settings, stopping, limits, share_port=share_port), stopping)
+async def run_server(
+    settings: Settings, stopping: Stopping, *, share_port: bool = False, limits: ServerLimits = LIMITS, page: MakePage | None = None
+) -> None:
+    """Listen until ``stopping`` begins; ``page`` makes what people see at the paths that are not of the API. SettingsError where something
+    is not as it must be; a start that is interrupted is given up."""
+    await run_until_asked(_work(settings, stopping, limits, page, share_port=share_port), stopping)
 
 
-async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *, share_port: bool) -> None:
+async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, page: MakePage | None, *, share_port: bool) -> None:
     tokens, metrics, store = load_tokens(settings), ServerMetrics(), settings.open_store()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(at_most, CLOSE_SECONDS, store.close())
@@ -55,7 +59,11 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
         ends = EndWatch(settings)
         feed = Feed(settings, metrics)
         streams = ChangeStreams(settings, feed, metrics, limits.streams)
-        server = ReaderServer(answers_over(settings, store, ends), streams, tokens, metrics, limits)
+        answers = answers_over(settings, store, ends)
+        shown = None if page is None else page(PageParts(settings, store, answers, ends, feed, now_ms))
+        server = ReaderServer(answers, streams, tokens, metrics, limits, shown)
+        if shown is not None:
+            stack.callback(asyncio.create_task(shown.run()).cancel)
         for work in (ends.run(), feed.run(), _watch_tokens(settings, server, metrics).run()):
             stack.callback(asyncio.create_task(work).cancel)
         bounded = BoundedServer(
@@ -72,6 +80,8 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
         stopping.left = lambda: ["requests"] if server.in_hand else []
         place = Place(settings.serve_host, settings.serve_port, "STREAMER_SERVE_PORT", share_port=share_port, backlog=BACKLOG)
         await stack.enter_async_context(listening(bounded, place, shutdown_seconds=SHUTDOWN_SECONDS))
+        if shown is not None:
+            stack.callback(shown.close)
         stack.callback(feed.close)  # or those who read changes would hold up the end
         gc.freeze()  # what was loaded stays; walking over it again and again made readers wait for tens of milliseconds
         _say_it_listens(settings, tokens)
@@ -79,7 +89,12 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, *,
         await asyncio.get_running_loop().create_future()  # until it is cancelled
 
 
-def answers_over(settings: Settings, store: Store, ends: LogEndsSeen, now_ms: Callable[[], int] = lambda: int(time() * 1_000)) -> Answers:
+def now_ms() -> int:
+    """The clock: UTC milliseconds."""
+    return int(time() * 1_000)
+
+
+def answers_over(settings: Settings, store: Store, ends: LogEndsSeen, now_ms: Callable[[], int] = now_ms) -> Answers:
     """What may be asked of the state in a store."""
     rules = settings.rules
     committed = CommittedCustomers(store, rules, Plans(store, rules, compile_by=asyncio.to_thread))

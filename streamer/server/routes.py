@@ -45,6 +45,11 @@ class Match(NamedTuple):
     variable: str
 
 
+def is_of_api(raw_path: str) -> bool:
+    """Whether a path belongs to the API, a known one or not: the rest is the page's."""
+    return raw_path.startswith("/v1/") or raw_path == "/v1"
+
+
 def find_route(raw_path: str) -> Match | None:
     """The route of a path without its query; None where there is none. A path has at most one method."""
     parts = raw_path.removeprefix("/").split("/")

@@ -24,6 +24,7 @@ from .feed import ChangeFilter
 from .limits import WAIT_LOOK_SECONDS, WAIT_SECONDS, ServerLimits
 from .member_answers import MemberAnswers
 from .openapi import OPENAPI
+from .page_door import PageDoor
 from .parameters import (
     LogPlace,
     check_names,
@@ -37,12 +38,13 @@ from .parameters import (
     text_of,
     wish_of,
 )
-from .routes import ApiRoute, Match, find_route
+from .routes import ApiRoute, Match, find_route, is_of_api
 from .tokens import Tokens
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.server")
 
 OTHER: Final = "other"  # the label of a path that is none of ours
+PAGE: Final = "page"  # of all that people see
 SAFE_HEADERS: Final = {"Server": SERVER, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -60,13 +62,22 @@ class Answers:
 class ReaderServer:
     """Answers requests. ``use_tokens`` changes the tokens from one request to the next."""
 
-    def __init__(self, answers: Answers, streams: ChangeStreams, tokens: Tokens, metrics: ServerMetrics, limits: ServerLimits) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        streams: ChangeStreams,
+        tokens: Tokens,
+        metrics: ServerMetrics,
+        limits: ServerLimits,
+        page: PageDoor | None = None,
+    ) -> None:
         self.metrics = metrics
         self.tokens = tokens
         self.in_hand = 0
         self._answers = answers
         self._streams = streams
         self._limits = limits
+        self._page = page
         self.use_tokens(tokens)
 
     def use_tokens(self, tokens: Tokens) -> None:
@@ -77,10 +88,11 @@ class ReaderServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request."""
         began = monotonic()
-        match = find_route(request.raw_path.partition("?")[0])
-        label = OTHER if match is None else match.route.template
+        path = request.raw_path.partition("?")[0]
+        match, page = find_route(path), None if is_of_api(path) else self._page
+        label = match.route.template if match is not None else OTHER if page is None else PAGE
         try:
-            response = await self._admit(request, match)
+            response = await (self._admit(request, match) if page is None else self._show(request, page))
         except AnswerError as error:
             self.metrics.errors.labels(error.body.code).inc()
             response = error_response(error)
@@ -91,10 +103,16 @@ class ReaderServer:
             self.metrics.errors.labels("internal").inc()
             response = error_response(AnswerError("internal", "an error of the server's own; it is in its log"))
         if not response.prepared:
-            response.headers.update(SAFE_HEADERS)
+            for name, text in SAFE_HEADERS.items():
+                response.headers.setdefault(name, text)
         self.metrics.requests.labels(label, response.status).inc()
         self.metrics.answer.labels(label).observe(monotonic() - began)
         return response
+
+    async def _show(self, request: web.BaseRequest, page: PageDoor) -> web.StreamResponse:
+        """What people see. The page asks for tokens by itself."""
+        self._check_host(request)
+        return await page.handle(request, lambda: self.tokens)
 
     async def _admit(self, request: web.BaseRequest, match: Match | None) -> web.StreamResponse:
         """Answer where there is a path and whoever asks may; errors of the store as errors of an answer."""

@@ -71,7 +71,7 @@ def test_it_shows_a_customer_entering_and_leaving_while_nothing_happens(tmp_path
     with _demo(tmp_path, "--seconds", "15") as demo:
         said = _read_until(demo, "-- ")
         pids = _children(demo.pid)
-        assert len(pids) == 4
+        assert len(pids) == 5
         said += demo.communicate()[0]
     assert demo.returncode == 0, said
     entered = re.search(r">> (\S+)  entered demo_cart_left  no event, only time passed", said)
@@ -126,7 +126,7 @@ def test_a_signal_ends_it_all(tmp_path: Path, number: signal.Signals) -> None:
     with _demo(tmp_path) as demo:
         said = _read_until(demo, "-- ")
         pids = _children(demo.pid)
-        assert len(pids) == 4
+        assert len(pids) == 5
         began = time.monotonic()
         demo.send_signal(number)
         said += demo.communicate(timeout=3 * END_S)[0]

@@ -23,6 +23,7 @@ NAMES = ("demo_cart_left", "demo_checkout_left", "demo_cart_on_phone", "demo_jus
 FACTS = Facts(
     customers=600,
     seed=7,
+    page="http://127.0.0.1:14000/",
     web="http://127.0.0.1:15000",
     segments=[(name, f"What {name} is for, in one line that is longer than its place.") for name in NAMES],
     library=["active", "german", "loyal", "mobile", "new", "repeat", "shoes"],

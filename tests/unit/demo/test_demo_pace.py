@@ -93,7 +93,7 @@ class SlowServers:
     """A worker that reads so many events each time it is asked, and then no more."""
 
     def __init__(self, reads: list[int]) -> None:
-        self.settings, self.web = SimpleNamespace(shards=6), "http://127.0.0.1:1"
+        self.settings, self.page, self.web = SimpleNamespace(shards=6), "http://127.0.0.1:2/", "http://127.0.0.1:1"
         self._reads, self._read = reads, 0
         self.died = False
 

@@ -54,8 +54,7 @@ def test_nothing_that_must_be_said_is_cut_off(width: int, height: int) -> None:
         "mila-017 put something into the cart (Norrvik trail shoe) and went away.",
         "22:13:23.100  entered demo_cart_left  no event, only time passed",
         "22:13:28.100  left    demo_cart_left  no event, only time passed",
-        "http://127.0.0.1:15000/metrics",
-        "/readyz",
+        "Open in a browser: http://127.0.0.1:14000/",
         "Ctrl-C",
     ):
         assert must in text

@@ -58,8 +58,7 @@ class StoreOfShops(MemoryStore):
         return await self._of(shard).customers(shard, bucket, limit=limit, expected=expected)
 
     async def get_document(self, name: str, *, shard: int | None = None) -> bytes | None:
-        assert shard is not None
-        return await self._of(shard).get_document(name, shard=shard)
+        return await (super().get_document(name) if shard is None else self._of(shard).get_document(name, shard=shard))
 
 
 class EndsOfShop:

@@ -1,0 +1,75 @@
+"""The page of a server, put together: what views show, and what is followed for them in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from streamer.errors import SettingsError
+from streamer.server.page_door import PageParts
+from streamer.server.tokens import Tokens
+from streamer.settings import Settings
+
+from .change_history import ChangeHistory
+from .forecast import Forecasts
+from .pulse import Pulse
+from .site import PageSite
+from .sources import PageSources
+from .view import Views
+from .views import all_views
+from .visitors import ProxyTrust
+
+
+class PeoplePage:
+    """The page, and its work in the background."""
+
+    def __init__(self, sources: PageSources, proxy: ProxyTrust) -> None:
+        self.sources = sources
+        self.site = PageSite(Views(all_views(sources)), proxy)
+
+    async def handle(self, request: web.BaseRequest, tokens: Callable[[], Tokens]) -> web.StreamResponse:
+        """The answer to a request."""
+        return await self.site.handle(request, tokens)
+
+    async def run(self) -> None:
+        """Follow changes and the ends of logs, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.sources.history.run())
+            group.create_task(self.sources.pulse.run())
+
+    def close(self) -> None:
+        """Have all who look end."""
+        self.sources.forecasts.close()
+        self.site.live.close()
+
+
+def page_over(parts: PageParts) -> PeoplePage:
+    """The page of a server. SettingsError where the settings for a proxy do not fit."""
+    settings = parts.settings
+    sources = PageSources(
+        settings,
+        parts.store,
+        parts.answers,
+        parts.ends,
+        ChangeHistory(settings, parts.feed),
+        Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
+        Pulse(parts.ends, settings.shards),
+        parts.now_ms,
+    )
+    return PeoplePage(sources, proxy_trust(settings))
+
+
+def proxy_trust(settings: Settings) -> ProxyTrust:
+    """Whom a proxy may name."""
+    if not settings.serve_proxy_user:
+        return ProxyTrust()
+    if not settings.serve_proxies:
+        raise SettingsError("STREAMER_SERVE_PROXIES: expected the addresses of the proxy whose STREAMER_SERVE_PROXY_USER is believed")
+    if settings.serve_tokens is None:
+        raise SettingsError("STREAMER_SERVE_PROXY_USER: without STREAMER_SERVE_TOKENS everybody on this machine may do everything")
+    return ProxyTrust(settings.serve_proxies, settings.serve_proxy_user, frozenset(settings.serve_proxy_roles))
+
+
+__all__ = ["PeoplePage", "page_over", "proxy_trust"]

@@ -1,0 +1,77 @@
+"""From facts to HTML. Everything is escaped; what comes from outside is also cut, and has its own direction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from streamer.printable import printable
+
+from .files import address_of
+from .languages import LANGUAGES, OWN_NAMES, direction_of
+from .view import ViewFacts
+from .wording import Wording
+
+TEMPLATES: Final = Path(__file__).with_name("templates")
+SHOWN_CHARS_MAX: Final = 200  # of a text from outside
+
+
+def outside(text: object, most: int = SHOWN_CHARS_MAX) -> Markup:
+    """A text that somebody else wrote, as HTML: nothing in it is obeyed, and it turns no line round.
+
+    >>> print(outside("<img src=x onerror=alert(1)> \\u202e"))
+    <bdi>&lt;img src=x onerror=alert(1)&gt; \\u202e</bdi>
+    """
+    whole = str(text)
+    shown = printable(whole[:most]) + ("…" if len(whole) > most else "")
+    return Markup("<bdi>{}</bdi>").format(shown)
+
+
+def path_part(text: object) -> str:
+    """A text as one part of a path, or in a query."""
+    return quote(str(text), safe="")
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    found.filters.update(outside=outside, path_part=path_part)  # pyright: ignore[reportUnknownMemberType] - of Jinja's own filters
+    return found
+
+
+_ENVIRONMENT: Final = _environment()
+_EVERYWHERE: Final = {
+    "file": address_of,
+    "languages": [(one, OWN_NAMES[one], direction_of(one)) for one in LANGUAGES],
+    "part": _ENVIRONMENT.get_template("parts.html").module,
+}
+
+
+def page_of(template: str, words: Wording, facts: ViewFacts) -> str:
+    """The whole page of a template."""
+    return _ENVIRONMENT.get_template(f"{template}.html").render(_context(words, facts))
+
+
+def live_part(template: str, words: Wording, facts: ViewFacts) -> str:
+    """The block ``live`` of a template alone."""
+    found = _ENVIRONMENT.get_template(f"{template}.html")
+    return "".join(found.blocks["live"](found.new_context(_context(words, facts))))
+
+
+def has_live_part(template: str) -> bool:
+    """Whether a template has one."""
+    return "live" in _ENVIRONMENT.get_template(f"{template}.html").blocks
+
+
+def _context(words: Wording, facts: ViewFacts) -> dict[str, object]:
+    return {**_EVERYWHERE, "t": words, "language": words.language, "direction": direction_of(words.language), **facts}

@@ -1,0 +1,43 @@
+"""Where views get their figures: the same answers as the API's, and what is followed in the background."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from streamer.flow.committed import ShardView
+from streamer.segments.plan.plan import Plan
+from streamer.server.customer_answers import LogEndsSeen
+from streamer.server.errors import AnswerError
+from streamer.server.server import Answers
+from streamer.settings import Settings
+from streamer.stores.base import Store
+
+from .change_history import ChangeHistory
+from .forecast import Forecasts
+from .pulse import Pulse
+
+
+class PageSources(NamedTuple):
+    """What a view may ask."""
+
+    settings: Settings
+    store: Store
+    answers: Answers
+    ends: LogEndsSeen
+    history: ChangeHistory
+    forecasts: Forecasts
+    pulse: Pulse
+    now_ms: Callable[[], int]
+
+    async def shards(self) -> list[ShardView]:
+        """How far each shard is."""
+        return list(await asyncio.gather(*[self.answers.committed.view(shard) for shard in range(self.settings.shards)]))
+
+    async def newest_plan(self, views: list[ShardView]) -> Plan:
+        """The newest definitions in force; AnswerError where no shard has any."""
+        view = max(views, key=lambda view: 0 if view.body is None else view.body.version)
+        if view.body is None or not view.body.digest:
+            raise AnswerError("not_ready", "no shard has definitions yet: has a worker run, and have definitions been published?")
+        return await self.answers.committed.newest_plan(view)

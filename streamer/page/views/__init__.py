@@ -1,0 +1,23 @@
+"""The views, one a file. How to add one: docs/page.md."""
+
+from __future__ import annotations
+
+from streamer.page.sources import PageSources
+from streamer.page.view import PageView
+
+from . import customer, customers, now, segment, segments, workers
+
+
+def all_views(sources: PageSources) -> list[PageView]:
+    """All of them, in the order of the menu."""
+    return [
+        now.view(sources),
+        segments.view(sources),
+        segment.view(sources),
+        customers.view(sources),
+        customer.view(sources),
+        workers.view(sources),
+    ]
+
+
+__all__ = ["all_views"]

@@ -1,0 +1,114 @@
+"""The page over a shop in memory, asked by HTTP as a browser asks."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from aiohttp.test_utils import RawTestServer, TestClient
+from yarl import URL
+
+from streamer.language.definitions import Definitions
+from streamer.page.assembly import PeoplePage, page_over
+from streamer.page.visitors import COOKIE, ProxyTrust
+from streamer.server.change_stream import ChangeStreams
+from streamer.server.feed import Feed
+from streamer.server.limits import LIMITS
+from streamer.server.page_door import PageParts
+from streamer.server.process import answers_over
+from streamer.server.server import ReaderServer
+from streamer.server.tokens import Tokens
+from streamer.settings import load_settings
+from streamer.telemetry.server_metrics import ServerMetrics
+from streamer.transports.kafka.change_records import ChangeRecord
+from streamer.wire import CHANGES
+from tests.unit.flow.persons import Persons
+from tests.unit.server.desk import SHARDS, EndsOfShop, StoreOfShops
+
+PAGES: Final = ("/", "/segments", "/customers", "/workers")
+
+
+class Shown(NamedTuple):
+    """What a browser got. ``text`` is the page as somebody reads it: without tags, entities resolved."""
+
+    status: int
+    html: str
+    headers: Any
+
+    @property
+    def text(self) -> str:
+        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", self.html)).split())
+
+    @property
+    def form_key(self) -> str:
+        """That of the first form."""
+        found = re.search(r'name="form_key" value="([0-9a-f]{64})"', self.html)
+        assert found is not None, "there is no form"
+        return found[1]
+
+
+class PageDesk(NamedTuple):
+    """The page, the shop behind it, and a browser."""
+
+    browser: TestClient[Any, Any]
+    server: ReaderServer
+    page: PeoplePage
+    shop: Persons
+    ends: EndsOfShop
+    store: StoreOfShops
+
+    async def look(self, path: str, **headers: str) -> Shown:
+        return await self.ask("GET", path, headers=headers)
+
+    async def ask(self, method: str, path: str, *, form: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> Shown:
+        named = {name.replace("_", "-"): text for name, text in (headers or {}).items()}
+        async with self.browser.request(method, URL(path, encoded=True), data=form, headers=named, allow_redirects=False) as response:
+            return Shown(response.status, await response.text(), response.headers)
+
+    async def settle(self) -> None:
+        """Process what was written, and have the page see what has changed."""
+        await self.shop.settle()
+        history = self.page.sources.history
+        history.is_ready = True
+        for shard in range(SHARDS):
+            for offset, record in enumerate(self.shop.log.records(CHANGES, shard)):
+                history.add(ChangeRecord(shard, offset, (1, offset, 0), record.value))
+
+    @property
+    def cookie(self) -> str:
+        """What the browser keeps of its visit."""
+        found = self.browser.session.cookie_jar.filter_cookies(self.browser.make_url("/")).get(COOKIE)
+        return "" if found is None else found.value
+
+
+@asynccontextmanager
+async def looking(
+    definitions: Definitions,
+    *,
+    tokens: Tokens | None = None,
+    proxy: ProxyTrust | None = None,
+    spoil: Callable[[PeoplePage], None] | None = None,
+) -> AsyncGenerator[PageDesk]:
+    """A page over a fresh shop. ``spoil`` is done to it before anybody looks."""
+    shop = Persons(definitions, SHARDS)
+    ends, store = EndsOfShop(shop), StoreOfShops(shop.stores)
+    settings, metrics = load_settings(shards=SHARDS, tick=30_000), ServerMetrics()
+    answers = answers_over(settings, store, ends, lambda: shop.now_ms)
+    feed = Feed(settings, metrics)
+    page = page_over(PageParts(settings, store, answers, ends, feed, lambda: shop.now_ms))
+    if proxy is not None:
+        page.site.use_proxy(proxy)
+    if spoil is not None:
+        spoil(page)
+    streams = ChangeStreams(settings, feed, metrics, LIMITS.streams)
+    server = ReaderServer(answers, streams, tokens or Tokens(), metrics, LIMITS, page)
+    browser = TestClient(RawTestServer(server.handle))
+    await browser.start_server()
+    try:
+        yield PageDesk(browser, server, page, shop, ends, store)
+    finally:
+        page.close()
+        await browser.close()
