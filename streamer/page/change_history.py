@@ -92,6 +92,10 @@ class ChangeHistory:
         self._net = Counter[str]()
         self._is_whole = False
 
+    def count_from_the_beginning(self) -> None:
+        """What is added from now on are all changes that there ever were."""
+        self._is_whole = True
+
     def newest(self, most: int) -> list[SeenChange]:
         """The last changes that were seen, the newest first."""
         return list(islice(reversed(self._newest), most))
@@ -198,7 +202,8 @@ class ChangeHistory:
         begins, ends = await records.bounds()
         each = READ_AT_START // self._settings.shards
         firsts = {shard: max(begins[shard], ends[shard] - each) for shard in begins}
-        self._is_whole = not any(firsts.values())
+        if not any(firsts.values()):
+            self.count_from_the_beginning()
         self._cut = {shard for shard, first in firsts.items() if first > begins[shard]}
         return StreamPosition([ShardPosition(firsts[shard]) for shard in range(self._settings.shards)])
 

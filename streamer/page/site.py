@@ -48,7 +48,7 @@ class PageSite:
 
     def __init__(self, views: Views, proxy: ProxyTrust) -> None:
         self.live = LiveChannels()
-        self._views = views
+        self.views = views
         self._proxy = proxy
 
     def use_proxy(self, proxy: ProxyTrust) -> None:
@@ -156,7 +156,7 @@ class PageSite:
         return response
 
     def _found(self, visit: _Visit, path: str) -> FoundView:
-        found = self._views.find(path)
+        found = self.views.find(path)
         if found is None:
             raise AnswerError("not_found", "no such page")
         if len(visit.request.raw_path) > VALUE_CHARS_MAX * 4 or any(len(text) > VALUE_CHARS_MAX for text in visit.query.values()):
@@ -174,7 +174,7 @@ class PageSite:
         """What every template may show around its own facts."""
         live = f"{LIVE_PATH}{visit.request.path_qs}" if view is not None and view.live_seconds else ""
         return {
-            "menu": [one for one in self._views.all if one.is_in_menu],
+            "menu": [one for one in self.views.all if one.is_in_menu],
             "here": "" if view is None else view.name,
             "live_address": live,
             "visitor": visit.visitor,

@@ -32,7 +32,7 @@ def standing_of(plan: Plan, views: Iterable[ShardView], now_ms: int) -> Standing
     for view in views:
         if view.body is None or view.body.digest != plan.digest:
             continue
-        predicates |= warming_predicates(plan, view.body.since_ms, now_ms)
+        predicates.update(warming_predicates(plan, view.body.since_ms, now_ms))
         unscored |= set(model_memories.unscored_slots(plan.definitions.models, plan.slots, view.body.models))
     warming = {one.name for one in plan.definitions.segments if predicates and not predicates.isdisjoint(_texts(one))}
     return Standing(frozenset(warming), frozenset(rule.name for rule in plan.rules if not unscored.isdisjoint(rule.asks)))

@@ -10,6 +10,7 @@ from streamer.page.forecast import Forecast
 from streamer.page.sources import PageSources
 from streamer.page.standing import SegmentReadiness, Standing, standing_of
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
+from streamer.printable import printable
 from streamer.server.answers import SegmentAnswer
 from streamer.units import DAY_MS
 
@@ -51,7 +52,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
     return {
         "rows": sorted(found, key=lambda row: _key(row, sort)),
         "all": len(rows),
-        "wanted": wanted,
+        "wanted": printable(wanted),
         "sort": sort if sort in SORTS else "name",
         "sorts": SORTS,
         "version": answer.definitions,

@@ -1,0 +1,156 @@
+"""What goes on: rendered once for all who look, said only where it has changed, and not at all while nobody looks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientResponse
+
+from streamer.errors import StoreUnavailableError
+from streamer.page import live
+from streamer.page.live import LiveChannel, event_of
+from streamer.server.tokens import Tokens, read_tokens
+from streamer.web.secret_tables import hash_of
+from tests.unit.flow.persons import segments
+
+from .desk import PageDesk, looking
+
+RULES = segments(seen='did("A")', quick='did("A", within="30m")')
+TOKENS = read_tokens(f'[tokens.shop]\nhash = "{hash_of("st_reader_of_the_page")}"\nroles = ["read"]', "tokens")
+
+
+@asynccontextmanager
+async def watching(desk: PageDesk, path: str) -> AsyncGenerator[ClientResponse]:
+    """A stream that is open."""
+    async with desk.browser.get(f"/live{path}") as response:
+        assert response.status == 200
+        assert response.content_type == "text/event-stream"
+        yield response
+
+
+async def event(response: ClientResponse) -> str:
+    """The next event's data."""
+    async with asyncio.timeout(10):
+        lines: list[str] = []
+        while True:
+            line = (await response.content.readline()).decode().rstrip("\n")
+            if not line and lines:
+                return "\n".join(lines)
+            if line.startswith("data: "):
+                lines.append(line.removeprefix("data: "))
+            elif response.content.at_eof():
+                return ""
+
+
+async def test_a_change_is_seen_by_whoever_looks() -> None:
+    """Without a reload, and as a whole block that a browser puts in the place of the one that it has."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        async with watching(desk, "/") as response:
+            assert "c-1" not in await event(response)
+            desk.shop.write("A", userId="c-1")
+            await desk.settle()
+            found = await event(response)
+            assert 'href="/customers/c-1"' in found
+            assert "<html" not in found
+
+
+async def test_all_who_look_at_the_same_share_one_rendering() -> None:
+    """Fifty people before a screen must not cost fifty times as much."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        shown = 0
+        view = next(view for view in desk.page.site.views.all if view.name == "workers")
+        before = view.show
+
+        async def counted(asked: object) -> object:
+            nonlocal shown
+            shown += 1
+            return await before(asked)  # pyright: ignore[reportArgumentType]
+
+        object.__setattr__(view, "show", counted)
+        async with watching(desk, "/workers") as one, watching(desk, "/workers") as other, watching(desk, "/workers?lang=fa") as third:
+            first = await event(one)
+            assert first == await event(other) != await event(third)
+            assert desk.page.site.live.open == 2, "a channel for each language"
+            assert shown == 2
+
+
+async def test_nothing_is_rendered_while_nobody_looks() -> None:
+    """The last one who goes ends it."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        async with watching(desk, "/") as response:
+            await event(response)
+            assert (desk.page.site.live.open, desk.page.site.live.viewers) == (1, 1)
+        for _ in range(200):
+            desk.shop.write("A", userId="c-1")  # something to say: a server notices that somebody is gone when it writes
+            await desk.settle()
+            if not desk.page.site.live.open:
+                break
+            await asyncio.sleep(0.05)
+        assert (desk.page.site.live.open, desk.page.site.live.viewers) == (0, 0)
+
+
+async def test_a_store_that_is_away_is_said_in_the_block_and_it_goes_on_afterwards() -> None:
+    """A screen on the wall shows it, and shows figures again without a hand on it."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        async with watching(desk, "/workers") as response:
+            assert "<table>" in await event(response)
+            desk.store.error = StoreUnavailableError("it is away")
+            assert "The store does not answer" in await event(response)
+            desk.store.error = None
+            assert "<table>" in await event(response)
+
+
+async def test_a_token_that_is_taken_away_ends_the_stream() -> None:
+    """Or somebody would go on looking for as long as they leave the window open."""
+    async with looking(RULES, tokens=TOKENS) as desk:
+        await desk.settle()
+        form_key = (await desk.look("/login")).form_key
+        await desk.ask("POST", "/login", form={"form_key": form_key, "token": "st_reader_of_the_page", "next": "/"})
+        async with watching(desk, "/") as response:
+            await event(response)
+            others = Tokens(tuple(token for token in read_tokens(f'[tokens.x]\nhash = "{hash_of("st_x")}"\nroles = ["read"]', "x").all))
+            desk.server.use_tokens(others)
+            desk.shop.write("A", userId="c-1")
+            await desk.settle()
+            assert await event(response) == ""
+
+
+async def test_closing_ends_all_who_look() -> None:
+    """A server that ends is not held up by screens."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        async with watching(desk, "/") as response:
+            await event(response)
+            desk.page.close()
+            assert await event(response) == ""
+
+
+async def test_what_takes_long_is_rendered_less_often() -> None:
+    """Looking costs a small share of a core, whatever is looked at."""
+    rendered, thrice = list[float](), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slow() -> str:
+        rendered.append(loop.time())
+        if len(rendered) == 3:
+            thrice.set()
+        end = loop.time() + 0.005
+        while loop.time() < end:
+            pass
+        return "x"
+
+    task = asyncio.create_task(LiveChannel(slow, 0.0).run())
+    await thrice.wait()
+    task.cancel()
+    assert rendered[2] - rendered[0] >= 2 * 0.005 / live.COST_SHARE
+
+
+def test_an_event_has_no_line_that_ends_it() -> None:
+    """Whatever the text: an event ends at an empty line."""
+    assert event_of("<p>\r\n\r\n\n data: x</p>\n") == b"data: <p>\ndata:  data: x</p>\n\n"
