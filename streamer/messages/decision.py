@@ -54,7 +54,7 @@ class DecisionGoal(msgspec.Struct):
     value: str | None = None
 
 
-class MessageDecisionData(msgspec.Struct, kw_only=True):
+class MessageDecisionData(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a decision.
 
     ``reason`` is None of a send, ``detail`` says more of it; ``until`` is when a hold is decided again. ``key`` names what one change
@@ -86,7 +86,7 @@ class MessageDecisionData(msgspec.Struct, kw_only=True):
     position: ChangePosition
 
 
-class MessageDecision(msgspec.Struct):
+class MessageDecision(msgspec.Struct, frozen=True):
     """A CloudEvent 1.0 in structured JSON. ``subject`` is the customer."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[0-9]+-[0-9]+-[0-9]+-[0-9]+$")]

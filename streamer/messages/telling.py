@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from streamer.customers.message_state import Intent
 from streamer.language.message_specs import Goal
 from streamer.segments.change import ChangePosition
@@ -31,9 +33,9 @@ def tell(plan: MessagePlan, occasion: Occasion, intent: Intent, verdict: Ruling,
     message = plan.find(intent.message)
     data = _bare(plan, occasion, intent, verdict, told)
     if message is not None:
-        _fill(data, message, occasion, intent)
+        data = _filled(data, message, occasion, intent)
         if verdict.outcome == "send":
-            _fill_sent(data, message, occasion)
+            data = _filled_to_send(data, message, occasion)
     position = told.position
     id_ = f"{position.generation}-{position.shard}-{position.offset}-{position.ordinal}"
     return MessageDecision(id_, told.source, TYPES[verdict.outcome], occasion.customer, data.at, data, "1.0")
@@ -70,23 +72,28 @@ def _bare(plan: MessagePlan, occasion: Occasion, intent: Intent, verdict: Ruling
     )
 
 
-def _fill(data: MessageDecisionData, message: PlannedMessage, occasion: Occasion, intent: Intent) -> None:
-    """What the definitions say of the message."""
+def _filled(data: MessageDecisionData, message: PlannedMessage, occasion: Occasion, intent: Intent) -> MessageDecisionData:
+    """With what the definitions say of the message."""
     spec = message.spec
-    data.kind, data.channel, data.topic, data.template = spec.kind, spec.channel, spec.topic, spec.template
-    data.trigger.on = message.on
-    data.valid_until = _text(intent.due_ms + spec.expiry_ms, occasion)
-    data.arm = _arm(message, occasion.customer)
-    data.variant = variant_of(spec.name, occasion.customer, spec.variants)
-    data.goal = None if spec.goal is None else _goal(spec.goal)
+    return replace(
+        data,
+        kind=spec.kind,
+        channel=spec.channel,
+        topic=spec.topic,
+        template=spec.template,
+        trigger=replace(data.trigger, on=message.on),
+        valid_until=_text(intent.due_ms + spec.expiry_ms, occasion),
+        arm=_arm(message, occasion.customer),
+        variant=variant_of(spec.name, occasion.customer, spec.variants),
+        goal=None if spec.goal is None else _goal(spec.goal),
+    )
 
 
-def _fill_sent(data: MessageDecisionData, message: PlannedMessage, occasion: Occasion) -> None:
-    """What rendering and sending need of the customer."""
-    data.address = address_of(message, occasion)
+def _filled_to_send(data: MessageDecisionData, message: PlannedMessage, occasion: Occasion) -> MessageDecisionData:
+    """With what rendering and sending need of the customer."""
     said: Iterator[Json] = (read(occasion.state, occasion.now) for read in message.language)
-    data.language = next((value[:LANGUAGE_CHARS_MAX] for value in said if type(value) is str and value), None)
-    data.facts = message.facts(occasion.state, occasion.now)
+    language = next((value[:LANGUAGE_CHARS_MAX] for value in said if type(value) is str and value), None)
+    return replace(data, address=address_of(message, occasion), language=language, facts=message.facts(occasion.state, occasion.now))
 
 
 def _text(own_ms: int, occasion: Occasion) -> str:

@@ -1,4 +1,4 @@
-"""A decision to send, as the sender reads it from the topic of messages."""
+"""A decision to send, as the sender reads it from the topic of messages: what every decision is, and has what a send needs."""
 
 from __future__ import annotations
 
@@ -8,65 +8,25 @@ import msgspec
 
 from streamer.errors import RefusedError
 from streamer.language.message_specs import MessageKind
+from streamer.messages.decision import MessageDecision, MessageDecisionData
 from streamer.values import Json, parse_time_ms
-from streamer.wire import Instant
 
 SEND: Final = "message.send"
 
 
-class SendTrigger(msgspec.Struct, frozen=True):
-    """What began it. ``on`` is as it was written, ``sequence`` which change of it this was."""
+class SendData(MessageDecisionData, frozen=True, kw_only=True):
+    """What was decided, with everything that rendering needs. An address that is None is one that the channel refuses."""
 
-    on: str | None
-    sequence: int
-    at: Instant
-
-
-class SendPosition(msgspec.Struct, frozen=True):
-    """Where in the story a decision stands; of two in a shard the later one is above."""
-
-    generation: int
-    shard: int
-    offset: int
-    ordinal: int
-
-    @property
-    def order(self) -> tuple[int, int, int]:
-        """What positions of one shard are compared by."""
-        return self.generation, self.offset, self.ordinal
-
-
-class SendData(msgspec.Struct, frozen=True):
-    """What was decided, with everything that rendering needs."""
-
-    message: str
-    key: str
-    definitions: int
-    at: Instant
     kind: MessageKind
     channel: str
-    trigger: SendTrigger
-    due: Instant
-    valid_until: Instant
-    position: SendPosition
-    topic: str | None = None
-    reason: str | None = None
-    detail: str | None = None
-    until: Instant | None = None
-    arm: Literal["treated", "held_out"] = "treated"
-    variant: str | None = None
-    template: str | None = None
     address: str | None = None
-    language: str | None = None
-    zone: str | None = None
     facts: dict[str, Json] = {}
 
 
-class SendDecision(msgspec.Struct, frozen=True):
+class SendDecision(MessageDecision, frozen=True, kw_only=True):
     """One CloudEvent of the topic, of those that say that something is to be sent."""
 
-    id: str
-    subject: str
+    type: Literal["message.send"]
     data: SendData
 
     @property
@@ -83,6 +43,12 @@ class SendDecision(msgspec.Struct, frozen=True):
     def at_ms(self) -> int:
         """UTC milliseconds at which it was decided."""
         return _ms(self.data.at)
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What decisions of one shard are compared by; of two the later one is above."""
+        position = self.data.position
+        return position.generation, position.offset, position.ordinal
 
 
 class _DecisionHead(msgspec.Struct):

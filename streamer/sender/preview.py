@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from streamer.customers.message_state import Intent
 from streamer.customers.state import State
 from streamer.errors import SettingsError
@@ -14,17 +16,19 @@ from streamer.suggest import did_you_mean
 
 from .decision import SendDecision, read_decision
 
+NO_CHANGE: Final = 1 << 62
+
 
 def decision_now(plan: MessagePlan, message: str, customer: str, state: State, now_ms: int, position: ChangePosition) -> SendDecision:
     """A decision to send a message at ``now_ms`` (UTC), with the address and the facts that the customer has. SettingsError where there is
-    no such message. Its key is that of no real one: the change that begins a message has a number above 0."""
+    no such message. Its key is that of no real one: nobody changes so often."""
     number = plan.numbers.get(message)
     if number is None:
         close = did_you_mean(message, plan.numbers)
         raise SettingsError(f"there is no message {message!r}{f' ({close})' if close else ''}")
     now = now_ms - state.origin_ms
     occasion = Occasion(customer, state, now, ())
-    told = tell(plan, occasion, Intent(number, 0, now, now, now), Ruling("send"), Told("/streamer/preview", 0, position))
+    told = tell(plan, occasion, Intent(number, NO_CHANGE, now, now, now), Ruling("send"), Told("/streamer/preview", 0, position))
     found = read_decision(encode_decision(told))
     assert found is not None
     return found

@@ -150,7 +150,7 @@ class ShardSender:
             return
         if decision is None:
             return
-        order = decision.data.position.order
+        order = decision.order
         if order <= self._highest:  # told again, by a shard that was told anew
             self._count("repeated")
             return
