@@ -16,17 +16,18 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from streamer.customers.state import State, decode_state
+from streamer.customers.tombstone import is_tombstone
 from streamer.errors import HaltError, StoreError
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody, decode_body
-from streamer.flow.lookup import look_up
 from streamer.segments.plan.plan import Plan
-from streamer.stores.base import Checkpoint, Store
+from streamer.stores.base import Committed, Store
 
 from .decision import SendDecision
 
 WAIT_SECONDS: Final = 3.0  # for a shard that has not committed all of its log; then the messages wait, and others are looked at
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.005  # until it is asked again whether it has; each time one and a half times as long
+POLL_SECONDS_MAX: Final = 0.05
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.sender")
 
@@ -46,8 +47,11 @@ class LogTail(Protocol):
         """The offset behind the last record that is acknowledged. KafkaError or TimeoutError where that cannot be known."""
         ...
 
-    async def is_empty(self, shard: int, begin: int, end: int) -> bool:
-        """Whether there is no record from ``begin`` on before ``end``, but marks of transactions perhaps."""
+    async def behind_last(self, shard: int, begin: int, end: int) -> int:
+        """The offset behind the last record from ``begin`` on before ``end``; ``begin`` where there are none but marks of transactions.
+
+        TimeoutError where that cannot be known.
+        """
         ...
 
 
@@ -67,12 +71,11 @@ class OpenGate:
 class StoreGate:
     """Looks at the committed state. ``seen`` is told how many seconds before the end of each look its question was asked."""
 
-    def __init__(self, store: Store, plans: Plans, tail: LogTail, shards: int, judge: Judge, seen: Callable[[float], object]) -> None:
+    def __init__(self, store: Store, plans: Plans, tail: LogTail, judge: Judge, seen: Callable[[float], object]) -> None:
         self.problem = ""  # why nobody can look at the moment
         self._store = store
         self._plans = plans
         self._tail = tail
-        self._shards = shards
         self._judge = judge
         self._seen = seen
 
@@ -80,12 +83,13 @@ class StoreGate:
         """See ``LastLook``."""
         asked = monotonic()
         try:
-            checkpoint = await self._committed(shard)
-            if checkpoint is None:
+            committed = await self._committed(shard, [decision.customer for decision in decisions])
+            if committed is None:
                 self._say(f"shard {shard} has not committed all of its log")
                 return [None] * len(decisions)
-            body = decode_body(checkpoint.body)
-            verdicts = [await self._verdict(body, shard, decision) for decision in decisions]
+            body = decode_body(committed.checkpoint.body)
+            plan = await self._plans.get(body.digest, shard)
+            verdicts = [self._verdict(plan, body, *one) for one in zip(committed.states, decisions, strict=True)]
         except (StoreError, HaltError, OSError, TimeoutError) as error:
             self._say(type(error).__name__)
             return [None] * len(decisions)
@@ -93,27 +97,28 @@ class StoreGate:
         self.problem = ""
         return verdicts
 
-    async def _committed(self, shard: int) -> Checkpoint | None:
-        """A checkpoint of the shard that has everything that is in the log now; None where there is none in time."""
+    async def _committed(self, shard: int, customers: Sequence[str]) -> Committed | None:
+        """The customers as of a checkpoint that has everything that is in the log now; None where there is none in time."""
         end = await self._tail.end(shard)
-        deadline = monotonic() + WAIT_SECONDS
+        deadline, pause, behind = monotonic() + WAIT_SECONDS, POLL_SECONDS, end
         while True:
-            checkpoint = await self._store.checkpoint(shard)
-            position = checkpoint.position
-            if position.step == 0 and (position.offset >= end or await self._tail.is_empty(shard, position.offset, end)):
-                return checkpoint
+            committed = await self._store.committed(shard, customers)
+            position = committed.checkpoint.position
+            if behind == end > position.offset:
+                behind = await self._tail.behind_last(shard, position.offset, end)
+            if position.step == 0 and position.offset >= behind:
+                return committed
             if monotonic() >= deadline:
                 return None
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(POLL_SECONDS_MAX, pause * 1.5)
 
-    async def _verdict(self, body: CheckpointBody, shard: int, decision: SendDecision) -> str | None:
-        found = await look_up(self._store, decision.customer, self._shards)
-        if found.passed:
-            return "merged"
-        if found.state is None:
+    def _verdict(self, plan: Plan, body: CheckpointBody, state: bytes | None, decision: SendDecision) -> str | None:
+        if state is None:
             return "erased"
-        plan = await self._plans.get(body.digest, shard)
-        return self._judge(plan, body, decode_state(found.state), decision)
+        if is_tombstone(state):
+            return "merged"
+        return self._judge(plan, body, decode_state(state), decision)
 
     def _say(self, why: str) -> None:
         if self.problem != why:

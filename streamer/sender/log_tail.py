@@ -1,21 +1,46 @@
-"""Where the logs of the shards end, asked many times a second over one connection."""
+"""Where the logs of the shards end, asked many times a second over one connection.
+
+Marks of transactions have offsets and are no records, and a sender makes some itself at each turn: so what lies before the end is read.
+Questions about several shards are answered by the same fetches.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from streamer.settings import Settings
 from streamer.transports.kafka.clients import reader
 from streamer.wire import EVENTS
 
 REQUEST_MS: Final = 5_000
-PEEK_SECONDS: Final = 0.2
-PEEK_STEP_MS: Final = 5  # the client waits for a record all the time it is given, also where it has read nothing but marks by then
+ANSWER_SECONDS: Final = 2.0
+FETCH_WAIT_MS: Final = 1  # what is asked for is there already
+READ_STEP_MS: Final = 5  # the client waits for a record all the time it is given, also where it has read nothing but marks by then
+LOOKS: Final = (64, 4_096)  # how many offsets before the end a record is looked for in, before all of them are read
+
+
+class _Question:
+    """Behind which offset the last record from ``begin`` on before ``end`` lies; ``begin`` where there is none."""
+
+    def __init__(self, begin: int, end: int) -> None:
+        self.begin = self.behind = begin
+        self.end = end
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, offset: int) -> None:
+        """A record was read."""
+        if self.behind <= offset < self.end:
+            self.behind = offset + 1
+
+    def answers(self, begin: int, end: int) -> bool:
+        """Whether the answer to this one is that to another."""
+        return end == self.end and (begin >= self.begin or self.behind > self.begin)
 
 
 class KafkaLogTail:
@@ -25,10 +50,12 @@ class KafkaLogTail:
         self._topic = settings.topic(EVENTS)
         self._places = [TopicPartition(self._topic, shard) for shard in range(settings.shards)]
         self._client: AIOKafkaConsumer = reader(
-            settings, enable_auto_commit=False, auto_offset_reset="earliest", request_timeout_ms=REQUEST_MS, fetch_max_wait_ms=20
+            settings, enable_auto_commit=False, auto_offset_reset="earliest", request_timeout_ms=REQUEST_MS, fetch_max_wait_ms=FETCH_WAIT_MS
         )
-        self._peeking = asyncio.Lock()
-        self._empty: dict[int, tuple[int, int]] = {}  # by shard, from where to where it is known to have no record
+        self._asked: dict[TopicPartition, _Question] = {}
+        self._one_each = [asyncio.Lock() for _ in self._places]
+        self._known: dict[int, _Question] = {}  # by shard, the newest that was answered
+        self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Connect. Raises KafkaError."""
@@ -38,6 +65,9 @@ class KafkaLogTail:
 
     async def stop(self) -> None:
         """Close the connections."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
         await self._client.stop()
 
     async def end(self, shard: int) -> int:
@@ -47,36 +77,56 @@ class KafkaLogTail:
         except KafkaError as error:
             raise TimeoutError(type(error).__name__) from None
 
-    async def is_empty(self, shard: int, begin: int, end: int) -> bool:
+    async def behind_last(self, shard: int, begin: int, end: int) -> int:
         """See ``LogTail``."""
-        known = self._empty.get(shard, (0, 0))
-        if known[0] <= begin and end <= known[1]:
-            return True
-        place = self._places[shard]
-        async with self._peeking:
-            self._client.seek(place, begin)
-            self._client.resume(place)
+        async with self._one_each[shard]:
+            known = self._known.get(shard)
+            if known is None or not known.answers(begin, end):
+                known = self._known[shard] = await self._ask(shard, begin, end)
+        return max(begin, known.behind)
+
+    async def _ask(self, shard: int, begin: int, end: int) -> _Question:
+        for look in (*LOOKS, end - begin):
+            question = _Question(max(begin, end - look), end)
+            await self._read(self._places[shard], question)
+            if question.behind > question.begin or question.begin == begin:
+                return question
+        raise AssertionError("the last look begins where it was asked for")
+
+    async def _read(self, place: TopicPartition, question: _Question) -> None:
+        """Return when the question is answered. TimeoutError."""
+        self._asked[place] = question
+        self._client.seek(place, question.begin)
+        self._client.resume(place)
+        try:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read_on())
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await question.answered
+        finally:
+            del self._asked[place]
+            self._client.pause(place)
+
+    async def _read_on(self) -> None:
+        """Fetch for as long as there are questions."""
+        while self._asked:
             try:
-                offset, position = await self._peek(place, end)
+                # Of all places, so what was fetched and is not wanted any more keeps the client from nothing.
+                found = await self._client.getmany(timeout_ms=READ_STEP_MS)
+                await self._answer(found)
             except KafkaError as error:
-                raise TimeoutError(type(error).__name__) from None
-            finally:
-                self._client.pause(place)
-        if offset is None and position >= end:
-            self._empty[shard] = begin, position
-            return True
-        return offset is not None and offset >= end
+                self._fail(TimeoutError(type(error).__name__))
+                return
 
-    async def _peek(self, place: TopicPartition, end: int) -> tuple[int | None, int]:
-        """The offset of the next record, None where none came; and how far was read by then."""
-        deadline = monotonic() + PEEK_SECONDS
-        while True:
-            found = await self._client.getmany(place, timeout_ms=PEEK_STEP_MS, max_records=1)
-            position = await self._client.position(place)
-            if records := found.get(place):
-                return records[0].offset, position
-            if position >= end or monotonic() >= deadline:
-                return None, position
+    async def _answer(self, found: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]) -> None:
+        for place, question in [*self._asked.items()]:
+            for record in found.get(place, ()):
+                question.take(record.offset)
+            if await self._client.position(place) >= question.end and not question.answered.done():
+                question.answered.set_result(None)
+        await asyncio.sleep(0)  # those who asked take their questions away
 
-
-__all__ = ["KafkaLogTail"]
+    def _fail(self, error: TimeoutError) -> None:
+        for question in self._asked.values():
+            if not question.answered.done():
+                question.answered.set_exception(error)

@@ -18,7 +18,7 @@ from streamer.flow.rules import Rules
 from streamer.sender.decision import SendDecision, read_decision
 from streamer.sender.gate import StoreGate
 from streamer.sender.judging import MessageJudge
-from streamer.stores.base import Checkpoint, Fetched
+from streamer.stores.base import Committed
 from streamer.stores.memory import MemoryStore
 from streamer.wire import MESSAGES
 from tests.unit.messages.desk import arrivals, definitions, event
@@ -35,13 +35,11 @@ class Shelf(MemoryStore):
         self.error: Exception | None = None
         self.instead: dict[str, bytes] = {}
 
-    async def fetch(
-        self, shard: int, customers: Sequence[str], *, until_ms: int, limit: int, expected: Checkpoint | None = None
-    ) -> Fetched:
+    async def committed(self, shard: int, customers: Sequence[str]) -> Committed:
         if self.error is not None:
             raise self.error
-        found = await super().fetch(shard, customers, until_ms=until_ms, limit=limit, expected=expected)
-        return Fetched([self.instead.get(one, state) for one, state in zip(customers, found.states, strict=True)], found.due)
+        found = await super().committed(shard, customers)
+        return Committed(found.checkpoint, [self.instead.get(one, state) for one, state in zip(customers, found.states, strict=True)])
 
 
 class Tail:
@@ -59,12 +57,12 @@ class Tail:
             raise self.error
         return self.end_at
 
-    async def is_empty(self, shard: int, begin: int, end: int) -> bool:
+    async def behind_last(self, shard: int, begin: int, end: int) -> int:
         assert (shard, end) == (0, self.end_at)
         if self.meanwhile is not None:
             happens, self.meanwhile = self.meanwhile, None
             await happens()
-        return self.marks_from is not None and begin >= self.marks_from
+        return end if self.marks_from is None else max(begin, self.marks_from)
 
 
 class Look:
@@ -76,7 +74,7 @@ class Look:
         self.committed = committed
         self.tail = Tail(committed)
         self.ages: list[float] = []
-        self.gate = StoreGate(store, Plans(store, rules), self.tail, 1, MessageJudge(), self.ages.append)
+        self.gate = StoreGate(store, Plans(store, rules), self.tail, MessageJudge(), self.ages.append)
 
     @classmethod
     async def make(cls) -> Look:
