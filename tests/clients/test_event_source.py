@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import defaultdict
 from pathlib import Path
 from time import monotonic
 
@@ -16,7 +15,7 @@ from streamer.local.redis import RedisServer
 from tests.clients import pages
 from tests.clients.conftest import needs
 from tests.clients.installed import chromium
-from tests.live.change_readers import ChangeWriter, ServeProcess
+from tests.live.change_readers import ChangeWriter, ServeProcess, by_shard
 from tests.live.deployment import Deployment
 
 KILLS = 2
@@ -29,13 +28,6 @@ const source = new EventSource("/v1/changes")
 source.onopen = () => opened.push(Date.now())
 source.addEventListener("segment.entered", event => got.push(JSON.parse(event.data).id))
 </script>"""
-
-
-def by_shard(ids: list[str]) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for one in ids:
-        found[one.split("-")[1]].append(one)
-    return dict(found)
 
 
 async def until(page: Page, holds: str) -> None:

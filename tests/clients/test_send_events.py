@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,23 +20,17 @@ from tests.clients import pages
 from tests.clients.conftest import needs, needs_browsers
 from tests.clients.door import Door
 from tests.clients.installed import node_clients, python_clients
+from tests.clients.readme import example
 from tests.clients.shop_log import events
 from tests.lacking import missing
 
-ROOT: Final = Path(__file__).parents[2]
-SECTION: Final = re.compile(r"^## Send events$(.*?)^## ", re.MULTILINE | re.DOTALL)
-BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 THEIRS: Final = "localhost:8080"
 LIMIT_S: Final = 20
 
 
-def example(language: str, word: str, door: Door) -> str:
+def sending(language: str, word: str, door: Door) -> str:
     """The one example in a language with that word, sent to a collector of ours."""
-    section = SECTION.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert section is not None
-    [text] = [text for found, text in BLOCK.findall(section[1]) if found == language and word in text]
-    assert THEIRS in text
-    return text.replace(THEIRS, door.address.removeprefix("http://"))
+    return example("Send events", language, word, **{THEIRS: door.address.removeprefix("http://")})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +44,7 @@ def open_door(shop_log: Settings, tmp_path_factory: pytest.TempPathFactory) -> I
 async def test_the_example_for_a_browser_sends_a_cart_and_a_login(open_door: Door, shop_log: Settings) -> None:
     """It is what a shop copies into its pages."""
     needs_browsers()
-    async with asyncio.timeout(LIMIT_S), _site(example("html", "analytics", open_door)) as site, pages.browser() as browser:
+    async with asyncio.timeout(LIMIT_S), _site(sending("html", "analytics", open_door)) as site, pages.browser() as browser:
         page = await browser.new_page()
         async with page.expect_response(lambda answer: "/v1/b" in answer.url and answer.request.method == "POST") as answer:
             await page.goto(site)
@@ -69,7 +61,7 @@ async def test_the_example_in_python_sends_an_order(open_door: Door, shop_log: S
     """It returns when all is sent, so the log has it then."""
     needs(python_clients)
     path = os.pathsep.join([str(python_clients()), os.environ.get("PYTHONPATH", "")])
-    await _run([sys.executable, "-c", example("python", "segment", open_door)], PYTHONPATH=path)
+    await _run([sys.executable, "-c", sending("python", "segment", open_door)], PYTHONPATH=path)
     [order] = [event for event in await events(shop_log) if event.get("event") == "Order Completed" and event.get("userId") == "c-17"]
     assert order["properties"] == {"order_id": "o-1", "total": 12}
 
@@ -78,7 +70,7 @@ async def test_the_example_with_curl_sends_a_view(open_door: Door, shop_log: Set
     """The shortest way to see whether a collector is there."""
     if shutil.which("curl") is None:
         missing("needs curl")
-    assert '"success":true' in await _run(["sh", "-c", example("sh", "curl", open_door)])
+    assert '"success":true' in await _run(["sh", "-c", sending("sh", "curl", open_door)])
     [view] = [event for event in await events(shop_log) if event["messageId"] == "view-1"]
     assert (view["event"], view["userId"]) == ("Product Viewed", "c-17")
 

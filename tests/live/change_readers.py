@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 from aiokafka import AIOKafkaProducer
+from confluent_kafka import Message
 
 from streamer.local.children import Child, free_port
 from streamer.settings import Settings
@@ -28,6 +30,19 @@ def change(shard: int, offset: int, ordinal: int, segment: str) -> bytes:
     data = {"segment": segment, "definitions": 1, "at": at, "sequence": 1, "cause": {"kind": "event"}, "because": [], "position": position}
     head = {"specversion": "1.0", "id": f"1-{shard}-{offset}-{ordinal}", "source": "/streamer", "type": "segment.entered"}
     return json.dumps({**head, "subject": f"c-{offset}", "time": at, "datacontenttype": "application/json", "data": data}).encode()
+
+
+def by_shard(ids: list[str]) -> dict[str, list[str]]:
+    """Ids of changes in the order in which they stand, shard by shard."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for one in ids:
+        found[one.split("-")[1]].append(one)
+    return dict(found)
+
+
+def headers_of(record: Message) -> dict[str, bytes]:
+    """The headers of a record that librdkafka has read."""
+    return {name: value for name, value in record.headers() or [] if isinstance(value, bytes)}
 
 
 class ChangeWriter:
@@ -61,7 +76,7 @@ class ChangeWriter:
 class ServeProcess:
     """``streamer serve`` as a process that can be killed and started again at the same port."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, **variables: str) -> None:
         self.port, self.web_port = free_port(), free_port()
         self._folder = folder
         self._environment = {
@@ -73,6 +88,7 @@ class ServeProcess:
             "STREAMER_SHARDS": str(settings.shards),
             "STREAMER_SERVE_PORT": str(self.port),
             "STREAMER_SERVE_WEB_PORT": str(self.web_port),
+            **variables,
         }
         self.starts = 0
         self.child = self.start()

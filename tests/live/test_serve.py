@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from pathlib import Path
 from time import monotonic
 
 import aiohttp
 
-from .change_readers import ChangeWriter, ResumingReader, ServeProcess
+from .change_readers import ChangeWriter, ResumingReader, ServeProcess, by_shard
 from .deployment import Deployment
-
-
-def by_shard(ids: list[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for one in ids:
-        found[one.split("-")[1]].append(one)
-    return dict(found)
 
 
 async def until(holds: object, deadline_s: float = 30) -> None:

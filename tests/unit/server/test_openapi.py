@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
+
 from streamer.server.openapi import ABOUT, OPENAPI
 from streamer.server.routes import ROUTES
 
@@ -14,6 +18,13 @@ FILE = Path(__file__).parents[3] / "schemas" / "openapi.v1.json"
 def test_the_file_is_what_the_code_says() -> None:
     """Whoever makes a client of the file must get one that fits. To renew it: python -m tests.unit.server.test_openapi."""
     assert json.loads(FILE.read_text(encoding="utf-8")) == json.loads(json.dumps(OPENAPI))
+
+
+def test_the_document_is_one_by_the_specification_of_openapi() -> None:
+    """By a validator that knows no more of us than generators do."""
+    validate(OPENAPI, cls=OpenAPIV31SpecValidator)
+    with pytest.raises(OpenAPIValidationError):
+        validate({**OPENAPI, "paths": {"no_slash": {}}}, cls=OpenAPIV31SpecValidator)
 
 
 def test_every_route_and_reference_is_described() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from time import monotonic, time
 
 import pytest
 from aiohttp import web
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from streamer.webhooks import sending
@@ -82,6 +85,18 @@ async def test_the_bytes_arrive_as_they_are_signed_with_both_secrets(bench: Benc
     for secret, body in ((new_secret(), BODY), (NEW, BODY + b" ")):
         with pytest.raises(WebhookVerificationError):
             Webhook(secret).verify(body, headers, json_parse=False)
+
+
+async def test_the_cloudevents_sdk_reads_what_arrives(bench: Bench) -> None:
+    """A receiver need not know that we are at the other end: form, attributes and data are those of the standard."""
+    sender = await bench.serve(answer_well)
+    change = {"specversion": "1.0", "id": "1-0-7-0", "source": "/streamer", "type": "segment.entered", "subject": "c-1"}
+    body = json.dumps({**change, "time": "2026-02-23T22:58:55.387Z", "datacontenttype": "application/json", "data": {"sequence": 1}})
+    await sender.post(WebhookRequest(f"http://shop.example:{bench.port}/hooks", "1-0-7-0-abc", body.encode()), Signatory([NEW]))
+    event = from_http_event(HTTPMessage(dict(bench.requests[0].headers), bench.bodies[0]))
+    assert {name: event.get_attributes()[name] for name in change} == change
+    assert event.get_time() == datetime(2026, 2, 23, 22, 58, 55, 387_000, tzinfo=UTC)
+    assert event.get_data() == {"sequence": 1}
 
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(bench: Bench) -> None:
