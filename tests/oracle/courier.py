@@ -28,9 +28,11 @@ class Parcel(NamedTuple):
 class Courier:
     """Shards, and what is on its way between any two of them."""
 
+    tells: type[PersonStory] = PersonStory
+
     def __init__(self, definitions: dict[str, Any], home: Callable[[str], int] = home, *, shards: int = SHARDS, **options: Any) -> None:
         self.post, self.home = Post(), home
-        self.stories = [PersonStory(number, home, self.post, definitions, **options) for number in range(shards)]
+        self.stories = [self.tells(number, home, self.post, definitions, **options) for number in range(shards)]
         self.logs: dict[int, list[Record]] = {number: [] for number in range(shards)}
         self.ways: defaultdict[tuple[int, int], deque[Parcel]] = defaultdict(deque)
 

@@ -163,7 +163,7 @@ class MessageStory(Story):
         ended = self._end_changed(customer, book, now) if cause.kind == "definitions" else []
         changes = super()._judge(customer, now, cause)
         asked = self._asked(customer, now)
-        turned = self._turn_conditions(book, asked)
+        turned = self._turn_conditions(book, asked, self.customers[customer].counts_from)
         self._make_intents(
             book, [(f"{_way(each['sequence'])} {each['segment']}", each["sequence"]) for each in changes], turned, now, cause
         )
@@ -176,12 +176,12 @@ class MessageStory(Story):
     def _book(self, customer: str) -> Book:
         return self.books.setdefault(customer, Book())
 
-    def _turn_conditions(self, book: Book, asked: Asked) -> dict[str, int]:
+    def _turn_conditions(self, book: Book, asked: Asked, counts_from: int) -> dict[str, int]:
         """The conditions that turned true now, with the numbers of the turns; one that is none any more has turned false."""
         conditions = {name: parse(each.trigger.what) for name, each in self.definitions.messages.items() if each.trigger.kind == "turns"}
         turned: dict[str, int] = {}
         for name in {*conditions, *book.turns}:
-            standing = book.turns.setdefault(name, Standing())
+            standing = book.turns.setdefault(name, Standing(sequence=counts_from))
             if (name in conditions and asked.holds(conditions[name])) != standing.inside:
                 standing.inside = not standing.inside
                 standing.sequence += 1

@@ -93,10 +93,11 @@ class Message:
     def more_memories(self) -> set[str]:
         """What it needs remembered besides what its expressions ask for."""
         carts = {cart_memory(fact) for fact in self.facts.values() if isinstance(fact, dict)}
-        consent = {consent_memory(way, self.topic, self.channel) for way in ("given", "withdrawn") if self.topic is not None}
+        consent = {consent_memory(way, self.topic, self.channel) for way in CONSENT_WAYS if self.topic is not None}
         return {ZONE, *carts, *consent, *(suppression_memory(name, self.channel) for name in (*SUPPRESSES, "Unsuppressed"))}
 
 
+CONSENT_WAYS = ("given", "withdrawn", "unsubscribed")
 SUPPRESSES = ("Bounced", "Complained", "Suppressed")
 
 
@@ -105,7 +106,8 @@ def cart_memory(fact: dict[str, Any]) -> str:
 
 
 def consent_memory(way: str, topic: str | None, channel: str) -> str:
-    return f"consent {way} {topic} {channel}"
+    """Who unsubscribes does so on every channel, so that is remembered for all of them together."""
+    return f"consent {way} {topic}" if way == "unsubscribed" else f"consent {way} {topic} {channel}"
 
 
 def suppression_memory(name: str, channel: str) -> str:

@@ -36,6 +36,7 @@ class Message:
     past: Customer | None = None
     remembered: tuple[frozenset[str], ...] = ()  # of each event of the past: the memories that hold it
     version: int = 0  # of an adopt: the definitions under which it was drained
+    kept: object = None  # of the past, by a story that keeps more of a customer than what happened
     hops: int = 0
     may_link: bool = True
     person: frozenset[str] = frozenset()  # of an erasure that comes from the survivor: all ids of whoever is erased
@@ -190,10 +191,19 @@ class PersonStory(Story):
         self.lifted.discard(old)
         remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
         version = self.definitions.version
-        self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered, version=version))
+        kept = self._kept(old)
+        self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered, version=version, kept=kept))
         drafts = self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
-        self.numbers[old] = max([one.counts_from, *(standing.sequence for standing in one.standings.values())])
+        self.numbers[old] = self._highest(old, one)
         return drafts
+
+    def _kept(self, old: str) -> object:
+        """What else goes along with the past of an old id."""
+        return None
+
+    def _highest(self, old: str, one: Customer) -> int:
+        """No change of a customer has a higher number."""
+        return max([one.counts_from, *(standing.sequence for standing in one.standings.values())])
 
     def _drain_again(self, link: Message, target: str) -> list[Draft]:
         """The old id has somebody already: an alias joins the two; else a device is shared, and later events are the newest's."""

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.oracle.expressions import Accepted, Asked
-from tests.oracle.messages import SUPPRESSES, Message, Quiet, cart_memory, consent_memory, suppression_memory
+from tests.oracle.messages import CONSENT_WAYS, SUPPRESSES, Message, Quiet, cart_memory, consent_memory, suppression_memory
 from tests.oracle.values import ABSENT, EPOCH, equal, find, kind, local, whole
 
 FACTS_BYTES_MAX = 2_048
@@ -42,11 +42,11 @@ def _has(each: Accepted, key: str, value: Any) -> bool:
 def lacks_consent(message: Message, rule: str, asked: Asked) -> bool:
     """``rule`` is opt_in or opt_out."""
     topic, channel = message.topic, message.channel
-    given, withdrawn = (consent_memory(way, topic, channel) for way in ("given", "withdrawn"))
+    given, withdrawn, unsubscribed = (consent_memory(way, topic, channel) for way in CONSENT_WAYS)
     yes = max(newest(asked, given, ("Consent Given",), topic=topic, channel=each) for each in (channel, None))
     no = max(
         *(newest(asked, withdrawn, ("Consent Withdrawn",), topic=topic, channel=each) for each in (channel, None)),
-        *(newest(asked, withdrawn, ("Message Unsubscribed",), topic=each) for each in (topic, None)),
+        *(newest(asked, unsubscribed, ("Message Unsubscribed",), topic=each) for each in (topic, None)),
     )
     stands = yes > no or no == NEVER
     return not stands or (rule == "opt_in" and yes == NEVER)

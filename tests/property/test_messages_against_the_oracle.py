@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Iterator
-from typing import Any
 
 from hypothesis import given
 
 from streamer.wire import MESSAGES
 from tests.oracle.decisions import Decision, MessageStory
-from tests.oracle.story import Change
-from tests.oracle.values import duration_ms
-from tests.property.driving import Case, Driver, changes_by, drive, look, ms_of
+from tests.property.driving import Case, Driver, changes_by, drive, look
 from tests.property.effort import effort
 from tests.property.messages import busy_cases, message_cases
+from tests.property.said import decisions_of, in_order
 
 
 def told(case: Case) -> MessageStory:
@@ -26,61 +22,7 @@ def told(case: Case) -> MessageStory:
 
 
 def decisions_by(driver: Driver) -> list[Decision]:
-    return list(_decisions([output.value for output in asyncio.run(look(driver.store)).outputs if output.topic == MESSAGES]))
-
-
-def _decisions(records: list[bytes]) -> Iterator[Decision]:
-    for raw in records:
-        event = json.loads(raw)
-        data, position = event["data"], event["data"]["position"]
-        assert event["time"] == data["at"]
-        assert event["id"] == f"1-{position['shard']}-{position['offset']}-{position['ordinal']}"
-        yield Decision(
-            event["subject"],
-            data["message"],
-            event["type"].removeprefix("message."),
-            data["reason"],
-            data["detail"],
-            ms_of(data["at"]),
-            data["trigger"]["sequence"],
-            ms_of(data["trigger"]["at"]),
-            data["trigger"]["on"],
-            data["key"],
-            ms_of(data["due"]),
-            ms_of(data["valid_until"]),
-            None if data["until"] is None else ms_of(data["until"]),
-            data["arm"],
-            data["variant"],
-            data["kind"],
-            data["channel"],
-            data["topic"],
-            data["template"],
-            data["address"],
-            data["language"],
-            data["zone"],
-            data["facts"],
-            data["goal"],
-            data["definitions"],
-            position["offset"],
-            position["ordinal"],
-        )
-
-
-def in_order(decisions: list[Decision], changes: list[Change]) -> list[dict[str, Any]]:
-    """All that is said, as it stands in the story. Numbers between two of them are not compared: a decision goes to two topics."""
-    everything = sorted([*decisions, *changes], key=lambda said: (said.offset, said.ordinal))
-    assert len({(said.offset, said.ordinal) for said in everything}) == len(everything)
-    return [_comparable(said) for said in everything]
-
-
-def _comparable(said: Decision | Change) -> dict[str, Any]:
-    """Of a condition the text is printed in another way, and a goal's length is in milliseconds."""
-    found = {key: value for key, value in vars(said).items() if key != "ordinal"}
-    if isinstance(said, Decision):
-        goal, on = said.goal, said.on
-        found["goal"] = None if goal is None else (goal["event"], goal.get("within_ms") or duration_ms(goal["within"]), goal.get("value"))
-        found["on"] = on if on is not None and on.startswith(("entered ", "left ")) else on is not None
-    return found
+    return list(decisions_of(output.value for output in asyncio.run(look(driver.store)).outputs if output.topic == MESSAGES))
 
 
 @given(case=message_cases())

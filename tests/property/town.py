@@ -21,6 +21,7 @@ from streamer.language.definitions import parse_definitions
 from streamer.language.references import nodes
 from streamer.language.tree import AnyNode
 from streamer.segments.change import Change as SegmentChange
+from streamer.segments.plan.message_inputs import tested_conditions
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, MemorySink
@@ -49,6 +50,7 @@ class Town:
         self.log, self.store = MemoryLog(SHARDS, lambda: self.now_ms), MemoryStore()
         self.shards: list[Shard] = []
         self.relays: list[Relay] = []
+        self._sources: dict[str, dict[str, Any]] = {}
 
     async def play(self) -> None:
         """The whole history, and the quiet behind it."""
@@ -74,11 +76,16 @@ class Town:
     def define(self, source: dict[str, Any], version: int) -> None:
         """New definitions, in every shard."""
         parsed = parse_definitions(with_purposes(source))
+        self._sources[parsed.digest] = source
         self.log.send_control(definitions_control(parsed.content(), parsed.digest, version))
 
     def write(self, body: dict[str, Any]) -> None:
-        """A producer's record, or a control record, into the shard of its customer."""
+        """A producer's record, or a control record, into the shard of its customer; what is of no customer goes into all."""
         match body:
+            case {"control": "definitions", "version": version, "definitions": source}:
+                self.define(source, version)
+            case {"control": "pause" | "resume" as kind, "message": name}:
+                self.log.send_control(encode_control(Control(kind, message=name)))
             case {"control": "erase", "customer": customer}:
                 self.log.append(EVENTS, home(customer), encode_control(Control("erase", customer=customer)), headers=CONTROL)
             case event:
@@ -135,13 +142,30 @@ class Town:
         """See ``doubtful``."""
         return await doubtful(self.log.fetch(number, 0, EVERYTHING), number, self.rules)
 
+    async def doubtful_people(self, number: int) -> set[str]:
+        """Customers of a shard of whom some answer was marked approximate at some record, whoever asks for it."""
+        store, found = MemoryStore(), set[str]()
+        shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, limits=Limits(records=1), pause=never)
+        for record in self.log.fetch(number, 0, EVERYTHING):
+            await shard.process([record])
+            for customer, blob in (await look(store, number)).states.items():
+                if not is_tombstone(blob) and _has_doubts(shard.plan, shard.state(blob), shard.body.log_time_ms):
+                    found.add(customer)
+        return found
+
     def changes(self, number: int) -> list[Change]:
         """What a reader of the changes sees of a shard, numbered within each record."""
         return changes_of(self.log.read_changes(), number)
 
     def logs(self) -> dict[int, list[Record]]:
         """All records but the first definitions."""
-        return {number: [record_of(record) for record in self.log.fetch(number, 1, EVERYTHING)] for number in range(SHARDS)}
+        return {number: [self._told(record) for record in self.log.fetch(number, 1, EVERYTHING)] for number in range(SHARDS)}
+
+    def _told(self, record: LogRecord) -> Record:
+        found = record_of(record)
+        if found.body.get("control") != "definitions":
+            return found
+        return replace(found, body={**found.body, "definitions": self._sources[found.body["digest"]]})
 
 
 def changes_of(changes: Iterable[SegmentChange], number: int) -> list[Change]:
@@ -215,6 +239,12 @@ def record_of(record: LogRecord) -> Record:
     elif record.value == TICK:
         body = {"control": "tick"}
     return Record(record.offset, record.arrival_ms, body, forward)
+
+
+def _has_doubts(plan: Plan, state: State, now: int) -> bool:
+    tested = (predicate for condition in tested_conditions(plan.definitions) for predicate in plan.asked_predicates(condition))
+    everything = (*plan.predicates, *tested)
+    return any(one.approximate(one.data(state), now - state.origin_ms, state) is not None for one in everything)
 
 
 def _approximate(plan: Plan, state: State, now: int) -> set[str]:
