@@ -1,7 +1,7 @@
 """``GET /v1/changes``: segment changes as server-sent events, each once, in order within each shard, resumed where they were cut.
 
 A reader who comes back with the ``Last-Event-ID`` of further back than the process has in memory gets the rest from Kafka first. One that
-does not read is cut, and comes back like that.
+does not read is cut, and comes back like that. One that cannot be served at the moment is asked to come back, in the words of its client.
 """
 
 from __future__ import annotations
@@ -16,18 +16,29 @@ from streamer.settings import Settings
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.transports.kafka.change_records import ChangeRecord, ChangeRecords
 
-from .errors import AnswerError
+from .errors import PASSING, AnswerError, encode_json, error_response
 from .feed import ChangeFilter, Feed, entry_of
 from .stream_position import PATH, ShardPosition, StreamPosition
 
 HEARTBEAT_SECONDS: Final = 15.0
 RETRY_MS: Final = 2_000  # after so long a browser comes back
+UNAVAILABLE_RETRY_MS: Final = 5_000  # and after so long where it could not be served
 WRITE_SECONDS: Final = 30.0  # a reader who takes nothing for so long is cut
 READY_SECONDS: Final = 3.0
 CATCH_UPS_MAX: Final = 8  # readers who are served from Kafka at a time
 EVENT_STREAM: Final = "text/event-stream"
+STREAM_HEADERS: Final = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 StreamEnd = Literal["gone", "slow", "behind", "kafka_away", "closed"]
 ENDS: Final[tuple[StreamEnd, ...]] = get_args(StreamEnd)
+
+
+def no_stream(error: AnswerError, accept: str) -> web.Response:
+    """The answer where no stream could begin. A browser's EventSource gives up for ever at any status but 200, so where one asks it is told
+    of what passes by an event, in a stream that ends, and comes back by itself with its last id."""
+    if EVENT_STREAM not in accept or error.status not in PASSING:
+        return error_response(error)
+    event = b"retry: %d\nevent: unavailable\ndata: %b\n\n" % (UNAVAILABLE_RETRY_MS, encode_json(error.body))
+    return web.Response(body=event, headers=STREAM_HEADERS)
 
 
 class ChangeStreams:
@@ -114,7 +125,7 @@ class _OpenStream:
     """One stream. ``number`` is where it stands in the feed."""
 
     def __init__(self, request: web.BaseRequest, feed: Feed, wanted: ChangeFilter, metrics: ServerMetrics) -> None:
-        self.response = web.StreamResponse(headers={"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        self.response = web.StreamResponse(headers=STREAM_HEADERS)
         self.number = feed.end
         self._request = request
         self._feed = feed
@@ -177,4 +188,4 @@ class _OpenStream:
         self._metrics.changes_sent.inc(data.count(b"\ndata: "))
 
 
-__all__ = ["ChangeStreams"]
+__all__ = ["ChangeStreams", "no_stream"]

@@ -17,7 +17,7 @@ from streamer.web.bounded_server import SERVER
 from streamer.web.loopback import names_loopback
 from streamer.wire import shard_of
 
-from .change_stream import ChangeStreams
+from .change_stream import ChangeStreams, no_stream
 from .customer_answers import Ages, CustomerAnswers
 from .errors import AnswerError, error_response, json_response
 from .feed import ChangeFilter
@@ -95,7 +95,8 @@ class ReaderServer:
             response = await (self._admit(request, match) if page is None else self._show(request, page))
         except AnswerError as error:
             self.metrics.errors.labels(error.body.code).inc()
-            response = error_response(error)
+            is_stream = match is not None and match.route.operation == "changes"
+            response = no_stream(error, request.headers.get("Accept", "")) if is_stream else error_response(error)
         except (ConnectionError, asyncio.CancelledError):  # whoever asked is gone
             raise
         except Exception as error:  # an error of ours

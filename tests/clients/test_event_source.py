@@ -12,11 +12,16 @@ from playwright.async_api import Page, Route
 
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
+from streamer.server import change_stream
+from streamer.server.stream_position import ShardPosition, StreamPosition
+from streamer.transports.kafka.change_records import ChangeRecord
 from tests.clients import pages
 from tests.clients.conftest import needs
 from tests.clients.installed import chromium
-from tests.live.change_readers import ChangeWriter, ServeProcess, by_shard
+from tests.live.change_readers import ChangeWriter, ServeProcess, by_shard, change
 from tests.live.deployment import Deployment
+from tests.unit.flow.persons import segments
+from tests.unit.server.desk import reading
 
 KILLS = 2
 CHANGES = 60  # between two of them
@@ -26,6 +31,8 @@ PAGE = """<!doctype html><script>
 const got = [], opened = []
 const source = new EventSource("/v1/changes")
 source.onopen = () => opened.push(Date.now())
+const unavailable = []
+source.addEventListener("unavailable", event => unavailable.push(JSON.parse(event.data)))
 source.addEventListener("segment.entered", event => got.push(JSON.parse(event.data).id))
 </script>"""
 
@@ -74,3 +81,25 @@ async def test_an_event_source_gets_each_change_once_while_the_server_is_killed(
 async def show(route: Route) -> None:
     """A page of the server's own origin, as a proxy would make it one."""
     await route.fulfill(body=PAGE, content_type="text/html")
+
+
+async def test_an_event_source_that_cannot_be_served_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The standard says that it gives up for ever at any status but 200: a page would stand still after a minute without Kafka."""
+    needs(chromium)
+    monkeypatch.setattr(change_stream, "READY_SECONDS", 0.1)
+    monkeypatch.setattr(change_stream, "UNAVAILABLE_RETRY_MS", 100)
+    async with asyncio.timeout(LIMIT_S), reading(segments(buyer='did("A")')) as desk, pages.browser() as browser:
+        page = await browser.new_page()
+        await page.route("**/page", show)
+        await page.goto(str(desk.client.make_url("/page")))
+        await until(page, "unavailable.length >= 2")  # its feed reads nothing yet: Kafka is away
+        assert await page.evaluate("unavailable[0].code") == "kafka_away"
+        desk.feed.begin(StreamPosition([ShardPosition(0), ShardPosition(0)]))
+        for offset in range(100):  # it gets those that come behind its coming back
+            if await page.evaluate("got.length") >= 3:
+                break
+            desk.feed.add([ChangeRecord(0, offset, (1, offset, 0), change(0, offset, 0, "buyer"))])
+            await asyncio.sleep(POLL_S)
+        got: list[str] = await page.evaluate("got")
+        first = int(got[0].split("-")[2])
+        assert got == [f"1-0-{first + number}-0" for number in range(len(got))]

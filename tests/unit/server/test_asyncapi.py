@@ -8,7 +8,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from streamer.server.change_stream import EVENT_STREAM, no_stream
+from streamer.server.errors import AnswerError
 from streamer.server.feed import entry_of
+from streamer.server.openapi import OPENAPI
 from streamer.server.routes import find_route
 from streamer.server.stream_position import ShardPosition, StreamPosition
 from streamer.settings import Settings
@@ -42,3 +45,16 @@ def test_the_fields_of_an_event_are_as_described() -> None:
         kinds.add(fields["event"])
     assert kinds == set(schema["properties"]["event"]["enum"])
     assert not jsonschema_rs.is_valid(schema, {"id": "1;2", "event": "segment.entered"})
+
+
+def test_the_event_of_a_stream_that_cannot_be_had_is_as_described() -> None:
+    """Its data is the error that others get."""
+    message = DOCUMENT["components"]["messages"]["stream-unavailable"]
+    body = no_stream(AnswerError("kafka_away", "come back"), EVENT_STREAM).body
+    assert isinstance(body, bytes)
+    fields = dict(line.split(": ", 1) for line in body.decode().splitlines() if line)
+    jsonschema_rs.validate(message["headers"], {"event": fields["event"]})
+    assert message["payload"]["$ref"] == "./openapi.v1.json#/components/schemas/ErrorBody"
+    jsonschema_rs.validate(
+        {**OPENAPI["components"]["schemas"]["ErrorBody"], "components": OPENAPI["components"]}, json.loads(fields["data"])
+    )

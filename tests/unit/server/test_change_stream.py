@@ -1,4 +1,4 @@
-"""A reader of changes who does not read: cut, and nothing lost."""
+"""Readers of changes who do not read, or cannot be served: cut or asked to come back, and nothing lost."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Final
 import pytest
 
 from streamer.server import change_stream, feed
+from streamer.server.change_stream import EVENT_STREAM
 from streamer.server.stream_position import ShardPosition, StreamPosition
 from streamer.transports.kafka.change_records import ChangeRecord
 from tests.unit.flow.persons import segments
@@ -120,3 +121,28 @@ async def test_who_is_passed_by_all_that_is_kept_is_cut_too(monkeypatch: pytest.
         assert 0 < len(got) < CHANGES
         wanted = [json.loads(record.value)["id"] for record in changes(0, len(got))]
         assert ([change for _, change in got] == wanted) is True, "it was told something out of turn"
+
+
+@pytest.mark.parametrize("last_id", ["", "0:1,1:0"])
+async def test_who_cannot_be_served_now_is_asked_to_come_back_in_the_words_of_its_client(
+    last_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser's EventSource never comes back after a 503: it gets an event and an end, which it does come back after."""
+    monkeypatch.setattr(change_stream, "READY_SECONDS", 0.05)
+    async with reading(RULES) as desk:  # its feed reads nothing: Kafka is away
+        plain = await desk.get("/v1/changes", **({"Last_Event_ID": last_id} if last_id else {}))
+        assert (plain.status, plain.body["code"], plain.headers["Retry-After"]) == (503, "kafka_away", "1")
+        async with desk.client.get("/v1/changes", headers={"Accept": EVENT_STREAM, "Last-Event-ID": last_id}) as response:
+            body = await response.text()
+        assert (response.status, response.content_type, response.headers["Cache-Control"]) == (200, EVENT_STREAM, "no-store")
+        lines = dict(line.split(": ", 1) for line in body.splitlines() if line)
+        assert lines.keys() == {"retry", "event", "data"}, "an id would take from it where it stands"
+        assert (lines["retry"], lines["event"], json.loads(lines["data"])) == ("5000", "unavailable", plain.body)
+        assert figure(desk, "server_errors_total", code="kafka_away") == 2
+
+
+async def test_what_will_not_pass_is_an_error_for_a_browser_too() -> None:
+    """A wrong id stays wrong: to come back with it for ever would help nobody."""
+    async with reading(RULES) as desk:
+        found = await desk.get("/v1/changes", Accept=EVENT_STREAM, Last_Event_ID="nonsense")
+        assert (found.status, found.body["code"]) == (400, "bad_cursor")
