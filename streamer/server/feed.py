@@ -74,11 +74,12 @@ def entry_of(record: ChangeRecord, id_text: str) -> FeedEntry:
 
 class Feed:
     """Reads ``segment-changes`` from now on. ``first`` is the number of the oldest entry, ``end`` of the next one; ``position`` is behind
-    the newest. Whoever waits is woken by ``changed``."""
+    the newest. Whoever waits is woken by ``changed``. ``problem`` says why it cannot read at the moment."""
 
     def __init__(self, settings: Settings, metrics: ServerMetrics) -> None:
         self.first = self.end = 0
         self.is_closed = False
+        self.problem = "changes are not read yet"
         self.ready = asyncio.Event()
         self.position = StreamPosition([])
         self._settings = settings
@@ -96,6 +97,7 @@ class Feed:
                 async with ChangeRecords.opened(self._settings) as records:
                     await self._follow(records)
             except UnansweredError as error:
+                self.problem = f"changes cannot be read: {error}"
                 log.warning("changes not read", action="changes", error=str(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -108,9 +110,11 @@ class Feed:
         if not self.ready.is_set():
             await self._begin_at_end(records)
         records.seek({shard: at.kafka_offset for shard, at in enumerate(self.position.shards)})
+        self.problem = ""
         while True:
             if taken := await records.take():
                 self.add(taken)
+            self._metrics.feed_behind.set(records.behind())
 
     async def _begin_at_end(self, records: ChangeRecords) -> None:
         """Stand at the end, with the place of the last change of each shard: by it one that is published again is known."""

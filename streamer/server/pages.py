@@ -12,6 +12,7 @@ from streamer.stores.base import Store
 from streamer.transports.kafka.end_watch import EndWatch
 from streamer.web.process_pages import process_page
 
+from .feed import Feed
 from .server import ReaderServer
 
 SILENT_SECONDS: Final = 10.0  # of Kafka, before it is a problem
@@ -20,11 +21,12 @@ SILENT_SECONDS: Final = 10.0  # of Kafka, before it is a problem
 class ServerPages:
     """``/livez``, ``/readyz`` and ``/metrics``, on a port of their own: figures are nobody's business who reads customers."""
 
-    def __init__(self, server: ReaderServer, store: Store, ends: EndWatch, connections: Callable[[], int]) -> None:
+    def __init__(self, server: ReaderServer, store: Store, ends: EndWatch, feed: Feed, connections: Callable[[], int]) -> None:
         self.is_listening = False
         self._server = server
         self._store = store
         self._ends = ends
+        self._feed = feed
         self._connections = connections
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -42,7 +44,9 @@ class ServerPages:
         except StoreError:
             found.append("the store does not answer")
         if (silent := self._ends.silent_seconds) > SILENT_SECONDS:
-            found.append(f"Kafka has not said for {silent:.0f} s where the log ends: answers have no lag")
+            found.append(f"Kafka has not said for {silent:.0f} s where the log ends: answers have no lag, and streams stand still")
+        if self._feed.problem:
+            found.append(self._feed.problem)
         return found
 
     def _figures(self) -> bytes:

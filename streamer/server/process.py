@@ -74,7 +74,7 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, pa
             header_bytes=limits.header_bytes,
             no_http=NO_HTTP,
         )
-        pages = ServerPages(server, store, ends, lambda: bounded.open)
+        pages = ServerPages(server, store, ends, feed, lambda: bounded.open)
         inner = web.Server(pages.handle)
         await stack.enter_async_context(listening(inner, Place(settings.web_host, settings.serve_web_port, "STREAMER_SERVE_WEB_PORT")))
         stopping.left = lambda: ["requests"] if server.in_hand else []

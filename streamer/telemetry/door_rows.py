@@ -72,6 +72,7 @@ DOOR_ROWS: Final = (
                     "{{subscription}} only probes": "max by (subscription) (webhook_circuit_open)",
                     "{{subscription}} failing, s": "max by (subscription) (webhook_failing_seconds)",
                     "{{subscription}} stands": "max by (subscription) (webhook_problem)",
+                    "Kafka silent, s": "max(webhook_kafka_silent_seconds)",
                     "version {{version}}": "count by (version) (webhook_build_info)",
                 },
                 width=8,
@@ -216,6 +217,7 @@ DOOR_ROWS: Final = (
                 {
                     "read": "sum(rate(server_changes_read_total[$__rate_interval]))",
                     "written": "sum(rate(server_changes_sent_total[$__rate_interval]))",
+                    "{{instance}} behind, records": "max by (instance) (server_feed_behind_records)",
                 },
             ),
             Panel(

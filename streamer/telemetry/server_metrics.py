@@ -30,6 +30,7 @@ class ServerMetrics:
         self.streams = Gauge("server_streams", "Readers of changes that are connected", registry=registry)
         self.streams_ended = Counter("server_streams_ended_total", "Readers of changes that went, by why", ["why"], registry=registry)
         self.changes_read = Counter("server_changes_read_total", "Changes taken from Kafka, each once", registry=registry)
+        self.feed_behind = Gauge("server_feed_behind_records", "Records of the changes that are not taken yet", registry=registry)
         self.changes_sent = Counter("server_changes_sent_total", "Changes written to readers", registry=registry)
         self.kafka_silent = Gauge("server_kafka_silent_seconds", "How long Kafka has said nothing of the log", registry=registry)
         self.tokens = Gauge("server_tokens", "Tokens in force; 0: none is needed, on this machine alone", registry=registry)

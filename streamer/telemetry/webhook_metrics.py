@@ -37,6 +37,7 @@ class WebhookMetrics:
         self.behind = Gauge("webhook_behind_records", "Records of the changes before the first that is not done", NAME, registry=registry)
         self.failing = Gauge("webhook_failing_seconds", "How long nothing but failures came; 0 while it works", NAME, registry=registry)
         self.problem = Gauge("webhook_problem", "1 while a subscription cannot be worked on", NAME, registry=registry)
+        self.kafka_silent = Gauge("webhook_kafka_silent_seconds", "How long Kafka has not answered", registry=registry)
         self.build = Gauge("webhook_build_info", "1", ["version"], registry=registry)
         self.build.labels(__version__).set(1)
 

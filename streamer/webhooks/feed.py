@@ -92,6 +92,11 @@ class ChangeFeed:
         place = self._place(shard)
         return (await self._started.beginning_offsets([place]))[place]
 
+    async def ask_brokers(self) -> Mapping[int, int]:
+        """The ends of all shards. Raises KafkaError; a fetch from a broker that is away only returns nothing."""
+        ends = await self._started.end_offsets([self._place(shard) for shard in range(self._settings.shards)])
+        return {place.partition: end for place, end in ends.items()}
+
     def behind(self, shard: int) -> int:
         """How many records of a shard are not read, where that is known; else 0."""
         end = self._started.last_stable_offset(self._place(shard))

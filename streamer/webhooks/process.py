@@ -21,6 +21,7 @@ from streamer.errors import SettingsError
 from streamer.settings import Settings
 from streamer.stopping import Stopping, at_most, run_until_asked
 from streamer.telemetry.webhook_metrics import WebhookMetrics
+from streamer.transports.kafka.broker_watch import ASK_SECONDS, BrokerWatch
 from streamer.transports.kafka.event_writer import EventWriter, event_producer
 from streamer.transports.kafka.topics import ensure_webhook_topics
 
@@ -67,9 +68,10 @@ async def _work(settings: Settings, stopping: Stopping) -> None:
         journal = DeliveryJournal(EventWriter(settings, producer), metrics)
         sender = await stack.enter_async_context(sending(guard_of(settings), now_ms))
         deliverer = Deliverer(settings, SharedTools(sender, feed, journal, producer, DeliveryClock(now_ms, SystemRandom().random), metrics))
-        server = web.Server(WebhookPages(deliverer, metrics).handle)
+        brokers = BrokerWatch(settings.kafka)
+        server = web.Server(WebhookPages(deliverer, brokers, metrics).handle)
         await stack.enter_async_context(listening(server, Place(settings.web_host, settings.webhook_web_port, "STREAMER_WEBHOOK_WEB_PORT")))
-        helpers = [await stack.enter_async_context(_beside(work)) for work in (journal.run(), feed.run())]
+        helpers = [await stack.enter_async_context(_beside(work)) for work in (journal.run(), feed.run(), _watch(brokers, feed))]
         await _run(deliverer, helpers, stopping)
 
 
@@ -84,6 +86,12 @@ async def _run(deliverer: Deliverer, helpers: Sequence[asyncio.Task[None]], stop
     finally:
         running.cancel()
         await at_most(END_SECONDS, _ended(running))
+
+
+async def _watch(brokers: BrokerWatch, feed: ChangeFeed) -> None:
+    while True:
+        await brokers.look(feed.ask_brokers)
+        await asyncio.sleep(ASK_SECONDS)
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

@@ -76,9 +76,10 @@ class ChangeWriter:
 class ServeProcess:
     """``streamer serve`` as a process that can be killed and started again at the same port."""
 
-    def __init__(self, settings: Settings, folder: Path, **variables: str) -> None:
+    def __init__(self, settings: Settings, folder: Path, name: str = "serve", **variables: str) -> None:
         self.port, self.web_port = free_port(), free_port()
         self._folder = folder
+        self._name = name
         self._environment = {
             **os.environ,
             "STREAMER_KAFKA": settings.kafka,
@@ -99,9 +100,12 @@ class ServeProcess:
 
     def start(self) -> Child:
         self.starts += 1
-        log = self._folder / f"serve-{self.starts}.log"
+        log = self._folder / f"{self._name}-{self.starts}.log"
         self.child = Child([sys.executable, "-m", "streamer", "serve"], log=log, env=self._environment)
         return self.child
+
+    def kill(self) -> None:
+        self.child.kill()
 
     async def until_ready(self) -> None:
         """Wait until it answers that it is ready."""

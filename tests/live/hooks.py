@@ -31,7 +31,7 @@ from streamer.webhooks.administration import read_log
 from streamer.webhooks.signatures import new_secret
 from streamer.webhooks.subscription import Filter, Start, Subscription
 from streamer.webhooks.subscriptions import read_subscriptions, write_subscription
-from streamer.wire import CHANGES, DEFINITIONS, definitions_control, shard_of
+from streamer.wire import CHANGES, DEFINITIONS, EVENTS, POSITION_HEADER, definitions_control, position_text, shard_of
 
 SHARDS = 3
 WAIT_S = 50  # less than an endpoint hangs
@@ -141,7 +141,8 @@ class Hooks:
 
     async def prepare(self) -> None:
         """The topics, and definitions with one segment."""
-        self._kafka.create_topic(self.settings.topic(CHANGES), SHARDS)
+        for topic in (EVENTS, CHANGES):
+            self._kafka.create_topic(self.settings.topic(topic), SHARDS)
         self._kafka.create_topic(self.settings.topic(DEFINITIONS), 1)
         await ensure_webhook_topics(self.settings)
         definitions = parse_definitions(SEGMENTS)
@@ -195,9 +196,11 @@ class Hooks:
             for customer in customers:
                 self._sequences[customer] += 1
                 shard = shard_of(customer, SHARDS)
-                raw = change(customer, self._sequences[customer], self._next[shard])
+                offset = self._next[shard]
                 self._next[shard] += 1
-                waiting.append(await client.send(self.settings.topic(CHANGES), raw, key=customer.encode(), partition=shard))
+                raw, headers = change(customer, self._sequences[customer], offset), [(POSITION_HEADER, position_text(1, offset, 0))]
+                topic = self.settings.topic(CHANGES)
+                waiting.append(await client.send(topic, raw, key=customer.encode(), partition=shard, headers=headers))
             await asyncio.gather(*waiting)
 
     def written(self) -> dict[str, list[int]]:

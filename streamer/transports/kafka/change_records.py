@@ -45,6 +45,7 @@ class ChangeRecords:
     def __init__(self, settings: Settings, client: AIOKafkaConsumer) -> None:
         self._client = client
         self._partitions = [TopicPartition(settings.topic(CHANGES), shard) for shard in range(settings.shards)]
+        self._next: dict[int, int] = {}
         client.assign(self._partitions)
 
     @classmethod
@@ -69,6 +70,7 @@ class ChangeRecords:
         """Go on at these offsets, of all shards."""
         for at in self._partitions:
             self._client.seek(at, offsets[at.partition])
+            self._next[at.partition] = offsets[at.partition]
 
     async def take(self) -> list[ChangeRecord]:
         """What comes next, in order within each shard; nothing after ``TAKE_MS`` without a record. What no relay has written is left
@@ -77,11 +79,17 @@ class ChangeRecords:
             taken = await self._client.getmany(*self._partitions, timeout_ms=TAKE_MS)
         found: list[ChangeRecord] = []
         for at, records in taken.items():
+            self._next[at.partition] = records[-1].offset + 1
             for record in records:
                 place = read_position(dict(record.headers).get(POSITION_HEADER, b""))
                 if place is not None and record.value is not None:
                     found.append(ChangeRecord(at.partition, record.offset, place, record.value))
         return found
+
+    def behind(self) -> int:
+        """How many records are not read yet, as far as the last answers of the broker say; it is not asked."""
+        ends = ((self._client.last_stable_offset(at), self._next.get(at.partition, 0)) for at in self._partitions)
+        return sum(max(0, end - position) for end, position in ends if end is not None)
 
     async def positions(self) -> dict[int, int]:
         """The offsets at which it goes on."""

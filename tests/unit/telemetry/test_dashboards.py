@@ -15,6 +15,8 @@ from prometheus_client import Counter, Gauge, Histogram
 import streamer.telemetry
 from streamer.collector.answers import STATUS
 from streamer.sender.ledger import ENDED
+from streamer.server.change_stream import ENDS as STREAM_ENDS
+from streamer.server.errors import CODES as SERVER_CODES
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.telemetry.dashboard import FILE, ROWS, text
 from streamer.telemetry.ingest_metrics import IngestMetrics
@@ -109,16 +111,23 @@ def test_every_value_of_a_label_that_is_asked_for_can_occur(place: str, expressi
     """``state="own"`` would be a well-formed question that is always answered with nothing."""
     known = {"state": SHARD_STATES, "outcome": (*OUTCOMES, *ENDED), "job": ("streamer",), "figure": MODEL_FIGURES, "what": IDENTITY}
     known |= {"decided": ("send",)}
-    known |= {"code": tuple(STATUS), "status": tuple(map(str, STATUS.values()))}
-    for label, value in re.findall(r'(\w+)="([^"]*)"', expression):
+    known |= {"code": (*STATUS, *SERVER_CODES), "status": tuple(map(str, STATUS.values())), "why": STREAM_ENDS}
+    for label, value in label_values(expression):
         assert value in known[label], f"{place}: {label}={value}"
+
+
+def label_values(expression: str) -> Iterator[tuple[str, str]]:
+    """Each label that a query chooses by, with each value that it names."""
+    for label, values in re.findall(r'(\w+)=~?"([^"]*)"', expression):
+        for value in values.split("|"):
+            yield label, value
 
 
 def series() -> Iterator[str]:
     """A series of every metric, for every value of a label that some query asks for."""
     asked = {label: set[str]() for labels in METRICS.values() for label in labels}
     for _, expression in expressions():
-        for label, value in re.findall(r'(\w+)="([^"]*)"', expression):
+        for label, value in label_values(expression):
             asked[label].add(value)
     for name, labels in METRICS.items():
         values = ([f'{label}="{value}"' for value in sorted(asked[label]) or ["1"]] for label in sorted(labels - TARGET_LABELS))

@@ -124,6 +124,14 @@ CASES: Final = {
     "StreamerWebhookLost": Case(
         {'webhook_records_lost_total{subscription="s"}': "0x5 10x170"}, 7, {'webhook_records_lost_total{subscription="s"}': always(0)}
     ),
+    "StreamerWebhookKafkaAway": Case(
+        {"webhook_kafka_silent_seconds" + OF_W: rising(60)}, 3, {"webhook_kafka_silent_seconds" + OF_W: always(2)}
+    ),
+    "StreamerWebhookBehind": Case(
+        {'webhook_behind_records{subscription="s",instance="w"}': always(6000), 'webhook_behind_records{subscription="s"}': always(6000)},
+        16,
+        {'webhook_behind_records{subscription="s"}': "20000x10 0x160"},
+    ),
     "StreamerCollectorKafkaAway": Case(
         {"collector_kafka_failing_seconds" + OF_W: rising(60)}, 3, {"collector_kafka_failing_seconds" + OF_W: always(1)}
     ),
@@ -155,6 +163,38 @@ CASES: Final = {
     ),
     "StreamerServerKafkaAway": Case(
         {"server_kafka_silent_seconds" + OF_W: rising(60)}, 3, {"server_kafka_silent_seconds" + OF_W: always(2)}
+    ),
+    "StreamerServerStoreAway": Case(
+        {'server_errors_total{code="store_away",instance="w"}': rising(9)},
+        4,
+        {'server_errors_total{code="not_yet",instance="w"}': rising(9)},
+    ),
+    "StreamerServerTurnsAway": Case(
+        {"server_connections_turned_away_total" + OF_W: rising(20)},  # without a request that was turned away the other series is not there
+        8,
+        {'server_errors_total{code="overloaded",instance="w"}': "0x20 60x150", "server_connections_turned_away_total" + OF_W: always(0)},
+    ),
+    "StreamerServerReadersCut": Case(
+        {
+            'server_streams_ended_total{why="slow",instance="w"}': rising(1),
+            'server_streams_ended_total{why="behind",instance="w"}': rising(1),
+        },
+        21,
+        {
+            'server_streams_ended_total{why="gone",instance="w"}': rising(100),
+            'server_streams_ended_total{why="slow",instance="w"}': "0x30 30x150",
+        },
+    ),
+    "StreamerServerBehind": Case(
+        {"server_feed_behind_records" + OF_W: always(9000)}, 6, {"server_feed_behind_records" + OF_W: "9000x2 0x170"}
+    ),
+    "StreamerServerFault": Case(
+        {'server_errors_total{code="unreadable",instance="w"}': rising(1)},
+        5,
+        {'server_errors_total{code="kafka_away",instance="w"}': rising(1)},
+    ),
+    "StreamerServerTokensRefused": Case(
+        {"server_token_files_refused_total" + OF_W: "0x5 1x170"}, 7, {"server_token_files_refused_total" + OF_W: always(0)}
     ),
 }
 
