@@ -125,8 +125,8 @@ async def _look(asked: str, settings: Settings) -> KnownCustomer:
 
 async def _inside(store: Store, settings: Settings, shard: int, state: State) -> dict[str, str]:
     body = decode_body((await store.checkpoint(shard)).body)
-    names = (await Plans(store, settings.rules).get(body.digest, shard)).names
-    since = {names[number]: entry.at_ms + state.origin_ms for number, entry in state.members.items() if entry.inside}
+    known = (await Plans(store, settings.rules).get(body.digest, shard)).known_numbers
+    since = {name: state.members[number].at_ms + state.origin_ms for name, number in known.items() if state.is_inside(number)}
     return {name: time_text(at_ms) for name, at_ms in sorted(since.items())}
 
 

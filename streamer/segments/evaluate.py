@@ -102,7 +102,7 @@ class Ahead(NamedTuple):
 
 
 class LookAhead:
-    """What the memberships do after ``after_ms`` (UTC) if nothing happens. ``state`` is not changed.
+    """What the memberships that readers know do after ``after_ms`` (UTC) if nothing happens. ``state`` is not changed.
 
     Exact, since it is the same judgement run ahead; looks ``steps_max`` moments far, and no further than two years in which nothing new
     turned: a rule on the weekday would be followed for decades. Whoever shares a thread with others goes a few moments at a time.
@@ -132,7 +132,7 @@ class LookAhead:
             if self.is_done:
                 return
             for rule in evaluate_at_timer(self._plan, self._state, self._moment):
-                if rule.name not in self._found:
+                if rule.name in self._plan.known_numbers and rule.name not in self._found:
                     self._found[rule.name] = Flip(self._moment + self._state.origin_ms, self._state.members[rule.number].inside)
                     self._newest_ms = self._moment
             self._moment = self._state.timer_ms

@@ -153,15 +153,16 @@ def _mark(found: CommittedCustomer, wish: Wish) -> str:
 def _memberships(plan: Plan, state: State, names: Sequence[str] | None, ahead: Ahead) -> dict[str, MembershipAnswer]:
     """By name. Without a choice those that were ever entered, and those that time alone will enter."""
     if names is None:
-        touched = {plan.names[number] for number in state.members} | {name for name, flip in ahead.flips.items() if flip.enters}
+        ever = {name for name, number in plan.known_numbers.items() if number in state.members}
+        touched = ever | {name for name, flip in ahead.flips.items() if flip.enters}
         names = sorted(touched)
     return {name: _membership(plan, state, name, ahead) for name in names}
 
 
 def _membership(plan: Plan, state: State, name: str, ahead: Ahead) -> MembershipAnswer:
-    number, flip = plan.numbers.get(name), ahead.flips.get(name)
+    number, flip = plan.known_numbers.get(name), ahead.flips.get(name)
     if number is None:
-        raise unknown_segment(name, plan.numbers, "query.segments")
+        raise unknown_segment(name, plan.known_numbers, "query.segments")
     turns = None if flip is None else NextFlip(time_text(flip.at_ms), flip.enters)
     entry = state.members.get(number)
     if entry is None:

@@ -80,7 +80,7 @@ class MemberAnswers:
         views = await self._views()
         sizes = [await self._size(view, segment) for view in views]
         if all(size is None for size in sizes):
-            raise unknown_segment(segment, (await self._newest(views)).numbers, "url")
+            raise unknown_segment(segment, (await self._newest(views)).known_numbers, "url")
         at = Cursor(self._generation, segment) if cursor is None else read_cursor(cursor, self._generation, segment, self._shards)
         walk = _Walk(self._store, self._customers, self._shards, at, limit)
         await walk.run()
@@ -171,7 +171,7 @@ class _Walk:
         self.scanned += 1
         if found.state is None:
             return
-        number = (await self._customers.plan_of(found)).numbers.get(self._segment)
+        number = (await self._customers.plan_of(found)).known_numbers.get(self._segment)
         entry = None if number is None else found.state.members.get(number)
         if entry is not None and entry.inside:
             since = time_text(entry.at_ms + found.state.origin_ms)

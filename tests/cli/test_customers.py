@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from streamer.stores.redis import connect
 from tests.cli.conftest import Run
-from tests.unit.flow.persons import Persons, named, segments
+from tests.unit.flow.persons import Persons, named, segments_beside_turns
 
 if TYPE_CHECKING:
     from streamer.local.redis import RedisServer
@@ -31,7 +31,7 @@ def store(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 async def _live(url: str, namespace: str) -> None:
-    shop, store = Persons(segments(seen='count("A") >= 1', twice='count("A") >= 2'), SHARDS), connect(url, namespace=namespace)
+    shop, store = Persons(segments_beside_turns(seen='count("A") >= 1', twice='count("A") >= 2'), SHARDS), connect(url, namespace=namespace)
     shop.stores = [store] * SHARDS  # pyright: ignore[reportAttributeAccessIssue] - Redis in the place of its twin
     shop.write("A", anonymousId=VISITOR)
     await shop.settle()

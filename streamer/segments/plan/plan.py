@@ -54,6 +54,7 @@ class Plan:
         segments = (*definitions.segments, *turning_segments(definitions))
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]  # those that readers know
+        self.known_numbers: dict[str, int] = {name: number for number, name in enumerate(self.names)}
         planned = plan_memories(definitions, lateness_ms)
         self.memories: list[Memory] = planned.memories
         self.slots: dict[str, int] = planned.slots

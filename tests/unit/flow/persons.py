@@ -41,6 +41,15 @@ def segments(**when: str) -> Definitions:
     return parse_definitions({"segments": {name: {"for": "x", "when": text} for name, text in when.items()}})
 
 
+def segments_beside_turns(**when: str) -> Definitions:
+    """The same, with messages that begin when a condition turns: readers know nothing of those."""
+    conditions = {"told": 'did("A", within="1h")', "silent": 'since(last("A")) >= "20m"'}
+    turned = {
+        name: {"for": "x", "on": on, "kind": "transactional", "channel": "console", "delay": "400d"} for name, on in conditions.items()
+    }
+    return parse_definitions({"segments": {name: {"for": "x", "when": text} for name, text in when.items()}, "messages": turned})
+
+
 class Persons:
     """Its clock is moved by hand. Each catch-up is by a new owner of the shard, who knows nothing but store and log."""
 

@@ -10,11 +10,11 @@ import pytest
 from streamer.errors import StoreUnavailableError
 from streamer.values import time_text
 from streamer.wire import shard_of
-from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, START_MS, named, segments
+from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, START_MS, named, segments_beside_turns
 
 from .desk import SHARDS, reading
 
-RULES = segments(
+RULES = segments_beside_turns(
     recent='did("A", within="1h")',
     quiet='since(last("A")) >= "30m"',
     two='count("A") >= 2',
@@ -59,6 +59,7 @@ async def test_chosen_segments_are_answered_whether_ever_entered_or_not() -> Non
         body = (await desk.get("/v1/customers/c-1?segments=never_there,two")).body
         assert list(body["memberships"]) == ["never_there", "two"]
         assert body["memberships"]["two"] == {"in": False, "since": None, "sequence": 0, "next_flip": None}
+        assert (await desk.get("/v1/customers/c-1?segments=message:told")).status == 400, "it is no segment's name"
         status, body, _ = await desk.get("/v1/customers/c-1?segments=nevr_there")
         assert (status, body["code"], body["path"]) == (404, "unknown_segment", "query.segments")
         assert "did you mean never_there?" in body["message"]
