@@ -50,6 +50,11 @@ class Post:
     told: dict[int, int] = field(default_factory=dict[int, int])  # the newest offset of each shard that was told
     arrived: set[tuple[int, int, str, str]] = field(default_factory=set[tuple[int, int, str, str]])
 
+    @property
+    def messages(self) -> list[Message]:
+        """All that was sent."""
+        return [message for messages in self.sent.values() for message in messages]
+
     def take(self, record: Record, kind: str) -> Message:
         """What a record of this kind says. AssertionError when nothing of the kind should have been sent from where it comes from."""
         assert record.forward is not None

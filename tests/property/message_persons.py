@@ -50,6 +50,12 @@ SEGMENTS = {
     "a": {"when": 'count("A") > 0 and last("A") > last("B")'},
 }
 TRIGGERS = ('entered("m")', 'entered("a")', 'left("m")', 'left("a")', 'count("A", within="10m") >= 2', 'count("A") in [1, 3, 5, 7]')
+ZONES = ("America/New_York", "Asia/Kolkata")
+CHANNELS = ("console", "own", "own", "email")
+TOLD = (
+    *("Message Failed", "Message Bounced", "Message Unsubscribed", "Message Unsuppressed", "Message Complained"),
+    *("Consent Given", "Consent Given", "Consent Withdrawn"),
+)
 CAPS = ("1 per 1h", "1 per 25h", "2 per 2d", ["1 per 10m", "3 per 7d"])
 
 
@@ -76,18 +82,18 @@ def busy_definitions(random: Random) -> dict[str, Any]:
     return {
         "zone": random.choice(("UTC", "Europe/Berlin")),
         "segments": SEGMENTS,
-        "topics": {"told": "opt_out"},
-        "channels": {"own": random.choice(({}, {"cap": "2 per 1h"}, {"quiet": "12:00-13:30"}))},
-        "message_limits": random.choice(({}, {"cap": "2 per 25h"}, {"holdout": "20%"})),
+        "topics": {"told": "opt_out", "asked": "opt_in"},
+        "channels": {"own": random.choice(({}, {"cap": "1 per 1h"}, {"quiet": "12:00-13:30"}))},
+        "message_limits": random.choice(({}, {"cap": "1 per 25h"}, {"holdout": "20%"})),
         "messages": {name: _message(random) for name in NAMES[: random.randrange(2, 4)]},
     }
 
 
 def _message(random: Random) -> dict[str, Any]:
     kind = random.choice(("marketing", "marketing", "transactional"))
-    found: dict[str, Any] = {"on": random.choice(TRIGGERS), "channel": random.choice(("console", "own")), "kind": kind}
+    found: dict[str, Any] = {"on": random.choice(TRIGGERS), "channel": random.choice(CHANNELS), "kind": kind}
     if kind == "marketing":
-        found["topic"] = "told"
+        found["topic"] = random.choice(("told", "told", "asked"))
     optional: dict[str, tuple[float, tuple[Any, ...]]] = {
         "also": (0.3, ("merge", ["definitions", "merge"])),
         "delay": (0.6, ("1s", "10m", "1h", "25h")),
@@ -99,6 +105,7 @@ def _message(random: Random) -> dict[str, Any]:
         "quiet": (0.2, ("12:30-14:00", "23:00-06:00")),
         "holdout": (0.2, ("50%",)),
         "priority": (0.4, (-1, 1)),
+        "variants": (0.2, ({"b": 2, "a": 1},)),
         "facts": (0.3, ({"n": 'count("A")', "items": {"left_of": "A", "minus": "B", "by": "tag"}},)),
     }
     return found | {key: random.choice(values) for key, (chance, values) in optional.items() if random.random() < chance}
@@ -121,12 +128,21 @@ def _busy_body(random: Random) -> dict[str, Any] | None:
         return {"control": "erase", "customer": random.choice((user, device))}
     if what < 0.21:
         return {"control": random.choice(("pause", "resume")), "message": random.choice((*NAMES, "*"))}
-    if what < 0.27:
-        properties = {"key": key_of(random.choice(NAMES), user, random.randrange(1, 4)), "permanent": True, "channel": "console"}
-        name = random.choice(("Message Failed", "Message Bounced", "Message Unsubscribed", "Message Unsuppressed"))
-        return {"type": "track", "event": name, "userId": user, "properties": properties}
-    if what < 0.37:
+    if what < 0.29:
+        return _told(random, user)
+    if what < 0.32:
+        traits = {"email": random.choice(("ada@example.org", "ada@example.org", "none")), "timezone": random.choice(ZONES)}
+        return {"type": "identify", "userId": user, "traits": traits}
+    if what < 0.4:
         old = random.choice([id_ for id_ in (*KNOWN[person][:2], device) if id_ != user])
         return {"type": "alias", "userId": user, "properties": {"previousId": old}}
     ids = random.choice(({"userId": user}, {"anonymousId": device}, {"anonymousId": device}, {"userId": user, "anonymousId": device}))
     return {"type": "track", "event": random.choice("AAAB"), **ids, "properties": {"tag": random.choice("xyz")}}
+
+
+def _told(random: Random, user: str) -> dict[str, Any]:
+    """What people agree to and refuse, and what providers say."""
+    properties: dict[str, Any] = {"topic": random.choice(("told", "asked", None)), "channel": random.choice((*CHANNELS, None))}
+    properties |= {"key": key_of(random.choice(NAMES), user, random.randrange(1, 4)), "permanent": random.random() < 0.8}
+    present = {key: value for key, value in properties.items() if value is not None}
+    return {"type": "track", "event": random.choice(TOLD), "userId": user, "properties": present}

@@ -65,3 +65,8 @@ def _comparable(said: Decision | Change) -> dict[str, Any]:
         found["goal"] = None if goal is None else (goal["event"], goal.get("within_ms") or duration_ms(goal["within"]), goal.get("value"))
         found["on"] = on if on is not None and on.startswith(("entered ", "left ")) else on is not None
     return found
+
+
+def but(said: list[dict[str, Any]], left_out: set[str]) -> list[dict[str, Any]]:
+    """What was said of others than these."""
+    return [each for each in said if each["customer"] not in left_out]

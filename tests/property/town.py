@@ -27,6 +27,7 @@ from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, MemorySink
 from streamer.values import time_text
 from streamer.wire import EVENTS, FORWARD_HEADER, TICK, Control, LogRecord, definitions_control, encode_control, shard_of
+from tests.oracle.persons import Message, Post
 from tests.oracle.story import Cause, Change, Forward, Record
 from tests.property.driving import look, ms_of, never, with_purposes
 from tests.property.persons import SHARDS, Act, History
@@ -107,8 +108,8 @@ class Town:
         for number, shard in enumerate(self.shards):
             for customer, blob in (await look(self.store, number)).states.items():
                 if not is_tombstone(blob):
-                    members = shard.state(blob).members.items()
-                    if names := sorted(shard.plan.names[segment] for segment, entry in members if entry.inside):
+                    state = shard.state(blob)
+                    if names := sorted(name for number, name in enumerate(shard.plan.names) if state.is_inside(number)):
                         found[customer] = names
         return found
 
@@ -142,16 +143,10 @@ class Town:
         """See ``doubtful``."""
         return await doubtful(self.log.fetch(number, 0, EVERYTHING), number, self.rules)
 
-    async def doubtful_people(self, number: int) -> set[str]:
-        """Customers of a shard of whom some answer was marked approximate at some record, whoever asks for it."""
-        store, found = MemoryStore(), set[str]()
-        shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, limits=Limits(records=1), pause=never)
-        for record in self.log.fetch(number, 0, EVERYTHING):
-            await shard.process([record])
-            for customer, blob in (await look(store, number)).states.items():
-                if not is_tombstone(blob) and _has_doubts(shard.plan, shard.state(blob), shard.body.log_time_ms):
-                    found.add(customer)
-        return found
+    async def in_doubt(self, post: Post) -> set[str]:
+        """See ``doubtful_people``."""
+        logs = [self.log.fetch(number, 0, EVERYTHING) for number in range(SHARDS)]
+        return await doubtful_people(logs, self.rules, post.messages)
 
     def changes(self, number: int) -> list[Change]:
         """What a reader of the changes sees of a shard, numbered within each record."""
@@ -200,6 +195,26 @@ async def doubtful(records: Sequence[LogRecord], number: int, rules: Rules) -> s
         for customer, blob in (await look(store, number)).states.items():
             if not is_tombstone(blob):
                 found |= {(customer, name) for name in _approximate(shard.plan, shard.state(blob), shard.body.log_time_ms)}
+    return found
+
+
+async def doubtful_people(logs: Sequence[Sequence[LogRecord]], rules: Rules, pasts: Iterable[Message]) -> set[str]:
+    """Customers of any shard of whom some answer was marked approximate at some record, whoever asks for it; and whoever has their past."""
+    found = {customer for number, log in enumerate(logs) for customer in await _doubtful_in(log, number, rules)}
+    adopted = [past for past in pasts if past.kind == "adopt"]
+    for _ in adopted:
+        found |= {past.about for past in adopted if past.old in found}
+    return found
+
+
+async def _doubtful_in(records: Sequence[LogRecord], number: int, rules: Rules) -> set[str]:
+    store, found = MemoryStore(), set[str]()
+    shard = await Shard.acquire(number, store, Plans(store, rules), rules, limits=Limits(records=1), pause=never)
+    for record in records:
+        await shard.process([record])
+        for customer, blob in (await look(store, number)).states.items():
+            if not is_tombstone(blob) and _has_doubts(shard.plan, shard.state(blob), shard.body.log_time_ms):
+                found.add(customer)
     return found
 
 

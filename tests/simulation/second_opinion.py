@@ -11,18 +11,23 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from streamer.customers.tombstone import is_tombstone
 from streamer.flow.catalog import Plans
+from streamer.flow.reader import Deduplicator
 from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
-from streamer.wire import EVENTS, FORWARD_HEADER, TICK, LogRecord, shard_of
+from streamer.transports.memory import position_of
+from streamer.wire import EVENTS, FORWARD_HEADER, MESSAGES, TICK, LogRecord, shard_of
 from tests.oracle import settled
-from tests.oracle.persons import PersonStory, Post, tell_all
+from tests.oracle.person_decisions import PersonMessageStory
+from tests.oracle.persons import Post, tell_all
 from tests.oracle.story import Change, Record
 from tests.property.driving import COUNTED, look, never
-from tests.property.town import EVERYTHING, changes_of, doubtful, first_difference, record_of
+from tests.property.said import but, decisions_of, in_order
+from tests.property.town import EVERYTHING, changes_of, doubtful, doubtful_people, first_difference, record_of
 
 from .shop import DEFINITIONS, GROWN, PRESENT, SHARDS, SOURCES
 from .world import RULES, ViolationError, World
@@ -33,7 +38,7 @@ Event = dict[str, Any]
 async def ask_the_oracle(world: World) -> None:
     """Raises ViolationError where a shard said something else than the oracle says. Nobody may have been set aside."""
     post = Post()
-    stories = [PersonStory(number, _home, post, SOURCES[0]) for number in range(SHARDS)]
+    stories = [PersonMessageStory(number, _home, post, SOURCES[0]) for number in range(SHARDS)]
     try:
         tell_all(stories, {number: _told(world, number) for number in range(SHARDS)})
     except AssertionError as error:
@@ -49,6 +54,7 @@ async def ask_the_oracle(world: World) -> None:
         difference = await first_difference(mine, right, partial(doubtful, log, story.number, RULES))
         if difference is not None:
             raise ViolationError(f"shard {story.number} said\n{difference[0]}\nthe oracle says\n{difference[1]}")
+        await _compare_decisions(world, story)
         found = (await _shard(world, story.number)).body.counts
         counted = {name: (found.get(name, 0), story.counts[name]) for name in COUNTED}
         if any(mine != right for mine, right in counted.values()):
@@ -57,6 +63,22 @@ async def ask_the_oracle(world: World) -> None:
         world.faults.happened.update(story.met)
     for messages in post.sent.values():
         world.faults.happened.update(Counter(f"{message.kind} sent" for message in messages))
+
+
+async def _compare_decisions(world: World, story: PersonMessageStory) -> None:
+    highest, said = Deduplicator(), list[bytes]()
+    for record in world.log.records(MESSAGES, story.number):
+        if highest.is_new(story.number, *position_of(record)):
+            said.append(record.value)
+    mine, right = in_order(decisions_of(said), []), in_order(story.decisions, [])
+    if mine != right:
+        logs = [world.log.fetch(number, 0, EVERYTHING) for number in range(SHARDS)]
+        in_doubt = await doubtful_people(logs, RULES, story.post.messages)
+        mine, right = but(mine, in_doubt), but(right, in_doubt)
+    if mine != right:
+        first = next(pair for pair in zip_longest(mine, right) if pair[0] != pair[1])
+        raise ViolationError(f"shard {story.number} decided\n{first[0]}\nthe oracle\n{first[1]}")
+    world.faults.happened["decisions compared"] += len(mine)
 
 
 def _compared(changes: Sequence[Change], left_out: Container[str]) -> list[Change]:
@@ -134,8 +156,8 @@ async def _inside(world: World) -> dict[str, list[str]]:
         shard = await _shard(world, number)
         for customer, blob in (await look(world.redis.store, number)).states.items():
             if not is_tombstone(blob):
-                entries = shard.state(blob).members.items()
-                found[customer] = sorted(shard.plan.names[segment] for segment, entry in entries if entry.inside)
+                state = shard.state(blob)
+                found[customer] = sorted(name for number, name in enumerate(shard.plan.names) if state.is_inside(number))
     return found
 
 

@@ -54,17 +54,35 @@ _MESSAGES: dict[str, Any] = {
     "thanks": {"for": "at once", "on": 'entered("spender")', "channel": "console", "kind": "transactional", "priority": 3},
     "gone": {
         "for": "as soon as it is over",
-        "on": 'left("busy")',
+        "on": 'left("stuck")',
         "channel": "console",
         "topic": "offers",
         "holdout": "40%",
         "delay": "2m",
     },
-    "back": {"for": "once an hour", "on": 'entered("busy")', "channel": "console", "topic": "offers", "again": "1h"},
+    "back": {"for": "once an hour", "on": 'left("quiet")', "channel": "console", "topic": "offers", "again": "1h"},
+    "often": {
+        "for": "a condition that events turn",
+        "on": 'count("Order Completed", within="30m") >= 2',
+        "channel": "console",
+        "topic": "offers",
+        "priority": 1,
+        "variants": {"a": 1, "b": 2},
+    },
+    "missed": {
+        "for": "a condition that time turns, and the calendar",
+        "on": 'since(last("Order Completed")) >= "45m" and last("Order Completed") > last("Product Added")',
+        "channel": "console",
+        "topic": "offers",
+        "require": 'hour() != 3 and not segment("quiet")',
+        "expiry": "2h",
+    },
 }
 _LATER: dict[str, Any] = {
     "reminder": {**_MESSAGES["reminder"], "on": 'entered("stuck")'},
     "gone": {**_MESSAGES["gone"], "also": ["definitions", "merge"], "cap": ["2 per 30m"]},
+    "often": {**_MESSAGES["often"], "priority": -1},
+    "missed": {**_MESSAGES["missed"], "on": 'since(last("Order Completed")) >= "50m"'},
 }
 _MORE: dict[str, Any] = {"topics": {"offers": "opt_out"}, "message_limits": {"cap": "3 per 2h"}}
 SOURCES: list[dict[str, Any]] = [
@@ -77,6 +95,7 @@ SOURCES: list[dict[str, Any]] = [
     },
 ]
 DEFINITIONS = [parse_definitions(source) for source in SOURCES]
+PAUSES = {60: Control("pause", message="reminder"), 70: Control("pause", message="*"), 75: Control("resume", message="*")}
 GROWN = ("busy", "hot")  # they count on in a memory that another definition was content to have smaller
 PRESENT = ("buyer", "spender", "stuck")  # the same in all of them, and they ask about nothing but the present
 
@@ -101,6 +120,8 @@ def script(random: Random, length: int, manner: Manner = "plain") -> list[Entry]
     sent: list[tuple[int, bytes]] = []
     for number in range(length):
         at_ms += _gap_ms(random)
+        if (ruling := PAUSES.get(number)) is not None:
+            found += [Entry(at_ms, shard, encode_control(ruling), True, ruling.control) for shard in range(SHARDS)]
         if number in changes:
             version += 1
             found += _definitions(at_ms, changes[number], version)

@@ -41,6 +41,7 @@ HAPPENS = {
     "sent on again",
     *(f"{kind} sent" for kind in ("event", "link", "adopt", "point", "erase")),
     "in the end in something",
+    "decisions compared",
     "lifted",
     "adopted across a switch",
     "lifted across a switch",
@@ -50,7 +51,10 @@ HAPPENS = {
     "amendment fenced",
     "replaced before amending",
     "failed by chance",
-    *(f"message: {what}" for what in ("send", "stay", "again", "cap", "quiet", "holdout", "erased", "merged", "withdrawn")),
+    *(
+        f"message: {what}"
+        for what in ("send", "paused", "stay", "require", "again", "cap", "quiet", "holdout", "erased", "merged", "withdrawn")
+    ),
 }
 
 

@@ -89,6 +89,14 @@ async def test_a_message_that_is_gone_at_its_instant_is_withdrawn_and_one_that_i
     assert short(await back.told("01T20:00")) == [("01T12:00", "welcome", "send", None)]
 
 
+@pytest.mark.parametrize(("expiry", "reason"), [("2h", "expired"), ("120m1ms", None)])
+async def test_an_expiry_that_was_shortened_meanwhile_is_over_to_the_millisecond(expiry: str, reason: str | None) -> None:
+    """Held until two o'clock by the older definitions; by those in force then it is good for two hours, the end not included."""
+    log = Log().define("01T08:00", definitions(WELCOME % ', quiet: "11:00-14:00"')).events(event("01T10:00", ORDER))
+    told = await log.define("01T13:00", definitions(WELCOME % f", expiry: {expiry}")).told("01T20:00")
+    assert [(one.time[8:16], one.data.reason) for one in told] == [("01T12:00", "quiet"), ("01T14:00", reason)]
+
+
 async def test_what_waits_for_another_trigger_than_the_message_has_now_ends_at_the_switch() -> None:
     """The message that was meant is defined no longer."""
     log = Log().define("01T08:00", definitions(OTHER % "" + WELCOME % "")).events(event("01T10:00", ORDER))
