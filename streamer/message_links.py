@@ -1,4 +1,4 @@
-"""Links in messages that only we can have made: to unsubscribe, and to count an opening or a click.
+"""Links in messages that only we can have made: to unsubscribe, to count an opening or a click, to know of which message a report is.
 
 A link says of which customer and message it is, and carries a keyed code (HMAC-SHA256) over that. Its secrets are settings of their own:
 the collector, which anybody can reach, verifies links and need not hold the keys that rule the log. The first key signs, each of them
@@ -17,12 +17,14 @@ import msgspec
 
 from .wire import KEY_ID
 
-Purpose = Literal["unsubscribe", "open", "click"]
+Purpose = Literal["unsubscribe", "open", "click", "report"]
 
 UNSUBSCRIBE_PATH: Final = "/messages/unsubscribe"  # of the collector, behind its prefix
 OPEN_PATH: Final = "/messages/open.gif"
 CLICK_PATH: Final = "/messages/click"
-PATHS: Final[dict[Purpose, str]] = {"unsubscribe": UNSUBSCRIBE_PATH, "open": OPEN_PATH, "click": CLICK_PATH}
+REPORT_PATH: Final = "/messages/report"  # to which providers, and no readers, post
+REPORT_HEADER: Final = "X-Message-Report"  # of a mail: the token by which a report about it is believed
+PATHS: Final[dict[Purpose, str]] = {"unsubscribe": UNSUBSCRIBE_PATH, "open": OPEN_PATH, "click": CLICK_PATH, "report": REPORT_PATH}
 TOKEN_CHARS_MAX: Final = 4_096
 CODE_BYTES: Final = 16  # of the digest: nobody finds 128 bits, and links stay short
 

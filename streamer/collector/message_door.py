@@ -1,28 +1,38 @@
-"""What readers of messages do with them, as events: unsubscribed, opened, clicked. The signed link says whose message it was, and no key is
-needed."""
+"""What readers of messages do with them, as events: unsubscribed, opened, clicked; and what providers report: bounced, complained. A
+signed link or token says whose message it was, and no key is needed."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final
 
+import structlog
 from aiohttp import web
+from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import NotWrittenError
 from streamer.events.event import Event
-from streamer.message_links import CLICK_PATH, OPEN_PATH, PATHS, UNSUBSCRIBE_PATH, LinkKeys, LinkOf, Purpose
+from streamer.language.message_events import BOUNCED, COMPLAINED
+from streamer.message_links import CLICK_PATH, OPEN_PATH, PATHS, REPORT_PATH, UNSUBSCRIBE_PATH, LinkKeys, LinkOf, Purpose
 from streamer.transports.kafka.event_writer import Records
 from streamer.units import MINUTE_MS
 from streamer.values import Json
 
-from .answers import RequestError, pixel_response
+from .answers import RequestError, json_response, pixel_response
+from .reports import MessageReport, SnsQuestion, read_report
 from .room import RecordSink, Room
 from .unsubscribe_page import HEADERS, asking_page, broken_page, done_page, language_for
 
-MESSAGE_PATHS: Final = frozenset(PATHS.values())
+MESSAGE_PATHS: Final = frozenset(PATHS.values()) - {REPORT_PATH}  # those that readers come by
 TOLD_MAX: Final = 10_000  # openings and clicks of a minute that are remembered, so that one link cannot fill the log
 
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.collector")
+
+NOTHING: Final[Mapping[str, Json]] = MappingProxyType({})
 OPENED: Final = "Message Opened"
 CLICKED: Final = "Message Clicked"
 UNSUBSCRIBED: Final = "Message Unsubscribed"
@@ -59,18 +69,36 @@ class MessageDoor:
         await self._count(clicked, CLICKED, received_ms, counts=counts)
         return web.Response(status=302, headers={"Location": clicked.target, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
 
+    async def report(self, body: bytes, received_ms: int) -> web.Response:
+        """The answer to a report of a provider: 200 only when what it says is in the log."""
+        try:
+            found = await asyncio.to_thread(read_report, body)  # a mail that is made to be slow takes tens of milliseconds
+        except (ValueError, LookupError, TypeError, RecursionError) as error:  # of the parser of mails, too
+            raise RequestError("bad_report", f"{type(error).__name__}: no mail of the type multipart/report, no notice of SES") from None
+        if isinstance(found, SnsQuestion):
+            log.warning("SNS asks whether it may report here; open the address to allow it", action="collect", url=found.url)
+            return _accepted(0)
+        link = None if found is None else _meant(self._links.read(found.token), "report")
+        if found is None or link is None:
+            return _accepted(0)
+        await self._write(_reported(link, found, received_ms))
+        return _accepted(1)
+
     async def _unsubscribe(self, link: LinkOf | None, language: str, action: str, received_ms: int, *, is_post: bool) -> web.Response:
         """The page, or once the button or the mailbox has posted, the event: 200 only when it is in the log."""
         if link is None:
             return _page(broken_page(language), status=400)
         if not is_post:
             return _page(asking_page(language, action))
+        await self._write(_event(link, UNSUBSCRIBED, f"{received_ms}", received_ms))
+        return _page(done_page(language))
+
+    async def _write(self, event: Event) -> None:
         self._room.check()
         try:
-            await self._sink.write([self._records.of_event(_event(link, UNSUBSCRIBED, f"{received_ms}", received_ms))])
+            await self._sink.write([self._records.of_event(event)])
         except NotWrittenError:
             raise RequestError("kafka_away", "Kafka did not acknowledge it in time; send it again") from None
-        return _page(done_page(language))
 
     async def _count(self, link: LinkOf | None, name: str, received_ms: int, *, counts: bool) -> None:
         """Tell it, once a minute and link. The reader sees the picture or the page all the same where the log does not take it."""
@@ -93,8 +121,22 @@ def _meant(link: LinkOf | None, purpose: Purpose) -> LinkOf | None:
     return link if link is not None and link.purpose == purpose else None
 
 
-def _event(link: LinkOf, name: str, number: str, received_ms: int) -> Event:
-    about: dict[str, Json] = {"message": link.message, "key": link.key, "channel": link.channel}
+def _reported(link: LinkOf, report: MessageReport, received_ms: int) -> Event:
+    """Its id is the same whoever reports it: what is said twice counts once."""
+    match report.kind:
+        case "complained":
+            return _event(link, COMPLAINED, "", received_ms)
+        case "bounced":
+            said: dict[str, Json] = {"permanent": report.permanent, **({"detail": report.detail} if report.detail else {})}
+            return _event(link, BOUNCED, "permanent" if report.permanent else "for_now", received_ms, said)
+
+
+def _accepted(events: int) -> web.Response:
+    return json_response(b'{"success":true,"accepted":%d}' % events)
+
+
+def _event(link: LinkOf, name: str, number: str, received_ms: int, said: Mapping[str, Json] = NOTHING) -> Event:
+    about: dict[str, Json] = {"message": link.message, "key": link.key, "channel": link.channel, **said}
     more = {"topic": link.topic, "variant": link.variant, "url": link.target}
     return Event(
         event=name,

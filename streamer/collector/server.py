@@ -17,6 +17,7 @@ from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import NotWrittenError, place_of
+from streamer.message_links import REPORT_PATH
 from streamer.settings import Settings
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.transports.kafka.event_writer import Records
@@ -91,6 +92,8 @@ class Collector:
         if route is None and path in MESSAGE_PATHS:
             facts = self._facts.read(request.remote or "", request.headers, of_customer=True)
             return await self._messages.answer(request, path, int(time() * 1_000), is_dropped=facts.is_dropped)
+        if path == REPORT_PATH:
+            return await self._take_report(request)
         if route is None:
             return self._answer_other(request, path)
         if request.method != route.method:
@@ -101,6 +104,19 @@ class Collector:
             return await self._take(request, route, hold)
         except NotWrittenError:
             raise RequestError("kafka_away", "Kafka did not acknowledge every event in time; send all of it again") from None
+        finally:
+            hold.release()
+
+    async def _take_report(self, request: web.BaseRequest) -> web.Response:
+        if request.method != "POST":
+            raise RequestError("method_not_allowed", "expected POST")
+        self.room.check()
+        hold = Hold(self.room)
+        try:
+            if "Expect" in request.headers:
+                await _go_on(request)
+            body = await read_body(request, self._limits, hold.take) if request.body_exists else b""
+            return await self._messages.report(body, int(time() * 1_000))
         finally:
             hold.release()
 

@@ -27,7 +27,7 @@ from .ledger import ENDED, Book, GoOn, Order, SendEntry, SendState
 from .outcomes import Failed, FailReason, SendOutcome, Sent, Unknown, outcome_events
 from .rates import SendRates
 from .templates.folder import TemplateError, Templates
-from .templates.rendering import open_url, render, unsubscribe_url
+from .templates.rendering import open_url, render, report_token, unsubscribe_url
 
 AT_ONCE: Final = 8  # messages of a shard that are tried beside each other: so many may be unknown after a crash
 ITEMS_MAX: Final = 500  # taken and not settled; no more are taken then
@@ -218,7 +218,8 @@ class ShardSender:
         except TemplateError as error:
             return _failed(item, "template", str(error))
         opened = open_url(decision, means.links) if means.counts_opens else ""
-        return _Ready(item, channel, Outgoing(decision, address, content, unsubscribe_url(decision, means.links), opened))
+        unsubscribe, report = unsubscribe_url(decision, means.links), report_token(decision, means.links)
+        return _Ready(item, channel, Outgoing(decision, address, content, unsubscribe, opened, report))
 
     async def _pass_gate(self, ready: list[_Ready]) -> list[tuple[_Unsettled, Ending]]:
         """Take out of ``ready`` what the last look does not let through now; what it never will is returned with its reason."""

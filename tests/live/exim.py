@@ -50,6 +50,11 @@ data:
     message = 452 4.2.2 mailbox full
   accept
 begin routers
+gone:
+  driver = redirect
+  local_parts = gone
+  allow_fail
+  data = :fail: moved away
 all:
   driver = accept
   transport = mails
@@ -63,19 +68,23 @@ mails:
 
 
 class Exim:
-    """A server on a port of its own. ``nobody@`` and ``blocked@`` it refuses for ever, ``greylist@`` for now; and so, once it has the whole
-    mail, ``spam@`` and ``full@``."""
+    """A server on a port of its own. A mail to ``gone@`` it takes, and then sends back. ``nobody@`` and ``blocked@`` it refuses for ever,
+    ``greylist@`` for now; and so, once it has the whole mail, ``spam@`` and ``full@``."""
 
     def __init__(self, folder: Path, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
         self._folder = folder
         self._process = process
 
-    def mails(self, number: int, *, within_seconds: float = 20.0) -> list[EmailMessage]:
-        """As many mails as were delivered, once there are so many."""
+    def mails(self, number: int) -> list[EmailMessage]:
+        """The mails that were delivered, once there are so many."""
+        return [message_from_bytes(raw, policy=policy.default) for raw in self.raw_mails(number)]
+
+    def raw_mails(self, number: int, *, within_seconds: float = 20.0) -> list[bytes]:
+        """The same as they lie in the mailbox."""
         place = self._folder / "mails" / "new"
-        self._wait(lambda: place.is_dir() and len([*place.iterdir()]) >= number, within_seconds)
-        return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in sorted(place.iterdir())]
+        self._wait(lambda: number == 0 or (place.is_dir() and len([*place.iterdir()]) >= number), within_seconds)
+        return [file.read_bytes() for file in sorted(place.iterdir())] if place.is_dir() else []
 
     def log(self, name: str = "main") -> str:
         """What it says of the mails that came, ``main``, or of those that it refused, ``reject``."""

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from streamer.collector.reports import MessageReport, read_report
+from streamer.message_links import LinkKeys
 from streamer.sender.channels import Accepted, Outgoing
 from streamer.sender.channels.smtp import SmtpChannel, SmtpServer
 from streamer.sender.content import MessageContent
+from streamer.sender.templates.rendering import report_token
 from tests.unit.sender.decisions import NOON_MS, a_decision
 from tests.unit.sender.world import World
 
@@ -56,6 +59,22 @@ async def test_a_mail_in_persian_arrives_whole(server: Exim, channel: SmtpChanne
     assert text.get_content().splitlines() == TEXT.splitlines()
     assert HTML in html.get_content()
     assert '<html lang="fa" dir="rtl">' in html.get_content()
+
+
+async def test_a_mail_that_it_sends_back_is_known_by_its_token(server: Exim, channel: SmtpChannel) -> None:
+    """It took the mail, and its report comes to the sender's mailbox later, with the headers of the original."""
+    decision, keys = a_decision(9), LinkKeys({"k1": b"s" * 32}, "https://shop.example")
+    before = len(server.raw_mails(0))
+    outgoing = Outgoing(
+        decision, "gone@shop.example", MessageContent(SUBJECT, TEXT, HTML, "fa", "rtl"), "", "", report_token(decision, keys)
+    )
+    assert isinstance(await channel.send(outgoing), Accepted)
+    (report,) = [found for raw in server.raw_mails(before + 1) if b"multipart/report" in raw and (found := read_report(raw))]
+    assert isinstance(report, MessageReport)
+    assert (report.kind, report.permanent, report.detail) == ("bounced", True, "5.0.0")
+    link = keys.read(report.token)
+    assert link is not None
+    assert (link.purpose, link.customer, link.key) == ("report", decision.customer, decision.data.key)
 
 
 async def test_its_refusals_become_the_right_outcomes(server: Exim, channel: SmtpChannel, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Outgoing:
     content: MessageContent
     unsubscribe_url: str = ""
     open_url: str = ""  # of a picture by which an opening is counted; empty: it is not
+    report_token: str = ""  # by which a bounce is known to be of this message, where a provider repeats headers
 
     @property
     def id(self) -> str:

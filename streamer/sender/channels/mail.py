@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from html import escape
 from typing import Final
 
+from streamer.message_links import REPORT_HEADER
 from streamer.sender.content import MessageContent
 
 from . import Outgoing
@@ -45,9 +46,8 @@ class WirePolicy(policy.EmailPolicy):
 
     def fold(self, name: str, value: str) -> str:
         """The header as text."""
-        line = f"{name}: {value}"
-        if name.lower() in WHOLE and line.isascii() and len(line) <= LINE_CHARS_MAX:
-            return line + self.linesep
+        if name.lower() in WHOLE and _fits(name, value):
+            return f"{name}: {value}{self.linesep}"
         if name.lower() == "subject":
             return f"{name}: {_encoded(name, value)}".replace("\n", self.linesep) + self.linesep
         return super().fold(name, value)
@@ -57,7 +57,7 @@ class WirePolicy(policy.EmailPolicy):
         return self.fold(name, value).encode("ascii", "surrogateescape")
 
 
-WHOLE: Final = frozenset({"list-unsubscribe", "message-id"})
+WHOLE: Final = frozenset({"list-unsubscribe", "message-id", REPORT_HEADER.lower()})
 WIRE: Final = WirePolicy(linesep="\r\n", cte_type="7bit")
 
 
@@ -93,6 +93,8 @@ def mail_of(outgoing: Outgoing, sender: Address, now_ms: int) -> EmailMessage:
         mail["List-Unsubscribe"] = _whole("List-Unsubscribe", f"<{outgoing.unsubscribe_url}>")
         mail["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         mail["Precedence"] = "bulk"
+    if outgoing.report_token and _fits(REPORT_HEADER, outgoing.report_token):  # a mail is one without it, too
+        mail[REPORT_HEADER] = outgoing.report_token
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(content.text)
     if content.html:
@@ -109,10 +111,13 @@ def _encoded(name: str, text: str) -> str:
 
 def _whole(name: str, value: str) -> str:
     """A value that fits into one line: no mailbox follows a link to unsubscribe that was folded (RFC 8058)."""
-    length = len(name) + len(": ") + len(value)
-    if length > LINE_CHARS_MAX or not value.isascii():
-        raise UnfitMailError(f"{name} would have {length:,} characters, more than the {LINE_CHARS_MAX} of a line")
+    if not _fits(name, value):
+        raise UnfitMailError(f"{name} would have {len(f'{name}: {value}'):,} characters, more than the {LINE_CHARS_MAX} of a line")
     return value
+
+
+def _fits(name: str, value: str) -> bool:
+    return value.isascii() and len(f"{name}: {value}") <= LINE_CHARS_MAX
 
 
 def html_page(content: MessageContent, open_url: str = "") -> str:

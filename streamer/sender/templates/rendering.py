@@ -65,6 +65,11 @@ def open_url(decision: SendDecision, links: LinkKeys) -> str:
     return links.url(link_of(decision, "open")) if links.can_sign else ""
 
 
+def report_token(decision: SendDecision, links: LinkKeys) -> str:
+    """What says in a header of a mail whose it is; empty where links are not signed here."""
+    return links.token(link_of(decision, "report")) if links.can_sign else ""
+
+
 def _subject(part: Compiled, given: dict[str, object]) -> str:
     """One line: line breaks at the ends are the file's, one inside would begin another header."""
     found = _render(part, given).strip("\r\n\t ")
@@ -101,4 +106,4 @@ def _without_values(error: LiquidError) -> str:
     return type(error).__name__ if quotes or len(text) > 200 else text
 
 
-__all__ = ["link_of", "open_url", "render", "unsubscribe_url"]
+__all__ = ["link_of", "open_url", "render", "report_token", "unsubscribe_url"]
