@@ -142,9 +142,9 @@ class Admission:
         kept = tuple(header for header in record.headers if header[0] == NO_LINK_HEADER)
         self._say("event", customer, record.value, record.offset, arrived_ms, hops, kept)
 
-    def send(self, kind: ForwardKind, customer: str, content: bytes, offset: int) -> None:
+    def send(self, kind: ForwardKind, customer: str, content: bytes, offset: int, hops: int = 0) -> None:
         """Write something of ours about a customer into their shard, which may be this one."""
-        self._say(kind, customer, content, offset, self._body.log_time_ms)
+        self._say(kind, customer, content, offset, self._body.log_time_ms, hops)
 
     def _say(
         self, kind: ForwardKind, customer: str, content: bytes, offset: int, arrived_ms: int, hops: int = 0, headers: Headers = ()
@@ -156,6 +156,19 @@ class Admission:
     def takes(self, forward: Forward, record: LogRecord) -> bool:
         """Whether a record that was sent on may say so, and comes for the first time."""
         return self._is_from_a_shard(forward, record) and self._is_first(forward)
+
+    def takes_side(self, forward: Forward, version: int, record: LogRecord) -> bool:
+        """Whether what a side lane has sent towards definitions of ``version`` may say so, comes for the first time, and has not been taken
+        by the lane of this shard. Under older definitions nothing is."""
+        if not self._is_from_a_shard(forward, record):
+            return False
+        if forward.hops:
+            return self._is_first(forward)  # a shard has sent it on, and not a lane
+        taken = self._body.sides.get(version)
+        if taken is None or forward.place <= taken.get(forward.shard, (0, -1, -1)):
+            return False
+        self._body.sides = {**self._body.sides, version: {**taken, forward.shard: forward.place}}
+        return True
 
     def _is_from_a_shard(self, forward: Forward, record: LogRecord) -> bool:
         """Whether a record that says it was sent on may say so."""

@@ -27,6 +27,9 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     is the log time of the newest link that was refused, 0 where none was.
     ``paused`` has the names of messages of which nothing is sent, ascending; ``*`` for all.
     ``last`` is the record that was delivered last: by it the log is known again.
+    ``lane`` is the offset of the definitions in force where a side lane was folded for them and is not dropped yet, else -1. ``born`` has
+    by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, the highest place
+    by shard of what their lanes have sent and is taken: what lies below it those of this shard have taken.
     """
 
     log_time_ms: int = 0
@@ -51,6 +54,9 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     tombstones: int = 0
     refused_ms: int = 0
     paused: list[str] = []
+    lane: int = -1
+    born: dict[str, int] = {}
+    sides: dict[int, dict[int, tuple[int, int, int]]] = {}
 
 
 _body_encoder = msgspec.msgpack.Encoder()

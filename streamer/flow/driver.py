@@ -274,9 +274,11 @@ class ShardDriver(Generic[Machine]):
                     await self._commit(self._within(record))
         self.machine.finish_migration()
         await self._commit(Position(record.offset + 1, 0))
+        await self._source.finished(self.machine)
 
     async def _migrate_some(self, migration: MigrationInProgress, customers: Sequence[str], offset: int) -> int:
         """Migrate the first of ``customers``; return how many fitted into a slice."""
+        await self._source.recall(self.machine, customers)
         self.machine.load(await self._session.states(customers), ())
         for count, customer in enumerate(customers, 1):
             migration.migrate(customer, offset)

@@ -15,7 +15,7 @@ from streamer.segments.plan.plan import PathListener, Plan, SegmentRule
 from streamer.segments.plan.turns import Turns
 from streamer.values import MISSING, Json
 
-from .identity_records import Adopt
+from .identity_records import Adopt, Side
 from .scoring import Scoring, ScoringMoment
 from .set_aside import SetAside
 
@@ -65,7 +65,7 @@ class Evaluator:
             concerned = self._plan.concerned(state)
         return evaluate(self._plan, state, now - state.origin_ms, concerned)
 
-    def at_adopt(self, state: State, adopt: Adopt, now: int) -> tuple[list[SegmentRule], bool]:
+    def at_adopt(self, state: State, adopt: Adopt | Side, now: int) -> tuple[list[SegmentRule], bool]:
         """What was remembered under another id of the customer comes in. Memories that no definition in force has are nothing any more.
         Nothing is entered or left before the last part has come. The second is whether an answer that was exact is approximate now."""
         if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:

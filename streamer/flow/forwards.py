@@ -6,7 +6,7 @@ shard. It also carries the log time at which the event first arrived, so that th
 customer as its key.
 
 Most are events: of a customer who lives elsewhere, or who goes by another id by now. The others tie the ids of one person together, see
-``identity_records``.
+``identity_records``. What a side lane of a shard sends has its place in the story of that lane.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from streamer.zones import LAST_MS
 
 ForwardPlace = tuple[int, int, int]  # log generation, offset, ordinal
 
-ForwardKind = Literal["event", "link", "adopt", "point", "erase"]
+ForwardKind = Literal["event", "link", "adopt", "side", "point", "erase"]
 
 HOPS_MAX: Final = 8  # how many tombstones an event may pass; what is longer is no chain of logins
 _FORM: Final = re.compile(
-    rb"([0-9]{1,18})-([0-9]{1,9})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,15})-(event|link|adopt|point|erase)-([0-9]{1,2})"
+    rb"([0-9]{1,18})-([0-9]{1,9})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,15})-(event|link|adopt|side|point|erase)-([0-9]{1,2})"
 )
 
 
 class Forward(NamedTuple):
     """Where a forwarded record comes from: log generation, shard, offset and ordinal; and the log time at which it first arrived.
 
-    ``kind`` is what it is, ``hops`` how many tombstones have sent an event on.
+    ``kind`` is what it is, ``hops`` how many tombstones have sent an event, or what came of a side lane, on.
     """
 
     generation: int

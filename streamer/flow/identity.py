@@ -27,8 +27,8 @@ from .admission import Admission
 from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
-from .forwards import ForwardKind, forward_of
-from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, encode_identity, in_parts
+from .forwards import Forward, ForwardKind, forward_of
+from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts
 from .message_writer import MessageWriter
 from .rules import Rules
 from .set_aside import SetAside
@@ -45,7 +45,9 @@ COUNTED: Final = (
     "approximate",
     "adopt_of_erased",
     "seen_twice",
+    "side_lost",
 )
+SIDE_HOPS_MAX: Final = 64  # tombstones that what came of a lane may pass: while links are crossed there is a circle of them
 
 
 class Identity:
@@ -88,6 +90,9 @@ class Identity:
         """A record that a shard has sent; nothing when it was applied before."""
         forward = forward_of(record)
         assert forward is not None, "only forwarded records are read as such"
+        if isinstance(content, Side):
+            self._apply_side(content, forward, record, now)
+            return
         if not self._admission.takes(forward, record):
             return
         self._states.weight_bytes += len(record.value)
@@ -167,6 +172,7 @@ class Identity:
                 part=part,
                 parts=len(memories),
                 passed=link.passed,
+                version=self._body.version,
                 memories=some,
                 seen=state.seen if part == 1 else b"",
                 floor_ms=state.forgotten_ms if part == 1 and state.floor_ms is not None else None,
@@ -204,7 +210,9 @@ class Identity:
 
     def _pass_on(self, adopt: Adopt, to: str, walk: list[str], offset: int) -> None:
         """To whom the survivor has become since. No number of steps ends this: a past is never dropped."""
-        self._send("adopt", msgspec.structs.replace(adopt, to=to, passed=_with(adopt.passed, adopt.to), walk=walk), offset)
+        under = max(adopt.passed_under, self._body.version)
+        passed_on = msgspec.structs.replace(adopt, to=to, passed=_with(adopt.passed, adopt.to), walk=walk, passed_under=under)
+        self._send("adopt", passed_on, offset)
 
     def _lift(self, customer: str, tombstone: Tombstone, circle: Sequence[str], origin_ms: int) -> State:
         """The tombstone of whoever survives a circle of links is taken away; also where they may not have the past that closes it, since a
@@ -215,7 +223,7 @@ class Identity:
         state.links, state.lifted = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED), tombstone.changes
         return state
 
-    def _is_expected(self, adopt: Adopt, state: State) -> bool:
+    def _is_expected(self, adopt: Adopt | Side, state: State) -> bool:
         """Whether the customer has noted a link by which the past comes. One who was erased since has not, or has noted it anew.
 
         What a customer had noted went on with their past when they became an old id: one who is lifted takes whatever comes, unless it was
@@ -236,7 +244,7 @@ class Identity:
             self._count("seen_twice", both)
         state.links = links.united(state.links, {**adopt.links, **dict.fromkeys(others - state.links.keys(), now)}, customer)
         self._messages.join(state, adopt, now)
-        changed, is_approximate = self._evaluator.at_adopt(state, adopt, now)
+        changed, is_approximate = self._evaluator.at_adopt(state, self._whole(adopt), now)
         if is_approximate:
             self._count("approximate")
         if adopt.is_last:
@@ -250,6 +258,46 @@ class Identity:
         if adopt.is_last:
             self._count("adopted")
             self._point(adopt, now, offset)
+
+    def _whole(self, adopt: Adopt) -> Adopt:
+        """With those memories that are whole: those for which a lane was folded after the old id had been drained come of the lane of its
+        shard."""
+        born, version = self._body.born, adopt.version
+        return msgspec.structs.replace(adopt, memories={key: data for key, data in adopt.memories.items() if born.get(key, 0) <= version})
+
+    # at the survivor: what a lane has folded of an old id that was drained before its definitions held, and adopted after that
+
+    def _apply_side(self, side: Side, forward: Forward, record: LogRecord, now: int) -> None:
+        if not self._admission.takes_side(forward, side.version, record):
+            return
+        self._states.weight_bytes += len(record.value)
+        state, tombstone = self._states.get(side.to), self._states.tombstone(side.to)
+        if tombstone is not None:
+            self._send_side_on(side, tombstone.first, forward.hops + 1, record.offset)
+        elif state is None or not self._is_expected(side, state):
+            self._count("adopt_of_erased")
+        elif side.version <= self._body.version:
+            self._join_side(side, state, now, record.offset)
+
+    def _send_side_on(self, side: Side, to: str, hops: int, offset: int) -> None:
+        if hops > SIDE_HOPS_MAX:
+            self._count("side_lost")
+            return
+        passed_on = msgspec.structs.replace(side, to=to, passed=_with(side.passed, side.to))
+        self._admission.send("side", to, encode_identity(passed_on), offset, hops)
+
+    def _join_side(self, side: Side, state: State, now: int, offset: int) -> None:
+        born, customer = self._body.born, side.to
+        memories = {key: data for key, data in side.memories.items() if born.get(key, 0) == side.version}
+        changed, is_approximate = self._evaluator.at_adopt(state, msgspec.structs.replace(side, memories=memories), now)
+        if is_approximate:
+            self._count("approximate")
+        self._changes.write(customer, state, changed, now, Cause("merge", id=side.cause, from_=side.from_), offset)
+        self._messages.after(customer, state, changed, now, "merge", offset)
+        self._states.touched.add(customer)
+        self._timers.set(customer, state.due_ms)
+
+    # what leads to whom
 
     def _point(self, adopt: Adopt, now: int, offset: int) -> None:
         """Whatever leads here by way of others is to lead here at once."""

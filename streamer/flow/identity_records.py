@@ -1,8 +1,9 @@
 """Records by which the ids of one person are tied together. Each concerns one customer, in whose shard it is applied.
 
 ``link`` goes to the old id, whose state is drained: what is left there is a tombstone, and what was remembered goes as ``adopt`` to the
-customer who survives. ``point`` has a tombstone point past what has become one itself, and ``erase`` goes to everything by which an erased
-person was known. They travel as forwarded records do, see ``forwards``: the header says the kind, the key the customer.
+customer who survives. ``side`` brings what a side lane remembers of the old id, see
+``lane``. ``point`` has a tombstone point past what has become one itself, and ``erase`` goes to everything by which an erased person was
+known. They travel as forwarded records do, see ``forwards``: the header says the kind, the key the customer.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``memories`` by their keys, which mean the same under all definitions; their times count from ``origin_ms`` (UTC), and were
     remembered up to ``drained_ms``, log time in the shard of the old id. ``seen`` and ``floor_ms`` (UTC) are those of the state and come
     with the first part, ``links`` with the last. ``places`` in caps and ``sent_ms``, when messages went out last, come with the first part:
-    in UTC, by the names of messages.
+    in UTC, by the names of messages. ``version`` is of the definitions under which it was drained, ``passed_under`` the highest of those
+    under which it was sent on.
     """
 
     to: str
@@ -73,6 +75,8 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: dict[str, int] = {}
     places: list[CapSlot] = []
     sent_ms: dict[str, int] = {}
+    version: int = 1
+    passed_under: int = 1
 
     @property
     def customer(self) -> str:
@@ -83,6 +87,45 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def ids(self) -> tuple[str, ...]:
         """Every id in it."""
         return (self.from_, self.to, *self.passed, *self.walk, *self.links)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all of it has come with this part."""
+        return self.part == self.parts
+
+    def is_known_under(self, version: int) -> bool:
+        """Whether no lane towards definitions of this version sends its memories to whom it comes to: it has them, or it was sent on where
+        they hold already, and so is what comes of the lanes."""
+        return self.version >= version or self.passed_under >= version
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a side lane towards definitions of ``version`` remembers of the id ``from_``; part ``part`` of ``parts``, from 1.
+
+    It belongs to an ``Adopt``, which the shard itself had sent at the same place of its log, and whose other fields it has.
+    """
+
+    version: int
+    to: str
+    from_: str = msgspec.field(name="from")
+    cause: str
+    linked_ms: int
+    origin_ms: int
+    drained_ms: int
+    part: int = 1
+    parts: int = 1
+    passed: list[str] = []
+    memories: dict[str, Data] = {}
+
+    @property
+    def customer(self) -> str:
+        """In whose shard it is applied."""
+        return self.to
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id in it."""
+        return (self.from_, self.to, *self.passed)
 
     @property
     def is_last(self) -> bool:
@@ -128,12 +171,13 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.customer, *self.person)
 
 
-IdentityRecord = Link | Adopt | Redirect | Erasure
+IdentityRecord = Link | Adopt | Side | Redirect | Erasure
 
 encode_identity: Final = msgspec.json.Encoder().encode
 _decoders: Final = {
     "link": msgspec.json.Decoder(Link),
     "adopt": msgspec.json.Decoder(Adopt),
+    "side": msgspec.json.Decoder(Side),
     "point": msgspec.json.Decoder(Redirect),
     "erase": msgspec.json.Decoder(Erasure),
 }

@@ -168,3 +168,11 @@ class MachineSource(Protocol[Machine]):
     async def reconfigure(self, machine: Machine, record: LogRecord, control: Control, now: int) -> None:
         """Apply a control record that changes by what the machine works. Its timers have fired; a migration may begin."""
         ...
+
+    async def recall(self, machine: Machine, customers: Sequence[str]) -> None:
+        """Look up what is to be known of customers who are about to be migrated."""
+        ...
+
+    async def finished(self, machine: Machine) -> None:
+        """Every customer has been migrated, and that is committed."""
+        ...

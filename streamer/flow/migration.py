@@ -1,7 +1,9 @@
-"""A change of definitions: every customer comes under the new plan before the next record is applied."""
+"""A change of definitions: every customer comes under the new plan before the next record is applied, with the past that a lane has
+folded for it, see ``lane``."""
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import Final
 
 from streamer.customers.state import NO_TIMER, State
@@ -15,27 +17,45 @@ from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
+from .lane.past import Folded, Past
 from .message_writer import MessageWriter
 from .set_aside import SetAside
 from .states import States
 from .timers import Timers
 
+SIDES_KEPT: Final = 4  # versions of definitions of which lanes may still send something: shards switch one after another
+LAST_ORDINAL: Final = (1 << 53) - 1
+
 EVALUATIONS_MAX: Final = 50_000  # of customers times segments between two looks at the event loop
 
 
-def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int) -> None:
+def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, folded: Folded | None) -> None:
     """Bring the body of a checkpoint under another plan: members by segment, and since when memories remember that are new or larger."""
+    body.since_ms = _since_ms(body, before, after, folded)
+    born = {key: at for key, at in body.born.items() if key in after.slots}
+    body.born = born if folded is None else born | dict.fromkeys(folded.past.keys, version)
+    body.lane = -1 if folded is None else folded.offset
+    kept = sorted(body.sides)[-SIDES_KEPT + 1 :]
+    marks = {shard: (generation, offset, LAST_ORDINAL) for shard, (generation, offset, _) in body.forwards.items()}
+    body.sides = {**{at: body.sides[at] for at in kept}, version: marks}
+    body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
+    body.previous, body.digest = body.digest, after.digest
+    body.version, body.generation = version, body.generation + 1
+
+
+def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | None) -> dict[str, int]:
+    """By memory that did not exist from the beginning, when it began: now, unless a lane has folded it."""
     now, keys = body.log_time_ms, set(before.slots)
     is_first = not body.counts.get("accepted")  # nobody has been seen yet: nothing was missed
     since_ms = {key: ms for key, ms in body.since_ms.items() if key in after.slots}
     for memory in after.memories:
         grown = memory.key in keys and before.memories[before.slots[memory.key]].spec != memory.spec
-        if not is_first and (memory.key not in keys or grown):
+        if folded is not None and memory.key in folded.past.keys:
+            since_ms.pop(memory.key, None)
+            since_ms |= {memory.key: folded.begin_ms} if folded.begin_ms is not None else {}
+        elif not is_first and (memory.key not in keys or grown):
             since_ms[memory.key] = now
-    body.since_ms = since_ms
-    body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
-    body.previous, body.digest = body.digest, after.digest
-    body.version, body.generation = version, body.generation + 1
+    return since_ms
 
 
 class Migration:
@@ -44,6 +64,7 @@ class Migration:
     def __init__(
         self,
         before: Plan,
+        past: Past | None,
         after: Plan,
         body: CheckpointBody,
         states: States,
@@ -54,6 +75,7 @@ class Migration:
         set_aside: SetAside,
     ) -> None:
         self.before = before
+        self.past = past
         self.in_hand = ""
         self._after = after
         self._body = body
@@ -84,14 +106,21 @@ class Migration:
             return
         self.in_hand = customer
         now = self._body.log_time_ms
+        is_aside = self._set_aside.is_amended(offset, customer, FOR_DEFINITIONS)
         retired = self._after.carry(state, self.before)
+        past = self.past if not is_aside else None
+        was_inside = {number for number, entry in state.members.items() if entry.inside}
+        left = past.join(customer, state, now) if past is not None else []
         model_memories.drop_scores(state, self._states.unscored)
         state.generation = self._body.generation
         self._states.touched.add(customer)
         self._messages.carry(customer, state, self._messages_before, now, offset)
-        is_aside = self._set_aside.is_amended(offset, customer, FOR_DEFINITIONS)
         changed = [] if is_aside else self._evaluator.anew(state, now)
+        if past is not None:
+            changed = self._net(state, changed, was_inside)
         self._write(customer, state, changed, retired, now, offset)
+        if past is not None:
+            past.retire(state, left)
         if is_aside:
             state.truth_bits = {}
             self._set_aside.begin(state, now)
@@ -100,6 +129,13 @@ class Migration:
             state.timer_ms = self._after.next_due(state, now - state.origin_ms)
             self._messages.after(customer, state, changed, now, "definitions", offset)
         self._timers.set(customer, state.due_ms)
+
+    def _net(self, state: State, changed: Sequence[SegmentRule], was_inside: Container[int]) -> list[SegmentRule]:
+        """Of the segments that were judged or folded those in which the customer is now and was not before, or the other way round."""
+        assert self.past is not None, "only a past is joined"
+        judged = {rule.name for rule in changed} | self.past.segments
+        rules = (self._after.rules[self._after.numbers[name]] for name in sorted(judged))
+        return [rule for rule in rules if state.is_inside(rule.number) != (rule.number in was_inside)]
 
     def _write(self, customer: str, state: State, changed: list[SegmentRule], retired: list[str], now: int, offset: int) -> None:
         """Say all changes by name: of segments that are defined, and of those that are no longer."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Final, Protocol
+from typing import Final
 
 from streamer.customers.state import NO_TIMER, decode_state
 from streamer.customers.tombstone import is_tombstone
@@ -26,21 +26,10 @@ from .driver import Entry
 from .machine import Limits
 from .same_log import View
 from .shard import Shard
+from .shard_log import Log
 
 BATCH_RECORDS: Final = 1_000  # about 20 ms of work between two looks at the event loop
 ALL_AT_ONCE: Final = Limits(records=BATCH_RECORDS, wakes=1_000_000)  # timers are those of one customer
-
-
-class Log(Protocol):
-    """The log of a shard, read beside the loop that works on it."""
-
-    async def look(self, shard: int, offset: int) -> View:
-        """What the log of a shard has, and at ``offset``."""
-        ...
-
-    def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
-        """From an offset to the end, at most ``limit`` records at a time."""
-        ...
 
 
 async def refold(shard: Shard, customer: str, log: Log) -> None:
@@ -50,7 +39,7 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
     """
     await shard.begin_anew()  # it may stand in the middle of what it failed at
     store = MemoryStore()
-    twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE)
+    twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE, _LogOfOne(shard, customer, log))
     following = await _tell(twin, customer, shard.position, log, store)
     if shard.position.step:
         await twin.fire_below(following, await shard.first_timer())
@@ -59,6 +48,25 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
         raise UnreadableStateError(shard.shard, customer, "and the log does not know them")
     due_ms = NO_TIMER if is_tombstone(found) else decode_state(found).due_ms
     await shard.put_back(customer, found, due_ms if due_ms < NO_TIMER else None, following.offset)
+
+
+class _LogOfOne:
+    """The log with everything of other customers taken out of it: lanes of the twin read it so."""
+
+    def __init__(self, shard: Shard, customer: str, log: Log) -> None:
+        self._shard = shard
+        self._customer = customer
+        self._log = log
+
+    async def look(self, shard: int, offset: int) -> View:
+        """See ``Log``."""
+        return await self._log.look(shard, offset)
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """See ``Log``."""
+        async with aclosing(self._log.read(shard, offset, limit)) as batches:
+            async for records in batches:
+                yield [_without_others(self._shard, record, self._customer) for record in records]
 
 
 class Obeyed:

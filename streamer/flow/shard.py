@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from streamer.customers.state import State, decode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
@@ -15,8 +17,13 @@ from .amendments import Amendments, Journal, MemoryJournal
 from .catalog import Plans
 from .checkpoint import CheckpointBody, decode_body
 from .driver import ShardDriver, open_session
+from .lane.lane import Lane
+from .lane.lane_plan import lane_name, plan_lane
+from .lane.lanes import Lanes, OnTheSpot, Wanted
+from .lane.past import Folded, Past
 from .machine import WHOLE, Limits
 from .rules import Rules
+from .shard_log import Log
 from .step import Step
 from .store_session import Pause, StoreSession
 
@@ -24,14 +31,18 @@ from .store_session import Pause, StoreSession
 class StepSource:
     """Makes the steps of a worker's shards, and gives them the plans and scorers that control records name. See ``MachineSource``."""
 
-    def __init__(self, plans: Plans, rules: Rules, keyring: Keyring) -> None:
+    def __init__(self, store: Store, plans: Plans, rules: Rules, keyring: Keyring, lanes: Lanes | None) -> None:
+        self._store = store
         self._plans = plans
         self._rules = rules
         self._keyring = keyring
+        self._lanes = lanes
+        self._lane: Lane | None = None  # while customers come under the definitions for which it was folded
 
-    def over(self, store: Store) -> StepSource:
-        """The same, of shards of another store."""
-        return StepSource(self._plans.over(store), self._rules, self._keyring)
+    def over(self, store: Store, log: Log, pause: Pause) -> StepSource:
+        """The same, of shards of another store; their lanes fold on the spot, over ``log``, and send nothing."""
+        lanes = OnTheSpot(store, log, self._rules, pause=pause, keyring=self._keyring) if self._lanes is not None else None
+        return StepSource(store, self._plans.over(store), self._rules, self._keyring, lanes)
 
     async def machine_at(self, shard: int, checkpoint: Checkpoint, amendments: Amendments) -> Step:
         """The step as it stood at a checkpoint. HaltError when what it needs is not in the store, or the keyring lacks a key that holds."""
@@ -40,7 +51,28 @@ class StepSource:
         plan = await self._plans.get(body.digest, shard)
         previous = await self._plans.get(body.previous, shard) if body.cursor else None
         scorers = await self._plans.scorers(body, shard)
-        return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, scorers, amendments, self._keyring)
+        past = await self._past_again(shard, body, previous, plan, amendments)
+        return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, past, scorers, amendments, self._keyring)
+
+    async def _past_again(self, shard: int, body: CheckpointBody, previous: Plan | None, plan: Plan, amendments: Amendments) -> Past | None:
+        """What a lane has folded for a migration that is done in part. Of one that is done the lane is dropped."""
+        if body.lane < 0:
+            return None
+        if previous is None:
+            await self._store.lane(lane_name(body.version, body.digest)).drop(shard)
+            body.lane = -1
+            return None
+        wanted = self._wanted(shard, previous, plan, body.version, body.lane, amendments)
+        if wanted is None or self._lanes is None:
+            raise HaltError(f"shard {shard}: the past that is to be joined cannot be folded here; this is a fault of this program")
+        self._lane = await self._lanes.at(wanted)
+        taken = (key for key in self._lane.plan.plan.slots if body.born.get(key) == body.version)
+        return Past(self._lane.plan, plan, frozenset(taken))
+
+    def _wanted(self, shard: int, before: Plan, after: Plan, version: int, offset: int, amendments: Amendments) -> Wanted | None:
+        """The lane between two definitions; None where there is nothing to fold."""
+        plan = plan_lane(before, after, lateness_ms=self._rules.lateness_ms)
+        return Wanted(shard, plan, version, offset, amendments) if plan is not None else None
 
     async def reconfigure(self, machine: Step, record: LogRecord, control: Control, now: int) -> None:
         """See ``MachineSource``. What is damaged or may not be said is a dead letter; what is repeated, or overtaken, is nothing."""
@@ -49,7 +81,7 @@ class StepSource:
             return
         try:
             if control.control == "definitions":
-                await self._switch(machine, control)
+                await self._switch(machine, control, record.offset)
             elif control.control == "withdraw":
                 machine.withdraw_model(control.model, control.version)
             elif machine.body.models.get(control.model) != (control.version, control.digest):
@@ -58,7 +90,7 @@ class StepSource:
         except RefusedError as error:
             machine.refuse(error, record)
 
-    async def _switch(self, machine: Step, control: Control) -> None:
+    async def _switch(self, machine: Step, control: Control, offset: int) -> None:
         plan, content = await self._plans.read(control)
         body = machine.body
         if control.version <= body.version:  # numbers only rise: it is repeated, or was overtaken by a newer one
@@ -66,7 +98,32 @@ class StepSource:
         if plan.digest == body.digest:
             body.version = control.version  # the same under a new number
         else:
-            machine.switch(plan, control.version, content)
+            machine.switch(plan, control.version, content, await self._fold(machine, plan, control.version, offset))
+
+    async def _fold(self, machine: Step, after: Plan, version: int, offset: int) -> Folded | None:
+        """What is new in definitions, folded up to where they begin to hold; None where there is nothing to fold, or to fold from."""
+        body = machine.body
+        if self._lanes is None or not (body.counts.get("accepted") or body.forwards):
+            return None
+        wanted = self._wanted(machine.shard, machine.plan, after, version, offset, machine.amendments)
+        if wanted is None:
+            return None
+        lane = self._lane = await self._lanes.at(wanted)
+        begun_late = wanted.plan.plan.slots.keys() & body.since_ms.keys()  # these have a longer past there
+        return Folded(Past(wanted.plan, after, wanted.plan.keys | begun_late), offset, lane.begin_ms)
+
+    async def recall(self, machine: Step, customers: Sequence[str]) -> None:
+        """See ``MachineSource``."""
+        past = machine.migration.past if machine.migration is not None else None
+        if past is not None and self._lane is not None:
+            past.states = await self._lane.states(customers)
+
+    async def finished(self, machine: Step) -> None:
+        """See ``MachineSource``. The lane is dropped; the checkpoint says so with the next commit."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            await lane.drop()
+        machine.body.lane = -1
 
 
 class Shard(ShardDriver[Step]):
@@ -88,14 +145,16 @@ class Shard(ShardDriver[Step]):
         limits: Limits = WHOLE,
         journal: Journal | None = None,
         keyring: Keyring = NO_KEYS,
+        lanes: Lanes | None = None,
         pause: Pause,
     ) -> Shard:
         """Become the owner: from here on whoever owned the shard before is fenced. HaltError when ``keyring`` lacks a key that holds.
 
         ``journal`` has been read whole; without one what fails is passed over all the same, and the next owner finds out by itself.
+        ``lanes`` fold what is new in definitions; without them the past of it begins where the definitions do.
         """
         journal = journal if journal is not None else MemoryJournal()
-        source = StepSource(plans, rules, keyring)
+        source = StepSource(store, plans, rules, keyring, lanes)
         session, step = await open_session(shard, store, source, journal.amendments, pause)
         return cls(session, source, step, rules, limits, journal)
 
@@ -146,9 +205,9 @@ class Shard(ShardDriver[Step]):
 
     # one customer's state, put back; see ``flow.refold``
 
-    async def beside(self, store: Store, journal: Journal, limits: Limits) -> Shard:
-        """A fresh shard of the same number under the same rules, over an empty store."""
-        source = self._steps.over(store)
+    async def beside(self, store: Store, journal: Journal, limits: Limits, log: Log) -> Shard:
+        """A fresh shard of the same number under the same rules, over an empty store. Where this one has lanes, it has, over ``log``."""
+        source = self._steps.over(store, log, self._session.pause)
         session, step = await open_session(self.shard, store, source, journal.amendments, self._session.pause)
         return Shard(session, source, step, self._rules, limits, journal)
 

@@ -8,7 +8,7 @@ from typing import Final
 from streamer.events.event import Event
 from streamer.wire import Control
 
-from .identity_records import Adopt, Erasure, Link, Redirect
+from .identity_records import Adopt, Erasure, Link, Redirect, Side
 from .isolation import Isolation
 from .machine import ALONE, Limits
 from .record_reader import Item
@@ -36,7 +36,7 @@ class Slicing:
         end = min(len(items), at + min(self._records, limits.records))
         for index in range(at, end):
             content = items[index][1]
-            if isinstance(content, Event | Link | Adopt | Redirect | Erasure):
+            if isinstance(content, Event | Link | Adopt | Side | Redirect | Erasure):
                 last[content.customer] = index
             elif isinstance(content, Control):
                 if content.control in RECONFIGURE:

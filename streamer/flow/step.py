@@ -7,7 +7,7 @@ within a record is the promise of ``language/LANGUAGE.md`` section 3: due timers
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
 from streamer.customers.state import NO_TIMER, State
 from streamer.errors import RefusedError
@@ -29,6 +29,7 @@ from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody, documents_of, encode_body
 from .evaluation import Evaluator
 from .identity import Identity, names_two
+from .lane.past import Folded, Past
 from .machine import CommitBatch, Content, InHand, Limits
 from .message_writer import MessageWriter
 from .migration import Migration, adopt
@@ -39,6 +40,8 @@ from .same_log import Delivered
 from .set_aside import SetAside
 from .states import States
 from .timers import Timers
+
+AnIdentity = TypeVar("AnIdentity", bound=Identity)
 
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
 
@@ -57,6 +60,7 @@ class Step:
         output_digest: bytes,
         plan: Plan,
         previous: Plan | None = None,
+        past: Past | None = None,
         scorers: Mapping[str, Scorer | Groups] | None = None,
         amendments: Amendments | None = None,
         keyring: Keyring = NO_KEYS,
@@ -67,27 +71,42 @@ class Step:
         self._outputs = OutputLog(shard, rules, output_digest, body.ordinal)
         self._states = States(shard, body.generation, is_migrating=previous is not None)
         self._timers = Timers()
-        self._admission = Admission(shard, rules, keyring, body, self._states, self._outputs)
+        self._admission = self._admission_of(keyring)
         self._models = ModelsInForce(body, scorers or {})
-        self._set_aside = SetAside(amendments.aside if amendments is not None else frozenset[tuple[int, str, int]](), body)
+        self.amendments = amendments if amendments is not None else Amendments()
+        self._set_aside = SetAside(self.amendments.aside, body)
         self._documents = documents_of(body)
         self._document: tuple[str, bytes] | None = None
         self._awaited: Container[str] = ()
         self._timer: tuple[int, str] | None = None  # (due_ms, customer) of the timer in hand
         self._fired = 0
         self._use(plan)
-        self.migration = self._migration_from(previous) if previous is not None else None
+        self.migration = self._migration_from(previous, past) if previous is not None else None
 
     def _use(self, plan: Plan) -> None:
         """Work by this plan, and by the scorers that serve now."""
         self.plan = plan
         self.scoring = self._models.scoring(plan)
         self._states.unscored = self._models.unscored(plan)
-        self._changes = ChangeWriter(plan, self.body, self._outputs, self.scoring.in_words if self.scoring is not None else None)
+        self._changes = self._change_writer()
         self._messages = MessageWriter(plan, self.body, self._outputs)
         self._evaluator = Evaluator(self.shard, plan, self.scoring, self._set_aside, self._outputs.add_example)
-        self._identity = Identity(
-            plan,
+        self._identity = self._identity_of()
+
+    # its parts, of which a lane has others
+
+    def _admission_of(self, keyring: Keyring) -> Admission:
+        return Admission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
+
+    def _change_writer(self) -> ChangeWriter:
+        return ChangeWriter(self.plan, self.body, self._outputs, self.scoring.in_words if self.scoring is not None else None)
+
+    def _identity_of(self) -> Identity:
+        return self._new_identity(Identity)
+
+    def _new_identity(self, kind: type[AnIdentity]) -> AnIdentity:
+        return kind(
+            self.plan,
             self._rules,
             self.body,
             self._states,
@@ -282,19 +301,20 @@ class Step:
 
     # definitions
 
-    def switch(self, plan: Plan, version: int, content: bytes) -> None:
-        """From here on other definitions hold, which are kept with the next commit. A migration begins."""
+    def switch(self, plan: Plan, version: int, content: bytes, folded: Folded | None = None) -> None:
+        """From here on other definitions hold, which are kept with the next commit. A migration begins. ``folded`` is what a lane has
+        folded for them up to here; None where there was nothing to fold, or nothing to fold from."""
         before, body = self.plan, self.body
-        adopt(body, before, plan, version)
+        adopt(body, before, plan, version, folded)
         self._models.keep({spec.name for spec in set(before.definitions.models) & set(plan.definitions.models)})
         self._states.generation, self._states.is_migrating = body.generation, True
         self._document = (definitions_document(plan.digest), content)
         self._use(plan)
-        self.migration = self._migration_from(before)
+        self.migration = self._migration_from(before, folded.past if folded is not None else None)
 
-    def _migration_from(self, before: Plan) -> Migration:
+    def _migration_from(self, before: Plan, past: Past | None) -> Migration:
         return Migration(
-            before, self.plan, self.body, self._states, self._timers, self._changes, self._messages, self._evaluator, self._set_aside
+            before, past, self.plan, self.body, self._states, self._timers, self._changes, self._messages, self._evaluator, self._set_aside
         )
 
     def finish_migration(self) -> None:

@@ -226,6 +226,17 @@ class Store(Protocol):
         """Forget what ``put_document`` kept; nothing if there is nothing."""
         ...
 
+    def lane(self, name: str) -> Store:
+        """A store beside this one, over the same connections, with shards of its own: nothing that is done there is seen here. The same
+        name is the same store; ``name`` is of a-z, 0-9 and -. It keeps no documents but those of its commits, and closing it does nothing.
+        """
+        ...
+
+    async def drop(self, shard: int) -> None:
+        """Forget all that is kept of a shard, its checkpoint too: whoever owns it is fenced. For a shard of a ``lane`` that is not wanted
+        any more; once more does no harm."""
+        ...
+
     async def health(self) -> Health:
         """What it is, and what threatens what is kept: a policy that evicts keys, a server that takes no writes."""
         ...

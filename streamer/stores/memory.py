@@ -98,6 +98,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._shards: dict[int, _MemoryShard] = {}
         self._documents: dict[str, bytes] = {}
+        self._lanes: dict[str, MemoryStore] = {}
 
     def copy(self) -> MemoryStore:
         """The store as it stands: what a snapshot, or a replica that lags behind, would come back with."""
@@ -109,6 +110,7 @@ class MemoryStore:
             )
             for number, kept in self._shards.items()
         }
+        copied._lanes = {name: lane.copy() for name, lane in self._lanes.items()}
         return copied
 
     def _shard(self, shard: int) -> _MemoryShard:
@@ -200,6 +202,14 @@ class MemoryStore:
     async def drop_document(self, name: str) -> None:
         """See ``Store``."""
         self._documents.pop(name, None)
+
+    def lane(self, name: str) -> MemoryStore:
+        """See ``Store``."""
+        return self._lanes.setdefault(name, MemoryStore())
+
+    async def drop(self, shard: int) -> None:
+        """See ``Store``."""
+        self._shards.pop(shard, None)
 
     async def health(self) -> Health:
         """See ``Store``."""

@@ -10,6 +10,7 @@ Redis Cluster is refused at the start::
     {streamer:7}:wakes       ZSET    customer -> due_ms
     {streamer:7}:outbox      STREAM  place -> outputs    trimmed by place, so a former owner cannot trim what it has not published
     {streamer:7}:documents   HASH    name -> content     what the customers' states cannot be read without
+    {streamer:7}:lane:NAME:… the same once more for a ``lane``, until it is dropped
 
 A commit is ``WATCH``, ``GET`` and a look at the keys that it writes in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
 scripting right. Shards that fetch or commit at the same time share round trips, and one transaction commits them all; where a checkpoint
@@ -107,17 +108,18 @@ def _options(url: str, access: Access) -> dict[str, Any]:
 class RedisStore:
     """Keeps the promises of ``stores.base.Store``."""
 
-    def __init__(self, client: Redis, *, namespace: str = "streamer") -> None:
+    def __init__(self, client: Redis, *, namespace: str = "streamer", lane: str = "") -> None:
         self._client = client
         self._namespace = namespace
+        self._lane = f"lane:{lane}:" if lane else ""
         self._rounds = Together(self._ask_together, len, COMMANDS_TOGETHER_MAX)
         self._commits = Together(self._commit_together, _entries, ENTRIES_TOGETHER_MAX)
 
     def _key(self, shard: int, name: str) -> str:
-        return f"{{{self._namespace}:{shard}}}:{name}"
+        return f"{{{self._namespace}:{shard}}}:{self._lane}{name}"
 
     def _bucket_key(self, shard: int, bucket: int) -> str:
-        return f"{{{self._namespace}:{shard}}}:customers:{bucket}"
+        return self._key(shard, f"customers:{bucket}")
 
     async def _call(self, *command: Any) -> Any:
         async with self._exchange() as exchange:
@@ -155,8 +157,7 @@ class RedisStore:
 
     async def reset(self, shard: int, *, expected: Checkpoint | None = None) -> Checkpoint:
         """See ``Store``. A key of another type goes like ours."""
-        key = self._key(shard, "checkpoint")
-        others = [*(self._key(shard, name) for name in KEPT_AS), *(self._bucket_key(shard, bucket) for bucket in ALL_BUCKETS)]
+        key, others = self._key(shard, "checkpoint"), self._all_but_the_checkpoint(shard)
         for _ in range(ACQUIRE_TRIES):
             async with self._exchange() as exchange:
                 old = _kept(answered(await exchange.watch([key], [("GET", key)]))[0])
@@ -166,6 +167,9 @@ class RedisStore:
                 if await _harmless(exchange, [("UNLINK", *others), ("SET", key, _encode_kept(new))]):
                     return _checkpoint(new)
         raise StoreUnavailableError(f"shard {shard}: {ACQUIRE_TRIES} others acquired it at the same time")
+
+    def _all_but_the_checkpoint(self, shard: int) -> list[str]:
+        return [*(self._key(shard, name) for name in KEPT_AS), *(self._bucket_key(shard, bucket) for bucket in ALL_BUCKETS)]
 
     async def checkpoint(self, shard: int) -> Checkpoint:
         """See ``Store``."""
@@ -370,6 +374,16 @@ class RedisStore:
         """See ``Store``."""
         await self._call("DEL", f"{self._namespace}:document:{name}")
 
+    # beside it
+
+    def lane(self, name: str) -> RedisStore:
+        """See ``Store``. Its keys have the hash tag of the shard's own."""
+        return RedisStore(self._client, namespace=self._namespace, lane=name)
+
+    async def drop(self, shard: int) -> None:
+        """See ``Store``. The server frees the memory behind the reply."""
+        await self._call("UNLINK", self._key(shard, "checkpoint"), *self._all_but_the_checkpoint(shard))
+
     # operation
 
     async def health(self) -> Health:
@@ -390,6 +404,8 @@ class RedisStore:
         """See ``Store``."""
         await self._rounds.finished()
         await self._commits.finished()
+        if self._lane:
+            return  # the connections are those of the store beside which it is
         await self._client.aclose()
         pool = self._client.connection_pool
         await pool.disconnect()  # given to the client, so the client leaves it open

@@ -38,8 +38,9 @@ def open_sqlite(url: str, *, namespace: str, access: Access) -> SqliteStore:
 
 
 class SqliteStore:
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, *, is_lane: bool = False) -> None:
+        self.file, self.is_lane = file, is_lane
+        self.lanes: dict[str, SqliteStore] = {}
         self.sql = sqlite3.connect(file, isolation_level=None, timeout=1)
         self.sql.create_function("bucket", 1, bucket_of, deterministic=True)
         self.sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + SCHEMA)
@@ -166,8 +167,20 @@ class SqliteStore:
     async def drop_document(self, name: str) -> None:
         self.sql.execute("DELETE FROM shared WHERE name = ?", (name,))
 
+    def lane(self, name: str) -> SqliteStore:
+        if name not in self.lanes:
+            self.lanes[name] = SqliteStore(self.file.with_suffix(f".{name}.sqlite"), is_lane=True)
+        return self.lanes[name]
+
+    async def drop(self, shard: int) -> None:
+        with self._transaction():
+            for name in ("checkpoints", *TABLES):
+                self.sql.execute(f"DELETE FROM {name} WHERE shard = ?", (shard,))
+
     async def health(self) -> Health:
         return Health(f"SQLite {sqlite3.sqlite_version}, {self.file.stat().st_size:,} bytes")
 
     async def close(self) -> None:
-        self.sql.close()
+        if not self.is_lane:
+            for store in (self, *self.lanes.values()):
+                store.sql.close()

@@ -63,10 +63,10 @@ def with_purposes(definitions: Mapping[str, Any]) -> dict[str, Any]:
 def log_of(case: Case) -> list[LogRecord]:
     """The records as they lie in the log."""
     first = Record(0, 0, {"control": "definitions", "version": 1, "definitions": case.definitions})
-    return [_log_record(record) for record in (first, *case.records)]
+    return [log_record(record) for record in (first, *case.records)]
 
 
-def _log_record(record: Record) -> LogRecord:
+def log_record(record: Record) -> LogRecord:
     match record.body:
         case {"control": "tick"}:
             return LogRecord(record.offset, record.arrival_ms, TICK, control=True)

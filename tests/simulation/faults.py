@@ -69,7 +69,7 @@ class LossyStore(MemoryStore):
     @classmethod
     def of(cls, store: MemoryStore) -> LossyStore:
         found = cls()
-        found._shards, found._documents = (copied := store.copy())._shards, copied._documents
+        found._shards, found._documents, found._lanes = (copied := store.copy())._shards, copied._documents, copied._lanes
         return found
 
     def lose(self, shard: int, what: str, most: int) -> int:
@@ -136,15 +136,26 @@ class Redis:
 class FaultyStore:
     """``stores.base.Store`` over the simulated Redis. Every call stands still before and after."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, lane: str = "") -> None:
         self._redis = redis
         self._faults = redis.faults
+        self._lane = lane
+
+    def _at(self) -> MemoryStore:
+        store = self._redis.store
+        return store.lane(self._lane) if self._lane else store
+
+    def lane(self, name: str) -> FaultyStore:
+        return FaultyStore(self._redis, name)
+
+    async def drop(self, shard: int) -> None:
+        await self._call("drop a lane", lambda store: store.drop(shard), writes=True)
 
     async def _call(self, name: str, call: Callable[[MemoryStore], Awaitable[Result]], *, writes: bool = False) -> Result:
         await Halt(f"{name} sent")
         if self._faults.hit("store refused"):
             raise StoreUnavailableError("refused")
-        result = await call(self._redis.store)
+        result = await call(self._at())
         if writes:
             self._redis.written()
         await Halt(f"{name} done")
@@ -192,7 +203,7 @@ class FaultyStore:
 
     async def _apply(self, shard: int, commit: Commit) -> None:
         try:
-            await self._redis.store.commit(shard, commit)
+            await self._at().commit(shard, commit)
         except FencedError:
             self._faults.happened["fenced"] += 1
             raise

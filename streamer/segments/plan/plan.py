@@ -44,9 +44,12 @@ PathListener = tuple[ApplyEvent, Callable[[dict[str, Json]], Json]]  # what feed
 
 
 class Plan:
-    """Definitions made ready. Immutable after construction but for caches."""
+    """Definitions made ready. Immutable after construction but for caches.
 
-    def __init__(self, definitions: Definitions, *, lateness_ms: int) -> None:
+    ``also`` are memories that it keeps besides those that the definitions need; of one that they need the larger is kept.
+    """
+
+    def __init__(self, definitions: Definitions, *, lateness_ms: int, also: Iterable[Memory] = ()) -> None:
         self.definitions = definitions
         self.digest = definitions.digest
         self.zones = zones_of(definitions.zone_data)
@@ -55,7 +58,7 @@ class Plan:
         self.numbers: dict[str, int] = {segment.name: number for number, segment in enumerate(segments)}
         self.names: list[str] = [segment.name for segment in definitions.segments]  # those that readers know
         self.known_numbers: dict[str, int] = {name: number for number, name in enumerate(self.names)}
-        planned = plan_memories(definitions, lateness_ms)
+        planned = plan_memories(definitions, lateness_ms, also)
         self.memories: list[Memory] = planned.memories
         self.slots: dict[str, int] = planned.slots
         self.specs: list[Spec] = [memory.spec for memory in self.memories]

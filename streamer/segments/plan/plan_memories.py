@@ -60,11 +60,21 @@ class PlannedMemories:
         return slot, self.memories[slot].spec
 
 
-def plan_memories(definitions: Definitions, lateness_ms: int) -> PlannedMemories:
-    """The memories that all conditions, models and messages of definitions need."""
+def plan_memories(definitions: Definitions, lateness_ms: int, also: Iterable[Memory] = ()) -> PlannedMemories:
+    """The memories that all conditions, models and messages of definitions need, and others."""
     return PlannedMemories(
-        [*_of_conditions(definitions, lateness_ms), *_of_models(definitions.models), *_of_messages(definitions, lateness_ms)]
+        [*_of_conditions(definitions, lateness_ms), *_of_models(definitions.models), *_of_messages(definitions, lateness_ms), *also]
     )
+
+
+def is_grown(before: Spec, after: Spec) -> bool:
+    """Whether a memory, under one key, is to keep more than it did."""
+    return _larger(before, after) != before
+
+
+def is_of_models(memory: Memory) -> bool:
+    """Whether a memory is filled by a model, and not by events alone."""
+    return memory.input.take in ("profile", "step itself")
 
 
 def _of_models(models: Iterable[ModelSpec]) -> Iterator[Memory]:

@@ -1,0 +1,175 @@
+"""One lane of one shard: it folds the shard's log under the plan of what is new, with a checkpoint of its own beside the shard's.
+
+Whoever drives it gives it the records of the log in order (``fold``) and those that lie ahead (``hear``), publishes what ``fold`` returns
+with a ``relay.Relay`` over its ``store``, and stops where the definitions begin to hold. A crash costs what was not committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamer.customers.state import State
+from streamer.customers.tombstone import is_tombstone
+from streamer.errors import HaltError, KeysLostError, RefusedError
+from streamer.flow.amendments import Amendment, Amendments
+from streamer.flow.driver import Entry, ShardDriver, open_session
+from streamer.flow.forwards import forward_of
+from streamer.flow.identity_records import Adopt, decode_identity
+from streamer.flow.machine import Limits
+from streamer.flow.rules import Rules
+from streamer.flow.states import read_state
+from streamer.flow.store_session import Pause
+from streamer.signing import NO_KEYS, Keyring, Trust
+from streamer.stores.base import Store
+from streamer.wire import LogRecord
+
+from .lane_plan import LanePlan
+from .lane_step import LaneSource, LaneStep
+from .mailbox import Mailbox, Place
+
+SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
+    its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``."""
+
+    shard: int
+    store: Store
+    rules: Rules
+    amendments: Amendments
+    pause: Pause
+    keyring: Keyring = NO_KEYS
+    trust: Trust = Trust()  # noqa: RUF009 - nobody changes one
+    limits: Limits = SLICES
+
+
+class Lane:
+    """A lane towards definitions of one version. After any error it must be dropped from memory and opened anew.
+
+    ``store`` has its shard; ``awaits`` is the place from which the lane of another shard is to send something before it can go on (None:
+    it waits for nothing).
+    """
+
+    def __init__(self, settings: LaneSettings, plan: LanePlan, driver: ShardDriver[LaneStep], store: Store, mailbox: Mailbox) -> None:
+        self.plan = plan
+        self.store = store
+        self.shard = settings.shard
+        self.awaits: Place | None = None
+        self._driver = driver
+        self._mailbox = mailbox
+        self._version = driver.machine.body.version
+
+    @classmethod
+    async def open(cls, settings: LaneSettings, plan: LanePlan, version: int, *, begin: int = 0) -> Lane:
+        """The lane as its checkpoint says, or a new one, over a log that begins at offset ``begin``. Whoever drove it before is fenced.
+
+        A lane that has lost keys is begun anew: it has nothing that the log has not.
+        """
+        number, store = settings.shard, settings.store.lane(plan.name(version))
+        mailbox = Mailbox(number, settings.rules, settings.keyring, version, settings.trust)
+        source = LaneSource(settings.rules, settings.keyring, plan, version, mailbox, is_log_cut=begin > 0)
+        try:
+            session, step = await open_session(number, store, source, settings.amendments, settings.pause)
+        except KeysLostError:
+            await store.drop(number)
+            session, step = await open_session(number, store, source, settings.amendments, settings.pause)
+        driver = ShardDriver(session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments))
+        return cls(settings, plan, driver, store, mailbox)
+
+    @property
+    def position(self) -> int:
+        """The offset of the next record to fold."""
+        return self._driver.position.offset
+
+    @property
+    def log_time_ms(self) -> int:
+        """Log time where it stands, in UTC milliseconds; 0 before the first record."""
+        return self._driver.machine.body.log_time_ms
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many records were accepted, and how many were not, by reason."""
+        return self._driver.machine.body.counts
+
+    @property
+    def begin_ms(self) -> int | None:
+        """Log time at the first record that the log still had; None where it had all."""
+        return min(self._driver.machine.body.since_ms.values(), default=None)
+
+    def hear(self, records: Sequence[LogRecord]) -> None:
+        """Records of the shard's log that lie ahead, in their order: what lanes of other shards have sent is among them."""
+        self._mailbox.hear(records)
+
+    def give_up(self, place: Place) -> None:
+        """Nothing will come from a place for which it ``awaits``: the log of that shard does not reach back so far."""
+        self._mailbox.give_up(place)
+
+    def has_come(self, place: Place) -> bool:
+        """Whether what it ``awaits`` from a place has come, or will not come."""
+        return self._mailbox.has(place)
+
+    async def fold(self, records: Sequence[LogRecord]) -> list[Entry]:
+        """Fold the records that follow ``position``, as far as may be: up to one that ``awaits`` something. Return what is to be published.
+
+        Raises what ``ShardDriver.process`` does; HaltError too where our own code fails at one of them.
+        """
+        driver = self._driver
+        await driver.resume_where_chosen()
+        todo = [record for record in records if record.offset >= driver.position.offset]
+        ready = self._ready(todo)
+        entries = await driver.process(todo[:ready]) if ready else []
+        self._mailbox.forget(driver.machine.body.forwards)
+        return entries
+
+    def _ready(self, records: Sequence[LogRecord]) -> int:
+        """How many of them can be folded now."""
+        for number, record in enumerate(records):
+            place = self._wanted(record) if record.headers and not record.control else None
+            if place is not None and not self._mailbox.has(place):
+                self.awaits = place
+                return number
+        self.awaits = None
+        return len(records)
+
+    def _wanted(self, record: LogRecord) -> Place | None:
+        """From where something must have come before a record can be folded."""
+        try:
+            forward = forward_of(record)
+            if forward is None or forward.kind != "adopt":
+                return None
+            adopt = decode_identity(forward, record)
+        except RefusedError:
+            return None
+        if not isinstance(adopt, Adopt) or adopt.part > 1 or adopt.is_known_under(self._version):
+            return None
+        is_repeated = forward.place <= self._driver.machine.body.forwards.get(forward.shard, (0, -1, -1))
+        return None if is_repeated else (forward.shard, forward.offset)
+
+    async def states(self, customers: Sequence[str]) -> dict[str, State]:
+        """What it remembers of these customers, of those whom it knows."""
+        found = await self.store.fetch(self.shard, customers, until_ms=0, limit=0, expected=self._driver.checkpoint)
+        pairs = zip(customers, found.states, strict=True)
+        return {one: read_state(self.shard, one, blob) for one, blob in pairs if blob is not None and not is_tombstone(blob)}
+
+    async def drop(self) -> None:
+        """Forget all of it."""
+        await self.store.drop(self.shard)
+
+
+class _NoJournal:
+    """Amendments that are obeyed. None is written."""
+
+    def __init__(self, shard: int, amendments: Amendments) -> None:
+        self.amendments = amendments
+        self._shard = shard
+
+    async def write(self, amendment: Amendment) -> None:
+        """HaltError: to pass over a record in a lane alone would make it another log than the shard's."""
+        raise HaltError(
+            f"shard {self._shard}: what is new in the definitions fails at offset {amendment.offset} of the log ({amendment.detail}); "
+            "this is a fault of this program: publish definitions without it"
+        )

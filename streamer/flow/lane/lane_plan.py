@@ -1,0 +1,98 @@
+"""What of new definitions is folded over the log: the segments and memories that are new, and what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from streamer.language import tree
+from streamer.language.definitions import Definitions
+from streamer.language.references import references
+from streamer.language.segment_specs import Segment
+from streamer.segments.plan.memory_inputs import Memory
+from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.plan_memories import is_grown, is_of_models, plan_memories
+
+
+@dataclass(frozen=True, slots=True)
+class LanePlan:
+    """``plan`` is what a lane works by. ``segments`` are those whose memberships it finds out: they are new, or mean something else than
+    before. ``keys`` are the memories of ``plan`` that did not exist before, or kept less. Its memories are as large as those of the
+    definitions that are to hold, so that its data can be taken as they are.
+
+    ``digest`` names those definitions.
+    """
+
+    plan: Plan
+    segments: frozenset[str]
+    keys: frozenset[str]
+    digest: str
+
+    def name(self, version: int) -> str:
+        """What a lane towards definitions of this version is called in a store."""
+        return lane_name(version, self.digest)
+
+
+def lane_name(version: int, digest: str) -> str:
+    """What a lane towards definitions of this version and digest is called in a store."""
+    return f"{version}-{digest}"
+
+
+def plan_lane(before: Plan, after: Plan, *, lateness_ms: int) -> LanePlan | None:
+    """What a lane between two definitions folds; None where nothing is new that events alone decide.
+
+    A segment that asks a model cannot be folded: what the model said then, nobody knows now. Its memories are.
+    """
+    segments = _foldable(before, after)
+    fresh = {memory.key for memory in after.memories if not is_of_models(memory) and _is_new(memory, before)}
+    if not segments and not fresh:
+        return None
+    by_name = {rule.name: rule.segment for rule in after.rules}
+    wanted = _with_references(segments, by_name)
+    of = after.definitions
+    reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, zone_data=of.zone_data)
+    keys = fresh | plan_memories(reduced, lateness_ms).slots.keys()
+    plan = Plan(reduced, lateness_ms=lateness_ms, also=[memory for memory in after.memories if memory.key in keys])
+    taken = (memory.key for memory in plan.memories if _differs(memory, before))
+    return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest)
+
+
+def _is_new(memory: Memory, before: Plan) -> bool:
+    slot = before.slots.get(memory.key)
+    return slot is None or is_grown(before.memories[slot].spec, memory.spec)
+
+
+def _differs(memory: Memory, before: Plan) -> bool:
+    slot = before.slots.get(memory.key)
+    return slot is None or before.memories[slot].spec != memory.spec
+
+
+def _foldable(before: Plan, after: Plan) -> set[str]:
+    """The segments of ``after`` that are new or mean something else, and ask no model, nor one that does."""
+    known = {rule.name: _meaning(rule.segment) for rule in before.rules}
+    is_other_clock = (before.definitions.zone, before.definitions.zone_data) != (after.definitions.zone, after.definitions.zone_data)
+    changed, scored = set[str](), set[str]()
+    for rule in after.rules:  # those that are referred to come first
+        refers = references(rule.segment.conditions)
+        if is_other_clock or known.get(rule.name) != _meaning(rule.segment) or not changed.isdisjoint(refers):
+            changed.add(rule.name)
+        if rule.asks or not scored.isdisjoint(refers):
+            scored.add(rule.name)
+    return changed - scored
+
+
+def _meaning(segment: Segment) -> tuple[str, str, int, int]:
+    """All of a segment that decides who is in it. Equal texts are equal conditions."""
+    leaves = "" if segment.exit is None else tree.text(segment.exit)
+    return tree.text(segment.when), leaves, segment.stay_ms, segment.cooldown_ms
+
+
+def _with_references(names: Iterable[str], by_name: Mapping[str, Segment]) -> set[str]:
+    """These segments, and all that they refer to by any way."""
+    found, todo = set[str](), list(names)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += references(by_name[name].conditions)
+    return found

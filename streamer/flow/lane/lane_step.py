@@ -1,0 +1,189 @@
+"""The step of a lane: it remembers as the shard does, under the lane's plan, and says nothing but what it drains.
+
+What the log has about definitions and models only lets time pass here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from streamer.customers.memories import Data
+from streamer.customers.state import State
+from streamer.errors import RefusedError
+from streamer.flow.admission import Admission
+from streamer.flow.amendments import Amendments
+from streamer.flow.change_writer import ChangeWriter
+from streamer.flow.checkpoint import CheckpointBody, decode_body
+from streamer.flow.forwards import ForwardKind, forward_of
+from streamer.flow.identity import Identity
+from streamer.flow.identity_records import Adopt, IdentityRecord, Side, encode_identity, in_parts
+from streamer.flow.rules import Rules
+from streamer.flow.step import Step
+from streamer.segments.change import Cause
+from streamer.segments.plan.plan import SegmentRule
+from streamer.signing import Keyring
+from streamer.stores.base import Checkpoint
+from streamer.wire import Control, LogRecord
+
+from .lane_plan import LanePlan
+from .mailbox import Mailbox
+
+
+class LaneStep(Step):
+    """See ``machine.StateMachine``. The body's ``since_ms`` is filled where the log does not begin with its first record."""
+
+    def __init__(
+        self,
+        shard: int,
+        rules: Rules,
+        body: CheckpointBody,
+        output_digest: bytes,
+        lane: LanePlan,
+        mailbox: Mailbox,
+        *,
+        is_log_cut: bool,
+        amendments: Amendments,
+        keyring: Keyring,
+    ) -> None:
+        self.mailbox = mailbox
+        self._is_log_cut = is_log_cut
+        super().__init__(shard, rules, body, output_digest, lane.plan, amendments=amendments, keyring=keyring)
+
+    def _admission_of(self, keyring: Keyring) -> Admission:
+        return _SilentAdmission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
+
+    def _change_writer(self) -> ChangeWriter:
+        return _NoChanges(self.plan, self.body, self._outputs, None)
+
+    def _identity_of(self) -> Identity:
+        found = self._new_identity(_LaneIdentity)
+        found.mailbox = self.mailbox
+        return found
+
+    def pass_time(self, now: int, offset: int) -> None:
+        """See ``Step``."""
+        if self._is_log_cut and not self.body.log_time_ms:
+            self.body.since_ms = {memory.key: now for memory in self.plan.memories}
+        super().pass_time(now, offset)
+
+
+class LaneSource:
+    """Makes the step of one lane. See ``MachineSource``."""
+
+    def __init__(self, rules: Rules, keyring: Keyring, lane: LanePlan, version: int, mailbox: Mailbox, *, is_log_cut: bool) -> None:
+        self._rules = rules
+        self._keyring = keyring
+        self._lane = lane
+        self._version = version
+        self._mailbox = mailbox
+        self._is_log_cut = is_log_cut
+
+    async def machine_at(self, shard: int, checkpoint: Checkpoint, amendments: Amendments) -> LaneStep:
+        """See ``MachineSource``."""
+        body = decode_body(checkpoint.body) if checkpoint.body else self._first_body()
+        self._keyring.require(body.trust.keys)
+        return LaneStep(
+            shard,
+            self._rules,
+            body,
+            checkpoint.output_digest,
+            self._lane,
+            self._mailbox,
+            is_log_cut=self._is_log_cut,
+            amendments=amendments,
+            keyring=self._keyring,
+        )
+
+    def _first_body(self) -> CheckpointBody:
+        born = {memory.key: self._version for memory in self._lane.plan.memories}
+        return CheckpointBody(version=self._version, born=born)
+
+    async def reconfigure(self, machine: LaneStep, record: LogRecord, control: Control, now: int) -> None:
+        """See ``MachineSource``: a lane has its one plan, and no models."""
+        machine.pass_time(now, record.offset)
+        machine.admits(control, record)
+
+    async def recall(self, machine: LaneStep, customers: Iterable[str]) -> None:
+        """See ``MachineSource``: nobody comes under other definitions here."""
+
+    async def finished(self, machine: LaneStep) -> None:
+        """See ``MachineSource``."""
+
+
+class _SilentAdmission(Admission):
+    """Admits the same, and says nothing of what it does not: the shard itself has."""
+
+    def refuse(self, error: RefusedError, record: LogRecord) -> None:  # noqa: ARG002 - no dead letter is written
+        """See ``Admission``."""
+        self.count(error.reason)
+
+    def _forward(self, customer: str, record: LogRecord, arrived_ms: int, hops: int) -> None:
+        pass
+
+
+class _NoChanges(ChangeWriter):
+    """Says no change."""
+
+    def write(self, customer: str, state: State, changed: list[SegmentRule], now: int, cause: Cause, offset: int) -> None:
+        """See ``ChangeWriter``."""
+
+    def write_left(self, customer: str, state: State, now: int, cause: Cause, offset: int) -> None:
+        """See ``ChangeWriter``."""
+
+    def write_merge(self, to: str, from_: str, also: Iterable[str], now: int, cause: str, offset: int) -> None:
+        """See ``ChangeWriter``."""
+
+
+class _LaneIdentity(Identity):
+    """Drains and adopts where the shard does. What it drains goes as ``side`` to the lane of the survivor's shard. Of an ``adopt`` that the
+    shard got only what the lane of the sender sent beside it counts, unless it was drained under these definitions already."""
+
+    mailbox: Mailbox  # the step sets it
+    _place = (0, 0)  # shard and offset from where the record in hand was sent
+    _is_of_lane = False  # whether the memories of the ``adopt`` in hand came of the sender's lane
+
+    def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> None:
+        """See ``Identity``."""
+        forward = forward_of(record)
+        assert forward is not None, "only forwarded records are read as such"
+        self._place = forward.shard, forward.offset
+        super().apply(content, record, now)
+
+    def _send(self, kind: ForwardKind, content: IdentityRecord, offset: int) -> None:  # noqa: ARG002 - all but one kind are the shard's
+        if isinstance(content, Adopt):
+            self._send_side(content, content.memories, content.part, content.parts, offset)
+
+    def _send_side(self, adopt: Adopt, memories: dict[str, Data], part: int, parts: int, offset: int) -> None:
+        side = Side(
+            version=self._body.version,
+            to=adopt.to,
+            from_=adopt.from_,
+            cause=adopt.cause,
+            linked_ms=adopt.linked_ms,
+            origin_ms=adopt.origin_ms,
+            drained_ms=adopt.drained_ms,
+            part=part,
+            parts=parts,
+            passed=adopt.passed,
+            memories=memories,
+        )
+        self._admission.send("side", side.to, encode_identity(side), offset)
+
+    def _apply_adopt(self, adopt: Adopt, now: int, offset: int) -> None:
+        version = self._body.version
+        self._is_of_lane = not adopt.is_known_under(version)
+        own = msgspec.structs.replace(adopt, places=[], sent_ms={})  # messages are the shard's own affair
+        if self._is_of_lane:
+            memories = self.mailbox.memories(self._place) if adopt.part == 1 else {}
+            own = msgspec.structs.replace(own, memories=memories, version=version)
+        super()._apply_adopt(own, now, offset)
+
+    def _pass_on(self, adopt: Adopt, to: str, walk: list[str], offset: int) -> None:  # noqa: ARG002 - circles are the shards' affair
+        if not self._is_of_lane or adopt.part > 1:
+            return  # the shard passes it on with all that it has
+        passed_on = msgspec.structs.replace(adopt, to=to, passed=[*adopt.passed, *((adopt.to,) if adopt.to not in adopt.passed else ())])
+        parts = in_parts(adopt.memories)
+        for part, memories in enumerate(parts, 1):
+            self._send_side(passed_on, memories, part, len(parts), offset)

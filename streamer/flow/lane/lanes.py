@@ -1,0 +1,125 @@
+"""Where a shard gets the lane from that is to be joined where new definitions begin to hold."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Final, NamedTuple, Protocol
+
+from streamer.errors import HaltError
+from streamer.flow.amendments import Amendments
+from streamer.flow.relay import Relay, Sink
+from streamer.flow.rules import Rules
+from streamer.flow.shard_log import Log
+from streamer.flow.store_session import Pause
+from streamer.signing import NO_KEYS, Keyring
+from streamer.stores.base import Store
+from streamer.wire import LogRecord
+
+from .lane import Lane, LaneSettings
+from .lane_plan import LanePlan
+from .mailbox import Place
+
+BATCH_RECORDS: Final = 2_000
+LOOK_SECONDS: Final = 0.1
+
+
+class Wanted(NamedTuple):
+    """A shard stands at definitions of ``version``, which lie at ``offset`` of its log, and wants a lane that has folded them too."""
+
+    shard: int
+    plan: LanePlan
+    version: int
+    offset: int
+    amendments: Amendments
+
+
+class Lanes(Protocol):
+    """Brings lanes to where they are wanted."""
+
+    async def at(self, wanted: Wanted) -> Lane:
+        """The lane, folded up to and including the record that is named, all that it had to send published. It may take its time; asked
+        again after a crash it gives the same. Raises what the store and the log raise."""
+        ...
+
+
+class OnTheSpot:
+    """Folds where it is wanted, over a log that is read beside the shard: for rebuilds, and where nobody has folded before.
+
+    ``store`` keeps the lanes, beside the shards that it has; ``sink`` gets what they send to other shards (None: they have it already).
+    While something is awaited from another shard it is looked for behind the position, every ``LOOK_SECONDS``.
+    """
+
+    def __init__(self, store: Store, log: Log, rules: Rules, *, pause: Pause, keyring: Keyring = NO_KEYS, sink: Sink | None = None) -> None:
+        self._store = store
+        self._log = log
+        self._rules = rules
+        self._pause = pause
+        self._keyring = keyring
+        self._sink = sink
+
+    async def at(self, wanted: Wanted) -> Lane:
+        """See ``Lanes``."""
+        view = await self._log.look(wanted.shard, -1)
+        settings = LaneSettings(wanted.shard, self._store, self._rules, wanted.amendments, self._pause, self._keyring)
+        lane = await Lane.open(settings, wanted.plan, wanted.version, begin=view.begin)
+        relay = Relay(wanted.shard, lane.store, self._sink) if self._sink is not None else None
+        if relay is not None:
+            await relay.start()
+        await _OneFold(lane, self._log, relay, self._pause).upto(wanted.offset)
+        return lane
+
+
+class _OneFold:
+    """One lane on its way over a log."""
+
+    def __init__(self, lane: Lane, log: Log, relay: Relay | None, pause: Pause) -> None:
+        self._lane = lane
+        self._log = log
+        self._relay = relay
+        self._pause = pause
+        self._heard = 0
+
+    async def upto(self, offset: int) -> None:
+        """Fold all records up to and including one, and publish what they say. HaltError where the log ends before it."""
+        lane = self._lane
+        if lane.position <= offset:
+            async with aclosing(self._log.read(lane.shard, lane.position, BATCH_RECORDS)) as batches:
+                async for records in batches:
+                    await self._fold([record for record in records if record.offset <= offset])
+                    if lane.position > offset:
+                        break
+                    await asyncio.sleep(0)  # the heartbeats share the loop
+        if lane.position <= offset:
+            raise HaltError(f"the log of shard {lane.shard} ends before the offset {offset}; its tail was lost, or this is another cluster")
+        while self._relay is not None and await self._relay.turn():
+            pass
+
+    async def _fold(self, records: Sequence[LogRecord]) -> None:
+        lane = self._lane
+        while records:
+            entries = await lane.fold(records)
+            if self._relay is not None:
+                self._relay.add(entries)
+                await self._relay.turn()
+            records = [record for record in records if record.offset >= lane.position]
+            if lane.awaits is None:
+                return
+            await self._hear(lane.awaits)
+
+    async def _hear(self, awaited: Place) -> None:
+        """Read ahead until what is awaited has come."""
+        lane = self._lane
+        while True:
+            async with aclosing(self._log.read(lane.shard, self._heard, BATCH_RECORDS)) as batches:
+                async for records in batches:
+                    lane.hear(records)
+                    self._heard = records[-1].offset + 1
+                    if lane.has_come(awaited):
+                        return
+                    await asyncio.sleep(0)
+            if (await self._log.look(awaited[0], -1)).begin > awaited[1]:
+                lane.give_up(awaited)
+                return
+            await self._pause(LOOK_SECONDS)

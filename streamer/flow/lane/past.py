@@ -1,0 +1,78 @@
+"""One customer's past, as a lane has folded it, joined to what the shard itself knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from streamer.customers.rebase import shifted
+from streamer.customers.state import Membership, State
+from streamer.segments.plan.plan import Plan
+
+from .lane_plan import LanePlan
+
+
+class Folded(NamedTuple):
+    """What a lane has folded up to and including the record at ``offset``. ``begin_ms``: log time at the first record that the log still
+    had; None where it had all."""
+
+    past: Past
+    offset: int
+    begin_ms: int | None
+
+
+class Past:
+    """What a lane came to, for customers who come under the plan ``after`` one by one.
+
+    ``states`` has the lane's states of those who are next, by customer. ``keys`` are the memories that are taken from it.
+    """
+
+    def __init__(self, lane: LanePlan, after: Plan, keys: frozenset[str]) -> None:
+        self.states: Mapping[str, State] = {}
+        self.keys = keys
+        self.segments = lane.segments
+        plan = lane.plan
+        self._memories = [(plan.slots[key], after.slots[key], after.memories[after.slots[key]].spec) for key in sorted(keys)]
+        self._segments = [(plan.numbers[name], after.numbers[name], name) for name in sorted(lane.segments)]
+
+    def join(self, customer: str, state: State, now: int) -> list[str]:
+        """Have ``state``, which is under the plan ``after`` already, remember what the lane does, and be in what they are in there.
+
+        Numbers of changes go on where something was said of a segment, else they are the lane's. Returns the names of segments of which
+        there is no membership in a full past, and one is there until it has been left. ``now`` is log time, in UTC.
+        """
+        past = self.states.get(customer)
+        if past is None:
+            return []
+        by_ms = past.origin_ms - state.origin_ms
+        for theirs, ours, spec in self._memories:
+            if theirs in past.slots:
+                state.slots[ours] = shifted(spec, past.slots[theirs], by_ms) if by_ms else past.slots[theirs]
+            else:
+                state.slots.pop(ours, None)
+        return [name for theirs, ours, name in self._segments if _join_membership(state, ours, name, past.members.get(theirs), by_ms, now)]
+
+    def retire(self, state: State, names: list[str]) -> None:
+        """Of these segments nothing stays but the count of changes, as of one that was never entered."""
+        by_name = {name: ours for _, ours, name in self._segments}
+        for name in names:
+            if not state.is_inside(by_name[name]):
+                state.retired[name] = state.members.pop(by_name[name]).changes
+
+
+def _join_membership(state: State, number: int, name: str, theirs: Membership | None, by_ms: int, now: int) -> bool:
+    """Take over one membership; return whether it is there only to be left."""
+    ours = state.members.get(number)
+    said = ours.changes if ours is not None else state.retired.get(name, state.lifted or 0)
+    if theirs is not None:
+        changes = theirs.changes if not said else said if theirs.inside == (said % 2 == 1) else said + 1
+        state.members[number] = Membership(changes, theirs.at_ms + by_ms)
+        state.retired.pop(name, None)
+        return False
+    if ours is None:
+        return False
+    if ours.inside:
+        state.members[number] = Membership(said + 1, now - state.origin_ms)
+        return True
+    state.retired[name] = state.members.pop(number).changes
+    return False

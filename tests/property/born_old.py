@@ -1,0 +1,150 @@
+"""Logs in which definitions change, told with lanes; and the same told under the later definitions from the beginning."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from streamer.customers.tombstone import is_tombstone
+from streamer.flow.catalog import Plans
+from streamer.flow.lane.lane import Lane
+from streamer.flow.lane.lanes import OnTheSpot, Wanted
+from streamer.flow.machine import WHOLE, Limits
+from streamer.flow.rules import Rules
+from streamer.flow.same_log import View
+from streamer.flow.shard import Shard
+from streamer.stores.memory import MemoryStore
+from streamer.wire import LogRecord
+from tests.oracle.story import Record
+from tests.property.driving import Case, Shown, log_of, log_record, look, never
+from tests.property.logs import bodies_of, cases, successors, with_records
+from tests.property.sentences import definitions
+
+ONE_SHARD = Rules(shards=1)
+
+
+class ListLog:
+    """Records as a log that is read beside a shard; ``begin``: what lies before it is gone."""
+
+    def __init__(self, records: Sequence[LogRecord], begin: int = 0) -> None:
+        self.records, self.begin = records, begin
+
+    async def look(self, shard: int, offset: int) -> View:
+        return View(self.begin, self.records[-1].offset + 1, None)
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        found = [record for record in self.records if record.offset >= offset]
+        for start in range(0, len(found), limit):
+            yield found[start : start + limit]
+
+
+class Counting(OnTheSpot):
+    """Lanes that are folded on the spot, and how many were."""
+
+    folds = 0
+
+    async def at(self, wanted: Wanted) -> Lane:
+        self.folds += 1
+        return await super().at(wanted)
+
+
+@dataclass(frozen=True)
+class Switched:
+    """What a shard came to, and how many lanes it had folded."""
+
+    shard: Shard
+    shown: Shown
+    folds: int
+
+
+def told(records: Sequence[Record], rules: Rules = ONE_SHARD, *, limits: Limits = WHOLE, begin: int = 0) -> Switched:
+    """A shard over a log, with lanes."""
+    return asyncio.run(_told([log_record(record) for record in records], rules, limits, begin))
+
+
+def told_case(case: Case, *, upto: int | None = None, limits: Limits = WHOLE) -> Switched:
+    """The same over the log of a case, or what lies up to and including an offset of it."""
+    log = log_of(case)
+    return asyncio.run(_told(log if upto is None else log[: upto + 1], case.rules, limits, 0))
+
+
+async def _told(log: Sequence[LogRecord], rules: Rules, limits: Limits, begin: int) -> Switched:
+    store = MemoryStore()
+    lanes = Counting(store, ListLog(log, begin), rules, pause=never)
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, limits=limits, lanes=lanes, pause=never)
+    await shard.process(log)
+    return Switched(shard, await look(store), lanes.folds)
+
+
+# the law: as if the later definitions had always held
+
+
+@st.composite
+def switched_cases(draw: st.DrawFn, *, switches_max: int = 2) -> Case:
+    """A case whose definitions change, anywhere, once or twice: to others that keep some segments, change some, and share memories."""
+    case = draw(cases(switches=False))
+    bodies, source = bodies_of(case), case.definitions
+    places = sorted(draw(st.lists(st.integers(0, len(bodies)), min_size=1, max_size=switches_max)))
+    for number, place in enumerate(places):
+        source = draw(st.one_of(successors(source), definitions(), mixed(source)))
+        at_ms = bodies[min(place + number, len(bodies) - 1)][0]
+        bodies.insert(place + number, (at_ms, {"control": "definitions", "version": number + 2, "definitions": source}))
+    return with_records(case, bodies)
+
+
+@st.composite
+def mixed(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
+    """The same zone and segments, and others besides that ask about the same events."""
+    fresh = draw(definitions(names=("x", "y")))["segments"]
+    return {**source, "segments": {**source["segments"], **fresh}}
+
+
+def last_switch(case: Case) -> int:
+    """The offset of the last change of definitions."""
+    return max(record.offset for record in case.records if record.body.get("control") == "definitions")
+
+
+def from_the_beginning(case: Case) -> Case:
+    """The same events under the last definitions alone."""
+    at = last_switch(case)
+    last = next(record.body for record in case.records if record.offset == at)
+    return replace(
+        case,
+        definitions=last["definitions"],
+        records=tuple(
+            replace(
+                record, body={"control": "tick"} if record.body.get("control") == "definitions" and record.offset != at else record.body
+            )
+            for record in case.records
+        ),
+    )
+
+
+class Known(NamedTuple):
+    """What is known of a customer, but for what may be found out at any time, and for how often it was changed."""
+
+    origin_ms: int
+    slots: dict[int, Any]
+    inside: dict[str, int]
+    truth_bits: dict[int, int]
+    due_ms: int
+    seen: bytes
+    floor_ms: int | None
+
+
+def known(shard: Shard, shown: Shown) -> dict[str, Known]:
+    """Of every customer, found out anew as of log time."""
+    found: dict[str, Known] = {}
+    for customer, blob in shown.states.items():
+        if is_tombstone(blob):
+            continue
+        state, now = shard.state(blob), shard.body.log_time_ms
+        shard.plan.settle(state, now - state.origin_ms)
+        due_ms = shard.plan.next_due(state, now - state.origin_ms)
+        inside = {shard.plan.names[number]: entry.at_ms + state.origin_ms for number, entry in state.members.items() if entry.inside}
+        found[customer] = Known(state.origin_ms, state.slots, inside, state.truth_bits, due_ms, state.seen, state.floor_ms)
+    return found

@@ -1,0 +1,115 @@
+"""A segment that is defined today is right today: what it asks of the past is folded from the log before it holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamer.customers.state import decode_state
+from streamer.wire import CHANGES
+from tests.oracle.story import Record
+from tests.property.born_old import Switched, told
+
+DAY_MS = 86_400_000
+BEGIN_MS = 1_772_625_600_000
+
+
+def event(name: str, number: int, customer: str = "ada", **more: Any) -> dict[str, Any]:
+    return {"type": "track", "event": name, "messageId": f"m{number}", "userId": customer, **more}
+
+
+def defined(version: int, **segments: Any) -> dict[str, Any]:
+    found = {name: given if isinstance(given, dict) else {"when": given} for name, given in segments.items()}
+    return {"control": "definitions", "version": version, "definitions": {"segments": found}}
+
+
+def log(*bodies: dict[str, Any], step_ms: int = DAY_MS) -> list[Record]:
+    """Records that arrive one step after another, as they happen."""
+    times = [BEGIN_MS + offset * step_ms for offset in range(len(bodies))]
+    return [
+        Record(offset, at_ms, {**body, "timestamp": at_ms} if "control" not in body else body)
+        for offset, (at_ms, body) in enumerate(zip(times, bodies, strict=True))
+    ]
+
+
+def changes(switched: Switched) -> list[tuple[str, str, bool, int, str]]:
+    found: list[tuple[str, str, bool, int, str]] = []
+    for output in switched.shown.outputs:
+        if output.topic == CHANGES:
+            said = json.loads(output.value)
+            data = said["data"]
+            found.append((said["subject"], data["segment"], "entered" in said["type"], data["sequence"], data["cause"]["kind"]))
+    return found
+
+
+def test_nobody_who_has_bought_enters_a_segment_of_those_who_never_have() -> None:
+    """The case on which peers fail, and on which we failed: bought first, defined later."""
+    switched = told(log(defined(1, seen='did("Seen")'), event("Order Completed", 1), defined(2, new='never("Order Completed")')))
+    assert changes(switched) == []
+    assert switched.shard.body.since_ms == {}, "nothing is warming"
+
+
+def test_who_did_it_before_it_was_defined_is_inside() -> None:
+    """Memories and traits of the past are there at once, and the change says that the definitions brought it about."""
+    switched = told(
+        log(
+            defined(1, seen='did("Seen")'),
+            event("Order Completed", 1),
+            event("", 2, type="identify", traits={"plan": "gold"}),
+            defined(2, seen='did("Seen")', bought='did("Order Completed")', golden='trait("plan") == "gold"'),
+        )
+    )
+    assert changes(switched) == [("ada", "bought", True, 1, "definitions"), ("ada", "golden", True, 1, "definitions")]
+    assert switched.shard.sizes == {"bought": 1, "golden": 1, "seen": 0}
+
+
+def test_a_membership_has_the_number_and_the_moment_that_it_would_have_had() -> None:
+    """In, out and in again before anybody had defined it: the third change, since the day of the second purchase."""
+    buys = [event("Buy", number) for number in (1, 2)]
+    switched = told(
+        log(defined(1, seen='did("Seen")'), *buys, {"control": "tick"}, defined(2, late='did("Buy", within="5d")'), step_ms=10 * DAY_MS)
+    )
+    assert changes(switched) == []
+    again = told(log(defined(1, seen='did("Seen")'), *buys, defined(2, late='did("Buy", within="15d")'), step_ms=10 * DAY_MS))
+    assert changes(again) == [("ada", "late", True, 1, "definitions")]
+    [state] = [decode_state(blob) for blob in again.shown.states.values()]
+    assert state.members[again.shard.plan.numbers["late"]].at_ms + state.origin_ms == BEGIN_MS + 10 * DAY_MS
+
+
+def test_a_changed_segment_goes_on_with_its_numbers() -> None:
+    """Readers drop what is not above the number that they saw."""
+    switched = told(
+        log(
+            defined(1, keen='count("Buy") >= 1'),
+            event("Buy", 1),
+            defined(2, keen='count("Buy") >= 2'),
+            event("Buy", 2),
+        )
+    )
+    assert changes(switched) == [
+        ("ada", "keen", True, 1, "event"),
+        ("ada", "keen", False, 2, "definitions"),
+        ("ada", "keen", True, 3, "event"),
+    ]
+
+
+MODEL = {"models": {"buyer": {"kind": "purchase", "horizon": "7d"}}}
+
+
+@pytest.mark.parametrize(
+    ("segments", "folds"),
+    [
+        pytest.param({"seen": 'did("Seen")'}, 0, id="a segment goes"),
+        pytest.param({"seen": 'did("Seen")', "buyer": 'score("buyer") >= 0.5'}, 0, id="what a model said in the past nobody knows"),
+        pytest.param({"seen": 'did("Seen")', "new": 'not did("Buy")'}, 1, id="a new segment over memories that are there"),
+    ],
+)
+def test_a_lane_is_folded_only_where_something_is_new_that_events_decide(segments: dict[str, str], folds: int) -> None:
+    """It costs a pass over the log."""
+    first, second = defined(1, seen='did("Seen")', gone='did("Buy")'), defined(2, **segments)
+    for body in (first, second):
+        body["definitions"] |= MODEL
+    assert told(log(first, event("Buy", 1), second)).folds == folds
+    assert told(log(first, {"control": "tick"}, second)).folds == 0, "nobody has been seen yet"
