@@ -190,9 +190,9 @@ def definitions_not_above_those_in_force_are_nothing(patch: Patch) -> None:
     """Whatever comes last holds."""
     switch = StepSource._switch
 
-    async def switch_anyhow(self: StepSource, machine: Step, control: Control) -> None:
+    async def switch_anyhow(self: StepSource, machine: Step, control: Control, offset: int) -> None:
         version, machine.body.version = machine.body.version, -1
-        await switch(self, machine, control)
+        await switch(self, machine, control, offset)
         machine.body.version = max(version, control.version) if machine.migration is None else control.version
 
     patch.setattr(StepSource, "_switch", switch_anyhow)
