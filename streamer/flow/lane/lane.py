@@ -27,7 +27,7 @@ from streamer.wire import LogRecord
 
 from .lane_plan import LanePlan
 from .lane_step import LaneSource, LaneStep
-from .mailbox import Mailbox, Place
+from .mailbox import Mailbox, SentFrom
 
 SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000)
 
@@ -58,7 +58,7 @@ class Lane:
         self.plan = plan
         self.store = store
         self.shard = settings.shard
-        self.awaits: Place | None = None
+        self.awaits: SentFrom | None = None
         self._driver = driver
         self._mailbox = mailbox
         self._version = driver.machine.body.version
@@ -104,11 +104,11 @@ class Lane:
         """Records of the shard's log that lie ahead, in their order: what lanes of other shards have sent is among them."""
         self._mailbox.hear(records)
 
-    def give_up(self, place: Place) -> None:
+    def give_up(self, place: SentFrom) -> None:
         """Nothing will come from a place for which it ``awaits``: the log of that shard does not reach back so far."""
         self._mailbox.give_up(place)
 
-    def has_come(self, place: Place) -> bool:
+    def has_come(self, place: SentFrom) -> bool:
         """Whether what it ``awaits`` from a place has come, or will not come."""
         return self._mailbox.has(place)
 
@@ -135,7 +135,7 @@ class Lane:
         self.awaits = None
         return len(records)
 
-    def _wanted(self, record: LogRecord) -> Place | None:
+    def _wanted(self, record: LogRecord) -> SentFrom | None:
         """From where something must have come before a record can be folded."""
         try:
             forward = forward_of(record)

@@ -19,7 +19,7 @@ from streamer.wire import LogRecord
 
 from .lane import Lane, LaneSettings
 from .lane_plan import LanePlan
-from .mailbox import Place
+from .mailbox import SentFrom
 
 BATCH_RECORDS: Final = 2_000
 LOOK_SECONDS: Final = 0.1
@@ -108,7 +108,7 @@ class _OneFold:
                 return
             await self._hear(lane.awaits)
 
-    async def _hear(self, awaited: Place) -> None:
+    async def _hear(self, awaited: SentFrom) -> None:
         """Read ahead until what is awaited has come."""
         lane = self._lane
         while True:

@@ -12,7 +12,7 @@ from streamer.flow.rules import Rules
 from streamer.signing import CONTROL, FORWARD, Keyring, SignedPlace, Trust, check_control, check_signed
 from streamer.wire import EVENTS, LogRecord, decode_control
 
-Place = tuple[int, int]  # a shard, and the offset in its log at which its lane sent something
+SentFrom = tuple[int, int]  # a shard, and the offset in its log at which its lane sent something
 
 
 class Mailbox:
@@ -25,9 +25,9 @@ class Mailbox:
         self._keyring = keyring
         self._version = version
         self._trust = trust
-        self._parts: dict[Place, dict[int, Side]] = {}
+        self._parts: dict[SentFrom, dict[int, Side]] = {}
         self._newest: dict[int, int] = {}  # the highest offset by shard from which something has come
-        self._missing = set[Place]()
+        self._missing = set[SentFrom]()
 
     def hear(self, records: Iterable[LogRecord]) -> None:
         """Keep what in these records is for this lane. What may not say so is dropped: the shard itself refuses it when it comes there."""
@@ -69,18 +69,18 @@ class Mailbox:
         assert isinstance(side, Side), "its header says so"
         return side
 
-    def has(self, place: Place) -> bool:
+    def has(self, place: SentFrom) -> bool:
         """Whether all that was sent from there has come, or it is known that nothing will: a lane sends in the order of its log."""
         parts = self._parts.get(place)
         if parts is not None and len(parts) == next(iter(parts.values())).parts:
             return True
         return place in self._missing or self._newest.get(place[0], -1) > place[1]
 
-    def give_up(self, place: Place) -> None:
+    def give_up(self, place: SentFrom) -> None:
         """Nothing will come from there: its log does not reach back so far any more."""
         self._missing.add(place)
 
-    def memories(self, place: Place) -> dict[str, Data]:
+    def memories(self, place: SentFrom) -> dict[str, Data]:
         """What was sent from there, in one; empty where nothing was."""
         parts = self._parts.get(place, {})
         return {key: data for _, side in sorted(parts.items()) for key, data in side.memories.items()}
