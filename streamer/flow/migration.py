@@ -12,6 +12,7 @@ from streamer.segments.change import Cause
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.message_inputs import is_turning
 from streamer.segments.plan.plan import Plan, SegmentRule
+from streamer.segments.plan.plan_memories import is_grown
 
 from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
@@ -49,7 +50,7 @@ def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | 
     is_first = not body.counts.get("accepted")  # nobody has been seen yet: nothing was missed
     since_ms = {key: ms for key, ms in body.since_ms.items() if key in after.slots}
     for memory in after.memories:
-        grown = memory.key in keys and before.memories[before.slots[memory.key]].spec != memory.spec
+        grown = memory.key in keys and is_grown(before.memories[before.slots[memory.key]].spec, memory.spec)
         if folded is not None and memory.key in folded.past.keys:
             since_ms.pop(memory.key, None)
             since_ms |= {memory.key: folded.begin_ms} if folded.begin_ms is not None else {}
@@ -110,13 +111,14 @@ class Migration:
         retired = self._after.carry(state, self.before)
         past = self.past if not is_aside else None
         was_inside = {number for number, entry in state.members.items() if entry.inside}
-        left = past.join(customer, state, now) if past is not None else []
+        left = past.join(customer, state) if past is not None else []
         model_memories.drop_scores(state, self._states.unscored)
         state.generation = self._body.generation
         self._states.touched.add(customer)
         self._messages.carry(customer, state, self._messages_before, now, offset)
         changed = [] if is_aside else self._evaluator.anew(state, now)
         if past is not None:
+            past.leave(state, left, now)
             changed = self._net(state, changed, was_inside)
         self._write(customer, state, changed, retired, now, offset)
         if past is not None:

@@ -17,7 +17,6 @@ from .amendments import Amendments, Journal, MemoryJournal
 from .catalog import Plans
 from .checkpoint import CheckpointBody, decode_body
 from .driver import ShardDriver, open_session
-from .lane.lane import Lane
 from .lane.lane_plan import lane_name, plan_lane
 from .lane.lanes import Lanes, OnTheSpot, Wanted
 from .lane.past import Folded, Past
@@ -37,7 +36,7 @@ class StepSource:
         self._rules = rules
         self._keyring = keyring
         self._lanes = lanes
-        self._lane: Lane | None = None  # while customers come under the definitions for which it was folded
+        self._lane: SideLane | None = None  # while customers come under the definitions for which it was folded
 
     def over(self, store: Store, log: Log, pause: Pause) -> StepSource:
         """The same, of shards of another store; their lanes fold on the spot, over ``log``, and send nothing."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamer.customers.tombstone import is_tombstone
 from streamer.flow.catalog import Plans
-from streamer.flow.lane.lane import Lane
+from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.rules import Rules
@@ -47,7 +47,7 @@ class Counting(OnTheSpot):
 
     folds = 0
 
-    async def at(self, wanted: Wanted) -> Lane:
+    async def at(self, wanted: Wanted) -> SideLane:
         self.folds += 1
         return await super().at(wanted)
 

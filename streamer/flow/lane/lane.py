@@ -47,7 +47,7 @@ class LaneSettings:
     limits: Limits = SLICES
 
 
-class Lane:
+class SideLane:
     """A lane towards definitions of one version. After any error it must be dropped from memory and opened anew.
 
     ``store`` has its shard; ``awaits`` is the place from which the lane of another shard is to send something before it can go on (None:
@@ -64,7 +64,7 @@ class Lane:
         self._version = driver.machine.body.version
 
     @classmethod
-    async def open(cls, settings: LaneSettings, plan: LanePlan, version: int, *, begin: int = 0) -> Lane:
+    async def open(cls, settings: LaneSettings, plan: LanePlan, version: int, *, begin: int = 0) -> SideLane:
         """The lane as its checkpoint says, or a new one, over a log that begins at offset ``begin``. Whoever drove it before is fenced.
 
         A lane that has lost keys is begun anew: it has nothing that the log has not.

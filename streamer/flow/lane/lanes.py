@@ -17,7 +17,7 @@ from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Store
 from streamer.wire import LogRecord
 
-from .lane import Lane, LaneSettings
+from .lane import LaneSettings, SideLane
 from .lane_plan import LanePlan
 from .mailbox import SentFrom
 
@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
 class Lanes(Protocol):
     """Brings lanes to where they are wanted."""
 
-    async def at(self, wanted: Wanted) -> Lane:
+    async def at(self, wanted: Wanted) -> SideLane:
         """The lane, folded up to and including the record that is named, all that it had to send published. It may take its time; asked
         again after a crash it gives the same. Raises what the store and the log raise."""
         ...
@@ -59,11 +59,11 @@ class OnTheSpot:
         self._keyring = keyring
         self._sink = sink
 
-    async def at(self, wanted: Wanted) -> Lane:
+    async def at(self, wanted: Wanted) -> SideLane:
         """See ``Lanes``."""
         view = await self._log.look(wanted.shard, -1)
         settings = LaneSettings(wanted.shard, self._store, self._rules, wanted.amendments, self._pause, self._keyring)
-        lane = await Lane.open(settings, wanted.plan, wanted.version, begin=view.begin)
+        lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         relay = Relay(wanted.shard, lane.store, self._sink) if self._sink is not None else None
         if relay is not None:
             await relay.start()
@@ -74,7 +74,7 @@ class OnTheSpot:
 class _OneFold:
     """One lane on its way over a log."""
 
-    def __init__(self, lane: Lane, log: Log, relay: Relay | None, pause: Pause) -> None:
+    def __init__(self, lane: SideLane, log: Log, relay: Relay | None, pause: Pause) -> None:
         self._lane = lane
         self._log = log
         self._relay = relay

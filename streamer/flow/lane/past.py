@@ -35,11 +35,11 @@ class Past:
         self._memories = [(plan.slots[key], after.slots[key], after.memories[after.slots[key]].spec) for key in sorted(keys)]
         self._segments = [(plan.numbers[name], after.numbers[name], name) for name in sorted(lane.segments)]
 
-    def join(self, customer: str, state: State, now: int) -> list[str]:
+    def join(self, customer: str, state: State) -> list[str]:
         """Have ``state``, which is under the plan ``after`` already, remember what the lane does, and be in what they are in there.
 
-        Numbers of changes go on where something was said of a segment, else they are the lane's. Returns the names of segments of which
-        there is no membership in a full past, and one is there until it has been left. ``now`` is log time, in UTC.
+        Numbers of changes go on where something was said of a segment, else they are the lane's. Returns the names of segments that the
+        customer was in and of which a full past has no membership at all: they are to ``leave`` these once the rest has been judged.
         """
         past = self.states.get(customer)
         if past is None:
@@ -50,29 +50,34 @@ class Past:
                 state.slots[ours] = shifted(spec, past.slots[theirs], by_ms) if by_ms else past.slots[theirs]
             else:
                 state.slots.pop(ours, None)
-        return [name for theirs, ours, name in self._segments if _join_membership(state, ours, name, past.members.get(theirs), by_ms, now)]
+        return [name for theirs, ours, name in self._segments if _join_membership(state, ours, name, past.members.get(theirs), by_ms)]
+
+    def leave(self, state: State, names: list[str], now: int) -> None:
+        """The customer leaves these segments at ``now`` (UTC), unless they have entered them anew."""
+        for number, name in self._numbered(names):
+            if not state.is_inside(number):
+                state.members[number] = Membership(state.retired.pop(name), now - state.origin_ms)
 
     def retire(self, state: State, names: list[str]) -> None:
-        """Of these segments nothing stays but the count of changes, as of one that was never entered."""
-        by_name = {name: ours for _, ours, name in self._segments}
-        for name in names:
-            if not state.is_inside(by_name[name]):
-                state.retired[name] = state.members.pop(by_name[name]).changes
+        """That has been said: of these segments nothing stays but the count of changes, as of one that was never entered."""
+        for number, name in self._numbered(names):
+            if not state.is_inside(number):
+                state.retired[name] = state.members.pop(number).changes
+
+    def _numbered(self, names: list[str]) -> list[tuple[int, str]]:
+        return [(ours, name) for _, ours, name in self._segments if name in names]
 
 
-def _join_membership(state: State, number: int, name: str, theirs: Membership | None, by_ms: int, now: int) -> bool:
-    """Take over one membership; return whether it is there only to be left."""
+def _join_membership(state: State, number: int, name: str, theirs: Membership | None, by_ms: int) -> bool:
+    """Take over one membership; return whether there is none and the customer was inside."""
     ours = state.members.get(number)
     said = ours.changes if ours is not None else state.retired.get(name, state.lifted or 0)
     if theirs is not None:
         changes = theirs.changes if not said else said if theirs.inside == (said % 2 == 1) else said + 1
         state.members[number] = Membership(changes, theirs.at_ms + by_ms)
         state.retired.pop(name, None)
-        return False
-    if ours is None:
-        return False
-    if ours.inside:
-        state.members[number] = Membership(said + 1, now - state.origin_ms)
-        return True
-    state.retired[name] = state.members.pop(number).changes
+    elif ours is not None:
+        del state.members[number]
+        state.retired[name] = said + said % 2
+        return ours.inside
     return False
