@@ -17,6 +17,7 @@ from .amendments import Amendments, Journal, MemoryJournal
 from .catalog import Plans
 from .checkpoint import CheckpointBody, decode_body
 from .driver import ShardDriver, open_session
+from .lane.lane import SideLane
 from .lane.lane_plan import lane_name, plan_lane
 from .lane.lanes import Lanes, OnTheSpot, Wanted
 from .lane.past import Folded, Past
