@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
+from time import time
 from typing import IO, Annotated, Final
 
 import msgspec
@@ -299,6 +300,18 @@ def length_ms(text: str, *, option: str) -> int:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def begin_ms(since: str) -> int:
+    """The moment that ``--since`` means: one that is named, or so long ago by this machine's clock."""
+    moment = parse_time_ms(since)
+    if moment is not None:
+        return moment
+    try:
+        return int(time() * 1_000) - parse_duration(since)
+    except ValueError:
+        message = f"expected a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a length such as 90d, found {since!r}"
+        raise typer.BadParameter(message, param_hint="--since") from None
 
 
 def end_ms(until: str, last_ms: int) -> int:

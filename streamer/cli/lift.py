@@ -19,7 +19,19 @@ from streamer.transports.files.event_files import STDIN
 from streamer.wire import LEDGER
 
 from . import EXIT_NO
-from .event_source import OWN, EventSource, FirstRefused, FormatName, MappingName, SegmentsOption, SortOption, UntilOption, end_ms, numbered
+from .event_source import (
+    OWN,
+    EventSource,
+    FirstRefused,
+    FormatName,
+    MappingName,
+    SegmentsOption,
+    SortOption,
+    UntilOption,
+    begin_ms,
+    end_ms,
+    numbered,
+)
 from .terminal import echo, echo_json
 
 
@@ -35,6 +47,10 @@ def lift(
     format_name: FormatName = OWN,
     sort: SortOption = False,
     until: UntilOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="of the deployment only decisions from then on: a date, or a length back such as 90d"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a message")] = False,
 ) -> None:
     """Say whether messages bring about what they are sent for: how many reach the goal, of those who were sent one and of those held out.
@@ -43,14 +59,18 @@ def lift(
     alone. Of each person the first decision on a message counts. Look as often as you like: the interval holds for all looks together (of
     messages that do nothing at most one in twenty is ever called more or fewer), and says "not known yet" until it excludes zero.
 
-    With files the decisions are made anew by the definitions, as the workers made them, or read with --ledger. Without, the ledger and the
-    log of the deployment are read whole (see `streamer config`). Exit code 1: no message with a goal was decided.
+    With files the decisions are made anew by the definitions, as the workers made them, or read with --ledger. Without, the ledger of the
+    deployment is read, and its log from the first decision on (see `streamer config`); on a long log --since and --message save time. With
+    --since the first decision from then on counts. Exit code 1: no message with a goal was decided.
 
     \b
       streamer messages lift --message cart_reminder
       streamer messages lift events.ndjson.gz --segments my_segments.yaml --until 7d
     """
-    trial = asyncio.run(_of_files(EventSource(files, mapping, format_name, sort), segments, ledger, until) if files else _deployed())
+    if files and since is not None:
+        raise typer.BadParameter("files are read whole", param_hint="--since")
+    source = EventSource(files or [], mapping, format_name, sort)
+    trial = asyncio.run(_of_files(source, segments, ledger, until) if files else _deployed(message, since))
     found = [one for one in lifts(trial) if message in (None, one.message)]
     for one in found:
         if as_json:
@@ -63,7 +83,7 @@ def lift(
         raise typer.Exit(EXIT_NO)
 
 
-async def _deployed() -> Trial:
+async def _deployed(message: str | None, since: str | None) -> Trial:
     from aiokafka.errors import KafkaError
 
     from streamer.settings import load_settings
@@ -71,7 +91,7 @@ async def _deployed() -> Trial:
 
     settings = load_settings()
     try:
-        return await read_trial(settings)
+        return await read_trial(settings, message=message, since_ms=None if since is None else begin_ms(since))
     except (KafkaError, TimeoutError, OSError) as error:
         raise SettingsError(f"STREAMER_KAFKA: no ledger or log from {settings.kafka} ({type(error).__name__})") from None
 

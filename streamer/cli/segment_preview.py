@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from time import time
 from typing import Annotated, Final
 
 import typer
@@ -13,13 +12,11 @@ import typer
 from streamer.errors import SettingsError
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
-from streamer.language.durations import parse_duration
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes
 from streamer.previews.events import preview_events
 from streamer.previews.result import Preview
 from streamer.transports.files.event_files import STDIN
-from streamer.values import parse_time_ms
 
 from .event_source import (
     AHEAD,
@@ -33,6 +30,7 @@ from .event_source import (
     MappingName,
     SortOption,
     UntilOption,
+    begin_ms,
     end_ms,
     length_ms,
 )
@@ -130,21 +128,10 @@ def _of_deployment(definitions: Definitions, wishes: Wishes, since: str | None) 
     from streamer.previews.deployment import preview_deployment
     from streamer.settings import load_settings
 
-    settings, since_ms = load_settings(), None if since is None else _since_ms(since)
+    settings, since_ms = load_settings(), None if since is None else begin_ms(since)
     with progress_bar("reading the log", "records") as progress:
         work = preview_deployment(settings, definitions, wishes, Bounds(), since_ms=since_ms, progress=progress)
         return asyncio.run(work)
-
-
-def _since_ms(text: str) -> int:
-    moment = parse_time_ms(text)
-    if moment is not None:
-        return moment
-    try:
-        return int(time() * 1_000) - parse_duration(text)
-    except ValueError:
-        message = f"expected a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a length such as 90d, found {text!r}"
-        raise typer.BadParameter(message, param_hint="--since") from None
 
 
 async def _of_files(

@@ -53,3 +53,26 @@ async def test_decisions_and_events_of_all_shards_are_brought_together(
     [lift] = lifts(await read_trial(settings))
     arms = lift.contrasts[0].arm, lift.contrasts[0].against
     assert [(arm.customers, arm.reached) for arm in arms] == [(1, 1), (1, 0)]
+    assert len((await read_trial(settings, message="tasting", since_ms=BEGIN_MS)).decisions["tasting"]) == 2
+    assert not (await read_trial(settings, message="another")).decisions
+    assert not (await read_trial(settings, since_ms=BEGIN_MS + 1)).decisions, "they were made before that"
+
+
+async def test_the_log_is_read_from_the_first_decision_on(broker: ApacheKafka | ExternalKafka | MockKafka, fresh_name: str) -> None:
+    """A log of years is not read for a message of this week, and what arrived before a decision is no success of it."""
+    settings = Settings(kafka=broker.bootstrap, topic_prefix=fresh_name, shards=1)  # pyright: ignore[reportCallIssue] - all have defaults
+    for topic in (EVENTS, LEDGER):
+        broker.create_topic(settings.topic(topic), 1)
+    client = producer(settings)
+    await client.start()
+    try:
+        early, late = BEGIN_MS - 1_000, BEGIN_MS + 2_000
+        await client.send_and_wait(settings.topic(EVENTS), order("c-1"), partition=0, timestamp_ms=early)
+        await client.send_and_wait(settings.topic(EVENTS), order("c-2"), partition=0, timestamp_ms=late)
+        for customer in ("c-1", "c-2"):
+            await client.send_and_wait(settings.topic(LEDGER), decision(customer, "message.send", None), partition=0, timestamp_ms=BEGIN_MS)
+    finally:
+        await client.stop()
+    trial = await read_trial(settings)
+    assert {one.assignment.customer: one.reached for one in trial.followed()} == {"c-1": False, "c-2": True}
+    assert trial.now_ms == late

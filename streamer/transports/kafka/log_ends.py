@@ -20,15 +20,18 @@ class LogEnds(NamedTuple):
     end: int
 
 
-async def read_log_ends(settings: Settings, shards: Iterable[int], since_ms: int | None = None) -> dict[int, LogEnds]:
-    """Where the log of each of these shards begins and ends. Raises KafkaError; waits as long as the client does, so bound it.
+async def read_log_ends(
+    settings: Settings, shards: Iterable[int], since_ms: int | None = None, *, topic: str = EVENTS
+) -> dict[int, LogEnds]:
+    """Where the log of each of these shards, or another topic of theirs, begins and ends. Raises KafkaError; waits as long as the client
+    does, so bound it.
 
     ``since_ms`` (UTC): begins are those of the first record that arrived then or later; the end where there is none.
     """
     consumer = AIOKafkaConsumer(**connection(settings), enable_auto_commit=False, request_timeout_ms=5_000)
     try:
         await consumer.start()
-        log = [TopicPartition(settings.topic(EVENTS), shard) for shard in shards]
+        log = [TopicPartition(settings.topic(topic), shard) for shard in shards]
         begins, ends = await consumer.beginning_offsets(log), await consumer.end_offsets(log)
         if since_ms is not None:
             found = await consumer.offsets_for_times(dict.fromkeys(log, since_ms))
