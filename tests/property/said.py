@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from streamer.wire import MESSAGES
 from tests.oracle.decisions import Decision
 from tests.oracle.story import Change
 from tests.oracle.values import duration_ms
-from tests.property.driving import ms_of
+from tests.property.driving import Driver, look, ms_of
 
 
 def decisions_of(records: Iterable[bytes]) -> Iterator[Decision]:
@@ -48,6 +50,11 @@ def decisions_of(records: Iterable[bytes]) -> Iterator[Decision]:
             position["offset"],
             position["ordinal"],
         )
+
+
+def decisions_by(driver: Driver) -> list[Decision]:
+    """What a driver's shard decided."""
+    return list(decisions_of(output.value for output in asyncio.run(look(driver.store)).outputs if output.topic == MESSAGES))
 
 
 def in_order(decisions: Iterable[Decision], changes: Iterable[Change]) -> list[dict[str, Any]]:

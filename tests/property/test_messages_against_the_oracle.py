@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from hypothesis import given
 
-from streamer.wire import MESSAGES
-from tests.oracle.decisions import Decision, MessageStory
-from tests.property.driving import Case, Driver, changes_by, drive, look
+from tests.oracle.decisions import MessageStory
+from tests.property.driving import Case, changes_by, drive
 from tests.property.effort import effort
 from tests.property.messages import busy_cases, message_cases
-from tests.property.said import decisions_of, in_order
+from tests.property.said import decisions_by, in_order
 
 
 def told(case: Case) -> MessageStory:
@@ -19,10 +16,6 @@ def told(case: Case) -> MessageStory:
     for record in case.records:
         story.tell(record)
     return story
-
-
-def decisions_by(driver: Driver) -> list[Decision]:
-    return list(decisions_of(output.value for output in asyncio.run(look(driver.store)).outputs if output.topic == MESSAGES))
 
 
 @given(case=message_cases())

@@ -26,7 +26,7 @@ from streamer.flow import message_writer
 from streamer.flow.identity_records import Adopt
 from streamer.flow.message_writer import MessageWriter
 from streamer.flow.step import Step
-from streamer.messages import arms, checks, intents, quiet_hours, telling
+from streamer.messages import arms, checks, explain, intents, quiet_hours, telling
 from streamer.messages.caps import ScopedCap
 from streamer.messages.checks import Check, Occasion, Ruling
 from streamer.messages.planned import MessagePlan, PlannedMessage
@@ -34,7 +34,7 @@ from streamer.segments.plan import plan as plan_module
 from streamer.wire import Control
 from tests.property.judged import DifferenceError, judged
 from tests.property.message_persons import busy_history
-from tests.unit.messages import test_decisions, test_laws, test_story
+from tests.unit.messages import test_against_the_log, test_decisions, test_laws, test_story
 
 from .catching import Mutant
 
@@ -489,6 +489,11 @@ def any_number_waits(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(intents, "WAITING_MAX", 1 << 30)
 
 
+def what_begins_later_is_not_foreseen(patch: pytest.MonkeyPatch) -> None:
+    """Somebody is told that nothing will come, and it comes."""
+    patch.setattr(explain, "begin", lambda *what: [])
+
+
 LAWS: dict[str, tuple[Mutant, Callable[[], object]]] = {
     "a last millisecond": (
         a_message_is_good_up_to_its_last_millisecond_and_one_more,
@@ -506,6 +511,18 @@ LAWS: dict[str, tuple[Mutant, Callable[[], object]]] = {
     "another hash": (
         who_is_held_out_is_drawn_by_another_hash,
         test_laws.test_who_is_held_out_and_which_variant_somebody_gets_is_the_same_for_ever,
+    ),
+    "an order in between": (
+        a_condition_is_asked_when_the_message_begins,
+        test_against_the_log.test_nothing_is_sent_after_a_record_that_contradicts_it,
+    ),
+    "a night elsewhere": (
+        quiet_hours_are_those_of_the_server,
+        lambda: test_against_the_log.test_nobody_is_woken_in_any_zone_on_the_days_on_which_clocks_change("2026-03-28"),
+    ),
+    "a foresight": (
+        what_begins_later_is_not_foreseen,
+        test_against_the_log.test_what_explain_says_will_be_decided_is_decided_if_nothing_happens,
     ),
     "a thousand": (any_number_waits, test_decisions.test_no_more_than_a_thousand_wait_for_one_customer),
 }
