@@ -7,7 +7,8 @@ does not read is cut, and comes back like that. One that cannot be served at the
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Literal, get_args
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple, get_args
 
 from aiohttp import web
 
@@ -28,8 +29,16 @@ READY_SECONDS: Final = 3.0
 CATCH_UPS_MAX: Final = 8  # readers who are served from Kafka at a time
 EVENT_STREAM: Final = "text/event-stream"
 STREAM_HEADERS: Final = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-StreamEnd = Literal["gone", "slow", "behind", "kafka_away", "closed"]
+StreamEnd = Literal["gone", "slow", "behind", "kafka_away", "revoked", "closed"]
 ENDS: Final[tuple[StreamEnd, ...]] = get_args(StreamEnd)
+
+
+class StreamWish(NamedTuple):
+    """What a reader of changes wants, behind which position (None: from now on), and whether they may still read."""
+
+    wanted: ChangeFilter
+    since: StreamPosition | None
+    may_read: Callable[[], bool]
 
 
 def no_stream(error: AnswerError, accept: str) -> web.Response:
@@ -52,18 +61,25 @@ class ChangeStreams:
         self._streams_max = streams_max
         self._catching_up = asyncio.Semaphore(CATCH_UPS_MAX)
 
-    async def serve(self, request: web.BaseRequest, wanted: ChangeFilter, since: StreamPosition | None) -> web.StreamResponse:
-        """Send changes until the reader goes; AnswerError where nothing is sent yet."""
+    def look_at_tokens(self) -> None:
+        """Have each stream look whether its reader may still read: tokens are others now."""
+        self._feed.wake()
+
+    async def serve(self, request: web.BaseRequest, wish: StreamWish) -> web.StreamResponse:
+        """Send changes until the reader goes, or may read no more; AnswerError where nothing is sent yet."""
         if self.open >= self._streams_max:
             raise AnswerError("overloaded", "as many read changes as may; come back")
         self.open += 1
         self._metrics.streams.inc()
         why: StreamEnd = "gone"
+        since = wish.since
         try:
             await self._feed_ready()
-            if since is not None and not self._feed.covers(since):
-                await self._check_kept(since)
-            reader = _OpenStream(request, self._feed, wanted, self._metrics)
+            if since is not None:
+                self._check_generation(since)
+                if not self._feed.covers(since):
+                    await self._check_kept(since)
+            reader = _OpenStream(request, self._feed, wish, self._metrics)
             await reader.begin(since if since is not None else self._feed.position.copy())
             why = await self._send(reader, since)
             return reader.response
@@ -92,6 +108,16 @@ class ChangeStreams:
         except TimeoutError:
             raise AnswerError("kafka_away", "the topic of changes cannot be read at the moment; come back") from None
 
+    def _check_generation(self, since: StreamPosition) -> None:
+        """AnswerError where an id is of another log than the one that is told now."""
+        of, now = since.generation, self._feed.position.generation
+        if of > self._settings.rules.log_generation:
+            said = f"it is of generation {of} of the log, which is at {self._settings.rules.log_generation}"
+            raise AnswerError("bad_cursor", f"{said}: expected an id of this deployment's", PATH)
+        if of and of < now:
+            said = f"it is of generation {of} of the log, which is at {now}"
+            raise AnswerError("cursor_expired", f"{said}: read memberships anew, and begin without an id", PATH)
+
     async def _check_kept(self, since: StreamPosition) -> None:
         """AnswerError where what follows is not kept any more, or never was there."""
         try:
@@ -118,18 +144,22 @@ class ChangeStreams:
                     for shard, offset in (await records.positions()).items():
                         at = since.shards[shard]
                         since.move(shard, ShardPosition(max(offset, at.kafka_offset), at.place))
+                    await reader.say_where(since)
         return await reader.join(since)
 
 
 class _OpenStream:
     """One stream. ``number`` is where it stands in the feed."""
 
-    def __init__(self, request: web.BaseRequest, feed: Feed, wanted: ChangeFilter, metrics: ServerMetrics) -> None:
+    def __init__(self, request: web.BaseRequest, feed: Feed, wish: StreamWish, metrics: ServerMetrics) -> None:
         self.response = web.StreamResponse(headers=STREAM_HEADERS)
         self.number = feed.end
         self._request = request
         self._feed = feed
-        self._wanted = wanted
+        self._wanted = wish.wanted
+        self._may_read = wish.may_read
+        self._now = asyncio.get_running_loop().time
+        self._written_at = self._now()
         self._metrics = metrics
 
     async def begin(self, position: StreamPosition) -> None:
@@ -146,11 +176,16 @@ class _OpenStream:
         if self._wanted.wants(entry.segment):
             await self._write(entry.id + entry.event)
 
+    async def say_where(self, since: StreamPosition) -> None:
+        """The id alone, where nothing was sent for long: what was passed over is behind the reader then, whatever cuts the connection."""
+        if self._now() - self._written_at >= HEARTBEAT_SECONDS:
+            await self._write(b": \nid: %b\n\n" % since.text().encode())
+
     async def join(self, since: StreamPosition) -> bool:
         """Send of the feed's entries those that are new to the reader, until both stand at the same place. False where entries went
         meanwhile that the reader had not got."""
         self.number = self._feed.first
-        while not self._feed.is_closed:
+        while not self._feed.is_closed and self._may_read():
             while self.number < self._feed.end:
                 if self.number < self._feed.first:
                     return False
@@ -165,6 +200,8 @@ class _OpenStream:
     async def follow(self) -> StreamEnd:
         """Send what comes."""
         while not self._feed.is_closed:
+            if not self._may_read():
+                return "revoked"
             if self.number < self._feed.first:
                 return "behind"
             chunk, number = self._feed.chunk(self.number, self._wanted)
@@ -185,7 +222,9 @@ class _OpenStream:
     async def _write(self, data: bytes) -> None:
         async with asyncio.timeout(WRITE_SECONDS):
             await self.response.write(data)
+        self._now = asyncio.get_running_loop().time
+        self._written_at = self._now()
         self._metrics.changes_sent.inc(data.count(b"\ndata: "))
 
 
-__all__ = ["ChangeStreams", "no_stream"]
+__all__ = ["ChangeStreams", "StreamWish", "no_stream"]

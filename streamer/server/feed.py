@@ -104,7 +104,7 @@ class Feed:
     def close(self) -> None:
         """Have all readers end."""
         self.is_closed = True
-        self._wake()
+        self.wake()
 
     async def _follow(self, records: ChangeRecords) -> None:
         if not self.ready.is_set():
@@ -146,7 +146,7 @@ class Feed:
             self._metrics.changes_read.inc()
         while len(self._entries) > KEPT_RECORDS or self._bytes > KEPT_BYTES:
             self._drop_oldest()
-        self._wake()
+        self.wake()
 
     def _drop_oldest(self) -> None:
         entry = self._entries.popleft()
@@ -154,7 +154,8 @@ class Feed:
         self._bytes -= len(entry.event) + len(entry.id)
         self.first += 1
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have all who wait look again."""
         self._chunks.clear()
         self._changed.set()
         self._changed = asyncio.Event()

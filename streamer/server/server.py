@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, assert_never
 
@@ -17,7 +18,7 @@ from streamer.web.bounded_server import SERVER
 from streamer.web.loopback import names_loopback
 from streamer.wire import shard_of
 
-from .change_stream import ChangeStreams, no_stream
+from .change_stream import ChangeStreams, StreamWish, no_stream
 from .customer_answers import Ages, CustomerAnswers
 from .errors import AnswerError, error_response, json_response
 from .feed import ChangeFilter
@@ -84,6 +85,7 @@ class ReaderServer:
         """From now on these."""
         self.tokens = tokens
         self.metrics.tokens.set(len(tokens.all))
+        self._streams.look_at_tokens()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The answer to any request."""
@@ -154,6 +156,22 @@ class ReaderServer:
         if route.role not in token.roles:
             raise AnswerError("role_missing", f"this token has not the role {route.role}", "header.Authorization")
 
+    def _permission(self, request: web.BaseRequest, route: ApiRoute) -> Callable[[], bool]:
+        """Whether a token that was good when the request began is so still. It costs nothing while the tokens are the same."""
+        checked = self.tokens
+
+        def holds() -> bool:
+            nonlocal checked
+            if checked is not self.tokens:
+                try:
+                    self._check_token(request, route)
+                except AnswerError:
+                    return False
+                checked = self.tokens
+            return True
+
+        return holds
+
     async def _answer(self, request: web.BaseRequest, match: Match) -> web.StreamResponse:
         match match.route.operation:
             case "customer":
@@ -166,17 +184,18 @@ class ReaderServer:
                 segment, cursor = segment_of(match.variable), text_of(request.query, "cursor")
                 return json_response(await self._answers.members.members(segment, cursor, limit_of(request.query)))
             case "changes":
-                return await self._changes(request)
+                return await self._changes(request, match.route)
             case "openapi":
                 return json_response(OPENAPI)
             case _:
                 assert_never(match.route.operation)
 
-    async def _changes(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _changes(self, request: web.BaseRequest, route: ApiRoute) -> web.StreamResponse:
         names, since = segments_of(request.query), stream_position_of(request, self._answers.shards)
         self.in_hand -= 1  # a stream is counted by itself
         try:
-            return await self._streams.serve(request, ChangeFilter(None if names is None else frozenset(names)), since)
+            wanted = ChangeFilter(None if names is None else frozenset(names))
+            return await self._streams.serve(request, StreamWish(wanted, since, self._permission(request, route)))
         finally:
             self.in_hand += 1
 

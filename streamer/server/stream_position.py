@@ -35,6 +35,11 @@ class StreamPosition:
         self.shards = shards
         self._texts = [position.text(shard) for shard, position in enumerate(shards)]
 
+    @property
+    def generation(self) -> int:
+        """The newest generation of the log of which it knows a change; 0 where it knows none."""
+        return max((position.place[0] for position in self.shards), default=0)
+
     def text(self) -> str:
         """What stands behind ``id:``."""
         return ",".join(self._texts)

@@ -15,7 +15,9 @@ import pytest
 from streamer.server import change_stream, feed
 from streamer.server.change_stream import EVENT_STREAM
 from streamer.server.stream_position import ShardPosition, StreamPosition
+from streamer.server.tokens import read_tokens
 from streamer.transports.kafka.change_records import ChangeRecord
+from streamer.web.secret_tables import hash_of
 from tests.unit.flow.persons import segments
 
 from .desk import ReaderDesk, reading
@@ -146,3 +148,37 @@ async def test_what_will_not_pass_is_an_error_for_a_browser_too() -> None:
     async with reading(RULES) as desk:
         found = await desk.get("/v1/changes", Accept=EVENT_STREAM, Last_Event_ID="nonsense")
         assert (found.status, found.body["code"]) == (400, "bad_cursor")
+
+
+@pytest.mark.parametrize(
+    ("last_id", "status", "code", "says"),
+    [
+        ("0:1.2.0.0,1:0", 400, "bad_cursor", "it is of generation 2 of the log, which is at 1"),
+        ("0:1.1.0.0,1:0", 410, "cursor_expired", "it is of generation 1 of the log, which is at 2: read memberships anew"),
+    ],
+)
+async def test_an_id_of_another_generation_is_refused_with_what_was_expected(last_id: str, status: int, code: str, says: str) -> None:
+    """Of a log that is told anew nothing of the old story holds; and an id of a later one is of somebody else's deployment."""
+    async with reading(RULES) as desk:
+        told = 2 if status == 410 else 1
+        desk.feed.begin(StreamPosition([ShardPosition(1, (told, 0, 0)), ShardPosition(0)]))
+        found = await desk.get("/v1/changes", Last_Event_ID=last_id)
+        assert (found.status, found.body["code"], found.body["path"]) == (status, code, "header.Last-Event-ID")
+        assert says in found.body["message"]
+
+
+async def test_a_token_that_is_revoked_ends_its_streams_and_no_others() -> None:
+    """Else whoever was shut out would hear all changes for as long as the connection lives."""
+    tables = {name: f'[tokens.{name}]\nhash = "{hash_of(name)}"\nroles = ["read"]\n' for name in ("leaver", "stayer")}
+    async with reading(RULES, tokens=read_tokens("".join(tables.values()), "tokens.toml")) as desk:
+        desk.feed.begin(StreamPosition([ShardPosition(0), ShardPosition(0)]))
+        opened = {name: await desk.client.get("/v1/changes", headers={"Authorization": f"Bearer {name}"}) for name in tables}
+        await until(lambda: figure(desk, "server_streams") == 2)
+        desk.server.use_tokens(read_tokens(tables["stayer"], "tokens.toml"))
+        await opened["leaver"].read()  # it ends
+        assert figure(desk, "server_streams_ended_total", why="revoked") == 1
+        desk.feed.add(changes(0, 1))
+        assert await opened["stayer"].content.readuntil(b'"}}\n\n')
+        assert figure(desk, "server_streams") == 1
+        found = await desk.get("/v1/changes", Authorization="Bearer leaver")
+        assert (found.status, found.body["code"]) == (401, "unknown_token")
