@@ -39,6 +39,7 @@ CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producer
 POSITION_HEADER: Final = "streamer-position"  # "generation-offset-ordinal" of an output, so that a relay finds where it stopped
 FORWARD_HEADER: Final = "streamer-forward"  # where a record comes from that another shard sent on; see ``flow.forwards``
 NO_LINK_HEADER: Final = "streamer-no-link"  # the ids of this event may not be linked: it comes from where nobody vouches for them
+ARRIVED_HEADER: Final = "streamer-arrived"  # "milliseconds-import": when a record of history arrived, and what brought it; see ``imports``
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record
@@ -85,6 +86,32 @@ class Output(NamedTuple):
     headers: Headers = ()
 
 
+def arrived_text(at_ms: int, brought_by: str) -> bytes:
+    """What stands in the header of a record of history. ``brought_by`` names the import: 16 hexadecimal digits."""
+    return f"{at_ms}-{brought_by}".encode()
+
+
+def read_arrived(headers: Headers) -> tuple[int, str] | None:
+    """When a record of history counts as arrived, and the import that brought it; None for any other record.
+
+    >>> read_arrived(((ARRIVED_HEADER, arrived_text(17, "00ff00ff00ff00ff")),)), read_arrived(())
+    ((17, '00ff00ff00ff00ff'), None)
+    """
+    for name, value in headers:
+        if name == ARRIVED_HEADER and (found := _ARRIVED.fullmatch(value)) is not None:
+            return int(found[1]), found[2].decode()
+    return None
+
+
+def arrival_of(headers: Headers, broker_ms: int) -> int:
+    """When a record arrived that a broker took at ``broker_ms``. History arrived when it happened.
+
+    Whoever writes the header moves time neither way: a shard's time never goes back, and this is no moment behind the broker's.
+    """
+    found = read_arrived(headers) if headers else None
+    return broker_ms if found is None else min(broker_ms, found[0])
+
+
 def position_text(generation: int, offset: int, ordinal: int) -> bytes:
     """What stands in the position header of an output. ``generation`` is the log's."""
     return b"%d-%d-%d" % (generation, offset, ordinal)
@@ -100,6 +127,7 @@ def read_position(text: bytes) -> tuple[int, int, int] | None:
     return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
 
 
+_ARRIVED: Final = re.compile(rb"([0-9]{1,15})-([0-9a-f]{16})")
 _POSITION: Final = re.compile(rb"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})")
 _outputs_decoder = msgspec.msgpack.Decoder(list[Output])
 encode_outputs: Final = msgspec.msgpack.Encoder().encode

@@ -101,6 +101,7 @@ HOMES: Final[dict[str, tuple[str, ...]]] = {
     "worker": ("worker", "config"),
     "collect": ("collect",),
     "ingest": ("ingest",),
+    "import_history": ("import",),
     "webhooks": ("webhooks",),
     "send": ("send",),
     "serve": ("serve",),

@@ -5,6 +5,7 @@ Memory is bounded, also where events must first be sorted: what does not fit is 
 
 from __future__ import annotations
 
+import base64
 import heapq
 import json
 import tempfile
@@ -105,6 +106,16 @@ class Rejected:
     path: str
     detail: str
     raw: bytes
+
+
+def rejected_line(found: Rejected) -> bytes:
+    """A refused line with its reason, as JSON."""
+    shown: dict[str, object] = {name: getattr(found, name) for name in ("file", "line", "reason", "path", "detail")}
+    try:
+        shown["raw"] = found.raw.decode()
+    except UnicodeDecodeError:
+        shown["raw_base64"] = base64.b64encode(found.raw).decode()
+    return msgspec.json.encode(shown)
 
 
 def refused_of(said: ReplayOutput) -> Rejected:

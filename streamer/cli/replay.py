@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -51,6 +50,7 @@ from .event_source import (
     length_ms,
     numbered,
     refused_of,
+    rejected_line,
 )
 from .terminal import echo, echo_json, standard_output, write_json
 from .texts import Texts
@@ -227,14 +227,8 @@ class ReplayCounts:
         self._write(found)
 
     def _write(self, found: Rejected) -> None:
-        if self._write_reject is None:
-            return
-        shown: dict[str, object] = {name: getattr(found, name) for name in ("file", "line", "reason", "path", "detail")}
-        try:
-            shown["raw"] = found.raw.decode()
-        except UnicodeDecodeError:
-            shown["raw_base64"] = base64.b64encode(found.raw).decode()
-        self._write_reject(msgspec.json.encode(shown))
+        if self._write_reject is not None:
+            self._write_reject(rejected_line(found))
 
 
 def _writer(stack: ExitStack, path: str | None) -> WriteLine | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from time import time
 from typing import Final
 
 from aiokafka.errors import KafkaError
@@ -118,6 +119,7 @@ class _Previewer:
             wanted = [arrival for arrival in stretch if not arrival.control or self._is_wanted(arrival)]
             await fold.take(chosen.of(wanted))
             await asyncio.sleep(0)
+        fold.begins_ms = chosen.begins_ms
         await fold.until(chosen.now_ms)
         return fold
 
@@ -137,11 +139,11 @@ class _Previewer:
         self._read = done + sum(one.read for one in records)
 
     async def _in_force(self, store: Store, share: Share, fold: Fold) -> MembersInForce:
-        """Who is where now; time passes in the fold up to where the shards are."""
+        """Who is where now. Time passes in the fold up to now: so late would definitions arrive that were published at this moment."""
         rules, shards = self._settings.rules, self._settings.shards
         customers = CommittedCustomers(store, rules, Plans(store, rules))
         times = [(await customers.view(shard)).log_time_ms for shard in range(shards)]
-        await fold.until(max(times))
+        await fold.until(max(int(time() * 1_000), *times))
         return await read_in_force(store, customers, shards, share)
 
 

@@ -53,6 +53,7 @@ async def _told(read: ReadEvents, share: Share, fold: Fold, until_ms: Callable[[
     arrivals, chosen = iter(read()), Chosen(share, fold.placeholder_ids)
     while chunk := list(islice(arrivals, CHUNK)):
         await fold.take(chosen.of(chunk))
+    fold.begins_ms = chosen.begins_ms
     await fold.until(chosen.now_ms)
     await fold.until(until_ms(fold.now_ms))
     return fold
@@ -88,12 +89,15 @@ class Chosen:
 
     def __init__(self, share: Share, placeholder_ids: Iterable[str]) -> None:
         self.now_ms = 0  # log time behind what was seen
+        self.begins_ms: int | None = None  # when the first record of all arrived
         self._share = share
         self._placeholders = frozenset(placeholder_ids)
 
     def of(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
         """Those of customers in the share, and control records, which concern all. What is no event is nobody's, and left out."""
         taken: list[Arrival] = []
+        if self.begins_ms is None and arrivals:
+            self.begins_ms = arrivals[0].arrival_ms
         for arrival in arrivals:
             self.now_ms = max(self.now_ms, arrival.arrival_ms)
             if self._takes(arrival):

@@ -34,7 +34,7 @@ class Fold:
         self.placeholder_ids = placeholder_ids
         self.events = 0
         self.flows = Flows(run.plan.definitions.clock)
-        self.begins_ms: int | None = None
+        self.begins_ms: int | None = None  # when the first record of the log arrived, as whoever reads it says
         self._run = run
         self._bounds = bounds
         self._moves = Moves()
@@ -54,8 +54,6 @@ class Fold:
         """Tell some more. Raises TooMuchError."""
         if not arrivals:
             return
-        if self.begins_ms is None:
-            self.begins_ms = arrivals[0].arrival_ms
         self.events += len(arrivals)
         self._bounds.spend(len(arrivals))
         async for said in self._run.feed(arrivals, batch=BATCH):

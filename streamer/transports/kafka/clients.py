@@ -18,7 +18,7 @@ from aiokafka.structs import ConsumerRecord
 from streamer.settings import Settings
 from streamer.signing import Keyring, Signer
 from streamer.tls import tls_context
-from streamer.wire import CONTROL_HEADER, LogRecord
+from streamer.wire import CONTROL_HEADER, LogRecord, arrival_of
 
 RETRY_MS: Final = 400  # a client tries again so often while its broker is away: by its default ten times a second
 METADATA_MS: Final = 3_000  # how soon a topic is seen that was given partitions, went, or came back
@@ -135,7 +135,8 @@ def log_record(record: ConsumerRecord[bytes, bytes]) -> LogRecord:
     headers = tuple(record.headers)
     control = bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)
     broker_time = record.timestamp_type == LOG_APPEND_TIME
-    return LogRecord(record.offset, record.timestamp, record.value or b"", control, record.key or b"", headers, broker_time)
+    arrival_ms = arrival_of(headers, record.timestamp)
+    return LogRecord(record.offset, arrival_ms, record.value or b"", control, record.key or b"", headers, broker_time)
 
 
 __all__ = [

@@ -14,7 +14,7 @@ from streamer.events.codec import decode
 from streamer.lift.assignment import read_assignment
 from streamer.lift.trial import Trial
 from streamer.settings import Settings
-from streamer.wire import CONTROL_HEADER, EVENTS, LEDGER
+from streamer.wire import CONTROL_HEADER, EVENTS, LEDGER, arrival_of
 
 from .log_ends import read_log_ends
 from .partition import read_partition
@@ -54,10 +54,11 @@ async def _records(settings: Settings, topic: str, since_ms: int | None) -> Asyn
 
 def _tell(trial: Trial, record: ConsumerRecord[bytes, bytes]) -> None:
     """An event that lies in two shards, because it was sent on, counts once by its message id."""
+    arrival_ms = arrival_of(tuple(record.headers), record.timestamp)
     if any(name == CONTROL_HEADER for name, _ in record.headers):
-        trial.pass_time(record.timestamp)
+        trial.pass_time(arrival_ms)
         return
     try:
-        trial.happen(decode(record.value or b""), record.timestamp)
+        trial.happen(decode(record.value or b""), arrival_ms)
     except RefusedError:
-        trial.pass_time(record.timestamp)
+        trial.pass_time(arrival_ms)

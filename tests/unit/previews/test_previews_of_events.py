@@ -112,6 +112,7 @@ def test_lateness_is_judged_by_everybodys_time_on_a_share_too() -> None:
     before = {"event": "Product Viewed", "messageId": "2", "userId": outside, "timestamp": START_MS + 2 * DAY_MS}
     found = streamer.preview([before, order], NOW, share=0.5)
     assert found.refused == {"late": 1}
+    assert found.begins == "2026-03-03T00:00:00.000Z", "the log begins where it does for everybody"
     assert found.at == "2026-03-03T00:00:00.000Z", "it holds at the end of the log, whoever wrote there last"
 
 

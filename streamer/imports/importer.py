@@ -1,0 +1,72 @@
+"""Writes history to the head of the log, and goes on where it broke off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from streamer.errors import RefusedError
+from streamer.flow.replay import Arrival
+from streamer.wire import arrived_text, shard_of
+
+from .head import HistoryHead
+from .sifting import Refuse
+
+WRITE_EVENTS: Final = 500  # at a time
+BEFORE: Final = "before_head"  # history goes on behind what is there, and this happened earlier
+
+
+class HistoryWriter(Protocol):
+    """Where records of history go."""
+
+    async def write(self, records: list[tuple[int, Arrival, bytes]]) -> None:
+        """Write (shard, event, header), each behind those before in its shard. Raises what the transport does."""
+        ...
+
+
+class Importer:
+    """One import, whose events come in the order of time. ``written`` and ``was_there`` count them; ``first_ms`` and ``last_ms`` are the
+    times of the first and the last of both."""
+
+    def __init__(self, name: str, heads: Mapping[int, HistoryHead], writer: HistoryWriter, refuse: Refuse) -> None:
+        self.written = 0
+        self.was_there = 0
+        self.first_ms: int | None = None
+        self.last_ms: int | None = None
+        self.by_shard: Counter[int] = Counter()  # written
+        self._name = name
+        self._heads = heads
+        self._writer = writer
+        self._refuse = refuse
+
+    async def write(self, events: Iterable[Arrival]) -> None:
+        """Write all events that are not there yet. What happened before the end of another import is refused."""
+        waiting: list[tuple[int, Arrival, bytes]] = []
+        for event in events:
+            shard = shard_of(event.key.decode(), len(self._heads))
+            if not self._is_next(self._heads[shard], event):
+                continue
+            waiting.append((shard, event, arrived_text(event.arrival_ms, self._name)))
+            self.by_shard[shard] += 1
+            self.written += 1
+            if len(waiting) == WRITE_EVENTS:
+                await self._writer.write(waiting)
+                waiting = []
+        if waiting:
+            await self._writer.write(waiting)
+
+    def _is_next(self, head: HistoryHead, event: Arrival) -> bool:
+        is_ours = head.brought_by == self._name
+        if not is_ours and event.arrival_ms < head.last_ms:
+            self._refuse(event, RefusedError(BEFORE, path="$.timestamp", detail="history goes on where the import before it ended"))
+            return False
+        self.first_ms = event.arrival_ms if self.first_ms is None else self.first_ms
+        self.last_ms = event.arrival_ms
+        if is_ours and head.has(event):
+            self.was_there += 1
+            return False
+        return True
+
+
+__all__ = ["BEFORE", "HistoryWriter", "Importer"]

@@ -1,0 +1,50 @@
+"""The head of a log that has not begun, on Kafka: the last records of each shard, and history behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+
+from streamer.flow.replay import Arrival
+from streamer.settings import Settings
+from streamer.wire import ARRIVED_HEADER, EVENTS, LogRecord
+
+from .clients import log_record
+from .partition import read_partition
+
+TAIL_RECORDS: Final = 5_000  # of one shard: more than happen within one millisecond
+ON_THE_WAY_MAX: Final = 20_000  # records that are written and not acknowledged yet
+
+
+async def read_tail(settings: Settings, shard: int) -> list[LogRecord]:
+    """The last records of a shard's log. Raises KafkaError, TimeoutError."""
+    return [log_record(one) async for records in read_partition(settings, EVENTS, shard, newest=TAIL_RECORDS) for one in records]
+
+
+class KafkaHistory:
+    """Writes history with a producer that repeats nothing within its session: see ``imports.importer.HistoryWriter``."""
+
+    def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
+        self._topic = settings.topic(EVENTS)
+        self._client = client
+        self._on_the_way: deque[asyncio.Future[RecordMetadata]] = deque()
+
+    async def write(self, records: list[tuple[int, Arrival, bytes]]) -> None:
+        """Write some more. Raises KafkaError, also for some that were written before."""
+        for shard, event, header in records:
+            headers = [(ARRIVED_HEADER, header)]
+            self._on_the_way.append(await self._client.send(self._topic, event.value, event.key, partition=shard, headers=headers))
+        while len(self._on_the_way) > ON_THE_WAY_MAX:
+            await self._on_the_way.popleft()
+
+    async def finish(self) -> None:
+        """Wait until all of it is acknowledged. Raises KafkaError."""
+        while self._on_the_way:
+            await self._on_the_way.popleft()
+
+
+__all__ = ["KafkaHistory", "read_tail"]
