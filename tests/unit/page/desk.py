@@ -59,6 +59,7 @@ class PageDesk(NamedTuple):
     shop: Persons
     ends: EndsOfShop
     store: StoreOfShops
+    seen: dict[int, int]  # how many changes of each shard the page has
 
     async def look(self, path: str, **headers: str) -> Shown:
         return await self.ask("GET", path, headers=headers)
@@ -74,8 +75,10 @@ class PageDesk(NamedTuple):
         history = self.page.sources.history
         history.is_ready = True
         for shard in range(SHARDS):
-            for offset, record in enumerate(self.shop.log.records(CHANGES, shard)):
+            for record in self.shop.log.records(CHANGES, shard)[self.seen.get(shard, 0) :]:
+                offset = self.seen.get(shard, 0)
                 history.add(ChangeRecord(shard, offset, (1, offset, 0), record.value))
+                self.seen[shard] = offset + 1
 
     @property
     def cookie(self) -> str:
@@ -108,7 +111,7 @@ async def looking(
     browser = TestClient(RawTestServer(server.handle))
     await browser.start_server()
     try:
-        yield PageDesk(browser, server, page, shop, ends, store)
+        yield PageDesk(browser, server, page, shop, ends, store, {})
     finally:
         page.close()
         await browser.close()
