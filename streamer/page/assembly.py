@@ -13,6 +13,7 @@ from streamer.server.tokens import Tokens
 from streamer.settings import Settings
 
 from .change_history import ChangeHistory
+from .decision_history import DecisionHistory
 from .forecast import Forecasts
 from .pulse import Pulse
 from .site import PageSite
@@ -34,9 +35,10 @@ class PeoplePage:
         return await self.site.handle(request, tokens)
 
     async def run(self) -> None:
-        """Follow changes and the ends of logs, until cancelled."""
+        """Follow changes, decisions and the ends of logs, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.sources.history.run())
+            group.create_task(self.sources.decisions.run())
             group.create_task(self.sources.pulse.run())
 
     def close(self) -> None:
@@ -54,6 +56,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         parts.answers,
         parts.ends,
         ChangeHistory(settings, parts.feed),
+        DecisionHistory(settings),
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),
         parts.now_ms,

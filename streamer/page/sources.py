@@ -15,6 +15,7 @@ from streamer.settings import Settings
 from streamer.stores.base import Store
 
 from .change_history import ChangeHistory
+from .decision_history import DecisionHistory
 from .forecast import Forecasts
 from .pulse import Pulse
 
@@ -27,6 +28,7 @@ class PageSources(NamedTuple):
     answers: Answers
     ends: LogEndsSeen
     history: ChangeHistory
+    decisions: DecisionHistory
     forecasts: Forecasts
     pulse: Pulse
     now_ms: Callable[[], int]

@@ -27,8 +27,20 @@ RULES: Final = parse_definitions(
             "quick": {"for": "Was here within half an hour", "when": 'did("A", within="30m")'},
             "said": {"for": "Said something", "when": 'trait("said") != ""'},
             "stays": {"for": "Stays a while", "when": 'did("A", within="2h")', "exit": 'did("B", within="1h")', "stay": "10m"},
+            "left": {"for": "Left something", "when": 'did("A") and idle("A") >= "5m"'},
             **{f"other_{number:02}": {"for": "One of many", "when": f'did("X{number}")'} for number in range(30)},
-        }
+        },
+        "messages": {
+            "reminder": {"for": f"Reminds; {SCRIPTS[0]}", "on": 'entered("left")', "channel": "email", "kind": "transactional"},
+            "word": {
+                "for": "A word",
+                "on": 'entered("quick")',
+                "delay": "20m",
+                "channel": "webhook",
+                "kind": "transactional",
+                "again": "1d",
+            },
+        },
     }
 )
 
@@ -60,12 +72,14 @@ async def desk() -> AsyncGenerator[PageDesk]:
     """A shop with customers, some of whom have names that want to be a script. One shard is halted."""
     async with looking(RULES) as found:
         for number in range(PEOPLE):
-            found.shop.write("A", userId=f"c-{number}", context={"traits": {"said": HOSTILE[number % len(HOSTILE)]}})
+            found.shop.write("", type="identify", userId=f"c-{number}", traits={"said": HOSTILE[number % len(HOSTILE)]})
+            found.shop.write("A", userId=f"c-{number}")
             if number % 5 == 0:
                 found.shop.write("B", userId=f"c-{number}")
             found.shop.wait(4 * MINUTE_MS)
         for text in HOSTILE:
-            found.shop.write("A", userId=text, context={"traits": {"said": text}})
+            found.shop.write("", type="identify", userId=text, traits={"said": text})
+            found.shop.write("A", userId=text)
         await found.settle()
         note = {
             "at_ms": found.shop.now_ms,

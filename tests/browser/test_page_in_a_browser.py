@@ -27,6 +27,8 @@ VIEWS = {
     "segment": "/segments/quick",
     "customers": "/customers",
     "customer": "/customers/c-39?all=1",
+    "messages": "/messages",
+    "ledger": "/ledger",
     "workers": "/workers",
     "login": "/login",
     "nothing": "/nowhere",

@@ -5,6 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from streamer.customers.state import State
+from streamer.flow.committed import CommittedCustomer
+from streamer.messages.explain import MessageExplanation, explain_message
+from streamer.messages.planned import MessagePlan
+from streamer.page.change_history import SeenChange
+from streamer.page.decision_history import SeenDecision
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.segments.explain import Explanation
@@ -34,9 +40,30 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "others_number": len(others),
         "passed": [one for one in found.passed if one != customer],
         "links": sorted(links.items(), key=lambda one: -one[1]),
-        "changes": sources.history.of_customer(found.customer),
+        "story": story_of(sources.history.of_customer(found.customer), sources.decisions.of_customer(found.customer)),
+        "next_messages": [] if found.state is None else await _next_messages(sources, found, found.state),
         "is_read": sources.history.is_ready,
     }
+
+
+def story_of(changes: list[SeenChange], decisions: list[SeenDecision]) -> list[SeenChange | SeenDecision]:
+    """Both in one line, the newest first."""
+
+    def key(one: SeenChange | SeenDecision) -> tuple[str, int]:
+        return (one.decision.data.at, 1) if isinstance(one, SeenDecision) else (one.at, 0)
+
+    return sorted([*changes, *decisions], key=key, reverse=True)
+
+
+async def _next_messages(sources: PageSources, found: CommittedCustomer, state: State) -> list[MessageExplanation]:
+    """The messages that wait for their moment, and what is decided of them then if nothing happens."""
+    if state.messages is None or state.aside_ms or found.view.body is None:
+        return []
+    plan = MessagePlan(await sources.answers.committed.plan_of(found))
+    now_ms = max(found.view.log_time_ms, min(sources.now_ms(), found.view.log_time_ms + sources.settings.tick))
+    waiting = {intent.message for intent in state.messages.intents}
+    paused = found.view.body.paused
+    return [explain_message(plan, found.customer, state, one, now_ms, paused) for one in plan.messages if one.number in waiting]
 
 
 def sorted_explanations(found: list[Explanation]) -> tuple[list[Explanation], list[Explanation], list[Explanation]]:

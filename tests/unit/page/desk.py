@@ -24,11 +24,12 @@ from streamer.server.tokens import Tokens
 from streamer.settings import load_settings
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.transports.kafka.change_records import ChangeRecord
-from streamer.wire import CHANGES
+from streamer.transports.kafka.topic_tail import TailRecord
+from streamer.wire import CHANGES, LEDGER
 from tests.unit.flow.persons import Persons
 from tests.unit.server.desk import SHARDS, EndsOfShop, StoreOfShops
 
-PAGES: Final = ("/", "/segments", "/customers", "/workers")
+PAGES: Final = ("/", "/segments", "/customers", "/messages", "/ledger", "/workers")
 
 
 class Shown(NamedTuple):
@@ -59,7 +60,7 @@ class PageDesk(NamedTuple):
     shop: Persons
     ends: EndsOfShop
     store: StoreOfShops
-    seen: dict[int, int]  # how many changes of each shard the page has
+    seen: dict[tuple[str, int], int]  # how many records of each topic and shard the page has
 
     async def look(self, path: str, **headers: str) -> Shown:
         return await self.ask("GET", path, headers=headers)
@@ -72,13 +73,19 @@ class PageDesk(NamedTuple):
     async def settle(self) -> None:
         """Process what was written, and have the page see what has changed."""
         await self.shop.settle()
-        history = self.page.sources.history
+        history, decisions = self.page.sources.history, self.page.sources.decisions
         history.is_ready = True
         for shard in range(SHARDS):
-            for record in self.shop.log.records(CHANGES, shard)[self.seen.get(shard, 0) :]:
-                offset = self.seen.get(shard, 0)
-                history.add(ChangeRecord(shard, offset, (1, offset, 0), record.value))
-                self.seen[shard] = offset + 1
+            for offset, value in self._new(CHANGES, shard):
+                history.add(ChangeRecord(shard, offset, (1, offset, 0), value))
+            for offset, value in self._new(LEDGER, shard):
+                decisions.take(TailRecord(LEDGER, shard, offset, value))
+
+    def _new(self, topic: str, shard: int) -> list[tuple[int, bytes]]:
+        """What the page has not seen of a topic yet."""
+        records = self.shop.log.records(topic, shard)
+        begin, self.seen[topic, shard] = self.seen.get((topic, shard), 0), len(records)
+        return [(offset, records[offset].value) for offset in range(begin, len(records))]
 
     @property
     def cookie(self) -> str:

@@ -91,7 +91,7 @@ async def test_what_cannot_be_shown_is_said_on_a_page(path: str, status: int, sa
         assert 'href="/segments"' in found.html
 
 
-@pytest.mark.parametrize("path", [*PAGES[:2], "/customers/c-1", "/workers"])
+@pytest.mark.parametrize("path", [*PAGES[:2], "/customers/c-1", "/messages", "/workers"])
 async def test_a_store_that_is_away_is_said_and_the_page_is_there_again_with_it(path: str) -> None:
     """Whoever looks at that moment is told to wait, not that nothing is known."""
     async with looking(RULES) as desk:

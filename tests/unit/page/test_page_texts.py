@@ -9,11 +9,13 @@ from typing import get_args
 import pytest
 from babel import Locale
 
+from streamer.messages.decision import REASONS, DecisionOutcome
 from streamer.page import rendering
 from streamer.page.languages import LANGUAGES, PageLanguage, direction_of, known_language, language_of
 from streamer.page.standing import SegmentReadiness
 from streamer.page.wording import TEXTS, catalogue, wording
 from streamer.segments.change import CauseKind
+from streamer.sender.ledger import SendState
 from streamer.server.errors import CODES
 from streamer.worker.status.shard_state import ShardState
 
@@ -25,6 +27,9 @@ BUILT = {  # texts whose names a template puts together
     *(f"cause.{kind}" for kind in get_args(CauseKind)),
     *(f"state.{state.value}" for state in ShardState),
     "state.unknown",
+    *(f"decided.{outcome}" for outcome in get_args(DecisionOutcome)),
+    *(f"reason.{reason}" for reason in REASONS),
+    *(f"became.{state}" for state in get_args(SendState)),
     *(f"frame.{how}{more}" for how in get_args(SegmentReadiness) if how != "ready" for more in ("", "_why")),
 }
 
