@@ -103,7 +103,4 @@ async def test_its_refusals_become_the_right_outcomes(server: Exim, channel: Smt
     }
     deferred = [entry for entry in world.entries if entry.state == "deferred"]
     assert len(deferred) == 2 * 11, "each was tried twelve times"
-    refused = server.log("reject")
-    assert refused.count("rejected RCPT <greylist@shop.example>: 451 4.7.1 later") == 12
-    assert refused.count("rejected after DATA: 452 4.2.2 mailbox full") == 12
     assert len([one for one in server.mails(2) if f"{1:032x}" in one["Message-ID"]]) == 1
