@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 WAIT_S: Final = 0.0005  # of the loop's time
-LIMIT_S: Final = 5.0  # of it too
+LIMIT_S: Final = 60.0  # of it too
 
 
 class KilledError(BaseException):
@@ -81,4 +81,11 @@ class _JumpingLoop(asyncio.SelectorEventLoop):
 def run_at_once(work: Coroutine[Any, Any, None]) -> None:
     """Run it in a loop of its own, whose sleeps take no time."""
     with asyncio.Runner(loop_factory=_JumpingLoop) as runner:
+        runner.get_loop().set_exception_handler(_tell)
         runner.run(work)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """As usual, but for tasks of a process that was killed: nobody is left who would look at them."""
+    if not isinstance(context.get("exception"), KilledError):
+        loop.default_exception_handler(context)
