@@ -25,7 +25,7 @@ import structlog
 
 from streamer.errors import SettingsError
 
-from . import against, collect, core, faust_part, identity, idle, latency, scaling, send, serve, throughput, webhooks
+from . import against, collect, core, faust_part, identity, idle, latency, listening, scaling, send, serve, throughput, webhooks
 from .deployment import Servers
 from .peers import run as peers
 from .report import Report
@@ -49,6 +49,7 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
         made = list(events(60_000 // (2 if quick else 1), customers=few, start_ms=start_ms, gap_ms=GAP_MS))
         if "core" in parts:
             await core.measure(report, made, len(made) // 3)
+            await listening.measure(report, made, quick=quick)
         if "segments" in parts:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
     if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "send"} & set(parts):
