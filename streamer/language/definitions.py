@@ -210,7 +210,9 @@ class _Reader:
     def finish(self) -> Definitions:
         models = {name: self._model(name) for name in sorted(self._models)}
         for segment in self._segments.values():
-            check_models(segment.conditions, models, of=f"the segment {segment.name!r}", file=segment.file, line=segment.line)
+            check_models(
+                segment.conditions, models, of=f"the segment {segment.name!r}", file=segment.file, at=lambda _, line=segment.line: (line, 0)
+            )
         said = self._messages.finish(self._segments, models)
         written: dict[str, Json] = {}
         if models:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, assert_never, get_args
 
 import yaml
@@ -68,9 +69,10 @@ class MessagesReader:
         topics = dict(read_topic(*self._topics[name]) for name in sorted(self._topics))
         limits = read_limits(*self._limits) if self._limits is not None else NO_LIMITS
         messages = [read_message(*written, channels, topics) for written in self._messages.values()]
-        for message in messages:
-            _check_segments(message, segments)
-            check_models(message.expressions, models, of=f"the message {message.name!r}", file=message.file, line=message.line)
+        for message, written in zip(messages, self._messages.values(), strict=True):
+            at = partial(written.source.place_of, written.body)
+            _check_segments(message, segments, at)
+            check_models(message.expressions, models, of=f"the message {message.name!r}", file=message.file, at=at)
         ordered = sorted(messages, key=lambda message: (-message.priority, message.name))
         return MessageDefinitions(tuple(ordered), tuple(channels.values()), topics, limits, self._written(messages))
 
@@ -99,12 +101,14 @@ def _collect(into: dict[str, WrittenEntry], node: yaml.Node, source: YamlSource,
         into[key.value] = WrittenEntry(key, body, source)
 
 
-def _check_segments(message: MessageSpec, segments: Collection[str]) -> None:
+def _check_segments(message: MessageSpec, segments: Collection[str], at: Callable[[str], tuple[int, int]]) -> None:
     for name in (*message.segments, *references(message.expressions)):
         if name not in segments:
+            line, column = at(name)
             raise DefinitionError(
                 f"the message {message.name!r} refers to the unknown segment {name!r}",
                 file=message.file,
-                line=message.line,
+                line=line,
+                column=column,
                 hint=did_you_mean(name, segments),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 from streamer.errors import DefinitionError
@@ -78,12 +78,16 @@ def _known_references(segment: Segment, segments: Mapping[str, Segment]) -> list
     return found
 
 
-def check_models(expressions: Iterable[Expression], models: Mapping[str, ModelSpec], *, of: str, file: str, line: int) -> None:
-    """Raise DefinitionError for a model that is not defined or of a wrong kind. ``of`` says whose expressions they are."""
+def check_models(
+    expressions: Iterable[Expression], models: Mapping[str, ModelSpec], *, of: str, file: str, at: Callable[[str], tuple[int, int]]
+) -> None:
+    """Raise DefinitionError for a model that is not defined or of a wrong kind. ``of`` says whose expressions they are, ``at`` on
+    which line and in which column a name of a model stands (column 0: not known)."""
     for root in expressions:
         for node in nodes(root):
             if isinstance(node, (tree.Score, tree.Percentile, tree.Group)):
                 function = node.function if isinstance(node, tree.Score) else type(node).__name__.lower()
                 wrong = check_use(node.model, function, models)
                 if wrong is not None:
-                    raise DefinitionError(f"in {of}: {wrong}", file=file, line=line)
+                    line, column = at(node.model)
+                    raise DefinitionError(f"in {of}: {wrong}", file=file, line=line, column=column)

@@ -70,6 +70,15 @@ class YamlSource:
         """Raise DefinitionError at a node."""
         raise DefinitionError(message, file=self.file, line=node.start_mark.line + 1, column=node.start_mark.column + 1, hint=hint)
 
+    def place_of(self, node: yaml.Node, name: str) -> tuple[int, int]:
+        """Line and column at which a name stands in quotes within a node; those of the node where it is written in another way."""
+        rows = self._text.split("\n")
+        for line in range(node.start_mark.line, min(node.end_mark.line + 1, len(rows))):
+            found = [at for quote in "\"'" if (at := rows[line].find(f"{quote}{name}{quote}")) >= 0]
+            if found:
+                return line + 1, min(found) + 2
+        return node.start_mark.line + 1, node.start_mark.column + 1
+
     # mappings and lists ---------------------------------------------------------------------------------------------
 
     def entries(self, node: yaml.Node, *, what: str) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:

@@ -100,13 +100,13 @@ def test_a_wrong_word_is_refused_with_its_place(line: str, column: int, message:
 INSTEAD: Final[list[tuple[str, str, int, int, str, str]]] = [  # what stands there, what instead, line, column, message, hint
     ('entered("cart")', 'trait("x")', 8, 9, 'expected entered("…"), left("…") or a condition that turns true, found trait("x")', ""),
     ('entered("cart")', "cart", 8, 9, "expected a function call, found the bare name 'cart'", "texts need quotes"),
-    ('entered("cart")', 'entered("crat")', 6, 0, "the message 'm' refers to the unknown segment 'crat'", "did you mean cart?"),
-    ('entered("cart")', 'segment("crat")', 6, 0, "the message 'm' refers to the unknown segment 'crat'", "did you mean cart?"),
+    ('entered("cart")', 'entered("crat")', 8, 18, "the message 'm' refers to the unknown segment 'crat'", "did you mean cart?"),
+    ('entered("cart")', 'segment("crat")', 8, 18, "the message 'm' refers to the unknown segment 'crat'", "did you mean cart?"),
     (
         'entered("cart")',
         'score("likly") > 0.5',
-        6,
-        0,
+        8,
+        16,
         "in the message 'm': score() names the model 'likly', which is not defined (did you mean likely?)",
         "",
     ),
