@@ -29,7 +29,7 @@ from .rates import SendRates
 from .templates.folder import TemplateError, Templates
 from .templates.rendering import open_url, render, report_token, unsubscribe_url
 
-AT_ONCE: Final = 8  # messages of a shard that are tried beside each other: so many may be unknown after a crash
+AT_ONCE: Final = 16  # messages of a shard that are looked at and tried beside each other: so many may be unknown after a crash
 ITEMS_MAX: Final = 500  # taken and not settled; no more are taken then
 READ_MAX: Final = 1_000  # decisions that are passed over before the ledger says so
 ATTEMPTS_MAX: Final = 12

@@ -88,6 +88,7 @@ def town_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TownOf:
 
     def make(*, transactions: bool = True) -> Town:
         town = Town(World(tmp_path, answers=_answer), transactions)
+        monkeypatch.setattr("streamer.sender.shard_sender.AT_ONCE", 4)  # so that there are several turns
         monkeypatch.setattr("streamer.sender.kafka_ledger.producer", town.producer)
         monkeypatch.setattr("streamer.sender.kafka_ledger.read_partition", town.kafka.read_partition)
         monkeypatch.setattr("streamer.sender.kafka_ledger.take_errors", lambda _: None)  # of which this producer keeps none

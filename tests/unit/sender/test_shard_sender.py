@@ -265,9 +265,12 @@ async def a_day(world: World) -> None:
     raise AssertionError("never done")
 
 
-async def test_killed_between_any_two_waits_marketing_leaves_at_most_once_and_transactional_at_least(tmp_path: Path) -> None:
+async def test_killed_between_any_two_waits_marketing_leaves_at_most_once_and_transactional_at_least(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every wait of a day is the last one of some process: none of these may send an offer twice, or lose a confirmation; and each message
     has an outcome in the end."""
+    monkeypatch.setattr("streamer.sender.shard_sender.AT_ONCE", 5)  # so that there are several turns
     whole = World(tmp_path)
     await a_day(whole)
     assert whole.waits > 20, "there are waits to be killed at"
@@ -295,8 +298,9 @@ async def test_killed_between_any_two_waits_marketing_leaves_at_most_once_and_tr
     assert repeated > 0, "some kill made a transactional message leave twice"
 
 
-async def test_killed_twice_it_holds_too(tmp_path: Path) -> None:
+async def test_killed_twice_it_holds_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the second process wrote is what the third goes on from."""
+    monkeypatch.setattr("streamer.sender.shard_sender.AT_ONCE", 5)
 
     def a_world() -> World:
         world = World(tmp_path)
