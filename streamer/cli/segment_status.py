@@ -157,6 +157,8 @@ def lane_words(lane: LaneStatus) -> str:
             return f"folds the past, {share}{_ends(lane.ends_at_ms)}{f'; {lane.why}' if lane.why else ''}"
         case "shadow":
             return f"in shadow, {share}{_ends(lane.ends_at_ms)}"
+        case "ready":
+            return "has folded the past, and waits for other shards to come as far"
         case "written":
             return "the record that makes it hold lies in the log"
         case "stands":

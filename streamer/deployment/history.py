@@ -40,7 +40,7 @@ async def _is_without_past(store: Store, log: Log, shard: int) -> bool:
 
 def has_past(body: CheckpointBody) -> bool:
     """Whether a shard has applied anything of which a memory could tell."""
-    return bool(body.counts.get("accepted")) or any(body.customers)
+    return bool(body.counts.get("accepted")) or bool(body.forwards) or any(body.customers)
 
 
 __all__ = ["has_past", "shards_without_past"]

@@ -30,6 +30,7 @@ IDENTITY: Final = (
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 FAULTS: Final = ("fault", "aside")
 SHARD_STATES: Final = ("owned", "waiting", "refolding", "halted")
+LANE_STATES: Final = ("reads", "folds", "shadow", "ready", "written", "stands")
 SEGMENT_LABELS_MAX: Final = 2_000  # segments shown one by one; beyond it their sizes would be most of the scrape
 
 
@@ -120,6 +121,27 @@ class Metrics:
         self.definitions = Gauge(
             "segmenter_definitions_info", "1 for the definitions in force", ["shard", "version", "digest"], registry=registry
         )
+        self.lane_folded = Gauge(
+            "segmenter_lane_folded_records",
+            "Records of its log that a shard has folded for definitions that were published and do not hold there yet",
+            ["shard"],
+            registry=registry,
+        )
+        self.lane_left = Gauge(
+            "segmenter_lane_left_records", "Records of its log that a shard has yet to fold for them", ["shard"], registry=registry
+        )
+        self.lane_end = Gauge(
+            "segmenter_lane_end_timestamp_seconds",
+            "When that is expected to be all; 0 where nothing can be said",
+            ["shard"],
+            registry=registry,
+        )
+        self.lane_state = Gauge(
+            "segmenter_lane_state",
+            "1 for the state in which a shard is on its way to them: reads, folds, shadow, ready (waits for other shards), written, stands",
+            ["shard", "state"],
+            registry=registry,
+        )
         self.model_figures = Gauge(
             "segmenter_model_figure",
             "How good a model is on outcomes that came after the score: log_loss, entropy (below 1 beats the base rate), auc, …",
@@ -192,6 +214,7 @@ class Metrics:
         ):
             _forget(gauge, shard)
         self.show_definitions(shard, None)
+        self.show_lane(shard, None)
 
     def show_definitions(self, shard: int, named: tuple[int, str] | None) -> None:
         """Version and digest of the definitions in force in a shard; None forgets it."""
@@ -201,6 +224,21 @@ class Metrics:
         if named is not None:
             self._defined[shard] = named
             self.definitions.labels(shard, *named).set(1)
+
+    def show_lane(self, shard: int, state: str | None, folded: int = 0, of: int = 0, ends_at_ms: int = 0) -> None:
+        """How far a shard is on its way to definitions that do not hold there yet; None: it obeys what was published last."""
+        if state is None:
+            for gauge in (self.lane_folded, self.lane_left, self.lane_end):
+                _forget(gauge, shard)
+        else:
+            self.lane_folded.labels(shard).set(folded)
+            self.lane_left.labels(shard).set(of - folded)
+            self.lane_end.labels(shard).set(ends_at_ms / 1_000)
+        for name in LANE_STATES:
+            if state is None:
+                _forget(self.lane_state, shard, name)
+            else:
+                self.lane_state.labels(shard, name).set(1 if name == state else 0)
 
     def show_members(self, sizes: Mapping[str, int]) -> None:
         """Sizes of the segments over all shards of this worker; those no longer defined are forgotten."""

@@ -174,6 +174,37 @@ SEGMENTER_ROWS: Final = (
         ),
     ),
     PanelRow(
+        "What was published, on its way",
+        (
+            Panel(
+                "Past folded",
+                "How much of its log each shard has folded for what is new in the definitions.",
+                {
+                    "shard {{shard}}": "max by (shard) (segmenter_lane_folded_records) "
+                    "/ (max by (shard) (segmenter_lane_folded_records) + max by (shard) (segmenter_lane_left_records))"
+                },
+                unit="percentunit",
+            ),
+            Panel(
+                "Folded a second",
+                "Over all shards. Lanes yield while live traffic lags.",
+                {"records": "sum(deriv(segmenter_lane_folded_records[1m]))"},
+            ),
+            Panel(
+                "Until all is folded",
+                "Of the slowest shard, at the pace so far.",
+                {"left": "max(segmenter_lane_end_timestamp_seconds > 0) - time()"},
+                unit="s",
+            ),
+            Panel(
+                "Shards on their way",
+                "Ready: it waits for other shards. Stands: `streamer segments status` says for what.",
+                {"{{state}}": "sum by (state) (segmenter_lane_state)"},
+                stacked=True,
+            ),
+        ),
+    ),
+    PanelRow(
         "One person, several ids",
         (
             Panel(

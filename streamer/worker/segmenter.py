@@ -19,6 +19,7 @@ from mode import Service
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import HaltError
+from streamer.flow.catalog import Plans
 from streamer.flow.relay import Sink
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -32,9 +33,11 @@ from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.wire import DEFINITIONS, EVENTS
 
 from .shards.background import Background
+from .shards.compiling import beside
 from .shards.edges import Edges
 from .shards.fetching import FetchLoop
 from .shards.guard import ShardGuard
+from .shards.lanes import LaneService
 from .shards.log_watch import LogWatch
 from .shards.note_keeper import NoteKeeper
 from .shards.owned_shard import OwnedShard
@@ -91,12 +94,14 @@ class Segmenter(Service):
         self.guard = ShardGuard(edges, self.stopper)
         self.publisher = Publisher(edges, self.shards, self.guard)
         self.ticker = Ticker(edges, self.shards, self.guard)
-        self.ownership = Ownership(edges, self.shards, self.guard, self.stopper, self.publisher, self.ticker)
         self.processing = BatchProcessor(edges, self.guard, self.stopper, self.publisher, self.ticker)
+        plans = Plans(store, settings.rules, compile_by=beside)
+        self.lanes = LaneService(edges, self.shards, plans, lambda: self.processing.is_stopping, self._hand_over_lane)
+        self.ownership = Ownership(edges, self.shards, self.guard, self.stopper, self.publisher, self.ticker, plans, self.lanes.of)
         self.log_watch = LogWatch(edges, self.guard)
         self.store_watch = StoreWatch(edges)
         self.upkeep = Upkeep(edges, self.ownership, self.guard, self.publisher)
-        self.proposals = Proposals(edges, self.shards, self.definitions)
+        self.proposals = Proposals(edges, self.shards, self.definitions, self.lanes)
         self._publications = PublicationWatch(self.definitions, self._end_of_definitions)
         self.report = StatusReport(edges, self.shards, is_dealt=self._is_dealt, others=self._problems_besides, lane=self.proposals.status)
         self.notes = NoteKeeper(store, self.shards, self.report.statuses)
@@ -134,6 +139,9 @@ class Segmenter(Service):
     def _problems_besides(self) -> list[str]:
         """What is wrong with the topic of events, and with how the store is set up."""
         return [*self.log_watch.problems, *self.store_watch.problems]
+
+    async def _hand_over_lane(self, shard: int, version: int) -> None:
+        await self.proposals.hand_over(shard, version)
 
     # loops
 

@@ -26,6 +26,7 @@ THREE, FOUR = Version(3, "bb"), Version(4, "cc")
         (FOLDS, "folds the past, 45% of 1,000,000 records, ends about 14:05 UTC"),
         (LaneStatus(3, "folds", why="waits for shard 2"), "folds the past, nothing folded yet; waits for shard 2"),
         (LaneStatus(3, "shadow", 5, 5), "in shadow, 100% of 5 records"),
+        (LaneStatus(3, "ready", 5, 5), "has folded the past, and waits for other shards to come as far"),
         (LaneStatus(3, "written"), "the record that makes it hold lies in the log"),
         (LaneStatus(3, "stands", 1, 4, why="TimeoutError: "), "stands, 25% of 4 records: TimeoutError: "),
     ],

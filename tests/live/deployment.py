@@ -27,6 +27,8 @@ from streamer.customers.state import State, decode_state
 from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.deployment.manifest import check_manifest
 from streamer.flow.catalog import Plans
+from streamer.flow.lane.lanes import OnTheSpot
+from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
@@ -319,9 +321,7 @@ class Deployment:
             for shard in range(SHARDS):
                 checkpoint = await store.checkpoint(shard)
                 records = [log_record(record) for record in await self.read(EVENTS, shard)]
-                expected, twin, memory = await self._told(
-                    shard, [record for record in records if record.offset < checkpoint.position.offset]
-                )
+                expected, twin, memory = await self.told(shard, records, checkpoint.position.offset)
                 seen, again = _by_the_rule([decode_change_or_merge(record.value) for record in await self.read(CHANGES, shard)])
                 assert not (wrong := _difference(seen, expected)), f"shard {shard}: another story: {wrong}\n{self.logs()}"
                 assert seen == expected
@@ -335,11 +335,31 @@ class Deployment:
                 repeats += again
         return Reckoning(changes, repeats)
 
-    async def _told(self, shard: int, records: list[LogRecord]) -> tuple[list[Change | Merge], Shard, MemoryStore]:
-        memory = MemoryStore()
-        twin = await Shard.acquire(shard, memory, Plans(memory, self.settings.rules), self.settings.rules, pause=asyncio.sleep)
-        outputs = [output for _, entry in await twin.process(records) for output in entry]
+    async def told(self, shard: int, records: list[LogRecord], upto: int) -> tuple[list[Change | Merge], Shard, MemoryStore]:
+        """The story of a log up to an offset, told in memory: what it says, the shard that told it, and its store. What lies behind is what
+        lanes of other shards may have sent."""
+        memory, rules = MemoryStore(), self.settings.rules
+        lanes = OnTheSpot(memory, _ReadLog(records), rules, pause=asyncio.sleep)
+        twin = await Shard.acquire(shard, memory, Plans(memory, rules), rules, lanes=lanes, pause=asyncio.sleep)
+        outputs = [output for _, entry in await twin.process([one for one in records if one.offset < upto]) for output in entry]
         return [decode_change_or_merge(output.value) for output in outputs if output.topic == CHANGES], twin, memory
+
+
+class _ReadLog:
+    """The log of a shard that was read whole; of other shards it only says that they have all of theirs."""
+
+    def __init__(self, records: list[LogRecord]) -> None:
+        self._records = records
+
+    async def look(self, shard: int, offset: int) -> View:
+        """See ``flow.shard_log.Log``."""
+        return View(0, self._records[-1].offset + 1 if self._records else 0)
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """See ``flow.shard_log.Log``."""
+        left = [record for record in self._records if record.offset >= offset]
+        for at in range(0, len(left), limit):
+            yield left[at : at + limit]
 
 
 def _problems(port: int) -> list[str]:

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StreamerError
 from streamer.flow.catalog import Plans
+from streamer.flow.lane.lanes import Lanes
 from streamer.flow.machine import Limits
 from streamer.flow.relay import Relay
 from streamer.flow.same_log import look_again
@@ -22,7 +23,6 @@ from streamer.flow.shard import Shard
 from streamer.transports.kafka.journal import KafkaJournal, OpenJournal
 from streamer.worker.status.shard_state import ShardState
 
-from .compiling import beside
 from .edges import Edges
 from .guard import ShardGuard
 from .owned_shard import OwnedShard
@@ -48,6 +48,8 @@ class Ownership:
         stopper: ShardStopper,
         publisher: Publisher,
         ticker: Ticker,
+        plans: Plans,
+        lanes_of: Callable[[OwnedShard], Lanes],
     ) -> None:
         self.is_dealt = False
         self.limits = Limits(records=edges.settings.batch_records)
@@ -66,7 +68,8 @@ class Ownership:
         self._stopper = stopper
         self._publisher = publisher
         self._ticker = ticker
-        self._plans = Plans(edges.store, edges.settings.rules, compile_by=beside)
+        self._plans = plans
+        self._lanes_of = lanes_of
         self._acquiring = asyncio.Semaphore(ACQUIRE_AT_ONCE)
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
@@ -134,6 +137,7 @@ class Ownership:
             journal=journal,
             pause=asyncio.sleep,
             keyring=self._keyring,
+            lanes=self._lanes_of(owned),
         )
         owned.mark, at = shard.checkpoint.mark, shard.position.offset
         if (chosen := await shard.resume_where_chosen()) is not None:

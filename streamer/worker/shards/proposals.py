@@ -1,33 +1,43 @@
 """Bring what was published into the shards of this worker: each shard obeys from a record of its own log on, which its owner writes.
 
 Publishing only proposes. A worker that finds a shard of its own under an older version first lets it read its log up to where that ended,
-since the record may lie there already; then it writes the record. A shard that has it takes a repeated one for nothing, so two who write it
-do no harm. What is published meanwhile overtakes what was not written yet.
+since the record may lie there already. Then a lane folds the past for what is new, up to within a second of the log's end, and where the
+other shards have come as far the record is written. A shard that has it takes a repeated one for nothing, so two who write it do no harm.
+What is published meanwhile overtakes what was not written yet.
+
+A lane goes on until its shard takes it, or another shard could wait for ever for what this one's has to send.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from time import monotonic
+from collections.abc import Mapping
+from contextlib import suppress
+from time import monotonic, time
 from typing import Final
 
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from streamer.deployment.history import has_past
 from streamer.errors import HaltError, RefusedError, StoreError, place_of
+from streamer.flow.checkpoint import decode_body
 from streamer.flow.published import Publication, Published
 from streamer.flow.shard import Shard
+from streamer.stores.base import Store
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
-from streamer.wire import definitions_control
-from streamer.worker.status.lane_status import LaneStatus
+from streamer.wire import decode_control, definitions_control
+from streamer.worker.status.lane_status import LaneState, LaneStatus
+from streamer.worker.status.shard_notes import read_note
 from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
+from .lane_run import LaneRun
+from .lanes import LaneService
 from .owned_shard import OwnedShard
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.proposals")
@@ -37,25 +47,43 @@ PUBLISHER_SECONDS: Final = 2.0  # within which whoever publishes writes into sha
 WRITTEN_SECONDS: Final = 30.0  # after which a record that the shard has not come to is written once more
 AGAIN_SECONDS: Final = (1.0, 3.0, 10.0, 30.0)  # after errors, one after the other
 FAULT_SECONDS: Final = 300.0  # after a fault of our own code
+SHADOW_SECONDS: Final = 2.0  # between two passes of a lane in shadow
 
 UNANSWERED: Final = (KafkaError, StoreError, TimeoutError, OSError)
 
 
 class _Work:
-    """One shard on its way to one publication. ``status`` is what is said of it."""
+    """One shard on its way to one publication. ``status`` is what is said of it; ``is_taken``: the shard itself does the rest."""
 
     def __init__(self, owned: OwnedShard, shard: Shard, publication: Publication) -> None:
         self.owned = owned
         self.shard = shard
+        self.before = shard.body.version
         self.publication = publication
         self.status = LaneStatus(publication.version, "reads")
         self.task: asyncio.Task[None] | None = None
+        self.is_taken = False
         self.failures = 0
         self.again_at = 0.0  # of a clock that never goes back
 
     def is_of(self, shard: Shard, publication: Publication) -> bool:
-        """Whether this is the way of the same shard, under the same epoch, to the same definitions."""
-        return self.shard is shard and (self.publication.version, self.publication.digest) == (publication.version, publication.digest)
+        """Whether this is the way of the same shard, under the same epoch, from and to the same definitions."""
+        is_same = (self.publication.version, self.publication.digest) == (publication.version, publication.digest)
+        return is_same and self.shard is shard and self.before == shard.body.version
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the shard is about to come to the record."""
+        return self.is_taken or self.status.state == "written"
+
+    def tell(self, status: LaneStatus) -> None:
+        """Say how far it is. What is written is no longer on its way, though its lane goes on."""
+        state = "written" if self.status.state == "written" else status.state
+        self.status = replace(status, state=state)
+
+    def enter(self, state: LaneState) -> None:
+        """Be in a state, as far as before."""
+        self.status = LaneStatus(self.publication.version, state, self.status.folded, self.status.of)
 
     def stand(self, why: str, seconds: float) -> None:
         """Nothing more is done for a while."""
@@ -71,14 +99,16 @@ class _Work:
 class Proposals:
     """What was published, on its way into the shards of one worker."""
 
-    def __init__(self, edges: Edges, shards: Mapping[TopicPartition, OwnedShard], topic: DefinitionsTopic) -> None:
+    def __init__(self, edges: Edges, shards: Mapping[TopicPartition, OwnedShard], topic: DefinitionsTopic, lanes: LaneService) -> None:
         self._settings = edges.settings
+        self._store = edges.store
         self._producer = edges.producer
         self._consumer = edges.consumer
         self._alerts = edges.alerts
         self._background = edges.background
         self._shards = shards
         self._topic = topic
+        self._lanes = lanes
         self._works: dict[int, _Work] = {}
 
     def status(self, shard: int) -> LaneStatus | None:
@@ -90,23 +120,48 @@ class Proposals:
         """Begin what is to be done for each shard, and end what is not to be done any more. Waits for nothing."""
         wanted = {owned.number: found for owned in self._shards.values() if (found := self._wanted(owned, published)) is not None}
         for number, work in list(self._works.items()):
-            if number not in wanted or not work.is_of(wanted[number][1], wanted[number][2]):
-                del self._works[number]
-                if work.task is not None:
-                    work.task.cancel()
-        for number, (owned, shard, publication) in wanted.items():
-            work = self._works.setdefault(number, _Work(owned, shard, publication))
-            if (work.task is None or work.task.done()) and monotonic() >= work.again_at:
+            if number not in wanted or not work.is_of(wanted[number].shard, wanted[number].publication):
+                self._end(work, is_overtaken=number in wanted)
+        for number, found in wanted.items():
+            work = self._works.setdefault(number, found)
+            work.publication = found.publication if work.is_of(found.shard, found.publication) else work.publication
+            if not work.is_taken and (work.task is None or work.task.done()) and monotonic() >= work.again_at:
                 work.task = self._background.spawn(self._run(work))
 
-    def _wanted(self, owned: OwnedShard, published: Published) -> tuple[OwnedShard, Shard, Publication] | None:
+    def _wanted(self, owned: OwnedShard, published: Published) -> _Work | None:
         """What a shard is to come to; None where it obeys it already, or is not at work."""
-        shard, newest = owned.shard, published.newest
+        shard, newest, shadow = owned.shard, published.newest, published.shadow
         if shard is None or owned.state is not ShardState.OWNED or not owned.is_ours:
             return None
-        if newest is None or shard.body.version >= newest.version:
-            return None
-        return owned, shard, newest
+        if newest is not None and shard.body.version < newest.version:
+            return _Work(owned, shard, newest)
+        return _Work(owned, shard, shadow) if shadow is not None and not shard.is_switching else None
+
+    def _end(self, work: _Work, *, is_overtaken: bool) -> None:
+        """Do no more for a publication that the shard obeys, or that was overtaken. One whose record is written runs its course: the shard
+        comes to it first."""
+        is_ahead = work.publication.version > work.shard.body.version
+        if is_overtaken and is_ahead and work.is_written and work.owned.shard is work.shard:
+            return
+        del self._works[work.owned.number]
+        if work.task is not None:
+            work.task.cancel()
+        if work.owned.shard is work.shard and is_ahead and not work.is_written:
+            self._background.spawn(self._drop(work))
+
+    async def _drop(self, work: _Work) -> None:
+        with suppress(*UNANSWERED):
+            await self._lanes.drop(work.owned.number, work.publication.version, work.publication.digest)
+
+    async def hand_over(self, shard: int, version: int) -> None:
+        """Stop folding beside a shard that has come to definitions of ``version``: it brings its lane there itself."""
+        work = self._works.get(shard)
+        if work is None or work.publication.version != version:
+            return
+        work.is_taken = True
+        if work.task is not None:
+            work.task.cancel()
+            await asyncio.wait({work.task})
 
     async def _run(self, work: _Work) -> None:
         """Do what is to be done, until the shard obeys. An error is said in the status, and never the shard's."""
@@ -118,6 +173,7 @@ class Proposals:
         except (RefusedError, HaltError) as error:
             work.stand(str(error), FAULT_SECONDS)
             log.error("publication stands", action="publish", shard=work.owned.number, why=work.status.why)
+            self._alerts.say("publication_stands", f"version {work.publication.version}: {error}", shard=work.owned.number)
         except Exception as error:  # a fault of ours, whose text may quote a customer's data; the shard goes on without it
             why = f"unexpected {type(error).__name__} in {place_of(error)}"
             work.stand(why, FAULT_SECONDS)
@@ -125,33 +181,80 @@ class Proposals:
             self._alerts.say("publication_fault", text, shard=work.owned.number)
 
     async def _bring(self, work: _Work) -> None:
-        shard, publication = work.shard, work.publication
+        """One way from the publication to the record, and on until the shard has come to it."""
+        work.enter("reads")
         await self._read_whole(work)
-        if not has_past(shard.body):
+        if not has_past(work.shard.body) and not work.publication.is_shadow:
             await asyncio.sleep(PUBLISHER_SECONDS)
             await self._read_whole(work)
-        content = await self._topic.vouched(publication.version)
+        content = await self._topic.vouched(work.publication.version)
         if content is None:
             work.stand("it is not signed by a key of this worker's; publish it again with one that holds", FAULT_SECONDS)
             return
-        raw = definitions_control(content, publication.digest, publication.version)
+        raw = definitions_control(content, work.publication.digest, work.publication.version)
+        work.enter("folds")
+        run = await self._lanes.open(work.shard, decode_control(raw), work.tell)
+        if run is not None:
+            await run.reach_end("folds")
+        while work.publication.is_shadow:
+            work.enter("shadow")
+            await asyncio.sleep(SHADOW_SECONDS)
+            if run is not None:
+                await run.reach_end("shadow")
+        await self._until_others_are_near(work, run)
+        await self._write(work, raw)
+        until = monotonic() + WRITTEN_SECONDS
+        while work.shard.body.version < work.publication.version and monotonic() < until:
+            await self._go_on(run)
+
+    async def _until_others_are_near(self, work: _Work, run: LaneRun | None) -> None:
+        """Wait for the lanes of other shards: what they have yet to send would hold this shard up where it comes to the record."""
+        if run is None:
+            return
+        work.enter("ready")
+        while await self._is_anyone_far(work):
+            await self._go_on(run)
+
+    async def _is_anyone_far(self, work: _Work) -> bool:
+        others = [shard for shard in range(self._settings.shards) if shard != work.owned.number]
+        return any([await is_far(self._store, shard, work.publication.version, self._works_of_ours(shard)) for shard in others])
+
+    def _works_of_ours(self, shard: int) -> LaneStatus | None:
+        work = self._works.get(shard)
+        return work.status if work is not None else None
+
+    async def _go_on(self, run: LaneRun | None) -> None:
+        """Wait a moment, with what comes meanwhile folded."""
+        await asyncio.sleep(POLL_SECONDS)
+        if run is not None:
+            await run.reach_end("ready")
+
+    async def _write(self, work: _Work, raw: bytes) -> None:
         await send_control(self._producer, self._settings, raw, [work.owned.number])
-        work.status = LaneStatus(publication.version, "written", work.status.folded, work.status.of)
-        log.info("definitions written", action="publish", shard=work.owned.number, version=publication.version)
-        await _until(lambda: shard.body.version >= publication.version, WRITTEN_SECONDS)
+        work.enter("written")
+        log.info("definitions written", action="publish", shard=work.owned.number, version=work.publication.version)
 
     async def _read_whole(self, work: _Work) -> None:
         """Wait until the shard has read its log up to where that ends now: what was published may lie in it."""
         partition = work.owned.partition
         end = (await self._consumer.ends([partition]))[partition]
-        await _until(lambda: work.shard.position.offset >= end)
+        while work.shard.position.offset < end:  # noqa: ASYNC110 - a shard has no event for each of its records
+            await asyncio.sleep(POLL_SECONDS)
 
 
-async def _until(holds: Callable[[], bool], seconds: float | None = None) -> None:
-    """Wait for something that others bring about, for so long at most."""
-    until = monotonic() + seconds if seconds is not None else None
-    while not holds() and (until is None or monotonic() < until):  # noqa: ASYNC110 - a shard has no event for each of its records
-        await asyncio.sleep(POLL_SECONDS)
+async def is_far(store: Store, shard: int, version: int, ours: LaneStatus | None) -> bool:
+    """Whether a shard does not obey a version, and its worker is on the way there and not near yet. ``ours`` is what is known of it where
+    it is this worker's. One that nobody has, or that stands, is not waited for."""
+    lane = ours
+    if lane is None:
+        note = await read_note(store, shard)
+        if note is None or note.is_stale(int(time() * 1_000)) or note.status.state is not ShardState.OWNED:
+            return False
+        lane = note.status.lane
+    if lane is not None and lane.version == version and lane.state in {"ready", "written", "stands"}:
+        return False
+    found = (await store.checkpoint(shard)).body
+    return (decode_body(found).version if found else 0) < version
 
 
 __all__ = ["Proposals"]

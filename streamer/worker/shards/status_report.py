@@ -59,6 +59,10 @@ class StatusReport:
                 lag_seconds=status.lag_seconds,
                 log_time_ms=status.log_time_ms,
             )
+            if (lane := status.lane) is not None:
+                self._metrics.show_lane(status.shard, lane.state, lane.folded, lane.of, lane.ends_at_ms)
+            else:
+                self._metrics.show_lane(status.shard, None)
 
     def readiness(self, learner: str = "") -> Readiness:
         """Whether this worker does its work; ``learner`` says why its learner does not."""

@@ -6,18 +6,22 @@ from typing import Literal
 
 import msgspec
 
+LaneState = Literal["reads", "folds", "shadow", "ready", "written", "stands"]
+
 
 class LaneStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The way to ``version`` in one shard.
 
     ``state``: ``reads`` (the shard first comes to where its log ended when the publication was seen), ``folds`` (the past is folded for
-    what is new), ``shadow`` (that is done, and goes on beside what holds), ``written`` (the record lies in the log), ``stands`` (``why``
-    says for what). Of the ``of`` records of the log ``folded`` are done; ``ends_at_ms`` is when that is expected to be all, in UTC
-    milliseconds, 0 where nothing can be said.
+    what is new), ``shadow`` (so it is, beside what holds), ``ready`` (it is within a second of the end of the log, and waits for other
+    shards), ``written`` (the record lies in the log), ``stands`` (``why`` says for what).
+
+    Of the ``of`` records of the log ``folded`` are done; ``ends_at_ms`` is when that is expected to be all, in UTC milliseconds, 0 where
+    nothing can be said.
     """
 
     version: int
-    state: Literal["reads", "folds", "shadow", "written", "stands"]
+    state: LaneState
     folded: int = 0
     of: int = 0
     ends_at_ms: int = 0
@@ -29,4 +33,4 @@ class LaneStatus(msgspec.Struct, frozen=True, omit_defaults=True):
         return min(1.0, self.folded / self.of) if self.of else 0.0
 
 
-__all__ = ["LaneStatus"]
+__all__ = ["LaneState", "LaneStatus"]

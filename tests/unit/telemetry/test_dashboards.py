@@ -20,7 +20,7 @@ from streamer.server.errors import CODES as SERVER_CODES
 from streamer.telemetry.collector_metrics import CollectorMetrics
 from streamer.telemetry.dashboard import FILE, ROWS, text
 from streamer.telemetry.ingest_metrics import IngestMetrics
-from streamer.telemetry.metrics import IDENTITY, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
+from streamer.telemetry.metrics import IDENTITY, LANE_STATES, MODEL_FIGURES, OUTCOMES, SEGMENT_LABELS_MAX, SHARD_STATES, Metrics
 from streamer.telemetry.sender_metrics import SenderMetrics
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.telemetry.webhook_metrics import WebhookMetrics
@@ -109,7 +109,13 @@ def test_every_metric_and_label_that_is_asked_for_exists(place: str, expression:
 @pytest.mark.parametrize(("place", "expression"), list(expressions()))
 def test_every_value_of_a_label_that_is_asked_for_can_occur(place: str, expression: str) -> None:
     """``state="own"`` would be a well-formed question that is always answered with nothing."""
-    known = {"state": SHARD_STATES, "outcome": (*OUTCOMES, *ENDED), "job": ("streamer",), "figure": MODEL_FIGURES, "what": IDENTITY}
+    known = {
+        "state": (*SHARD_STATES, *LANE_STATES),
+        "outcome": (*OUTCOMES, *ENDED),
+        "job": ("streamer",),
+        "figure": MODEL_FIGURES,
+        "what": IDENTITY,
+    }
     known |= {"decided": ("send",)}
     known |= {"code": (*STATUS, *SERVER_CODES), "status": tuple(map(str, STATUS.values())), "why": STREAM_ENDS}
     for label, value in label_values(expression):

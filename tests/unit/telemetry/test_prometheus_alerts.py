@@ -52,6 +52,15 @@ CASES: Final = {
         {"segmenter_kafka_silent_seconds" + OF_W: rising(60)}, 3, {"segmenter_kafka_silent_seconds" + OF_W: always(2)}
     ),
     "StreamerShardIdle": Case({'segmenter_shard_works{shard="3"}': always(0)}, 3, {'segmenter_shard_works{shard="3"}': always(1)}),
+    "StreamerPublicationStands": Case(
+        {'segmenter_lane_left_records{shard="3"}': always(500), 'segmenter_lane_folded_records{shard="3"}': always(20)},
+        16,
+        {
+            'segmenter_lane_left_records{shard="3"}': rising(-10, 5_000),
+            'segmenter_lane_folded_records{shard="3"}': rising(10),
+            'segmenter_lane_state{shard="3",state="stands"}': always(0),
+        },
+    ),
     "StreamerLearnerStopped": Case({"segmenter_learner_works" + OF_W: always(0)}, 11, {"segmenter_learner_works" + OF_W: always(1)}),
     "StreamerNoProgress": Case(
         {'segmenter_log_time_timestamp_seconds{shard="3"}': always(30)},

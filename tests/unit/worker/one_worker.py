@@ -67,6 +67,7 @@ class Worker:
             pause=lambda *_: None,
             resume=lambda *_: None,
             highwater=lambda _: None,
+            last_stable_offset=lambda _: None,
         )
 
     async def own(self) -> Shard:
@@ -78,6 +79,11 @@ class Worker:
         await self.segmenter.processing.process(self.owned, shard, self.log.fetch(0, shard.position.offset, 10_000))
         await self.segmenter.publisher.publish_all()
         return shard
+
+    def buy(self, customer: str) -> None:
+        """A customer buys, which the shard has yet to read."""
+        raw = b'{"event": "Order Completed", "messageId": "b%s", "userId": "%s", "timestamp": 900}'
+        self.log.append(EVENTS, 0, raw % (customer.encode(), customer.encode()))
 
     def read(self) -> list[tuple[str, int]]:
         """The changes as a reader sees them."""

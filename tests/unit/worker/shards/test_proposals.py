@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from streamer.flow.checkpoint import CheckpointBody, encode_body
+from streamer.flow.lane.lane_plan import lane_name
 from streamer.flow.published import Published, definitions_in
 from streamer.language.definitions import Definitions, parse_definitions
+from streamer.stores.base import Commit, Position
+from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL
 from streamer.wire import EVENTS, LogRecord, decode_control, definitions_control
 from streamer.worker.shards import proposals
-from streamer.worker.shards.proposals import Proposals
-from streamer.worker.status.lane_status import LaneStatus
+from streamer.worker.shards.proposals import Proposals, is_far
+from streamer.worker.status.lane_status import LaneState, LaneStatus
+from streamer.worker.status.readiness import ShardStatus
+from streamer.worker.status.shard_notes import ShardNote, leave_note
+from streamer.worker.status.shard_state import ShardState
 from tests.unit.worker.one_worker import SEEN, Worker
 
 if TYPE_CHECKING:
@@ -33,9 +41,9 @@ class Shop:
         self.away, self.sent, self.is_vouched = False, 0, True
         monkeypatch.setattr(proposals, "send_control", self._send)
         for name in ("POLL_SECONDS", "PUBLISHER_SECONDS"):
-            monkeypatch.setattr(proposals, name, 0.0)
+            monkeypatch.setattr(proposals, name, 0.001)
         segmenter = self.worker.segmenter
-        self.proposals = Proposals(segmenter.edges, segmenter.shards, cast("Any", self))
+        segmenter.proposals = self.proposals = Proposals(segmenter.edges, segmenter.shards, cast("Any", self), segmenter.lanes)
         self.publish(SEEN)
 
     def publish(self, definitions: Definitions, *, shadow: bool = False) -> None:
@@ -54,11 +62,12 @@ class Shop:
         for shard in shards:
             self.worker.log.append(EVENTS, shard, raw, headers=CONTROL)
 
-    async def look(self, turns: int = 20) -> LaneStatus | None:
-        """Look once, and let what that begins come as far as it can."""
+    async def look(self, state: LaneState | None = None) -> LaneStatus | None:
+        """Look once; then wait until the shard is in a state, where one is awaited."""
         self.proposals.look_after(self.published)
-        for _ in range(turns):
-            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while state is not None and ((status := self.proposals.status(0)) is None or status.state != state):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
         return self.proposals.status(0)
 
     async def read(self) -> None:
@@ -82,47 +91,97 @@ async def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     return found
 
 
-async def test_the_owner_of_a_shard_writes_what_was_published_and_once(shop: Shop) -> None:
-    """Publishing wrote it itself once, wherever the shard stood."""
+async def test_the_owner_of_a_shard_folds_the_past_and_writes_what_was_published_once(shop: Shop) -> None:
+    """The record was written by publishing itself, wherever the shard stood; its segments knew nothing of what had happened before."""
+    shop.worker.buy("c3")
+    await shop.read()
     shop.publish(BUYER)
     for _ in range(3):
-        status = await shop.look()
+        status = await shop.look("written")
         assert status is not None
-        assert (status.version, status.state) == (2, "written")
+        assert (status.version, status.folded, status.of) == (2, 22, 22)
     await shop.read()
     assert await shop.look() is None
     assert shop.written() == [1, 2]
+    await shop.worker.segmenter.publisher.publish_all()
+    entered = {change.subject: change.data.cause.kind for change in shop.worker.log.read_changes() if change.data.segment == "buyer"}
+    assert entered == {"c3": "definitions"}
+
+
+async def test_what_has_nothing_new_is_written_without_a_lane(shop: Shop) -> None:
+    """A purpose that reads better is no reason to read the log."""
+    shop.publish(parse_definitions({"segments": {"seen": {"for": "looked", "when": 'did("Product Viewed")'}}}))
+    status = await shop.look("written")
+    assert status is not None
+    assert status.of == 0
 
 
 async def test_a_shard_reads_its_log_before_anything_is_written_for_it(shop: Shop) -> None:
     """What was published may lie there already, as after a store came back empty."""
+    shop.worker.buy("c3")
     shop.publish(BUYER)
-    shop.worker.log.append(EVENTS, 0, b'{"event": "x"}')
-    status = await shop.look()
-    assert status is not None
-    assert (status.state, shop.written()) == ("reads", [1])
+    await shop.look("reads")
+    await asyncio.sleep(0.01)
+    assert (shop.proposals.status(0), shop.written()) == (LaneStatus(2, "reads"), [1])
     await shop.read()
-    await shop.look()
+    await shop.look("written")
     assert shop.written() == [1, 2]
 
 
 async def test_what_is_published_meanwhile_overtakes_what_was_not_written_yet(shop: Shop) -> None:
     """Two switches, one after the other, would let everybody enter and leave what never held for long."""
+    shop.worker.buy("c3")
     shop.publish(BUYER)
-    shop.worker.log.append(EVENTS, 0, b'{"event": "x"}')
-    await shop.look()
+    await shop.look("reads")
     shop.publish(LOYAL)
-    await shop.look()
+    await shop.look("reads")
     await shop.read()
-    await shop.look()
+    await shop.look("written")
     assert shop.written() == [1, 3]
 
 
-async def test_a_shadow_is_written_into_no_shard(shop: Shop) -> None:
-    """It is there to be compared."""
+async def test_what_is_written_runs_its_course_though_it_is_overtaken(shop: Shop) -> None:
+    """The shard comes to that record first, and would have to fold its whole past on the spot had its lane been dropped."""
+    shop.publish(BUYER)
+    await shop.look("written")
+    shop.publish(LOYAL)
+    for _ in range(3):
+        status = await shop.look()
+        assert status is not None
+        assert (status.version, status.state) == (2, "written")
+    await shop.read()
+    await shop.look("written")
+    await shop.read()
+    assert shop.written() == [1, 2, 3]
+
+
+async def test_a_shadow_is_folded_and_written_into_no_shard_before_it_is_cut_over_to(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there to be compared; at the cut-over nothing is left to fold."""
+    monkeypatch.setattr(proposals, "SHADOW_SECONDS", 0.0)
+    shop.worker.buy("c3")
+    await shop.read()
     shop.publish(BUYER, shadow=True)
-    await shop.look()
-    assert shop.written() == [1]
+    status = await shop.look("shadow")
+    assert status is not None
+    assert (status.folded, shop.written()) == (22, [1])
+    shop.publish(BUYER)
+    await shop.look("written")
+    assert shop.written() == [1, 2]
+
+
+async def test_a_shadow_that_is_given_up_leaves_nothing_behind(shop: Shop) -> None:
+    """Its lane is as large as what was new in it."""
+    shop.worker.buy("c3")
+    await shop.read()
+    shop.publish(BUYER, shadow=True)
+    await shop.look("shadow")
+    lane = shop.worker.store.lane(lane_name(2, BUYER.digest))
+    assert (await lane.checkpoint(0)).epoch > 0
+    shop.publish(SEEN)
+    await shop.look("written")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (await lane.checkpoint(0)).epoch == 0
 
 
 async def test_a_kafka_that_is_away_is_said_and_asked_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,12 +189,12 @@ async def test_a_kafka_that_is_away_is_said_and_asked_again(shop: Shop, monkeypa
     monkeypatch.setattr(proposals, "AGAIN_SECONDS", (0.0,))
     shop.away = True
     shop.publish(BUYER)
-    status = await shop.look()
+    status = await shop.look("stands")
     assert status is not None
-    assert (status.state, "KafkaConnectionError" in status.why) == ("stands", True)
+    assert "KafkaConnectionError" in status.why
     assert shop.worker.segmenter.problems() == []
     shop.away = False
-    await shop.look()
+    await shop.look("written")
     assert shop.written() == [1, 2]
 
 
@@ -147,7 +206,7 @@ async def test_a_fault_of_our_own_holds_up_the_publication_and_not_the_shard(sho
 
     monkeypatch.setattr(shop, "vouched", fails)
     shop.publish(BUYER)
-    status = await shop.look()
+    status = await shop.look("stands")
     assert status is not None
     assert status.why.startswith("unexpected ZeroDivisionError in ")
     assert "anna" not in status.why
@@ -160,18 +219,40 @@ async def test_what_is_not_signed_by_a_key_of_this_worker_is_not_written_in_its_
     """Whoever may write into the topic of definitions must not get a worker to sign for them."""
     shop.is_vouched = False
     shop.publish(BUYER)
-    status = await shop.look()
+    status = await shop.look("stands")
     assert status is not None
-    assert (status.state, shop.written()) == ("stands", [1])
+    assert shop.written() == [1]
     assert "not signed by a key" in status.why
 
 
 async def test_whoever_lost_the_shard_writes_nothing_more_for_it(shop: Shop) -> None:
     """The new owner does it, once it has read the log."""
+    shop.worker.buy("c3")
     shop.publish(BUYER)
-    shop.worker.log.append(EVENTS, 0, b'{"event": "x"}')
-    await shop.look()
+    await shop.look("reads")
     shop.worker.owned.is_ours = False
     assert await shop.look() is None
     await shop.read()
+    await asyncio.sleep(0.01)
     assert shop.written() == [1]
+
+
+async def test_a_shard_waits_for_lanes_of_others_that_are_on_their_way_and_for_nobody_else() -> None:
+    """What they have yet to send would hold it up where it comes to the record; a worker that is gone would hold it up for ever."""
+    store, now_ms = MemoryStore(), int(time() * 1_000)
+
+    async def far(state: ShardState, lane: LaneStatus | None, at_ms: int = now_ms) -> bool:
+        await leave_note(store, ShardNote(at_ms, "w", ShardStatus(1, state, 0.0, lane=lane), "", 0.0))
+        return await is_far(store, 1, 2, None)
+
+    assert not await is_far(store, 1, 2, None), "nobody ever had it"
+    assert await is_far(store, 1, 2, LaneStatus(2, "folds"))
+    assert await far(ShardState.OWNED, None), "its worker has yet to notice"
+    assert await far(ShardState.OWNED, LaneStatus(2, "reads"))
+    assert not await far(ShardState.OWNED, LaneStatus(2, "ready"))
+    assert not await far(ShardState.OWNED, LaneStatus(2, "stands"))
+    assert not await far(ShardState.HALTED, None)
+    assert not await far(ShardState.OWNED, None, now_ms - 60_000)
+    before = await store.acquire(1)
+    await store.commit(1, Commit(before, Position(1, 0), b"", encode_body(CheckpointBody(version=2))))
+    assert not await far(ShardState.OWNED, None), "it obeys already"

@@ -1,0 +1,109 @@
+"""One lane of one shard of this worker, folded beside live traffic: from where its checkpoint stands to the end of the log, and on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from time import monotonic, time
+from typing import Final
+
+from streamer.flow.lane.lane import SideLane
+from streamer.flow.lane.mailbox import SentFrom
+from streamer.flow.relay import Relay
+from streamer.flow.shard_log import Log
+from streamer.wire import LogRecord
+from streamer.worker.status.lane_status import LaneState, LaneStatus
+
+from .lane_pace import LanePace
+
+READ_RECORDS: Final = 2_000
+NEAR_SECONDS: Final = 1.0  # a pass over the log that takes less ends so near to its end
+LOOK_SECONDS: Final = 0.2  # between two looks for what another lane sends
+
+Tell = Callable[[LaneStatus], None]
+
+
+class LaneRun:
+    """Drives one lane. ``tell`` is told how far it is. Raises what store, log and broker raise; it is to be opened anew then."""
+
+    def __init__(self, lane: SideLane, version: int, log: Log, relay: Relay, pace: LanePace, tell: Tell) -> None:
+        self._lane = lane
+        self._version = version
+        self._log = log
+        self._relay = relay
+        self._pace = pace
+        self._tell = tell
+        self._heard = 0  # what lies below was told to the lane's mailbox
+        self._begin = self._end = 0
+        self._began_at = (monotonic(), lane.position)
+
+    async def reach_end(self, state: LaneState = "folds") -> None:
+        """Fold up to within a second of where the log ends, and publish what that says."""
+        while True:
+            began = monotonic()
+            view = await self._log.look(self._lane.shard, -1)
+            self._begin, self._end = view.begin, view.end
+            await self._pass(state)
+            self.say(state)
+            if monotonic() - began < NEAR_SECONDS:
+                return
+
+    async def _pass(self, state: LaneState) -> None:
+        """Fold what the log has now."""
+        lane = self._lane
+        if lane.position >= self._end:
+            return
+        async with aclosing(self._log.read(lane.shard, lane.position, READ_RECORDS)) as batches:
+            async for records in batches:
+                await self._fold(records, state)
+        while await self._relay.turn():
+            pass
+
+    async def _fold(self, records: Sequence[LogRecord], state: LaneState) -> None:
+        """Fold these, in slices; what that says is published before more is folded, so that nothing piles up."""
+        lane, at = self._lane, 0
+        while at < len(records):
+            async with self._pace.slice() as most:
+                entries = await lane.fold(records[at : at + most])
+            self._relay.add(entries)
+            await self._relay.turn()
+            while at < len(records) and records[at].offset < lane.position:
+                at += 1
+            self.say(state)
+            if lane.awaits is not None:
+                await self._hear(lane.awaits, state)
+
+    async def _hear(self, awaited: SentFrom, state: LaneState) -> None:
+        """Read ahead until what another shard's lane is to send has come, or it is known that it never will."""
+        lane = self._lane
+        while not lane.has_come(awaited):
+            self.say(state, f"waits for what the lane of shard {awaited[0]} has to send")
+            async with aclosing(self._log.read(lane.shard, self._heard, READ_RECORDS)) as batches:
+                async for records in batches:
+                    lane.hear(records)
+                    self._heard = records[-1].offset + 1
+                    if lane.has_come(awaited):
+                        return
+                    await asyncio.sleep(0)
+            if (await self._log.look(awaited[0], -1)).begin > awaited[1]:
+                lane.give_up(awaited)
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def say(self, state: LaneState, why: str = "") -> None:
+        """Say how far it is."""
+        done, of = max(0, self._lane.position - self._begin), max(0, self._end - self._begin)
+        why = why or ("waits while live traffic lags" if self._pace.is_yielding else "")
+        self._tell(LaneStatus(self._version, state, min(done, of), of, self._ends_at_ms(), why))
+
+    def _ends_at_ms(self) -> int:
+        """When it will have come to the end, at the pace so far; 0 where it is there, or nothing can be said yet."""
+        began_at, began = self._began_at
+        done, left = self._lane.position - began, self._end - self._lane.position
+        if done <= 0 or left <= 0:
+            return 0
+        return int((time() + left * (monotonic() - began_at) / done) * 1_000)
+
+
+__all__ = ["LaneRun", "Tell"]

@@ -1,0 +1,139 @@
+"""The lanes of one worker: opened for its shards, folded beside live traffic, and given to a shard that has come to its definitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from time import time
+from typing import Final
+
+from aiokafka import TopicPartition
+
+from streamer.deployment.history import has_past
+from streamer.errors import ReleasedError, UnreadableStateError
+from streamer.flow.catalog import Plans
+from streamer.flow.lane.lane import LaneSettings, SideLane
+from streamer.flow.lane.lane_plan import lane_name, plan_lane
+from streamer.flow.lane.lanes import OnTheSpot, Wanted
+from streamer.flow.relay import Relay
+from streamer.flow.same_log import View
+from streamer.flow.shard import Shard
+from streamer.flow.shard_log import Log
+from streamer.wire import Control, LogRecord
+from streamer.worker.status.shard_state import ShardState
+
+from .compiling import beside
+from .edges import Edges
+from .lane_pace import LanePace
+from .lane_run import LaneRun, Tell
+from .owned_shard import OwnedShard
+
+HELD: Final = (ShardState.OWNED, ShardState.ACQUIRING)
+
+
+class LaneService:
+    """Opens lanes. ``stop`` ends the one that is folded beside a shard, before the shard itself brings it to its definitions."""
+
+    def __init__(
+        self,
+        edges: Edges,
+        shards: Mapping[TopicPartition, OwnedShard],
+        plans: Plans,
+        is_stopping: Callable[[], bool],
+        stop: Callable[[int, int], Awaitable[None]],
+    ) -> None:
+        self.pace = LanePace(self._lag_ms)
+        self._plans = plans
+        self._store = edges.store
+        self._sink = edges.sink
+        self._inspector = edges.inspector
+        self._consumer = edges.consumer
+        self._keyring = edges.keyring
+        self._rules = edges.settings.rules
+        self._shards = shards
+        self._is_stopping = is_stopping
+        self._stop = stop
+
+    def of(self, owned: OwnedShard) -> LanesOfShard:
+        """Where a shard of this worker gets its lanes from."""
+        return LanesOfShard(self._on_the_spot(owned), owned.number, self._stop)
+
+    def _on_the_spot(self, owned: OwnedShard) -> OnTheSpot:
+        log = _WhileHeld(self._inspector, lambda: owned.is_ours and owned.state in HELD and not self._is_stopping())
+        return OnTheSpot(self._store, log, self._rules, pause=asyncio.sleep, keyring=self._keyring, sink=self._sink)
+
+    async def open(self, shard: Shard, control: Control, tell: Tell) -> LaneRun | None:
+        """The lane of a shard towards definitions, where its checkpoint stands, or at the log's beginning; None where nothing is to be
+        folded. RefusedError where the definitions cannot be read."""
+        version, before = control.version, shard.plan
+        after, _ = await self._plans.read(control)
+        plan = await beside(lambda: plan_lane(before, after, lateness_ms=self._rules.lateness_ms))
+        if plan is None or not has_past(shard.body):
+            return None
+        view = await self._inspector.look(shard.shard, -1)
+        settings = LaneSettings(shard.shard, self._store, self._rules, shard.amendments, asyncio.sleep, self._keyring)
+        try:
+            lane = await SideLane.open(settings, plan, version, begin=view.begin)
+        except UnreadableStateError:  # it has nothing that the log has not
+            await self.drop(shard.shard, version, plan.digest)
+            lane = await SideLane.open(settings, plan, version, begin=view.begin)
+        relay = Relay(shard.shard, lane.store, self._sink)
+        await relay.start()
+        return LaneRun(lane, version, self._inspector, relay, self.pace, tell)
+
+    async def drop(self, shard: int, version: int, digest: str) -> None:
+        """Forget a lane that is not wanted any more."""
+        await self._store.lane(lane_name(version, digest)).drop(shard)
+
+    def _lag_ms(self) -> float:
+        """How far the shard that is furthest behind has come: the age of what it has read last, where more is there."""
+        now_ms = time() * 1_000
+        return max((now_ms - owned.log_time_ms for owned in self._shards.values() if self._has_more(owned)), default=0.0)
+
+    def _has_more(self, owned: OwnedShard) -> bool:
+        if owned.shard is None or owned.state is not ShardState.OWNED or not self._consumer.holds(owned.partition):
+            return False
+        end, _ = self._consumer.reach(owned.partition)
+        return end is not None and owned.shard.position.offset < end
+
+
+class LanesOfShard:
+    """``flow.lane.lanes.Lanes`` for one shard of a worker."""
+
+    def __init__(self, on_the_spot: OnTheSpot, shard: int, stop: Callable[[int, int], Awaitable[None]]) -> None:
+        self._on_the_spot = on_the_spot
+        self._shard = shard
+        self._stop = stop
+
+    async def at(self, wanted: Wanted) -> SideLane:
+        """See ``Lanes``. The one that is folded beside the shard has come near to there; what is left is folded here."""
+        await self._stop(self._shard, wanted.version)
+        return await self._on_the_spot.at(wanted)
+
+
+class _WhileHeld:
+    """The log of a shard, for as long as the shard is held; then ReleasedError: a rebalance waits for what is in hand."""
+
+    def __init__(self, log: Log, is_held: Callable[[], bool]) -> None:
+        self._log = log
+        self._is_held = is_held
+
+    async def look(self, shard: int, offset: int) -> View:
+        """See ``Log``."""
+        self._check(shard)
+        return await self._log.look(shard, offset)
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        """See ``Log``."""
+        async with aclosing(self._log.read(shard, offset, limit)) as batches:
+            async for records in batches:
+                self._check(shard)
+                yield records
+
+    def _check(self, shard: int) -> None:
+        if not self._is_held():
+            raise ReleasedError(f"shard {shard} is let go")
+
+
+__all__ = ["LaneService", "LanesOfShard"]
