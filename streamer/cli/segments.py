@@ -123,9 +123,10 @@ def publish(
     """Make the workers use these definitions. They replace all that hold now.
 
     It is a proposal: the worker of each shard folds the past for what is new, beside the events that come, and the shard switches at one
-    position of its log then. `streamer segments status` says how far that is, and `cancel` ends it. Without a worker it waits for one.
-    Who no longer qualifies leaves, with that cause; a clause that looks further back than the log reaches is marked as warming until its
-    window has been seen. With --shadow nothing is said and nobody switches before `streamer segments cut-over`.
+    position of its log then, a hundred customers at each record behind it. `streamer segments status` says how far that is, and `cancel`
+    ends it. Without a worker it waits for one. Who no longer qualifies leaves, with that cause; a clause that looks further back than the
+    log reaches is marked as warming until its window has been seen. With --shadow nothing is said and nobody switches before
+    `streamer segments cut-over`.
 
     The topics of a new log are made, which is said; where the cluster has another log already, only with --create. What is to hold already
     is not published again. Where STREAMER_TEMPLATES names a folder, each message must have its template there, and the facts that it needs.

@@ -27,10 +27,11 @@ class Amendment(msgspec.Struct, frozen=True, omit_defaults=True):
     """One decision about ``offset`` of a shard, in the log of generation ``log``.
 
     ``skip``: a person has the shard go on without the record. ``fault``: our code failed at the record, with an error of the class
-    ``detail``. ``aside``: it failed at ``customer``, at the timer due at ``due_ms`` or, where that is 0, at a change of definitions; their
-    memberships stand and no timer of theirs runs until their next event. ``resume``: the log no longer has what follows; a person has the
-    shard go on at ``to``. ``arrival``: the records from ``offset`` up to but not including ``to`` count as arrived at ``arrival_ms`` at the
-    latest: a clock that jumped stays wrong for many records. All but ``resume`` and ``arrival`` name the very record at ``offset``.
+    ``detail``. ``aside``: it failed at ``customer``, at the timer due at ``due_ms`` or, where that is 0, at the change of definitions that
+    began at ``to``; their memberships stand and no timer of theirs runs until their next event. ``resume``: the log no longer has what
+    follows; a person has the shard go on at ``to``. ``arrival``: the records from ``offset`` up to but not including ``to`` count as
+    arrived at ``arrival_ms`` at the latest: a clock that jumped stays wrong for many records. All but ``resume`` and ``arrival`` name the
+    very record at ``offset``.
 
     ``who`` is a worker or a person, ``when`` by their clock, ``why`` for people. ``command`` is the id of the command that asked for it:
     one that comes twice is obeyed once. None of the four is part of the story.
@@ -49,6 +50,13 @@ class Amendment(msgspec.Struct, frozen=True, omit_defaults=True):
     when: Instant | None = None
     why: str = ""
     command: str = ""
+
+
+def aside_place(amendment: Amendment) -> tuple[int, str, int]:
+    """By what a customer is known who is set aside. When a customer's turn comes in a change of definitions is of no account: it began at
+    one record for all."""
+    began_at = amendment.to if amendment.due_ms == FOR_DEFINITIONS else amendment.offset
+    return began_at, amendment.customer, amendment.due_ms
 
 
 encode_amendment: Final = msgspec.json.Encoder().encode
@@ -108,7 +116,7 @@ class Amendments:
         self._resumed: dict[int, int] = {}
         self._arrived: list[Amendment] = []
         self._commanded: dict[str, Amendment] = {}
-        self.aside: set[tuple[int, str, int]] = set()  # (offset, customer, due_ms)
+        self.aside: set[tuple[int, str, int]] = set()  # (offset, customer, due_ms), as ``aside_place`` says
         for amendment in found:
             self.add(amendment)
 
@@ -124,12 +132,12 @@ class Amendments:
             case "arrival":
                 self._arrived.insert(0, amendment)  # the newest first
             case "aside":
-                self.aside.add((amendment.offset, amendment.customer, amendment.due_ms))
+                self.aside.add(aside_place(amendment))
 
     def has(self, amendment: Amendment) -> bool:
         """Whether the same was decided before, in which case to decide it once more does not help."""
         if amendment.what == "aside":
-            return (amendment.offset, amendment.customer, amendment.due_ms) in self.aside
+            return aside_place(amendment) in self.aside
         return amendment.what == "fault" and amendment.offset in self._refused
 
     def of_command(self, command: str) -> Amendment | None:

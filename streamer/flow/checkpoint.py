@@ -14,10 +14,24 @@ from streamer.stores.documents import definitions_document, scorer_document
 from .same_log import NOTHING, Delivered
 
 
+class Switch(msgspec.Struct, array_like=True):
+    """A change of definitions that not every customer has come under yet.
+
+    ``offset`` is that of the ``definitions`` record, ``at_ms`` log time there. ``done`` customers came under them in the order of the
+    walk at the record at ``record``.
+    """
+
+    offset: int
+    at_ms: int
+    record: int = -1
+    done: int = 0
+
+
 class CheckpointBody(msgspec.Struct, array_like=True):
     """The body of a shard's checkpoint: what it remembers beside its customers.
 
-    ``ordinal`` and ``cursor`` belong to a record that was committed in part. ``digest`` names the definitions of states of ``generation``,
+    ``ordinal`` belongs to a record that was committed in part. While customers come under other definitions there is a ``switch``, and
+    ``cursor`` is the last of them in the order of the walk. ``digest`` names the definitions of states of ``generation``,
     ``previous`` those of the generation before. ``since_ms`` tells of memories that did not exist from the beginning when they began.
     ``sizes`` counts members by segment. ``models`` has version and digest of the scorers in force, by model. ``customers`` and
     ``wakes`` are how many states there are by bucket, and how many timers. ``forwards`` has the highest place seen of what other shards
@@ -57,6 +71,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     lane: int = -1
     born: dict[str, int] = {}
     sides: dict[int, dict[int, tuple[int, int, int]]] = {}
+    switch: Switch | None = None
 
 
 _body_encoder = msgspec.msgpack.Encoder()

@@ -6,25 +6,27 @@ committed in several. Where the slices are cut changes nothing that is said.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Generic
+from math import inf
+from typing import Final, Generic
 
 from streamer.errors import HaltError, ReleasedError, StoreError
 from streamer.events.event import Event
 from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, Store
-from streamer.stores.buckets import bucket_of, place_of
 from streamer.wire import TIME_PASSES, Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
+from .customer_walk import CustomerWalk
 from .isolation import Fault, Isolation
 from .machine import CommitBatch, Content, Limits, Machine, MachineSource, MigrationInProgress
 from .record_reader import Item, RecordReader
 from .rules import Rules
 from .same_log import NOTHING, delivered
-from .slicing import RECONFIGURE, Slicing
+from .slicing import RECONFIGURE, Slicing, customer_of
 from .store_session import Pause, StoreSession, retry
+
+MIGRATED_A_RECORD: Final = 100  # customers: 5 to 10 ms of work
 
 Entry = tuple[OutputPosition, Sequence[Output]]  # what one commit has to say
 HandOver = Callable[[Entry], Awaitable[None]]
@@ -49,6 +51,9 @@ class ShardDriver(Generic[Machine]):
         self._collected: list[Entry] = []
         self._hand_over: HandOver = self._collect
         self._at: int | None = None  # the offset of the record in hand
+        self.walk_customers: Callable[[], int | None] = _a_hundred  # a record has done in a migration; None: all. Part of what a log says
+        self._is_migrated = False  # the end of a migration is not committed yet
+        self._walking: tuple[MigrationInProgress, CustomerWalk] | None = None
         self._record: LogRecord | None = None  # the newest that was begun, as it lies in the log
 
     # what others see of it
@@ -160,15 +165,20 @@ class ShardDriver(Generic[Machine]):
             if isinstance(content, Control) and content.control in RECONFIGURE:
                 await self._reconfigure(record, content)
                 at += 1
+            elif self.machine.migration is not None:
+                self._at = record.offset
+                await self._pass_migration(record, is_next=False)
+                at = await self._span(items, at, end=at + 1)
             else:
                 at = await self._span(items, at)
 
     # a stretch of records
 
-    async def _span(self, items: Sequence[Item], at: int) -> int:
-        """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted."""
+    async def _span(self, items: Sequence[Item], at: int, end: int | None = None) -> int:
+        """Apply as many records from ``at`` as one commit may cover, none from ``end`` on; return the next. The same ``at`` when only
+        timers fitted."""
         machine, limits = self.machine, self._slicing.limits
-        end, last = self._slicing.extent(items, at)
+        end, last = self._slicing.extent(items, at, len(items) if end is None else end)
         times = [machine.time_at(record) for record, _ in items[at:end]]
         _, bound = await self._load(last, max(times))
         for index in range(at, end):
@@ -176,7 +186,7 @@ class ShardDriver(Generic[Machine]):
             if content is TIME_PASSES and self._is_covered(times, index - at, bound):
                 continue
             if not self._apply(record, content, bound, limits):
-                await self._commit(self._within(record))
+                await self._commit(self._within(record.offset))
                 self._slicing.learn(index - at, end - at)
                 return index
             if isinstance(content, Event) and last[content.customer] == index:
@@ -210,6 +220,8 @@ class ShardDriver(Generic[Machine]):
             due, bound = due[:-1], due[-1]
         states = dict(zip(customers, fetched.states, strict=True))
         states |= await self._session.states([customer for _, customer in due if customer not in states])
+        if self.machine.migration is not None:
+            await self._source.recall(self.machine, list(states))
         self.machine.load(states, due, awaited)
         return bool(due), bound
 
@@ -223,28 +235,35 @@ class ShardDriver(Generic[Machine]):
     def _apply(self, record: LogRecord, content: Content, bound: tuple[int, str] | None, limits: Limits) -> bool:
         """Apply a record; False if the slice ended among its timers, before the record itself."""
         now = self._begin(record)
+        if self.machine.migration is not None and (customer := customer_of(content)) is not None:
+            self.machine.migration.touch(customer, record.offset)
         if not self.machine.fire(record.offset, now, bound, limits):
             return False
         self.machine.apply(record, content, now)
         return True
 
-    def _within(self, record: LogRecord) -> Position:
+    def _within(self, offset: int) -> Position:
         """The position after one more slice of a record that is not done."""
-        return Position(record.offset, self.position.step + 1 if record.offset == self.position.offset else 1)
+        return Position(offset, self.position.step + 1 if offset == self.position.offset else 1)
 
     # records that concern everybody
 
     async def _reconfigure(self, record: LogRecord, control: Control) -> None:
-        """Timers first; then what the record changes; then every customer, where it concerns them."""
+        """Timers first; then what the record changes; then the first customers, where it concerns them."""
         self._at = record.offset
-        if self.machine.migration is None:
+        if not self._is_begun_at(record.offset):
+            await self._pass_migration(record, is_next=control.control == "definitions")
             now = await self._fire_all(record)
             self.machine.load({}, ())
+            if self._is_migrated:  # what one migration needed is let go before the next needs something
+                await self._commit(self._within(record.offset))
+                self.machine.load({}, ())
             await self._source.reconfigure(self.machine, record, control, now)
-        if self.machine.migration is not None:
-            await self._migrate(record)
-        else:
-            await self._commit(Position(record.offset + 1, 0))
+        if self._is_begun_at(record.offset):
+            self._begin(record)
+            await self._walk(record.offset, self.walk_customers())
+            self.machine.load({}, ())
+        await self._commit(Position(record.offset + 1, 0))
 
     async def _fire_all(self, record: LogRecord) -> int:
         """Fire every timer up to the record's log time, a wave at a time; return that time."""
@@ -254,37 +273,46 @@ class ShardDriver(Generic[Machine]):
             if not is_due:
                 return now
             self.machine.fire(record.offset, now, bound, self._slicing.limits)
-            await self._commit(self._within(record))
+            await self._commit(self._within(record.offset))
 
-    async def _migrate(self, record: LogRecord) -> None:
-        """Every customer who is not done yet, in the order of the walk, in slices. Of their ids one page at a time is in hand."""
-        migration = self.machine.migration
-        assert migration is not None, "a migration was begun"
-        self._at = record.offset
-        bucket: int | None = bucket_of(migration.cursor) if migration.cursor else 0
-        while bucket is not None:
-            page = await self._session.customers(bucket, limit=self._slicing.limits.states)
-            bucket, todo = page.next_bucket, page.customers
-            if migration.cursor:
-                todo = todo[bisect_right(todo, place_of(migration.cursor), key=place_of) :]
-            while todo:
-                at_once_max = min(self._slicing.limits.states, migration.at_once_max)
-                todo = todo[await self._migrate_some(migration, todo[:at_once_max], record.offset) :]
-                if todo or bucket is not None:
-                    await self._commit(self._within(record))
-        self.machine.finish_migration()
-        await self._commit(Position(record.offset + 1, 0))
-        await self._source.finished(self.machine)
+    # a migration
 
-    async def _migrate_some(self, migration: MigrationInProgress, customers: Sequence[str], offset: int) -> int:
-        """Migrate the first of ``customers``; return how many fitted into a slice."""
-        await self._source.recall(self.machine, customers)
-        self.machine.load(await self._session.states(customers), ())
-        for count, customer in enumerate(customers, 1):
-            migration.migrate(customer, offset)
-            if self.machine.is_full(self._slicing.limits):
-                return count
-        return len(customers)
+    def _is_begun_at(self, offset: int) -> bool:
+        """Whether the migration in progress is that of the record at ``offset``."""
+        return self.machine.migration is not None and self.machine.migration.offset == offset
+
+    async def _pass_migration(self, record: LogRecord, *, is_next: bool) -> None:
+        """Go on with the migration that began before a record, where there is one: a hundred customers, or the rest before the next."""
+        if self.machine.migration is not None:
+            self._begin(record)
+            await self._walk(record.offset, None if is_next else self.walk_customers())
+
+    async def _walk(self, offset: int, customers: int | None) -> None:
+        """Go on with the migration at the record at ``offset``, in slices, until so many are done there (None: all that are left). That
+        it is over is committed with whatever comes next."""
+        while (migration := self.machine.migration) is not None:
+            left = inf if customers is None else customers - migration.done_at(offset)
+            if left <= 0:
+                return
+            limits = self._slicing.limits
+            todo = await self._walk_of(migration).behind(migration.cursor, int(min(left, limits.states, migration.at_once_max)))
+            await self._source.recall(self.machine, todo)
+            self.machine.load(await self._session.states(todo), ())
+            if not todo:
+                self.machine.finish_migration()
+                self._is_migrated = True
+                return
+            for customer in todo:
+                migration.migrate(customer, offset)
+                if self.machine.is_full(limits):
+                    break
+            await self._commit(self._within(offset))
+
+    def _walk_of(self, migration: MigrationInProgress) -> CustomerWalk:
+        """Where the migration has come to among the customers."""
+        if self._walking is None or self._walking[0] is not migration:
+            self._walking = migration, CustomerWalk(self._session, migration.cursor, self._slicing.limits.states)
+        return self._walking[1]
 
     # places that a person chose
 
@@ -293,7 +321,10 @@ class ShardDriver(Generic[Machine]):
         migration that is done in part is brought to its end first."""
         assert offset > self.position.offset, f"{offset} is not above {self.position.offset}"
         if self.machine.migration is not None:
-            await self._migrate(LogRecord(self.position.offset, 0, b"", control=True))
+            self._record = None
+            if not self.position.step:
+                self.machine.begin(self.position.offset)
+            await self._walk(self.position.offset, None)
         self.machine.load({}, ())
         self.machine.begin(offset)
         self.machine.keep_last(NOTHING)
@@ -318,6 +349,9 @@ class ShardDriver(Generic[Machine]):
         batch = self.machine.take()
         entry = (OutputPosition(batch.outputs[-1].offset, batch.outputs[-1].ordinal), batch.outputs) if batch.outputs else None
         await self._session.commit(self._as_commit(position, batch, entry))
+        if self._is_migrated:
+            self._is_migrated = False
+            await self._source.finished(self.machine)
         self._change_counts += batch.change_counts
         self._decision_counts += batch.decision_counts
         self._isolation.pass_position(position.offset)
@@ -349,7 +383,12 @@ class ShardDriver(Generic[Machine]):
 
     async def begin_anew(self) -> None:
         """At the checkpoint, without anything that is not committed."""
+        self._is_migrated = False
         self.machine = await self._source.machine_at(self.shard, self.checkpoint, self.amendments)
+
+
+def _a_hundred() -> int | None:
+    return MIGRATED_A_RECORD
 
 
 async def open_session(

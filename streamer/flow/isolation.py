@@ -52,7 +52,7 @@ class Isolation:
         if in_hand is None:
             culprit = Amendment("fault", self._shard, offset, self._log_generation)
         else:
-            culprit = Amendment("aside", self._shard, offset, self._log_generation, in_hand.customer, in_hand.due_ms)
+            culprit = Amendment("aside", self._shard, offset, self._log_generation, *in_hand)
         if self._journal.amendments.has(culprit):
             raise error
         return culprit

@@ -64,14 +64,22 @@ class CommitBatch:
 
 
 class InHand(NamedTuple):
-    """The customer at whom a machine is at work, and the moment of their timer; ``FOR_DEFINITIONS`` in a migration."""
+    """The customer at whom a machine is at work, and the moment of their timer; ``FOR_DEFINITIONS`` in a migration, which began at
+    ``begun_at``."""
 
     customer: str
     due_ms: int
+    begun_at: int = 0
 
 
 class MigrationInProgress(Protocol):
-    """A change after which every customer must be looked at, in the order of ``buckets.place_of``, before the next record is applied."""
+    """A change after which every customer must be looked at: so many at each record, in the order of ``buckets.place_of``, and before that
+    whoever a record or a timer is of. Each as if it had been done at the record at which it began."""
+
+    @property
+    def offset(self) -> int:
+        """Of the record at which it began."""
+        ...
 
     @property
     def cursor(self) -> str:
@@ -83,8 +91,16 @@ class MigrationInProgress(Protocol):
         """How many customers may be done between two looks at the event loop."""
         ...
 
+    def done_at(self, offset: int) -> int:
+        """How many customers were done in the order of the walk at the record at ``offset``."""
+        ...
+
     def migrate(self, customer: str, offset: int) -> None:
-        """Do one customer, whose state is loaded, for the record at ``offset``."""
+        """Do the next customer of the walk, whose state is loaded, at the record at ``offset``; nothing for one who is done."""
+        ...
+
+    def touch(self, customer: str, offset: int) -> None:
+        """The record at ``offset`` is of this customer, whose state is loaded: do them before it."""
         ...
 
 

@@ -1,5 +1,10 @@
-"""A change of definitions: every customer comes under the new plan before the next record is applied, with the past that a lane has
-folded for it, see ``lane``."""
+"""A change of definitions: customers come under the new plan a hundred at a record, and before that at whatever concerns them, with the
+past that a lane has folded for it, see ``lane``.
+
+A shard does not stand still for it. Until their turn comes nothing has happened to a customer since the ``definitions`` record, so each is
+brought as of that record: when it is done changes nothing that is said but the position. Timers that were due since then fire after it, at
+their own moments.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from streamer.segments.plan.plan_memories import is_grown
 
 from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
-from .checkpoint import CheckpointBody
+from .checkpoint import CheckpointBody, Switch
 from .evaluation import Evaluator
 from .lane.past import Folded, Past
 from .message_writer import MessageWriter
@@ -30,8 +35,9 @@ LAST_ORDINAL: Final = (1 << 53) - 1
 EVALUATIONS_MAX: Final = 50_000  # of customers times segments between two looks at the event loop
 
 
-def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, folded: Folded | None) -> None:
-    """Bring the body of a checkpoint under another plan: members by segment, and since when memories remember that are new or larger."""
+def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset: int, folded: Folded | None) -> None:
+    """Bring the body of a checkpoint under another plan, for the record at ``offset``: members by segment, and since when memories remember
+    that are new or larger."""
     body.since_ms = _since_ms(body, before, after, folded)
     born = {key: at for key, at in body.born.items() if key in after.slots}
     body.born = born if folded is None else born | dict.fromkeys(folded.past.keys, version)
@@ -42,6 +48,7 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, folded:
     body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
     body.previous, body.digest = body.digest, after.digest
     body.version, body.generation = version, body.generation + 1
+    body.switch, body.cursor = Switch(offset, body.log_time_ms), ""
 
 
 def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | None) -> dict[str, int]:
@@ -60,7 +67,10 @@ def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | 
 
 
 class Migration:
-    """Customers on their way from the plan ``before`` to the plan ``after``. ``in_hand`` is the one in hand; empty before the first."""
+    """Customers on their way from the plan ``before`` to the plan ``after``.
+
+    ``in_hand`` is the one who is being brought; empty while none is. ``at`` is the offset of the record in hand.
+    """
 
     def __init__(
         self,
@@ -78,6 +88,8 @@ class Migration:
         self.before = before
         self.past = past
         self.in_hand = ""
+        self.at = 0
+        self._brought = 0
         self._after = after
         self._body = body
         self._states = states
@@ -98,16 +110,44 @@ class Migration:
         """How many customers may be done between two looks at the event loop."""
         return max(1, EVALUATIONS_MAX // max(1, len(self._after.rules)))
 
+    @property
+    def _switch(self) -> Switch:
+        assert self._body.switch is not None, "the body of a shard that switches says so"
+        return self._body.switch
+
+    @property
+    def offset(self) -> int:
+        """See ``MigrationInProgress``."""
+        return self._switch.offset
+
+    def done_at(self, offset: int) -> int:
+        """See ``MigrationInProgress``. A tombstone is the same under all definitions, and none of them."""
+        return self._switch.done if self._switch.record == offset else 0
+
     def migrate(self, customer: str, offset: int) -> None:
-        """Bring one customer under the new definitions and evaluate them."""
+        """See ``MigrationInProgress``."""
+        done, brought = self.done_at(offset), self._brought
+        self.touch(customer, offset)
+        self._switch.record, self._switch.done = offset, done + self._brought - brought
         self._body.cursor = customer
-        state = self._states.get(customer)
-        if state is None or state.generation == self._body.generation:
-            self._body.cursor = customer  # a tombstone is the same under all definitions
-            return
+
+    def touch(self, customer: str, offset: int) -> None:
+        """See ``MigrationInProgress``."""
+        self.at = offset
+        brought, weight_bytes = self._brought, self._states.weight_bytes
+        self._states.get(customer)  # brings whoever is not yet
+        if self._brought == brought:
+            self._states.weight_bytes = weight_bytes  # nothing was done: it must not fill a slice
+
+    def bring(self, customer: str, state: State) -> None:
+        """Bring one customer under the new definitions and evaluate them, as of the record at which these came."""
         self.in_hand = customer
-        now = self._body.log_time_ms
-        is_aside = self._set_aside.is_amended(offset, customer, FOR_DEFINITIONS)
+        self._brought += 1
+        self._bring(customer, state, self._switch.at_ms, self.at)
+        self.in_hand = ""
+
+    def _bring(self, customer: str, state: State, now: int, offset: int) -> None:
+        is_aside = self._set_aside.is_amended(self.offset, customer, FOR_DEFINITIONS)
         retired = self._after.carry(state, self.before)
         past = self.past if not is_aside else None
         was_inside = {number for number, entry in state.members.items() if entry.inside}

@@ -18,6 +18,7 @@ from streamer.customers.state import NO_TIMER, decode_state
 from streamer.customers.tombstone import is_tombstone
 from streamer.errors import HaltError, UnreadableStateError
 from streamer.stores.base import Position
+from streamer.stores.buckets import place_of
 from streamer.stores.memory import MemoryStore
 from streamer.wire import FORWARD_HEADER, TICK, LogRecord
 
@@ -40,6 +41,7 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
     await shard.begin_anew()  # it may stand in the middle of what it failed at
     store = MemoryStore()
     twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE, _LogOfOne(shard, customer, log))
+    twin.walk_customers = lambda: 0 if _is_not_passed(shard, twin, customer) else None
     following = await _tell(twin, customer, shard.position, log, store)
     if shard.position.step:
         await twin.fire_below(following, await shard.first_timer())
@@ -67,6 +69,17 @@ class _LogOfOne:
         async with aclosing(self._log.read(shard, offset, limit)) as batches:
             async for records in batches:
                 yield [_without_others(self._shard, record, self._customer) for record in records]
+
+
+def _is_not_passed(shard: Shard, twin: Shard, customer: str) -> bool:
+    """Whether the walk of a change of definitions that both are in has not come to the customer in the shard yet.
+
+    Where it has, and in changes that are over, the twin has them done at once: as of when they are done is the same for all.
+    """
+    switch, own = shard.body.switch, twin.body.switch
+    if switch is None or own is None or own.offset != switch.offset:
+        return False
+    return not shard.body.cursor or place_of(customer) > place_of(shard.body.cursor)
 
 
 class Obeyed:

@@ -17,7 +17,8 @@ class SetAside:
         self._body = body
 
     def is_amended(self, offset: int, customer: str, due_ms: int) -> bool:
-        """Whether the customer is to be set aside at this timer, for the record at ``offset``."""
+        """Whether the customer is to be set aside at this timer, for the record at ``offset``; at a change of definitions for the record
+        at which it began."""
         return (offset, customer, due_ms) in self._amended
 
     def begin(self, state: State, now: int) -> None:

@@ -49,7 +49,7 @@ class StepSource:
         body = decode_body(checkpoint.body) if checkpoint.body else CheckpointBody()
         self._keyring.require(body.trust.keys)
         plan = await self._plans.get(body.digest, shard)
-        previous = await self._plans.get(body.previous, shard) if body.cursor else None
+        previous = await self._plans.get(body.previous, shard) if body.switch is not None else None
         scorers = await self._plans.scorers(body, shard)
         past = await self._past_again(shard, body, previous, plan, amendments)
         return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, past, scorers, amendments, self._keyring)
@@ -98,7 +98,8 @@ class StepSource:
         if plan.digest == body.digest:
             body.version = control.version  # the same under a new number
         else:
-            machine.switch(plan, control.version, content, await self._fold(machine, plan, control.version, offset))
+            folded = await self._fold(machine, plan, control.version, offset)
+            machine.switch(plan, control.version, content, offset, folded)
 
     async def _fold(self, machine: Step, after: Plan, version: int, offset: int) -> Folded | None:
         """What is new in definitions, folded up to where they begin to hold; None where there is nothing to fold, or to fold from."""
@@ -217,10 +218,7 @@ class Shard(ShardDriver[Step]):
         return content.customer if isinstance(content, Event) else None
 
     async def first_timer(self) -> tuple[int, str] | None:
-        """The first timer that the store has: of a record that is done in part, every timer below it has fired. None where all have, as
-        in the middle of a migration."""
-        if self.machine.migration is not None:
-            return None
+        """The first timer that the store has: of a record that is done in part, every timer below it has fired."""
         return await self._session.find_first_timer()
 
     async def fire_below(self, record: LogRecord, bound: tuple[int, str] | None) -> None:
@@ -229,7 +227,7 @@ class Shard(ShardDriver[Step]):
         now = self._begin(record)
         await self._load({}, now)
         self.machine.fire(record.offset, now, bound, None)
-        await self._commit(self._within(record))
+        await self._commit(self._within(record.offset))
 
     async def put_back(self, customer: str, state: bytes, due_ms: int | None, offset: int) -> None:
         """Commit a state that the log has so, as a slice of the record at ``offset``, the next one."""

@@ -10,10 +10,17 @@ from streamer.wire import Control
 
 from .identity_records import Adopt, Erasure, Link, Redirect, Side
 from .isolation import Isolation
-from .machine import ALONE, Limits
+from .machine import ALONE, Content, Limits
 from .record_reader import Item
 
 RECONFIGURE: Final = frozenset({"definitions", "model", "withdraw"})  # controls that change by what a machine works: each stands alone
+
+
+def customer_of(content: Content) -> str | None:
+    """Whom a record is of; None where it is of nobody."""
+    if isinstance(content, Event | Link | Adopt | Side | Redirect | Erasure):
+        return content.customer
+    return content.customer or None if isinstance(content, Control) else None
 
 
 class Slicing:
@@ -29,20 +36,17 @@ class Slicing:
         """What a commit may cover now: one by one while something is suspected."""
         return self._limits if self._isolation.suspect is None else ALONE
 
-    def extent(self, items: Sequence[Item], at: int) -> tuple[int, dict[str, int]]:
-        """Where the stretch from ``at`` ends, and the customers in it, each with the index of its last item."""
+    def extent(self, items: Sequence[Item], at: int, end: int) -> tuple[int, dict[str, int]]:
+        """Where the stretch from ``at`` ends, at ``end`` at the latest, and the customers in it, each with the index of its last item."""
         last: dict[str, int] = {}
         limits = self.limits
-        end = min(len(items), at + min(self._records, limits.records))
+        end = min(end, at + min(self._records, limits.records))
         for index in range(at, end):
             content = items[index][1]
-            if isinstance(content, Event | Link | Adopt | Side | Redirect | Erasure):
-                last[content.customer] = index
-            elif isinstance(content, Control):
-                if content.control in RECONFIGURE:
-                    return index, last
-                if content.customer:
-                    last[content.customer] = index
+            if isinstance(content, Control) and content.control in RECONFIGURE:
+                return index, last
+            if (customer := customer_of(content)) is not None:
+                last[customer] = index
             if len(last) >= limits.states:
                 return index + 1, last
         return end, last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -27,14 +27,15 @@ def read_state(shard: int, customer: str, blob: bytes) -> State:
 class States:
     """States by customer, between ``load`` and ``take``.
 
-    ``generation`` is that of the definitions in force. While ``is_migrating`` holds, states of the generation before are read too.
+    ``generation`` is that of the definitions in force. While there is ``migrate``, states of the generation before are read too, and come
+    under the definitions by it before anybody sees them.
     ``unscored`` are the memories of models that do not serve now: they are forgotten as soon as a state is read. ``touched`` has the
     customers whose states a commit has to write. ``weight_bytes`` is roughly what was read and has grown since ``load``.
     """
 
-    def __init__(self, shard: int, generation: int, *, is_migrating: bool) -> None:
+    def __init__(self, shard: int, generation: int) -> None:
         self.generation = generation
-        self.is_migrating = is_migrating
+        self.migrate: Callable[[str, State], None] | None = None
         self.unscored: tuple[int, ...] = ()
         self._shard = shard
         self.load(NO_STATES)
@@ -81,16 +82,18 @@ class States:
         if is_from_store:
             self.weight_bytes += len(blob)
             self._had_timer[customer] = state.timer_ms < NO_TIMER
-        self._check_generation(customer, state)
         self._decoded[customer] = state
-        if self.unscored and state.generation == self.generation:
+        if state.generation != self.generation:
+            self._bring(customer, state)
+        elif self.unscored:
             model_memories.drop_scores(state, self.unscored)
         return state
 
-    def _check_generation(self, customer: str, state: State) -> None:
+    def _bring(self, customer: str, state: State) -> None:
         generation = self.generation
-        if state.generation != generation and not (self.is_migrating and state.generation == generation - 1):
+        if self.migrate is None or state.generation != generation - 1:
             raise UnreadableStateError(self._shard, customer, f"it is of generation {state.generation} in generation {generation}")
+        self.migrate(customer, state)
 
     def create(self, customer: str, origin_ms: int) -> State:
         """The empty state of a customer who is seen for the first time, with the moment from which their clock counts. It takes the place

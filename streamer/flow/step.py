@@ -69,7 +69,7 @@ class Step:
         self.body = body
         self._rules = rules
         self._outputs = OutputLog(shard, rules, output_digest, body.ordinal)
-        self._states = States(shard, body.generation, is_migrating=previous is not None)
+        self._states = States(shard, body.generation)
         self._timers = Timers()
         self._admission = self._admission_of(keyring)
         self._models = ModelsInForce(body, scorers or {})
@@ -80,8 +80,10 @@ class Step:
         self._awaited: Container[str] = ()
         self._timer: tuple[int, str] | None = None  # (due_ms, customer) of the timer in hand
         self._fired = 0
+        self.migration: Migration | None = None
         self._use(plan)
-        self.migration = self._migration_from(previous, past) if previous is not None else None
+        if previous is not None:
+            self._migrate_from(previous, past)
 
     def _use(self, plan: Plan) -> None:
         """Work by this plan, and by the scorers that serve now."""
@@ -92,6 +94,8 @@ class Step:
         self._messages = MessageWriter(plan, self.body, self._outputs)
         self._evaluator = Evaluator(self.shard, plan, self.scoring, self._set_aside, self._outputs.add_example)
         self._identity = self._identity_of()
+        if self.migration is not None:
+            self._migrate_from(self.migration.before, self.migration.past)
 
     # its parts, of which a lane has others
 
@@ -128,8 +132,6 @@ class Step:
         self._awaited = awaited
         self._timer = None
         self._fired = 0
-        if self.migration is not None:
-            self.migration.in_hand = ""
 
     def encode(self, customer: str) -> None:
         """See ``StateMachine``."""
@@ -147,11 +149,11 @@ class Step:
 
     def in_hand(self) -> InHand | None:
         """See ``StateMachine``."""
+        if self.migration is not None and self.migration.in_hand:  # also one whose timer has come, and who is brought before it fires
+            return InHand(self.migration.in_hand, FOR_DEFINITIONS, self.migration.offset)
         if self._timer is not None:
             due_ms, customer = self._timer
             return InHand(customer, due_ms)
-        if self.migration is not None and self.migration.in_hand:
-            return InHand(self.migration.in_hand, FOR_DEFINITIONS)
         return None
 
     def keep_last(self, last: Delivered) -> None:
@@ -195,6 +197,8 @@ class Step:
     def fire(self, offset: int, until_ms: int, bound: tuple[int, str] | None = None, limits: Limits | None = None) -> bool:
         """See ``StateMachine``: evaluate every customer at every moment up to ``until_ms`` at which time alone changes something."""
         queue, states = self._timers.queue, self._states
+        if self.migration is not None:
+            self.migration.at = offset
         while queue and queue[0][0] <= until_ms:
             if (bound is not None and queue[0] >= bound) or (limits is not None and self.is_full(limits)):
                 return False
@@ -231,8 +235,9 @@ class Step:
         return self._timers.are_later_than(now) and (mark_ms is None or mark_ms > now)
 
     def pass_time(self, now: int, offset: int) -> None:
-        """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said."""
-        if self.scoring is not None and now // MARK_MS > self.body.log_time_ms // MARK_MS:
+        """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said; while customers come under
+        other definitions none is, since timers of theirs may still be due in it."""
+        if self.scoring is not None and self.migration is None and now // MARK_MS > self.body.log_time_ms // MARK_MS:
             sizes = dict(zip(self.plan.names[:SIZES_MAX], self.body.sizes[:SIZES_MAX], strict=True))
             self._outputs.add_example(Example("mark", self.shard, offset, 0, now, sizes=sizes, definitions=self.body.version))
         self._admission.forget_erased(now)
@@ -241,13 +246,16 @@ class Step:
     @property
     def next_mark_ms(self) -> int | None:
         """The end of the minute in which log time is, where models learn: it is said as soon as it has passed."""
-        return (self.body.log_time_ms // MARK_MS + 1) * MARK_MS if self.scoring is not None else None
+        is_said = self.scoring is not None and self.migration is None
+        return (self.body.log_time_ms // MARK_MS + 1) * MARK_MS if is_said else None
 
     # records
 
     def apply(self, record: LogRecord, content: Content, now: int) -> None:
         """See ``StateMachine``."""
         self.pass_time(now, record.offset)
+        if self.migration is not None:
+            self.migration.at = record.offset
         if isinstance(content, Event):
             self._apply_event(content, record, now)
         elif isinstance(content, RefusedError):
@@ -301,26 +309,27 @@ class Step:
 
     # definitions
 
-    def switch(self, plan: Plan, version: int, content: bytes, folded: Folded | None = None) -> None:
-        """From here on other definitions hold, which are kept with the next commit. A migration begins. ``folded`` is what a lane has
-        folded for them up to here; None where there was nothing to fold, or nothing to fold from."""
+    def switch(self, plan: Plan, version: int, content: bytes, offset: int, folded: Folded | None = None) -> None:
+        """From the record at ``offset`` on other definitions hold, which are kept with the next commit. A migration begins. ``folded`` is
+        what a lane has folded for them up to there; None where there was nothing to fold, or nothing to fold from."""
         before, body = self.plan, self.body
-        adopt(body, before, plan, version, folded)
+        adopt(body, before, plan, version, offset, folded)
         self._models.keep({spec.name for spec in set(before.definitions.models) & set(plan.definitions.models)})
-        self._states.generation, self._states.is_migrating = body.generation, True
+        self._states.generation = body.generation
         self._document = (definitions_document(plan.digest), content)
         self._use(plan)
-        self.migration = self._migration_from(before, folded.past if folded is not None else None)
+        self._migrate_from(before, folded.past if folded is not None else None)
 
-    def _migration_from(self, before: Plan, past: Past | None) -> Migration:
-        return Migration(
+    def _migrate_from(self, before: Plan, past: Past | None) -> None:
+        self.migration = Migration(
             before, past, self.plan, self.body, self._states, self._timers, self._changes, self._messages, self._evaluator, self._set_aside
         )
+        self._states.migrate = self.migration.bring
 
     def finish_migration(self) -> None:
         """See ``StateMachine``."""
-        self.migration, self._states.is_migrating = None, False
-        self.body.previous, self.body.cursor = "", ""
+        self.migration, self._states.migrate = None, None
+        self.body.previous, self.body.cursor, self.body.switch = "", "", None
 
     # models
 

@@ -18,7 +18,7 @@ from streamer.flow.rules import Rules
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
-from streamer.wire import LogRecord
+from streamer.wire import TICK, LogRecord
 from tests.oracle.story import Record
 from tests.property.driving import Case, Shown, log_of, log_record, look, never
 from tests.property.logs import bodies_of, cases, successors, with_records
@@ -70,6 +70,24 @@ def told_case(case: Case, *, upto: int | None = None, limits: Limits = WHOLE) ->
     """The same over the log of a case, or what lies up to and including an offset of it."""
     log = log_of(case)
     return asyncio.run(_told(log if upto is None else log[: upto + 1], case.rules, limits, 0))
+
+
+def told_each_at_last(case: Case) -> Switched:
+    """The same, where nobody comes under other definitions but by what concerns them, and the rest behind the last record."""
+    log = log_of(case)
+    ticks = [LogRecord(log[-1].offset + number, max(record.arrival_ms for record in log), TICK, control=True) for number in range(1, 6)]
+    return asyncio.run(_told_each_at_last(log, ticks, case.rules))
+
+
+async def _told_each_at_last(log: list[LogRecord], ticks: list[LogRecord], rules: Rules) -> Switched:
+    store = MemoryStore()
+    lanes = Counting(store, ListLog([*log, *ticks]), rules, pause=never)
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, lanes=lanes, pause=never)
+    shard.walk_customers = lambda: 0
+    await shard.process(log)
+    shard.walk_customers = lambda: 1
+    await shard.process(ticks)
+    return Switched(shard, await look(store), lanes.folds)
 
 
 async def _told(log: Sequence[LogRecord], rules: Rules, limits: Limits, begin: int) -> Switched:

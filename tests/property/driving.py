@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -177,6 +177,14 @@ def changes_of(outputs: Sequence[Output]) -> Iterator[Change]:
                 position["offset"],
                 position["ordinal"],
             )
+
+
+def without_positions(found: Shown) -> dict[str, Any]:
+    """What was said of each customer and segment in turn, and what is remembered of them."""
+    said: dict[str, list[Any]] = {}
+    for change in sorted(changes_of(found.outputs), key=lambda change: (change.customer, change.segment, change.sequence)):
+        said.setdefault(change.customer, []).append(replace(change, offset=0, ordinal=0))
+    return {"said": said, "states": found.states, "wakes": found.wakes}
 
 
 def ms_of(text: str) -> int:

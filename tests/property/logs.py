@@ -151,6 +151,16 @@ def cases(draw: st.DrawFn, *, records_max: int = 14, switches: bool = True, eras
 
 
 @st.composite
+def switching_cases(draw: st.DrawFn) -> Case:
+    """Cases in which other definitions come when customers are there already, and most of the log is still to come or most is past."""
+    case = draw(cases(records_max=12, switches=False, end_ms=2 * D))
+    bodies = bodies_of(case)
+    place = draw(st.integers(min(2, len(bodies) - 1), len(bodies) - 1))
+    record = {"control": "definitions", "version": 2, "definitions": draw(successors(case.definitions))}
+    return with_records(case, [*bodies[:place], (bodies[place - 1][0], record), *bodies[place:]])
+
+
+@st.composite
 def successors(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
     """New definitions: some segments stay, the others go or are replaced by ones that share no memory with them."""
     kept = {name: given for name, given in source["segments"].items() if draw(st.booleans())}

@@ -19,16 +19,28 @@ from hypothesis import strategies as st
 
 from streamer.customers import rebase
 from streamer.customers.state import decode_state, encode_state
-from streamer.flow import evaluation
+from streamer.flow import driver, evaluation
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord, shard_of
-from tests.property.driving import Case, CrashingStore, changes_by, drive, log_of, look, memberships_of, never, shown
+from tests.property.driving import (
+    Case,
+    CrashingStore,
+    Shown,
+    changes_by,
+    drive,
+    log_of,
+    look,
+    memberships_of,
+    never,
+    shown,
+    without_positions,
+)
 from tests.property.effort import effort
-from tests.property.logs import CUSTOMERS, bodies_of, cases, same_time_cases, with_records
+from tests.property.logs import CUSTOMERS, bodies_of, cases, same_time_cases, switching_cases, with_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +83,36 @@ def test_a_crash_at_any_commit_changes_nothing(case: Case, crashes: dict[int, st
     store = CrashingStore({1: "after", **crashes})
     assert shown(case, batch=2, limits=NARROW, store=store) == shown(case)
     assert store.happened, "no crash happened"
+
+
+@given(case=switching_cases())
+@effort(0.6)
+def test_when_a_customer_comes_under_new_definitions_changes_only_the_position(case: Case) -> None:
+    """Each is brought as of the definitions record, so it makes no difference to anybody how many others had their turn before: the same
+    changes with the same times and causes, the same states and timers."""
+    expected = shown(case)
+    assert without_positions(_each_at_last(case)) == without_positions(expected)
+
+
+@given(case=switching_cases(), crashes=st.dictionaries(st.integers(2, 14), st.sampled_from(["before", "after"]), min_size=1))
+@effort(0.3)
+def test_how_the_log_is_cut_changes_nothing_while_customers_come_under_new_definitions(case: Case, crashes: dict[int, str]) -> None:
+    """Who has their turn at which record is a function of the log, also where the owner dies in between."""
+    with patch.object(driver, "MIGRATED_A_RECORD", 1):
+        expected = shown(case)
+        for way in WAYS:
+            assert shown(case, **way) == expected, way
+        assert shown(case, batch=2, limits=NARROW, store=CrashingStore({1: "after", **crashes})) == expected
+
+
+def _each_at_last(case: Case) -> Shown:
+    """What a case comes to when nobody has their turn but by what concerns them, and the others have it behind the last record."""
+    store, arrival_ms = MemoryStore(), max(record.arrival_ms for record in case.records)
+    with patch.object(driver, "MIGRATED_A_RECORD", 0):
+        drive(case, store=store)
+    with patch.object(driver, "MIGRATED_A_RECORD", 1):
+        ticks = [(arrival_ms, {"control": "tick"})] * (1 + len(CUSTOMERS))
+        return shown(with_records(case, [*bodies_of(case), *ticks]), store=store)
 
 
 @given(case=cases(erases=False, switches=False), chosen=st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13)), min_size=1, max_size=6))

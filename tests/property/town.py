@@ -193,8 +193,8 @@ async def doubtful(records: Sequence[LogRecord], number: int, rules: Rules) -> s
     for record in records:
         await shard.process([record])
         for customer, blob in (await look(store, number)).states.items():
-            if not is_tombstone(blob):
-                found |= {(customer, name) for name in _approximate(shard.plan, shard.state(blob), shard.body.log_time_ms)}
+            if not is_tombstone(blob) and (state := shard.state(blob)).generation == shard.body.generation:
+                found |= {(customer, name) for name in _approximate(shard.plan, state, shard.body.log_time_ms)}
     return found
 
 
@@ -213,7 +213,9 @@ async def _doubtful_in(records: Sequence[LogRecord], number: int, rules: Rules) 
     for record in records:
         await shard.process([record])
         for customer, blob in (await look(store, number)).states.items():
-            if not is_tombstone(blob) and _has_doubts(shard.plan, shard.state(blob), shard.body.log_time_ms):
+            if is_tombstone(blob) or (state := shard.state(blob)).generation != shard.body.generation:
+                continue
+            if _has_doubts(shard.plan, state, shard.body.log_time_ms):
                 found.add(customer)
     return found
 

@@ -92,17 +92,18 @@ class Poison:
         patch.setattr(evaluation, "evaluate_at_timer", wake)
 
     def _break_switches(self, patch: pytest.MonkeyPatch) -> None:
-        in_hand, sound_migrate, sound = [""], Migration.migrate, Evaluator.anew
+        in_hand, sound_bring, sound = [""], Migration.bring, Evaluator.anew
 
-        def migrate(migration: Migration, customer: str, offset: int) -> None:
+        def bring(migration: Migration, customer: str, state: State) -> None:
             in_hand[0] = f"{customer} {migration._body.version}"
-            sound_migrate(migration, customer, offset)
+            self._happened["brought behind its record"] += migration.at != migration.offset
+            sound_bring(migration, customer, state)
 
         def anew(evaluator: Evaluator, state: State, now: int) -> list[SegmentRule]:
             self._fail("switch", in_hand[0], state)
             return sound(evaluator, state, now)
 
-        patch.setattr(Migration, "migrate", migrate)
+        patch.setattr(Migration, "bring", bring)
         patch.setattr(Evaluator, "anew", anew)
 
     def _fail(self, kind: str, what: str, state: State) -> None:

@@ -50,11 +50,12 @@ async def ask_the_oracle(world: World) -> None:
     for story in stories:
         log = world.log.fetch(story.number, 0, EVERYTHING)
         left_out = GROWN if is_switched else ()
-        mine, right = _compared(changes_of(world.log.read_changes(), story.number), left_out), _compared(story.changes, left_out)
+        said = changes_of(world.log.read_changes(), story.number)
+        mine, right = (_compared(changes, left_out, is_switched=is_switched) for changes in (said, story.changes))
         difference = await first_difference(mine, right, partial(doubtful, log, story.number, RULES))
         if difference is not None:
             raise ViolationError(f"shard {story.number} said\n{difference[0]}\nthe oracle says\n{difference[1]}")
-        await _compare_decisions(world, story)
+        await _compare_decisions(world, story, is_switched=is_switched)
         found = (await _shard(world, story.number)).body.counts
         counted = {name: (found.get(name, 0), story.counts[name]) for name in COUNTED}
         if any(mine != right for mine, right in counted.values()):
@@ -65,12 +66,14 @@ async def ask_the_oracle(world: World) -> None:
         world.faults.happened.update(Counter(f"{message.kind} sent" for message in messages))
 
 
-async def _compare_decisions(world: World, story: PersonMessageStory) -> None:
+async def _compare_decisions(world: World, story: PersonMessageStory, *, is_switched: bool) -> None:
     highest, said = Deduplicator(), list[bytes]()
     for record in world.log.records(MESSAGES, story.number):
         if highest.is_new(story.number, *position_of(record)):
             said.append(record.value)
     mine, right = in_order(decisions_of(said), []), in_order(story.decisions, [])
+    if is_switched:
+        mine, right = _without_places(mine), _without_places(right)
     if mine != right:
         logs = [world.log.fetch(number, 0, EVERYTHING) for number in range(SHARDS)]
         in_doubt = await doubtful_people(logs, RULES, story.post.messages)
@@ -81,8 +84,17 @@ async def _compare_decisions(world: World, story: PersonMessageStory) -> None:
     world.faults.happened["decisions compared"] += len(mine)
 
 
-def _compared(changes: Sequence[Change], left_out: Container[str]) -> list[Change]:
-    return [replace(change, ordinal=0) for change in changes if change.segment not in left_out]
+def _without_places(decisions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of each customer in turn. See ``_compared``."""
+    return sorted(({**decision, "offset": 0} for decision in decisions), key=lambda one: one["customer"])
+
+
+def _compared(changes: Sequence[Change], left_out: Container[str], *, is_switched: bool) -> list[Change]:
+    """Changes but for what the oracle does not number; where definitions change it switches everybody at once, at another position."""
+    found = [replace(change, ordinal=0) for change in changes if change.segment not in left_out]
+    if not is_switched:
+        return found
+    return sorted((replace(change, offset=0) for change in found), key=lambda one: (one.customer, one.segment))
 
 
 def _home(customer: str) -> int:

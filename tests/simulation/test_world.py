@@ -45,6 +45,7 @@ HAPPENS = {
     "lifted",
     "adopted across a switch",
     "lifted across a switch",
+    "brought behind its record",
     *(f"poisoned {what}" for what in ("record", "timer", "switch")),
     "amended fault",
     "amended aside",

@@ -126,7 +126,7 @@ class Owner:
             relay.add(await shard.process(records))
         else:
             await Halt("idle", 0.05)
-        if now_ms - self._last_tick_ms >= TICK_MS and world.may_tick():
+        if now_ms - self._last_tick_ms >= TICK_MS and (world.may_tick() or shard.is_switching):
             self._last_tick_ms = now_ms
             world.log.send_tick(self.number)
         if now_ms - self._last_probe_ms >= PROBE_MS:
@@ -264,7 +264,7 @@ class World:
 
     def _is_done(self, number: int) -> bool:
         owner = self.workers[self.assigned[number]].owners.get(number)
-        if owner is None or owner.shard is None or owner.relay is None or owner.relay.backlog:
+        if owner is None or owner.shard is None or owner.relay is None or owner.relay.backlog or owner.shard.is_switching:
             return False
         stored = self.redis.checkpoint(number)
         return (

@@ -82,13 +82,19 @@ def going_on(shard: int, log: int, who: str, why: str, look: LogLookupBehind, *,
             if end <= offset:
                 raise _nothing_unread(shard, offset)
             return Amendment("arrival", shard, offset, log, to=end, arrival_ms=arrival_ms, who=who, why=why)
-        if checkpoint.body and decode_body(checkpoint.body).cursor:
-            raise SettingsError(f"--skip: shard {shard} is in the middle of a change of definitions at {offset}, which cannot be undone")
+        if step and checkpoint.body and _began_at(checkpoint, offset):
+            raise SettingsError(f"--skip: shard {shard} has begun to change its definitions at {offset}, which cannot be undone")
         if first is None:
             raise _nothing_unread(shard, offset)
         return Amendment("skip", shard, first, log, who=who, why=why)
 
     return decide
+
+
+def _began_at(checkpoint: Checkpoint, offset: int) -> bool:
+    """Whether a change of definitions has begun at ``offset``."""
+    switch = decode_body(checkpoint.body).switch
+    return switch is not None and switch.offset == offset
 
 
 def _check_place(shard: int, offset: int, at: int, end: int) -> None:

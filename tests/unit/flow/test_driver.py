@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import insort
 from collections.abc import Container, Mapping, Sequence
 
@@ -12,7 +13,7 @@ from streamer.events.codec import encode
 from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, Amendments, MemoryJournal
 from streamer.flow.driver import ShardDriver, open_session
-from streamer.flow.machine import CommitBatch, Content, InHand, Limits, MigrationInProgress
+from streamer.flow.machine import CommitBatch, Content, InHand, Limits
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import Delivered
 from streamer.stores.base import Checkpoint, Holdings, Page
@@ -30,16 +31,15 @@ POISON = "poison"
 class Counter:
     """Counts the events of each customer and says the number a minute after the newest. A ``definitions`` record doubles every number.
 
-    Its body is log time, the customer up to whom a doubling has come, and the names of all customers; the state of a customer is a number
-    and a moment.
+    Its body is log time, how often numbers were doubled, where a doubling stands, the names of all customers and of those with a
+    timer; the state of a customer is a number and how often it was doubled.
     """
 
     def __init__(self, checkpoint: Checkpoint, amendments: Amendments) -> None:
-        time_ms, cursor, customers, timers = checkpoint.body.decode().split(" ") if checkpoint.body else ("0", "", "", "0")
-        self.time_ms, self.cursor = int(time_ms), cursor
-        self.customers, self.timers = [name for name in customers.split(",") if name], int(timers)
+        body = json.loads(checkpoint.body or b"[0, 0, null, [], []]")
+        self.time_ms, self.doublings, walk, self.customers, self.timers = body
         self.output_digest = checkpoint.output_digest
-        self.migration: MigrationInProgress | None = Doubling(self) if cursor else None
+        self.migration: Doubling | None = Doubling(self, *walk) if walk is not None else None
         self._aside = amendments.aside
         self.load({}, ())
 
@@ -64,11 +64,13 @@ class Counter:
             if (bound is not None and self.queue[0] >= bound) or (limits is not None and self.is_full(limits)):
                 return False
             due_ms, customer = self.queue.pop(0)
+            if self.migration is not None:
+                self.migration.touch(customer, offset)
             self.timer = InHand(customer, due_ms)
             if (offset, customer, due_ms) not in self._aside:
                 self._say(customer, offset)
             self.due[customer] = None
-            self.timers -= 1
+            self.timers.remove(customer)
         self.timer = None
         return bound is None or bound[0] > until_ms
 
@@ -80,8 +82,18 @@ class Counter:
         self.output_digest += value + b";"
 
     def number(self, customer: str) -> int:
+        return self.read(customer)[0]
+
+    def read(self, customer: str) -> tuple[int, int]:
         blob = self.changed.get(customer, self.blobs.get(customer))
-        return 0 if blob is None else int(blob)
+        number, doubled = (0, self.doublings) if blob is None else map(int, blob.split(b"/"))
+        return number, doubled
+
+    def is_before(self, customer: str) -> bool:
+        return self.read(customer)[1] < self.doublings
+
+    def write(self, customer: str, number: int) -> None:
+        self.changed[customer] = b"%d/%d" % (number, self.doublings)
 
     def apply(self, record: LogRecord, content: Content, now: int) -> None:
         self.time_ms = now
@@ -89,9 +101,10 @@ class Counter:
             customer = content.customer
             if self.number(customer) == 0:
                 self.customers.append(customer)
-            self.changed[customer] = b"%d" % (self.number(customer) + 1)
+            self.write(customer, self.number(customer) + 1)
             self.due[customer] = now + WAIT_MS
-            self.timers += 1  # each event of the test comes when no timer of its customer runs
+            if customer not in self.timers:
+                self.timers.append(customer)
             insort(self.queue, (now + WAIT_MS, customer))
 
     def encode(self, customer: str) -> None:
@@ -104,33 +117,44 @@ class Counter:
         return self.timer
 
     def finish_migration(self) -> None:
-        self.migration, self.cursor = None, ""
+        self.migration = None
 
     def keep_last(self, last: Delivered) -> None:
         """Nobody asks it whether the log is still the same."""
 
     def take(self) -> CommitBatch:
-        body = f"{self.time_ms} {self.cursor} {','.join(self.customers)} {self.timers}".encode()
+        walk = None if self.migration is None else self.migration.place
+        body = json.dumps([self.time_ms, self.doublings, walk, self.customers, self.timers]).encode()
         return CommitBatch(
-            self.output_digest, body, self.changed, self.due, self.outputs, Holdings(bucket_sizes(self.customers), self.timers, 0)
+            self.output_digest, body, self.changed, self.due, self.outputs, Holdings(bucket_sizes(self.customers), len(self.timers), 0)
         )
 
 
 class Doubling:
-    """Every customer's number is doubled, one after the other."""
+    """Every customer's number is doubled, a hundred at a record."""
 
     at_once_max = 10
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, offset: int, cursor: str = "", record: int = -1, done: int = 0) -> None:
         self._counter = counter
+        self.offset, self.cursor = offset, cursor
+        self._record, self._done = record, done
 
     @property
-    def cursor(self) -> str:
-        return self._counter.cursor
+    def place(self) -> tuple[int, str, int, int]:
+        return self.offset, self.cursor, self._record, self._done
+
+    def done_at(self, offset: int) -> int:
+        return self._done if self._record == offset else 0
 
     def migrate(self, customer: str, offset: int) -> None:
-        self._counter.changed[customer] = b"%d" % (2 * self._counter.number(customer))
-        self._counter.cursor = customer
+        self._done, self._record = self.done_at(offset) + self._counter.is_before(customer), offset
+        self.touch(customer, offset)
+        self.cursor = customer
+
+    def touch(self, customer: str, offset: int) -> None:
+        if self._counter.is_before(customer):
+            self._counter.write(customer, 2 * self._counter.number(customer))
 
 
 class Counters:
@@ -141,7 +165,8 @@ class Counters:
 
     async def reconfigure(self, machine: Counter, record: LogRecord, control: Control, now: int) -> None:
         machine.time_ms = now
-        machine.migration = Doubling(machine)
+        machine.doublings += 1
+        machine.migration = Doubling(machine, record.offset)
 
     async def recall(self, machine: Counter, customers: Sequence[str]) -> None:
         """Nobody has a past."""
@@ -218,6 +243,16 @@ async def test_another_owner_goes_on_in_the_middle_of_a_migration() -> None:
     assert told(store) == SAID
 
 
+NAMES_OF_300 = [f"c{number}" for number in range(300)]
+EVENTS_OF_300 = [event(at, 0, name) for at, name in enumerate(NAMES_OF_300)]
+DOUBLES = control(300, 0, definitions_control(b"double", "0" * 16, 1))
+
+
+async def states(store: MemoryStore) -> dict[str, bytes | None]:
+    fetched = await store.fetch(0, NAMES_OF_300, until_ms=0, limit=0)
+    return dict(zip(NAMES_OF_300, fetched.states, strict=True))
+
+
 async def test_a_migration_asks_for_one_page_of_customers_after_the_other() -> None:
     """A shard may have millions, and the ids of all of them are nothing to have in hand."""
     pages: list[list[str]] = []
@@ -228,15 +263,56 @@ async def test_a_migration_asks_for_one_page_of_customers_after_the_other() -> N
             pages.append(page.customers)
             return page
 
-    names = [f"c{number}" for number in range(300)]
     store = Seen()
     shard = await owned(store, MemoryJournal(), Limits(states=20))
-    await shard.process(
-        [*(event(at, 0, name) for at, name in enumerate(names)), control(300, 0, definitions_control(b"double", "0" * 16, 1))]
-    )
-    assert [name for page in pages for name in page] == sorted(names, key=place_of)
-    assert max(map(len, pages)) < 20 + max(bucket_sizes(names))
-    assert set((await store.fetch(0, names, until_ms=0, limit=0)).states) == {b"2"}
+    await shard.process([*EVENTS_OF_300, DOUBLES, *(control(offset, 0, TICK) for offset in (301, 302, 303))])
+    assert [name for page in pages for name in page] == sorted(NAMES_OF_300, key=place_of)
+    assert max(map(len, pages)) < 20 + max(bucket_sizes(NAMES_OF_300))
+    assert set((await states(store)).values()) == {b"2/1"}
+    assert shard.machine.migration is None
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(records=1), Limits(states=7)], ids=["whole", "single", "small"])
+async def test_a_migration_does_a_hundred_customers_at_a_record_and_whom_a_record_is_of(limits: Limits) -> None:
+    """So nobody waits for a million others, and which customers a record does is the same however slices are cut."""
+    store, in_order = MemoryStore(), sorted(NAMES_OF_300, key=place_of)
+    shard = await owned(store, MemoryJournal(), limits)
+    await shard.process([*EVENTS_OF_300, DOUBLES])
+    assert [name for name in in_order if (await states(store))[name] == b"2/1"] == in_order[:100]
+    last = in_order[-1]
+    await shard.process([event(301, 0, last)])
+    found = await states(store)
+    assert [name for name in in_order if found[name] == b"2/1"] == in_order[:200], "the next hundred came first"
+    assert found[last] == b"3/1", "an event counts after the doubling"
+    await shard.process([control(302, 0, TICK)])
+    assert shard.machine.migration is None, "one is done already, so the walk comes to its end"
+    assert set((await states(store)).values()) == {b"2/1", b"3/1"}
+
+
+async def test_a_timer_of_somebody_whose_turn_has_not_come_fires_after_the_migration() -> None:
+    """A timer says what holds under the newest definitions."""
+    store, in_order = MemoryStore(), sorted(NAMES_OF_300, key=place_of)
+    shard = await owned(store, MemoryJournal())
+    await shard.process([*EVENTS_OF_300, DOUBLES, control(301, 2, TICK)])
+    assert sorted(told(store)) == sorted(f"{name} 2" for name in in_order)
+
+
+async def test_a_second_migration_begins_when_the_first_has_done_everybody() -> None:
+    """States of two generations are read at a time, never of three."""
+    store = MemoryStore()
+    shard = await owned(store, MemoryJournal())
+    await shard.process([*EVENTS_OF_300, DOUBLES, DOUBLES._replace(offset=301), *(control(offset, 0, TICK) for offset in (302, 303, 304))])
+    assert set((await states(store)).values()) == {b"4/2"}
+
+
+async def test_a_place_that_a_person_chose_ends_a_migration() -> None:
+    """What the walk would do at the records that are passed over is done before."""
+    store = MemoryStore()
+    shard = await owned(store, MemoryJournal())
+    await shard.process([*EVENTS_OF_300, DOUBLES])
+    await shard.resume(400)
+    assert (shard.machine.migration, shard.position) == (None, (400, 0))
+    assert set((await states(store)).values()) == {b"2/1"}
 
 
 async def test_what_a_machine_fails_at_twice_is_passed_over() -> None:
