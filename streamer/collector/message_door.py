@@ -72,9 +72,9 @@ class MessageDoor:
     async def report(self, body: bytes, received_ms: int) -> web.Response:
         """The answer to a report of a provider: 200 only when what it says is in the log."""
         try:
-            found = await asyncio.to_thread(read_report, body)  # a mail that is made to be slow takes tens of milliseconds
+            found = await asyncio.to_thread(read_report, body, self._is_reported)  # a mail of many parts takes its time
         except (ValueError, LookupError, TypeError, RecursionError) as error:  # of the parser of mails, too
-            raise RequestError("bad_report", f"{type(error).__name__}: no mail of the type multipart/report, no notice of SES") from None
+            raise RequestError("bad_report", f"{type(error).__name__}: neither a mail nor a notice of Amazon SES") from None
         if isinstance(found, SnsQuestion):
             log.warning("SNS asks whether it may report here; open the address to allow it", action="collect", url=found.url)
             return _accepted(0)
@@ -83,6 +83,9 @@ class MessageDoor:
             return _accepted(0)
         await self._write(_reported(link, found, received_ms))
         return _accepted(1)
+
+    def _is_reported(self, token: str) -> bool:
+        return _meant(self._links.read(token), "report") is not None
 
     async def _unsubscribe(self, link: LinkOf | None, language: str, action: str, received_ms: int, *, is_post: bool) -> web.Response:
         """The page, or once the button or the mailbox has posted, the event: 200 only when it is in the log."""

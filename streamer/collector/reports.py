@@ -8,8 +8,8 @@ signed, so nobody need be believed, and who sends a report needs no key.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from email import message_from_bytes, message_from_string
+from collections.abc import Callable, Iterator
+from email import message_from_bytes
 from email.message import Message
 from typing import Final, Literal, NamedTuple, cast
 
@@ -18,12 +18,13 @@ import msgspec
 from streamer.message_links import REPORT_HEADER
 
 MAIL_BYTES_READ: Final = 65_536  # of a mail: the headers of the original stand before its body, which may be long
+TOKEN: Final = re.compile(rb"^%b:((?:[A-Za-z0-9_. \t-]|\r?\n[ \t])+)" % REPORT_HEADER.encode(), re.IGNORECASE | re.MULTILINE)
 DETAIL: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}|[A-Za-z-]{1,40}")
 SUBSCRIBE_URL: Final = re.compile(r"https://sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/\?[A-Za-z0-9=&%_.:+-]{1,1000}")
 
 
 class MessageReport(NamedTuple):
-    """``permanent``: nothing should be sent to the address again. ``detail`` is a code. ``token`` is as it was found, not verified."""
+    """``permanent``: nothing should be sent to the address again. ``detail`` is a code. ``token`` says whose message it was."""
 
     kind: Literal["bounced", "complained"]
     permanent: bool
@@ -37,21 +38,28 @@ class SnsQuestion(NamedTuple):
     url: str
 
 
-def read_report(body: bytes) -> MessageReport | SnsQuestion | None:
-    """The report in a request; None where it is none, or says nothing that counts, as that a mail is late. ValueError for another form."""
+def read_report(body: bytes, is_ours: Callable[[str], bool]) -> MessageReport | SnsQuestion | None:
+    """The report in a request; None where it says nothing of a message of ours, or nothing that counts, as that a mail is late.
+
+    ``is_ours`` says whether a token is one. A mail without such a token is not parsed: that takes time, which strangers do not get.
+    ValueError for what is neither a mail that can be parsed nor a notice.
+    """
     if body.lstrip()[:1] == b"{":
-        return _of_ses(body)
-    mail = message_from_bytes(body[:MAIL_BYTES_READ])
-    if mail.get_content_type() != "multipart/report" or not mail.is_multipart():
-        raise ValueError("expected a mail of the type multipart/report, or a notice of Amazon SES")
-    parts = _parts(mail)
-    token = next((found for part in parts[2:] if (found := _token(part))), "")
-    kind = str(mail.get_param("report-type", "")).lower()
+        found = _of_ses(body)
+        return None if isinstance(found, MessageReport) and not is_ours(found.token) else found
+    head = body[:MAIL_BYTES_READ]
+    token = "" if (said := TOKEN.search(head)) is None else _plain(said[1].decode("ascii"))
+    return _of_mail(head, token) if is_ours(token) else None
+
+
+def _of_mail(raw: bytes, token: str) -> MessageReport | None:
+    mail = message_from_bytes(raw)
+    parts, kind = _parts(mail), str(mail.get_param("report-type", "")).lower()
+    if mail.get_content_type() != "multipart/report" or len(parts) < 2:
+        return None
     if kind == "feedback-report":
         return MessageReport("complained", permanent=True, detail="", token=token)
-    if kind != "delivery-status" or len(parts) < 2:
-        return None
-    return next(_failures(parts[1], token), None)
+    return next(_failures(parts[1], token), None) if kind == "delivery-status" else None
 
 
 def _parts(mail: Message) -> list[Message]:
@@ -67,16 +75,9 @@ def _failures(part: Message, token: str) -> Iterator[MessageReport]:
             yield MessageReport("bounced", status.startswith("5"), _detail(status), token)
 
 
-def _token(part: Message) -> str:
-    """That of the original, which is there whole or with its headers alone."""
-    text = part.get_payload()
-    if part.get_content_type() == "text/rfc822-headers" and isinstance(text, str):
-        return _plain(message_from_string(text).get(REPORT_HEADER))
-    return next((found for original in _parts(part) if (found := _plain(original.get(REPORT_HEADER)))), "")
-
-
-def _plain(value: object) -> str:
-    return "" if value is None else re.sub(r"\s", "", str(value))
+def _plain(token: str) -> str:
+    """A token without the blanks at which a header may be folded."""
+    return re.sub(r"\s", "", token)
 
 
 def _detail(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from email import message_from_bytes
+from email.message import Message
 
 import pytest
 from structlog.testing import capture_logs
@@ -129,6 +131,10 @@ async def test_a_report_becomes_an_event_of_the_customer(body: bytes, name: str,
         bounce_mail(token=TOKEN[:-5] + ("A" if TOKEN[-5] != "A" else "B") + TOKEN[-4:]),
         bounce_mail(token=LinkKeys({"k1": b"s" * 32}, "").token(LinkOf("unsubscribe", "c-1", "cart_reminder", "00ff", "email"))),
         bounce_mail(token=""),
+        b"",
+        b"\xff\xfe",
+        b"From: a@b.example\r\n\r\nHello",
+        f"{REPORT_HEADER}: {TOKEN}\r\nSubject: Re: Your basket\r\n\r\nThanks".encode(),
         bounce_mail(action="delayed"),
         bounce_mail(action="delivered", status="2.0.0"),
         in_sns(ses_notice("Delivery", {})),
@@ -146,14 +152,12 @@ async def test_what_is_no_bounce_of_a_message_of_ours_is_taken_and_says_nothing(
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
         b"{}",
         b"{" * 5_000,
-        b"\xff\xfe",
-        b"From: a@b.example\r\n\r\nHello",
         json.dumps({"Type": "Notification", "Message": "{"}).encode(),
         json.dumps({"Type": "SubscriptionConfirmation", "SubscribeURL": "https://evil.example/?sns.us-east-1.amazonaws.com"}).encode(),
-        b"".join(b"Content-Type: multipart/report; boundary=a%d\r\n\r\n--a%d\r\n" % (level, level) for level in range(3_000)),
+        b"%b: %b\r\n" % (REPORT_HEADER.encode(), TOKEN.encode())
+        + b"".join(b"Content-Type: multipart/report; boundary=a%d\r\n\r\n--a%d\r\n" % (level, level) for level in range(3_000)),
     ],
 )
 async def test_what_is_no_report_is_refused(body: bytes) -> None:
@@ -171,6 +175,21 @@ async def test_a_report_is_posted_and_has_a_size() -> None:
         assert (await desk.client.post(REPORT_PATH, data=b"x" * 600_000)).status == 413
         long = await desk.client.post(REPORT_PATH, data=bounce_mail() + b"x" * 400_000)
         assert (await long.json())["accepted"] == 1
+
+
+async def test_a_mail_without_a_token_of_ours_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail of ten thousand parts takes a tenth of a second, and anybody can post one."""
+    parsed: list[bytes] = []
+
+    def parse(raw: bytes) -> Message:
+        parsed.append(raw)
+        return message_from_bytes(raw)
+
+    monkeypatch.setattr("streamer.collector.reports.message_from_bytes", parse)
+    async with opened(link_keys=SECRET) as desk:
+        for body, times in ((bounce_mail(token="k1.AAAA.AAAA"), 0), (bounce_mail(), 1)):  # noqa: S106 - it is none
+            assert (await desk.client.post(REPORT_PATH, data=body)).status == 200
+            assert len(parsed) == times
 
 
 async def test_who_confirms_a_subscription_is_a_person() -> None:
