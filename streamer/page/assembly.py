@@ -15,9 +15,11 @@ from streamer.settings import Settings
 from .change_history import ChangeHistory
 from .decision_history import DecisionHistory
 from .forecast import Forecasts
+from .letter_history import LetterHistory
 from .pulse import Pulse
 from .site import PageSite
 from .sources import PageSources
+from .trial_run import TrialRuns
 from .view import Views
 from .views import all_views
 from .visitors import ProxyTrust
@@ -35,10 +37,11 @@ class PeoplePage:
         return await self.site.handle(request, tokens)
 
     async def run(self) -> None:
-        """Follow changes, decisions and the ends of logs, until cancelled."""
+        """Follow changes, decisions, dead letters and the ends of logs, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.sources.history.run())
             group.create_task(self.sources.decisions.run())
+            group.create_task(self.sources.letters.run())
             group.create_task(self.sources.pulse.run())
 
     def close(self) -> None:
@@ -57,8 +60,10 @@ def page_over(parts: PageParts) -> PeoplePage:
         parts.ends,
         ChangeHistory(settings, parts.feed),
         DecisionHistory(settings),
+        LetterHistory(settings),
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),
+        TrialRuns(settings),
         parts.now_ms,
     )
     return PeoplePage(sources, proxy_trust(settings))

@@ -17,7 +17,9 @@ from streamer.stores.base import Store
 from .change_history import ChangeHistory
 from .decision_history import DecisionHistory
 from .forecast import Forecasts
+from .letter_history import LetterHistory
 from .pulse import Pulse
+from .trial_run import TrialRuns
 
 
 class PageSources(NamedTuple):
@@ -29,8 +31,10 @@ class PageSources(NamedTuple):
     ends: LogEndsSeen
     history: ChangeHistory
     decisions: DecisionHistory
+    letters: LetterHistory
     forecasts: Forecasts
     pulse: Pulse
+    trials: TrialRuns
     now_ms: Callable[[], int]
 
     async def shards(self) -> list[ShardView]:

@@ -80,6 +80,7 @@ async def desk() -> AsyncGenerator[PageDesk]:
         for text in HOSTILE:
             found.shop.write("", type="identify", userId=text, traits={"said": text})
             found.shop.write("A", userId=text)
+            found.shop.write("A", userId=text, timestamp=f"never {text}")
         await found.settle()
         note = {
             "at_ms": found.shop.now_ms,

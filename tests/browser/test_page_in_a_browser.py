@@ -29,6 +29,8 @@ VIEWS = {
     "customer": "/customers/c-39?all=1",
     "messages": "/messages",
     "ledger": "/ledger",
+    "try": "/try",
+    "letters": "/dead-letters",
     "workers": "/workers",
     "login": "/login",
     "nothing": "/nowhere",
@@ -155,6 +157,19 @@ async def test_a_chart_is_drawn_from_the_table_beside_it(browser: Browser, desk:
         await seen.page.emulate_media(color_scheme="dark")
         await expect(seen.page.locator(".plot canvas")).to_be_visible()
         await expect(seen.page.locator(".plot")).not_to_have_attribute("data-drawn", drawn or "")
+        assert seen.wrong == []
+
+
+async def test_a_definition_is_judged_while_it_is_written(browser: Browser, desk: PageDesk) -> None:
+    """A word is said to each text, and what was typed stays as it is."""
+    wrong = 'segments:\n  x:\n    for: a\n    when: did("A", withinn="1h")\n'
+    async with window(browser, desk) as seen:
+        await seen.open("/try")
+        await seen.page.fill("textarea", wrong)
+        await expect(seen.page.locator("#remarks")).to_contain_text("did you mean within?")
+        assert await seen.page.input_value("textarea") == wrong
+        await seen.page.fill("textarea", wrong.replace("withinn", "within"))
+        await expect(seen.page.locator("#remarks")).to_have_text("Nothing is wrong with it.")
         assert seen.wrong == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView
 
-from . import customer, customers, ledger, messages, now, segment, segments, workers
+from . import customer, customers, ledger, letters, messages, now, segment, segments, try_out, workers
 
 
 def all_views(sources: PageSources) -> list[PageView]:
@@ -16,8 +16,10 @@ def all_views(sources: PageSources) -> list[PageView]:
         segment.view(sources),
         customers.view(sources),
         customer.view(sources),
+        try_out.view(sources),
         messages.view(sources),
         ledger.view(sources),
+        letters.view(sources),
         workers.view(sources),
     ]
 

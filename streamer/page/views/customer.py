@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
+from streamer.commands import Erase
 from streamer.customers.state import State
 from streamer.flow.committed import CommittedCustomer
 from streamer.messages.explain import MessageExplanation, explain_message
 from streamer.messages.planned import MessagePlan
+from streamer.page.asking_workers import told
 from streamer.page.change_history import SeenChange
 from streamer.page.decision_history import SeenDecision
 from streamer.page.sources import PageSources
-from streamer.page.view import PageView, ViewFacts, ViewQuestion
+from streamer.page.view import PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion
 from streamer.segments.explain import Explanation
 from streamer.server.customer_answers import Wish
 from streamer.server.parameters import customer_of
@@ -22,10 +25,25 @@ OTHERS_SHOWN: Final = 10  # segments that a customer is not in and that time alo
 
 def view(sources: PageSources) -> PageView:
     """One customer."""
-    return PageView("customer", "/customers/{customer}", partial(_show, sources), live_seconds=2.0)
+    return PageView(
+        "customer", "/customers/{customer}", partial(_show, sources), live_seconds=2.0, act=partial(_erase, sources), act_role="erase"
+    )
+
+
+async def _erase(sources: PageSources, sent: SentForm) -> ViewOutcome:
+    """Forget them: only where whoever asks has written the id once more."""
+    customer = customer_of(sent.asked.variable)
+    if sent.fields.get("again", "") != customer:
+        return ViewOutcome(facts=await _facts(sources, sent.asked, is_unlike=True), status=HTTPStatus.BAD_REQUEST)
+    answer = await told(sources.settings, Erase(customer))
+    return ViewOutcome(facts=await _facts(sources, sent.asked, said=answer.text), status=answer.status)
 
 
 async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
+    return await _facts(sources, asked)
+
+
+async def _facts(sources: PageSources, asked: ViewQuestion, *, said: str = "", is_unlike: bool = False) -> ViewFacts:
     customer = customer_of(asked.variable)
     answer, _ = await sources.answers.customers.one(customer, Wish(explain=True))
     found = await sources.answers.committed.look_up(customer)
@@ -43,6 +61,8 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "story": story_of(sources.history.of_customer(found.customer), sources.decisions.of_customer(found.customer)),
         "next_messages": [] if found.state is None else await _next_messages(sources, found, found.state),
         "is_read": sources.history.is_ready,
+        "said": said,
+        "is_unlike": is_unlike,
     }
 
 

@@ -34,6 +34,7 @@ class TailRecord(NamedTuple):
     partition: int
     offset: int
     value: bytes
+    key: bytes = b""
 
 
 class TopicTail:
@@ -80,7 +81,7 @@ class TopicTail:
                 await asyncio.sleep(TAKE_MS / 1_000)
             for place, records in (await client.getmany(*places, timeout_ms=TAKE_MS)).items() if places else ():
                 for record in records:
-                    take(TailRecord(names[place.topic], place.partition, record.offset, record.value or b""))
+                    take(TailRecord(names[place.topic], place.partition, record.offset, record.value or b"", record.key or b""))
             for place in places:
                 self._positions[place] = await client.position(place)
             self.is_ready = self.is_ready or all(self._positions[place] >= ends[place] for place in places)

@@ -8,10 +8,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
+import pytest
 from aiohttp.test_utils import RawTestServer, TestClient
 from yarl import URL
 
+from streamer.commands import Action, Answer
 from streamer.language.definitions import Definitions
+from streamer.page import asking_workers
 from streamer.page.assembly import PeoplePage, page_over
 from streamer.page.visitors import COOKIE, ProxyTrust
 from streamer.server.change_stream import ChangeStreams
@@ -25,11 +28,11 @@ from streamer.settings import load_settings
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.transports.kafka.change_records import ChangeRecord
 from streamer.transports.kafka.topic_tail import TailRecord
-from streamer.wire import CHANGES, LEDGER
+from streamer.wire import CHANGES, DEAD_LETTERS, LEDGER
 from tests.unit.flow.persons import Persons
 from tests.unit.server.desk import SHARDS, EndsOfShop, StoreOfShops
 
-PAGES: Final = ("/", "/segments", "/customers", "/messages", "/ledger", "/workers")
+PAGES: Final = ("/", "/segments", "/customers", "/try", "/messages", "/ledger", "/dead-letters", "/workers")
 
 
 class Shown(NamedTuple):
@@ -73,13 +76,15 @@ class PageDesk(NamedTuple):
     async def settle(self) -> None:
         """Process what was written, and have the page see what has changed."""
         await self.shop.settle()
-        history, decisions = self.page.sources.history, self.page.sources.decisions
+        history, decisions, letters = self.page.sources.history, self.page.sources.decisions, self.page.sources.letters
         history.is_ready = True
         for shard in range(SHARDS):
             for offset, value in self._new(CHANGES, shard):
                 history.add(ChangeRecord(shard, offset, (1, offset, 0), value))
             for offset, value in self._new(LEDGER, shard):
                 decisions.take(TailRecord(LEDGER, shard, offset, value))
+            for offset, value in self._new(DEAD_LETTERS, shard):
+                letters.take(TailRecord(DEAD_LETTERS, shard, offset, value, self.shop.log.records(DEAD_LETTERS, shard)[offset].key or b""))
 
     def _new(self, topic: str, shard: int) -> list[tuple[int, bytes]]:
         """What the page has not seen of a topic yet."""
@@ -92,6 +97,21 @@ class PageDesk(NamedTuple):
         """What the browser keeps of its visit."""
         found = self.browser.session.cookie_jar.filter_cookies(self.browser.make_url("/")).get(COOKIE)
         return "" if found is None else found.value
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer | Exception) -> list[Action]:
+    """In the place of the workers; what they are asked for."""
+    asked: list[Action] = []
+
+    async def ask(_settings: object, action: Action, *, wait_seconds: float) -> Answer:
+        assert wait_seconds > 0
+        asked.append(action)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(asking_workers, "ask", ask)
+    return asked
 
 
 @asynccontextmanager

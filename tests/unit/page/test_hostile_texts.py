@@ -32,7 +32,7 @@ HARMLESS_TAGS: Final = frozenset(
     re.findall(
         r"\w+",
         """html head meta title link script body a header img nav ul li div form input span button main h1 h2 h3 dl dt dd strong small
-        section ol time table thead tbody tr th td bdi p label select option article code details summary pre figure meter b br""",
+        section ol time table thead tbody tr th td bdi p label select option article code details summary pre figure meter b br textarea""",
     )
 )
 
@@ -68,6 +68,7 @@ async def shop_of(desk: PageDesk) -> None:
         desk.shop.write("", type="identify", userId=text, traits={"said": text})
         desk.shop.write("A", userId=text)
         desk.shop.write(text, userId=text)
+        desk.shop.write("A", userId=text, timestamp=f"never {text}")
     await desk.settle()
 
 
@@ -82,7 +83,9 @@ RULES = parse_definitions(
 )
 
 
-@pytest.mark.parametrize("path", ["/", "/segments", "/segments/seen", "/segments/said", "/customers", "/messages", "/ledger", "/workers"])
+@pytest.mark.parametrize(
+    "path", ["/", "/segments", "/segments/seen", "/segments/said", "/customers", "/messages", "/ledger", "/dead-letters", "/workers"]
+)
 @pytest.mark.parametrize("language", ["en", "ar"])
 async def test_no_view_obeys_a_text_from_outside(path: str, language: str) -> None:
     """An id is shown in every view, and so is what a rule looked at."""
@@ -99,7 +102,7 @@ async def test_no_view_obeys_a_text_from_outside(path: str, language: str) -> No
         found = await desk.look(f"{path}?lang={language}")
         assert found.status == 200
         check_harmless(found.html)
-        if path in ("/", "/customers", "/segments/seen", "/messages", "/ledger"):
+        if path in ("/", "/customers", "/segments/seen", "/messages", "/ledger", "/dead-letters"):
             assert "&lt;img src=x onerror=alert(1)&gt;" in found.html, "it is not shown at all"
         if path in ("/", "/workers"):
             assert "&lt;script&gt;" in found.html
@@ -130,6 +133,7 @@ async def test_what_is_asked_for_is_not_obeyed_either(text: str) -> None:
             f"/customers/{part}",
             f"/workers?{part}={part}",
             f"/ledger?customer={part}&reason={part}",
+            f"/dead-letters?reason={part}",
         ):
             check_harmless((await desk.look(path)).html)
 

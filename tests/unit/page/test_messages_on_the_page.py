@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.commands import Action, Answer, PauseMessages, ResumeMessages
+from streamer.commands import Answer, PauseMessages, ResumeMessages
 from streamer.errors import SettingsError, UnansweredError
 from streamer.language.definitions import parse_definitions
 from streamer.messages.decision import decode_decision
-from streamer.page import asking_workers
 from streamer.page.decision_history import DecisionHistory
 from streamer.sender.ledger import GoOn, SendEntry, encode_entry
 from streamer.server.tokens import read_tokens
@@ -18,7 +17,7 @@ from streamer.web.secret_tables import hash_of
 from streamer.wire import LEDGER, SENDS
 from tests.unit.flow.persons import DAY_MS, MINUTE_MS
 
-from .desk import SHARDS, PageDesk, looking
+from .desk import SHARDS, PageDesk, answering, looking
 
 RULES = parse_definitions(
     """
@@ -100,21 +99,6 @@ async def test_a_customer_has_decisions_in_their_time_line_and_what_waits_beside
         later = await desk.look("/customers/ada")
         assert "Messages that wait" not in later.text
         assert "send word" in later.text
-
-
-def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer | Exception) -> list[Action]:
-    """In the place of the workers; what they are asked for."""
-    asked: list[Action] = []
-
-    async def ask(_settings: object, action: Action, *, wait_seconds: float) -> Answer:
-        assert wait_seconds > 0
-        asked.append(action)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(asking_workers, "ask", ask)
-    return asked
 
 
 @pytest.mark.parametrize(
