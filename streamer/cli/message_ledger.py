@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 import msgspec
 import typer
 
 from streamer.errors import RefusedError, SettingsError
+from streamer.suggest import nearest
 from streamer.wire import LEDGER, SENDS, shard_of
 
 from . import EXIT_CODES, EXIT_NO
@@ -75,8 +76,19 @@ def ledger(
         else:
             echo(_line(row))
     if not rows:
-        echo("no such decision", err=True)
+        echo(f"no such decision{_meant(reason)}", err=True)
         raise typer.Exit(EXIT_NO)
+
+
+def _meant(reason: str | None) -> str:
+    """A hint where the reason is a word that is none."""
+    from streamer.messages.decision import REASONS
+    from streamer.sender.ledger import SendState
+    from streamer.sender.outcomes import FailReason
+
+    known: tuple[str, ...] = (*REASONS, *get_args(FailReason), *get_args(SendState))
+    close = None if reason is None or reason in known else nearest(reason, known)
+    return "" if close is None else f"; did you mean --reason {close}?"
 
 
 class _RowFilter(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -16,10 +16,8 @@ from streamer.language.tree import text
 
 from . import EXIT_CODES, EXIT_NO, message_ledger, message_pause, message_trials
 from .lift import lift
+from .messages_in_force import MessagesInForce, messages_in_force
 from .terminal import echo, echo_json
-
-if TYPE_CHECKING:
-    from streamer.settings import Settings
 
 ALL = "*"  # paused: no message is sent
 
@@ -63,11 +61,11 @@ def list_messages(
       streamer messages list
     """
     if paths:
-        found = _MessagesInForce(load_definitions(*paths).messages, frozenset())
+        found = MessagesInForce(load_definitions(*paths).messages, frozenset())
     else:
         from streamer.settings import load_settings
 
-        found = asyncio.run(_in_force(load_settings()))
+        found = asyncio.run(messages_in_force(load_settings()))
     for message in found.messages:
         if as_json:
             echo_json({**_facts(message), "paused": _is_paused(message, found.paused)})
@@ -76,35 +74,6 @@ def list_messages(
     if not found.messages:
         echo("no message is defined", err=True)
         raise typer.Exit(EXIT_NO)
-
-
-class _MessagesInForce(NamedTuple):
-    """Messages, and the names of those that are paused in any shard (``*``: all)."""
-
-    messages: tuple[MessageSpec, ...]
-    paused: Collection[str]
-
-
-async def _in_force(settings: Settings) -> _MessagesInForce:
-    from streamer.deployment.obedience import shard_bodies
-    from streamer.errors import SettingsError
-    from streamer.flow.catalog import read_definitions
-    from streamer.stores.documents import definitions_document
-
-    store = settings.open_store()
-    try:
-        bodies = await shard_bodies(settings, store)
-        newest, shard = max((body.version, -at) for at, body in enumerate(bodies))
-        body = bodies[-shard]
-        content = await store.get_document(definitions_document(body.digest), shard=-shard) if body.digest else None
-        if content is None:
-            raise SettingsError(f"no definitions hold at {settings.shown()['store']}; publish some, or name files")
-        behind = sum(body.version < newest for body in bodies)
-        if behind:
-            echo(f"version {newest} does not hold yet in {behind} of {len(bodies)} shards", err=True)
-        return _MessagesInForce(read_definitions(content).messages, frozenset(name for body in bodies for name in body.paused))
-    finally:
-        await store.close()
 
 
 def _is_paused(message: MessageSpec, paused: Collection[str]) -> bool:

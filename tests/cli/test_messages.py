@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from streamer.cli import message_pause
+from streamer.commands import Answer, PauseMessages
+from streamer.errors import StoreUnavailableError
 from streamer.language.definitions import parse_definitions
 from streamer.segments import coffee_shop
 from streamer.settings import Settings
+from streamer.stores.base import Checkpoint
 from streamer.stores.memory import MemoryStore
 from streamer.wire import Control, encode_control
 from tests.cli.conftest import Run
@@ -94,6 +99,37 @@ async def _live(store: MemoryStore) -> None:
     shop.log.send_control(encode_control(Control("pause", message="hello")))
     shop.define(parse_definitions(TEXT), 2, [0])
     await shop.settle()
+
+
+def test_a_name_that_no_message_has_is_not_paused_in_a_hurry(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has seen a mistake in a mail, mistyped its name, read "paused", and it went on."""
+    store, asked = MemoryStore(), list[str]()
+    monkeypatch.setenv("STREAMER_SHARDS", str(SHARDS))
+    monkeypatch.setattr(Settings, "open_store", lambda _: store)
+    monkeypatch.setattr(message_pause, "ask_worker", _note_in(asked))
+    asyncio.run(_live(store))
+    told = run("messages", "pause", "helo")
+    assert (told.code, asked) == (3, [])
+    expected = "no message in force is called 'helo', did you mean 'hello'? (nothing was paused; --undefined pauses it all the same)\n"
+    assert told.err.endswith(expected)
+    for words in (("hello",), ("all",), ("helo", "--undefined")):
+        assert run("messages", "pause", *words).code == 0
+    monkeypatch.setattr(store, "checkpoint", _away)
+    told = run("messages", "pause", "helo")
+    assert (told.code, "not checked whether there is a message 'helo'" in told.err) == (0, True), "to pause is urgent"
+    assert asked == ["hello", "*", "helo", "helo"]
+
+
+def _note_in(asked: list[str]) -> Callable[[Settings, PauseMessages, float], Answer]:
+    def ask(_settings: Settings, command: PauseMessages, _wait: float) -> Answer:
+        asked.append(command.message)
+        return Answer("1", "done", "paused", "a worker", "2026-03-01T00:00:00.000Z")
+
+    return ask
+
+
+async def _away(_shard: int) -> Checkpoint:
+    raise StoreUnavailableError("the store is away")
 
 
 def test_a_template_that_is_lacking_or_asks_for_more_is_wrong(run: Run, file: Path, tmp_path: Path) -> None:
