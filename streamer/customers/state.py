@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from .message_state import MessageState
+from .truth_words import in_words, of_words
 
 NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a 64-bit float, which a store may sort by
 
@@ -86,6 +87,22 @@ class State(msgspec.Struct, array_like=True, gc=False):
         return entry is not None and entry.inside
 
 
-_encoder = msgspec.msgpack.Encoder()
-encode_state = _encoder.encode
-decode_state = msgspec.msgpack.Decoder(State).decode
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(State)
+
+
+def encode_state(state: State) -> bytes:
+    """Its bytes."""
+    try:
+        return _encoder.encode(state)
+    except OverflowError:  # rare: more than 64 predicates over one memory, and one of the later ones holds
+        return _encoder.encode(msgspec.structs.replace(state, truth_bits=in_words(state.truth_bits)))
+
+
+def decode_state(raw: bytes) -> State:
+    """The state of these bytes."""
+    state = _decoder.decode(raw)
+    bits = state.truth_bits
+    if bits and next(reversed(bits)) < 0:
+        state.truth_bits = of_words(bits)
+    return state
