@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any, Final
 
 import pytest
 
+import streamer
 from streamer.errors import RefusedError, SettingsError
+from streamer.flow.catalog import Plans
+from streamer.flow.lane.lanes import OnTheSpot
 from streamer.flow.replay import Arrival
+from streamer.flow.shard import Shard
 from streamer.imports.head import HistoryHead, head_of
 from streamer.imports.importer import BEFORE, Importer
 from streamer.imports.sifting import AFTER, Sifter
-from streamer.wire import ARRIVED_HEADER, EVENTS, Headers, arrival_of, arrived_text, shard_of
+from streamer.segments.change import ENTERED, Change
+from streamer.segments.merge import decode_change_or_merge
+from streamer.stores.memory import MemoryStore
+from streamer.values import time_text
+from streamer.wire import ARRIVED_HEADER, CHANGES, EVENTS, Headers, arrival_of, arrived_text, shard_of
 from tests.unit.flow.persons import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, segments
 from tests.unit.flow.persons import Persons as Shop
 
@@ -22,7 +31,7 @@ pytestmark = pytest.mark.fast
 SHARDS: Final = 2
 RULES: Final = segments(
     buyer='did("Order Completed")',
-    regular='count("Order Completed", within="60d") >= 2',
+    regular='count("Order Completed", within="90d") >= 2',
     lost='did("Order Completed") and idle("*") >= "30d"',
 )
 FIRST: Final = "00000000000000aa"
@@ -101,6 +110,29 @@ async def test_history_is_what_would_have_been_had_the_log_been_there() -> None:
         assert found == await early.entry(customer)
     assert late.said() == early.said()
     assert all(change.time >= "2026-01-01" for change in late.changes()), "nothing is said of the past"
+
+
+async def test_the_first_publication_knows_history_as_if_it_had_always_been_there() -> None:
+    """A shop starts with its orders of years: who is in which segment, and since when, is what a replay of the files says."""
+    shop, told = new_shop(), list[Change]()
+    await brought_in(shop, FIRST, YEAR)
+    shop.define(RULES, 1)
+    for number in range(SHARDS):
+        store = MemoryStore()
+        lanes = OnTheSpot(store, shop.log, shop.rules, pause=asyncio.sleep)
+        shard = await Shard.acquire(number, store, Plans(store, shop.rules), shop.rules, lanes=lanes, pause=asyncio.sleep)
+        said = await shard.process(shop.log.fetch(number, 0, 999))
+        changes = [decode_change_or_merge(output.value) for _, outputs in said for output in outputs if output.topic == CHANGES]
+        told += [change for change in changes if isinstance(change, Change)]
+    inside: dict[tuple[str, str], int] = {}
+    for change in streamer.replay([event.value for event in YEAR], RULES, until_ms=START_MS):
+        inside[change.subject, change.data.segment] = change.data.sequence
+    assert {(one.subject, one.data.segment): one.data.sequence for one in told} == {
+        place: sequence for place, sequence in inside.items() if sequence % 2
+    }
+    assert {one.data.segment for one in told} == {"buyer", "regular", "lost"}
+    assert {(one.data.cause.kind, one.type, one.time) for one in told} == {("definitions", ENTERED, time_text(START_MS))}
+    assert not any(clause.warming for one in told for clause in one.data.because)
 
 
 async def test_the_same_import_adds_nothing_and_goes_on_where_it_broke_off() -> None:
