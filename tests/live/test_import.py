@@ -20,6 +20,7 @@ from streamer.units import DAY_MS
 from streamer.wire import EVENTS
 
 from .deployment import Deployment
+from .test_preview import members_of
 
 NEW = """
 segments:
@@ -81,5 +82,9 @@ async def test_a_new_shop_knows_its_customers_of_two_years(new_shop: Deployment,
     assert "published version 1" in await new_shop.command("segments", "publish", str(definitions))
     new_shop.start_worker()
     await new_shop.until(lambda shards: all(shard.position.offset > end for shard, end in zip(shards, ends, strict=True)))
+    await new_shop.until(lambda shards: members_of(shards) == sum(sizes.values()))
+    explained = await new_shop.command("explain", min(recent), "--segment", "recent")
+    assert "in     recent" in explained
+    assert "warming" not in explained
     assert "the log has begun" in await new_shop.command("import", str(history))
     assert set(await new_shop.stop_all()) == {0}, new_shop.logs()

@@ -12,11 +12,13 @@ import pytest
 
 import streamer
 from streamer.errors import TooMuchError
+from streamer.flow.checkpoint import decode_body
 from streamer.previews.aside import PreviewsAside
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes
 from streamer.previews.deployment import fitting_share, preview_deployment
 from streamer.previews.result import Preview
+from streamer.stores.base import Checkpoint
 from streamer.values import time_text
 from streamer.wire import CHANGES, EVENTS, shard_of
 
@@ -71,8 +73,15 @@ async def test_publishing_is_previewed_on_the_log_and_against_what_is_committed(
     late = msgspec.json.decode(await shop.command("segments", "preview", str(new), "--json", "--since", "2100-01-01"), type=Preview)
     assert (late.events, late.is_cut) == (0, True)
     assert await shop.ends(CHANGES) == before, "a preview says nothing to readers"
-    assert "already in force as version 2" in await shop.command("segments", "publish", str(now))
+    assert "already published as version 2" in await shop.command("segments", "publish", str(now))
+    assert "published version 3" in await shop.command("segments", "publish", str(new))
+    await shop.until(lambda shards: members_of(shards) == sum(one.members.count for one in found.segments))
     assert set(await shop.stop_all()) == {0}, shop.logs()
+
+
+def members_of(shards: list[Checkpoint]) -> int:
+    """Of all segments and shards, by what is committed."""
+    return sum(sum(decode_body(shard.body).sizes) for shard in shards if shard.body)
 
 
 async def _check_aside(shop: Deployment) -> None:
