@@ -2,7 +2,7 @@
 
 First it is asked where the log of the shard ends; then the look waits until the shard has committed all of that, and only then is the
 customer's state read. So no message leaves that an event contradicts which was in the log when the question was asked. How long ago that
-was is the lag of this promise: it is measured, and does not depend on how far behind the shard is.
+was when the message leaves is the lag of this promise: it is measured.
 """
 
 from __future__ import annotations
@@ -69,19 +69,17 @@ class OpenGate:
 
 
 class StoreGate:
-    """Looks at the committed state. ``seen`` is told how many seconds before the end of each look its question was asked."""
+    """Looks at the committed state."""
 
-    def __init__(self, store: Store, plans: Plans, tail: LogTail, judge: Judge, seen: Callable[[float], object]) -> None:
+    def __init__(self, store: Store, plans: Plans, tail: LogTail, judge: Judge) -> None:
         self.problem = ""  # why nobody can look at the moment
         self._store = store
         self._plans = plans
         self._tail = tail
         self._judge = judge
-        self._seen = seen
 
     async def look(self, shard: int, decisions: Sequence[SendDecision]) -> list[str | None]:
         """See ``LastLook``."""
-        asked = monotonic()
         try:
             committed = await self._committed(shard, [decision.customer for decision in decisions])
             if committed is None:
@@ -93,7 +91,6 @@ class StoreGate:
         except (StoreError, HaltError, OSError, TimeoutError) as error:
             self._say(type(error).__name__)
             return [None] * len(decisions)
-        self._seen(monotonic() - asked)
         self.problem = ""
         return verdicts
 

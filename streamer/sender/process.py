@@ -57,11 +57,19 @@ async def _work(settings: Settings, stopping: Stopping, write: Callable[[str], N
         await ensure_sends(settings)
         tail = await stack.enter_async_context(_started_tail(settings))
         plans = Plans(store, settings.rules, compile_by=asyncio.to_thread)
-        gate = StoreGate(store, plans, tail, MessageJudge(), metrics.look.observe)
+        gate = StoreGate(store, plans, tail, MessageJudge())
         rates = SendRates(settings.sender_rate, settings.sender_domain_rate)
         room = asyncio.Semaphore(settings.sender_at_once)
         means = Means(
-            channels, templates, settings.message_links, gate, rates, _now_ms, room=room, counts_opens=settings.sender_counts_opens
+            channels,
+            templates,
+            settings.message_links,
+            gate,
+            rates,
+            _now_ms,
+            room=room,
+            counts_opens=settings.sender_counts_opens,
+            tell_age=metrics.look.observe,
         )
 
         def make_sender(shard: int, ledger: OpenSendLog) -> ShardSender:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -75,6 +76,7 @@ class Means:
     chance: Callable[[], float] = random.random
     room: asyncio.Semaphore | None = None  # attempts of all shards at once
     counts_opens: bool = False
+    tell_age: Callable[[float], object] = lambda seconds: None  # of the last look's question, when a message is given to its channel
 
 
 @dataclass(slots=True)
@@ -172,10 +174,11 @@ class ShardSender:
         now_ms = self._means.now_ms()
         due = [item for item in self._items.values() if item.not_before_ms <= now_ms][:AT_ONCE]
         ended, ready = self._sort(due, now_ms)
+        asked_ms = self._means.now_ms()
         ended += await self._pass_gate(ready)
         if ready:
             await self._log.begin([self._entry("attempting", one.item, one.item.attempt) for one in ready])
-            endings = await asyncio.gather(*(self._attempt(one) for one in ready))
+            endings = await asyncio.gather(*(self._attempt(one, asked_ms) for one in ready))
             ended += zip((one.item for one in ready), endings, strict=True)
         if ended or self._next - self._said >= READ_MAX:
             await self._settle(ended)
@@ -241,12 +244,10 @@ class ShardSender:
 
     # the attempt
 
-    async def _attempt(self, one: _Ready) -> Ending:
-        if self._means.room is None:
+    async def _attempt(self, one: _Ready, asked_ms: int) -> Ending:
+        async with self._means.room or nullcontext():
+            self._means.tell_age((self._means.now_ms() - asked_ms) / 1_000)
             attempt = await _send(one)
-        else:
-            async with self._means.room:
-                attempt = await _send(one)
         repeats = one.item.decision.data.kind == "transactional" or one.channel.drops_repeats
         is_last = one.item.attempt >= ATTEMPTS_MAX
         match attempt:

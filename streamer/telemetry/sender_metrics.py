@@ -26,7 +26,7 @@ class SenderMetrics:
         self.oldest = Gauge("sender_oldest_seconds", "How long ago the oldest of them was decided", ["shard"], registry=registry)
         self.look = Histogram(
             "sender_look_seconds",
-            "How long before the last look was over it was asked what the log holds: what came later may contradict a message that leaves",
+            "How long before a message was given to its channel it was asked what the log holds: what came later may contradict it",
             buckets=LOOK_BUCKETS,
             registry=registry,
         )

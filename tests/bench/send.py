@@ -171,10 +171,10 @@ async def _add(report: Report, deployment: Deployment, provider: Provider, web_p
         report.add(PART, f"{name}, 99 of 100 within", percentile(found, 0.99), "ms")
     text = await _metrics(web_port)
     looks, total = text["sender_look_seconds_count"], text["sender_look_seconds_sum"]
-    report.add(PART, "age of the last look, mean", total / looks * 1_000, "ms", f"of {looks:,.0f} looks")
+    report.add(PART, "age of the last look, mean", total / looks * 1_000, "ms", f"of {looks:,.0f} mails")
     for name, value in text.items():
         if name.startswith("sender_look_seconds_bucket") and value >= 0.99 * looks:
-            report.add(PART, "99 of 100 looks are younger than", float(name.split('"')[1]) * 1_000, "ms", "bound of a bucket")
+            report.add(PART, "99 of 100 are younger than", float(name.split('"')[1]) * 1_000, "ms", "bound of a bucket")
             break
 
 

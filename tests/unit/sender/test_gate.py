@@ -73,8 +73,7 @@ class Look:
         self.store, self.run, self.decision = store, run, decision
         self.committed = committed
         self.tail = Tail(committed)
-        self.ages: list[float] = []
-        self.gate = StoreGate(store, Plans(store, rules), self.tail, MessageJudge(), self.ages.append)
+        self.gate = StoreGate(store, Plans(store, rules), self.tail, MessageJudge())
 
     @classmethod
     async def make(cls) -> Look:
@@ -103,11 +102,9 @@ async def look(monkeypatch: pytest.MonkeyPatch) -> Look:
     return await Look.make()
 
 
-async def test_what_is_still_right_may_leave_and_the_age_of_the_look_is_told(look: Look) -> None:
-    """Operators see how old the newest word is by which a message left."""
+async def test_what_is_still_right_may_leave(look: Look) -> None:
+    """The plain case."""
     assert await look() == ""
-    [age] = look.ages
-    assert 0 <= age < 5
     assert look.gate.problem == ""
 
 
@@ -120,11 +117,10 @@ async def test_what_was_in_the_log_when_it_was_asked_is_waited_for(look: Look) -
 
 
 async def test_of_a_shard_that_stays_behind_nobody_can_tell(look: Look) -> None:
-    """The messages wait; a look that was none has no age; and it is said once, not at each try."""
+    """The messages wait; and it is said once, not at each try."""
     look.tail.end_at = look.committed + 1
     with capture_logs() as said:
         assert (await look(), await look()) == (None, None)
-    assert look.ages == []
     assert look.gate.problem == "shard 0 has not committed all of its log"
     assert len(said) == 1
     look.tail.end_at = look.committed
@@ -152,7 +148,6 @@ async def test_without_the_end_of_the_log_nobody_can_tell(look: Look) -> None:
     """What is committed alone does not say whether it is all."""
     look.tail.error = TimeoutError()
     assert await look() is None
-    assert look.ages == []
 
 
 async def test_who_was_erased_or_goes_by_another_id_gets_nothing(look: Look) -> None:

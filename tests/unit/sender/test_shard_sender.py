@@ -203,6 +203,20 @@ async def test_the_last_look_stops_what_is_wrong_by_now(world: World) -> None:
     assert (failed.properties["reason"], failed.properties["detail"]) == ("gate", "stay")
 
 
+async def test_how_old_the_last_looks_question_is_when_a_message_leaves_is_told(world: World) -> None:
+    """What comes into the log in between may contradict it: operators see how long that is, from before the look to the channel."""
+
+    def verdict(decision: SendDecision) -> str:
+        world.now_ms += 250
+        return "stay" if decision.customer == "c-2" else ""
+
+    world.verdicts = verdict
+    world.decide(1)
+    world.decide(2)
+    await world.run()
+    assert world.ages == [0.5], "of the one that left, with the time that both took"
+
+
 async def test_nothing_leaves_while_nobody_can_look(world: World) -> None:
     """A store that is away delays messages; it does not let them pass unseen."""
     looks: list[int] = []

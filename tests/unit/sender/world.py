@@ -41,6 +41,7 @@ class World:
     owner: int = 0
     rates: SendRates = field(default_factory=lambda: SendRates(1e9, 1e9))
     attempts: Counter[str] = field(default_factory=Counter[str])
+    ages: list[float] = field(default_factory=list[float])
     drops_repeats: bool = False
     channels: dict[str, SendingChannel] | None = None  # instead of providers in memory
 
@@ -69,7 +70,8 @@ class World:
     def sender_on(self, send_log: SendLog, book: Book) -> ShardSender:
         """A sender that has read its ledger, and taken all decisions from there on."""
         ways: dict[str, SendingChannel] = self.channels or {name: _Way(self) for name in ("email", "webhook")}
-        means = Means(ways, self.templates, LinkKeys({}, ""), _Gate(self), self.rates, lambda: self.now_ms, lambda: 0.5)
+        links, clock = LinkKeys({}, ""), lambda: self.now_ms
+        means = Means(ways, self.templates, links, _Gate(self), self.rates, clock, lambda: 0.5, tell_age=self.ages.append)
         made = ShardSender(0, book, send_log, means)
         for offset in range(made.next_offset, len(self.messages)):
             made.take(offset, self.messages[offset])
