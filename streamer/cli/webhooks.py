@@ -18,6 +18,7 @@ from .terminal import echo, echo_json
 if TYPE_CHECKING:
     from streamer.settings import Settings
     from streamer.webhooks.records import DeliveryLine
+    from streamer.webhooks.resending import ResendCount
     from streamer.webhooks.subscription import ChangeType, Start, Status, Subscription
 
 T = TypeVar("T")
@@ -170,11 +171,24 @@ def replay(
     begin: Annotated[
         str, typer.Option("--from", metavar="beginning|TIME|SHARD:OFFSET", help="where to begin; of one shard: its number, and an offset")
     ],
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME|SHARD:OFFSET", help="end before it; sent now, from here, beside what is delivered")
+    ] = None,
+    customer: Annotated[
+        str | None, typer.Option(metavar="ID", help="only what was said of this id; sent now, from here, beside what is delivered")
+    ] = None,
 ) -> None:
     """Deliver again from a time on, or in one shard from an offset of the topic segment-changes on; the other shards go on then.
 
     Everything from there on goes out in order, under the same webhook-ids: a receiver that knows an id passes it over.
+
+    With --to or --customer this process sends the stretch itself, once, with the secrets that it has, and the position of the subscription
+    stays where it is. Each change is tried three times within seconds; behind one that is refused nothing more of its customer is sent.
+    Exit code 1 where not everything was taken.
     """
+    if end is not None or customer is not None:
+        _resend(name, begin, end, customer)
+        return
     from streamer.webhooks.administration import replayed
 
     place = _place(begin)
@@ -186,6 +200,25 @@ def replay(
         return one
 
     echo(f"{name}: round {_run(again).round}, from {begin}")
+
+
+def _resend(name: str, begin: str, end: str | None, customer: str | None) -> None:
+    from streamer.webhooks.administration import resend
+    from streamer.webhooks.resending import ResendBound
+
+    def bound(text: str) -> ResendBound:
+        place = _place(text)
+        return ResendBound(place=place) if place is not None else ResendBound(_start(text).at_ms)
+
+    bounds = bound(begin), bound(end) if end is not None else None
+
+    async def send(settings: Settings) -> ResendCount:
+        return await resend(settings, await _existing(settings, name), *bounds, customer)
+
+    count = _run(send)
+    echo(f"{name}: {count.delivered:,} delivered, {count.refused:,} refused, {count.held:,} not sent behind those")
+    if count.refused or count.held:
+        raise typer.Exit(EXIT_NO)
 
 
 def test(name: Name) -> None:

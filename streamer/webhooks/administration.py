@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from secrets import token_hex
@@ -14,16 +15,20 @@ from streamer.errors import RefusedError, SettingsError
 from streamer.language.definitions import parse_definitions
 from streamer.settings import Settings
 from streamer.suggest import did_you_mean
+from streamer.telemetry.webhook_metrics import WebhookMetrics
 from streamer.transports.kafka.clients import producer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
+from streamer.transports.kafka.event_writer import EventWriter, event_producer
 from streamer.transports.kafka.partition import read_partition
 from streamer.transports.kafka.source_positions import SourcePosition, read_positions
 from streamer.values import Json, time_text
 from streamer.wire import CHANGES, WEBHOOK_DEAD, WEBHOOK_LOG
 
 from .addresses import AddressRefusedError, GuardedResolver
+from .journal import DeliveryJournal
 from .process import guard_of, now_ms
 from .records import DeadDelivery, DeliveryLine, decode_dead, decode_line
+from .resending import ResendBound, ResendCount, Resender, ResendTools, stretch_of
 from .sending import WebhookAttempt, WebhookRequest, sending
 from .signatures import signatory_of
 from .subscription import Start, Status, Subscription
@@ -106,6 +111,24 @@ async def replayed(
 async def _positions(settings: Settings, subscription: Subscription) -> dict[int, SourcePosition]:
     found = await read_positions(settings, [settings.topic(CHANGES)], subscription.group(settings.group))
     return {place.partition: one for place, one in sorted(found.items())}
+
+
+async def resend(
+    settings: Settings, subscription: Subscription, begin: ResendBound, end: ResendBound | None, customer: str | None
+) -> ResendCount:
+    """Send once more, from here and now, what a subscription wants of a stretch of the changes; each attempt stands in the delivery log.
+    SettingsError where the stretch is none, or the secrets are not here. Raises KafkaError, TimeoutError."""
+    signatory, metrics = signatory_of(subscription.secrets), WebhookMetrics()
+    stretch = await stretch_of(settings, begin, end, customer)
+    async with event_producer(settings) as client, sending(guard_of(settings), now_ms) as sender:
+        journal = DeliveryJournal(EventWriter(settings, client), metrics)
+        noting = asyncio.create_task(journal.run())
+        try:
+            tools = ResendTools(sender, signatory, journal.attempted, now_ms, metrics)
+            return await Resender(settings, subscription, tools).resend(stretch)
+        finally:
+            noting.cancel()  # it writes what it has
+            await asyncio.gather(noting, return_exceptions=True)
 
 
 async def send_example(settings: Settings, subscription: Subscription) -> WebhookAttempt:

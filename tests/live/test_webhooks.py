@@ -19,8 +19,9 @@ from streamer.cli.checks.webhook_checks import check_webhooks
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.segments.change import decode_change
 from streamer.webhooks.administration import read_dead, read_log
+from streamer.wire import shard_of
 
-from .hooks import VARIABLE, Hooks, Receiver, crowd
+from .hooks import SHARDS, VARIABLE, Hooks, Receiver, crowd
 
 
 @pytest.fixture
@@ -154,8 +155,17 @@ async def test_a_subscription_is_made_tried_paused_and_replayed_by_hand(hooks: H
         await hooks.until(lambda: len(receiver.arrivals) >= before + 5, "everything goes out once more")
         again = [one.webhook_id for one in receiver.arrivals[before:]]
         assert set(again) >= ids, "a replay has other ids"
-        await hooks.until_logged(8)
-        assert (await said("log", "shop")).count(": delivered, status 204") == 8
+        await hooks.until_done(await hooks.until_status("shop", "active"))
+        wrong = await said("replay", "shop", "--from", "9:0", "--customer", "c-1", code=3)
+        assert "where changes of this customer lie" in wrong
+        before, shard = len(receiver.arrivals), shard_of("c-1", SHARDS)
+        assert "shop: 3 delivered, 0 refused" in await said("replay", "shop", "--from", "beginning", "--customer", "c-1")
+        assert "shop: 1 delivered, 0 refused" in await said("replay", "shop", "--from", f"{shard}:0", "--to", f"{shard}:1")
+        sent = [(one.customer, one.sequence) for one in receiver.arrivals[before:]]
+        assert sent[:3] == [("c-1", 1), ("c-1", 2), ("c-1", 3)]
+        assert {one.webhook_id for one in receiver.arrivals[before:]} <= {one.webhook_id for one in receiver.arrivals[:before]}
+        await hooks.until_logged(12)
+        assert (await said("log", "shop")).count(": delivered, status 204") == 12
         assert "active: entered, exited of cart_left" in await said("list")
         await hooks.until_done(await hooks.until_status("shop", "active"))
         [checked] = await check_webhooks(hooks.settings)

@@ -8,9 +8,12 @@ import json
 import pytest
 
 from streamer.errors import StoreUnavailableError
+from streamer.flow import catalog
+from streamer.language.definitions import content_digest, parse_definitions
 from streamer.values import time_text
-from streamer.wire import shard_of
+from streamer.wire import model_control, shard_of
 from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, START_MS, named, segments_beside_turns
+from tests.unit.flow.test_scoring import Stub
 
 from .desk import SHARDS, reading
 
@@ -20,6 +23,13 @@ RULES = segments_beside_turns(
     two='count("A") >= 2',
     never_there='did("Z")',
 )
+
+SCORED = """
+models:
+  purchase: {kind: purchase, horizon: 24h, window: 4h}
+segments:
+  hot: {for: likely to buy, when: 'score("purchase") >= 0.5'}
+"""
 
 
 def at(ms: int) -> str:
@@ -75,6 +85,23 @@ async def test_an_explanation_is_that_of_the_command_line() -> None:
         assert (one["segment"], one["inside"], one["flips_at"]) == ("recent", True, at(HOUR_MS))
         assert one["because"] == [{"clause": 'did("A", within="1h")', "holds": True, "value": one["because"][0]["value"]}]
         assert "explanation" not in (await desk.get("/v1/customers/c-1")).body
+
+
+async def test_scores_are_what_models_say_with_their_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shop's own program decides by them; before a model has said something there are none, and none is made up."""
+    monkeypatch.setattr(catalog, "decode_scorer", lambda _: Stub(1))
+    async with reading(parse_definitions(SCORED)) as desk:
+        desk.shop.write("Product Added", userId="c-1")
+        await desk.shop.settle()
+        assert "scores" not in (await desk.get("/v1/customers/c-1")).body
+        desk.shop.log.send_control(model_control("purchase", b"{}", content_digest(b"{}"), 1))
+        desk.shop.write("Product Added", userId="c-1")
+        await desk.shop.settle()
+        body = (await desk.get("/v1/customers/c-1")).body
+        assert body["scores"] == {"purchase": {"version": 1, "score": 0.9, "percentile": 0.9}}
+        assert body["memberships"]["hot"]["in"] is True
+        many = (await desk.ask("POST", "/v1/memberships", data=b'{"customers": ["c-1"]}')).body
+        assert many["customers"][0]["scores"] == body["scores"]
 
 
 async def test_an_old_id_is_answered_with_the_survivor() -> None:
