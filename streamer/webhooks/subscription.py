@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from hashlib import blake2b
 from typing import Annotated, Final, Literal
 
@@ -12,7 +11,7 @@ from streamer.errors import RefusedError
 from streamer.segments.change import ENTERED, EXITED
 from streamer.segments.merge import MERGED
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"  # \Z, as $ lets a line break follow
 SECRETS_MAX: Final = 2  # the one that holds, and while it is changed the one before
 SHARES: Final = 10_000  # a sample is so many ten-thousandths
 DIGEST_BYTES: Final = 6
@@ -20,13 +19,13 @@ DIGEST_BYTES: Final = 6
 ChangeType = Literal["segment.entered", "segment.exited", "customer.merged"]
 TYPES: Final[tuple[ChangeType, ...]] = (ENTERED, EXITED, MERGED)
 Status = Literal["active", "paused", "disabled"]
-SecretReference = Annotated[str, msgspec.Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023})$")]
+SecretReference = Annotated[str, msgspec.Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023})\Z")]
 
 
 class Filter(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Which changes are wanted: of these segments (none named: of all), of these types, and of a sample of the customers."""
 
-    segments: tuple[Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")], ...] = ()
+    segments: tuple[Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")], ...] = ()
     types: tuple[ChangeType, ...] = (ENTERED, EXITED)
     sample: Annotated[int, msgspec.Meta(ge=1, le=SHARES)] = SHARES  # ten-thousandths of the customers, always the same ones
 
@@ -46,8 +45,8 @@ class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkno
     does not count any more.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}$")]
+    name: Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}\Z")]
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=2_048)]
     secrets: Annotated[tuple[SecretReference, ...], msgspec.Meta(min_length=1, max_length=SECRETS_MAX)]
     start: Start

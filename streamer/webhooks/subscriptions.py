@@ -65,7 +65,10 @@ def update(found: dict[str, Subscription], records: Iterable[ConsumerRecord[byte
             except RefusedError as error:
                 log.error("no subscription", action="webhooks", offset=record.offset, why=error.detail)
             else:
-                found[name] = subscription
+                if subscription.name == name:
+                    found[name] = subscription
+                else:  # it would share the group of the other one, and take its changes
+                    log.error("no subscription: its key is another name", action="webhooks", offset=record.offset)
 
 
 def _is_ours(record: ConsumerRecord[bytes, bytes], name: str, keyring: Keyring) -> bool:

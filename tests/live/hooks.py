@@ -132,6 +132,7 @@ class Hooks:
     def __init__(self, kafka: ApacheKafka | ExternalKafka, name: str, folder: Path) -> None:
         self.settings = Settings(kafka=kafka.bootstrap, topic_prefix=name, shards=SHARDS, group=name)  # pyright: ignore[reportCallIssue]
         self.secret = new_secret()
+        self.store = "redis://127.0.0.1:1"  # nobody is there: webhooks need none
         self.children: list[Child] = []
         self.ports: list[int] = []
         self._kafka = kafka
@@ -162,6 +163,7 @@ class Hooks:
         return {
             **os.environ,
             "STREAMER_KAFKA": settings.kafka,
+            "STREAMER_STORE": self.store,
             "STREAMER_TOPIC_PREFIX": settings.topic_prefix,
             "STREAMER_GROUP": settings.group,
             "STREAMER_SHARDS": str(SHARDS),

@@ -13,10 +13,12 @@ from time import monotonic
 import msgspec
 import pytest
 from aiohttp import web
+from redis import Redis
 from standardwebhooks import Webhook
 
 from streamer.cli.checks.webhook_checks import check_webhooks
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.local.redis import RedisServer
 from streamer.segments.change import decode_change
 from streamer.webhooks.administration import read_dead, read_log
 from streamer.wire import shard_of
@@ -172,3 +174,25 @@ async def test_a_subscription_is_made_tried_paused_and_replayed_by_hand(hooks: H
         assert (checked.verdict, checked.found) == ("ok", "0 records behind in 3 shards")
         await said("remove", "shop")
         assert await said("list", code=1) == ""
+
+
+async def test_an_emptied_redis_loses_no_subscription_and_no_position(hooks: Hooks, own_redis: RedisServer) -> None:
+    """Both lie in Kafka: after a restart beside an empty store only what is new goes out."""
+    hooks.store = own_redis.url
+    async with Receiver() as receiver:
+        subscription = hooks.subscription(receiver.url)
+        await hooks.subscribe(subscription)
+        hooks.start()
+        await hooks.write(crowd(100, 3))
+        await hooks.until(lambda: receiver.delivered() == hooks.written(), "everything is delivered")
+        await hooks.until_done(subscription)
+        hooks.children[0].kill()
+        with Redis.from_url(own_redis.url) as store:
+            store.set("something", "1")
+            store.flushall()
+            assert store.dbsize() == 0
+        hooks.start()
+        before = len(receiver.arrivals)
+        await hooks.write(crowd(50, 4))
+        await hooks.until(lambda: receiver.delivered() == hooks.written(), "what is new is delivered")
+        assert len(receiver.arrivals) == before + 50, "something came again"

@@ -214,6 +214,10 @@ async def test_a_wrong_question_is_answered_with_what_was_expected(path: str, st
         (b'{"customers": ["a"], "segmnts": []}', "$"),
         (json.dumps({"customers": ["a"] * 101}).encode(), "$.customers"),
         (b'{"customers": ["' + b"x" * 70_000 + b'"]}', "$"),
+        (json.dumps({"customers": ["a"] * 10_000}, separators=(",", ":")).encode(), "$.customers"),
+        (json.dumps({"customers": [f"c-{number}" for number in range(10_000)]}).encode(), "$"),
+        (json.dumps({"customers": ["x" * 257]}).encode(), "$.customers[0]"),
+        (b'{"customers": ' + b"[" * 30_000 + b"]" * 30_000 + b"}", "$.customers[0]"),
     ],
 )
 async def test_a_wrong_body_is_answered_with_the_place_of_the_fault(raw: bytes, place: str) -> None:

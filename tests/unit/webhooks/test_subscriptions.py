@@ -127,6 +127,13 @@ def test_a_record_that_cannot_be_read_changes_nothing() -> None:
     assert found == {"shop": ONE}
 
 
+def test_a_subscription_under_the_key_of_another_counts_as_none() -> None:
+    """Two of one name would be two members of one group, and each would get half of the changes."""
+    found: dict[str, Subscription] = {}
+    update(found, [record(encode_subscription(msgspec.structs.replace(ONE, name="other"))), record(encode_subscription(ONE))], Keyring())
+    assert found == {"shop": ONE}
+
+
 @pytest.mark.parametrize(
     "text",
     [
