@@ -226,6 +226,11 @@ class Settings(BaseSettings):
         description="how long a shard is left without a record at most; besides, a quiet one gets one when something is due. "
         "0: none, time passes with the events alone",
     )
+    record_offsets: bool = Field(
+        True,
+        description="keep with each customer where their records lie in the log, two or three bytes a record: without it explain --at, the "
+        "audit and a state that cannot be read need the whole log of a shard. Counts from the beginning of a log on; changes no answer",
+    )
     probe: DurationMs = Field(2_000, description="how often a shard compares itself with its store")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
     batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")

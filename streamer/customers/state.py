@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from .message_state import MessageState
+from .offsets import RecordPlace, places
 from .truth_words import in_words, of_words
 
 NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a 64-bit float, which a store may sort by
@@ -49,6 +50,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     ``lifted`` (None: not so): they were an old id, and survived a circle of links; what they had noted as ``links`` before went on with
     their past. It is the number from which each membership counts on: no change that was said of the id before has a higher one.
     ``messages`` holds what waits to be decided, and what was (None: nothing).
+    ``offsets`` says where the records of this state lie, see ``customers.offsets`` (None: that is not kept). No answer depends on it.
     """
 
     generation: int
@@ -64,6 +66,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     links: dict[str, int] = {}
     lifted: int | None = None
     messages: MessageState | None = None
+    offsets: bytes | None = None
 
     @property
     def due_ms(self) -> int:
@@ -85,6 +88,20 @@ class State(msgspec.Struct, array_like=True, gc=False):
         """Whether the customer is in the segment of this number."""
         entry = self.members.get(segment)
         return entry is not None and entry.inside
+
+
+def salvaged(blob: bytes) -> list[RecordPlace]:
+    """Where the records lie of a state that cannot be read, where at least that can be: it is the last of its parts. Empty where it cannot,
+    or was not kept. What was damaged may be these too, so whoever reads the records has to see that they are of the customer."""
+    try:
+        parts = msgspec.msgpack.decode(blob, type=list[object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    kept = parts[-1] if len(parts) == len(State.__struct_fields__) else None
+    try:
+        return places(kept) if isinstance(kept, bytes) else []
+    except ValueError:
+        return []
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

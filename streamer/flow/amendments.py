@@ -151,6 +151,12 @@ class Amendments:
             return None
         return RefusedError("fault" if amendment.what == "fault" else "passed_over", detail=amendment.detail)
 
+    def about_records(self) -> Amendments:
+        """Those of single records and customers alone, without bounded arrivals and places to go on at."""
+        found = Amendments()
+        found._refused, found.aside = self._refused, self.aside
+        return found
+
     def arrival_ms(self, offset: int, found_ms: int) -> int:
         """When a record arrived that came with ``found_ms``."""
         if not self._arrived:  # asked for each record, and mostly nobody has bounded anything

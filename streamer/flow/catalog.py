@@ -12,7 +12,7 @@ from streamer.language.definitions import Definitions, content_digest, parse_def
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Store
-from streamer.stores.documents import definitions_document, scorer_document
+from streamer.stores.documents import CONTROLS_DOCUMENT, definitions_document, scorer_document
 from streamer.wire import Control, unpack
 from streamer.zones import MissingZonesError
 
@@ -95,6 +95,10 @@ class Plans:
         self._plans[digest] = plan
         for old in [name for name in self._plans if name][:-PLANS_MAX]:
             del self._plans[old]
+
+    async def control_offsets(self, body: CheckpointBody, shard: int) -> bytes:
+        """Where the records of a shard lie that concern all its customers, see ``customers.offsets``; empty: not kept whole."""
+        return (await self._store.get_document(CONTROLS_DOCUMENT, shard=shard) or b"") if body.has_controls else b""
 
     async def scorers(self, body: CheckpointBody, shard: int) -> dict[str, Scorer | Groups]:
         """The scorers in force in a shard; HaltError when the store does not have one."""

@@ -9,7 +9,7 @@ import msgspec
 from streamer.customers import erased
 from streamer.signing import Trust
 from streamer.stores.buckets import BUCKETS
-from streamer.stores.documents import definitions_document, scorer_document
+from streamer.stores.documents import CONTROLS_DOCUMENT, definitions_document, scorer_document
 
 from .same_log import NOTHING, Delivered
 
@@ -40,6 +40,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``identity`` counts what became of linked ids (``identity.COUNTED``), ``tombstones`` how many of ``customers`` are such; ``refused_ms``
     is the log time of the newest link that was refused, 0 where none was.
     ``paused`` has the names of messages of which nothing is sent, ascending; ``*`` for all.
+    ``has_controls``: the shard keeps where the records lie that concern all its customers, from its first one on.
     ``last`` is the record that was delivered last: by it the log is known again.
     ``lane`` is the offset of the definitions in force where a side lane was folded for them and is not dropped yet, else -1. ``born`` has
     by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, the highest place
@@ -72,6 +73,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     born: dict[str, int] = {}
     sides: dict[int, dict[int, tuple[int, int, int]]] = {}
     switch: Switch | None = None
+    has_controls: bool = False
 
 
 _body_encoder = msgspec.msgpack.Encoder()
@@ -80,6 +82,7 @@ decode_body: Final = msgspec.msgpack.Decoder(CheckpointBody).decode
 
 
 def documents_of(body: CheckpointBody) -> frozenset[str]:
-    """The names of the documents without which a shard's states cannot be read; nothing else is kept."""
+    """The names of the documents without which a shard's states cannot be read or folded anew; nothing else is kept."""
+    controls = {CONTROLS_DOCUMENT} if body.has_controls else set[str]()
     definitions = {definitions_document(digest) for digest in (body.digest, body.previous) if digest}
-    return frozenset(definitions | {scorer_document(model) for model in body.models})
+    return frozenset(controls | definitions | {scorer_document(model) for model in body.models})

@@ -367,7 +367,7 @@ class ShardDriver(Generic[Machine]):
             batch.states,
             batch.wakes,
             None if entry is None else (entry[0], encode_outputs(entry[1])),
-            batch.document,
+            batch.documents,
             batch.forgotten,
             batch.holds,
         )

@@ -86,15 +86,15 @@ class Identity:
     def _send(self, kind: ForwardKind, content: IdentityRecord, offset: int) -> None:
         self._admission.send(kind, content.customer, encode_identity(content), offset)
 
-    def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> None:
-        """A record that a shard has sent; nothing when it was applied before."""
+    def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> bool:
+        """A record that a shard has sent; False, and nothing done, when this shard has applied it before."""
         forward = forward_of(record)
         assert forward is not None, "only forwarded records are read as such"
         if isinstance(content, Side):
             self._apply_side(content, forward, record, now)
-            return
+            return True  # a lane may have taken it
         if not self._admission.takes(forward, record):
-            return
+            return False
         self._states.weight_bytes += len(record.value)
         match content:
             case Link():
@@ -107,6 +107,7 @@ class Identity:
                 self._apply_erasure(content, now, record.offset)
             case _:
                 assert_never(content)
+        return True
 
     # at the survivor: an event that names two ids
 

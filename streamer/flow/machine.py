@@ -47,8 +47,8 @@ ALONE: Final = Limits(records=1, states=1, wakes=1)  # while something is suspec
 class CommitBatch:
     """What a slice of the log amounts to: everything that one commit writes.
 
-    ``states`` and ``wakes`` have None for what is removed. ``document`` is a name and a content without which the states cannot be read,
-    ``forgotten`` names those that are needed no longer; ``holds`` is what the store has once this is committed.
+    ``states`` and ``wakes`` have None for what is removed. ``documents`` are contents by names without which the states cannot be read or
+    folded anew, ``forgotten`` names those that are needed no longer; ``holds`` is what the store has once this is committed.
     """
 
     output_digest: bytes
@@ -57,7 +57,7 @@ class CommitBatch:
     wakes: Mapping[str, int | None]
     outputs: Sequence[Output]
     holds: Holdings
-    document: tuple[str, bytes] | None = None
+    documents: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     forgotten: Sequence[str] = ()
     change_counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     decision_counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])

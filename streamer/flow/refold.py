@@ -2,7 +2,8 @@
 
 A second shard in memory is told the log up to where the first one stands, with everything of other customers taken out of it: what is left
 of their records is that time passed. So it comes to the same state as the first one did, to the byte, and holds that of one customer. What
-it says was said before and is dropped.
+it says was said before and is dropped. Where it can still be read from what the store has where the customer's records lie, only those are
+read (``folding``); else the whole log of the shard.
 
 Meanwhile the shard waits, for as long as reading its log takes: to go on without the customer would tell another story.
 """
@@ -14,7 +15,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from streamer.customers.state import NO_TIMER, decode_state
+from streamer.customers.offsets import RecordPlace
+from streamer.customers.state import NO_TIMER, decode_state, salvaged
 from streamer.customers.tombstone import is_tombstone
 from streamer.errors import HaltError, UnreadableStateError
 from streamer.stores.base import Position
@@ -24,6 +26,7 @@ from streamer.wire import FORWARD_HEADER, TICK, LogRecord
 
 from .amendments import Amendment, Amendments
 from .driver import Entry
+from .folding import ONE_CUSTOMER, FoldError, FoldRecords, FoldUntil, Picker, Settled, ToldLog, fold
 from .machine import Limits
 from .same_log import View
 from .shard import Shard
@@ -33,12 +36,18 @@ BATCH_RECORDS: Final = 1_000  # about 20 ms of work between two looks at the eve
 ALL_AT_ONCE: Final = Limits(records=BATCH_RECORDS, wakes=1_000_000)  # timers are those of one customer
 
 
-async def refold(shard: Shard, customer: str, log: Log) -> None:
-    """Put back the state of a customer as the log has it; ``shard`` goes on after that as if nothing had been.
+async def refold(shard: Shard, customer: str, log: Log, picker: Picker | None = None) -> bool:
+    """Put back the state of a customer as the log has it; ``shard`` goes on after that as if nothing had been. Returns whether no more than
+    their own records was read, by ``picker``, and not the whole log.
 
     HaltError where the log does not have the whole story any more. Raises what the store and the log raise, and changes nothing then.
     """
     await shard.begin_anew()  # it may stand in the middle of what it failed at
+    places = salvaged(await shard.stored(customer) or b"") if picker is not None and not (shard.position.step or shard.body.switch) else []
+    found = await _by_places(shard, customer, places, picker) if places and picker is not None else None
+    if found is not None:
+        await _put_back(shard, customer, found, shard.position.offset)
+        return True
     store = MemoryStore()
     twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE, _LogOfOne(shard, customer, log))
     twin.walk_customers = lambda: 0 if _is_not_passed(shard, twin, customer) else None
@@ -48,8 +57,29 @@ async def refold(shard: Shard, customer: str, log: Log) -> None:
     found = (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
     if found is None:
         raise UnreadableStateError(shard.shard, customer, "and the log does not know them")
+    await _put_back(shard, customer, found, following.offset)
+    return False
+
+
+async def _by_places(shard: Shard, customer: str, places: Sequence[RecordPlace], picker: Picker) -> bytes | None:
+    """The state by where the customer's records lie; None where these do not tell it."""
+    controls = shard.control_places()
+    if not controls:
+        return None
+    store = MemoryStore()
+    log = ToldLog()
+    twin = await shard.beside(store, Settled(shard.amendments), ONE_CUSTOMER, log, log.pause)
+    until = FoldUntil(shard.position.offset, shard.body.log_time_ms)
+    try:
+        await fold(twin, store, customer, FoldRecords(places, controls), until, picker, shard.amendments, log)
+    except FoldError:
+        return None
+    return (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
+
+
+async def _put_back(shard: Shard, customer: str, found: bytes, offset: int) -> None:
     due_ms = NO_TIMER if is_tombstone(found) else decode_state(found).due_ms
-    await shard.put_back(customer, found, due_ms if due_ms < NO_TIMER else None, following.offset)
+    await shard.put_back(customer, found, due_ms if due_ms < NO_TIMER else None, offset)
 
 
 class _LogOfOne:

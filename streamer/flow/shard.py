@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from streamer.customers.offsets import RecordPlace, places
 from streamer.customers.state import State, decode_state
 from streamer.errors import HaltError, RefusedError
 from streamer.events.event import Event
@@ -22,6 +23,7 @@ from .lane.lane_plan import lane_name, plan_lane
 from .lane.lanes import Lanes, OnTheSpot, Wanted
 from .lane.past import Folded, Past
 from .machine import WHOLE, Limits
+from .offset_notes import OffsetNotes
 from .rules import Rules
 from .shard_log import Log
 from .step import Step
@@ -31,18 +33,20 @@ from .store_session import Pause, StoreSession
 class StepSource:
     """Makes the steps of a worker's shards, and gives them the plans and scorers that control records name. See ``MachineSource``."""
 
-    def __init__(self, store: Store, plans: Plans, rules: Rules, keyring: Keyring, lanes: Lanes | None) -> None:
+    def __init__(self, store: Store, plans: Plans, rules: Rules, keyring: Keyring, lanes: Lanes | None, *, keeps_offsets: bool) -> None:
         self._store = store
         self._plans = plans
         self._rules = rules
         self._keyring = keyring
         self._lanes = lanes
+        self._keeps_offsets = keeps_offsets
         self._lane: SideLane | None = None  # while customers come under the definitions for which it was folded
 
     def over(self, store: Store, log: Log, pause: Pause) -> StepSource:
         """The same, of shards of another store; their lanes fold on the spot, over ``log``, and send nothing."""
         lanes = OnTheSpot(store, log, self._rules, pause=pause, keyring=self._keyring) if self._lanes is not None else None
-        return StepSource(store, self._plans.over(store), self._rules, self._keyring, lanes)
+        plans = self._plans.over(store)
+        return StepSource(store, plans, self._rules, self._keyring, lanes, keeps_offsets=self._keeps_offsets)
 
     async def machine_at(self, shard: int, checkpoint: Checkpoint, amendments: Amendments) -> Step:
         """The step as it stood at a checkpoint. HaltError when what it needs is not in the store, or the keyring lacks a key that holds."""
@@ -52,7 +56,8 @@ class StepSource:
         previous = await self._plans.get(body.previous, shard) if body.switch is not None else None
         scorers = await self._plans.scorers(body, shard)
         past = await self._past_again(shard, body, previous, plan, amendments)
-        return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, past, scorers, amendments, self._keyring)
+        noted = OffsetNotes(body, await self._plans.control_offsets(body, shard), is_on=self._keeps_offsets)
+        return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, past, scorers, amendments, self._keyring, noted)
 
     async def _past_again(self, shard: int, body: CheckpointBody, previous: Plan | None, plan: Plan, amendments: Amendments) -> Past | None:
         """What a lane has folded for a migration that is done in part. Of one that is done the lane is dropped."""
@@ -147,15 +152,17 @@ class Shard(ShardDriver[Step]):
         journal: Journal | None = None,
         keyring: Keyring = NO_KEYS,
         lanes: Lanes | None = None,
+        keeps_offsets: bool = False,
         pause: Pause,
     ) -> Shard:
         """Become the owner: from here on whoever owned the shard before is fenced. HaltError when ``keyring`` lacks a key that holds.
 
         ``journal`` has been read whole; without one what fails is passed over all the same, and the next owner finds out by itself.
         ``lanes`` fold what is new in definitions; without them the past of it begins where the definitions do.
+        ``keeps_offsets``: whether states say where their records lie. Nothing that is said depends on it.
         """
         journal = journal if journal is not None else MemoryJournal()
-        source = StepSource(store, plans, rules, keyring, lanes)
+        source = StepSource(store, plans, rules, keyring, lanes, keeps_offsets=keeps_offsets)
         session, step = await open_session(shard, store, source, journal.amendments, pause)
         return cls(session, source, step, rules, limits, journal)
 
@@ -206,9 +213,9 @@ class Shard(ShardDriver[Step]):
 
     # one customer's state, put back; see ``flow.refold``
 
-    async def beside(self, store: Store, journal: Journal, limits: Limits, log: Log) -> Shard:
+    async def beside(self, store: Store, journal: Journal, limits: Limits, log: Log, pause: Pause | None = None) -> Shard:
         """A fresh shard of the same number under the same rules, over an empty store. Where this one has lanes, it has, over ``log``."""
-        source = self._steps.over(store, log, self._session.pause)
+        source = self._steps.over(store, log, pause or self._session.pause)
         session, step = await open_session(self.shard, store, source, journal.amendments, self._session.pause)
         return Shard(session, source, step, self._rules, limits, journal)
 
@@ -216,6 +223,22 @@ class Shard(ShardDriver[Step]):
         """Whose event a record is; None when it is none, or refused."""
         content = self._read(record)[1]
         return content.customer if isinstance(content, Event) else None
+
+    def concerns(self, record: LogRecord) -> str | None:
+        """Whose state a record may change, as the shard takes it; None when it is nobody's alone, or refused."""
+        content = self._read(record)[1]
+        if isinstance(content, Control | RefusedError):
+            return None
+        return content.customer
+
+    async def stored(self, customer: str) -> bytes | None:
+        """What the store has under an id, as it is. Raises what every look into the store may."""
+        return (await self._session.states([customer]))[customer]
+
+    def control_places(self) -> Sequence[RecordPlace]:
+        """Where the records lie that concern all customers of the shard; empty where that is not kept whole."""
+        kept = self.machine.controls
+        return places(kept) if kept else ()
 
     async def first_timer(self) -> tuple[int, str] | None:
         """The first timer that the store has: of a record that is done in part, every timer below it has fired."""

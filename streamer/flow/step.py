@@ -34,6 +34,7 @@ from .machine import CommitBatch, Content, InHand, Limits
 from .message_writer import MessageWriter
 from .migration import Migration, adopt
 from .models_in_force import ModelsInForce
+from .offset_notes import OffsetNotes
 from .outputs import OutputLog
 from .rules import Rules
 from .same_log import Delivered
@@ -64,6 +65,7 @@ class Step:
         scorers: Mapping[str, Scorer | Groups] | None = None,
         amendments: Amendments | None = None,
         keyring: Keyring = NO_KEYS,
+        noted: OffsetNotes | None = None,
     ) -> None:
         self.shard = shard
         self.body = body
@@ -75,8 +77,9 @@ class Step:
         self._models = ModelsInForce(body, scorers or {})
         self.amendments = amendments if amendments is not None else Amendments()
         self._set_aside = SetAside(self.amendments.aside, body)
+        self._noted = noted if noted is not None else OffsetNotes(body, b"", is_on=False)
         self._documents = documents_of(body)
-        self._document: tuple[str, bytes] | None = None
+        self._new_documents: dict[str, bytes] = {}
         self._awaited: Container[str] = ()
         self._timer: tuple[int, str] | None = None  # (due_ms, customer) of the timer in hand
         self._fired = 0
@@ -167,8 +170,8 @@ class Step:
         self._states.count_into(body.customers)
         body.wakes += timers.growth(self._states.had_timer)
         body.ordinal = outputs.ordinal
-        document, before = self._document, self._documents
-        self._document, self._documents = None, documents_of(body)
+        documents, before = self._new_documents | self._noted.take(), self._documents
+        self._new_documents, self._documents = {}, documents_of(body)
         return CommitBatch(
             outputs.output_digest,
             encode_body(body),
@@ -176,7 +179,7 @@ class Step:
             timers.changed,
             outputs.outputs,
             Holdings(tuple(body.customers), body.wakes, len(self._documents)),
-            document,
+            documents,
             sorted(before - self._documents),
             outputs.change_counts,
             outputs.decision_counts,
@@ -261,7 +264,8 @@ class Step:
         elif isinstance(content, RefusedError):
             self.refuse(content, record)
         elif not isinstance(content, Control):
-            self._identity.apply(content, record, now)
+            if self._identity.apply(content, record, now):
+                self._noted.note_joined(self._states, content.customer, record, now)
         elif content.control != "tick" and self.admits(content, record):
             self._obey(content, now, record.offset)
 
@@ -288,6 +292,7 @@ class Step:
         state, is_new = admitted
         self._states.weight_bytes += len(record.value)  # a state grows by no more than that, give or take a few numbers
         timer_ms, offset = state.timer_ms, record.offset
+        self._noted.note(state, record, now, is_new=is_new)
         changed = self._evaluator.at_event(state, event, now, offset, is_new=is_new)
         if changed:
             self._changes.write(event.customer, state, changed, now, Cause("event", id=event.message_id), offset)
@@ -305,7 +310,16 @@ class Step:
 
     def admits(self, control: Control, record: LogRecord) -> bool:
         """Whether a control record may say what it says; if not it is a dead letter. HaltError when this worker lacks a key."""
-        return self._admission.admit_control(control, record)
+        is_first = self._noted.is_first_control
+        admitted = self._admission.admit_control(control, record)
+        if admitted:
+            self._noted.note_control(control, record, is_first=is_first)
+        return admitted
+
+    @property
+    def controls(self) -> bytes:
+        """Where the records lie that concern all customers, see ``customers.offsets``; empty where that is not kept whole."""
+        return self._noted.controls
 
     # definitions
 
@@ -316,7 +330,7 @@ class Step:
         adopt(body, before, plan, version, offset, folded)
         self._models.keep({spec.name for spec in set(before.definitions.models) & set(plan.definitions.models)})
         self._states.generation = body.generation
-        self._document = (definitions_document(plan.digest), content)
+        self._new_documents[definitions_document(plan.digest)] = content
         self._use(plan)
         self._migrate_from(before, folded.past if folded is not None else None)
 
@@ -336,7 +350,7 @@ class Step:
     def serve_model(self, model: str, version: int, digest: str, scorer: Scorer | Groups, content: bytes) -> None:
         """From here on this scorer serves, and is kept with the next commit. Customers are scored by it at their next scoring moment."""
         self._models.serve(model, version, digest, scorer)
-        self._document = (scorer_document(model), content)
+        self._new_documents[scorer_document(model)] = content
         self._use(self.plan)
 
     def withdraw_model(self, model: str, version: int) -> None:

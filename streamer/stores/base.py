@@ -98,9 +98,9 @@ class Commit:
 
     The ``mark`` of ``expected`` must be that of the stored checkpoint, or nothing is written. ``position`` is above ``expected.position``.
     In ``states`` and ``wakes`` a value of None removes. ``wakes`` are UTC milliseconds. ``outbox`` is one opaque entry and the place of its
-    last output, under which it is kept until it is trimmed; None when there is nothing to say. ``document`` is a name and a content without
-    which the states cannot be read; see ``get_document``. The shard's documents of the names in ``forgotten`` are removed. ``holds`` is
-    what there is after this commit.
+    last output, under which it is kept until it is trimmed; None when there is nothing to say. ``documents`` are contents by names, without
+    which the states cannot be read or folded anew; see ``get_document``. The shard's documents of the names in ``forgotten`` are removed.
+    ``holds`` is what there is after this commit.
     """
 
     expected: Checkpoint
@@ -110,7 +110,7 @@ class Commit:
     states: Mapping[str, bytes | None] = field(default_factory=dict[str, bytes | None])
     wakes: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
     outbox: tuple[OutputPosition, bytes] | None = None
-    document: tuple[str, bytes] | None = None
+    documents: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     forgotten: Sequence[str] = ()
     holds: Holdings | None = None
 

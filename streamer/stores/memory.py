@@ -171,8 +171,7 @@ class MemoryStore:
             kept.set_wake(customer, due_ms)
         if commit.outbox is not None:
             kept.outbox.append(commit.outbox)
-        if commit.document is not None:
-            kept.documents[commit.document[0]] = commit.document[1]
+        kept.documents |= commit.documents
         for name in commit.forgotten:
             kept.documents.pop(name, None)
         kept.checkpoint = commit.checkpoint

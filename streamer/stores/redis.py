@@ -320,8 +320,7 @@ class RedisStore:
         if commit.outbox is not None:
             place, entry = commit.outbox
             commands.append(("XADD", self._key(shard, "outbox"), _name(place), "o", entry))
-        if commit.document is not None:
-            commands.append(("HSET", self._key(shard, "documents"), *commit.document))
+        commands += _cut("HSET", self._key(shard, "documents"), [part for document in commit.documents.items() for part in document])
         if commit.forgotten:
             commands.append(("HDEL", self._key(shard, "documents"), *commit.forgotten))
         new = _Kept(

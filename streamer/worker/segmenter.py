@@ -30,6 +30,7 @@ from streamer.transports.kafka.clients import is_dead
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.log_inspector import LogInspector
+from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.wire import DEFINITIONS, EVENTS
 
 from .shards.background import Background
@@ -73,6 +74,7 @@ class Segmenter(Service):
         self.background = Background()
         self.consumer = LogConsumer(settings)
         self.inspector = LogInspector(settings)
+        self.picker = RecordPicker(settings)
         self.brokers = BrokerWatch(settings.kafka)
         self.definitions = DefinitionsTopic(settings, producer)
         self._store = store
@@ -85,6 +87,7 @@ class Segmenter(Service):
             producer=producer,
             consumer=self.consumer,
             inspector=self.inspector,
+            picker=self.picker,
             brokers=self.brokers,
             metrics=metrics,
             alerts=alerts,
@@ -121,7 +124,7 @@ class Segmenter(Service):
         await at_most(LAST_NOTES_SECONDS, self.give_up_shards())
         self.background.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.shards))
-        await at_most(STOP_SECONDS / 4, _all([self.consumer.stop(), self.inspector.stop()]))
+        await at_most(STOP_SECONDS / 4, _all([self.consumer.stop(), self.inspector.stop(), self.picker.stop()]))
         self.finished.set()
 
     async def give_up_shards(self) -> None:

@@ -127,13 +127,12 @@ class SqliteStore:
             return Page(found, None)
 
     async def commit(self, shard: int, commit: Commit) -> None:
-        documents = dict([commit.document] if commit.document is not None else [])
         with self._transaction():
             self._check_whole(shard, self._read(shard, commit.expected).holds)
             changes: dict[str, Mapping[str, bytes | int | None]] = {
                 "customers": commit.states,
                 "wakes": commit.wakes,
-                "documents": documents | dict.fromkeys(commit.forgotten),
+                "documents": {**commit.documents, **dict.fromkeys(commit.forgotten)},
             }
             for table, values in changes.items():
                 gone = [(shard, name) for name, value in values.items() if value is None]

@@ -22,7 +22,7 @@ FULL: dict[str, Any] = {
     "states": {"a": b"1", "b": b"2"},
     "wakes": {"a": 10},
     "outbox": b"said",
-    "document": ("doc", b"text"),
+    "documents": {"doc": b"text"},
     "holds": Holdings(bucket_sizes("ab"), 1, 1),
 }
 LOSSES = [("customers", "a"), ("customers", None), ("wakes", "a"), ("wakes", None), ("documents", None)]
@@ -68,7 +68,7 @@ async def test_what_a_commit_forgets_is_gone_and_counted(store: Store) -> None:
     """Definitions that nothing refers to any more."""
     await store.commit(0, next_commit(await store.acquire(0), **FULL))
     more = next_commit(
-        await store.checkpoint(0), document=("new", b"x"), forgotten=["doc", "none"], holds=Holdings(bucket_sizes("ab"), 1, 1)
+        await store.checkpoint(0), documents={"new": b"x"}, forgotten=["doc", "none"], holds=Holdings(bucket_sizes("ab"), 1, 1)
     )
     await store.commit(0, more)
     assert (await store.get_document("doc", shard=0), await store.get_document("new", shard=0)) == (None, b"x")

@@ -99,8 +99,7 @@ async def test_a_user_who_may_do_no_more_than_a_worker_must_is_enough(server: Re
         admin.execute_command("ACL", "LOG", "RESET")
         async with encrypted(server.port, certificates) as port:
             store = store_of(_settings(port, namespace, certificates))
-            document = ("doc", b"text")
-            commit = next_commit(await store.acquire(0), states={"a": b"1"}, wakes={"a": 10}, outbox=b"said", document=document)
+            commit = next_commit(await store.acquire(0), states={"a": b"1"}, wakes={"a": 10}, outbox=b"said", documents={"doc": b"text"})
             await store.commit(0, commit)
             await store.verify(0, commit.checkpoint)
             assert (await dump(store)).states == [("a", b"1")]
@@ -122,8 +121,8 @@ async def test_a_right_that_is_taken_away_is_a_store_that_refuses_and_not_one_th
         admin.execute_command("ACL", "SETUSER", "less", "reset", "on", ">pw", "~*", "+@all")
         store = connect(server.url.replace("redis://", "redis://less:pw@"), namespace=namespace)
         for shard, command in enumerate(COMMANDS.split()):
-            document, wakes = ("doc", b"text"), {"a": 10}
-            kept = next_commit(await trusted.acquire(shard), states={"a": b"1"}, wakes=wakes, outbox=b"said", document=document)
+            wakes = {"a": 10}
+            kept = next_commit(await trusted.acquire(shard), states={"a": b"1"}, wakes=wakes, outbox=b"said", documents={"doc": b"text"})
             await trusted.commit(shard, kept)
             admin.execute_command("ACL", "SETUSER", "less", f"-{command}")
             more = next_commit(kept.checkpoint, states={"b": b"2"}, wakes={"b": 9, "a": None}, outbox=b"more")

@@ -25,7 +25,7 @@ from streamer.wire import LogRecord, definitions_control
 from .dump import dump, next_commit, ownerless
 from .proxy import Proxy
 
-FULL: dict[str, Any] = {"states": {"a": b"1", "b": b"2"}, "wakes": {"a": 10}, "outbox": b"said", "document": ("doc", b"text")}
+FULL: dict[str, Any] = {"states": {"a": b"1", "b": b"2"}, "wakes": {"a": 10}, "outbox": b"said", "documents": {"doc": b"text"}}
 EXEC = b"\r\nEXEC\r\n"
 CUSTOMERS = f"customers:{bucket_of('a')}"
 
@@ -233,7 +233,7 @@ async def test_a_key_of_a_foreign_type_halts_before_anything_is_written(store: S
     admin.delete(key)
     admin.execute_command("GEOADD" if name != "wakes" else "LPUSH", key, *((13, 38, "x") if name != "wakes" else ("x",)))
     with pytest.raises(HaltError):
-        await store.commit(0, next_commit(checkpoint, states={"a": b"new"}, wakes={"a": 99}, outbox=b"more", document=("doc", b"new")))
+        await store.commit(0, next_commit(checkpoint, states={"a": b"new"}, wakes={"a": 99}, outbox=b"more", documents={"doc": b"new"}))
     with pytest.raises(HaltError):
         await store.acquire(0)
     for other, was in raw.items():

@@ -15,7 +15,7 @@ from tests.walk import customers_of
 
 from .dump import ALL, FAR_MS, dump, next_commit, ownerless
 
-FULL: dict[str, Any] = {"states": {"a": b"1", "b": b"2"}, "wakes": {"a": 10, "b": 20}, "outbox": b"said", "document": ("doc", b"text")}
+FULL: dict[str, Any] = {"states": {"a": b"1", "b": b"2"}, "wakes": {"a": 10, "b": 20}, "outbox": b"said", "documents": {"doc": b"text"}}
 NAMES = ["", "A", "B", "a", "aa", "é", "\uff5e", "\ufffd", "\U0001d11e", "\U0010ffff"]  # ascending by code point, not so in UTF-16
 
 
@@ -80,7 +80,7 @@ async def test_a_fenced_commit_writes_nothing(store: Store, wrong: dict[str, Any
     stale = replace(before.checkpoint, **wrong)
     with pytest.raises(FencedError):
         await store.commit(
-            0, next_commit(stale, offset=9, states={"a": b"!", "c": b"!"}, wakes={"a": 1, "b": None}, outbox=b"!", document=("doc", b"!"))
+            0, next_commit(stale, offset=9, states={"a": b"!", "c": b"!"}, wakes={"a": 1, "b": None}, outbox=b"!", documents={"doc": b"!"})
         )
     assert await dump(store) == before
     assert await store.get_document("doc", shard=0) == b"text"
@@ -319,7 +319,7 @@ async def test_a_shards_own_document_comes_first(store: Store) -> None:
     """It came with the commit that needs it, and is lost only with that."""
     await store.put_document("doc", b"for all")
     assert await store.get_document("doc", shard=0) == b"for all"
-    await store.commit(0, next_commit(await store.acquire(0), document=("doc", b"its own")))
+    await store.commit(0, next_commit(await store.acquire(0), documents={"doc": b"its own"}))
     assert (await store.get_document("doc", shard=0), await store.get_document("doc")) == (b"its own", b"for all")
 
 

@@ -62,7 +62,7 @@ def test_redis_and_memory_keep_the_same_promises(redis_server: RedisServer) -> N
             states=st.dictionaries(names, st.none() | blobs),
             wakes=st.dictionaries(names, st.none() | st.integers(-5, 20)),
             outbox=st.none() | blobs,
-            document=st.none() | st.tuples(names, blobs),
+            documents=st.dictionaries(names, blobs, max_size=2),
             output_digest=blobs,
             wrong_digest=st.booleans(),
         )

@@ -340,7 +340,8 @@ class Deployment:
         lanes of other shards may have sent."""
         memory, rules = MemoryStore(), self.settings.rules
         lanes = OnTheSpot(memory, _ReadLog(records), rules, pause=asyncio.sleep)
-        twin = await Shard.acquire(shard, memory, Plans(memory, rules), rules, lanes=lanes, pause=asyncio.sleep)
+        keeps, plans = self.settings.record_offsets, Plans(memory, rules)
+        twin = await Shard.acquire(shard, memory, plans, rules, lanes=lanes, keeps_offsets=keeps, pause=asyncio.sleep)
         outputs = [output for _, entry in await twin.process([one for one in records if one.offset < upto]) for output in entry]
         return [decode_change_or_merge(output.value) for output in outputs if output.topic == CHANGES], twin, memory
 

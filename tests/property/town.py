@@ -45,8 +45,8 @@ def home(customer: str) -> int:
 class Town:
     """Some shards of one log, each with an owner and a relay."""
 
-    def __init__(self, history: History, *, batch: int = EVERYTHING, limits: Limits = WHOLE) -> None:
-        self.now_ms, self.history, self._batch, self._limits = 0, history, batch, limits
+    def __init__(self, history: History, *, batch: int = EVERYTHING, limits: Limits = WHOLE, keeps_offsets: bool = False) -> None:
+        self.now_ms, self.history, self._batch, self._limits, self._keeps_offsets = 0, history, batch, limits, keeps_offsets
         self.rules = Rules(shards=SHARDS, lateness_ms=history.lateness_ms, skew_ms=history.skew_ms)
         self.log, self.store = MemoryLog(SHARDS, lambda: self.now_ms), MemoryStore()
         self.shards: list[Shard] = []
@@ -69,7 +69,9 @@ class Town:
 
     async def take_over(self, number: int) -> None:
         """A new owner of a shard, who knows what the store knows and no more."""
-        shard = await Shard.acquire(number, self.store, Plans(self.store, self.rules), self.rules, limits=self._limits, pause=never)
+        plans = Plans(self.store, self.rules)
+        options: dict[str, Any] = {"limits": self._limits, "keeps_offsets": self._keeps_offsets, "pause": never}
+        shard = await Shard.acquire(number, self.store, plans, self.rules, **options)
         relay = Relay(number, self.store, MemorySink(self.log))
         await relay.start()
         self.shards[number : number + 1], self.relays[number : number + 1] = [shard], [relay]

@@ -256,9 +256,9 @@ def definitions_are_kept_beside_the_commit(patch: pytest.MonkeyPatch) -> None:
     commit = StoreSession.commit
 
     async def put_and_commit(self: StoreSession, what: Commit) -> None:
-        if what.document is not None:
-            await self._store.put_document(*what.document)
-        await commit(self, replace(what, document=None))
+        for name, content in what.documents.items():
+            await self._store.put_document(name, content)
+        await commit(self, replace(what, documents={}))
 
     patch.setattr(StoreSession, "commit", put_and_commit)
 

@@ -13,12 +13,22 @@ from typing import Protocol, Self
 
 from aiokafka.errors import ConsumerStoppedError as ConsumerStoppedError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import ConsumerRecord as ConsumerRecord
 from aiokafka.structs import OffsetAndTimestamp, RecordMetadata
 from aiokafka.structs import TopicPartition as TopicPartition
 
+class _Cluster(Protocol):
+    def leader_for_partition(self, partition: TopicPartition) -> int | None: ...
+
+class _Fetched(Protocol):
+    topics: list[tuple[str, list[tuple[int, int, *tuple[object, ...], bytes]]]]
+
 class _Connection(Protocol):
+    cluster: _Cluster
     async def force_metadata_update(self) -> bool: ...
+    async def set_topics(self, topics: Collection[str]) -> object: ...
+    async def send(self, node_id: int, request: FetchRequest) -> _Fetched: ...
 
 class _Sender(Protocol):
     @property

@@ -144,12 +144,12 @@ class _LaneIdentity(Identity):
     _place = (0, 0)  # shard and offset from where the record in hand was sent
     _is_of_lane = False  # whether the memories of the ``adopt`` in hand came of the sender's lane
 
-    def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> None:
+    def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> bool:
         """See ``Identity``."""
         forward = forward_of(record)
         assert forward is not None, "only forwarded records are read as such"
         self._place = forward.shard, forward.offset
-        super().apply(content, record, now)
+        return super().apply(content, record, now)
 
     def _send(self, kind: ForwardKind, content: IdentityRecord, offset: int) -> None:  # noqa: ARG002 - all but one kind are the shard's
         if isinstance(content, Adopt):

@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from secrets import token_hex
 from time import time_ns
-from typing import Final, NotRequired, TypedDict, Unpack
+from typing import Final, NotRequired, Protocol, TypedDict, Unpack, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.structs import ConsumerRecord
 
 from streamer.settings import Settings
 from streamer.signing import Keyring, Signer
 from streamer.tls import tls_context
-from streamer.wire import CONTROL_HEADER, LogRecord, arrival_of
+from streamer.wire import CONTROL_HEADER, Headers, LogRecord, arrival_of
 
 RETRY_MS: Final = 400  # a client tries again so often while its broker is away: by its default ten times a second
 METADATA_MS: Final = 3_000  # how soon a topic is seen that was given partitions, went, or came back
@@ -130,9 +129,26 @@ def take_errors(client: AIOKafkaProducer) -> None:
             future.exception()
 
 
-def log_record(record: ConsumerRecord[bytes, bytes]) -> LogRecord:
-    """A consumer's record as the shard reads it."""
-    headers = tuple(record.headers)
+class Readable(Protocol):
+    """A record as aiokafka reads it, from a consumer or out of a batch."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def timestamp_type(self) -> int | None: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+def log_record(record: Readable) -> LogRecord:
+    """The record as the shard reads it."""
+    headers = cast("Headers", tuple(record.headers))
     control = bool(headers) and any(name == CONTROL_HEADER for name, _ in headers)
     broker_time = record.timestamp_type == LOG_APPEND_TIME
     arrival_ms = arrival_of(headers, record.timestamp)

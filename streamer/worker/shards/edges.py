@@ -14,6 +14,7 @@ from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.broker_watch import BrokerWatch
 from streamer.transports.kafka.log_consumer import LogConsumer
 from streamer.transports.kafka.log_inspector import LogInspector
+from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.worker.status.alerts import Alerts
 
 from .background import Background
@@ -30,6 +31,7 @@ class Edges:
     producer: AIOKafkaProducer  # of ticks
     consumer: LogConsumer  # of what is processed
     inspector: LogInspector  # another look at the log, beside the loop
+    picker: RecordPicker  # single records of it
     brokers: BrokerWatch
     metrics: Metrics
     alerts: Alerts

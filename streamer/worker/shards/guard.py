@@ -25,6 +25,7 @@ from streamer.errors import (
     UnreadableStateError,
     place_of,
 )
+from streamer.flow.folding import Picker
 from streamer.flow.refold import Log, refold
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard, start_anew
@@ -48,6 +49,7 @@ class ShardGuard:
         self._store = edges.store
         self._consumer = edges.consumer
         self._inspector = edges.inspector
+        self._picker = edges.picker
         self._metrics = edges.metrics
         self._alerts = edges.alerts
         self._background = edges.background
@@ -136,7 +138,7 @@ class ShardGuard:
     async def _refold(self, owned: OwnedShard, shard: Shard, customer: str) -> None:
         """Without the shard's lock, as a rebalance must not wait for it; until it is over nobody else works on the shard."""
         before = shard.position
-        await self.run(owned, lambda: _refold_while_owned(owned, shard, customer, self._inspector))
+        await self.run(owned, lambda: _refold_while_owned(owned, shard, customer, self._inspector, self._picker))
         if owned.state is ShardState.REFOLDING and owned.shard is shard and shard.position != before:
             self._metrics.refolded.inc()
             text = "the state of a customer could not be read; it was folded anew from the log, and nothing was said twice"
@@ -146,14 +148,16 @@ class ShardGuard:
             self._consumer.seek(owned.partition, shard.position.offset)
 
 
-async def _refold_while_owned(owned: OwnedShard, shard: Shard, customer: str, log: Log) -> None:
+async def _refold_while_owned(owned: OwnedShard, shard: Shard, customer: str, inspector: Log, picker: Picker) -> None:
     """``refold``; ReleasedError where the shard was let go meanwhile, whatever else went wrong: its new owner is no part of it."""
     try:
-        await refold(shard, customer, _WhileOwned(log, lambda: owned.shard is shard))
+        by_records = await refold(shard, customer, _WhileOwned(inspector, lambda: owned.shard is shard), picker)
     except Exception as error:
         if owned.shard is not shard:
             raise ReleasedError(f"shard {shard.shard} was let go") from error
         raise
+    read = "their own records" if by_records else "the whole log of the shard"
+    log.info("one customer was folded anew", action="refold", shard=shard.shard, offset=shard.position.offset, read=read)
 
 
 class _WhileOwned:

@@ -138,6 +138,7 @@ class Ownership:
             pause=asyncio.sleep,
             keyring=self._keyring,
             lanes=self._lanes_of(owned),
+            keeps_offsets=self._settings.record_offsets,
         )
         owned.mark, at = shard.checkpoint.mark, shard.position.offset
         if (chosen := await shard.resume_where_chosen()) is not None:

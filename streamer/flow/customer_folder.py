@@ -1,0 +1,86 @@
+"""Customers of a shard that others own, folded anew from their records beside its work: for the audit, and for the past of one customer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from streamer.customers.offsets import places
+from streamer.signing import Keyring
+from streamer.stores.base import Checkpoint, Store
+from streamer.stores.memory import MemoryStore
+
+from .amendments import Amendments
+from .catalog import Plans
+from .checkpoint import CheckpointBody, decode_body
+from .folding import ONE_CUSTOMER, FoldError, FoldRecords, FoldUntil, Picker, Settled, ToldLog, fold
+from .lane.lanes import OnTheSpot
+from .rules import Rules
+from .shard import Shard
+
+AmendmentsOf = Callable[[int], Awaitable[Amendments]]
+"""The amendments of a shard, read whole."""
+
+
+class FoldedCustomer(NamedTuple):
+    """What a customer's records come to: the state (None: nothing is known then), the shard in memory that has it, and how many records
+    were read."""
+
+    state: bytes | None
+    twin: Shard
+    records: int
+
+    @property
+    def body(self) -> CheckpointBody:
+        """What the shard in memory remembers beside: log time, and the definitions and models in force."""
+        return self.twin.body
+
+
+class CustomerFolder:
+    """Folds committed customers. Raises FoldError where their records do not tell it, and what the store and the log raise."""
+
+    def __init__(self, store: Store, rules: Rules, plans: Plans, keyring: Keyring, picker: Picker, amendments: AmendmentsOf) -> None:
+        self._store = store
+        self._rules = rules
+        self._plans = plans
+        self._keyring = keyring
+        self._picker = picker
+        self._amendments = amendments
+
+    async def fold(
+        self, shard: int, customer: str, checkpoint: Checkpoint, offsets: bytes | None, at_ms: int | None = None
+    ) -> FoldedCustomer:
+        """The customer as of a checkpoint, whose state there had ``offsets``; or, before it, as of the log time ``at_ms``."""
+        body = decode_body(checkpoint.body)
+        if not offsets:
+            why = "are too many to be kept in the state" if offsets is not None else "were not noted from the first one on"
+            raise FoldError(f"where the records of the customer lie is not known: they {why}")
+        controls = await self._plans.control_offsets(body, shard)
+        if not controls:
+            raise FoldError(f"where the records of shard {shard} lie that concern everybody was not noted from the first one on")
+        try:
+            records = FoldRecords(places(offsets), places(controls))
+        except ValueError:
+            raise FoldError("what says where the records of the customer lie is damaged") from None
+        decided, memory = await self._amendments(shard), MemoryStore()
+        log = ToldLog()
+        twin = await self._twin(shard, memory, decided, log)
+        log_time_ms = body.log_time_ms if at_ms is None else min(at_ms, body.log_time_ms)
+        await fold(twin, memory, customer, records, FoldUntil(checkpoint.position.offset, log_time_ms), self._picker, decided, log)
+        state = (await memory.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
+        return FoldedCustomer(state, twin, len(records.own) + len(records.controls))
+
+    async def _twin(self, shard: int, memory: MemoryStore, decided: Amendments, log: ToldLog) -> Shard:
+        plans, journal = self._plans.over(memory), Settled(decided)
+        return await Shard.acquire(
+            shard,
+            memory,
+            plans,
+            self._rules,
+            limits=ONE_CUSTOMER,
+            journal=journal,
+            keyring=self._keyring,
+            lanes=OnTheSpot(memory, log, self._rules, pause=log.pause, keyring=self._keyring),
+            keeps_offsets=True,
+            pause=log.pause,
+        )

@@ -1,0 +1,113 @@
+"""Picks single records out of the log by their offsets, as folding one customer anew wants them: few, and far from each other.
+
+A consumer reads on from where it is told to and fetches ahead, so a jump costs it several questions. Here each question is one fetch of the
+batch in which a record lies, and some are under way at once; whatever else was wanted of the batch comes with it. What is asked for was
+read before as committed, so nothing is left out as aborted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CorruptRecordException, NotLeaderForPartitionError, OffsetOutOfRangeError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record import MemoryRecords
+
+from streamer.settings import Settings
+from streamer.wire import EVENTS, LogRecord
+
+from .clients import METADATA_MS, Readable, log_record, reader
+
+PICK_SECONDS: Final = 30.0
+AT_ONCE: Final = 4  # questions under way
+BATCH_BYTES: Final = 1  # the broker gives one batch whole all the same
+NEAR: Final = 300  # offsets: where the next one wanted is no further away, several batches come by one question
+NEAR_BYTES: Final = 65_536
+WAIT_MS: Final = 100
+UNCOMMITTED: Final = 0  # as Kafka numbers it
+
+
+class RecordPicker:
+    """Keeps the promises of ``flow.folding.Picker`` over the topic of events, by a consumer without a group that is started when asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topic(EVENTS)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def pick(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
+        """The records at these ascending offsets, as far as the log has them. Raises KafkaError, TimeoutError, OSError."""
+        found: dict[int, LogRecord] = {}
+        share = max(1, -(-len(offsets) // AT_ONCE))
+        async with asyncio.timeout(PICK_SECONDS):
+            consumer = await self._started()
+            parts = [offsets[start : start + share] for start in range(0, len(offsets), share)]  # neighbours lie in one batch
+            await asyncio.gather(*[self._pick_part(consumer, shard, part, found) for part in parts])
+        return {offset: found[offset] for offset in offsets if offset in found}
+
+    async def _pick_part(self, consumer: AIOKafkaConsumer, shard: int, offsets: Sequence[int], found: dict[int, LogRecord]) -> None:
+        wanted, at = frozenset(offsets), TopicPartition(self._topic, shard)
+        for offset, following in zip(offsets, [*offsets[1:], None], strict=True):
+            if offset not in found:
+                is_near = following is not None and following - offset <= NEAR
+                raw = await self._batches(consumer, at, offset, NEAR_BYTES if is_near else BATCH_BYTES)
+                found |= _records(raw, wanted)
+
+    async def _batches(self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, max_bytes: int) -> bytes:
+        """The batch in which an offset lies, or the next one, and those behind it up to so many bytes; empty where the log reaches no
+        further, or not that far back."""
+        try:
+            return await self._fetch(consumer, at, offset, max_bytes)
+        except NotLeaderForPartitionError:
+            await consumer._client.force_metadata_update()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - no public way to one fetch
+            return await self._fetch(consumer, at, offset, max_bytes)
+
+    async def _fetch(self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, max_bytes: int) -> bytes:
+        client = consumer._client  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        leader = client.cluster.leader_for_partition(at)
+        if leader is None or leader < 0:
+            raise NotLeaderForPartitionError
+        asked = FetchRequest(WAIT_MS, 1, max_bytes, UNCOMMITTED, [(at.topic, [(at.partition, offset, max_bytes)])])
+        [(_, [(_, code, *_, raw)])] = (await client.send(leader, asked)).topics
+        if code and (error := for_code(code)) is not OffsetOutOfRangeError:
+            raise error
+        return b"" if code else raw
+
+    async def _started(self) -> AIOKafkaConsumer:
+        async with self._starting:
+            if self._consumer is None:
+                consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="none", metadata_max_age_ms=METADATA_MS)
+                try:
+                    await consumer.start()
+                    client = consumer._client  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                    await client.set_topics([self._topic])  # so that it knows who leads the partitions
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumer = consumer
+            return self._consumer
+
+
+def _records(raw: bytes, wanted: Container[int]) -> dict[int, LogRecord]:
+    found: dict[int, LogRecord] = {}
+    batches = MemoryRecords(raw)
+    while batches.has_next():
+        batch = batches.next_batch()
+        if batch is None or not batch.validate_crc():
+            raise CorruptRecordException
+        if not batch.is_control_batch:
+            records = cast("Iterable[Readable]", batch)  # only those of brokers before 0.10 may be without a time
+            found |= {record.offset: log_record(record) for record in records if record.offset in wanted}
+    return found
+
+
+__all__ = ["RecordPicker"]
