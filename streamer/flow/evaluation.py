@@ -39,7 +39,7 @@ class Evaluator:
         turns = self._remember(state, event, t - state.origin_ms, own_now)
         if self._scoring is not None:
             self._scoring.at_event(state, event, t, ScoringMoment(now, self._shard, offset, self._say), turns)
-        if is_new:
+        if is_new or state.lifted is not None:  # whoever was lifted may have come back with nothing
             turns.dirty |= self._plan.initial_segments
         was_aside = state.aside_ms > 0
         if was_aside:

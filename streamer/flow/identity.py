@@ -206,6 +206,9 @@ class Identity:
             state = self._lift(customer, tombstone, circle, min(adopt.origin_ms, now))
         if state is None or not self._is_expected(adopt, state):
             self._count("adopt_of_erased")
+            if state is not None and tombstone is not None:  # lifted with nothing: time may change what is true of nobody in particular
+                state.timer_ms = self._plan.next_due(state, now - state.origin_ms)
+                self._timers.set(customer, state.due_ms)
             return
         self._adopt(adopt, state, now, offset)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from streamer.customers.state import State
 from streamer.customers.tombstone import Tombstone
-from tests.unit.flow.persons import MINUTE_MS, Persons, named, segments
+from streamer.language.definitions import Definitions
+from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, Persons, named, segments
 
 COUNTS = segments(**{f"n{times}": f'count("A") >= {times}' for times in range(1, 6)})
 
@@ -62,7 +63,33 @@ async def test_who_was_lifted_takes_no_past_from_before_their_erasure() -> None:
 
 async def test_a_circle_that_only_an_erased_past_closes_has_somebody_in_it() -> None:
     """Nobody else would come by: everything under its ids would go round until it is put aside, for ever."""
-    shop = Persons(COUNTS, shards=3)
+    shop, (r, w) = await _closed_by_an_erased_past(COUNTS)
+    assert (await shop.counts())["adopt_of_erased"] == 1
+    entry = await shop.entry(r)
+    assert isinstance(entry, State)
+    assert set(entry.links) == {w}, "whoever erases r reaches w"
+    assert await shop.sizes() == {}
+    shop.now_ms += MINUTE_MS
+    shop.write("A", userId=w)
+    await shop.settle()
+    assert (await shop.inside(r), shop.reasons()) == ({"n1"}, [])
+
+
+async def test_whoever_comes_back_with_nothing_is_in_what_holds_of_nobody_in_particular() -> None:
+    """By time alone, and from their first event on as anybody who is new."""
+    shop, (r, w) = await _closed_by_an_erased_past(segments(never='never("B")', not_yet='not did("C", within="1h")', late="hour() >= 2"))
+    assert await shop.inside(r) == set()
+    shop.wait(3 * HOUR_MS)
+    await shop.settle()
+    assert await shop.inside(r) == {"late"}
+    shop.write("A", userId=w)
+    await shop.settle()
+    assert await shop.inside(r) == {"never", "not_yet", "late"}
+
+
+async def _closed_by_an_erased_past(definitions: Definitions) -> tuple[Persons, tuple[str, str]]:
+    """``r`` was lifted by a past of ``w`` that was linked before their erasure."""
+    shop = Persons(definitions, shards=3)
     r, w, b = named("r", 0, 3), named("w", 1, 3), named("b", 2, 3)
     shop.write("A", userId=w)
     shop.alias(b, w)
@@ -77,15 +104,7 @@ async def test_a_circle_that_only_an_erased_past_closes_has_somebody_in_it() -> 
     await shop.catch_up(0)
     assert await shop.entry(r) == Tombstone(w), "and w is to be drained into r: that was linked before the erasure"
     await shop.settle()
-    assert (await shop.counts())["adopt_of_erased"] == 1
-    entry = await shop.entry(r)
-    assert isinstance(entry, State)
-    assert set(entry.links) == {w}, "whoever erases r reaches w"
-    assert await shop.sizes() == {}
-    shop.now_ms += MINUTE_MS
-    shop.write("A", userId=w)
-    await shop.settle()
-    assert (await shop.inside(r), shop.reasons()) == ({"n1"}, [])
+    return shop, (r, w)
 
 
 async def _crossing(*, erased: bool = False) -> tuple[Persons, tuple[str, str, str, str]]:
