@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from streamer.errors import HaltError
 from streamer.flow.amendments import Amendment, Amendments
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
@@ -16,9 +17,9 @@ from streamer.previews.fold import Fold
 from streamer.previews.in_force import read_in_force
 from streamer.previews.share import Persons, Share
 from streamer.previews.survey import members_of, numbers_in
-from streamer.signing import NO_KEYS
+from streamer.signing import NO_KEYS, Keyring, Signer
 from streamer.stores.memory import MemoryStore
-from streamer.wire import EVENTS, LogRecord
+from streamer.wire import EVENTS, Control, LogRecord, encode_control
 from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, SECOND_MS, named, segments
 from tests.unit.flow.persons import Persons as Shop
 
@@ -39,13 +40,13 @@ async def some(records: Sequence[LogRecord], limit: int) -> AsyncGenerator[Seque
         yield records[start : start + limit]
 
 
-async def told(shop: Shop, amendments: dict[int, list[Amendment]] | None = None, limit: int = 7) -> Fold:
+async def told(shop: Shop, amendments: dict[int, list[Amendment]] | None = None, limit: int = 7, keyring: Keyring = NO_KEYS) -> Fold:
     """The whole log of a shop under its rules."""
     shards = range(shop.rules.shards)
     logs = [
         (
             some(shop.log.fetch(shard, 0, 100_000), limit),
-            ShardRecords(shard, shop.rules, Amendments((amendments or {}).get(shard, [])), NO_KEYS),
+            ShardRecords(shard, shop.rules, Amendments((amendments or {}).get(shard, [])), keyring),
         )
         for shard in shards
     ]
@@ -133,6 +134,21 @@ async def test_what_a_person_has_decided_about_places_of_the_log_holds() -> None
     assert set(await folded(fold)) == {first}, "an event from the future of the bounded clock is refused"
     assert fold.refused == {"future": 1}
     assert set(await folded(await told(shop, {0: [Amendment("resume", 0, place, to=place + 1)]}))) == {second}
+
+
+async def test_what_is_not_signed_where_keys_hold_is_not_obeyed() -> None:
+    """Whoever may write events may write a record that says that somebody is erased; and without the key nobody can tell."""
+    keyring = Keyring("shop", {"key": b"s" * 32})
+    signer = Signer(keyring, "key", "ab", lambda: 1)
+    shop, _ = shop_of(1)
+    shop.log.send_control(encode_control(Control("keys", keys={"key": keyring.check_value("key")})), signer=signer)
+    shop.write("Order Completed", userId="ann")
+    shop.write("Order Completed", userId="bob")
+    shop.log.send_control(encode_control(Control("erase", customer="ann")))
+    shop.log.send_control(encode_control(Control("erase", customer="bob")), signer=signer)
+    assert set(await folded(await told(shop, keyring=keyring))) == {"ann"}
+    with pytest.raises(HaltError, match="not in STREAMER_SIGNING_KEYS"):
+        await told(shop)
 
 
 async def test_stretches_come_in_the_order_of_arrival_however_they_are_read() -> None:
