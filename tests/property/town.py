@@ -12,6 +12,7 @@ from typing import Any
 from streamer.customers.state import State
 from streamer.customers.tombstone import is_tombstone
 from streamer.flow.catalog import Plans
+from streamer.flow.lane.lanes import Lanes
 from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.relay import Relay
 from streamer.flow.rules import Rules
@@ -34,7 +35,7 @@ from tests.property.persons import SHARDS, Act, History
 
 ROUNDS_MAX = 200
 EVERYTHING = 1_000_000
-SENT_ON = re.compile(rb"(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(event|link|adopt|point|erase)-(\d+)")
+SENT_ON = re.compile(rb"(\d+)-(\d+)-(\d+)-(\d+)-(\d+)-(event|link|adopt|side|point|erase)-(\d+)")
 
 
 def home(customer: str) -> int:
@@ -45,10 +46,20 @@ def home(customer: str) -> int:
 class Town:
     """Some shards of one log, each with an owner and a relay."""
 
-    def __init__(self, history: History, *, batch: int = EVERYTHING, limits: Limits = WHOLE, keeps_offsets: bool = False) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        batch: int = EVERYTHING,
+        limits: Limits = WHOLE,
+        keeps_offsets: bool = False,
+        lanes: Lanes | None = None,
+    ) -> None:
+        self.lanes = lanes
         self.now_ms, self.history, self._batch, self._limits, self._keeps_offsets = 0, history, batch, limits, keeps_offsets
         self.rules = Rules(shards=SHARDS, lateness_ms=history.lateness_ms, skew_ms=history.skew_ms)
         self.log, self.store = MemoryLog(SHARDS, lambda: self.now_ms), MemoryStore()
+        self.plans = Plans(self.store, self.rules)
         self.shards: list[Shard] = []
         self.relays: list[Relay] = []
         self._sources: dict[str, dict[str, Any]] = {}
@@ -69,9 +80,8 @@ class Town:
 
     async def take_over(self, number: int) -> None:
         """A new owner of a shard, who knows what the store knows and no more."""
-        plans = Plans(self.store, self.rules)
-        options: dict[str, Any] = {"limits": self._limits, "keeps_offsets": self._keeps_offsets, "pause": never}
-        shard = await Shard.acquire(number, self.store, plans, self.rules, **options)
+        options: dict[str, Any] = {"limits": self._limits, "keeps_offsets": self._keeps_offsets, "lanes": self.lanes, "pause": never}
+        shard = await Shard.acquire(number, self.store, self.plans, self.rules, **options)
         relay = Relay(number, self.store, MemorySink(self.log))
         await relay.start()
         self.shards[number : number + 1], self.relays[number : number + 1] = [shard], [relay]
@@ -89,6 +99,8 @@ class Town:
                 self.define(source, version)
             case {"control": "pause" | "resume" as kind, "message": name}:
                 self.log.send_control(encode_control(Control(kind, message=name)))
+            case {"control": "definitions", "version": version, "definitions": source}:
+                self.define(source, version)
             case {"control": "erase", "customer": customer}:
                 self.log.append(EVENTS, home(customer), encode_control(Control("erase", customer=customer)), headers=CONTROL)
             case event:
