@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -17,10 +17,11 @@ from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
+from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord
 from tests.oracle.story import Record
-from tests.property.driving import Case, Shown, log_of, log_record, look, never
+from tests.property.driving import Case, CrashError, CrashingStore, Shown, log_of, log_record, look, never
 from tests.property.logs import bodies_of, cases, successors, with_records
 from tests.property.sentences import definitions
 
@@ -96,6 +97,60 @@ async def _told(log: Sequence[LogRecord], rules: Rules, limits: Limits, begin: i
     shard = await Shard.acquire(0, store, Plans(store, rules), rules, limits=limits, lanes=lanes, pause=never)
     await shard.process(log)
     return Switched(shard, await look(store), lanes.folds)
+
+
+class CrashingWithLanes(CrashingStore):
+    """Crashes the owner at commits of the shard and of its lanes, counted together, and at the moment at which a lane is dropped."""
+
+    def __init__(self, crashes: Mapping[int, str], *, at_drop: bool = False) -> None:
+        super().__init__(crashes)
+        self.at_drop, self.in_lanes, self.drops = at_drop, 0, 0
+
+    def lane(self, name: str) -> MemoryStore:
+        if name not in self._lanes:
+            self._lanes[name] = _CrashingLane(self)
+        return self._lanes[name]
+
+
+class _CrashingLane(MemoryStore):
+    def __init__(self, beside: CrashingWithLanes) -> None:
+        super().__init__()
+        self._beside = beside
+
+    async def commit(self, shard: int, commit: Commit) -> None:
+        before = self._beside.happened
+        try:
+            await self._beside.crash_at(lambda: super(_CrashingLane, self).commit(shard, commit))
+        finally:
+            self._beside.in_lanes += self._beside.happened - before
+
+    async def drop(self, shard: int) -> None:
+        self._beside.drops += 1
+        if self._beside.at_drop and self._beside.drops == 1:
+            raise CrashError
+        await super().drop(shard)
+
+
+def told_with_crashes(case: Case, store: CrashingWithLanes, limits: Limits) -> Shown:
+    """The same log, by one owner after another."""
+
+    async def run() -> Shown:
+        log, rules = log_of(case), case.rules
+
+        async def acquire() -> Shard:
+            lanes = OnTheSpot(store, ListLog(log), rules, pause=never)
+            return await Shard.acquire(0, store, Plans(store, rules), rules, limits=limits, lanes=lanes, pause=never)
+
+        shard: Shard | None = None
+        while shard is None or shard.position.offset < len(log):
+            try:
+                shard = shard or await acquire()
+                await shard.process(log[shard.position.offset :])
+            except CrashError:
+                shard = None
+        return await look(store)
+
+    return asyncio.run(run())
 
 
 # the law: as if the later definitions had always held

@@ -88,7 +88,8 @@ class TownLanes:
 
 def town_plan(town: Town, version: int) -> Plan:
     """The plan of one version of a town's definitions."""
-    sources = [town.history.definitions, *(act.body["definitions"] for act in town.history.acts if is_switch(act))]
+    bodies = [act.body for act in town.history.acts if act.body is not None and is_switch(act)]
+    sources = [town.history.definitions, *(body["definitions"] for body in bodies)]
     return Plan(parse_definitions(with_purposes(sources[version - 1])), lateness_ms=town.rules.lateness_ms)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -117,10 +117,14 @@ class CrashingStore(MemoryStore):
         self._crashes, self._commits, self.happened = crashes, 0, 0
 
     async def commit(self, shard: int, commit: Commit) -> None:
+        await self.crash_at(lambda: super(CrashingStore, self).commit(shard, commit))
+
+    async def crash_at(self, make: Callable[[], Awaitable[None]]) -> None:
+        """Make the next commit, and crash where it is its turn."""
         self._commits += 1
         when = self._crashes.get(self._commits)
         if when != "before":
-            await super().commit(shard, commit)
+            await make()
         if when is not None:
             self.happened += 1
             raise CrashError

@@ -11,7 +11,7 @@ from tests.property.born_old import Known, known
 from tests.property.born_old_town import TownLanes, always, is_switch, switched_histories
 from tests.property.driving import look
 from tests.property.effort import effort
-from tests.property.persons import SHARDS, Act, History
+from tests.property.persons import Act, History
 from tests.property.town import Town
 
 
