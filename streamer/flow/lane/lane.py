@@ -86,6 +86,11 @@ class SideLane:
         return self._driver.position.offset
 
     @property
+    def is_done(self) -> bool:
+        """Whether it has folded the definitions for which it folds: behind them there is nothing for it."""
+        return self._driver.machine.body.lane >= 0
+
+    @property
     def log_time_ms(self) -> int:
         """Log time where it stands, in UTC milliseconds; 0 before the first record."""
         return self._driver.machine.body.log_time_ms
@@ -113,27 +118,37 @@ class SideLane:
         return self._mailbox.has(place)
 
     async def fold(self, records: Sequence[LogRecord]) -> list[Entry]:
-        """Fold the records that follow ``position``, as far as may be: up to one that ``awaits`` something. Return what is to be published.
+        """Fold the records that follow ``position``, as far as may be: up to one that ``awaits`` something, and none behind the definitions
+        for which it folds. Return what is to be published.
 
         Raises what ``ShardDriver.process`` does; HaltError too where our own code fails at one of them.
         """
-        driver = self._driver
-        await driver.resume_where_chosen()
-        todo = [record for record in records if record.offset >= driver.position.offset]
-        ready = self._ready(todo)
-        entries = await driver.process(todo[:ready]) if ready else []
+        driver, entries = self._driver, list[Entry]()
+        todo = records
+        while todo and not self.is_done:
+            await driver.resume_where_chosen()
+            todo = [record for record in todo if record.offset >= driver.position.offset]
+            ready = self._ready(todo)
+            entries += await driver.process(todo[:ready]) if ready else []
+            todo = todo[ready:] if self.awaits is None else []
         self._mailbox.forget(driver.machine.body.forwards)
         return entries
 
     def _ready(self, records: Sequence[LogRecord]) -> int:
-        """How many of them can be folded now."""
+        """How many of them can be folded now, none behind what may be the definitions for which it folds."""
         for number, record in enumerate(records):
+            if record.control and self._may_be_the_last(record):
+                self.awaits = None
+                return number + 1
             place = self._wanted(record) if record.headers and not record.control else None
             if place is not None and not self._mailbox.has(place):
                 self.awaits = place
                 return number
         self.awaits = None
         return len(records)
+
+    def _may_be_the_last(self, record: LogRecord) -> bool:
+        return self.plan.digest.encode() in record.value
 
     def _wanted(self, record: LogRecord) -> SentFrom | None:
         """From where something must have come before a record can be folded."""

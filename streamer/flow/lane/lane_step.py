@@ -103,7 +103,9 @@ class LaneSource:
     async def reconfigure(self, machine: LaneStep, record: LogRecord, control: Control, now: int) -> None:
         """See ``MachineSource``: a lane has its one plan, and no models."""
         machine.pass_time(now, record.offset)
-        machine.admits(control, record)
+        is_admitted = machine.admits(control, record)
+        if is_admitted and control.control == "definitions" and (control.version, control.digest) == (self._version, self._lane.digest):
+            machine.body.lane = record.offset
 
     async def recall(self, machine: LaneStep, customers: Iterable[str]) -> None:
         """See ``MachineSource``: nobody comes under other definitions here."""

@@ -64,6 +64,9 @@ class OnTheSpot:
         view = await self._log.look(wanted.shard, -1)
         settings = LaneSettings(wanted.shard, self._store, self._rules, wanted.amendments, self._pause, self._keyring)
         lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
+        if lane.position > wanted.offset + 1:  # of a store that was rolled back, or of definitions that lay elsewhere in the log
+            await lane.drop()
+            lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         relay = Relay(wanted.shard, lane.store, self._sink) if self._sink is not None else None
         if relay is not None:
             await relay.start()

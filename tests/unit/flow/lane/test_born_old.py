@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from streamer.customers.state import decode_state
-from streamer.wire import CHANGES
+from streamer.flow.amendments import Amendments
+from streamer.flow.lane.lane import LaneSettings, SideLane
+from streamer.flow.lane.lane_plan import LanePlan, plan_lane
+from streamer.flow.lane.lanes import OnTheSpot, Wanted
+from streamer.flow.rules import Rules
+from streamer.language.definitions import parse_definitions
+from streamer.segments.plan.plan import Plan
+from streamer.stores.memory import MemoryStore
+from streamer.wire import CHANGES, LogRecord, decode_control, unpack
 from tests.oracle.story import Record
-from tests.property.born_old import Switched, told
+from tests.property.born_old import ListLog, Switched, told
+from tests.property.driving import log_record, never
 
 DAY_MS = 86_400_000
 BEGIN_MS = 1_772_625_600_000
@@ -113,3 +122,32 @@ def test_a_lane_is_folded_only_where_something_is_new_that_events_decide(segment
         body["definitions"] |= MODEL
     assert told(log(first, event("Buy", 1), second)).folds == folds
     assert told(log(first, {"control": "tick"}, second)).folds == 0, "nobody has been seen yet"
+
+
+def bought_twice() -> tuple[list[LogRecord], LanePlan]:
+    """A log in which definitions lie between two purchases, at offset 2, and the plan of their lane."""
+    bodies = defined(1, seen='did("Seen")'), event("Buy", 1), defined(2, new='did("Buy")'), event("Buy", 2)
+    records = [log_record(record) for record in log(*bodies)]
+    before, after = (Plan(parse_definitions(unpack(decode_control(records[at].value))), lateness_ms=DAY_MS) for at in (0, 2))
+    plan = plan_lane(before, after, lateness_ms=DAY_MS)
+    assert plan is not None
+    return records, plan
+
+
+async def test_a_lane_folds_nothing_behind_the_definitions_for_which_it_folds() -> None:
+    """Whoever drives it may be ahead of the shard, which joins what holds at the definitions."""
+    store, rules, records, plan = MemoryStore(), Rules(shards=1), *bought_twice()
+    for _ in range(2):  # also when it is opened anew
+        lane = await SideLane.open(LaneSettings(0, store, rules, Amendments(), never), plan, 2)
+        await lane.fold(records)
+        assert (lane.is_done, lane.position, lane.counts["accepted"]) == (True, 3, 1)
+
+
+async def test_a_lane_that_has_gone_too_far_is_folded_anew() -> None:
+    """What it remembers then is not what holds where it is to be joined."""
+    store, rules, records, plan = MemoryStore(), Rules(shards=1), *bought_twice()
+    ahead = await SideLane.open(LaneSettings(0, store, rules, Amendments(), never), plan, 2)
+    await ahead.fold([records[0], records[1], records[3]])
+    assert ahead.position == 4
+    lane = await OnTheSpot(store, ListLog(records), rules, pause=never).at(Wanted(0, plan, 2, 2, Amendments()))
+    assert (lane.position, lane.counts["accepted"]) == (3, 1)
