@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
     group.command("check", epilog=EXIT_CODES, short_help="Say what is wrong with definitions, and what is suspicious.")(check)
     group.command("preview", epilog=EXIT_CODES, short_help="Say whom segments would catch, before they are published.")(preview)
     group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
+    group.command("sizes", epilog=EXIT_CODES, short_help="Say how large segments are, and who came and went.")(sizes)
     group.command("status", epilog=EXIT_CODES, short_help="Say which version holds where, and how far the next one is.")(status)
     group.command("cut-over", epilog=EXIT_CODES, short_help="Make the workers use the version that is in shadow.")(cut_over)
     group.command("rollback", epilog=EXIT_CODES, short_help="Go back to the version that was published before.")(rollback)
@@ -180,6 +181,23 @@ def _say_proposal(settings: Settings, proposal: Proposal, contents: str) -> None
 
 def _say_topics(names: list[str]) -> None:
     echo(f"a new log begins: made the topics {', '.join(names)}", err=True)
+
+
+def sizes(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment")] = False) -> None:
+    """How large each segment in force is, who entered and left it in the last 24 hours, and who will within the hour by time alone.
+
+    Sizes are those that the shards have committed. Entries and exits are counted from the topic of changes, its newest 100,000 at most.
+    Who will enter or leave is known from timers, of 2,000 customers at most: where there are more, a + stands behind the number.
+    """
+    from streamer.settings import load_settings
+
+    from .segment_sizes import read_sizes, size_text
+
+    for line in asyncio.run(read_sizes(load_settings())):
+        if as_json:
+            echo_json(line)
+        else:
+            echo(size_text(line))
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False) -> None:

@@ -172,6 +172,16 @@ class ChangeHistory:
             if (change.enters, clause.clause) in clauses or len(clauses) < CLAUSES_MAX:
                 clauses[change.enters, clause.clause] += 1
 
+    async def read_once(self) -> None:
+        """All that there is by now, for somebody who does not follow it. UnansweredError where Kafka does not do its part."""
+        async with ChangeRecords.opened(self._settings) as records:
+            _, ends = await records.bounds()
+            at = await self._begin(records)
+            records.seek({shard: one.kafka_offset for shard, one in enumerate(at.shards)})
+            while any(one.kafka_offset < ends[shard] for shard, one in enumerate(at.shards)):
+                await self._read(records, at)
+        self.is_ready = True
+
     async def run(self) -> None:
         """Until cancelled."""
         await self._feed.ready.wait()
@@ -192,11 +202,14 @@ class ChangeHistory:
                 at = await self._begin(records)
             records.seek({shard: one.kafka_offset for shard, one in enumerate(at.shards)})
             while not self._feed.covers(at):
-                for record in await records.take():
-                    self._take(at, record)
-                for shard, offset in (await records.positions()).items():
-                    at.move(shard, ShardPosition(max(offset, at.shards[shard].kafka_offset), at.shards[shard].place))
+                await self._read(records, at)
         return at
+
+    async def _read(self, records: ChangeRecords, at: StreamPosition) -> None:
+        for record in await records.take():
+            self._take(at, record)
+        for shard, offset in (await records.positions()).items():
+            at.move(shard, ShardPosition(max(offset, at.shards[shard].kafka_offset), at.shards[shard].place))
 
     async def _begin(self, records: ChangeRecords) -> StreamPosition:
         begins, ends = await records.bounds()

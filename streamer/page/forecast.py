@@ -63,12 +63,13 @@ class Forecasts:
 
     async def _make(self) -> None:
         try:
-            self._newest = await self._look()
+            self._newest = await self.look()
         except StreamerError:  # whoever asked is told so by what else they asked for
             self._newest = None
         self._made_at = monotonic()
 
-    async def _look(self) -> Forecast:
+    async def look(self) -> Forecast:
+        """A forecast of now. Raises what reading the store may."""
         now_ms, enters, leaves = self._now_ms(), Counter[str](), Counter[str]()
         each = CUSTOMERS_MAX // self._shards + 1
         is_bounded = False

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
-from streamer.page.change_history import Flow
-from streamer.page.forecast import Forecast
+from streamer.page.segment_rows import SegmentRow, segment_rows
 from streamer.page.sources import PageSources
-from streamer.page.standing import SegmentReadiness, Standing, standing_of
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.printable import printable
-from streamer.server.answers import SegmentAnswer
-from streamer.units import DAY_MS
 
+SHOWN: Final = 200  # at a time: to lay out a thousand lines takes a browser longer than somebody likes to wait
 SORTS: Final = ("name", "size", "entered", "left", "leaves")
-
-
-class SegmentRow(NamedTuple):
-    """One line. ``leaves`` and ``enters`` are those of the coming hour, None while nobody knows. ``churn`` is how many came and went in a
-    day for each who is in."""
-
-    name: str
-    purpose: str
-    size: int
-    flow: Flow
-    leaves: int | None
-    enters: int | None
-    readiness: SegmentReadiness
-
-    @property
-    def churn(self) -> float | None:
-        """None where nobody is in."""
-        return (self.flow.entered + self.flow.left) / self.size if self.size else None
 
 
 def view(sources: PageSources) -> PageView:
@@ -41,31 +20,36 @@ def view(sources: PageSources) -> PageView:
 
 
 async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
-    answer, forecast = await sources.answers.members.segments(), await sources.forecasts.get()
-    views, now_ms = await sources.shards(), sources.now_ms()
-    standing = standing_of(await sources.newest_plan(views), views, now_ms)
-    flows = sources.history.flows(now_ms - DAY_MS)
+    forecast = await sources.forecasts.get()
+    version, rows = await segment_rows(sources, forecast)
     wanted = asked.query.get("q", "").strip().lower()
-    rows = [_row(one, flows.get(one.name, Flow()), forecast, standing) for one in answer.segments]
     found = [row for row in rows if wanted in row.name or wanted in row.purpose.lower()]
     sort = asked.query.get("sort", "name")
+    first = first_of(asked.query.get("from", ""), len(found))
     return {
-        "rows": sorted(found, key=lambda row: _key(row, sort)),
+        "rows": sorted(found, key=lambda row: _key(row, sort))[first : first + SHOWN],
+        "found": len(found),
+        "first": first,
+        "most": SHOWN,
         "all": len(rows),
         "wanted": printable(wanted),
         "sort": sort if sort in SORTS else "name",
         "sorts": SORTS,
-        "version": answer.definitions,
+        "version": version,
         "is_read": sources.history.is_ready,
         "whole_since_ms": sources.history.whole_since_ms,
         "is_bounded": forecast is not None and forecast.is_bounded,
     }
 
 
-def _row(one: SegmentAnswer, flow: Flow, forecast: Forecast | None, standing: Standing) -> SegmentRow:
-    leaves = None if forecast is None else forecast.leaves.get(one.name, 0)
-    enters = None if forecast is None else forecast.enters.get(one.name, 0)
-    return SegmentRow(one.name, one.purpose, one.size, flow, leaves, enters, standing.of(one.name))
+def first_of(text: str, number: int) -> int:
+    """At which of so many lines a list begins: what is asked for, where that is one of them.
+
+    >>> [first_of(text, 450) for text in ("", "200", "450", "-1", "x", "²")]
+    [0, 200, 0, 0, 0, 0]
+    """
+    asked = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
+    return asked if asked < number else 0
 
 
 def _key(row: SegmentRow, sort: str) -> tuple[int, str]:

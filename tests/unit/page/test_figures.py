@@ -153,3 +153,23 @@ async def test_a_size_is_reckoned_from_the_changes_where_all_are_there() -> None
         assert steps[1].at_ms - steps[0].at_ms == STEP_MS
         desk.page.sources.history.count_from_the_beginning()
         assert size_steps(desk.page.sources, "seen", 1_000, desk.shop.now_ms)[-1].size == len(PEOPLE)
+
+
+async def test_a_thousand_segments_are_shown_page_by_page() -> None:
+    """All of them are there, each once, and a search looks through all."""
+    many = segments(**{f"s_{number:03}": f'did("E{number}")' for number in range(450)})
+    async with looking(many) as desk:
+        await desk.settle()
+        first = await desk.look("/segments")
+        assert "450 of 450 segments" in first.text
+        pages = re.findall(r'href="(/segments\?[^"]*from=[0-9]+)"', first.html)
+        found = [
+            name
+            for path in pages
+            for name in re.findall(
+                r'<th scope="row"><a class="name" href="/segments/(s_\d+)"', (await desk.look(path.replace("&amp;", "&"))).html
+            )
+        ]
+        assert len(pages) == 3
+        assert found == [f"s_{number:03}" for number in range(450)]
+        assert "1 of 450 segments" in (await desk.look("/segments?q=s_449")).text

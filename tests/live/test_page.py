@@ -1,0 +1,86 @@
+"""The page over a real deployment: figures of the command line, and a screen that goes on through a worker's death."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from time import monotonic, time
+
+import aiohttp
+from aiokafka import AIOKafkaProducer
+
+from streamer.cli.segment_sizes import read_sizes
+from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
+from streamer.local.redis import RedisServer
+from streamer.wire import EVENTS, shard_of
+
+from .change_readers import ServeProcess
+from .deployment import SHARDS, Deployment
+
+DEFINITIONS = """
+segments:
+  buyer: {for: bought, when: 'did("Order Completed")'}
+  busy: {for: many views, when: 'count("Product Viewed") >= 4'}
+  quiet: {for: nothing for a while, when: 'did("Order Completed") and idle("*") >= "20m"'}
+"""
+
+
+async def write(shop: Deployment, client: AIOKafkaProducer, customer: str, name: str, number: int) -> None:
+    """An event into the log."""
+    value = json.dumps(
+        {"event": name, "userId": customer, "messageId": f"{customer}-{name}-{number}", "timestamp": int(time() * 1_000)}
+    ).encode()
+    await client.send_and_wait(shop.settings.topic(EVENTS), value, key=customer.encode(), partition=shard_of(customer, SHARDS))
+
+
+async def page(session: aiohttp.ClientSession, address: str) -> str:
+    """A page as somebody reads it."""
+    async with session.get(address) as response:
+        assert response.status == 200, address
+        return " ".join(re.sub("<[^>]*>", " ", await response.text()).split())
+
+
+async def until_shown(session: aiohttp.ClientSession, address: str, wanted: str, deadline_s: float = 60) -> str:
+    """The page, once it says something."""
+    deadline = monotonic() + deadline_s
+    while not re.search(wanted, found := await page(session, address)):
+        assert monotonic() < deadline, f"{wanted!r} did not come: {found[:600]}"
+        await asyncio.sleep(0.2)
+    return found
+
+
+async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_workers_death(
+    kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path
+) -> None:
+    """Sizes, flows and what timers will bring are those of the command line; a stream that is open shows what another worker does."""
+    async with Deployment(kafka.bootstrap, own_redis.url, fresh_name, tmp_path, definitions=DEFINITIONS) as shop:
+        await shop.prepare()
+        serve, first = ServeProcess(shop.settings, tmp_path), shop.start_worker()
+        try:
+            await serve.until_ready()
+            async with shop.producer() as client, aiohttp.ClientSession() as session:
+                for number in range(20):
+                    await write(shop, client, f"c-{number}", "Order Completed", number)
+                await until_shown(session, f"{serve.url}/workers", "Shards at work 3 / 3")
+                await until_shown(session, f"{serve.url}/segments?q=buyer", "buyer bought 20 20 0 100.0% 0 0")
+                await until_shown(session, f"{serve.url}/segments/quiet", "Will enter within the hour 20")
+                lines = {line.segment: line for line in await read_sizes(shop.settings)}
+                assert [(one.size, one.entered, one.left) for one in (lines["buyer"], lines["busy"])] == [(20, 20, 0), (0, 0, 0)]
+                assert (lines["quiet"].will_enter, lines["quiet"].is_bounded) == (20, False)
+                async with session.get(f"{serve.url}/live/customers/c-7") as stream:
+                    first.kill()
+                    second = shop.start_worker()
+                    for number in range(4):
+                        await write(shop, client, "c-7", "Product Viewed", number)
+                    async with asyncio.timeout(60):
+                        said = ""
+                        while 'href="/segments/busy"' not in said:
+                            said += (await stream.content.readany()).decode()
+                assert second.alive
+                assert not first.alive
+            serve.child.process.terminate()
+            assert await asyncio.to_thread(serve.child.process.wait, 10) == 0, serve.child.log_tail(20)
+        finally:
+            serve.child.kill()
