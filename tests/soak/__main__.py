@@ -80,7 +80,7 @@ def _mails(options: argparse.Namespace) -> str:
     end, found, sent = monotonic() + options.seconds, Counter[str](), 0
     seeds = iter(range(options.seed, options.seed + options.logs))
     while monotonic() < end and sent < MAILS and (seed := next(seeds, None)) is not None:
-        found += asyncio.run(send_round(seed, 500, kill_every=300))
+        found += asyncio.run(send_round(seed, 500, kill_every=300, cut_seconds=1.0))
         sent += 500
     return f"{sent:,} mails, {found['kills']} senders killed: {', '.join(f'{number:,} {what}' for what, number in sorted(found.items()))}"
 

@@ -30,12 +30,11 @@ MAILBOXES: Final = ("good",) * 12 + (
 )
 TIMES_OUT: Final = "oncesilent"  # one of each round: the client waits for its timeout
 TIMEOUT_SECONDS: Final = 0.5
-CUT_SECONDS: Final = 1.0  # after which a sender is ended wherever it is, in the middle of a mail too, on average
 
 
-async def send_round(seed: int, mails: int, *, kill_every: int = 60) -> Counter[str]:
-    """One shard's mails; what became of them. A sender is killed after ``kill_every`` of its waits, on average, or after ``CUT_SECONDS``.
-    AssertionError where a promise is broken."""
+async def send_round(seed: int, mails: int, *, kill_every: int = 60, cut_seconds: float | None = None) -> Counter[str]:
+    """One shard's mails; what became of them. A sender is killed after ``kill_every`` of its waits, on average, or wherever it is after
+    ``cut_seconds``, in the middle of a mail too. AssertionError where a promise is broken."""
     draw = random.Random(seed)
     with TemporaryDirectory() as folder:
         async with mailboxes() as server:
@@ -46,11 +45,11 @@ async def send_round(seed: int, mails: int, *, kill_every: int = 60) -> Counter[
                 name = TIMES_OUT if number == mails // 2 else draw.choice(MAILBOXES)
                 kinds[f"{number:032x}"] = kind
                 world.decide(number, kind=kind, address=f"{name}+{number}@shop.example", valid_until="2026-12-29T12:00:00.000Z")
-            kills = await _until_done(world, server, draw, kill_every)
+            kills = await _until_done(world, server, draw, kill_every, cut_seconds)
     return _judged(world, server, kinds) + Counter(kills=kills)
 
 
-async def _until_done(world: World, server: Mailboxes, draw: random.Random, kill_every: int) -> int:
+async def _until_done(world: World, server: Mailboxes, draw: random.Random, kill_every: int, cut_seconds: float | None) -> int:
     """Sender after sender, each killed at some wait or moment but the last; how many were."""
     kills = 0
     while True:
@@ -58,7 +57,9 @@ async def _until_done(world: World, server: Mailboxes, draw: random.Random, kill
         world.channels = {"email": channel}
         world.kill_at = world.waits + draw.randrange(1, 2 * kill_every)
         running = asyncio.create_task(world.run(100_000))
-        cut = asyncio.get_running_loop().call_later(draw.expovariate(1 / CUT_SECONDS), running.cancel)
+        cut = None
+        if cut_seconds is not None:
+            cut = asyncio.get_running_loop().call_later(draw.expovariate(1 / cut_seconds), running.cancel)
         try:
             await running
         except (Killed, asyncio.CancelledError):
@@ -66,7 +67,8 @@ async def _until_done(world: World, server: Mailboxes, draw: random.Random, kill
         else:
             return kills
         finally:
-            cut.cancel()
+            if cut is not None:
+                cut.cancel()
             await channel.close()
 
 
