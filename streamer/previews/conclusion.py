@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,7 +65,7 @@ class _Writer:
         self._names_now = frozenset[str]() if in_force is None else frozenset(in_force.names)
         self._replaces = wishes.replaces
         self._days = list(days_until(at_ms, wishes.days, self._plan.definitions.clock))
-        self._warming = warming_predicates(self._plan, fold.since_ms, at_ms)
+        self._warming = _by_segment(self._plan, warming_predicates(self._plan, fold.since_ms, at_ms))
         self._served = fold.served
 
     def _of_all(self, found: int) -> Estimate:
@@ -73,7 +74,6 @@ class _Writer:
     def segment(self, rule: SegmentRule) -> SegmentPreview:
         """One segment."""
         name = rule.name
-        predicates = [one for one in self._plan.predicates if rule.number in one.segments]
         return SegmentPreview(
             name=name,
             purpose=rule.segment.purpose,
@@ -82,7 +82,7 @@ class _Writer:
             ahead=[self._horizon(name, horizon_ms) for horizon_ms in HORIZONS_MS],
             samples=self._survey.samples[name],
             overlaps=self._overlaps(name),
-            warming=sorted({one.text for one in predicates if one.text in self._warming}),
+            warming=sorted(self._warming.get(rule.number, ())),
             waits_for=self._waits_for(rule),
             difference=self._difference(name),
         )
@@ -117,3 +117,13 @@ class _Writer:
         if self._sizes_now is None or not self._replaces:
             return {}
         return {name: self._of_all(self._sizes_now[name]) for name in sorted(self._names_now - set(self._plan.names))}
+
+
+def _by_segment(plan: Plan, texts: Container[str]) -> dict[int, set[str]]:
+    """The predicates with these texts, by the numbers of the segments in whose conditions they stand."""
+    found: dict[int, set[str]] = {}
+    for predicate in plan.predicates:
+        if predicate.text in texts:
+            for number in predicate.segments:
+                found.setdefault(number, set()).add(predicate.text)
+    return found

@@ -77,7 +77,7 @@ class Surveyor:
         left = dict(self._in_force.members) if self._in_force is not None else {}
         async for customer, state in self._fold.states():
             self.found.customers += 1
-            inside = [name for number, name in enumerate(self._names) if state.is_inside(number)] if state.members else []
+            inside = [self._names[number] for number in numbers_in(bits_of(state, len(self._names)))]
             self._count(inside, left.pop(customer, 0))
             for name in inside:
                 self._keep(name, customer, state)

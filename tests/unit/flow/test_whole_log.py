@@ -13,6 +13,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
 from streamer.flow.whole_log import ShardRecords, whole_log
 from streamer.previews.bounds import Bounds
+from streamer.previews.conclusion import Wishes, conclude
 from streamer.previews.fold import Fold
 from streamer.previews.in_force import read_in_force
 from streamer.previews.share import Persons, Share
@@ -175,3 +176,10 @@ async def test_a_log_that_has_lost_its_beginning_says_which_clauses_do_not_see_i
     async for stretch in whole_log(logs):
         await fold.take(stretch)
     assert set(fold.since_ms.values()) == {shop.now_ms}
+    found = await conclude(fold, Wishes(), None, is_cut=True)
+    assert {one.name: one.warming for one in found.segments} == {
+        "buyer": ['did("Order Completed")'],
+        "left": ['last("Product Viewed") > last("Order Completed")', 'since(last("*")) >= "10m"'],
+        "looker": ['count("Product Viewed", within="1h") >= 2'],
+        "shy": ['did("Order Completed")'],
+    }
