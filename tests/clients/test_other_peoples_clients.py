@@ -55,9 +55,9 @@ def told(kafka: ApacheKafka | ExternalKafka, redis_server: RedisServer, tmp_path
     secret, table = new_token(("read",))
     tokens = folder / "tokens.toml"
     tokens.write_text(table)
-    shop = Deployment(kafka.bootstrap, redis_server.url, f"judged-{uuid.uuid4().hex[:8]}", folder)
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STREAMER_CREATE", "true")  # a log of its own beside the others
+        environment.setenv("STREAMER_CREATE", "true")  # a log of its own beside the others; settings read it when they are made
+        shop = Deployment(kafka.bootstrap, redis_server.url, f"judged-{uuid.uuid4().hex[:8]}", folder)
         asyncio.run(asyncio.wait_for(_tell(shop), LIMIT_S))
         serve = ServeProcess(shop.settings, folder, STREAMER_SERVE_TOKENS=str(tokens))
     try:
