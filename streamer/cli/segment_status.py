@@ -75,7 +75,7 @@ class PublicationStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 async def read_status(settings: Settings) -> PublicationStatus:
     """The status of a deployment. SettingsError where Kafka does not answer; raises what the store raises."""
-    published = await _published(settings)
+    published = await published_now(settings)
     store = settings.open_store()
     try:
         bodies = await shard_bodies(settings, store)
@@ -92,7 +92,8 @@ async def read_status(settings: Settings) -> PublicationStatus:
     )
 
 
-async def _published(settings: Settings) -> Published:
+async def published_now(settings: Settings) -> Published:
+    """What the topic of definitions says. SettingsError where Kafka does not answer."""
     try:
         async with asyncio.timeout(KAFKA_SECONDS):
             await check_topic(settings, DEFINITIONS)
@@ -213,4 +214,4 @@ def _progress_line(found: PublicationStatus, version: int) -> str:
     return f"{line}; the slowest: {lane_words(slowest)}"
 
 
-__all__ = ["PublicationStatus", "follow", "lane_words", "read_status", "say_status", "words_on_waiting"]
+__all__ = ["PublicationStatus", "follow", "lane_words", "published_now", "read_status", "say_status", "words_on_waiting"]

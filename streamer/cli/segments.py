@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Check segments and messages, look at whom they would catch, and publish them to the workers.",
+        help="Check, preview and publish segments and messages.",
         no_args_is_help=True,
         epilog=EXIT_CODES,
         rich_markup_mode=None,
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
     group.command("sizes", epilog=EXIT_CODES, short_help="Say how large segments are, and who came and went.")(sizes)
     group.command("status", epilog=EXIT_CODES, short_help="Say which version holds where, and how far the next one is.")(status)
+    group.command("diff", epilog=EXIT_CODES, short_help="Say who would enter and leave by the version in shadow.")(diff)
     group.command("cut-over", epilog=EXIT_CODES, short_help="Make the workers use the version that is in shadow.")(cut_over)
     group.command("rollback", epilog=EXIT_CODES, short_help="Go back to the version that was published before.")(rollback)
     group.command("cancel", epilog=EXIT_CODES, short_help="Give up a version that is in shadow, or on its way.")(cancel)
@@ -216,6 +217,31 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="one JSON object
     else:
         say_status(found)
     if not found.is_obeyed:
+        raise typer.Exit(EXIT_NO)
+
+
+def diff(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment")] = False) -> None:
+    """Who would enter and leave by the version that is in shadow: of each segment that is new, changed or gone how many are inside now and
+    would be, and some of those who come and go.
+
+    It compares what the workers have folded so far with what holds; `streamer segments status` says how far they are. Exit code 1 while
+    they have not come to the end of the log. Segments that ask a model begin as they are: nothing is known of them before the cut-over.
+    """
+    from streamer.settings import load_settings
+
+    from .segment_difference import read_difference, say_difference
+    from .segment_status import read_status
+
+    settings = load_settings()
+    shadow, found = asyncio.run(read_difference(settings))
+    if as_json:
+        for one in found:
+            echo_json(one)
+    else:
+        say_difference(shadow, found)
+    shards = asyncio.run(read_status(settings)).shards
+    if not all(one.lane is not None and one.lane.version == shadow.version and one.lane.state == "shadow" for one in shards):
+        echo("not all shards have folded the past yet: see `streamer segments status`", err=True)
         raise typer.Exit(EXIT_NO)
 
 

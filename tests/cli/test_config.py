@@ -16,7 +16,20 @@ from streamer.settings import Settings, without_password
 from tests.cli.conftest import ROOT, Run, run_apart
 
 COMMANDS = (
-    *("demo", "worker", "replay", "explain", "erase", "config", "send", "doctor", "segments", "segments check", "segments publish"),
+    *(
+        "demo",
+        "worker",
+        "replay",
+        "explain",
+        "erase",
+        "config",
+        "send",
+        "doctor",
+        "segments",
+        "segments check",
+        "segments publish",
+        *(f"segments {name}" for name in ("status", "diff", "cut-over", "rollback", "cancel")),
+    ),
     *("customers", "customers show", "customers links", "customers merge"),
     *("webhooks", "webhooks run", "webhooks add", "webhooks list", "webhooks show", "webhooks pause", "webhooks resume"),
     *("webhooks test", "webhooks replay", "webhooks log", "webhooks remove", "webhooks secret"),

@@ -14,7 +14,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from structlog.typing import FilteringBoundLogger
 
-from streamer.flow.published import PLACE, Published, definitions_in
+from streamer.flow.published import PLACE, Publication, Published, definitions_in
 from streamer.settings import Settings
 from streamer.signing import Keyring, signature_of
 from streamer.wire import DEFINITIONS, LogRecord
@@ -32,6 +32,12 @@ async def read_published(settings: Settings) -> Published:
         async for record in records:
             published.take(record)
     return published
+
+
+async def definitions_of(settings: Settings, publication: Publication) -> bytes:
+    """The canonical JSON of what was published. Raises KafkaError, TimeoutError."""
+    async with aclosing(_records(settings, publication.offset)) as records:
+        return definitions_in(await anext(records))
 
 
 class DefinitionsTopic:
