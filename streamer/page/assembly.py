@@ -12,6 +12,7 @@ from streamer.server.page_door import PageParts
 from streamer.server.tokens import Tokens
 from streamer.settings import Settings
 
+from .alert_history import AlertHistory
 from .change_history import ChangeHistory
 from .decision_history import DecisionHistory
 from .forecast import Forecasts
@@ -37,11 +38,12 @@ class PeoplePage:
         return await self.site.handle(request, tokens)
 
     async def run(self) -> None:
-        """Follow changes, decisions, dead letters and the ends of logs, until cancelled."""
+        """Follow changes, decisions, dead letters, alerts and the ends of logs, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.sources.history.run())
             group.create_task(self.sources.decisions.run())
             group.create_task(self.sources.letters.run())
+            group.create_task(self.sources.alerts.run())
             group.create_task(self.sources.pulse.run())
 
     def close(self) -> None:
@@ -61,6 +63,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         ChangeHistory(settings, parts.feed),
         DecisionHistory(settings),
         LetterHistory(settings),
+        AlertHistory(settings),
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),

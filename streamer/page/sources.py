@@ -14,6 +14,7 @@ from streamer.server.server import Answers
 from streamer.settings import Settings
 from streamer.stores.base import Store
 
+from .alert_history import AlertHistory
 from .change_history import ChangeHistory
 from .decision_history import DecisionHistory
 from .forecast import Forecasts
@@ -32,6 +33,7 @@ class PageSources(NamedTuple):
     history: ChangeHistory
     decisions: DecisionHistory
     letters: LetterHistory
+    alerts: AlertHistory
     forecasts: Forecasts
     pulse: Pulse
     trials: TrialRuns

@@ -69,6 +69,9 @@ async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_wor
                 lines = {line.segment: line for line in await read_sizes(shop.settings)}
                 assert [(one.size, one.entered, one.left) for one in (lines["buyer"], lines["busy"])] == [(20, 20, 0), (0, 0, 0)]
                 assert (lines["quiet"].will_enter, lines["quiet"].is_bounded) == (20, False)
+                await write(shop, client, "c-9", "", 1)
+                await until_shown(session, f"{serve.url}/dead-letters", "1 Re-drive .* c-9")
+                await until_shown(session, f"{serve.url}/ledger", "Show There is no such decision among the newest")
                 async with session.get(f"{serve.url}/live/customers/c-7") as stream:
                     first.kill()
                     second = shop.start_worker()

@@ -9,9 +9,11 @@ from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.page.workers_state import shard_lines
 from streamer.units import DAY_MS, MINUTE_MS
+from streamer.values import time_text
 
 SHOWN_CHANGES: Final = 20
 SHOWN_SEGMENTS: Final = 8
+SHOWN_ALERTS: Final = 5
 
 
 def view(sources: PageSources) -> PageView:
@@ -34,6 +36,7 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
         "busiest": [(name, flow) for name, flow in busiest if flow.entered or flow.left][:SHOWN_SEGMENTS],
         "newest": sources.history.newest(SHOWN_CHANGES),
         "is_read": sources.history.is_ready,
+        "alerts": sources.alerts.since(time_text(now_ms - DAY_MS))[:SHOWN_ALERTS],
         "troubled": [line for line in await shard_lines(sources) if not line.is_at_work],
     }
 
