@@ -23,7 +23,7 @@ from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody, Switch
 from .evaluation import Evaluator
-from .lane.past import Folded, Past
+from .lane.past import NO_LANE, Folded, Past
 from .message_writer import MessageWriter
 from .set_aside import SetAside
 from .states import States
@@ -41,7 +41,7 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset:
     body.since_ms = _since_ms(body, before, after, folded)
     born = {key: at for key, at in body.born.items() if key in after.slots}
     body.born = born if folded is None else born | dict.fromkeys(folded.past.keys, version)
-    body.lane = -1 if folded is None else folded.offset
+    body.lane = NO_LANE if folded is None else folded.offset
     kept = sorted(body.sides)[-SIDES_KEPT + 1 :]
     marks = {shard: (generation, offset, LAST_ORDINAL) for shard, (generation, offset, _) in body.forwards.items()}
     body.sides = {**{at: body.sides[at] for at in kept}, version: marks}

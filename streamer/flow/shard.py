@@ -21,7 +21,7 @@ from .driver import ShardDriver, open_session
 from .lane.lane import SideLane
 from .lane.lane_plan import lane_name, plan_lane
 from .lane.lanes import Lanes, OnTheSpot, Wanted
-from .lane.past import Folded, Past
+from .lane.past import NO_LANE, Folded, Past
 from .machine import WHOLE, Limits
 from .offset_notes import OffsetNotes
 from .rules import Rules
@@ -61,11 +61,11 @@ class StepSource:
 
     async def _past_again(self, shard: int, body: CheckpointBody, previous: Plan | None, plan: Plan, amendments: Amendments) -> Past | None:
         """What a lane has folded for a migration that is done in part. Of one that is done the lane is dropped."""
-        if body.lane < 0:
+        if body.lane == NO_LANE:
             return None
         if previous is None:
             await self._store.lane(lane_name(body.version, body.digest)).drop(shard)
-            body.lane = -1
+            body.lane = NO_LANE
             return None
         wanted = self._wanted(shard, previous, plan, body.version, body.lane, amendments)
         if wanted is None or self._lanes is None:
@@ -107,16 +107,23 @@ class StepSource:
             machine.switch(plan, control.version, content, offset, folded)
 
     async def _fold(self, machine: Step, after: Plan, version: int, offset: int) -> Folded | None:
-        """What is new in definitions, folded up to where they begin to hold; None where there is nothing to fold, or to fold from."""
-        body = machine.body
-        if self._lanes is None or not (body.counts.get("accepted") or body.forwards):
+        """What is new in definitions, folded up to where they begin to hold; None where nothing is, and of the first definitions of a log.
+
+        Where nobody has been seen there is nothing to fold. But somebody may come with a past of older definitions, of which a lane of
+        another shard will send what is new.
+        """
+        body, nobody = machine.body, not (machine.body.counts.get("accepted") or machine.body.forwards)
+        if self._lanes is None or (nobody and not body.version):
             return None
         wanted = self._wanted(machine.shard, machine.plan, after, version, offset, machine.amendments)
         if wanted is None:
             return None
-        lane = self._lane = await self._lanes.at(wanted)
         begun_late = wanted.plan.plan.slots.keys() & body.since_ms.keys()  # these have a longer past there
-        return Folded(Past(wanted.plan, after, wanted.plan.keys | begun_late), offset, lane.begin_ms)
+        past = Past(wanted.plan, after, wanted.plan.keys | begun_late)
+        if nobody:
+            return Folded(past, NO_LANE, None)
+        lane = self._lane = await self._lanes.at(wanted)
+        return Folded(past, offset, lane.begin_ms)
 
     async def recall(self, machine: Step, customers: Sequence[str]) -> None:
         """See ``MachineSource``."""
@@ -129,7 +136,7 @@ class StepSource:
         lane, self._lane = self._lane, None
         if lane is not None:
             await lane.drop()
-        machine.body.lane = -1
+        machine.body.lane = NO_LANE
 
 
 class Shard(ShardDriver[Step]):

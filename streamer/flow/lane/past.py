@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streamer.customers.rebase import shifted
 from streamer.customers.state import Membership, State
@@ -11,10 +11,14 @@ from streamer.segments.plan.plan import Plan
 
 from .lane_plan import LanePlan
 
+NO_LANE: Final = -1  # instead of the offset of definitions, where none was folded for them
+
 
 class Folded(NamedTuple):
-    """What a lane has folded up to and including the record at ``offset``. ``begin_ms``: log time at the first record that the log still
-    had; None where it had all."""
+    """What a lane has folded up to and including the record at ``offset`` (``NO_LANE``: nobody was there to be folded).
+
+    ``begin_ms``: log time at the first record that the log still had; None where it had all.
+    """
 
     past: Past
     offset: int

@@ -181,6 +181,21 @@ async def drained_after_and_adopted_before(town: Script) -> None:
     town.switch(0)
 
 
+async def the_survivor_appears_after_the_definitions(town: Script) -> None:
+    """Shard 0 has never seen anybody when it switches; the device is drained in shard 1 before that has."""
+    town.buys(anonymousId=DEVICE)
+    await town.read(1)
+    town.switch(0)
+    await town.read(0)
+    town.logs_in()
+    await town.read(0)
+    await town.send(0)
+    await town.read(1)
+    await town.send(1)
+    await town.read(0)
+    town.switch(1)
+
+
 WAYS: list[Callable[[Script], Awaitable[None]]] = [
     drained_and_adopted_before,
     the_past_arrives_after_the_definitions,
@@ -189,6 +204,7 @@ WAYS: list[Callable[[Script], Awaitable[None]]] = [
     a_past_is_sent_on_after,
     a_past_is_sent_on_from_new_to_old,
     drained_after_and_adopted_before,
+    the_survivor_appears_after_the_definitions,
 ]
 
 
