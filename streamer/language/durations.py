@@ -19,7 +19,7 @@ def parse_duration(text: str) -> int:
     """
     found = _PARTS.findall(text)
     if not found or "".join(number + unit for number, unit in found) != text:
-        raise ValueError(f"expected a duration such as '30m', '1h30m' or '7d' (units ms s m h d w), found {text!r}")
+        raise ValueError(f"expected a duration such as '30m', '1h30m' or '7d' (units ms s m h d w), found {text!r:.80}")
     return sum(int(number) * UNITS_MS[unit] for number, unit in found)
 
 

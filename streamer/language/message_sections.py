@@ -106,7 +106,7 @@ def _check_segments(message: MessageSpec, segments: Collection[str], at: Callabl
         if name not in segments:
             line, column = at(name)
             raise DefinitionError(
-                f"the message {message.name!r} refers to the unknown segment {name!r}",
+                f"the message {message.name!r} refers to the unknown segment {name!r:.80}",
                 file=message.file,
                 line=line,
                 column=column,

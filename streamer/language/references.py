@@ -70,7 +70,7 @@ def _known_references(segment: Segment, segments: Mapping[str, Segment]) -> list
     for name in found:
         if name not in segments:
             raise DefinitionError(
-                f"the segment {segment.name!r} refers to the unknown segment {name!r}",
+                f"the segment {segment.name!r} refers to the unknown segment {name!r:.80}",
                 file=segment.file,
                 line=segment.line,
                 hint=did_you_mean(name, segments),

@@ -48,6 +48,7 @@ def message_histories(draw: st.DrawFn) -> History:
 SEGMENTS = {
     "m": {"when": 'count("A", within="1h") >= 1'},
     "a": {"when": 'count("A") > 0 and last("A") > last("B")'},
+    "asks": {"when": 'count("A", within="10m") >= 2 or count("A") in [1, 3, 5, 7]'},  # as much as any trigger: no memory grows at a switch
 }
 TRIGGERS = ('entered("m")', 'entered("a")', 'left("m")', 'left("a")', 'count("A", within="10m") >= 2', 'count("A") in [1, 3, 5, 7]')
 ZONES = ("America/New_York", "Asia/Kolkata")

@@ -82,7 +82,7 @@ class Constants(Source):
         except ValueError as error:
             self.fail(node, str(error))
         if ms < least_ms:
-            self.fail(node, f"expected {what} of at least {least_ms} ms, found {value!r}")
+            self.fail(node, f"expected {what} of at least {least_ms} ms, found {value!r:.80}")
         return ms
 
     def window(self, named: dict[str, ast.expr]) -> Window:
@@ -92,7 +92,7 @@ class Constants(Source):
                 self.fail(named["this"], "expected either this= or within=, found both")
             period = self.constant(named["this"])
             if not isinstance(period, str) or period not in PERIODS:
-                self.fail(named["this"], f"expected one of {', '.join(PERIODS)}, found {period!r}")
+                self.fail(named["this"], f"expected one of {', '.join(PERIODS)}, found {period!r:.80}")
             return Window(this=PERIODS[period])
         if "before" in named and "within" not in named:
             self.fail(named["before"], "expected within= beside before=: events at most so old and at least so old")
@@ -150,7 +150,7 @@ class Constants(Source):
         if not isinstance(name, str) or not name.strip() or len(name) > 256:
             self.fail(node, 'expected the name of an event, such as "Product Viewed", "Product *" or "*"')
         if "*" in name[:-1]:
-            self.fail(node, f"expected '*' only at the end of an event name, found {name!r}")
+            self.fail(node, f"expected '*' only at the end of an event name, found {name!r:.80}")
         return name
 
     def arguments(self, node: ast.Call, *, least: int, most: int, named: Sequence[str] = ()) -> dict[str, ast.expr]:

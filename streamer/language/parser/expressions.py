@@ -84,7 +84,7 @@ class Parser(Constants):
             case ast.Name(id=name):
                 self.fail(
                     node,
-                    f"expected a function call, found the bare name {name!r}",
+                    f"expected a function call, found the bare name {name!r:.80}",
                     did_you_mean(name, [*self._functions, *self._event_functions]) or "texts need quotes",
                 )
             case ast.Constant(value=value):
@@ -157,7 +157,7 @@ class Parser(Constants):
         value = self.constant(node)
         if isinstance(left, tree.Clock) and left.unit == "weekday":
             if value not in WEEKDAYS:
-                self.fail(node, f"expected one of {', '.join(WEEKDAYS)}, found {value!r}")
+                self.fail(node, f"expected one of {', '.join(WEEKDAYS)}, found {value!r:.80}")
             if op not in ("==", "!="):
                 self.fail(node, f"expected == or != for a weekday, found {op}", 'or weekday() in ["sat", "sun"]')
             return value
@@ -169,7 +169,7 @@ class Parser(Constants):
 
     def _number_for(self, left: Numeric, node: ast.expr, value: Scalar) -> Scalar:
         if isinstance(value, (str, bool)):
-            self.fail(node, f"expected a number, found {value!r}")
+            self.fail(node, f"expected a number, found {value!r:.80}")
         counted = isinstance(left, (tree.Count, tree.Active)) or (isinstance(left, tree.Aggregate) and left.name == "distinct")
         if counted and (value != int(value) or value < 0):
             self.fail(node, f"expected a whole number of 0 or more, found {value}")

@@ -169,3 +169,11 @@ def test_limits_of_all_are_given_once() -> None:
     """Two files with two global caps: neither is obviously the one."""
     error = refusal("message_limits: {cap: 1 per 1d}\n" * 2)
     assert error.message == "found the key 'message_limits' twice"
+
+
+@pytest.mark.parametrize("line", ["delay: %s", "require: %s", 'require: did("A", within="%s")', "address: %s", "again: 1%s", "expiry: %s"])
+def test_an_error_quotes_no_more_than_the_beginning_of_what_it_found(line: str) -> None:
+    """A file was pasted into a value by mistake, and its five thousand letters hid what was wrong."""
+    error = refusal(f"{HEAD}    {line % ('x' * 5_000)}\n")
+    assert "xxxx" in error.message
+    assert len(error.message) < 300
