@@ -231,6 +231,16 @@ class Settings(BaseSettings):
         description="keep with each customer where their records lie in the log, two or three bytes a record: without it explain --at, the "
         "audit and a state that cannot be read need the whole log of a shard. Counts from the beginning of a log on; changes no answer",
     )
+    audit_share: float = Field(
+        0.01,
+        ge=0,
+        le=0.5,
+        description="of its time so much a worker tells customers anew from the log, at random, and compares; 0: none. Needs "
+        "STREAMER_RECORD_OFFSETS; while models are in force it compares nobody",
+    )
+    audit_folder: Path | None = Field(
+        None, description="folder for what shows that a state is not what the log says: a customer's events, in files for their owner alone"
+    )
     probe: DurationMs = Field(2_000, description="how often a shard compares itself with its store")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
     batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")

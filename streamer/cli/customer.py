@@ -18,6 +18,8 @@ from streamer.events.codec import UNSAFE
 from streamer.events.json_limits import is_whole_text
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
+from streamer.flow.customer_folder import CustomerFolder
+from streamer.flow.folding import FoldError
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
@@ -25,9 +27,10 @@ from streamer.messages.explain import explain_message
 from streamer.messages.planned import MessagePlan
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
-from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.stores.memory import MemoryStore
 from streamer.suggest import nearest
+from streamer.values import time_text
 
 from . import EXIT_CODES
 from .asking import WAIT_SECONDS, Wait, ask_worker
@@ -45,6 +48,7 @@ from .event_source import (
     SegmentsOption,
     SortOption,
     UntilOption,
+    begin_ms,
     end_ms,
     length_ms,
 )
@@ -79,6 +83,10 @@ def explain_customer(
     until: UntilOption = None,
     lateness: LatenessOption = LATENESS,
     ahead: AheadOption = AHEAD,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="as of then: a moment such as 2026-01-31T12:00:00Z, or a length such as 2h for so long ago"),
+    ] = None,
     whole: Annotated[bool, typer.Option("--all", help="all segments, also the many that nothing but an event would change")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a segment, all of them, or one of the message")] = False,
 ) -> None:
@@ -93,11 +101,18 @@ def explain_customer(
     Asks the store, where workers keep what they know (see `streamer config`); with --events it replays files instead and needs no server.
     The options below --events are those of `streamer replay` and mean something only with it.
 
+    With --at it says what held at a moment of the past: the customer is told anew from their own records in the log, under the definitions
+    and models of then. Where an id leads is asked as of now, and nothing is said of before an id was joined to another, or of somebody who
+    was erased. The log must still have all their records, and workers must have noted where these lie (STREAMER_RECORD_OFFSETS).
+
     \b
       streamer explain c-17
+      streamer explain c-17 --at 2h
       streamer explain c-17 --message cart_reminder
       streamer explain c-17 --segment cart_left --events events.ndjson --segments my_segments.yaml
     """
+    if at is not None and events:
+        raise typer.BadParameter("with --events it is --until that says when", param_hint="--at")
     if events:
         source = EventSource(events, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
         rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
@@ -111,7 +126,9 @@ def explain_customer(
         from streamer.settings import load_settings
 
         _check_id(customer)
-        answer = asyncio.run(_from_store(customer, load_settings()))
+        settings = load_settings()
+        asking = _from_store(customer, settings) if at is None else _from_past(customer, settings, begin_ms(at, option="--at"))
+        answer = asyncio.run(asking)
     if answer.customer != customer:
         echo(f"{customer} goes by the id {answer.customer} by now", err=as_json)
     if message is not None:
@@ -177,6 +194,38 @@ async def _from_store(asked: str, settings: Settings) -> _Explained:
         segments, plan = await customers.explain(found, now), await customers.plan_of(found)
         return _Explained(found.customer, segments, now, plan, state, found.view.body.paused)
     finally:
+        await store.close()
+
+
+async def _from_past(asked: str, settings: Settings, at_ms: int) -> _Explained:
+    """As of a moment, told anew from the customer's own records."""
+    from aiokafka.errors import KafkaError
+
+    from streamer.transports.kafka.journal import amendments_of
+    from streamer.transports.kafka.record_picker import RecordPicker
+
+    store, picker = settings.open_store(), RecordPicker(settings)
+    plans = Plans(store, settings.rules)
+    try:
+        found = await CommittedCustomers(store, settings.rules, plans).look_up(asked)
+        view, state = found.view, _known(found.state, found.customer, found.passed)
+        assert view.body is not None, "a shard that has customers has a checkpoint"
+        if at_ms > view.log_time_ms:
+            raise SettingsError(f"--at: the log of shard {view.shard} has come to {time_text(view.log_time_ms)}; expected no later moment")
+        folder = CustomerFolder(store, settings.rules, plans, settings.keyring, picker, lambda shard: amendments_of(settings, shard))
+        then = await folder.fold(view.shard, found.customer, view.position, view.body, state.offsets, at_ms)
+        if then.state is None:
+            raise SettingsError(f"nothing was known of the customer {found.customer!r} at {time_text(at_ms)}")
+        twin, past = then.twin, then.twin.state(then.state)
+        warming = frozenset(warming_predicates(twin.plan, twin.body.since_ms, at_ms))
+        segments = explain(twin.plan, past, at_ms, warming, twin.reasons)
+        return _Explained(found.customer, segments, at_ms, twin.plan, past, twin.body.paused)
+    except FoldError as error:
+        raise SettingsError(f"--at: {error}") from None
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise SettingsError(f"STREAMER_KAFKA: {settings.kafka} did not do its part ({type(error).__name__}); try again") from None
+    finally:
+        await picker.stop()
         await store.close()
 
 

@@ -313,8 +313,8 @@ def length_ms(text: str, *, option: str) -> int:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 
-def begin_ms(since: str) -> int:
-    """The moment that ``--since`` means: one that is named, or so long ago by this machine's clock."""
+def begin_ms(since: str, *, option: str = "--since") -> int:
+    """The moment that an option means: one that is named, or so long ago by this machine's clock."""
     moment = parse_time_ms(since)
     if moment is not None:
         return moment
@@ -322,7 +322,7 @@ def begin_ms(since: str) -> int:
         return int(time() * 1_000) - parse_duration(since)
     except ValueError:
         message = f"expected a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a length such as 90d, found {since!r}"
-        raise typer.BadParameter(message, param_hint="--since") from None
+        raise typer.BadParameter(message, param_hint=option) from None
 
 
 def end_ms(until: str, last_ms: int) -> int:

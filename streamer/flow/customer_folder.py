@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from streamer.customers.offsets import places
 from streamer.signing import Keyring
-from streamer.stores.base import Checkpoint, Store
+from streamer.stores.base import Position, Store
 from streamer.stores.memory import MemoryStore
+from streamer.wire import LogRecord
 
 from .amendments import Amendments
 from .catalog import Plans
-from .checkpoint import CheckpointBody, decode_body
+from .checkpoint import CheckpointBody
 from .folding import ONE_CUSTOMER, FoldError, FoldRecords, FoldUntil, Picker, Settled, ToldLog, fold
 from .lane.lanes import OnTheSpot
 from .rules import Rules
@@ -23,17 +24,11 @@ AmendmentsOf = Callable[[int], Awaitable[Amendments]]
 
 
 class FoldedCustomer(NamedTuple):
-    """What a customer's records come to: the state (None: nothing is known then), the shard in memory that has it, and how many records
-    were read."""
+    """What a customer's records come to: the state (None: nothing is known then), the shard in memory that has it, and what it was told."""
 
     state: bytes | None
     twin: Shard
-    records: int
-
-    @property
-    def body(self) -> CheckpointBody:
-        """What the shard in memory remembers beside: log time, and the definitions and models in force."""
-        return self.twin.body
+    told: Sequence[LogRecord]
 
 
 class CustomerFolder:
@@ -48,10 +43,9 @@ class CustomerFolder:
         self._amendments = amendments
 
     async def fold(
-        self, shard: int, customer: str, checkpoint: Checkpoint, offsets: bytes | None, at_ms: int | None = None
+        self, shard: int, customer: str, position: Position, body: CheckpointBody, offsets: bytes | None, at_ms: int | None = None
     ) -> FoldedCustomer:
-        """The customer as of a checkpoint, whose state there had ``offsets``; or, before it, as of the log time ``at_ms``."""
-        body = decode_body(checkpoint.body)
+        """The customer as of a commit, in which their state had ``offsets``; or, before it, as of the log time ``at_ms``."""
         if not offsets:
             why = "are too many to be kept in the state" if offsets is not None else "were not noted from the first one on"
             raise FoldError(f"where the records of the customer lie is not known: they {why}")
@@ -66,9 +60,9 @@ class CustomerFolder:
         log = ToldLog()
         twin = await self._twin(shard, memory, decided, log)
         log_time_ms = body.log_time_ms if at_ms is None else min(at_ms, body.log_time_ms)
-        await fold(twin, memory, customer, records, FoldUntil(checkpoint.position.offset, log_time_ms), self._picker, decided, log)
+        await fold(twin, memory, customer, records, FoldUntil(position.offset, log_time_ms), self._picker, decided, log)
         state = (await memory.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
-        return FoldedCustomer(state, twin, len(records.own) + len(records.controls))
+        return FoldedCustomer(state, twin, log.records)
 
     async def _twin(self, shard: int, memory: MemoryStore, decided: Amendments, log: ToldLog) -> Shard:
         plans, journal = self._plans.over(memory), Settled(decided)

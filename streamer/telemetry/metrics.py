@@ -66,6 +66,19 @@ class Metrics:
             "Customers whose state could not be read and was folded anew from the log",
             registry=registry,
         )
+        self.audited = Counter(
+            "segmenter_audited_total", "Customers who were told anew from the log and compared with the store", registry=registry
+        )
+        self.unaudited = Counter(
+            "segmenter_unaudited_total",
+            "Customers who could not be compared: nobody (an old id), busy (their shard), learns (models are in force), not_noted (where "
+            "their records lie is not kept, or the log does not have them any more)",
+            ["why"],
+            registry=registry,
+        )
+        self.mismatches = Counter(
+            "segmenter_segment_mismatch_total", "Customers of whom the store has something else than the log says", registry=registry
+        )
         self.refused_ratio = Gauge(
             "segmenter_refused_ratio", "Of a shard's newest 1,000 records so many were refused", ["shard"], registry=registry
         )

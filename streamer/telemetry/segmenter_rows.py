@@ -108,6 +108,15 @@ SEGMENTER_ROWS: Final = (
                 },
             ),
             Panel(
+                "Audit",
+                "Customers told anew from the log and compared with the store, a minute; and those of whom the store has something else.",
+                {
+                    "compared": "sum(rate(segmenter_audited_total[5m])) * 60",
+                    "not comparable": "sum(rate(segmenter_unaudited_total[5m])) * 60",
+                    "differs": "sum(increase(segmenter_segment_mismatch_total[5m]))",
+                },
+            ),
+            Panel(
                 "Lag in records",
                 "Behind the end of the log, by shard. Not shown while that end is not known.",
                 {"shard {{shard}}": "max by (shard) (segmenter_lag_records)"},

@@ -33,6 +33,7 @@ from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.wire import DEFINITIONS, EVENTS
 
+from .shards.auditor import Auditor
 from .shards.background import Background
 from .shards.compiling import beside
 from .shards.edges import Edges
@@ -101,6 +102,7 @@ class Segmenter(Service):
         plans = Plans(store, settings.rules, compile_by=beside)
         self.lanes = LaneService(edges, self.shards, plans, lambda: self.processing.is_stopping, self._hand_over_lane)
         self.ownership = Ownership(edges, self.shards, self.guard, self.stopper, self.publisher, self.ticker, plans, self.lanes.of)
+        self.auditor = Auditor(edges, self.shards, plans)
         self.log_watch = LogWatch(edges, self.guard)
         self.store_watch = StoreWatch(edges)
         self.upkeep = Upkeep(edges, self.ownership, self.guard, self.publisher)
@@ -189,6 +191,11 @@ class Segmenter(Service):
         while not self.should_stop:
             await self.sleep(self.settings.probe / 1_000)
             await self.log_watch.look_at_all(list(self.shards.values()))
+
+    @Service.task
+    async def _audit(self) -> None:
+        while self.auditor.is_on and not self.should_stop:
+            await self.sleep(await self.auditor.turn())
 
     @Service.task
     async def _propose(self) -> None:

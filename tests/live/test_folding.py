@@ -13,6 +13,7 @@ from streamer.customers.offsets import places
 from streamer.customers.state import decode_state
 from streamer.flow.amendments import Amendments
 from streamer.flow.catalog import Plans
+from streamer.flow.checkpoint import decode_body
 from streamer.flow.customer_folder import CustomerFolder
 from streamer.local.redis import RedisServer
 from streamer.signing import NO_KEYS
@@ -74,10 +75,15 @@ async def test_each_customer_is_what_their_own_records_come_to(shop: Deployment,
             for customer in [name for name in await customers_of(store, shard) if not name.startswith("other")]:
                 found = await store.committed(shard, [customer])
                 blob = found.states[0] or b""
-                folded = await folder.fold(shard, customer, found.checkpoint, decode_state(blob).offsets)
-                assert folded.state == blob, f"{customer} after {folded.records} records"
-                read += folded.records
+                body = decode_body(found.checkpoint.body)
+                folded = await folder.fold(shard, customer, found.checkpoint.position, body, decode_state(blob).offsets)
+                assert folded.state == blob, f"{customer} after {len(folded.told)} records"
+                read += len(folded.told)
         assert read > EVENTS_OF_BUSY + 100
+
+        before = await shop.command("explain", "customer-1", "--at", "1s", "--json")
+        assert '"segment":"quiet"' in before.replace(" ", "")
+        assert "nothing was known" in await shop.until_said("nothing was known", "explain", BUSY, "--at", "2000-01-01")
 
         shard = shard_of(BUSY, SHARDS)
         key, sound = f"{{{shop.settings.namespace}:{shard}}}:customers:{bucket_of(BUSY)}", b""

@@ -136,6 +136,11 @@ async def read_amendments(settings: Settings, shard: int, reading: Reading | Non
                     yield found
 
 
+async def amendments_of(settings: Settings, shard: int) -> Amendments:
+    """All of a shard, for whoever does not own it. HaltError where a key that holds is not in the settings."""
+    return Amendments([amendment async for amendment in read_amendments(settings, shard)])
+
+
 async def refused_amendments(settings: Settings) -> dict[int, int]:
     """How many records nobody obeys since they are not signed as they must be, by shard where there are any."""
     found: dict[int, int] = {}

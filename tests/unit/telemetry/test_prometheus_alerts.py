@@ -52,6 +52,7 @@ CASES: Final = {
         {"segmenter_kafka_silent_seconds" + OF_W: rising(60)}, 3, {"segmenter_kafka_silent_seconds" + OF_W: always(2)}
     ),
     "StreamerShardIdle": Case({'segmenter_shard_works{shard="3"}': always(0)}, 3, {'segmenter_shard_works{shard="3"}': always(1)}),
+    "StreamerAuditMismatch": Case({"segmenter_segment_mismatch_total": "0x10 1x170"}, 11, {"segmenter_segment_mismatch_total": always(1)}),
     "StreamerPublicationStands": Case(
         {'segmenter_lane_left_records{shard="3"}': always(500), 'segmenter_lane_folded_records{shard="3"}': always(20)},
         16,

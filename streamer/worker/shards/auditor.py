@@ -1,0 +1,141 @@
+"""Customers of this worker's shards are told anew all the time, at random and at a bounded cost, and compared with what the store has."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from time import perf_counter, time
+from typing import Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from structlog.typing import FilteringBoundLogger
+
+from streamer.errors import StoreError, UnreadableStateError
+from streamer.flow.amendments import Amendments
+from streamer.flow.audit import Audited, Unaudited, audit
+from streamer.flow.catalog import Plans
+from streamer.flow.customer_folder import CustomerFolder
+from streamer.stores.buckets import BUCKETS
+from streamer.worker.status.shard_state import ShardState
+
+from .edges import Edges
+from .owned_shard import OwnedShard
+
+log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.audit")
+
+SAMPLE: Final = 20  # customers of one bucket, whose ids are read for it
+IDLE_SECONDS: Final = 5.0  # where there is nobody to audit, or what is asked is away
+LEAST_SECONDS: Final = 0.2
+
+
+class Auditor:
+    """Audits one customer a turn. Of the worker's time it takes ``audit_share``, waiting for Kafka included."""
+
+    def __init__(self, edges: Edges, shards: Mapping[TopicPartition, OwnedShard], plans: Plans) -> None:
+        self._share = edges.settings.audit_share
+        self._folder_of_reports = edges.settings.audit_folder
+        self._store = edges.store
+        self._metrics = edges.metrics
+        self._alerts = edges.alerts
+        self._shards = shards
+        self._folder = CustomerFolder(edges.store, edges.settings.rules, plans, edges.keyring, edges.picker, self._amendments)
+        self._random = Random()  # noqa: S311 - whom it takes is no secret
+        self._todo: list[tuple[int, str]] = []
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is audited."""
+        return self._share > 0
+
+    async def turn(self) -> float:
+        """Audit one customer; return after how many seconds the next one is due."""
+        began = perf_counter()
+        try:
+            chosen = await self._choose()
+            if chosen is None:
+                return IDLE_SECONDS
+            await self._audit(*chosen)
+        except (StoreError, KafkaError, TimeoutError, OSError) as error:
+            log.debug("nobody was audited", action="audit", why=type(error).__name__)
+            return IDLE_SECONDS
+        took = perf_counter() - began
+        return max(LEAST_SECONDS, took / self._share - took)
+
+    async def _amendments(self, shard: int) -> Amendments:
+        found = next((owned.shard for owned in self._shards.values() if owned.number == shard), None)
+        return found.amendments if found is not None else Amendments()
+
+    async def _choose(self) -> tuple[int, str] | None:
+        owned = [one for one in self._shards.values() if one.state is ShardState.OWNED]
+        if not self._todo and owned:
+            shard = self._random.choice(owned).number
+            names = (await self._store.customers(shard, self._random.randrange(BUCKETS), limit=1)).customers
+            self._todo = [(shard, name) for name in self._random.sample(names, min(SAMPLE, len(names)))]
+        return self._todo.pop() if self._todo else None
+
+    async def _audit(self, shard: int, customer: str) -> None:
+        if not any(one.number == shard and one.state is ShardState.OWNED for one in self._shards.values()):
+            return
+        try:
+            found = await audit(self._store, self._folder, shard, customer)
+            if isinstance(found, Audited) and not found.is_equal:  # once more: amendments may have come in between
+                found = await audit(self._store, self._folder, shard, customer)
+        except UnreadableStateError:
+            return  # their shard says so when it comes to them
+        if isinstance(found, Unaudited):
+            self._metrics.unaudited.labels(found.value).inc()
+            return
+        self._metrics.audited.inc()
+        if not found.is_equal:
+            self._differs(found)
+
+    def _differs(self, found: Audited) -> None:
+        self._metrics.mismatches.inc()
+        where = "set STREAMER_AUDIT_FOLDER to have what shows it written there"
+        if self._folder_of_reports is not None:
+            try:
+                where = f"what shows it is in {write_report(self._folder_of_reports, found).name} there"
+            except OSError as error:
+                where = f"what shows it could not be written ({type(error).__name__})"
+        text = f"what the store has of a customer is not what the log says, at offset {found.position.offset}; {where}; report it"
+        self._alerts.say("mismatch", text, shard=found.shard)
+
+
+def write_report(folder: Path, found: Audited) -> Path:
+    """A new file that only its owner may read: both states and the records of the customer. Raises OSError."""
+    path = folder / f"mismatch-{found.shard}-{found.position.offset}-{int(time() * 1_000)}.json"
+    report = {
+        "shard": found.shard,
+        "offset": found.position.offset,
+        "log_time_ms": found.log_time_ms,
+        "customer": found.customer,
+        "stored": _text(found.stored),
+        "folded": _text(found.folded or b""),
+        "records": [
+            {
+                "offset": record.offset,
+                "arrival_ms": record.arrival_ms,
+                "control": record.control,
+                "key": _text(record.key),
+                "value": _text(record.value),
+                "headers": [[name, _text(value)] for name, value in record.headers],
+            }
+            for record in found.told
+        ],
+    }
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(report, file)
+    return path
+
+
+def _text(raw: bytes) -> str:
+    return b64encode(raw).decode()
+
+
+__all__ = ["Auditor", "write_report"]
