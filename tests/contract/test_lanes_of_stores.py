@@ -11,7 +11,7 @@ from streamer.stores.base import Checkpoint, OutputPosition, Position, Store
 
 from .dump import dump, next_commit
 
-FULL: dict[str, Any] = {"states": {"a": b"1"}, "wakes": {"a": 10}, "outbox": b"said", "document": ("doc", b"text")}
+FULL: dict[str, Any] = {"states": {"a": b"1"}, "wakes": {"a": 10}, "outbox": b"said", "documents": {"doc": b"text"}}
 EMPTY = Checkpoint(0, Position(0, 0), b"", b"")
 
 
