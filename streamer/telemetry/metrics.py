@@ -26,6 +26,7 @@ IDENTITY: Final = (
     "approximate",
     "adopt_of_erased",
     "seen_twice",
+    "side_lost",
 )
 MODEL_FIGURES: Final = ("log_loss", "entropy", "auc", "ratio", "coverage", "learned", "judged")
 FAULTS: Final = ("fault", "aside")
@@ -51,7 +52,8 @@ class Metrics:
             "segmenter_identity_total",
             "What became of ids that belong together: linked, link_refused (too many new ids of one person), link_again (a repeat), "
             "shared_device (a second person), drained (left under the old id), adopted, approximate (joined, and an answer is approximate "
-            "since), adopt_of_erased (dropped), seen_twice (a message that had come under both ids, and counts twice)",
+            "since), adopt_of_erased (dropped), seen_twice (a message that had come under both ids, and counts twice), "
+            "side_lost (a past that a side lane had sent found nobody)",
             ["what"],
             registry=registry,
         )

@@ -228,8 +228,8 @@ SEGMENTER_ROWS: Final = (
             ),
             Panel(
                 "Not joined exactly",
-                "Pasts after which an answer says approximate, and messages that came under both ids before the link: they count twice.",
-                _identity("approximate", "seen_twice"),
+                "Approximate answers since; messages that came under both ids, and count twice; pasts of side lanes that found nobody.",
+                _identity("approximate", "seen_twice", "side_lost"),
             ),
             Panel(
                 "Old ids",

@@ -1,0 +1,94 @@
+"""A lane is brought to the end of its log beside live traffic, and waits for what another shard's lane has to send."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from streamer.transports.memory import MemoryLog
+from streamer.wire import EVENTS
+from streamer.worker.shards.lane_pace import LanePace
+from streamer.worker.shards.lane_run import LaneRun
+from streamer.worker.status.lane_status import LaneStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamer.wire import LogRecord
+
+
+AWAITED = (1, 7)
+
+
+class WaitingLane:
+    """A lane that stops in front of the third record until something has come, which lies behind the fifth."""
+
+    def __init__(self) -> None:
+        self.shard, self.position, self.awaits = 0, 0, None
+        self.heard: list[int] = []
+        self.is_given_up = False
+
+    def has_come(self, _place: tuple[int, int]) -> bool:
+        return self.is_given_up or 5 in self.heard
+
+    def hear(self, records: Sequence[LogRecord]) -> None:
+        self.heard += [record.offset for record in records]
+
+    def give_up(self, _place: tuple[int, int]) -> None:
+        self.is_given_up = True
+
+    async def fold(self, records: Sequence[LogRecord]) -> list[Any]:
+        self.awaits = None
+        for record in records:
+            if record.offset == 2 and not self.has_come(AWAITED):
+                self.awaits = cast("Any", AWAITED)
+                break
+            self.position = record.offset + 1
+        return []
+
+
+class NoRelay:
+    """Nothing is to be published."""
+
+    def add(self, _entries: object) -> None: ...
+
+    async def turn(self) -> bool:
+        return False
+
+
+def filled(records: int) -> MemoryLog:
+    log = MemoryLog(2, lambda: 1_000)
+    for number in range(records):
+        log.append(EVENTS, 0, b"%d" % number)
+    return log
+
+
+def run_over(log: MemoryLog, lane: WaitingLane, told: list[LaneStatus]) -> LaneRun:
+    pace = LanePace(lambda: 0.0)
+    return LaneRun(cast("Any", lane), 2, log, cast("Any", NoRelay()), pace, told.append)
+
+
+async def test_a_lane_waits_for_what_another_has_to_send_and_says_for_whom() -> None:
+    """What comes lies behind the place where it stands, so the log is read ahead; without it the past of a merged customer is half."""
+    log, lane, told = filled(5), WaitingLane(), list[LaneStatus]()
+    going = asyncio.create_task(run_over(log, lane, told).reach_end())
+    async with asyncio.timeout(10):
+        while not (told and "shard 1" in told[-1].why):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert (lane.position, told[-1].folded, told[-1].of) == (2, 2, 5)
+    log.append(EVENTS, 0, b"what was awaited")
+    await going
+    assert (lane.position, lane.is_given_up, told[-1].why) == (6, False, "")
+
+
+async def test_what_can_no_longer_come_is_not_waited_for() -> None:
+    """The log of the other shard begins behind the place of the link: its lane never comes to it."""
+    log, lane, told = filled(5), WaitingLane(), list[LaneStatus]()
+    look = log.look
+
+    async def cut(shard: int, offset: int) -> Any:
+        return (await look(shard, offset))._replace(begin=8) if shard == 1 else await look(shard, offset)
+
+    cast("Any", log).look = cut
+    await run_over(log, lane, told).reach_end()
+    assert (lane.position, lane.is_given_up) == (5, True)
