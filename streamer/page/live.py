@@ -1,7 +1,8 @@
 """What goes on, as server-sent events: one rendering for all who look at the same thing, and none while nobody does.
 
 A channel is one view of one thing in one language. It renders its block once an interval, and says something only where that has changed.
-What takes long to render is rendered less often, so that looking at it costs a small share of a core, whatever it shows.
+What takes long to render, and the more channels there are, is rendered less often: all together cost a small share of a core, whatever
+they show.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from streamer.server.errors import AnswerError
 VIEWERS_MAX: Final = 1_000
 HEARTBEAT_SECONDS: Final = 15.0
 WRITE_SECONDS: Final = 20.0  # whoever takes nothing for so long is cut, and comes back
-COST_SHARE: Final = 0.03  # of a core, for one channel
+COST_SHARE: Final = 0.03  # of a core, for all channels together
 EVENT_STREAM: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Render = Callable[[], Awaitable[str]]
 
@@ -33,14 +34,15 @@ class ChannelKey(NamedTuple):
 
 
 class LiveChannel:
-    """One of them. ``event`` is what was said last, ``number`` how often something was."""
+    """One of them. ``event`` is what was said last, ``number`` how often something was; ``channels`` says how many share a core."""
 
-    def __init__(self, render: Render, seconds: float) -> None:
+    def __init__(self, render: Render, seconds: float, channels: Callable[[], int]) -> None:
         self.viewers = 0
         self.event = b""
         self.number = 0
         self._render = render
         self._seconds = seconds
+        self._channels = channels
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -52,7 +54,7 @@ class LiveChannel:
             if event != self.event:
                 self.event = event
                 self.wake()
-            await asyncio.sleep(max(self._seconds, took / COST_SHARE))
+            await asyncio.sleep(max(self._seconds, took * self._channels() / COST_SHARE))
 
     def wake(self) -> None:
         """Have all viewers look."""
@@ -116,7 +118,7 @@ class LiveChannels:
 
     def _join(self, key: ChannelKey, seconds: float, render: Render) -> LiveChannel:
         if key not in self._channels:
-            channel = LiveChannel(render, seconds)
+            channel = LiveChannel(render, seconds, lambda: self.open)
             self._channels[key] = channel, asyncio.create_task(channel.run())
         channel = self._channels[key][0]
         channel.viewers += 1

@@ -132,7 +132,7 @@ async def test_closing_ends_all_who_look() -> None:
 
 
 async def test_what_takes_long_is_rendered_less_often() -> None:
-    """Looking costs a small share of a core, whatever is looked at."""
+    """Looking costs a small share of a core, whatever is looked at and by how many."""
     rendered, thrice = list[float](), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -145,10 +145,10 @@ async def test_what_takes_long_is_rendered_less_often() -> None:
             pass
         return "x"
 
-    task = asyncio.create_task(LiveChannel(slow, 0.0).run())
+    task = asyncio.create_task(LiveChannel(slow, 0.0, lambda: 2).run())
     await thrice.wait()
     task.cancel()
-    assert rendered[2] - rendered[0] >= 2 * 0.005 / live.COST_SHARE
+    assert rendered[2] - rendered[0] >= 2 * 2 * 0.005 / live.COST_SHARE, "two channels, two waits"
 
 
 def test_an_event_has_no_line_that_ends_it() -> None:
