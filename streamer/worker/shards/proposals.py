@@ -244,14 +244,18 @@ class Proposals:
 
 async def is_far(store: Store, shard: int, version: int, ours: LaneStatus | None) -> bool:
     """Whether a shard does not obey a version, and its worker is on the way there and not near yet. ``ours`` is what is known of it where
-    it is this worker's. One that nobody has, or that stands, is not waited for."""
+    it is this worker's.
+
+    One that nobody has is not waited for: it links nothing meanwhile. One whose lane stands is: it goes on to link ids, and what its lane
+    has to send of them would hold up a live step that had come to the record.
+    """
     lane = ours
     if lane is None:
         note = await read_note(store, shard)
         if note is None or note.is_stale(int(time() * 1_000)) or note.status.state is not ShardState.OWNED:
             return False
         lane = note.status.lane
-    if lane is not None and lane.version == version and lane.state in {"ready", "written", "stands"}:
+    if lane is not None and lane.version == version and lane.state in {"ready", "written"}:
         return False
     found = (await store.checkpoint(shard)).body
     return (decode_body(found).version if found else 0) < version

@@ -250,7 +250,7 @@ async def test_a_shard_waits_for_lanes_of_others_that_are_on_their_way_and_for_n
     assert await far(ShardState.OWNED, None), "its worker has yet to notice"
     assert await far(ShardState.OWNED, LaneStatus(2, "reads"))
     assert not await far(ShardState.OWNED, LaneStatus(2, "ready"))
-    assert not await far(ShardState.OWNED, LaneStatus(2, "stands"))
+    assert await far(ShardState.OWNED, LaneStatus(2, "stands")), "it goes on to link ids, whose past its lane would never send"
     assert not await far(ShardState.HALTED, None)
     assert not await far(ShardState.OWNED, None, now_ms - 60_000)
     before = await store.acquire(1)
