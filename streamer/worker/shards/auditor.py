@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from structlog.typing import FilteringBoundLogger
 
-from streamer.errors import StoreError, UnreadableStateError
+from streamer.errors import StoreError, UnreadableStateError, place_of
 from streamer.flow.amendments import Amendments
 from streamer.flow.audit import Audited, Unaudited, audit
 from streamer.flow.catalog import Plans
@@ -63,6 +63,9 @@ class Auditor:
             await self._audit(*chosen)
         except (StoreError, KafkaError, TimeoutError, OSError) as error:
             log.debug("nobody was audited", action="audit", why=type(error).__name__)
+            return IDLE_SECONDS
+        except Exception as error:  # a fault of ours ends no worker for the sake of an audit; its text may quote a customer's data
+            log.warning("an audit failed", action="audit", error=type(error).__name__, place=place_of(error))
             return IDLE_SECONDS
         took = perf_counter() - began
         return max(LEAST_SECONDS, took / self._share - took)

@@ -107,6 +107,23 @@ async def test_it_takes_its_share_and_no_more(monkeypatch: pytest.MonkeyPatch) -
     assert not (await own(monkeypatch, STREAMER_AUDIT_SHARE="0")).segmenter.auditor.is_on
 
 
+async def test_an_audit_that_fails_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits a while and takes the next one."""
+    worker, happened = await own(monkeypatch), list[str]()
+    picker: Any = worker.segmenter.picker
+    sound = picker.pick
+
+    async def pick(*_: object) -> Mapping[int, LogRecord]:
+        happened.append("failed")
+        raise ZeroDivisionError
+
+    picker.pick = pick
+    await audit(worker, ["c3"])
+    picker.pick = sound
+    await audit(worker, ["c4"])
+    assert (happened, counted(worker, "segmenter_audited_total")) == (["failed"], 1)
+
+
 async def test_it_finds_customers_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bucket by bucket, at random; where a bucket is empty it looks again later."""
     worker = await own(monkeypatch)
