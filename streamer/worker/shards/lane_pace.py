@@ -28,15 +28,15 @@ class LanePace:
         self._records = RECORDS_FIRST
 
     @asynccontextmanager
-    async def slice(self) -> AsyncGenerator[int]:
-        """One slice: how many records it may have. The size follows from how long the last ones took."""
+    async def slice(self, left: int) -> AsyncGenerator[int]:
+        """One slice: how many records it may have, of those that are ``left``. The size follows from how long the last full one took."""
         async with self._turn:
             await self._until_live_has_room()
-            began, records = monotonic(), self._records
+            began, records = monotonic(), min(left, self._records)
             yield records
-            taken_ms = max(0.1, (monotonic() - began) * 1_000)
-            fitting = int(records * SLICE_MS / taken_ms)
-            self._records = max(RECORDS_MIN, min(RECORDS_MAX, fitting, 2 * records))
+            if records == self._records:  # the end of a batch is over sooner, and says nothing
+                taken_ms = max(0.1, (monotonic() - began) * 1_000)
+                self._records = max(RECORDS_MIN, min(RECORDS_MAX, int(records * SLICE_MS / taken_ms), 2 * records))
             await asyncio.sleep(0)  # whatever is ready goes first
 
     async def _until_live_has_room(self) -> None:

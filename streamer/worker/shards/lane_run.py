@@ -64,7 +64,7 @@ class LaneRun:
         """Fold these, in slices; what that says is published before more is folded, so that nothing piles up."""
         lane, at = self._lane, 0
         while at < len(records):
-            async with self._pace.slice() as most:
+            async with self._pace.slice(len(records) - at) as most:
                 entries = await lane.fold(records[at : at + most])
             self._relay.add(entries)
             await self._relay.turn()

@@ -23,8 +23,8 @@ class Clock:
         self.waited += 1
         return self.lag_ms
 
-    async def slice(self, ms_a_record: float) -> int:
-        async with self.pace.slice() as records:
+    async def slice(self, ms_a_record: float, left: int = 10_000) -> int:
+        async with self.pace.slice(left) as records:
             self.now += records * ms_a_record / 1_000
         return records
 
@@ -41,6 +41,14 @@ async def test_a_slice_comes_to_twenty_milliseconds_whatever_a_record_costs(cloc
         for _ in range(8):
             await clock.slice(ms_a_record)
         assert await clock.slice(ms_a_record) == pytest.approx(fitting, rel=0.01)
+
+
+async def test_the_end_of_a_batch_does_not_make_the_next_slice_longer(clock: Clock) -> None:
+    """It is over soon as it has few records, not as they are cheap."""
+    for _ in range(8):
+        await clock.slice(0.02)
+    assert await clock.slice(0.02, left=10) == 10
+    assert await clock.slice(0.02) == 1_000
 
 
 async def test_lanes_wait_while_live_traffic_lags_and_begin_again_when_it_hardly_does(clock: Clock) -> None:
@@ -72,7 +80,7 @@ async def test_two_lanes_take_turns_and_never_fold_at_once(clock: Clock) -> None
     async def fold() -> None:
         nonlocal inside, most
         for _ in range(5):
-            async with clock.pace.slice():
+            async with clock.pace.slice(10_000):
                 inside += 1
                 most = max(most, inside)
                 await asyncio.sleep(0)
