@@ -227,9 +227,10 @@ class Settings(BaseSettings):
         "0: none, time passes with the events alone",
     )
     record_offsets: bool = Field(
-        True,
-        description="keep with each customer where their records lie in the log, two or three bytes a record: without it explain --at, the "
-        "audit and a state that cannot be read need the whole log of a shard. Counts from the beginning of a log on; changes no answer",
+        False,
+        description="keep with each customer where their records lie in the log, two or three bytes a record, for 5 % of the step's time: "
+        "for explain --at, the audit, and reading few records where a state cannot be read. Counts from the "
+        "beginning of a log or a rebuild on; changes no answer",
     )
     audit_share: float = Field(
         0.01,

@@ -37,7 +37,16 @@ def followed(offsets: bytes, offset: int, ahead_ms: int, *, bytes_max: int = BYT
     gap = offset - int.from_bytes(offsets[:NEWEST_BYTES], "big")
     if gap == 0:
         return offsets
-    return offset.to_bytes(NEWEST_BYTES, "big") + offsets[NEWEST_BYTES:] + _entry(gap, ahead_ms)
+    number = gap << 1
+    if ahead_ms or number >= 0x200000:
+        entry = _entry(gap, ahead_ms)
+    elif number < 0x80:  # the usual sizes without a loop or a call: each accepted event comes here
+        entry = bytes((number,))
+    elif number < 0x4000:
+        entry = bytes((number & 0x7F | 0x80, number >> 7))
+    else:
+        entry = bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
+    return offset.to_bytes(NEWEST_BYTES, "big") + offsets[NEWEST_BYTES:] + entry
 
 
 def places(offsets: bytes) -> list[RecordPlace]:
@@ -58,12 +67,7 @@ def places(offsets: bytes) -> list[RecordPlace]:
 
 def _entry(gap: int, ahead_ms: int) -> bytes:
     if ahead_ms == 0:
-        number = gap << 1
-        if number < 0x80:  # the usual sizes without a loop: each accepted event comes here
-            return number.to_bytes(1, "big")
-        if number < 0x4000:
-            return bytes((number & 0x7F | 0x80, number >> 7))
-        return _number(number)
+        return _number(gap << 1)
     return _number(gap << 1 | 1) + _number(ahead_ms << 1 if ahead_ms > 0 else -ahead_ms << 1 | 1)
 
 

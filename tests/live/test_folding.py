@@ -59,7 +59,8 @@ async def send_busy(shop: Deployment) -> None:
 
 async def test_each_customer_is_what_their_own_records_come_to(shop: Deployment, own_redis: RedisServer, picker: RecordPicker) -> None:
     """Beside a worker, by whoever asks; and where a state cannot be read the worker folds it by the same records."""
-    worker = shop.start_worker()
+    shop.settings = shop.settings.model_copy(update={"record_offsets": True})
+    worker = shop.start_worker(STREAMER_RECORD_OFFSETS="true")
     await shop.load(2)
     await send_busy(shop)
     await shop.until_caught_up()

@@ -38,7 +38,7 @@ class Auditor:
     """Audits one customer a turn. Of the worker's time it takes ``audit_share``, waiting for Kafka included."""
 
     def __init__(self, edges: Edges, shards: Mapping[TopicPartition, OwnedShard], plans: Plans) -> None:
-        self._share = edges.settings.audit_share
+        self._share = edges.settings.audit_share if edges.settings.record_offsets else 0.0
         self._folder_of_reports = edges.settings.audit_folder
         self._store = edges.store
         self._metrics = edges.metrics

@@ -21,7 +21,7 @@ CUSTOMERS = [f"c{number}" for number in range(20)]
 
 async def own(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Worker:
     """A worker with everybody's first event read, and the records of its log to pick from."""
-    for name, value in settings.items():
+    for name, value in {"STREAMER_RECORD_OFFSETS": "true", **settings}.items():
         monkeypatch.setenv(name, value)
     worker = Worker()
     await worker.own()
@@ -105,6 +105,7 @@ async def test_it_takes_its_share_and_no_more(monkeypatch: pytest.MonkeyPatch) -
     assert await auditor.turn() > 0.2, "a millisecond is followed by a second"
     assert auditor.is_on
     assert not (await own(monkeypatch, STREAMER_AUDIT_SHARE="0")).segmenter.auditor.is_on
+    assert not (await own(monkeypatch, STREAMER_AUDIT_SHARE="0.1", STREAMER_RECORD_OFFSETS="false")).segmenter.auditor.is_on
 
 
 async def test_an_audit_that_fails_ends_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
