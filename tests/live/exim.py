@@ -13,12 +13,13 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Final
+from typing import Final, TypeVar
 
 from streamer.local.children import LOOPBACK, free_port
 from tests.lacking import missing
 
 START_SECONDS: Final = 20.0
+FOUND_SECONDS: Final = 20.0
 AS_ROOT: Final = () if os.geteuid() == 0 else ("sudo", "-n")  # it changes to a user of its own, which nobody else can
 LIFE_SECONDS: Final = 110  # then it ends, whoever started it: with the user that it changes to, the kernel forgets its parent
 FOLDERS: Final = ("spool", "mails")
@@ -70,6 +71,9 @@ mails:
 """
 
 
+Found = TypeVar("Found")
+
+
 class Exim:
     """A server on a port of its own. A mail to ``gone@`` it takes, and then sends back. ``nobody@`` and ``blocked@`` it refuses for ever,
     ``greylist@`` for now; and so, once it has the whole mail, ``spam@`` and ``full@``."""
@@ -79,15 +83,28 @@ class Exim:
         self._folder = folder
         self._process = process
 
-    def mails(self, number: int) -> list[EmailMessage]:
-        """The mails that were delivered, once there are so many."""
-        return [message_from_bytes(raw, policy=policy.default) for raw in self.raw_mails(number)]
+    def mail(self, key: str) -> EmailMessage:
+        """The one mail that was delivered with ``key`` in its Message-ID, once it is there."""
 
-    def raw_mails(self, number: int, *, within_seconds: float = 20.0) -> list[bytes]:
-        """The same as they lie in the mailbox."""
-        place = self._folder / "mails" / "new"
-        self._wait(lambda: number == 0 or (place.is_dir() and len([*place.iterdir()]) >= number), within_seconds)
-        return [file.read_bytes() for file in sorted(place.iterdir())] if place.is_dir() else []
+        def of_key(raw: bytes) -> EmailMessage | None:
+            mail = message_from_bytes(raw, policy=policy.default)
+            return mail if key in mail["Message-ID"] else None
+
+        return self.first(of_key)
+
+    def first(self, find: Callable[[bytes], Found | None]) -> Found:
+        """What ``find`` finds in one of the mails as they lie in the mailbox, once it does. Whose mails are there already is of no account:
+        the server is that of several tests."""
+        place, found = self._folder / "mails" / "new", list[Found]()
+
+        def has_come() -> bool:
+            files = sorted(place.iterdir()) if place.is_dir() else []
+            found[:] = [one for file in files if (one := find(file.read_bytes())) is not None]
+            return bool(found)
+
+        self._wait(has_come, FOUND_SECONDS)
+        assert len(found) == 1, f"{len(found)} mails"
+        return found[0]
 
     def wait_until_ready(self) -> None:
         """Return when it takes connections."""
