@@ -11,10 +11,12 @@ from streamer.errors import SettingsError
 from streamer.server.page_door import PageParts
 from streamer.server.tokens import Tokens
 from streamer.settings import Settings
+from streamer.webhooks.watch import SubscriptionWatch
 
 from .alert_history import AlertHistory
 from .change_history import ChangeHistory
 from .decision_history import DecisionHistory
+from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .pulse import Pulse
@@ -38,11 +40,13 @@ class PeoplePage:
         return await self.site.handle(request, tokens)
 
     async def run(self) -> None:
-        """Follow changes, decisions, dead letters, alerts and the ends of logs, until cancelled."""
+        """Follow changes, decisions, dead letters, deliveries, alerts and the ends of logs, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.sources.history.run())
             group.create_task(self.sources.decisions.run())
             group.create_task(self.sources.letters.run())
+            group.create_task(self.sources.deliveries.run())
+            group.create_task(self.sources.subscriptions.run())
             group.create_task(self.sources.alerts.run())
             group.create_task(self.sources.pulse.run())
 
@@ -63,6 +67,8 @@ def page_over(parts: PageParts) -> PeoplePage:
         ChangeHistory(settings, parts.feed),
         DecisionHistory(settings),
         LetterHistory(settings),
+        DeliveryHistory(settings),
+        SubscriptionWatch(settings, parts.now_ms),
         AlertHistory(settings),
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),

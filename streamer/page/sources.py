@@ -13,10 +13,12 @@ from streamer.server.errors import AnswerError
 from streamer.server.server import Answers
 from streamer.settings import Settings
 from streamer.stores.base import Store
+from streamer.webhooks.watch import SubscriptionWatch
 
 from .alert_history import AlertHistory
 from .change_history import ChangeHistory
 from .decision_history import DecisionHistory
+from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .pulse import Pulse
@@ -33,6 +35,8 @@ class PageSources(NamedTuple):
     history: ChangeHistory
     decisions: DecisionHistory
     letters: LetterHistory
+    deliveries: DeliveryHistory
+    subscriptions: SubscriptionWatch
     alerts: AlertHistory
     forecasts: Forecasts
     pulse: Pulse

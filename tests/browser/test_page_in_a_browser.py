@@ -30,6 +30,7 @@ VIEWS = {
     "messages": "/messages",
     "ledger": "/ledger",
     "try": "/try",
+    "deliveries": "/deliveries",
     "letters": "/dead-letters",
     "workers": "/workers",
     "login": "/login",

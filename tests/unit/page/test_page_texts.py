@@ -17,6 +17,8 @@ from streamer.page.wording import TEXTS, catalogue, wording
 from streamer.segments.change import CauseKind
 from streamer.sender.ledger import SendState
 from streamer.server.errors import CODES
+from streamer.webhooks.schedule import AttemptVerdict
+from streamer.webhooks.subscription import Status
 from streamer.worker.status.shard_state import ShardState
 
 HOLES = re.compile(r"\{(\w*)\}")
@@ -30,6 +32,8 @@ BUILT = {  # texts whose names a template puts together
     *(f"decided.{outcome}" for outcome in get_args(DecisionOutcome)),
     *(f"reason.{reason}" for reason in REASONS),
     *(f"became.{state}" for state in get_args(SendState)),
+    *(f"delivery.{verdict}" for verdict in get_args(AttemptVerdict)),
+    *(f"subscribed.{status}" for status in get_args(Status)),
     *(f"frame.{how}{more}" for how in get_args(SegmentReadiness) if how != "ready" for more in ("", "_why")),
 }
 
