@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.errors import RefusedError, SettingsError
+from streamer.errors import RefusedError, SettingsError, UnansweredError
 from streamer.events.codec import decode
 from streamer.language.durations import format_duration
 from streamer.lift.assignment import read_assignment
@@ -84,16 +84,14 @@ def lift(
 
 
 async def _deployed(message: str | None, since: str | None) -> Trial:
-    from aiokafka.errors import KafkaError
-
     from streamer.settings import load_settings
     from streamer.transports.kafka.trial_topics import read_trial
 
     settings = load_settings()
     try:
         return await read_trial(settings, message=message, since_ms=None if since is None else begin_ms(since))
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise SettingsError(f"STREAMER_KAFKA: no ledger or log from {settings.kafka} ({type(error).__name__})") from None
+    except UnansweredError as error:
+        raise SettingsError(f"STREAMER_KAFKA: {error}") from None
 
 
 async def _of_files(source: EventSource, segments: list[str] | None, ledger: list[Path] | None, until: str | None) -> Trial:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from .decision_history import DecisionHistory
 from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
 from .letter_history import LetterHistory
+from .lift_history import LiftHistory, measured_aside
 from .pulse import Pulse
 from .site import PageSite
 from .sources import PageSources
@@ -53,6 +55,7 @@ class PeoplePage:
     def close(self) -> None:
         """Have all who look end."""
         self.sources.forecasts.close()
+        self.sources.lifts.close()
         self.site.live.close()
 
 
@@ -70,6 +73,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         DeliveryHistory(settings),
         SubscriptionWatch(settings, parts.now_ms),
         AlertHistory(settings),
+        LiftHistory(partial(measured_aside, settings), parts.now_ms),
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),

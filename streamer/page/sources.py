@@ -21,6 +21,7 @@ from .decision_history import DecisionHistory
 from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
 from .letter_history import LetterHistory
+from .lift_history import LiftHistory
 from .pulse import Pulse
 from .trial_run import TrialRuns
 
@@ -38,6 +39,7 @@ class PageSources(NamedTuple):
     deliveries: DeliveryHistory
     subscriptions: SubscriptionWatch
     alerts: AlertHistory
+    lifts: LiftHistory
     forecasts: Forecasts
     pulse: Pulse
     trials: TrialRuns

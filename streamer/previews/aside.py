@@ -6,12 +6,12 @@ The process ends with the answer, at its bounds, or when whoever asked no longer
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 from multiprocessing.connection import Connection
 from typing import Final
 
 import msgspec
 
+from streamer.aside import done_aside
 from streamer.errors import HaltError, SettingsError, StreamerError, TooMuchError
 from streamer.flow.catalog import read_definitions
 from streamer.language.definitions import Definitions
@@ -70,34 +70,10 @@ class PreviewsAside:
             return await self._in_process(task)
 
     async def _in_process(self, task: PreviewTask) -> Preview:
-        context = multiprocessing.get_context("spawn")  # a fork would have the sockets of the server
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=work, args=(theirs, self._settings, _encode(task)), daemon=True)
-        process.start()
-        theirs.close()
         try:
-            async with asyncio.timeout(task.seconds_max + START_SECONDS):
-                return _answer(await _received(ours))
+            return _answer(await done_aside(work, self._settings, _encode(task), seconds_max=task.seconds_max + START_SECONDS))
         except TimeoutError:
             raise TooMuchError(f"not done after {task.seconds_max:g} s") from None
-        finally:
-            ours.close()
-            process.kill()
-            process.join()
-
-
-async def _received(connection: Connection) -> bytes:
-    """What the process sends; empty when it ends without."""
-    loop, found = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(connection.fileno(), found.set)
-    try:
-        await found.wait()
-    finally:
-        loop.remove_reader(connection.fileno())
-    try:
-        return await asyncio.to_thread(connection.recv_bytes)
-    except EOFError:
-        return b""
 
 
 def _answer(raw: bytes) -> Preview:

@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("stores",),
     ("flow",),
     ("settings", "stopping", "telemetry", "local", "web"),
+    ("aside",),
     ("transports",),
     ("deployment", "previews", "imports"),
     ("worker", "collector", "ingest", "sender", "webhooks", "server", "offline"),

@@ -1,4 +1,4 @@
-"""*Messages*: what each begins with, how often it was sent, held and skipped and why, what became of it; and its pause."""
+"""*Messages*: what each begins with, how often it was sent, held and skipped and why, what came of it, what it brings about; its pause."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from streamer.messages.checks import EVERYTHING
 from streamer.messages.planned import MessagePlan, PlannedMessage
 from streamer.page.asking_workers import told
 from streamer.page.decision_history import MessageCounts
+from streamer.page.lift_history import DAYS, RECORDS_MAX
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion
 from streamer.server.errors import AnswerError
@@ -36,8 +37,13 @@ async def _facts(sources: PageSources, said: str = "") -> ViewFacts:
     views = await sources.shards()
     plan, counts = await sources.newest_plan(views), sources.decisions.counts()
     paused = {name for view in views if view.body is not None for name in view.body.paused}
+    messages = MessagePlan(plan).messages
+    has_goals = any(one.spec.goal is not None for one in messages)
     return {
-        "rows": [MessageRow(one, counts.get(one.name), one.name in paused) for one in MessagePlan(plan).messages],
+        "rows": [MessageRow(one, counts.get(one.name), one.name in paused) for one in messages],
+        "measured": await sources.lifts.get() if has_goals else None,
+        "days": DAYS,
+        "most": RECORDS_MAX,
         "all_paused": EVERYTHING in paused,
         "is_read": sources.decisions.is_ready,
         "said": said,

@@ -29,6 +29,8 @@ BUILT = {  # texts whose names a template puts together
     *(f"cause.{kind}" for kind in get_args(CauseKind)),
     *(f"state.{state.value}" for state in ShardState),
     "state.unknown",
+    "lift.sent",
+    "lift.held_out",
     *(f"decided.{outcome}" for outcome in get_args(DecisionOutcome)),
     *(f"reason.{reason}" for reason in REASONS),
     *(f"became.{state}" for state in get_args(SendState)),

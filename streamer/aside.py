@@ -1,0 +1,48 @@
+"""Work in a process of its own: it computes for seconds, and a server has others to answer meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from streamer.settings import Settings
+
+AsideWork = Callable[[Connection, Settings, bytes], None]
+
+
+async def done_aside(work: AsideWork, settings: Settings, task: bytes, *, seconds_max: float) -> bytes:
+    """What ``work``, a function of a module, sends in a new process; empty where that ends without an answer.
+
+    The process ends with the answer, with TimeoutError after ``seconds_max``, or when whoever asked no longer waits.
+    """
+    context = multiprocessing.get_context("spawn")  # a fork would have the sockets of the server
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(theirs, settings, task), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        async with asyncio.timeout(seconds_max):
+            return await _received(ours)
+    finally:
+        ours.close()
+        process.kill()
+        process.join()
+
+
+async def _received(connection: Connection) -> bytes:
+    """What the process sends; empty when it ends without."""
+    loop, found = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(connection.fileno(), found.set)
+    try:
+        await found.wait()
+    finally:
+        loop.remove_reader(connection.fileno())
+    try:
+        return await asyncio.to_thread(connection.recv_bytes)
+    except EOFError:
+        return b""
+
+
+__all__ = ["done_aside"]

@@ -1,0 +1,41 @@
+"""Work in a process of its own: its answer, its end without one, and its bound."""
+
+from __future__ import annotations
+
+import signal
+from multiprocessing.connection import Connection
+
+import pytest
+
+from streamer.aside import done_aside
+from streamer.settings import Settings, load_settings
+
+
+def answer(connection: Connection, settings: Settings, task: bytes) -> None:
+    """Say what was asked, and one thing that only the settings know."""
+    connection.send_bytes(task + str(settings.shards).encode())
+
+
+def end(_connection: Connection, _settings: Settings, _task: bytes) -> None:
+    """Say nothing."""
+
+
+def hang(_connection: Connection, _settings: Settings, _task: bytes) -> None:
+    """Wait for what never comes."""
+    signal.pause()
+
+
+async def test_the_process_has_the_settings_and_the_task_and_its_answer_comes_back() -> None:
+    """It is begun anew, and shares nothing with the one that asks."""
+    assert await done_aside(answer, load_settings(shards=3), b"shards: ", seconds_max=60) == b"shards: 3"
+
+
+async def test_a_process_that_ends_without_an_answer_is_told_from_one_that_computes() -> None:
+    """Whoever asks would else wait until the bound."""
+    assert await done_aside(end, load_settings(), b"", seconds_max=60) == b""
+
+
+async def test_a_process_that_takes_too_long_is_ended() -> None:
+    """It would hold a core for nobody."""
+    with pytest.raises(TimeoutError):
+        await done_aside(hang, load_settings(), b"", seconds_max=0.5)
