@@ -17,7 +17,6 @@ from .terminal import echo, echo_json
 
 if TYPE_CHECKING:
     from streamer.sender.channels import Attempt, Outgoing
-    from streamer.sender.decision import SendDecision
     from streamer.settings import Settings
 
 TEST_PREFIX = "[test] "
@@ -109,47 +108,19 @@ async def _sent(message: str, customer: str, to: str, settings: Settings, langua
 
 
 async def _made(message: str, customer: str, settings: Settings, language: str | None) -> Outgoing:
-    """The message as it would leave now; links in it are not signed, as they would count for the customer."""
-    from streamer.message_links import LinkKeys
+    """The message as it would leave now."""
+    from streamer.flow.catalog import Plans
+    from streamer.flow.committed import CommittedCustomers
     from streamer.sender.channels import Outgoing
+    from streamer.sender.preview import content_now, decision_of
     from streamer.sender.process import read_templates
-    from streamer.sender.templates.folder import TemplateError
-    from streamer.sender.templates.rendering import render
 
     templates = read_templates(settings)
-    decision = await _decision(message, customer, settings, language)
-    try:
-        content = render(decision, templates, LinkKeys({}, ""))
-    except TemplateError as error:
-        raise SettingsError(str(error)) from None
-    return Outgoing(decision, decision.data.address or "no address", content)
-
-
-async def _decision(message: str, customer: str, settings: Settings, language: str | None) -> SendDecision:
-    import msgspec
-
-    from streamer.customers.state import decode_state
-    from streamer.flow.catalog import Plans
-    from streamer.flow.checkpoint import decode_body
-    from streamer.flow.lookup import look_up
-    from streamer.messages.planned import MessagePlan
-    from streamer.segments.change import ChangePosition
-    from streamer.sender.preview import decision_now
-    from streamer.wire import shard_of
-
     store = settings.open_store()
     try:
-        found = await look_up(store, customer, settings.shards)
-        if found.state is None:
-            raise SettingsError(f"nothing is known of the customer {customer!r}")
-        shard = shard_of(found.customer, settings.shards)
-        checkpoint = await store.checkpoint(shard)
-        body = decode_body(checkpoint.body)
-        plan = MessagePlan(await Plans(store, settings.rules).get(body.digest, shard))
-        position = ChangePosition(settings.log_generation, shard, checkpoint.position.offset, 0)
-        decision = decision_now(plan, message, found.customer, decode_state(found.state), body.log_time_ms, position)
+        committed = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+        decision = await decision_of(committed, message, customer, settings.log_generation)
     finally:
         await store.close()
-    if language is None:
-        return decision
-    return msgspec.structs.replace(decision, data=msgspec.structs.replace(decision.data, language=language))
+    decision, content = content_now(decision, templates, language)
+    return Outgoing(decision, decision.data.address or "no address", content)

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
     from streamer.deployment.publishing import Proposal
+    from streamer.sender.template_check import TemplateFault
     from streamer.settings import Settings
     from streamer.stores.base import Store
-
-    from .template_check import TemplateFault
 
 
 def register(app: typer.Typer) -> None:
@@ -86,7 +85,7 @@ def check(
 def _faults(definitions: Definitions, templates: Path | None) -> list[TemplateFault]:
     if templates is None:
         return []
-    from .template_check import template_faults
+    from streamer.sender.template_check import template_faults
 
     return list(template_faults(definitions, templates))
 

@@ -24,6 +24,7 @@ from .lift_history import LiftHistory, measured_aside
 from .pulse import Pulse
 from .site import PageSite
 from .sources import PageSources
+from .template_shelf import TemplateShelf
 from .trial_run import TrialRuns
 from .view import Views
 from .views import all_views
@@ -77,6 +78,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),
+        TemplateShelf(settings),
         parts.now_ms,
     )
     return PeoplePage(sources, proxy_trust(settings))

@@ -45,7 +45,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.filters.update(outside=outside, path_part=path_part)  # pyright: ignore[reportUnknownMemberType] - of Jinja's own filters
+    found.filters.update(outside=outside, path_part=path_part, printable=printable)  # pyright: ignore[reportUnknownMemberType] - of Jinja's own filters
     return found
 
 

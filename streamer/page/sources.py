@@ -23,6 +23,7 @@ from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .lift_history import LiftHistory
 from .pulse import Pulse
+from .template_shelf import TemplateShelf
 from .trial_run import TrialRuns
 
 
@@ -43,6 +44,7 @@ class PageSources(NamedTuple):
     forecasts: Forecasts
     pulse: Pulse
     trials: TrialRuns
+    templates: TemplateShelf
     now_ms: Callable[[], int]
 
     async def shards(self) -> list[ShardView]:

@@ -28,6 +28,7 @@ VIEWS = {
     "customers": "/customers",
     "customer": "/customers/c-39?all=1",
     "messages": "/messages",
+    "templates": "/templates",
     "ledger": "/ledger",
     "try": "/try",
     "deliveries": "/deliveries",

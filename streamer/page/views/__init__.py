@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView
 
-from . import customer, customers, deliveries, ledger, letters, messages, now, segment, segments, try_out, workers
+from . import customer, customers, deliveries, ledger, letters, messages, now, segment, segments, templates, try_out, workers
 
 
 def all_views(sources: PageSources) -> list[PageView]:
@@ -18,6 +18,7 @@ def all_views(sources: PageSources) -> list[PageView]:
         customer.view(sources),
         try_out.view(sources),
         messages.view(sources),
+        templates.view(sources),
         ledger.view(sources),
         deliveries.view(sources),
         letters.view(sources),

@@ -8,7 +8,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from demo_changes import FACTS, OPENED_MS, change, event, seen_after_twelve_seconds
 
-from streamer.cli.template_check import template_faults
 from streamer.demo import traffic
 from streamer.demo.seen import CART_LEFT, PREFIX, Numbers, Seen
 from streamer.demo.servers import TEMPLATES, parse_numbers, sender_environment, worker_environment
@@ -18,6 +17,7 @@ from streamer.language.lint.linter import lint
 from streamer.language.message_specs import Quiet
 from streamer.messages.quiet_hours import quiet_until
 from streamer.segments.library import library_path
+from streamer.sender.template_check import template_faults
 from streamer.settings import Settings
 from streamer.telemetry.metrics import Metrics
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streamer.cli.template_check import template_faults
 from streamer.errors import DefinitionError
 from streamer.language.definitions import parse_definitions
+from streamer.sender.template_check import template_faults
 from streamer.sender.templates.folder import Templates
 
 DEFINITIONS = """

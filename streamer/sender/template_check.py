@@ -9,8 +9,9 @@ from typing import NamedTuple
 from streamer.errors import DefinitionError
 from streamer.language.definitions import Definitions
 from streamer.language.message_specs import CartFact, MessageSpec
-from streamer.sender.templates.folder import Templates
 from streamer.suggest import did_you_mean
+
+from .templates.folder import Templates
 
 
 class TemplateFault(NamedTuple):
@@ -28,12 +29,17 @@ def template_faults(definitions: Definitions, folder: Path) -> Iterator[Template
     templates = Templates(folder)
     if not templates.names and not templates.problems:
         raise DefinitionError("expected templates in it, NAME/LANGUAGE/subject.liquid and text.liquid, found none", file=str(folder))
+    yield from faults_of(definitions, templates)
+
+
+def faults_of(definitions: Definitions, templates: Templates) -> Iterator[TemplateFault]:
+    """The same of templates that were read already."""
     for message in definitions.messages:
         name = message.template
         if name in templates.problems:
             yield TemplateFault(message, f"has the template {name!r}, which cannot be used: {templates.problems[name]}")
         elif name not in templates.names:
-            there = f"there are {', '.join(templates.names)}" if templates.names else f"there is none in {folder}"
+            there = f"there are {', '.join(templates.names)}" if templates.names else "there is none that can be used"
             yield TemplateFault(message, f"has the unknown template {name!r}", did_you_mean(name, templates.names) or there)
         else:
             yield from _missing_facts(message, templates)

@@ -1,0 +1,86 @@
+"""*Templates*: in which languages each message is written, what is wrong with that, and what a customer would read now."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final, NamedTuple
+
+from streamer.errors import SettingsError
+from streamer.language.definitions import Definitions
+from streamer.page.sources import PageSources
+from streamer.page.view import PageView, ViewFacts, ViewQuestion
+from streamer.printable import printable
+from streamer.sender.content import MessageContent
+from streamer.sender.preview import content_now, decision_of
+from streamer.sender.template_check import faults_of
+from streamer.sender.templates.folder import Templates
+from streamer.wire import is_customer
+
+SHOWN: Final = 200  # messages, and templates that are of none
+TEXT_CHARS_MAX: Final = 20_000  # of a preview
+
+
+class TemplateRow(NamedTuple):
+    """The template of a message, or one that is of no message."""
+
+    message: str
+    template: str
+    languages: list[str]
+    faults: list[str]
+
+
+class TemplatePreview(NamedTuple):
+    """What a customer would read. ``lines`` are safe to show as they are; ``why_not`` says why there is nothing."""
+
+    content: MessageContent | None = None
+    lines: tuple[str, ...] = ()
+    is_cut: bool = False
+    why_not: str = ""
+
+
+def view(sources: PageSources) -> PageView:
+    """The list, and the preview."""
+    return PageView("templates", "/templates", partial(_show, sources), is_in_menu=True)
+
+
+async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
+    templates = await sources.templates.templates()
+    plan = await sources.newest_plan(await sources.shards())
+    wanted = {name: asked.query.get(name, "").strip() for name in ("message", "customer", "language")}
+    rows = [] if templates is None else _rows(plan.definitions, templates)
+    return {
+        "rows": rows[:SHOWN],
+        "all": len(rows),
+        "has_folder": templates is not None,
+        "messages": [one.name for one in plan.definitions.messages],
+        "wanted": {name: printable(text) for name, text in wanted.items()},
+        "preview": None if templates is None or not wanted["customer"] else await _preview(sources, templates, wanted),
+    }
+
+
+def _rows(definitions: Definitions, templates: Templates) -> list[TemplateRow]:
+    faults: dict[str, list[str]] = {}
+    for fault in faults_of(definitions, templates):
+        faults.setdefault(fault.message.name, []).append(f"{fault.text} ({fault.hint})" if fault.hint else fault.text)
+    rows = [
+        TemplateRow(one.name, one.template, templates.languages(one.template), faults.get(one.name, [])) for one in definitions.messages
+    ]
+    used = {one.template for one in definitions.messages}
+    rest = sorted({*templates.names, *templates.problems} - used)
+    return rows + [
+        TemplateRow("", name, templates.languages(name), [templates.problems[name]] if name in templates.problems else []) for name in rest
+    ]
+
+
+async def _preview(sources: PageSources, templates: Templates, wanted: dict[str, str]) -> TemplatePreview:
+    """By the same code as `streamer messages preview`; written beside the loop, as a template may take its time."""
+    if not is_customer(wanted["customer"]):
+        return TemplatePreview(why_not="expected 1 to 256 characters, none a control character")
+    try:
+        decision = await decision_of(sources.answers.committed, wanted["message"], wanted["customer"], sources.settings.log_generation)
+        _, content = await asyncio.to_thread(content_now, decision, templates, wanted["language"] or None)
+    except SettingsError as error:
+        return TemplatePreview(why_not=str(error))
+    lines = tuple(printable(line.rstrip("\r")) for line in content.text[:TEXT_CHARS_MAX].split("\n"))
+    return TemplatePreview(content, lines, len(content.text) > TEXT_CHARS_MAX)

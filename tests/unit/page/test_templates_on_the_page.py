@@ -1,0 +1,173 @@
+"""Templates on the page: what `streamer segments check --templates` says, and what a customer would read, from right to left too."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from streamer.cli import message_trials
+from streamer.language.definitions import parse_definitions
+from streamer.page import template_shelf
+from streamer.sender.template_check import template_faults
+from streamer.settings import Settings
+
+from .desk import SHARDS, PageDesk, looking
+from .test_hostile_texts import HOSTILE, SCRIPTS, TURNS, check_harmless
+
+RULES = parse_definitions(
+    """
+segments:
+  left: {for: Left something., when: 'did("A")'}
+messages:
+  hello: {for: Greets., on: entered("left"), channel: email, kind: transactional, language: 'trait("lang")', facts: {name: 'trait("name")'}}
+  broken: {for: Breaks., on: entered("left"), channel: email, kind: transactional}
+  absent: {for: Is not there., on: entered("left"), channel: email, kind: transactional}
+"""
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A template in two languages, one that needs what is not there, and one that no message has."""
+    monkeypatch.setenv("STREAMER_TEMPLATES", str(tmp_path))
+    write(tmp_path, "hello/en", "Hello {{ name }}", "Dear {{ name }},\nwelcome.", "<b>Dear {{ name }}</b>")
+    write(tmp_path, "hello/fa", "سلام {{ name }}", "{{ name }} عزیز\nخوش آمدید")
+    write(tmp_path, "broken/en", "Hello {{ nobody }}", "Text")
+    write(tmp_path, "spare/en", "Spare", "Text")
+    return tmp_path
+
+
+def write(folder: Path, name: str, subject: str, text: str, html: str = "") -> None:
+    """One language of a template."""
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    for part, content in (("subject", subject), ("text", text), ("html", html)):
+        if content:
+            (place / f"{part}.liquid").write_text(content, encoding="utf-8")
+
+
+async def greet(desk: PageDesk, customer: str, **traits: str) -> None:
+    """Somebody who is known."""
+    desk.shop.write("", type="identify", userId=customer, traits=traits)
+    desk.shop.write("A", userId=customer)
+    await desk.settle()
+
+
+async def test_templates_are_checked_as_on_the_command_line(folder: Path) -> None:
+    """By message and language; a template of no message is there as well."""
+    faults = {fault.message.name: fault.text for fault in template_faults(RULES, folder)}
+    assert set(faults) == {"broken", "absent"}
+    async with looking(RULES) as desk:
+        await greet(desk, "ada")
+        page = await desk.look("/templates")
+        assert page.status == 200
+        assert "hello hello en, fa Nothing is wrong with it." in page.text
+        assert f"broken broken en {faults['broken']}" in page.text
+        assert f"absent absent {faults['absent']}" in page.text
+        assert "of no message spare en" in page.text
+        assert "4 of 4 templates." in page.text
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_preview_is_what_the_customer_would_read() -> None:
+    """In their language and its direction, or in another one; and no address of theirs."""
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada", lang="en", email="ada@shop.example")
+        await greet(desk, "sara", name="سارا", lang="fa")
+        english = await desk.look("/templates?message=hello&customer=ada")
+        assert '<p lang="en" dir="ltr"><strong>Hello Ada</strong></p>' in english.html
+        assert '<pre lang="en" dir="ltr">\nDear Ada,\nwelcome.\n</pre>' in english.html
+        assert "There is an HTML part too" in english.text
+        assert "ada@shop.example" not in english.html
+        for asked in ("customer=sara", "customer=sara&language=fa"):
+            persian = await desk.look(f"/templates?message=hello&{asked}")
+            assert '<p lang="fa" dir="rtl"><strong>سلام سارا</strong></p>' in persian.html
+            assert '<pre lang="fa" dir="rtl">\nسارا عزیز\nخوش آمدید\n</pre>' in persian.html
+            assert "There is an HTML part too" not in persian.text
+        assert "سلام Ada" in (await desk.look("/templates?message=hello&customer=ada&language=fa")).text
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_preview_is_that_of_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever looks at both sees one message."""
+    monkeypatch.setenv("STREAMER_SHARDS", str(SHARDS))
+    monkeypatch.setenv("STREAMER_TICK", "30s")
+    async with looking(RULES) as desk:
+        await greet(desk, "sara", name="سارا", lang="fa")
+        monkeypatch.setattr(Settings, "open_store", lambda _settings: desk.store)
+        await asyncio.to_thread(message_trials.preview, "hello", "sara", as_json=True)
+        said = json.loads(capsys.readouterr().out)
+        assert said["language"] == "fa"
+        page = await desk.look("/templates?message=hello&customer=sara")
+        assert f"<strong>{said['subject']}</strong>" in page.html
+        assert f">\n{said['text']}\n</pre>" in page.html
+
+
+@pytest.mark.usefixtures("folder")
+async def test_where_there_is_no_preview_the_page_says_why() -> None:
+    """The same words as on the command line, and no error page."""
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada")
+        for asked, said in (
+            ("message=hello&customer=nobody", "nothing is known of the customer 'nobody'"),
+            ("message=helo&customer=ada", "there is no message 'helo'"),
+            ("message=absent&customer=ada", "there is no template 'absent'"),
+            ("message=broken&customer=ada", "broken/en/subject.liquid:1:"),
+            ("message=hello&customer=%00", "expected 1 to 256 characters"),
+        ):
+            page = await desk.look(f"/templates?{asked}")
+            assert page.status == 200
+            assert said in page.text
+
+
+async def test_without_a_folder_the_page_says_where_one_is_named() -> None:
+    """Most servers are no senders."""
+    async with looking(RULES) as desk:
+        await greet(desk, "ada")
+        assert "STREAMER_TEMPLATES says where it is" in (await desk.look("/templates")).text
+
+
+async def test_a_corrected_template_is_shown_without_a_new_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes one looks at it again and again."""
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada")
+        assert "Hello Ada" in (await desk.look("/templates?message=hello&customer=ada")).text
+        write(folder, "hello/en", "Good day {{ name }}", "Text")
+        assert "Hello Ada" in (await desk.look("/templates?message=hello&customer=ada")).text, "read at each look"
+        monkeypatch.setattr(template_shelf, "KEPT_SECONDS", -1.0)
+        assert "Good day Ada" in (await desk.look("/templates?message=hello&customer=ada")).text
+
+
+async def test_a_long_text_is_cut(folder: Path) -> None:
+    """And the page says so."""
+    write(folder, "hello/en", "Long", "y" * 30_000)
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada")
+        page = await desk.look("/templates?message=hello&customer=ada")
+        assert "Cut after 20,000 characters." in page.text
+        assert page.html.count("y" * 20_000) == 1
+        assert "y" * 20_001 not in page.html
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_a_preview_obeys_no_text_from_outside(text: str, language: str, folder: Path) -> None:
+    """Neither what a customer is called, nor their id, nor what is asked for, nor what stands in a template."""
+    write(folder, "hello/en", "Hello {{ name }}", f"{{{{ name }}}} {SCRIPTS[0]} {TURNS[0]}", "<b>{{ name }}</b>")
+    part = quote(text, safe="")
+    async with looking(RULES) as desk:
+        await greet(desk, text, name=text)
+        for asked in (
+            f"message=hello&customer={part}",
+            f"message={part}&customer={part}&language={part}",
+            f"message=hello&customer=%00{part}",
+        ):
+            found = await desk.look(f"/templates?lang={language}&{asked}")
+            assert found.status == 200, json.dumps(asked)
+            check_harmless(found.html)
+        shown = await desk.look(f"/templates?lang={language}&message=hello&customer={part}")
+        assert "&lt;img src=x onerror=alert(1)&gt;" in shown.html, "it is not shown at all"
