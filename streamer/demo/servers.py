@@ -205,8 +205,9 @@ def sender_environment(settings: Settings, ours: Mapping[str, str], folder: Path
 
 
 def serve_environment(settings: Settings, ours: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment of the server: the worker's, and where it listens."""
+    """The environment of the server: the worker's, the templates of the sender, and where it listens."""
     return worker_environment(settings, ours, folder) | {
+        "STREAMER_TEMPLATES": str(TEMPLATES),
         "STREAMER_SERVE_PORT": str(settings.serve_port),
         "STREAMER_SERVE_WEB_PORT": str(settings.serve_web_port),
     }
