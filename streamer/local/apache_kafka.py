@@ -237,8 +237,11 @@ def fetch_jars(version: str) -> Path:
         result = _call([maven, "--batch-mode", "--quiet", "--strict-checksums", "--file", str(pom), *goal], timeout_s=FETCH_S)
         if result.status or not list(jars.glob("kafka_*.jar")):
             raise SettingsError(f"Maven could not fetch Kafka {version}:\n{_tail(result.output)}")
-        if not folder.is_dir():
+        try:
             jars.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # somebody else was quicker, with the same jars
+                raise
     return folder
 
 

@@ -152,6 +152,24 @@ def test_the_jars_are_fetched_once_and_whole(machine: Machine) -> None:
     assert fetch_jars("4") == folder
 
 
+def test_whoever_fetched_at_the_same_time_and_was_quicker_does_no_harm(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes of the tests begin with an empty cache; a folder with something in it cannot be renamed over."""
+    machine.has_maven("kafka_2.13-4.jar")
+    rename, happened = Path.rename, list[Path]()
+
+    def rename_late(self: Path, target: Path) -> Path:
+        target.mkdir()
+        (target / "kafka_2.13-4.jar").touch()
+        happened.append(target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_late)
+    folder = fetch_jars("4")
+    assert happened == [folder]
+    assert [path.name for path in folder.iterdir()] == ["kafka_2.13-4.jar"]
+    assert [*folder.parent.iterdir()] == [folder]
+
+
 @pytest.mark.parametrize(("jars", "status"), [(["kafka_2.13-4.jar"], 1), (["something-else.jar"], 0)])
 def test_a_fetch_that_failed_leaves_nothing_that_looks_fetched(machine: Machine, jars: list[str], status: int) -> None:
     """Else the next start would fail with a class that cannot be found."""
