@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from streamer.local import apache_kafka, mock_kafka
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka, fetch_jars, find_java, find_kafka, jars_folder
 from streamer.local.children import free_port
 from streamer.local.redis import RedisServer, find_redis_server
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Machine:
