@@ -27,6 +27,7 @@ from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
+from .shard_counts import count_records
 from .terminal import echo, echo_json
 
 KAFKA_SECONDS = 10.0
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     group.command("list", epilog=EXIT_CODES, short_help="Owner, state, position and lag of every shard.")(list_shards)
+    group.command("counts", epilog=EXIT_CODES, short_help="Records accepted, refused and why, in all shards.")(count_records)
     group.command("resume", epilog=EXIT_CODES, short_help="Have a shard go on at a place that you choose.")(resume)
     group.command("rebuild", epilog=EXIT_CODES, short_help="Compute a shard again from its log.")(rebuild)
     app.add_typer(group, name="shards")

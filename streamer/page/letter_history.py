@@ -51,6 +51,10 @@ class LetterHistory:
         found = [one for one in self._letters if reason in ("", one.letter.reason)]
         return sorted(found, key=lambda one: one.letter.at, reverse=True)
 
+    def producers(self) -> list[tuple[tuple[str, str], int]]:
+        """How many there are of each producer and reason, the most first; a producer that does not name itself is empty."""
+        return Counter((one.letter.producer, one.letter.reason) for one in self._letters).most_common()
+
     def reasons(self) -> list[tuple[str, int]]:
         """How many there are of each reason, the most first."""
         return Counter(one.letter.reason for one in self._letters).most_common()

@@ -32,6 +32,7 @@ VIEWS = {
     "ledger": "/ledger",
     "try": "/try",
     "deliveries": "/deliveries",
+    "sources": "/sources",
     "letters": "/dead-letters",
     "workers": "/workers",
     "login": "/login",

@@ -5,7 +5,21 @@ from __future__ import annotations
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView
 
-from . import customer, customers, deliveries, ledger, letters, messages, now, segment, segments, templates, try_out, workers
+from . import (
+    customer,
+    customers,
+    deliveries,
+    ledger,
+    letters,
+    messages,
+    now,
+    record_sources,
+    segment,
+    segments,
+    templates,
+    try_out,
+    workers,
+)
 
 
 def all_views(sources: PageSources) -> list[PageView]:
@@ -21,6 +35,7 @@ def all_views(sources: PageSources) -> list[PageView]:
         templates.view(sources),
         ledger.view(sources),
         deliveries.view(sources),
+        record_sources.view(sources),
         letters.view(sources),
         workers.view(sources),
     ]

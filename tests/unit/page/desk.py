@@ -32,7 +32,19 @@ from streamer.wire import CHANGES, DEAD_LETTERS, LEDGER
 from tests.unit.flow.persons import Persons
 from tests.unit.server.desk import SHARDS, EndsOfShop, StoreOfShops
 
-PAGES: Final = ("/", "/segments", "/customers", "/try", "/messages", "/templates", "/ledger", "/deliveries", "/dead-letters", "/workers")
+PAGES: Final = (
+    "/",
+    "/segments",
+    "/customers",
+    "/try",
+    "/messages",
+    "/templates",
+    "/ledger",
+    "/deliveries",
+    "/sources",
+    "/dead-letters",
+    "/workers",
+)
 
 
 class Shown(NamedTuple):

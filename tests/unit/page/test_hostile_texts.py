@@ -84,7 +84,8 @@ RULES = parse_definitions(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/segments", "/segments/seen", "/segments/said", "/customers", "/messages", "/ledger", "/dead-letters", "/workers"]
+    "path",
+    ["/", "/segments", "/segments/seen", "/segments/said", "/customers", "/messages", "/ledger", "/sources", "/dead-letters", "/workers"],
 )
 @pytest.mark.parametrize("language", ["en", "ar"])
 async def test_no_view_obeys_a_text_from_outside(path: str, language: str) -> None:
