@@ -21,6 +21,7 @@ DAYS: Final = 30
 RECORDS_MAX: Final = 200_000  # of decisions, and of events from the first of them on
 SECONDS_MAX: Final = 60.0
 OLD_SECONDS: Final = 600.0
+AGAIN_SECONDS: Final = 30.0  # after one that could not be made
 PATIENCE_SECONDS: Final = 0.15  # that a page waits for the first one
 
 
@@ -49,12 +50,12 @@ class LiftHistory:
         self._measure = measure
         self._now_ms = now_ms
         self._newest: MeasuredLifts | None = None
-        self._made_at = float("-inf")
+        self._next_at = float("-inf")
         self._making: asyncio.Task[None] | None = None
 
     async def get(self) -> MeasuredLifts | None:
         """One that is about ten minutes old at most, or the one before while a new one is made; None while none could be made."""
-        if monotonic() - self._made_at > OLD_SECONDS and (self._making is None or self._making.done()):
+        if monotonic() > self._next_at and (self._making is None or self._making.done()):
             self._making = asyncio.create_task(self._make())
         if self._newest is None and self._making is not None:
             await asyncio.wait({self._making}, timeout=PATIENCE_SECONDS)
@@ -66,10 +67,12 @@ class LiftHistory:
             self._making.cancel()
 
     async def _make(self) -> None:
+        found: MeasuredLifts | None = None
         try:
-            self._newest = await self._measure(self._now_ms()) or self._newest
+            found = await self._measure(self._now_ms())
         finally:
-            self._made_at = monotonic()
+            self._newest = found or self._newest
+            self._next_at = monotonic() + (AGAIN_SECONDS if found is None else OLD_SECONDS)
 
 
 async def measured_aside(settings: Settings, now_ms: int) -> MeasuredLifts | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -11,8 +13,8 @@ from streamer.language.definitions import Definitions, parse_definitions
 from streamer.lift.assignment import read_assignment
 from streamer.lift.report import ArmResult, Lift, contrast, lifts
 from streamer.lift.trial import Trial
-from streamer.page import assembly
-from streamer.page.lift_history import MeasuredLifts, measured_aside, work
+from streamer.page import assembly, lift_history
+from streamer.page.lift_history import LiftHistory, MeasuredLifts, measured_aside, work
 from streamer.printable import printable
 from streamer.settings import load_settings
 from streamer.wire import CONTROL_HEADER, EVENTS, LEDGER
@@ -132,6 +134,24 @@ async def test_where_it_cannot_be_measured_the_page_says_so(monkeypatch: pytest.
             await desk.settle()
             assert said in (await desk.look("/messages")).text
             assert asked
+
+
+async def test_after_a_failure_it_is_measured_again_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka was away for a moment; what was measured stays for ten minutes, also while the next one fails."""
+    times, found = [0.0], list[MeasuredLifts | None]([None, MeasuredLifts(1, []), None])
+    monkeypatch.setattr(lift_history, "monotonic", lambda: times[-1])
+    asked: list[int] = []
+
+    async def measure(now_ms: int) -> MeasuredLifts | None:
+        asked.append(now_ms)
+        return found[len(asked) - 1]
+
+    history = LiftHistory(measure, lambda: 7)
+    for second, times_asked, is_there in ((0.0, 1, False), (29.0, 1, False), (31.0, 2, True), (600.0, 2, True), (632.0, 3, True)):
+        times.append(second)
+        answer = await history.get()
+        await asyncio.sleep(0)
+        assert (len(asked), answer is not None) == (times_asked, is_there), second
 
 
 async def test_the_process_that_measures_says_nothing_where_kafka_does_not_answer() -> None:
