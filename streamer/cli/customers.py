@@ -12,12 +12,11 @@ from streamer.commands import MergeIds
 from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans
-from streamer.flow.checkpoint import decode_body
+from streamer.flow.committed import CommittedCustomers
 from streamer.flow.lookup import look_up
-from streamer.flow.states import read_state
-from streamer.stores.base import Store
+from streamer.segments.plan.plan import Plan
 from streamer.values import time_text
-from streamer.wire import CUSTOMER_CHARS_MAX, is_customer, shard_of
+from streamer.wire import CUSTOMER_CHARS_MAX, is_customer
 
 from . import EXIT_CODES
 from .asking import WAIT_SECONDS, Wait, ask_worker
@@ -111,22 +110,20 @@ def _link_lines(found: KnownCustomer) -> list[str]:
 async def _look(asked: str, settings: Settings) -> KnownCustomer:
     store = settings.open_store()
     try:
-        found = await look_up(store, asked, settings.shards)
+        customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+        found = await customers.look_up(asked)
         if found.state is None:
             raise SettingsError(f"nothing is known of the customer {found.customer!r}")
-        shard = shard_of(found.customer, settings.shards)
-        state = read_state(shard, found.customer, found.state)
-        segments = await _inside(store, settings, shard, state)
-        links = {id_: time_text(linked_ms) if linked_ms else "" for id_, linked_ms in state.links.items()}
+        segments = _inside(await customers.plan_of(found), found.state)
+        links = {id_: time_text(linked_ms) if linked_ms else "" for id_, linked_ms in found.state.links.items()}
         return KnownCustomer(found.customer, segments, links, list(found.passed))
     finally:
         await store.close()
 
 
-async def _inside(store: Store, settings: Settings, shard: int, state: State) -> dict[str, str]:
-    body = decode_body((await store.checkpoint(shard)).body)
-    known = (await Plans(store, settings.rules).get(body.digest, shard)).known_numbers
-    since = {name: state.members[number].at_ms + state.origin_ms for name, number in known.items() if state.is_inside(number)}
+def _inside(plan: Plan, state: State) -> dict[str, str]:
+    numbers = plan.known_numbers
+    since = {name: state.members[number].at_ms + state.origin_ms for name, number in numbers.items() if state.is_inside(number)}
     return {name: time_text(at_ms) for name, at_ms in sorted(since.items())}
 
 

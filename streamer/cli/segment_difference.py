@@ -7,18 +7,18 @@ from typing import Final
 
 import msgspec
 
-from streamer.customers.state import State, decode_state
+from streamer.customers.state import State
 from streamer.customers.tombstone import is_tombstone
-from streamer.errors import HaltError, SettingsError
-from streamer.flow.catalog import compile_plan, read_definitions
-from streamer.flow.checkpoint import decode_body
+from streamer.errors import SettingsError
+from streamer.flow.catalog import Plans, compile_plan, read_definitions
+from streamer.flow.committed import CommittedCustomers
 from streamer.flow.lane.lane_plan import LanePlan, lane_name, plan_lane
 from streamer.flow.published import Publication
+from streamer.flow.states import read_state
 from streamer.language.definitions import Definitions
 from streamer.segments.plan.plan import Plan
 from streamer.settings import Settings
 from streamer.stores.base import Store
-from streamer.stores.documents import definitions_document
 from streamer.transports.kafka.definitions_topic import definitions_of
 
 from .segment_status import published_now
@@ -67,21 +67,24 @@ async def read_difference(settings: Settings) -> tuple[Publication, list[Segment
 async def difference(settings: Settings, store: Store, shadow: Publication, content: bytes) -> list[SegmentDifference]:
     """What would change by a shadow, whose definitions are ``content``, over all shards; by segment, in the order of their names."""
     after = compile_plan(read_definitions(content), settings.rules)
+    customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+    lanes = store.lane(lane_name(shadow.version, shadow.digest))
     found: defaultdict[str, SegmentDifference] = defaultdict(lambda: SegmentDifference(""))
     for shard in range(settings.shards):
-        await _Compared(settings, store, shard, shadow, after).add_to(found)
+        await _Compared(settings, store, customers, lanes, shard, after).add_to(found)
     return [found[name] for name in sorted(found)]
 
 
 class _Compared:
     """One shard's members now and at the cut-over."""
 
-    def __init__(self, settings: Settings, store: Store, shard: int, shadow: Publication, after: Plan) -> None:
+    def __init__(self, settings: Settings, store: Store, customers: CommittedCustomers, lanes: Store, shard: int, after: Plan) -> None:
         self._settings = settings
         self._store = store
+        self._customers = customers
+        self._lanes = lanes
         self._shard = shard
         self._after = after
-        self._lane = store.lane(lane_name(shadow.version, shadow.digest))
 
     async def add_to(self, found: defaultdict[str, SegmentDifference]) -> None:
         """Count the customers of this shard. HaltError where what holds cannot be read."""
@@ -96,26 +99,25 @@ class _Compared:
         while bucket is not None and names:
             page = await self._store.customers(self._shard, bucket, limit=CUSTOMERS_AT_ONCE)
             bucket = page.next_bucket
-            mine, theirs = await self._states(self._store, page.customers), await self._states(self._lane, page.customers)
-            for customer, state in mine.items():
+            theirs = await self._lane_states(page.customers)
+            for one in await self._customers.in_shard(self._shard, page.customers):
+                if one.state is None:
+                    continue
+                numbers = (await self._customers.plan_of(one)).numbers  # of the definitions under which their state is
                 for name in names:
-                    then = name not in gone and lane is not None and _is_inside(theirs.get(customer), lane, name)
-                    found[name].add(customer, name in before.numbers and state.is_inside(before.numbers[name]), then)
+                    then = name not in gone and lane is not None and _is_inside(theirs.get(one.customer), lane, name)
+                    found[name].add(one.customer, name in numbers and one.state.is_inside(numbers[name]), then)
 
     async def _before(self) -> Plan:
-        raw = (await self._store.checkpoint(self._shard)).body
-        digest = decode_body(raw).digest if raw else ""
-        if not digest:
+        view = await self._customers.view(self._shard)
+        if view.body is None or not view.body.digest:
             return compile_plan(Definitions(()), self._settings.rules)
-        content = await self._store.get_document(definitions_document(digest), shard=self._shard)
-        if content is None:
-            raise HaltError(f"definitions {digest} are not in the store of shard {self._shard}")
-        return compile_plan(read_definitions(content), self._settings.rules)
+        return await self._customers.newest_plan(view)
 
-    async def _states(self, store: Store, customers: list[str]) -> dict[str, State]:
-        blobs = (await store.fetch(self._shard, customers, until_ms=0, limit=0)).states
+    async def _lane_states(self, customers: list[str]) -> dict[str, State]:
+        blobs = (await self._lanes.fetch(self._shard, customers, until_ms=0, limit=0)).states
         pairs = zip(customers, blobs, strict=True)
-        return {one: decode_state(blob) for one, blob in pairs if blob is not None and not is_tombstone(blob)}
+        return {one: read_state(self._shard, one, blob) for one, blob in pairs if blob is not None and not is_tombstone(blob)}
 
 
 def _is_inside(state: State | None, lane: LanePlan, name: str) -> bool:

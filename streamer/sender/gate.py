@@ -115,7 +115,10 @@ class StoreGate:
             return "erased"
         if is_tombstone(state):
             return "merged"
-        return self._judge(plan, body, decode_state(state), decision)
+        found = decode_state(state)
+        if found.generation != body.generation:
+            return None  # their turn to come under the definitions in force has not come: by those it is to be judged
+        return self._judge(plan, body, found, decision)
 
     def _say(self, why: str) -> None:
         if self.problem != why:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
 
 import pytest
 from redis.asyncio import Redis
 
+from streamer.flow import driver
+from streamer.language.definitions import Definitions
 from streamer.stores.redis import connect
 from tests.cli.conftest import Run
 from tests.unit.flow.persons import Persons, named, segments_beside_turns
@@ -30,14 +33,22 @@ def store(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     asyncio.run(_live(redis_server.url, name))
 
 
-async def _live(url: str, namespace: str) -> None:
-    shop, store = Persons(segments_beside_turns(seen='count("A") >= 1', twice='count("A") >= 2'), SHARDS), connect(url, namespace=namespace)
+SEGMENTS = segments_beside_turns(seen='count("A") >= 1', twice='count("A") >= 2')
+
+
+async def _live(url: str, namespace: str, *, then: Definitions | None = None) -> None:
+    """What happened; ``then``: and under which definitions nobody has come yet who hold since."""
+    shop, store = Persons(SEGMENTS, SHARDS), connect(url, namespace=namespace)
     shop.stores = [store] * SHARDS  # pyright: ignore[reportAttributeAccessIssue] - Redis in the place of its twin
     shop.write("A", anonymousId=VISITOR)
     await shop.settle()
     shop.write("A", anonymousId=VISITOR, userId=USER)
     shop.write("A", userId=OTHER)
     await shop.settle()
+    if then is not None:
+        shop.define(then, 2)
+        with patch.object(driver, "MIGRATED_A_RECORD", 0):
+            await shop.settle()
     await store.close()
 
 
@@ -50,6 +61,19 @@ def test_a_person_is_shown_by_any_of_their_ids(run: Run, asked: str) -> None:
     lines = run("customers", "show", asked).out.splitlines()
     ours = [USER, f"  in seen since {SINCE}", f"  in twice since {SINCE}", f"  also {VISITOR}, linked {SINCE}"]
     assert lines == (ours if asked == USER else [f"{VISITOR} goes by another id by now", *ours])
+
+
+def test_a_person_who_is_still_to_come_under_new_definitions_is_shown_by_theirs(
+    run: Run, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """The numbers in their state are those of the definitions before: by the new ones they would be in something else."""
+    name = f"{tmp_path.name}-switching"
+    others = segments_beside_turns(another='count("B") >= 5', seen='count("A") >= 1', twice='count("A") >= 2')
+    asyncio.run(_live(redis_server.url, name, then=others))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STREAMER_NAMESPACE", name)
+        told = run("customers", "show", USER, "--json")
+    assert told.lines() == [{"customer": USER, "segments": {"seen": SINCE, "twice": SINCE}, "links": {VISITOR: SINCE}}]
 
 
 @pytest.mark.parametrize("words", [("show", "\udcff"), ("links", "a\udcff"), ("merge", "\udcff", USER), ("merge", USER, "\udcff")])

@@ -20,7 +20,7 @@ from streamer.sender.gate import StoreGate
 from streamer.sender.judging import MessageJudge
 from streamer.stores.base import Committed
 from streamer.stores.memory import MemoryStore
-from streamer.wire import MESSAGES
+from streamer.wire import MESSAGES, TICK, LogRecord, definitions_control
 from tests.unit.messages.desk import arrivals, definitions, event
 
 THANKS = '  thanks: {for: x, on: entered("buyer"), channel: console, topic: offers}'  # a buyer is one for an hour
@@ -114,6 +114,23 @@ async def test_what_was_in_the_log_when_it_was_asked_is_waited_for(look: Look) -
     look.tail.meanwhile = lambda: look.happens(AN_HOUR_LATER)
     assert await look() == "stay", "nobody who is no buyer any more is thanked for buying"
     assert look.tail.meanwhile is None, "the gate had to wait"
+
+
+async def test_nobody_can_tell_of_whoever_is_still_to_come_under_new_definitions(look: Look) -> None:
+    """By the old ones it is not to be judged any more, and their state cannot be read by the new ones."""
+    shard = look.run._shard  # pyright: ignore[reportPrivateUsage]
+    shard.walk_customers = lambda: 0
+    after = definitions(THANKS + "\n" + THANKS.replace("thanks", "more_thanks"))
+    switches = definitions_control(after.content(), after.digest, 2)
+    at_ms = shard.body.log_time_ms
+    await shard.process([LogRecord(shard.position.offset, at_ms, switches, control=True)])
+    look.tail.end_at = shard.position.offset
+    assert shard.is_switching
+    assert await look() is None
+    shard.walk_customers = lambda: None
+    await shard.process([LogRecord(shard.position.offset, at_ms, TICK, control=True)])
+    look.tail.end_at = shard.position.offset
+    assert await look() == "", "and a moment later it may leave"
 
 
 async def test_of_a_shard_that_stays_behind_nobody_can_tell(look: Look) -> None:
