@@ -23,7 +23,6 @@ class DeliveryHistory:
         self._tail = TopicTail(settings, {WEBHOOK_LOG: 1, WEBHOOK_DEAD: 1}, 2 * KEPT)
         self._lines = deque[DeliveryLine](maxlen=KEPT)
         self._dead = deque[DeadDelivery](maxlen=KEPT)
-        self._seen: dict[str, int] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -35,10 +34,7 @@ class DeliveryHistory:
         await self._tail.run(self.take)
 
     def take(self, record: TailRecord) -> None:
-        """One record of either topic; what cannot be read, or was taken before, is passed over."""
-        if record.offset <= self._seen.get(record.topic, -1):
-            return
-        self._seen[record.topic] = record.offset
+        """One record of either topic; what cannot be read is passed over."""
         try:
             if record.topic == WEBHOOK_DEAD:
                 dead = decode_dead(record.value)

@@ -23,7 +23,6 @@ class LetterHistory:
     def __init__(self, settings: Settings) -> None:
         self._tail = TopicTail(settings, {DEAD_LETTERS: settings.shards}, KEPT)
         self._letters = deque[FoundLetter](maxlen=KEPT)
-        self._seen: dict[int, int] = {}
 
     @property
     def is_ready(self) -> bool:
@@ -35,10 +34,7 @@ class LetterHistory:
         await self._tail.run(self.take)
 
     def take(self, record: TailRecord) -> None:
-        """One record of the topic; what is no letter, or was taken before, is passed over."""
-        if record.offset <= self._seen.get(record.partition, -1):
-            return
-        self._seen[record.partition] = record.offset
+        """One record of the topic; what is no letter is passed over."""
         try:
             letter = read_dead_letter(record.value)
         except RefusedError:

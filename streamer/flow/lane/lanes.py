@@ -17,9 +17,9 @@ from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Store
 from streamer.wire import LogRecord
 
+from .hearing import Hearing
 from .lane import LaneSettings, SideLane
 from .lane_plan import LanePlan
-from .mailbox import SentFrom
 
 BATCH_RECORDS: Final = 2_000
 LOOK_SECONDS: Final = 0.1
@@ -82,7 +82,7 @@ class _OneFold:
         self._log = log
         self._relay = relay
         self._pause = pause
-        self._heard = 0
+        self._hearing = Hearing(lane, log)
 
     async def upto(self, offset: int) -> None:
         """Fold all records up to and including one, and publish what they say. HaltError where the log ends before it."""
@@ -109,20 +109,5 @@ class _OneFold:
             records = [record for record in records if record.offset >= lane.position]
             if lane.awaits is None:
                 return
-            await self._hear(lane.awaits)
-
-    async def _hear(self, awaited: SentFrom) -> None:
-        """Read ahead until what is awaited has come."""
-        lane = self._lane
-        while True:
-            async with aclosing(self._log.read(lane.shard, self._heard, BATCH_RECORDS)) as batches:
-                async for records in batches:
-                    lane.hear(records)
-                    self._heard = records[-1].offset + 1
-                    if lane.has_come(awaited):
-                        return
-                    await asyncio.sleep(0)
-            if (await self._log.look(awaited[0], -1)).begin > awaited[1]:
-                lane.give_up(awaited)
-                return
-            await self._pause(LOOK_SECONDS)
+            while not await self._hearing.has_come(lane.awaits):
+                await self._pause(LOOK_SECONDS)

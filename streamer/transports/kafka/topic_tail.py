@@ -48,8 +48,7 @@ class TopicTail:
         self._positions: dict[TopicPartition, int] = {}
 
     async def run(self, take: Callable[[TailRecord], None]) -> None:
-        """Until cancelled; ``take`` gets each record, in order within a partition, some again after an error. A topic that is not there is
-        waited for."""
+        """Until cancelled; ``take`` gets each record once, in order within a partition. A topic that is not there is waited for."""
         while True:
             there = [topic for topic in self._topics if await self._exists(topic)]
             client = reader(self._settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_WAIT_MS)
@@ -81,6 +80,7 @@ class TopicTail:
                 await asyncio.sleep(TAKE_MS / 1_000)
             for place, records in (await client.getmany(*places, timeout_ms=TAKE_MS)).items() if places else ():
                 for record in records:
+                    self._positions[place] = record.offset + 1  # so that none comes again after an error
                     take(TailRecord(names[place.topic], place.partition, record.offset, record.value or b"", record.key or b""))
             for place in places:
                 self._positions[place] = await client.position(place)

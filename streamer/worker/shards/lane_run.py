@@ -8,6 +8,7 @@ from contextlib import aclosing
 from time import monotonic, time
 from typing import Final
 
+from streamer.flow.lane.hearing import READ_RECORDS, Hearing
 from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.mailbox import SentFrom
 from streamer.flow.relay import Relay
@@ -17,7 +18,6 @@ from streamer.worker.status.lane_status import LaneState, LaneStatus
 
 from .lane_pace import LanePace
 
-READ_RECORDS: Final = 2_000
 NEAR_SECONDS: Final = 1.0  # a pass over the log that takes less ends so near to its end
 LOOK_SECONDS: Final = 0.2  # between two looks for what another lane sends
 
@@ -34,7 +34,7 @@ class LaneRun:
         self._relay = relay
         self._pace = pace
         self._tell = tell
-        self._heard = 0  # what lies below was told to the lane's mailbox
+        self._hearing = Hearing(lane, log)
         self._begin = self._end = 0
         self._began_at = (monotonic(), lane.position)
 
@@ -76,20 +76,10 @@ class LaneRun:
 
     async def _hear(self, awaited: SentFrom, state: LaneState) -> None:
         """Read ahead until what another shard's lane is to send has come, or it is known that it never will."""
-        lane = self._lane
-        while not lane.has_come(awaited):
+        while not self._lane.has_come(awaited):
             self.say(state, f"waits for what the lane of shard {awaited[0]} has to send")
-            async with aclosing(self._log.read(lane.shard, self._heard, READ_RECORDS)) as batches:
-                async for records in batches:
-                    lane.hear(records)
-                    self._heard = records[-1].offset + 1
-                    if lane.has_come(awaited):
-                        return
-                    await asyncio.sleep(0)
-            if (await self._log.look(awaited[0], -1)).begin > awaited[1]:
-                lane.give_up(awaited)
-                return
-            await asyncio.sleep(LOOK_SECONDS)
+            if not await self._hearing.has_come(awaited):
+                await asyncio.sleep(LOOK_SECONDS)
 
     def say(self, state: LaneState, why: str = "") -> None:
         """Say how far it is."""

@@ -43,12 +43,11 @@ def line(number: int, name: str, status: int | None = None, problem: str = "") -
 
 
 def deliver(desk: PageDesk, lines: list[DeliveryLine], dead: list[DeadDelivery]) -> None:
-    """Both topics, each record twice, as after an error of Kafka's."""
-    for _ in range(2):
-        for offset, one in enumerate(lines):
-            desk.page.sources.deliveries.take(TailRecord(WEBHOOK_LOG, 0, offset, encode_line(one)))
-        for offset, one in enumerate(dead):
-            desk.page.sources.deliveries.take(TailRecord(WEBHOOK_DEAD, 0, offset, encode_dead(one)))
+    """Both topics."""
+    for offset, one in enumerate(lines):
+        desk.page.sources.deliveries.take(TailRecord(WEBHOOK_LOG, 0, offset, encode_line(one)))
+    for offset, one in enumerate(dead):
+        desk.page.sources.deliveries.take(TailRecord(WEBHOOK_DEAD, 0, offset, encode_dead(one)))
 
 
 async def test_deliveries_are_shown_as_the_topics_have_them() -> None:
