@@ -15,7 +15,7 @@ from streamer.errors import HaltError, SettingsError, StoreUnavailableError
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.stores.base import Store
-from streamer.transports.kafka.clients import producer
+from streamer.transports.kafka.clients import NO_ADMIN_CALLS, producer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.events_topic import check_events_topic
 from streamer.transports.kafka.topics import check_topics, ensure_topics
@@ -74,7 +74,7 @@ async def start_producer(client: AIOKafkaProducer, settings: Settings, *, may_be
         raise SettingsError(f"STREAMER_KAFKA: no broker at {settings.kafka} ({type(error).__name__})") from None
     try:
         names = await ensure_topics(settings, may_begin=may_begin)
-    except (AttributeError, NotImplementedError):  # the embedded broker has no admin calls; its topics were made beforehand
+    except NO_ADMIN_CALLS:  # its topics were made beforehand
         log.debug("no admin calls", action="topics")
     except KafkaError as error:
         raise SettingsError(f"STREAMER_KAFKA: cannot make topics at {settings.kafka} ({type(error).__name__})") from None

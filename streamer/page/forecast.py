@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Final, NamedTuple
 
 from streamer.errors import StreamerError
@@ -19,12 +18,13 @@ from streamer.segments.plan import model_memories
 from streamer.stores.base import Store
 from streamer.units import HOUR_MS
 
+from .made_anew import MadeAnew
+
 AHEAD_MS: Final = HOUR_MS
 CUSTOMERS_MAX: Final = 2_000  # looked at for one forecast; one takes about a third of a millisecond
 FLIP_STEPS: Final = 8
 SLICE: Final = 50
 OLD_SECONDS: Final = 30.0
-PATIENCE_SECONDS: Final = 0.15  # that a page waits for the first one
 
 
 class Forecast(NamedTuple):
@@ -36,37 +36,21 @@ class Forecast(NamedTuple):
     is_bounded: bool
 
 
-class Forecasts:
+class Forecasts(MadeAnew[Forecast]):
     """The newest forecast, made anew in the background for those who ask."""
 
     def __init__(self, store: Store, customers: CommittedCustomers, shards: int, now_ms: Callable[[], int]) -> None:
+        super().__init__(self._make_one_of_now, old_seconds=OLD_SECONDS, again_seconds=OLD_SECONDS)
         self._store = store
         self._customers = customers
         self._shards = shards
         self._now_ms = now_ms
-        self._newest: Forecast | None = None
-        self._made_at = float("-inf")
-        self._making: asyncio.Task[None] | None = None
 
-    async def get(self) -> Forecast | None:
-        """One of the last minute; None while there is none yet."""
-        if monotonic() - self._made_at > OLD_SECONDS and (self._making is None or self._making.done()):
-            self._making = asyncio.create_task(self._make())
-        if self._newest is None and self._making is not None:
-            await asyncio.wait({self._making}, timeout=PATIENCE_SECONDS)
-        return self._newest
-
-    def close(self) -> None:
-        """Make none any more."""
-        if self._making is not None:
-            self._making.cancel()
-
-    async def _make(self) -> None:
+    async def _make_one_of_now(self) -> Forecast | None:
         try:
-            self._newest = await self.look()
+            return await self.look()
         except StreamerError:  # whoever asked is told so by what else they asked for
-            self._newest = None
-        self._made_at = monotonic()
+            return None
 
     async def look(self) -> Forecast:
         """A forecast of now. Raises what reading the store may."""

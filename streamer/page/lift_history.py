@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
-from time import monotonic
 from typing import Final
 
 import msgspec
@@ -17,12 +16,13 @@ from streamer.settings import Settings
 from streamer.transports.kafka.trial_topics import read_trial
 from streamer.units import DAY_MS
 
+from .made_anew import MadeAnew
+
 DAYS: Final = 30
 RECORDS_MAX: Final = 200_000  # of decisions, and of events from the first of them on
 SECONDS_MAX: Final = 60.0
 OLD_SECONDS: Final = 600.0
 AGAIN_SECONDS: Final = 30.0  # after one that could not be made
-PATIENCE_SECONDS: Final = 0.15  # that a page waits for the first one
 
 
 class MeasuredLifts(msgspec.Struct, frozen=True):
@@ -43,36 +43,11 @@ _moments: Final = msgspec.msgpack.Decoder(int)
 _measured: Final = msgspec.msgpack.Decoder(MeasuredLifts | None)
 
 
-class LiftHistory:
+class LiftHistory(MadeAnew[MeasuredLifts]):
     """The newest measurement, made anew in the background for those who ask, one at a time."""
 
     def __init__(self, measure: Callable[[int], Awaitable[MeasuredLifts | None]], now_ms: Callable[[], int]) -> None:
-        self._measure = measure
-        self._now_ms = now_ms
-        self._newest: MeasuredLifts | None = None
-        self._next_at = float("-inf")
-        self._making: asyncio.Task[None] | None = None
-
-    async def get(self) -> MeasuredLifts | None:
-        """One that is about ten minutes old at most, or the one before while a new one is made; None while none could be made."""
-        if monotonic() > self._next_at and (self._making is None or self._making.done()):
-            self._making = asyncio.create_task(self._make())
-        if self._newest is None and self._making is not None:
-            await asyncio.wait({self._making}, timeout=PATIENCE_SECONDS)
-        return self._newest
-
-    def close(self) -> None:
-        """Make none any more."""
-        if self._making is not None:
-            self._making.cancel()
-
-    async def _make(self) -> None:
-        found: MeasuredLifts | None = None
-        try:
-            found = await self._measure(self._now_ms())
-        finally:
-            self._newest = found or self._newest
-            self._next_at = monotonic() + (AGAIN_SECONDS if found is None else OLD_SECONDS)
+        super().__init__(lambda: measure(now_ms()), old_seconds=OLD_SECONDS, again_seconds=AGAIN_SECONDS)
 
 
 async def measured_aside(settings: Settings, now_ms: int) -> MeasuredLifts | None:

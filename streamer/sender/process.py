@@ -21,6 +21,7 @@ from streamer.settings import Settings
 from streamer.stopping import Stopping, at_most, run_until_asked
 from streamer.stores.base import Store
 from streamer.telemetry.sender_metrics import SenderMetrics
+from streamer.transports.kafka.clients import NO_ADMIN_CALLS
 from streamer.transports.kafka.topics import check_topic, ensure_topic
 from streamer.wire import MESSAGES, SENDS
 
@@ -128,7 +129,7 @@ async def ensure_sends(settings: Settings) -> None:
     try:
         await check_topic(settings, MESSAGES)
         await ensure_topic(settings, SENDS)
-    except (AttributeError, NotImplementedError):  # the embedded broker has no admin calls; its topics were made beforehand
+    except NO_ADMIN_CALLS:  # its topics were made beforehand
         log.debug("no admin calls", action="topics")
     except KafkaError as error:
         raise SettingsError(f"STREAMER_KAFKA: cannot look at the topics at {settings.kafka} ({type(error).__name__})") from None

@@ -23,6 +23,8 @@ RETRY_MS: Final = 400  # a client tries again so often while its broker is away:
 METADATA_MS: Final = 3_000  # how soon a topic is seen that was given partitions, went, or came back
 LOG_APPEND_TIME: Final = 1  # the timestamp type of records whose time is the broker's
 
+NO_ADMIN_CALLS: Final = (AttributeError, NotImplementedError)  # what a broker says that has none, such as the embedded one
+
 
 class Connection(TypedDict):
     """What every client is told of the cluster."""

@@ -13,7 +13,7 @@ from streamer.language.definitions import Definitions, parse_definitions
 from streamer.lift.assignment import read_assignment
 from streamer.lift.report import ArmResult, Lift, contrast, lifts
 from streamer.lift.trial import Trial
-from streamer.page import assembly, lift_history
+from streamer.page import assembly, made_anew
 from streamer.page.lift_history import LiftHistory, MeasuredLifts, measured_aside, work
 from streamer.printable import printable
 from streamer.settings import load_settings
@@ -139,7 +139,7 @@ async def test_where_it_cannot_be_measured_the_page_says_so(monkeypatch: pytest.
 async def test_after_a_failure_it_is_measured_again_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka was away for a moment; what was measured stays for ten minutes, also while the next one fails."""
     times, found = [0.0], list[MeasuredLifts | None]([None, MeasuredLifts(1, []), None])
-    monkeypatch.setattr(lift_history, "monotonic", lambda: times[-1])
+    monkeypatch.setattr(made_anew, "monotonic", lambda: times[-1])
     asked: list[int] = []
 
     async def measure(now_ms: int) -> MeasuredLifts | None:
