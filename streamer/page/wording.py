@@ -19,6 +19,7 @@ from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 
 from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from streamer.values import time_text
 
 from .languages import PageLanguage
 
@@ -91,6 +92,10 @@ class Wording:
         """The time of day in UTC, to the millisecond."""
         time = _time(at)
         return f"{time:%H:%M:%S}.{time.microsecond // 1_000:03}"
+
+    def machine(self, at: str | int) -> str:
+        """A moment as the attribute of a ``time`` wants it: RFC 3339, to the millisecond."""
+        return at if isinstance(at, str) else time_text(at)
 
     def hour(self, at_ms: int) -> str:
         """A moment on the axis of a chart: day, hours and minutes in UTC."""

@@ -16,28 +16,12 @@ from tests.unit.flow.persons import segments
 from tests.unit.page.desk import PageDesk, looking
 from tests.unit.page.test_hostile_texts import HOSTILE
 
+from .views import VIEWS
 from .window import Look, window
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOOKS = (Look("en", "light", 1_440), Look("fa", "dark", 1_440), Look("ar", "light", 320), Look("uk", "dark", 320))
-VIEWS = {
-    "now": "/",
-    "segments": "/segments",
-    "segment": "/segments/quick",
-    "customers": "/customers",
-    "customer": "/customers/c-39?all=1",
-    "messages": "/messages",
-    "templates": "/templates",
-    "ledger": "/ledger",
-    "try": "/try",
-    "deliveries": "/deliveries",
-    "sources": "/sources",
-    "letters": "/dead-letters",
-    "workers": "/workers",
-    "login": "/login",
-    "nothing": "/nowhere",
-}
 AXE = """async () => {
     const said = await axe.run(document);
     return [said.passes.length, said.violations.map((one) => `${one.id}: ${one.help}: ${one.nodes[0].html}`)];

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, Page
 
 from tests.unit.page.desk import PageDesk
 
-WAIT_MS = 10_000
+WAIT_MS = 60_000  # for a state that comes; other work on the machine makes it late
 
 
 class Look(NamedTuple):

@@ -54,7 +54,7 @@ def check_harmless(html: str) -> None:
     for tag, attributes in Tags(html).found:
         assert tag in HARMLESS_TAGS, tag
         assert not [name for name in attributes if name.startswith("on") or name == "style"], attributes
-        for name in ("href", "src", "action", "hx-sse:connect"):
+        for name in ("href", "src", "action", "data-hx-sse-connect", "data-hx-post"):
             assert (attributes.get(name) or "/").startswith(("/", "?", "#")), attributes
         if tag == "script":
             assert (attributes["src"] or "").startswith("/static/")
