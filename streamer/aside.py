@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from multiprocessing.connection import Connection
 
 from streamer.settings import Settings
@@ -17,14 +18,23 @@ async def done_aside(work: AsideWork, settings: Settings, task: bytes, *, second
 
     The process ends with the answer, with TimeoutError after ``seconds_max``, or when whoever asked no longer waits.
     """
+    async with asyncio.timeout(seconds_max), aclosing(told_aside(work, settings, task)) as pieces:
+        return await anext(pieces, b"")
+
+
+async def told_aside(work: AsideWork, settings: Settings, task: bytes) -> AsyncGenerator[bytes]:
+    """All pieces that ``work`` sends in a new process, as they come: it waits where nobody takes them.
+
+    The process ends when this is closed, or by itself. Whether it said all that it had to say is for the pieces to tell.
+    """
     context = multiprocessing.get_context("spawn")  # a fork would have the sockets of the server
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(theirs, settings, task), daemon=True)
     process.start()
     theirs.close()
     try:
-        async with asyncio.timeout(seconds_max):
-            return await _received(ours)
+        while piece := await _received(ours):
+            yield piece
     finally:
         ours.close()
         process.kill()
@@ -32,7 +42,7 @@ async def done_aside(work: AsideWork, settings: Settings, task: bytes, *, second
 
 
 async def _received(connection: Connection) -> bytes:
-    """What the process sends; empty when it ends without."""
+    """What the process sends next; empty when it ends without."""
     loop, found = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection.fileno(), found.set)
     try:
@@ -45,4 +55,4 @@ async def _received(connection: Connection) -> bytes:
         return b""
 
 
-__all__ = ["done_aside"]
+__all__ = ["done_aside", "told_aside"]

@@ -18,7 +18,7 @@ from streamer.segments.plan.plan import Plan
 from streamer.values import time_text
 from streamer.wire import CUSTOMER_CHARS_MAX, is_customer
 
-from . import EXIT_CODES
+from . import EXIT_CODES, customer_export
 from .asking import WAIT_SECONDS, Wait, ask_worker
 from .terminal import echo, echo_json
 
@@ -32,10 +32,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Say who a customer is, and join two who are one person.", no_args_is_help=True, epilog=EXIT_CODES, rich_markup_mode=None
+        help="Say who a customer is and what is remembered of them, and join two who are one person.",
+        no_args_is_help=True,
+        epilog=EXIT_CODES,
+        rich_markup_mode=None,
     )
     group.command("show", epilog=EXIT_CODES, short_help="The segments a customer is in, and their other ids.")(show)
     group.command("links", epilog=EXIT_CODES, short_help="The ids of a person, and since when they are linked.")(show_links)
+    customer_export.register(group)
     group.command("merge", epilog=EXIT_CODES, short_help="Say that two ids are one person's.")(merge)
     app.add_typer(group, name="customers")
 

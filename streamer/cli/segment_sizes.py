@@ -8,6 +8,7 @@ from streamer.errors import SettingsError, UnansweredError
 from streamer.page.assembly import page_over
 from streamer.page.segment_rows import SegmentRow, segment_rows
 from streamer.page.standing import SegmentReadiness
+from streamer.server.customer_answers import NoEnds
 from streamer.server.errors import AnswerError
 from streamer.server.feed import Feed
 from streamer.server.page_door import PageParts
@@ -30,16 +31,9 @@ class SizeLine(msgspec.Struct):
     readiness: SegmentReadiness
 
 
-class _NoEnds:
-    """Nobody asks how far shards are behind."""
-
-    def end(self, shard: int) -> int | None:  # noqa: ARG002 - the protocol's
-        return None
-
-
 async def read_sizes(settings: Settings) -> list[SizeLine]:
     """All segments in force, by name. SettingsError where nothing is published or Kafka does not answer; raises what the store raises."""
-    store, ends = settings.open_store(), _NoEnds()
+    store, ends = settings.open_store(), NoEnds()
     try:
         answers = answers_over(settings, store, ends)
         sources = page_over(PageParts(settings, store, answers, ends, Feed(settings, ServerMetrics()), now_ms)).sources

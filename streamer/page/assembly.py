@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from streamer.errors import SettingsError
+from streamer.exports.aside import ExportsAside
 from streamer.server.page_door import PageParts
 from streamer.server.tokens import Tokens
 from streamer.settings import Settings
@@ -79,6 +80,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),
         TemplateShelf(settings),
+        ExportsAside(settings),
         parts.now_ms,
     )
     return PeoplePage(sources, proxy_trust(settings))

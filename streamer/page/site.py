@@ -15,12 +15,13 @@ from streamer.errors import HaltError, StoreError, UnansweredError, place_of
 from streamer.server.errors import AnswerError
 from streamer.server.tokens import Tokens
 
+from .downloads import send_file
 from .files import StaticFile, static_files
 from .forms import form_fields, local_path
 from .languages import known_language, language_of
 from .live import ChannelKey, LiveChannels
 from .rendering import live_part, page_of
-from .view import FoundView, PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion, Views
+from .view import FoundView, PageView, SentForm, ViewFacts, ViewFile, ViewOutcome, ViewQuestion, Views
 from .visitors import PageVisitor, ProxyTrust, end_visit, is_own_form, keep_visit, visitor_of
 from .wording import Wording, wording
 
@@ -90,7 +91,12 @@ class PageSite:
             asked = ViewQuestion(found.variable, visit.query, visit.words)
             match visit.request.method:
                 case "GET" | "HEAD":
-                    return self._shown(visit, found.view, await found.view.show(asked))
+                    shown = await found.view.show(asked)
+                    if isinstance(shown, ViewFile):
+                        if visit.request.method == "HEAD":
+                            raise AnswerError("method_not_allowed", "expected GET")
+                        return await send_file(visit.request, shown, SAFE_HEADERS)
+                    return self._shown(visit, found.view, shown)
                 case "POST" if found.view.act is not None:
                     return await self._act(visit, found.view, asked)
                 case _:
@@ -125,7 +131,7 @@ class PageSite:
         async def render() -> str:
             try:
                 found = await view.show(asked)
-                assert not isinstance(found, ViewOutcome), "what is live leads nowhere else"
+                assert not isinstance(found, (ViewOutcome, ViewFile)), "what is live leads nowhere else"
                 return live_part(view.name, visit.words, self._frame(visit, view) | dict(found))
             except Exception as error:
                 problem = _problem(error)

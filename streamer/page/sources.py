@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from streamer.exports.aside import ExportsAside
 from streamer.flow.committed import ShardView
 from streamer.segments.plan.plan import Plan
 from streamer.server.customer_answers import LogEndsSeen
@@ -45,6 +46,7 @@ class PageSources(NamedTuple):
     pulse: Pulse
     trials: TrialRuns
     templates: TemplateShelf
+    exports: ExportsAside
     now_ms: Callable[[], int]
 
     async def shards(self) -> list[ShardView]:

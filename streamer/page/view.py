@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -38,19 +38,26 @@ class ViewOutcome(NamedTuple):
     status: int = 200
 
 
+class ViewFile(NamedTuple):
+    """A file to keep, made while it is sent. ``name`` is plain ASCII; the bytes are JSON."""
+
+    name: str
+    pieces: AsyncGenerator[bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class PageView:
     """A view. ``path`` is as ``/segments/{segment}``.
 
-    ``show`` gives the facts for ``templates/NAME.html``, or says where to go on; AnswerError and errors of the store become pages of their
-    own. ``live_seconds``: how often those who look see the block ``live`` of the template anew; 0: never. What is in that block is the same
-    for all visitors of a language, so it has no form. ``act`` takes what a form sends, from whoever has the role ``act_role``.
+    ``show`` gives the facts for ``templates/NAME.html``, a file, or says where to go on; AnswerError and errors of the store become pages
+    of their own. ``live_seconds``: how often those who look see the block ``live`` of the template anew; 0: never. What is in that block is
+    the same for all visitors of a language, so it has no form. ``act`` takes what a form sends, from whoever has the role ``act_role``.
     ``is_in_menu``: the text ``NAME.title`` leads here from every page.
     """
 
     name: str
     path: str
-    show: Callable[[ViewQuestion], Awaitable[ViewFacts | ViewOutcome]]
+    show: Callable[[ViewQuestion], Awaitable[ViewFacts | ViewOutcome | ViewFile]]
     role: Role = "read"
     live_seconds: float = 0.0
     is_in_menu: bool = False
@@ -91,4 +98,4 @@ def _parts(path: str) -> list[str]:
     return path.removeprefix("/").split("/")
 
 
-__all__ = ["FoundView", "PageView", "SentForm", "ViewFacts", "ViewOutcome", "ViewQuestion", "Views"]
+__all__ = ["FoundView", "PageView", "SentForm", "ViewFacts", "ViewFile", "ViewOutcome", "ViewQuestion", "Views"]

@@ -33,6 +33,14 @@ class LogEndsSeen(Protocol):
         ...
 
 
+class NoEnds:
+    """Nobody watches where logs end: how far a shard is behind is not said."""
+
+    def end(self, shard: int) -> int | None:  # noqa: ARG002 - see ``LogEndsSeen``
+        """None."""
+        return None
+
+
 class ShardAge(NamedTuple):
     """How old what is committed of a shard is."""
 

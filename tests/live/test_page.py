@@ -12,6 +12,7 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from streamer.cli.segment_sizes import read_sizes
+from streamer.exports.making import exported
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.wire import EVENTS, shard_of
@@ -51,6 +52,19 @@ async def until_shown(session: aiohttp.ClientSession, address: str, wanted: str,
     return found
 
 
+async def check_export(session: aiohttp.ClientSession, url: str, shop: Deployment) -> None:
+    """The file of a customer is what the command line prints, but for the moments at which they were made."""
+    async with session.get(f"{url}/customers/c-7/export") as response:
+        found = await response.json()
+    printed = json.loads(b"\n".join([line async for line in exported(shop.settings, "c-7")]))
+    assert [one["event"]["messageId"] for one in found["events"]] == ["c-7-Order Completed-7"]
+    assert [one["value"]["data"]["segment"] for one in found["changes"]] == ["buyer"]
+    assert found["remembered"]["standing"]["memberships"]["buyer"]["in"] is True
+    for name in ("ids", "events", "changes", "decisions", "messages", "dead_letters", "attempts", "not_looked_at"):
+        assert found[name] == printed[name], name
+    assert found["remembered"]["memories"] == printed["remembered"]["memories"]
+
+
 async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_workers_death(
     kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path
 ) -> None:
@@ -72,6 +86,7 @@ async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_wor
                 await write(shop, client, "c-9", "", 1)
                 await until_shown(session, f"{serve.url}/dead-letters", "1 Re-drive .* c-9")
                 await until_shown(session, f"{serve.url}/ledger", "Show There is no such decision among the newest")
+                await check_export(session, serve.url, shop)
                 async with session.get(f"{serve.url}/live/customers/c-7") as stream:
                     first.kill()
                     second = shop.start_worker()

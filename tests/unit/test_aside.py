@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from multiprocessing.connection import Connection
 
 import pytest
 
-from streamer.aside import done_aside
+from streamer.aside import done_aside, told_aside
 from streamer.settings import Settings, load_settings
 
 
 def answer(connection: Connection, settings: Settings, task: bytes) -> None:
     """Say what was asked, and one thing that only the settings know."""
     connection.send_bytes(task + str(settings.shards).encode())
+
+
+def count(connection: Connection, _settings: Settings, _task: bytes) -> None:
+    """Say numbers."""
+    for number in range(1_000):
+        connection.send_bytes(b"%d" % number)
 
 
 def end(_connection: Connection, _settings: Settings, _task: bytes) -> None:
@@ -39,3 +46,12 @@ async def test_a_process_that_takes_too_long_is_ended() -> None:
     """It would hold a core for nobody."""
     with pytest.raises(TimeoutError):
         await done_aside(hang, load_settings(), b"", seconds_max=0.5)
+
+
+async def test_a_process_may_say_many_things_and_ends_where_nobody_listens_any_more() -> None:
+    """It waits while nobody takes what it says, so none of it fills the memory of whoever asked."""
+    assert [int(piece) async for piece in told_aside(count, load_settings(), b"")] == list(range(1_000))
+    pieces = told_aside(count, load_settings(), b"")
+    assert await anext(pieces) == b"0"
+    async with asyncio.timeout(60):
+        await pieces.aclose()

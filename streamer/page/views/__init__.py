@@ -7,6 +7,7 @@ from streamer.page.view import PageView
 
 from . import (
     customer,
+    customer_file,
     customers,
     deliveries,
     ledger,
@@ -30,6 +31,7 @@ def all_views(sources: PageSources) -> list[PageView]:
         segment.view(sources),
         customers.view(sources),
         customer.view(sources),
+        customer_file.view(sources),
         try_out.view(sources),
         messages.view(sources),
         templates.view(sources),
