@@ -1,21 +1,26 @@
-"""Where in the log of its shard the records of a state lie: so few bytes that the state itself can carry them.
+"""Where in the log of its shard the records of a state lie: so few bytes, and so quickly added to, that the state itself can carry them.
 
 By them one customer is folded anew without reading the records of all others: their past, the audit, a state that cannot be read.
 Of each record it is kept how far log time was ahead of the record's own arrival, which is 0 unless the broker's clock went back:
 log time is that of the whole log, and cannot be told from the records of one customer.
 
-Six bytes with the newest offset; then for each record, oldest first, twice the distance to the one before it (the first one: 0), in as
-many bytes as it takes, seven bits each, the lowest first. Where log time was not the arrival it is one more, and a second number says
-how far: even ones ahead, odd ones behind. So another record costs one to three bytes, and none that are there change.
+A number is the newest offset. Bytes are the gaps: for each record but the first, oldest first, its distance to the one before it, in one to
+four bytes, lowest first, whose two lowest bits are how many bytes follow the first. Where log time was not the arrival, or the distance has
+more than 30 bits, there are a zero byte and two longer numbers instead (seven bits a byte, lowest first): the distance, 0 for the first
+record, and twice how far, one more where log time was behind. So another record costs one to three bytes, and none that are there change.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
 
-NEWEST_BYTES: Final = 6
+NOT_NOTED: Final = -1  # as the newest offset: it was not noted from the first record on
+TOO_MANY: Final = -2  # as the newest offset: there were more, and where they lie is not kept any more
 BYTES_MAX: Final = 3 * 4_096  # about 4,096 records; every event of a customer reads and writes all of it
-TOO_MANY: Final = b""  # there were more: where they lie is not kept any more
+NEWEST_BYTES: Final = 6  # of the newest offset, where both are one text of bytes
+SHORT: Final = tuple(bytes((gap << 2,)) for gap in range(64))  # the first is never a distance: 0 is no other record
+LONG: Final = SHORT[0]
 
 
 class RecordPlace(NamedTuple):
@@ -25,53 +30,101 @@ class RecordPlace(NamedTuple):
     ahead_ms: int
 
 
-def first(offset: int, ahead_ms: int) -> bytes:
-    """The offsets of a state that begins with this record."""
-    return offset.to_bytes(NEWEST_BYTES, "big") + _entry(0, ahead_ms)
+class RecordOffsets(NamedTuple):
+    """Where records lie: the newest offset, and the gaps."""
+
+    newest: int = NOT_NOTED
+    gaps: bytes = b""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether they are known, all of them."""
+        return self.newest >= 0
 
 
-def followed(offsets: bytes, offset: int, ahead_ms: int, *, bytes_max: int = BYTES_MAX) -> bytes:
-    """The same with one more record, which is not below the newest; ``TOO_MANY`` where that is too long, and from then on."""
-    if len(offsets) >= bytes_max or not offsets:
-        return TOO_MANY
-    gap = offset - int.from_bytes(offsets[:NEWEST_BYTES], "big")
-    if gap == 0:
-        return offsets
-    number = gap << 1
-    if ahead_ms or number >= 0x200000:
-        entry = _entry(gap, ahead_ms)
-    elif number < 0x80:  # the usual sizes without a loop or a call: each accepted event comes here
-        entry = bytes((number,))
-    elif number < 0x4000:
-        entry = bytes((number & 0x7F | 0x80, number >> 7))
+class Noting(Protocol):
+    """What offsets are noted in: a state."""
+
+    newest_offset: int
+    offset_gaps: bytes
+
+
+def begin(noting: Noting, offset: int, ahead_ms: int) -> None:
+    """It begins with this record."""
+    noting.newest_offset = offset
+    noting.offset_gaps = _long(0, ahead_ms) if ahead_ms else b""
+
+
+def follow(noting: Noting, offset: int, ahead_ms: int, bytes_max: int = BYTES_MAX) -> None:
+    """It has taken one more record, which is not below the newest; ``TOO_MANY`` where that is too long. Only where they are kept."""
+    gap, gaps = offset - noting.newest_offset, noting.offset_gaps
+    if ahead_ms and gap:
+        noting.offset_gaps = gaps + _long(gap, ahead_ms)
+    elif gap < 64:  # each accepted event comes here: no loop and no call of ours for the usual sizes
+        if gap == 0:
+            return
+        noting.offset_gaps = gaps + SHORT[gap]
+    elif gap < 0x4000:
+        noting.offset_gaps = gaps + (gap << 2 | 1).to_bytes(2, "little")
+    elif gap < 0x400000:
+        noting.offset_gaps = gaps + (gap << 2 | 2).to_bytes(3, "little")
     else:
-        entry = bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
-    return offset.to_bytes(NEWEST_BYTES, "big") + offsets[NEWEST_BYTES:] + entry
+        noting.offset_gaps = gaps + (_long(gap, 0) if gap >> 30 else (gap << 2 | 3).to_bytes(4, "little"))
+    noting.newest_offset = offset
+    if len(gaps) >= bytes_max:
+        noting.newest_offset, noting.offset_gaps = TOO_MANY, b""
 
 
-def places(offsets: bytes) -> list[RecordPlace]:
+def forget(noting: Noting, _offset: int, _ahead_ms: int) -> None:
+    """It has taken one more record, and that is not noted: half of them would be of no use."""
+    noting.newest_offset, noting.offset_gaps = NOT_NOTED, b""
+
+
+def places(offsets: RecordOffsets) -> list[RecordPlace]:
     """All of them, ascending. ValueError for what is none."""
-    if len(offsets) <= NEWEST_BYTES:
+    gaps = list(_gaps(offsets.gaps))
+    if not gaps or gaps[0].offset:
+        gaps.insert(0, RecordPlace(0, 0))  # the first record, whose arrival was log time
+    offset = offsets.newest - sum(gap.offset for gap in gaps)
+    if offset < 0 or not all(gap.offset for gap in gaps[1:]):
         raise ValueError("no offsets")
-    numbers = iter(_numbers(offsets[NEWEST_BYTES:]))
-    gaps = [(number >> 1, _signed(next(numbers)) if number & 1 else 0) for number in numbers]
-    offset = int.from_bytes(offsets[:NEWEST_BYTES], "big") - sum(gap for gap, _ in gaps)
     found: list[RecordPlace] = []
     for gap, ahead_ms in gaps:
         offset += gap
         found.append(RecordPlace(offset, ahead_ms))
-    if found[0].offset < 0:
-        raise ValueError("no offsets")
     return found
 
 
-def _entry(gap: int, ahead_ms: int) -> bytes:
-    if ahead_ms == 0:
-        return _number(gap << 1)
-    return _number(gap << 1 | 1) + _number(ahead_ms << 1 if ahead_ms > 0 else -ahead_ms << 1 | 1)
+def packed(offsets: RecordOffsets) -> bytes:
+    """Both as one."""
+    return offsets.newest.to_bytes(NEWEST_BYTES, "big") + offsets.gaps
 
 
-def _number(number: int) -> bytes:
+def unpacked(raw: bytes) -> RecordOffsets:
+    """What ``packed`` has packed."""
+    return RecordOffsets(int.from_bytes(raw[:NEWEST_BYTES], "big"), raw[NEWEST_BYTES:])
+
+
+def _gaps(raw: bytes) -> Iterator[RecordPlace]:
+    at = 0
+    while at < len(raw):
+        if raw[at] == 0:
+            gap, at = _number(raw, at + 1)
+            ahead, at = _number(raw, at)
+            yield RecordPlace(gap, -(ahead >> 1) if ahead & 1 else ahead >> 1)
+            continue
+        end = at + 1 + (raw[at] & 3)
+        if end > len(raw):
+            raise ValueError("the last distance has no end")
+        yield RecordPlace(int.from_bytes(raw[at:end], "little") >> 2, 0)
+        at = end
+
+
+def _long(gap: int, ahead_ms: int) -> bytes:
+    return LONG + _number_bytes(gap) + _number_bytes(ahead_ms << 1 if ahead_ms >= 0 else -ahead_ms << 1 | 1)
+
+
+def _number_bytes(number: int) -> bytes:
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)
@@ -80,19 +133,13 @@ def _number(number: int) -> bytes:
     return bytes(found)
 
 
-def _numbers(raw: bytes) -> list[int]:
-    found: list[int] = []
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    """A number, and where the next thing begins."""
     number = shift = 0
-    for byte in raw:
-        number |= (byte & 0x7F) << shift
+    while at < len(raw):
+        number |= (raw[at] & 0x7F) << shift
         shift += 7
-        if byte < 0x80:
-            found.append(number)
-            number = shift = 0
-    if shift:
-        raise ValueError("the last number has no end")
-    return found
-
-
-def _signed(number: int) -> int:
-    return -(number >> 1) if number & 1 else number >> 1
+        at += 1
+        if raw[at - 1] < 0x80:
+            return number, at
+    raise ValueError("the last number has no end")

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from .message_state import MessageState
-from .offsets import RecordPlace, places
+from .offsets import NOT_NOTED, RecordOffsets, RecordPlace, places
 from .truth_words import in_words, of_words
 
 NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a 64-bit float, which a store may sort by
@@ -50,7 +50,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     ``lifted`` (None: not so): they were an old id, and survived a circle of links; what they had noted as ``links`` before went on with
     their past. It is the number from which each membership counts on: no change that was said of the id before has a higher one.
     ``messages`` holds what waits to be decided, and what was (None: nothing).
-    ``offsets`` says where the records of this state lie, see ``customers.offsets`` (None: that is not kept). No answer depends on it.
+    ``newest_offset`` and ``offset_gaps`` say where the records of this state lie, see ``customers.offsets``. No answer depends on them.
     """
 
     generation: int
@@ -66,7 +66,8 @@ class State(msgspec.Struct, array_like=True, gc=False):
     links: dict[str, int] = {}
     lifted: int | None = None
     messages: MessageState | None = None
-    offsets: bytes | None = None
+    newest_offset: int = NOT_NOTED
+    offset_gaps: bytes = b""
 
     @property
     def due_ms(self) -> int:
@@ -84,6 +85,11 @@ class State(msgspec.Struct, array_like=True, gc=False):
         counts = (entry.changes + entry.changes % 2 for entry in self.members.values())
         return max(*counts, *self.retired.values(), self.lifted or 0, 0)
 
+    @property
+    def offsets(self) -> RecordOffsets:
+        """Where the records of this state lie."""
+        return RecordOffsets(self.newest_offset, self.offset_gaps)
+
     def is_inside(self, segment: int) -> bool:
         """Whether the customer is in the segment of this number."""
         entry = self.members.get(segment)
@@ -91,15 +97,17 @@ class State(msgspec.Struct, array_like=True, gc=False):
 
 
 def salvaged(blob: bytes) -> list[RecordPlace]:
-    """Where the records lie of a state that cannot be read, where at least that can be: it is the last of its parts. Empty where it cannot,
-    or was not kept. What was damaged may be these too, so whoever reads the records has to see that they are of the customer."""
+    """Where the records lie of a state that cannot be read, where at least that can be: it is the last two of its parts. Empty where it
+    cannot, or was not kept. What was damaged may be these too, so whoever reads the records has to see that they are of the customer."""
     try:
         parts = msgspec.msgpack.decode(blob, type=list[object])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
-    kept = parts[-1] if len(parts) == len(State.__struct_fields__) else None
+    newest, gaps = parts[-2:] if len(parts) == len(State.__struct_fields__) else (None, None)
+    if not isinstance(newest, int) or not isinstance(gaps, bytes):
+        return []
     try:
-        return places(kept) if isinstance(kept, bytes) else []
+        return places(RecordOffsets(newest, gaps))
     except ValueError:
         return []
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from streamer.customers.features import FEATURES
+from streamer.customers.offsets import RecordOffsets, unpacked
 from streamer.errors import DefinitionError, HaltError, RefusedError, place_of
 from streamer.language.definitions import Definitions, content_digest, parse_definitions
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
@@ -96,9 +97,10 @@ class Plans:
         for old in [name for name in self._plans if name][:-PLANS_MAX]:
             del self._plans[old]
 
-    async def control_offsets(self, body: CheckpointBody, shard: int) -> bytes:
-        """Where the records of a shard lie that concern all its customers, see ``customers.offsets``; empty: not kept whole."""
-        return (await self._store.get_document(CONTROLS_DOCUMENT, shard=shard) or b"") if body.has_controls else b""
+    async def control_offsets(self, body: CheckpointBody, shard: int) -> RecordOffsets:
+        """Where the records of a shard lie that concern all its customers, as far as that is kept whole."""
+        kept = await self._store.get_document(CONTROLS_DOCUMENT, shard=shard) if body.has_controls else None
+        return unpacked(kept) if kept else RecordOffsets()
 
     async def scorers(self, body: CheckpointBody, shard: int) -> dict[str, Scorer | Groups]:
         """The scorers in force in a shard; HaltError when the store does not have one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from streamer.customers.offsets import places
+from streamer.customers.offsets import TOO_MANY, RecordOffsets, places
 from streamer.signing import Keyring
 from streamer.stores.base import Position, Store
 from streamer.stores.memory import MemoryStore
@@ -43,14 +43,14 @@ class CustomerFolder:
         self._amendments = amendments
 
     async def fold(
-        self, shard: int, customer: str, position: Position, body: CheckpointBody, offsets: bytes | None, at_ms: int | None = None
+        self, shard: int, customer: str, position: Position, body: CheckpointBody, offsets: RecordOffsets, at_ms: int | None = None
     ) -> FoldedCustomer:
         """The customer as of a commit, in which their state had ``offsets``; or, before it, as of the log time ``at_ms``."""
-        if not offsets:
-            why = "are too many to be kept in the state" if offsets is not None else "were not noted from the first one on"
+        if not offsets.is_kept:
+            why = "are too many to be kept in the state" if offsets.newest == TOO_MANY else "were not noted from the first one on"
             raise FoldError(f"where the records of the customer lie is not known: they {why}")
         controls = await self._plans.control_offsets(body, shard)
-        if not controls:
+        if not controls.is_kept:
             raise FoldError(f"where the records of shard {shard} lie that concern everybody was not noted from the first one on")
         try:
             records = FoldRecords(places(offsets), places(controls))

@@ -6,9 +6,12 @@ since half of them would be of no use.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from streamer.customers import offsets
+from streamer.customers.offsets import RecordOffsets
 from streamer.customers.state import State
 from streamer.stores.documents import CONTROLS_DOCUMENT
 from streamer.wire import Control, LogRecord
@@ -17,31 +20,33 @@ from .checkpoint import CheckpointBody
 from .states import States
 
 FOR_ALL: Final = frozenset({"definitions", "model", "withdraw", "keys", "pause", "resume"})  # controls on which every state may depend
+NOTHING_KEPT: Final = RecordOffsets()
 CONTROLS_BYTES_MAX: Final = 65_536  # about 20,000 records; written whole with each of them
 
 
 class OffsetNotes:
-    """The notes of one shard: ``controls`` are those for all (empty: not kept whole). Of the body it keeps ``has_controls``."""
+    """The notes of one shard: ``controls`` are those for all. Of the body it keeps ``has_controls``.
 
-    def __init__(self, body: CheckpointBody, controls: bytes, *, is_on: bool) -> None:
+    ``follow(state, offset, ahead_ms)`` notes one more record of a state whose offsets are kept.
+    """
+
+    def __init__(self, body: CheckpointBody, controls: RecordOffsets, *, is_on: bool) -> None:
         self.controls = controls
+        self.follow: Callable[[State, int, int], None] = offsets.follow if is_on else offsets.forget
         self._body = body
         self._is_on = is_on
         self._is_changed = False
 
-    def note(self, state: State, record: LogRecord, now: int, *, is_new: bool) -> None:
-        """The state, which is ``is_new``, has taken the record, at log time ``now``."""
-        if is_new:
-            if self._is_on and (self.controls or self.is_first_control):  # without those for all they were of no use
-                state.offsets = offsets.first(record.offset, now - record.arrival_ms)
-        elif state.offsets:
-            state.offsets = offsets.followed(state.offsets, record.offset, now - record.arrival_ms) if self._is_on else None
+    def begin(self, state: State, record: LogRecord, now: int) -> None:
+        """A customer begins with this record, at log time ``now``."""
+        if self._is_on and (self.controls.is_kept or self.is_first_control):  # without those for all they were of no use
+            offsets.begin(state, record.offset, now - record.arrival_ms)
 
     def note_joined(self, states: States, customer: str, record: LogRecord, now: int) -> None:
         """A record that ties ids together concerned the customer, who may be gone by now."""
         state = states.get(customer)
-        if state is not None and state.offsets:
-            self.note(state, record, now, is_new=False)
+        if state is not None and state.newest_offset >= 0:
+            self.follow(state, record.offset, now - record.arrival_ms)
             states.touched.add(customer)
 
     @property
@@ -54,19 +59,26 @@ class OffsetNotes:
         """A control record is obeyed; ``is_first`` as it was before."""
         if control.control not in FOR_ALL:
             return
-        if not self._is_on or not (self.controls or is_first):
-            self.controls, self._body.has_controls = b"", False
+        if not self._is_on or not (self.controls.is_kept or is_first):
+            self.controls, self._body.has_controls = NOTHING_KEPT, False
             return
-        ahead_ms = self._body.log_time_ms - record.arrival_ms
-        if self.controls:
-            self.controls = offsets.followed(self.controls, record.offset, ahead_ms, bytes_max=CONTROLS_BYTES_MAX)
+        noted = _NotedControls(*self.controls)
+        if self.controls.is_kept:
+            offsets.follow(noted, record.offset, self._body.log_time_ms - record.arrival_ms, CONTROLS_BYTES_MAX)
         else:
-            self.controls = offsets.first(record.offset, ahead_ms)
-        self._body.has_controls = self._is_changed = bool(self.controls)
+            offsets.begin(noted, record.offset, self._body.log_time_ms - record.arrival_ms)
+        self.controls = RecordOffsets(noted.newest_offset, noted.offset_gaps)
+        self._body.has_controls = self._is_changed = self.controls.is_kept
 
     def take(self) -> dict[str, bytes]:
         """What the next commit has to keep, by name."""
         if not self._is_changed:
             return {}
         self._is_changed = False
-        return {CONTROLS_DOCUMENT: self.controls}
+        return {CONTROLS_DOCUMENT: offsets.packed(self.controls)}
+
+
+@dataclass(slots=True)
+class _NotedControls:
+    newest_offset: int
+    offset_gaps: bytes

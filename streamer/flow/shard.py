@@ -245,7 +245,7 @@ class Shard(ShardDriver[Step]):
     def control_places(self) -> Sequence[RecordPlace]:
         """Where the records lie that concern all customers of the shard; empty where that is not kept whole."""
         kept = self.machine.controls
-        return places(kept) if kept else ()
+        return places(kept) if kept.is_kept else ()
 
     async def first_timer(self) -> tuple[int, str] | None:
         """The first timer that the store has: of a record that is done in part, every timer below it has fired."""

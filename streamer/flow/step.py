@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Final, TypeVar, assert_never
 
+from streamer.customers.offsets import RecordOffsets
 from streamer.customers.state import NO_TIMER, State
 from streamer.errors import RefusedError
 from streamer.events.event import Event
@@ -34,7 +35,7 @@ from .machine import CommitBatch, Content, InHand, Limits
 from .message_writer import MessageWriter
 from .migration import Migration, adopt
 from .models_in_force import ModelsInForce
-from .offset_notes import OffsetNotes
+from .offset_notes import NOTHING_KEPT, OffsetNotes
 from .outputs import OutputLog
 from .rules import Rules
 from .same_log import Delivered
@@ -77,7 +78,7 @@ class Step:
         self._models = ModelsInForce(body, scorers or {})
         self.amendments = amendments if amendments is not None else Amendments()
         self._set_aside = SetAside(self.amendments.aside, body)
-        self._noted = noted if noted is not None else OffsetNotes(body, b"", is_on=False)
+        self._noted = noted if noted is not None else OffsetNotes(body, NOTHING_KEPT, is_on=False)
         self._documents = documents_of(body)
         self._new_documents: dict[str, bytes] = {}
         self._awaited: Container[str] = ()
@@ -292,7 +293,10 @@ class Step:
         state, is_new = admitted
         self._states.weight_bytes += len(record.value)  # a state grows by no more than that, give or take a few numbers
         timer_ms, offset = state.timer_ms, record.offset
-        self._noted.note(state, record, now, is_new=is_new)
+        if is_new:
+            self._noted.begin(state, record, now)
+        elif state.newest_offset >= 0:
+            self._noted.follow(state, offset, now - record.arrival_ms)
         changed = self._evaluator.at_event(state, event, now, offset, is_new=is_new)
         if changed:
             self._changes.write(event.customer, state, changed, now, Cause("event", id=event.message_id), offset)
@@ -317,8 +321,8 @@ class Step:
         return admitted
 
     @property
-    def controls(self) -> bytes:
-        """Where the records lie that concern all customers, see ``customers.offsets``; empty where that is not kept whole."""
+    def controls(self) -> RecordOffsets:
+        """Where the records lie that concern all customers, as far as that is kept whole."""
         return self._noted.controls
 
     # definitions

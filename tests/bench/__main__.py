@@ -1,7 +1,7 @@
 """``python -m tests.bench``: how fast it is here.
 
 --quick         a tenth of the events
---part NAME     only this one (may be given more than once): core, segments, kafka, latency, identity, idle, faust,
+--part NAME     only this one (may be given more than once): core, offsets, segments, kafka, latency, identity, idle, faust,
                 collect, webhooks, serve, send, peers
 --json FILE     the figures for a machine, too
 --base FOLDER   a checkout of an earlier commit: what an event costs here and there (alone, without any part that is not named)
@@ -25,13 +25,13 @@ import structlog
 
 from streamer.errors import SettingsError
 
-from . import against, collect, core, faust_part, identity, idle, latency, listening, scaling, send, serve, throughput, webhooks
+from . import against, collect, core, faust_part, identity, idle, latency, listening, offsets, scaling, send, serve, throughput, webhooks
 from .deployment import Servers
 from .peers import run as peers
 from .report import Report
 from .shop import Made, events
 
-PARTS = ("core", "segments", "kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "send", "peers")
+PARTS = ("core", "offsets", "segments", "kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "send", "peers")
 CUSTOMERS = 100_000
 GAP_MS = 1_800_000  # between two events of one customer, on average
 LATENCY_SECONDS = 20
@@ -52,6 +52,8 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
             await listening.measure(report, made, quick=quick)
         if "segments" in parts:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
+    if "offsets" in parts:
+        await offsets.measure(report, start_ms=start_ms, gap_ms=GAP_MS, quick=quick)
     if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "send"} & set(parts):
         await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
     if "peers" in parts:

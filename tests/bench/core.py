@@ -56,10 +56,10 @@ class Cost(NamedTuple):
     output_digest: str
 
 
-async def run(store: Any, definitions: Definitions, made: Sequence[Made], warm: int, *, keeps_offsets: bool = False) -> Cost:
+async def run(store: Any, definitions: Definitions, made: Sequence[Made], warm: int) -> Cost:
     """Work off a log; what comes before ``warm`` is not measured."""
     rules = Rules(shards=1)
-    shard = await Shard.acquire(0, store, Plans(store, rules), rules, limits=Limits(), keeps_offsets=keeps_offsets, pause=_never)
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, limits=Limits(), keeps_offsets=True, pause=never)
     first = LogRecord(0, made[0].at_ms, definitions_control(definitions.content(), definitions.digest, 1), control=True)
     await shard.process([first])
     records = [LogRecord(number, one.at_ms, one.value) for number, one in enumerate(made, 1)]
@@ -94,5 +94,6 @@ async def measure(report: Report, made: Sequence[Made], warm: int) -> None:
     report.add(part, "timers, memories, judging, changes, states to and from bytes", step_s / number * 1e6, "µs/event")
 
 
-async def _never(_seconds: float) -> None:
+async def never(_seconds: float) -> None:
+    """Nothing is waited for."""
     raise AssertionError("a store in memory is always there")

@@ -59,8 +59,7 @@ async def send_busy(shop: Deployment) -> None:
 
 async def test_each_customer_is_what_their_own_records_come_to(shop: Deployment, own_redis: RedisServer, picker: RecordPicker) -> None:
     """Beside a worker, by whoever asks; and where a state cannot be read the worker folds it by the same records."""
-    shop.settings = shop.settings.model_copy(update={"record_offsets": True})
-    worker = shop.start_worker(STREAMER_RECORD_OFFSETS="true")
+    worker = shop.start_worker()
     await shop.load(2)
     await send_busy(shop)
     await shop.until_caught_up()
@@ -91,8 +90,8 @@ async def test_each_customer_is_what_their_own_records_come_to(shop: Deployment,
         with Redis.from_url(own_redis.url) as admin:
             sound = admin.hget(key, BUSY)
             assert isinstance(sound, bytes)
-            assert len(places(decode_state(sound).offsets or b"")) == EVENTS_OF_BUSY
-            damaged = b"\x9e\xa1x" + sound[2:]
+            assert len(places(decode_state(sound).offsets)) == EVENTS_OF_BUSY
+            damaged = b"\x9f\xa1x" + sound[2:]
             admin.hset(key, BUSY, damaged)
         await send_busy(shop)
         await shop.until_caught_up()
