@@ -59,19 +59,14 @@ _EVERYWHERE: Final = {
 
 def page_of(template: str, words: Wording, facts: ViewFacts) -> str:
     """The whole page of a template."""
-    return _ENVIRONMENT.get_template(f"{template}.html").render(_context(words, facts))
+    return _rendered(template, words, facts, is_live_part=False)
 
 
 def live_part(template: str, words: Wording, facts: ViewFacts) -> str:
     """The block ``live`` of a template alone."""
-    found = _ENVIRONMENT.get_template(f"{template}.html")
-    return "".join(found.blocks["live"](found.new_context(_context(words, facts))))
+    return _rendered(template, words, facts, is_live_part=True)
 
 
-def has_live_part(template: str) -> bool:
-    """Whether a template has one."""
-    return "live" in _ENVIRONMENT.get_template(f"{template}.html").blocks
-
-
-def _context(words: Wording, facts: ViewFacts) -> dict[str, object]:
-    return {**_EVERYWHERE, "t": words, "language": words.language, "direction": direction_of(words.language), **facts}
+def _rendered(template: str, words: Wording, facts: ViewFacts, *, is_live_part: bool) -> str:
+    frame = {"t": words, "language": words.language, "direction": direction_of(words.language), "is_live_part": is_live_part}
+    return _ENVIRONMENT.get_template(f"{template}.html").render(_EVERYWHERE | frame | dict(facts))

@@ -12,9 +12,9 @@ from playwright.async_api import Browser, async_playwright, expect
 from streamer.page import assembly
 from tests.clients.installed import NotInstalledError, chromium, node_clients
 from tests.lacking import missing
+from tests.unit.page import full_shop
 from tests.unit.page.desk import PageDesk, looking
 
-from . import full_shop
 from .window import WAIT_MS
 
 

@@ -15,6 +15,7 @@ from streamer.server.tokens import Tokens, read_tokens
 from streamer.web.secret_tables import hash_of
 from tests.unit.flow.persons import segments
 
+from . import full_shop
 from .desk import PageDesk, looking
 
 RULES = segments(seen='did("A")', quick='did("A", within="30m")')
@@ -55,6 +56,19 @@ async def test_a_change_is_seen_by_whoever_looks() -> None:
             found = await event(response)
             assert 'href="/customers/c-1"' in found
             assert "<html" not in found
+
+
+async def test_what_is_live_is_what_the_page_shows() -> None:
+    """Of every view that is live, with something in each: a page that comes again line by line, and no error in its place."""
+    paths = ("/", "/segments", "/segments/quick", "/customers/c-39", "/ledger", "/deliveries", "/sources", "/workers")
+    async with looking(full_shop.RULES) as desk:
+        await full_shop.fill(desk)
+        for path in paths:
+            page = (await desk.look(path)).html
+            async with watching(desk, path) as response:
+                lines = (await event(response)).split("\n")
+            assert len(lines) > 10, path
+            assert [line for line in lines if line not in page] == [], path
 
 
 async def test_all_who_look_at_the_same_share_one_rendering() -> None:

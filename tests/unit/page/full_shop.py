@@ -14,11 +14,12 @@ from streamer.units import HOUR_MS
 from streamer.webhooks.records import DeadDelivery
 from streamer.webhooks.watch import DeliveryLag
 from tests.unit.flow.persons import MINUTE_MS
-from tests.unit.page.desk import PageDesk
-from tests.unit.page.test_alerts_on_the_page import say
-from tests.unit.page.test_deliveries_on_the_page import START_MS, deliver, line, subscription
-from tests.unit.page.test_hostile_texts import HOSTILE, SCRIPTS, TURNS
-from tests.unit.page.test_templates_on_the_page import write
+
+from .desk import PageDesk
+from .test_alerts_on_the_page import say
+from .test_deliveries_on_the_page import START_MS, deliver, line, subscription
+from .test_hostile_texts import HOSTILE, SCRIPTS, TURNS
+from .test_templates_on_the_page import write
 
 PEOPLE: Final = 40
 RULES: Final = parse_definitions(
