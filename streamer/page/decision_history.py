@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -99,6 +100,11 @@ class DecisionHistory:
     def newest(self) -> Iterator[SeenDecision]:
         """All, the newest first by log time."""
         return self._with_entries(sorted(self._decisions, key=lambda one: one.data.at, reverse=True))
+
+    def latest(self, most: int) -> list[SeenDecision]:
+        """Those that came last, the newest first by log time."""
+        last = islice(reversed(self._decisions), most)
+        return list(self._with_entries(sorted(last, key=lambda one: one.data.at, reverse=True)))
 
     def counts(self) -> dict[str, MessageCounts]:
         """By message."""

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from itertools import groupby
+from typing import Final, NamedTuple
 
+from streamer.page.change_history import SeenChange
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.page.workers_state import shard_lines
 from streamer.units import DAY_MS, MINUTE_MS
 from streamer.values import time_text
 
-SHOWN_CHANGES: Final = 20
+LOOKED_AT: Final = 200  # of the newest changes; shards say theirs in turn, so the newest is not the last that came
+SHOWN_MOMENTS: Final = 12
+SHOWN_DECISIONS: Final = 8
 SHOWN_SEGMENTS: Final = 8
 SHOWN_ALERTS: Final = 5
+
+
+class ChangedMoment(NamedTuple):
+    """All that changed for one customer at one instant. ``first`` stands for them where there is room for one reason."""
+
+    at: str
+    customer: str
+    changes: list[SeenChange]
+
+    @property
+    def first(self) -> SeenChange:
+        """One in which time alone let somebody in, if there is one: what nothing else says; else one that lets in."""
+        return max(self.changes, key=lambda one: (one.enters, one.cause == "timer", -one.number))
+
+    def segments(self, *, enters: bool) -> list[str]:
+        """Those entered, or left."""
+        return [one.segment for one in self.changes if one.enters == enters]
 
 
 def view(sources: PageSources) -> PageView:
@@ -34,11 +55,22 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
         "customers": sum(sum(view.body.customers) - view.body.tombstones for view in views if view.body is not None),
         "day": _total(sources, now_ms),
         "busiest": [(name, flow) for name, flow in busiest if flow.entered or flow.left][:SHOWN_SEGMENTS],
-        "newest": sources.history.newest(SHOWN_CHANGES),
+        "newest": newest_moments(sources.history.newest(LOOKED_AT))[:SHOWN_MOMENTS],
+        "decisions": sources.decisions.latest(SHOWN_DECISIONS),
         "is_read": sources.history.is_ready,
         "alerts": sources.alerts.since(time_text(now_ms - DAY_MS))[:SHOWN_ALERTS],
         "troubled": [line for line in await shard_lines(sources) if not line.is_at_work],
     }
+
+
+def newest_moments(changes: list[SeenChange]) -> list[ChangedMoment]:
+    """What belongs together, together; the newest first by log time."""
+
+    def key(one: SeenChange) -> tuple[str, str]:
+        return one.at, one.customer
+
+    ordered = sorted(sorted(changes, key=lambda one: one.number), key=key, reverse=True)
+    return [ChangedMoment(at, customer, list(found)) for (at, customer), found in groupby(ordered, key=key)]
 
 
 def _total(sources: PageSources, now_ms: int) -> tuple[int, int]:

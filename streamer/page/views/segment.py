@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -50,6 +51,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
     steps = size_steps(sources, name, page.size, now_ms)
     return {
         "segment": plan.rules[number].segment,
+        "definition": in_reading_order(plan.rules[number].segment.source),
         "size": page.size,
         "readiness": standing_of(plan, views, now_ms).of(name),
         "flow": history.flow(name, now_ms - DAY_MS),
@@ -65,6 +67,13 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "looked_at": len(page.members),
         "overlaps": (await _overlaps(sources, plan, number, page.members))[:OVERLAPS_SHOWN],
     }
+
+
+def in_reading_order(source: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What a definition says, as somebody writes it: who comes in, who goes out, then the rest."""
+    return sorted(
+        ((key, text) for key, text in source.items() if key != "for"), key=lambda one: (one[0] != "when", one[0] != "exit", one[0])
+    )
 
 
 def size_steps(sources: PageSources, segment: str, size: int, now_ms: int) -> list[SizeStep]:

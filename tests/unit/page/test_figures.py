@@ -120,7 +120,7 @@ async def test_how_far_it_is_exact_is_the_least_of_all_shards() -> None:
         views = [await desk.page.sources.answers.committed.view(shard) for shard in range(SHARDS)]
         found = await desk.look("/")
         exact = min(view.log_time_ms for view in views)
-        assert f"Exact up to {desk_clock(exact)} UTC" in found.text
+        assert f"Exact up to (UTC) {desk_clock(exact)}" in found.text
         assert f"Customers known {len(PEOPLE)}" in found.text
         assert "Records behind 0" in found.text
         desk.shop.write("A", userId="c-1")
