@@ -72,9 +72,9 @@ def _of(pointers: list[tuple[int, str]], changes: int) -> Tombstone:
 
 encode_tombstone: Final = msgspec.msgpack.Encoder().encode
 decode_tombstone: Final = msgspec.msgpack.Decoder(Tombstone).decode
-_FIRST_BYTE: Final = encode_tombstone(Tombstone(""))[0]  # a MessagePack array of four; a state is a longer one
+_FIRST_BYTE: Final = encode_tombstone(Tombstone(""))[:1]  # a MessagePack array of four; a state is a longer one
 
 
 def is_tombstone(blob: bytes) -> bool:
     """Whether an entry of the store is a tombstone."""
-    return blob[:1] == _FIRST_BYTE.to_bytes(1, "big")
+    return blob.startswith(_FIRST_BYTE)

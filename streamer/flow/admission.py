@@ -100,9 +100,9 @@ class Admission:
 
     # refusals
 
-    def count(self, reason: str) -> None:
-        """One more record of which this became."""
-        self._body.counts[reason] = self._body.counts.get(reason, 0) + 1
+    def count(self, reason: str, records: int = 1) -> None:
+        """So many more records of which this became."""
+        self._body.counts[reason] = self._body.counts.get(reason, 0) + records
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:
         """A dead letter, under the customer's id where it can be read. They halt nothing, however many: anybody can send bad lines."""

@@ -134,6 +134,11 @@ class Amendments:
             case "aside":
                 self.aside.add(aside_place(amendment))
 
+    @property
+    def are_of_no_record(self) -> bool:
+        """Whether every record is to be taken as it lies in the log."""
+        return not self._refused and not self._arrived
+
     def has(self, amendment: Amendment) -> bool:
         """Whether the same was decided before, in which case to decide it once more does not help."""
         if amendment.what == "aside":

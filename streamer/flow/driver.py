@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
-from typing import Final, Generic
+from typing import Final, Generic, NamedTuple
 
 from streamer.errors import HaltError, ReleasedError, StoreError
 from streamer.events.event import Event
@@ -30,6 +30,17 @@ MIGRATED_A_RECORD: Final = 100  # customers: 5 to 10 ms of work
 
 Entry = tuple[OutputPosition, Sequence[Output]]  # what one commit has to say
 HandOver = Callable[[Entry], Awaitable[None]]
+
+
+class RecordSpan(NamedTuple):
+    """Records that one commit may cover, by their indexes: the first, the one behind the last, the last one of each customer, log times as
+    known beforehand, and the first timer that was not loaded."""
+
+    at: int
+    end: int
+    last: Mapping[str, int]
+    times: Sequence[int]
+    bound: tuple[int, str] | None
 
 
 class ShardDriver(Generic[Machine]):
@@ -177,28 +188,35 @@ class ShardDriver(Generic[Machine]):
     async def _span(self, items: Sequence[Item], at: int, end: int | None = None) -> int:
         """Apply as many records from ``at`` as one commit may cover, none from ``end`` on; return the next. The same ``at`` when only
         timers fitted."""
-        machine, limits = self.machine, self._slicing.limits
+        machine = self.machine
         end, last = self._slicing.extent(items, at, len(items) if end is None else end)
         times = [machine.time_at(record) for record, _ in items[at:end]]
         _, bound = await self._load(last, max(times))
-        for index in range(at, end):
-            record, content = items[index]
-            if content is TIME_PASSES and self._is_covered(times, index - at, bound):
-                continue
-            if not self._apply(record, content, bound, limits):
-                await self._commit(self._within(record.offset))
-                self._slicing.learn(index - at, end - at)
-                return index
-            if isinstance(content, Event) and last[content.customer] == index:
-                machine.encode(content.customer)
-            if machine.is_full(limits):
-                self._slicing.learn(index + 1 - at, end - at)
-                end = index + 1
-                break
-        else:
-            self._slicing.learn(end - at, end - at)
-        await self._commit(Position(items[end - 1][0].offset + 1, 0))
-        return end
+        reached, is_cut = self._apply_stretch(items, RecordSpan(at, end, last, times, bound))
+        self._slicing.learn(reached - at, end - at)
+        await self._commit(self._within(items[reached][0].offset) if is_cut else Position(items[reached - 1][0].offset + 1, 0))
+        return reached
+
+    def _apply_stretch(self, items: Sequence[Item], span: RecordSpan) -> tuple[int, bool]:
+        """Apply records as far as the slice goes; the index of the next, and whether that has begun: some of its timers have fired."""
+        index, is_full = span.at, False
+        while index < span.end and not is_full:
+            after = self._apply_next(items, index, span)
+            if after == index:
+                return index, True
+            index, is_full = after, self.machine.is_full(self._slicing.limits)
+        return index, False
+
+    def _apply_next(self, items: Sequence[Item], index: int, span: RecordSpan) -> int:
+        """Apply one record or more; the index of the next. The same where the slice ended among the record's timers."""
+        record, content = items[index]
+        if content is TIME_PASSES and self._is_covered(span.times, index - span.at, span.bound):
+            return index + 1
+        if not self._apply(record, content, span.bound, self._slicing.limits):
+            return index
+        if isinstance(content, Event) and span.last[content.customer] == index:
+            self.machine.encode(content.customer)
+        return index + 1
 
     def _is_covered(self, times: Sequence[int], index: int, bound: tuple[int, str] | None) -> bool:
         """Whether the record behind a tick lets time pass as well: nothing is due at the tick, and log time does not go back behind it.

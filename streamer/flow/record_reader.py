@@ -42,6 +42,11 @@ class RecordReader:
 
     def read(self, record: LogRecord) -> Item:
         """The record, with its arrival as amended, and what it says."""
+        if not record.headers and not record.control and self._journal.amendments.are_of_no_record:  # nearly always
+            try:
+                return record, self._event(record.value)
+            except RefusedError as error:
+                return record, error
         arrival_ms = self.arrival_ms(record)
         if arrival_ms != record.arrival_ms:
             self._originals[record.offset] = record

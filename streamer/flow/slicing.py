@@ -43,9 +43,11 @@ class Slicing:
         end = min(end, at + min(self._records, limits.records))
         for index in range(at, end):
             content = items[index][1]
-            if isinstance(content, Control) and content.control in RECONFIGURE:
+            if isinstance(content, Event):
+                last[content.user_id or content.anonymous_id or ""] = index
+            elif isinstance(content, Control) and content.control in RECONFIGURE:
                 return index, last
-            if (customer := customer_of(content)) is not None:
+            elif (customer := customer_of(content)) is not None:
                 last[customer] = index
             if len(last) >= limits.states:
                 return index + 1, last

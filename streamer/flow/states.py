@@ -70,10 +70,12 @@ class States:
         return blob if blob is not None or customer in self._removed else self._blobs.get(customer)
 
     def _read(self, customer: str) -> State | None:
-        blob = self._blob(customer)
+        blob = self._encoded.get(customer)
+        is_from_store = blob is None
         if blob is None:
-            return None
-        is_from_store = customer not in self._encoded
+            blob = self._blobs.get(customer)
+            if blob is None or customer in self._removed:
+                return None
         if is_tombstone(blob):
             if is_from_store:
                 self._had_timer[customer] = False

@@ -14,7 +14,7 @@ from streamer.customers.state import State
 from streamer.customers.tombstone import is_tombstone
 from streamer.errors import HaltError, KeysLostError, RefusedError
 from streamer.flow.amendments import Amendment, Amendments
-from streamer.flow.driver import Entry, ShardDriver, open_session
+from streamer.flow.driver import Entry, open_session
 from streamer.flow.forwards import forward_of
 from streamer.flow.identity_records import Adopt, decode_identity
 from streamer.flow.machine import Limits
@@ -25,8 +25,9 @@ from streamer.signing import NO_KEYS, Keyring, Trust
 from streamer.stores.base import Store
 from streamer.wire import LogRecord
 
+from .lane_driver import LaneDriver
 from .lane_plan import LanePlan
-from .lane_step import LaneSource, LaneStep
+from .lane_step import LaneSource
 from .mailbox import Mailbox, SentFrom
 
 SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000)
@@ -54,7 +55,7 @@ class SideLane:
     it waits for nothing).
     """
 
-    def __init__(self, settings: LaneSettings, plan: LanePlan, driver: ShardDriver[LaneStep], store: Store, mailbox: Mailbox) -> None:
+    def __init__(self, settings: LaneSettings, plan: LanePlan, driver: LaneDriver, store: Store, mailbox: Mailbox) -> None:
         self.plan = plan
         self.store = store
         self.shard = settings.shard
@@ -77,7 +78,7 @@ class SideLane:
         except KeysLostError:
             await store.drop(number)
             session, step = await open_session(number, store, source, settings.amendments, settings.pause)
-        driver = ShardDriver(session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments))
+        driver = LaneDriver(session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments))
         return cls(settings, plan, driver, store, mailbox)
 
     @property

@@ -29,6 +29,7 @@ from streamer.wire import Control, LogRecord
 
 from .lane_plan import LanePlan
 from .mailbox import Mailbox
+from .plain_events import PlainEvents
 
 
 class LaneStep(Step):
@@ -50,6 +51,7 @@ class LaneStep(Step):
         self.mailbox = mailbox
         self._is_log_cut = is_log_cut
         super().__init__(shard, rules, body, output_digest, lane.plan, amendments=amendments, keyring=keyring)
+        self.plain = PlainEvents(rules, body, lane.plan, self._states, self._timers, self._admission, self._evaluator)
 
     def _admission_of(self, keyring: Keyring) -> Admission:
         return _SilentAdmission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)

@@ -226,6 +226,12 @@ class Plan:
         """The memories that listen to an event of this type and name."""
         return self._events.dispatch(event)
 
+    def listens(self, event: Event) -> bool:
+        """Whether any memory may take something from an event."""
+        found = self._events.dispatch(event)
+        of_context, of_traits = event.context and self.on_context, event.traits and self.on_traits
+        return bool(found.always or found.indexed or of_context or of_traits)
+
     # what is true of nobody in particular
 
     def _find_initial_segments(self) -> frozenset[int]:
