@@ -14,7 +14,7 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test newest soak bench bench-models lint format install lock clean
+.PHONY: help demo check test newest soak bench bench-models screenshots lint format install lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,9 @@ bench: .venv/.dev ## how fast it is here, with rivals on the same job (ARGS='pee
 
 bench-models: .venv/.dev ## how good the models are, against batch learning, on real and simulated shops
 	@$(BIN)/python -m tests.bench.models $(ARGS)
+
+screenshots: .venv/.dev ## the pictures of the README and of docs/page.md, by the machine's Chromium
+	@$(BIN)/python -m tests.screenshots
 
 lint: .venv/.dev ## ruff and pyright
 	@$(BIN)/ruff check --quiet

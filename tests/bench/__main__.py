@@ -2,7 +2,7 @@
 
 --quick         a tenth of the events
 --part NAME     only this one (may be given more than once): core, offsets, segments, kafka, latency, identity, idle, faust,
-                collect, webhooks, serve, send, peers
+                collect, webhooks, serve, page, send, peers
 --json FILE     the figures for a machine, too
 --base FOLDER   a checkout of an earlier commit: what an event costs here and there (alone, without any part that is not named)
 
@@ -25,13 +25,44 @@ import structlog
 
 from streamer.errors import SettingsError
 
-from . import against, collect, core, faust_part, identity, idle, latency, listening, offsets, scaling, send, serve, throughput, webhooks
+from . import (
+    against,
+    collect,
+    core,
+    faust_part,
+    identity,
+    idle,
+    latency,
+    listening,
+    offsets,
+    page,
+    scaling,
+    send,
+    serve,
+    throughput,
+    webhooks,
+)
 from .deployment import Servers
 from .peers import run as peers
 from .report import Report
 from .shop import Made, events
 
-PARTS = ("core", "offsets", "segments", "kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "send", "peers")
+PARTS = (
+    "core",
+    "offsets",
+    "segments",
+    "kafka",
+    "latency",
+    "identity",
+    "idle",
+    "faust",
+    "collect",
+    "webhooks",
+    "serve",
+    "page",
+    "send",
+    "peers",
+)
 CUSTOMERS = 100_000
 GAP_MS = 1_800_000  # between two events of one customer, on average
 LATENCY_SECONDS = 20
@@ -54,7 +85,7 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
     if "offsets" in parts:
         await offsets.measure(report, start_ms=start_ms, gap_ms=GAP_MS, quick=quick)
-    if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "send"} & set(parts):
+    if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "page", "send"} & set(parts):
         await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
     if "peers" in parts:
         await peers.run(list(peers.ENGINES), report, peers.QUICK if quick else peers.Size())
@@ -81,6 +112,8 @@ async def _with_servers(parts: list[str], report: Report, *, customers: int, sta
             await webhooks.measure(report, servers, quick=quick)
         if "serve" in parts:
             await serve.measure(report, servers, quick=quick)
+        if "page" in parts:
+            await page.measure(report, servers, customers=customers)
         if "send" in parts:
             await send.measure(report, servers, quick=quick)
         if "faust" in parts:

@@ -47,7 +47,7 @@ async def measure(report: Report, servers: Servers, *, quick: bool) -> None:
     try:
         await _fill(deployment)
         async with AsyncExitStack() as stack:
-            both = [await stack.enter_async_context(_server(servers.folder, deployment.settings, number)) for number in range(2)]
+            both = [await stack.enter_async_context(serving(servers.folder, deployment.settings, number)) for number in range(2)]
             cpu_s = -sum(cpu_s_of(child.pid) for child, _ in both)
             waits = await _ask_steadily([address for _, address in both], seconds)
             cpu_s += sum(cpu_s_of(child.pid) for child, _ in both)
@@ -71,7 +71,7 @@ async def _fill(deployment: Deployment) -> None:
 
 
 @asynccontextmanager
-async def _server(folder: Path, settings: Settings, number: int) -> AsyncGenerator[Server]:
+async def serving(folder: Path, settings: Settings, number: int) -> AsyncGenerator[Server]:
     """Once it is ready."""
     port, web_port = free_port(), free_port()
     environment = {
