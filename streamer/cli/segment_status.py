@@ -7,25 +7,12 @@ from collections import defaultdict
 from time import gmtime, strftime, time
 from typing import Final
 
-import msgspec
 import typer
-from aiokafka.errors import KafkaError
 
-from streamer.deployment.obedience import shard_bodies
-from streamer.errors import SettingsError
-from streamer.flow.catalog import compile_plan, read_definitions
-from streamer.flow.checkpoint import CheckpointBody
-from streamer.flow.published import Published
-from streamer.segments.plan.plan import warming_predicates
 from streamer.settings import Settings
-from streamer.stores.base import Store
-from streamer.stores.documents import definitions_document
-from streamer.transports.kafka.definitions_topic import read_published
-from streamer.transports.kafka.topics import check_topic
-from streamer.values import time_text
-from streamer.wire import DEFINITIONS
 from streamer.worker.status.lane_status import LaneStatus
-from streamer.worker.status.shard_notes import ShardNote, read_note
+from streamer.worker.status.publication_status import PublicationStatus, ShardVersion, Version, Warming, published_now, read_status
+from streamer.worker.status.shard_notes import read_note
 from streamer.worker.status.shard_state import ShardState
 
 from . import EXIT_NO
@@ -33,91 +20,6 @@ from .checks.finding import shard_numbers
 from .terminal import echo
 
 FOLLOW_SECONDS: Final = 1.0  # between two looks of --wait
-KAFKA_SECONDS: Final = 10.0
-
-
-class Version(msgspec.Struct, frozen=True):
-    """A version of the definitions, by the digest of its content."""
-
-    version: int
-    digest: str
-
-
-class ShardVersion(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One shard: the version that holds there (0: none yet), and how far its worker is with the next one. ``is_at_work``: it has one."""
-
-    shard: int
-    version: int
-    is_at_work: bool
-    lane: LaneStatus | None = None
-
-
-class Warming(msgspec.Struct, frozen=True):
-    """A clause that looks further back than events are known; ``since`` is from when on they are, in the shard that knows the least."""
-
-    clause: str
-    since: str
-
-
-class PublicationStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was published last to hold, what is in shadow, and how every shard is doing with it."""
-
-    shards: list[ShardVersion]
-    newest: Version | None = None
-    shadow: Version | None = None
-    warming: list[Warming] = []
-
-    @property
-    def is_obeyed(self) -> bool:
-        """Whether every shard obeys what was published last."""
-        return self.newest is None or all(one.version >= self.newest.version for one in self.shards)
-
-
-async def read_status(settings: Settings) -> PublicationStatus:
-    """The status of a deployment. SettingsError where Kafka does not answer; raises what the store raises."""
-    published = await published_now(settings)
-    store = settings.open_store()
-    try:
-        bodies = await shard_bodies(settings, store)
-        notes = [await read_note(store, shard) for shard in range(settings.shards)]
-        warming = await _warming(settings, store, bodies)
-    finally:
-        await store.close()
-    newest, shadow = published.newest, published.shadow
-    return PublicationStatus(
-        [_shard_version(shard, body, note) for shard, (body, note) in enumerate(zip(bodies, notes, strict=True))],
-        Version(newest.version, newest.digest) if newest is not None else None,
-        Version(shadow.version, shadow.digest) if shadow is not None else None,
-        warming,
-    )
-
-
-async def published_now(settings: Settings) -> Published:
-    """What the topic of definitions says. SettingsError where Kafka does not answer."""
-    try:
-        async with asyncio.timeout(KAFKA_SECONDS):
-            await check_topic(settings, DEFINITIONS)
-            return await read_published(settings)
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise SettingsError(f"STREAMER_KAFKA: {settings.kafka} did not answer ({type(error).__name__})") from None
-
-
-def _shard_version(shard: int, body: CheckpointBody, note: ShardNote | None) -> ShardVersion:
-    if note is None or note.is_stale(int(time() * 1_000)):
-        return ShardVersion(shard, body.version, False)
-    return ShardVersion(shard, body.version, note.status.state is not ShardState.RELEASED, note.status.lane)
-
-
-async def _warming(settings: Settings, store: Store, bodies: list[CheckpointBody]) -> list[Warming]:
-    """The clauses that are warming in some shard."""
-    since_ms: dict[str, int] = {}
-    for shard, body in enumerate(bodies):
-        content = await store.get_document(definitions_document(body.digest), shard=shard) if body.since_ms else None
-        if content is not None:
-            plan = compile_plan(read_definitions(content), settings.rules)
-            for clause, start_ms in warming_predicates(plan, body.since_ms, body.log_time_ms).items():
-                since_ms[clause] = max(start_ms, since_ms.get(clause, start_ms))
-    return [Warming(clause, time_text(start_ms)) for clause, start_ms in sorted(since_ms.items())]
 
 
 def say_status(found: PublicationStatus) -> None:
@@ -214,4 +116,15 @@ def _progress_line(found: PublicationStatus, version: int) -> str:
     return f"{line}; the slowest: {lane_words(slowest)}"
 
 
-__all__ = ["PublicationStatus", "follow", "lane_words", "published_now", "read_status", "say_status", "words_on_waiting"]
+__all__ = [
+    "PublicationStatus",
+    "ShardVersion",
+    "Version",
+    "Warming",
+    "follow",
+    "lane_words",
+    "published_now",
+    "read_status",
+    "say_status",
+    "words_on_waiting",
+]

@@ -273,7 +273,7 @@ def cancel(wait: WaitOption = False) -> None:
     if found.shadow is None and found.is_obeyed:
         echo("every shard obeys what was published last, so there is nothing to cancel; `streamer segments rollback` goes back", err=True)
         raise typer.Exit(EXIT_NO)
-    _publish_again(publishing.give_up_shadow if found.shadow is not None else publishing.roll_back, wait=wait)
+    _publish_again(publishing.cancel, wait=wait)
 
 
 PublishAgain = Callable[["Settings", "AIOKafkaProducer", "Store"], Awaitable["Proposal"]]

@@ -6,11 +6,14 @@ writes the shard's own record; see ``worker.shards.proposals``. A shard without 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import SettingsError
@@ -24,10 +27,14 @@ from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.wire import definitions_control
 
+from .connecting import starting
 from .history import shards_without_past
 from .obedience import check_signing, shard_bodies
 
 log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
+
+
+AT_ONCE_SECONDS: Final = 60.0
 
 
 class Proposal(NamedTuple):
@@ -39,22 +46,48 @@ class Proposal(NamedTuple):
 
 
 async def publish_definitions(settings: Settings, client: AIOKafkaProducer, store: Store, *paths: Path, shadow: bool = False) -> Proposal:
+    """``propose`` of what is in files and folders."""
+    return await propose(settings, client, store, load_definitions(*paths), shadow=shadow)
+
+
+async def propose(
+    settings: Settings,
+    client: AIOKafkaProducer,
+    store: Store,
+    definitions: Definitions,
+    *,
+    shadow: bool = False,
+    over: int | None = None,
+) -> Proposal:
     """Check definitions, give them a number, and propose them to every shard.
 
     What is to hold already is not published again. ``shadow``: they are folded beside what holds, and do not hold before they are
-    published without it.
+    published without it. ``over``: the version of which they were made (0: none); SettingsError where another was published meanwhile.
     """
-    definitions = load_definitions(*paths)
     await check_signing(settings, store)
     topic = DefinitionsTopic(settings, client)
     published = await topic.refresh()
     newest, last = published.newest, published.last
+    if over is not None and over != (0 if newest is None else newest.version):
+        raise SettingsError("something else was published meanwhile; look again at what would change")
     is_same = last is not None and last.digest == definitions.digest and last.is_shadow == shadow
     if is_same and last is not None and (last.is_shadow or await _is_obeyed(settings, store, topic, last)):
         return Proposal(last, False, [])
     if shadow and newest is not None and newest.digest == definitions.digest:
         return Proposal(newest, False, [])
     return await _publish(settings, client, store, topic, definitions, shadow=shadow)
+
+
+async def at_once(settings: Settings, work: Callable[[AIOKafkaProducer, Store], Awaitable[Proposal]]) -> Proposal:
+    """Do ``work`` with connections of its own, for a process that holds none to write by. A log that is not there is not begun.
+
+    SettingsError where Kafka does not do its part within ``AT_ONCE_SECONDS``; raises HaltError, StoreError.
+    """
+    try:
+        async with asyncio.timeout(AT_ONCE_SECONDS), starting(settings, may_begin=False) as (client, store):
+            return await work(client, store)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise SettingsError(f"STREAMER_KAFKA: {settings.kafka} did not do its part ({type(error).__name__})") from None
 
 
 async def cut_over(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
@@ -79,6 +112,19 @@ async def give_up_shadow(settings: Settings, client: AIOKafkaProducer, store: St
     if topic.published.shadow is None or (newest := topic.published.newest) is None:
         raise SettingsError("no version is in shadow, so there is nothing to give up")
     return await _publish_again(settings, client, store, topic, newest)
+
+
+async def cancel(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
+    """Give up the shadow; where none is, the newest publication while a shard does not obey it yet. SettingsError where all do."""
+    topic = await _topic(settings, client, store)
+    newest = topic.published.newest
+    if topic.published.shadow is not None:
+        return await give_up_shadow(settings, client, store)
+    if newest is None or all(body.version >= newest.version for body in await shard_bodies(settings, store)):
+        raise SettingsError(
+            "every shard obeys what was published last, so there is nothing to cancel; `streamer segments rollback` goes back"
+        )
+    return await roll_back(settings, client, store)
 
 
 async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> DefinitionsTopic:
@@ -150,4 +196,14 @@ async def first_definitions(settings: Settings, client: AIOKafkaProducer, store:
         log.info("definitions published", action="publish", digest=found.digest, version=found.version)
 
 
-__all__ = ["Proposal", "cut_over", "first_definitions", "give_up_shadow", "publish_definitions", "roll_back"]
+__all__ = [
+    "Proposal",
+    "at_once",
+    "cancel",
+    "cut_over",
+    "first_definitions",
+    "give_up_shadow",
+    "propose",
+    "publish_definitions",
+    "roll_back",
+]

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -31,6 +31,8 @@ from .yaml_source import WrittenEntry, YamlSource
 
 SEGMENTS_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 8_000_000
+BASE: Final = "what was published"  # stands for the file of what ``parse_over`` puts a text over
+_NAMED: Final = ("segments", "models", "messages", "channels", "topics")  # sections whose entries have names
 _SECTIONS: Final = ("segments", "models", "sensitive", "zone", "zone_data", *MESSAGE_SECTIONS)
 
 
@@ -110,6 +112,28 @@ def parse_definitions(content: bytes | str | Mapping[str, Any], *, file: str = "
         raise DefinitionError(f"expected UTF-8 text, found a byte that is not at {error.start}", file=file) from None
     reader.read_yaml(text, file=file)
     return reader.finish()
+
+
+def parse_over(base: bytes, text: str, *, file: str = "definitions") -> Definitions:
+    """A text put over the canonical JSON of other definitions: what both name is as the text says, all else stays. Raises as
+    ``parse_definitions`` does."""
+    reader = _Reader()
+    reader.read_yaml(_without_named(base, YamlSource(text, file)).decode(), file=BASE)
+    reader.read_yaml(text, file=file)
+    return reader.finish()
+
+
+def _without_named(base: bytes, over: YamlSource) -> bytes:
+    """The canonical JSON without whatever ``over`` names."""
+    left: dict[str, Json] = msgspec.json.decode(base)
+    for key, value in over.entries(over.root(), what="a mapping with 'segments'"):
+        entries = left.get(key.value)
+        if key.value in _NAMED and isinstance(entries, dict):
+            for name, _ in over.entries(value, what="a mapping of names"):
+                cast("dict[str, Json]", entries).pop(name.value, None)
+        else:
+            left.pop(key.value, None)
+    return msgspec.json.encode(left)
 
 
 def _files(path: Path) -> list[Path]:

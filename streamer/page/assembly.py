@@ -22,6 +22,7 @@ from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .lift_history import LiftHistory, measured_aside
+from .publishing import DraftPublisher
 from .pulse import Pulse
 from .site import PageSite
 from .sources import PageSources
@@ -64,6 +65,7 @@ class PeoplePage:
 def page_over(parts: PageParts) -> PeoplePage:
     """The page of a server. SettingsError where the settings for a proxy do not fit."""
     settings = parts.settings
+    templates = TemplateShelf(settings)
     sources = PageSources(
         settings,
         parts.store,
@@ -79,8 +81,9 @@ def page_over(parts: PageParts) -> PeoplePage:
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),
-        TemplateShelf(settings),
+        templates,
         ExportsAside(settings),
+        DraftPublisher(settings, templates),
         parts.now_ms,
     )
     return PeoplePage(sources, proxy_trust(settings))

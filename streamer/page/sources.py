@@ -23,6 +23,7 @@ from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .lift_history import LiftHistory
+from .publishing import DraftPublisher
 from .pulse import Pulse
 from .template_shelf import TemplateShelf
 from .trial_run import TrialRuns
@@ -47,6 +48,7 @@ class PageSources(NamedTuple):
     trials: TrialRuns
     templates: TemplateShelf
     exports: ExportsAside
+    publishing: DraftPublisher
     now_ms: Callable[[], int]
 
     async def shards(self) -> list[ShardView]:

@@ -65,6 +65,28 @@ async def check_export(session: aiohttp.ClientSession, url: str, shop: Deploymen
     assert found["remembered"]["memories"] == printed["remembered"]["memories"]
 
 
+async def check_publication(session: aiohttp.ClientSession, url: str) -> None:
+    """A segment is tried, seen and published beside the others, and is in force with the past that it had."""
+    text = """segments: {fresh: {for: x, when: 'segment("buyer") and count("Order Completed", within="1d") >= 1'}}"""
+    async with session.get(f"{url}/try") as response:
+        [form_key, *_] = re.findall(r'name="form_key" value="([0-9a-f]{64})"', await response.text())
+    async with session.post(f"{url}/publication", data={"form_key": form_key, "what": "look", "text": text}) as response:
+        looked = await response.text()
+    assert re.search(r">fresh</bdi></th><td class=\"n\">0</td><td class=\"n in\">20</td>", looked), looked
+    [version] = re.findall(r'name="version" value="([0-9]+)"', looked)
+    form = {"form_key": form_key, "what": "publish", "text": text, "version": version}
+    async with session.post(f"{url}/publication", data=form, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/publication")
+    await until_shown(
+        session, f"{url}/publication", f"Version {int(version) + 1} was published last. [0-9a-f]{{32}} It holds in all shards"
+    )
+    await until_shown(session, f"{url}/segments?q=fresh", "fresh x 20")
+    await until_shown(session, f"{url}/segments?q=buyer", "buyer bought 20")
+    async with session.post(f"{url}/publication", data=form, allow_redirects=False) as response:
+        assert response.status == 409
+        assert "something else was published meanwhile" in await response.text()
+
+
 async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_workers_death(
     kafka: ApacheKafka | ExternalKafka, own_redis: RedisServer, fresh_name: str, tmp_path: Path
 ) -> None:
@@ -74,7 +96,7 @@ async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_wor
         serve, first = ServeProcess(shop.settings, tmp_path), shop.start_worker()
         try:
             await serve.until_ready()
-            async with shop.producer() as client, aiohttp.ClientSession() as session:
+            async with shop.producer() as client, aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
                 for number in range(20):
                     await write(shop, client, f"c-{number}", "Order Completed", number)
                 await until_shown(session, f"{serve.url}/workers", "Shards at work 3 / 3")
@@ -87,6 +109,7 @@ async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_wor
                 await until_shown(session, f"{serve.url}/dead-letters", "1 Re-drive .* c-9")
                 await until_shown(session, f"{serve.url}/ledger", "Show There is no such decision among the newest")
                 await check_export(session, serve.url, shop)
+                await check_publication(session, serve.url)
                 async with session.get(f"{serve.url}/live/customers/c-7") as stream:
                     first.kill()
                     second = shop.start_worker()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from streamer.page.sources import PageSources
-from streamer.page.trial_run import Remark, Tried, check
+from streamer.page.trial_run import Remark, Tried, check_alone_or_over
 from streamer.page.view import PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion
 
 EXAMPLE: Final = """segments:
@@ -27,11 +27,18 @@ async def _show(_asked: ViewQuestion) -> ViewFacts:
 
 async def _act(sources: PageSources, sent: SentForm) -> ViewOutcome:
     text = sent.fields.get("text", "").replace("\r\n", "\n")
-    definitions, remarks = await check(text)
-    tried = Tried()
-    if definitions is not None and sent.fields.get("what") == "preview":
-        tried = await sources.trials.run(definitions)
-    return ViewOutcome(facts=_facts(text, remarks, tried, is_checked=True))
+    checked, tried = await check_alone_or_over(text, await _in_force(sources)), Tried()
+    if checked.definitions is not None and sent.fields.get("what") == "preview":
+        tried = await sources.trials.run(checked)
+    return ViewOutcome(facts=_facts(text, checked.remarks, tried, is_checked=True))
+
+
+async def _in_force(sources: PageSources) -> bytes:
+    """What holds now, to which a text may refer; empty where nothing does."""
+    views = await sources.shards()
+    if not any(view.body is not None and view.body.digest for view in views):
+        return b""
+    return (await sources.newest_plan(views)).definitions.content()
 
 
 def _facts(text: str, remarks: list[Remark], tried: Tried = Tried(), *, is_checked: bool = False) -> ViewFacts:  # noqa: B008 - it is never changed

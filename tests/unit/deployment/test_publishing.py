@@ -13,6 +13,7 @@ from streamer.errors import SettingsError
 from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import PLACE, Published, definitions_in
 from streamer.flow.rules import STORY
+from streamer.language.definitions import parse_definitions
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring, Signer
 from streamer.stores.base import Commit, Holdings, Position
@@ -219,3 +220,30 @@ async def test_another_story_version_says_what_an_upgrade_does(shop: Shop, monke
     monkeypatch.setattr(manifest, "manifest_of", lambda *given: SimpleNamespace(story=99) if manifest_of(*given) else None)
     with pytest.raises(SettingsError, match=rf"tells story version {STORY}, this one tells 99: .*STREAMER_TOPIC_PREFIX"):
         await manifest.check_manifest(shop.settings, cast("Any", shop.topic))
+
+
+async def test_what_was_made_of_an_older_version_is_not_published_over_a_newer_one(shop: Shop) -> None:
+    """Whoever looked at what would change looked at another change."""
+    definitions = parse_definitions('segments: {a: {for: x, when: did("a")}}')
+
+    async def propose(over: int) -> publishing.Proposal:
+        return await publishing.propose(shop.settings, cast("Any", None), shop.store, definitions, over=over)
+
+    await shop.publish("b")
+    with pytest.raises(SettingsError, match="something else was published meanwhile"):
+        await propose(0)
+    assert shop.told(0) == [1]
+    assert (await propose(1)).publication.version == 2
+
+
+async def test_what_not_every_shard_obeys_yet_can_be_given_up(shop: Shop) -> None:
+    """What held before is published once more; where all obey, that is a rollback, and another command."""
+    before = (await shop.propose("a")).publication
+    await shop.publish("b")
+    found = await shop.again(publishing.cancel)
+    assert (found.publication.version, found.publication.digest, found.is_new) == (3, before.digest, True)
+    for shard in range(SHARDS):
+        owned = await shop.store.acquire(shard)
+        await shop.store.commit(shard, Commit(owned, Position(1, 0), b"", encode_body(CheckpointBody(version=3)), {}))
+    with pytest.raises(SettingsError, match="there is nothing to cancel"):
+        await shop.again(publishing.cancel)

@@ -6,8 +6,7 @@ import pytest
 
 from streamer.commands import Answer, Erase, LetterFilter, Redrive
 from streamer.errors import TooMuchError
-from streamer.language.definitions import parse_definitions
-from streamer.page.trial_run import SECONDS_MAX, TrialRuns
+from streamer.page.trial_run import SECONDS_MAX, TrialRuns, check
 from streamer.previews.result import Day, Difference, Horizon, Overlap, Preview, SampleMember, SegmentPreview
 from streamer.previews.share import Estimate
 from streamer.segments.change import Clause
@@ -143,7 +142,7 @@ async def test_why_there_is_no_preview_is_said(monkeypatch: pytest.MonkeyPatch) 
         raise TooMuchError("more than 10 events")
 
     monkeypatch.setattr("streamer.page.trial_run.fitting_share", too_much)
-    trials, definitions = TrialRuns(load_settings(shards=1)), parse_definitions(GOOD)
-    assert (await trials.run(definitions)).why_not == "more than 10 events"
+    trials, checked = TrialRuns(load_settings(shards=1)), await check(GOOD)
+    assert (await trials.run(checked)).why_not == "more than 10 events"
     monkeypatch.setattr("streamer.previews.aside.PreviewsAside.is_busy", True)
-    assert "somebody else's definitions" in (await trials.run(definitions)).why_not
+    assert "somebody else's definitions" in (await trials.run(checked)).why_not

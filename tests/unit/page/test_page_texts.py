@@ -19,6 +19,7 @@ from streamer.sender.ledger import SendState
 from streamer.server.errors import CODES
 from streamer.webhooks.schedule import AttemptVerdict
 from streamer.webhooks.subscription import Status
+from streamer.worker.status.lane_status import LaneState
 from streamer.worker.status.shard_state import ShardState
 
 HOLES = re.compile(r"\{(\w*)\}")
@@ -28,6 +29,7 @@ BUILT = {  # texts whose names a template puts together
     *(f"error.{code}" for code in CODES),
     *(f"cause.{kind}" for kind in get_args(CauseKind)),
     *(f"state.{state.value}" for state in ShardState),
+    *(f"lane.{state}" for state in get_args(LaneState)),
     "state.unknown",
     "lift.sent",
     "lift.held_out",
