@@ -19,13 +19,14 @@
     place.dataset.drawn = key;
     place.replaceChildren();
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+    const count = { ...axis, incrs: [1, 2, 5, 10, 20, 50].flatMap((one) => [1, 1e2, 1e4, 1e6].map((power) => one * power)).sort((a, b) => a - b) };
     const line = (at, name, scale) => ({ label: heads[at], stroke: colour(name), width: at === 1 ? 2 : 1, scale, points: { show: false } });
     const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
     new uPlot({
       width: Math.max(200, place.clientWidth), height: 220, legend: { live: true }, cursor: { y: false },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "UTC"),
       scales: { flow: { range: (_, low, high) => [0, Math.max(4, high * 3)] }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-      axes: [{ ...axis, values: (_, all) => all.map((seconds) => time.format(seconds * 1e3)) }, { ...axis, size: 60 }],
+      axes: [{ ...axis, values: (_, all) => all.map((seconds) => time.format(seconds * 1e3)) }, { ...count, size: 60 }, { ...count, scale: "flow", side: 1, size: 50, grid: { show: false } }],
       series: [{ label: heads[0], value: (_, at) => (at == null ? "–" : time.format(at * 1e3)) }, line(1, "--accent", "y"), line(2, "--in", "flow"), line(3, "--out", "flow")],
     }, data, place);
   };
