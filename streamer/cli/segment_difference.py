@@ -12,7 +12,7 @@ from streamer.customers.tombstone import is_tombstone
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans, compile_plan, read_definitions
 from streamer.flow.committed import CommittedCustomers
-from streamer.flow.lane.lane_plan import LanePlan, lane_name, plan_lane
+from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.flow.published import Publication
 from streamer.flow.states import read_state
 from streamer.language.definitions import Definitions
@@ -68,21 +68,20 @@ async def difference(settings: Settings, store: Store, shadow: Publication, cont
     """What would change by a shadow, whose definitions are ``content``, over all shards; by segment, in the order of their names."""
     after = compile_plan(read_definitions(content), settings.rules)
     customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
-    lanes = store.lane(lane_name(shadow.version, shadow.digest))
     found: defaultdict[str, SegmentDifference] = defaultdict(lambda: SegmentDifference(""))
     for shard in range(settings.shards):
-        await _Compared(settings, store, customers, lanes, shard, after).add_to(found)
+        await _Compared(settings, store, customers, shadow.version, shard, after).add_to(found)
     return [found[name] for name in sorted(found)]
 
 
 class _Compared:
     """One shard's members now and at the cut-over."""
 
-    def __init__(self, settings: Settings, store: Store, customers: CommittedCustomers, lanes: Store, shard: int, after: Plan) -> None:
+    def __init__(self, settings: Settings, store: Store, customers: CommittedCustomers, version: int, shard: int, after: Plan) -> None:
         self._settings = settings
         self._store = store
         self._customers = customers
-        self._lanes = lanes
+        self._version = version
         self._shard = shard
         self._after = after
 
@@ -99,7 +98,7 @@ class _Compared:
         while bucket is not None and names:
             page = await self._store.customers(self._shard, bucket, limit=CUSTOMERS_AT_ONCE)
             bucket = page.next_bucket
-            theirs = await self._lane_states(page.customers)
+            theirs = {} if lane is None else await self._lane_states(lane, page.customers)
             for one in await self._customers.in_shard(self._shard, page.customers):
                 if one.state is None:
                     continue
@@ -114,8 +113,8 @@ class _Compared:
             return compile_plan(Definitions(()), self._settings.rules)
         return await self._customers.newest_plan(view)
 
-    async def _lane_states(self, customers: list[str]) -> dict[str, State]:
-        blobs = (await self._lanes.fetch(self._shard, customers, until_ms=0, limit=0)).states
+    async def _lane_states(self, lane: LanePlan, customers: list[str]) -> dict[str, State]:
+        blobs = (await self._store.lane(lane.name(self._version)).fetch(self._shard, customers, until_ms=0, limit=0)).states
         pairs = zip(customers, blobs, strict=True)
         return {one: read_state(self._shard, one, blob) for one, blob in pairs if blob is not None and not is_tombstone(blob)}
 

@@ -261,8 +261,8 @@ def rollback(wait: WaitOption = False) -> None:
 def cancel(wait: WaitOption = False) -> None:
     """Give up the version that is in shadow; where none is, the newest one while a shard does not obey it yet.
 
-    What held before is published once more, under a new number: a shard that had switched already goes back. Exit code 1 where every shard
-    obeys the newest version: `streamer segments rollback` goes back then.
+    What held before is published once more, under a new number. Refused while some shards have switched already and others have not: those
+    wait for these. Exit code 1 where every shard obeys the newest version: `streamer segments rollback` goes back then.
     """
     from streamer.deployment import publishing
     from streamer.settings import load_settings

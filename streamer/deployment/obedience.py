@@ -1,4 +1,4 @@
-"""Whether the shards of a deployment obey what this process signs."""
+"""Whether the shards of a deployment obey what this process signs, and which definitions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from streamer.errors import SettingsError
 from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.settings import Settings
 from streamer.stores.base import Store
+
+from .history import has_past
 
 
 async def check_signing(settings: Settings, store: Store, named: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -26,3 +28,24 @@ async def shard_bodies(settings: Settings, store: Store) -> list[CheckpointBody]
     """What the store has of every shard; of one that has not begun, the beginning."""
     found = [(await store.checkpoint(shard)).body for shard in range(settings.shards)]
     return [decode_body(raw) if raw else CheckpointBody() for raw in found]
+
+
+async def check_not_between(settings: Settings, store: Store, version: int) -> None:
+    """SettingsError while some shards that have a past obey the definitions of ``version``, and others not yet.
+
+    Whoever obeys them waits for what the lanes of the others have to send towards them. Were they overtaken now, that would never come.
+    Where a shard is about to obey them, its owner and those of the others see to it that nobody leaves them out.
+    """
+    done, left = list[int](), list[int]()
+    for shard, body in enumerate(await shard_bodies(settings, store)):
+        if has_past(body):
+            (done if body.version >= version else left).append(shard)
+    if done and left:
+        raise SettingsError(
+            f"version {version} holds already in {_shards(done)}, and not yet in {_shards(left)}, which have to come as far: wait for them "
+            "(`streamer segments status` says what they wait for; they need their workers), then publish, or roll back"
+        )
+
+
+def _shards(numbers: list[int]) -> str:
+    return f"shard{'s' if len(numbers) > 1 else ''} {', '.join(str(number) for number in numbers)}"

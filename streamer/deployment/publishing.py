@@ -29,7 +29,7 @@ from streamer.wire import definitions_control
 
 from .connecting import starting
 from .history import shards_without_past
-from .obedience import check_signing, shard_bodies
+from .obedience import check_not_between, check_signing, shard_bodies
 
 log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
 
@@ -153,6 +153,8 @@ async def _publish(
     shadow: bool = False,
 ) -> Proposal:
     compile_plan(definitions, settings.rules)  # before anything is in the log
+    if not shadow and topic.published.newest is not None:
+        await check_not_between(settings, store, topic.published.newest.version)
     content, digest, last = definitions.content(), definitions.digest, topic.published.last
     number = 1 + max(last.version if last is not None else 0, await _highest_in_force(settings, store))
     offset = await topic.append(definitions_control(content, digest, number, shadow=shadow))

@@ -18,8 +18,9 @@ from .amendments import Amendments, Journal, MemoryJournal
 from .catalog import Plans
 from .checkpoint import CheckpointBody, decode_body
 from .driver import ShardDriver, open_session
+from .lane.kept_lanes import drop_lanes_upto
 from .lane.lane import SideLane
-from .lane.lane_plan import lane_name, plan_lane
+from .lane.lane_plan import plan_lane
 from .lane.lanes import Lanes, OnTheSpot, Wanted
 from .lane.past import NO_LANE, Folded, Past
 from .machine import WHOLE, Limits
@@ -64,7 +65,7 @@ class StepSource:
         if body.lane == NO_LANE:
             return None
         if previous is None:
-            await self._store.lane(lane_name(body.version, body.digest)).drop(shard)
+            await drop_lanes_upto(self._store, shard, body.version)
             body.lane = NO_LANE
             return None
         wanted = self._wanted(shard, previous, plan, body.version, body.lane, amendments)

@@ -232,6 +232,11 @@ class Store(Protocol):
         """
         ...
 
+    async def lanes(self, shard: int) -> list[str]:
+        """The names of the lanes beside this store that were acquired for a shard and not dropped, ascending. One whose ``acquire`` or
+        ``drop`` was broken off may be among them."""
+        ...
+
     async def drop(self, shard: int) -> None:
         """Forget all that is kept of a shard, its checkpoint too: whoever owns it is fenced. For a shard of a ``lane`` that is not wanted
         any more; once more does no harm."""

@@ -206,6 +206,10 @@ class MemoryStore:
         """See ``Store``."""
         return self._lanes.setdefault(name, MemoryStore())
 
+    async def lanes(self, shard: int) -> list[str]:
+        """See ``Store``."""
+        return sorted([name for name, lane in self._lanes.items() if (await lane.checkpoint(shard)).epoch])
+
     async def drop(self, shard: int) -> None:
         """See ``Store``."""
         self._shards.pop(shard, None)

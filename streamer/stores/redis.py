@@ -11,6 +11,7 @@ Redis Cluster is refused at the start::
     {streamer:7}:outbox      STREAM  place -> outputs    trimmed by place, so a former owner cannot trim what it has not published
     {streamer:7}:documents   HASH    name -> content     what the customers' states cannot be read without
     {streamer:7}:lane:NAME:… the same once more for a ``lane``, until it is dropped
+    {streamer:7}:lanes       SET     the names of these
 
 A commit is ``WATCH``, ``GET`` and a look at the keys that it writes in one round trip, then ``MULTI`` … ``EXEC`` in another. It needs no
 scripting right. Shards that fetch or commit at the same time share round trips, and one transaction commits them all; where a checkpoint
@@ -111,12 +112,16 @@ class RedisStore:
     def __init__(self, client: Redis, *, namespace: str = "streamer", lane: str = "") -> None:
         self._client = client
         self._namespace = namespace
-        self._lane = f"lane:{lane}:" if lane else ""
+        self._lane = lane
+        self._prefix = f"lane:{lane}:" if lane else ""
         self._rounds = Together(self._ask_together, len, COMMANDS_TOGETHER_MAX)
         self._commits = Together(self._commit_together, _entries, ENTRIES_TOGETHER_MAX)
 
     def _key(self, shard: int, name: str) -> str:
-        return f"{{{self._namespace}:{shard}}}:{self._lane}{name}"
+        return f"{{{self._namespace}:{shard}}}:{self._prefix}{name}"
+
+    def _lanes_key(self, shard: int) -> str:
+        return f"{{{self._namespace}:{shard}}}:lanes"
 
     def _bucket_key(self, shard: int, bucket: int) -> str:
         return self._key(shard, f"customers:{bucket}")
@@ -140,6 +145,8 @@ class RedisStore:
     async def acquire(self, shard: int) -> Checkpoint:
         """See ``Store``."""
         key = self._key(shard, "checkpoint")
+        if self._lane:
+            await self._call("SADD", self._lanes_key(shard), self._lane)
         for _ in range(ACQUIRE_TRIES):
             async with self._exchange() as exchange:
                 [replies] = await self._watch_all(exchange, [(shard, ALL_BUCKETS)])
@@ -379,9 +386,15 @@ class RedisStore:
         """See ``Store``. Its keys have the hash tag of the shard's own."""
         return RedisStore(self._client, namespace=self._namespace, lane=name)
 
+    async def lanes(self, shard: int) -> list[str]:
+        """See ``Store``."""
+        return sorted(name.decode() for name in await self._call("SMEMBERS", self._lanes_key(shard)))
+
     async def drop(self, shard: int) -> None:
         """See ``Store``. The server frees the memory behind the reply."""
         await self._call("UNLINK", self._key(shard, "checkpoint"), *self._all_but_the_checkpoint(shard))
+        if self._lane:
+            await self._call("SREM", self._lanes_key(shard), self._lane)
 
     # operation
 

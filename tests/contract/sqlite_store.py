@@ -40,7 +40,7 @@ def open_sqlite(url: str, *, namespace: str, access: Access) -> SqliteStore:
 class SqliteStore:
     def __init__(self, file: Path, *, is_lane: bool = False) -> None:
         self.file, self.is_lane = file, is_lane
-        self.lanes: dict[str, SqliteStore] = {}
+        self.lanes_by_name: dict[str, SqliteStore] = {}
         self.sql = sqlite3.connect(file, isolation_level=None, timeout=1)
         self.sql.create_function("bucket", 1, bucket_of, deterministic=True)
         self.sql.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + SCHEMA)
@@ -167,9 +167,12 @@ class SqliteStore:
         self.sql.execute("DELETE FROM shared WHERE name = ?", (name,))
 
     def lane(self, name: str) -> SqliteStore:
-        if name not in self.lanes:
-            self.lanes[name] = SqliteStore(self.file.with_suffix(f".{name}.sqlite"), is_lane=True)
-        return self.lanes[name]
+        if name not in self.lanes_by_name:
+            self.lanes_by_name[name] = SqliteStore(self.file.with_suffix(f".{name}.sqlite"), is_lane=True)
+        return self.lanes_by_name[name]
+
+    async def lanes(self, shard: int) -> list[str]:
+        return sorted([name for name, lane in self.lanes_by_name.items() if (await lane.checkpoint(shard)).epoch])
 
     async def drop(self, shard: int) -> None:
         with self._transaction():
@@ -181,5 +184,5 @@ class SqliteStore:
 
     async def close(self) -> None:
         if not self.is_lane:
-            for store in (self, *self.lanes.values()):
+            for store in (self, *self.lanes_by_name.values()):
                 store.sql.close()

@@ -54,3 +54,15 @@ async def test_to_close_a_lane_leaves_the_store_open(store: Store) -> None:
     await store.acquire(0)
     assert (await lane.checkpoint(0)).epoch == 1
     assert await lane.outbox(0, after=OutputPosition(0, 0), limit=1) == []
+
+
+async def test_the_lanes_of_a_shard_are_known_until_they_are_dropped(store: Store) -> None:
+    """Whoever opened one may be gone: the next owner of the shard has to find it to drop it."""
+    assert await store.lanes(0) == []
+    for name in ("3-abc", "2-abc"):
+        await store.lane(name).acquire(0)
+    await store.lane("2-abc").acquire(1)
+    assert (await store.lanes(0), await store.lanes(1)) == (["2-abc", "3-abc"], ["2-abc"])
+    for _ in range(2):  # once more does no harm
+        await store.lane("2-abc").drop(0)
+    assert (await store.lanes(0), await store.lanes(1)) == (["3-abc"], ["2-abc"])

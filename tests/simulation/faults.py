@@ -148,6 +148,9 @@ class FaultyStore:
     def lane(self, name: str) -> FaultyStore:
         return FaultyStore(self._redis, name)
 
+    async def lanes(self, shard: int) -> list[str]:
+        return await self._call("look for lanes", lambda store: store.lanes(shard))
+
     async def drop(self, shard: int) -> None:
         await self._call("drop a lane", lambda store: store.drop(shard), writes=True)
 

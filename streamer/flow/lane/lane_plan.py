@@ -20,22 +20,24 @@ class LanePlan:
     before. ``keys`` are the memories of ``plan`` that did not exist before, or kept less. Its memories are as large as those of the
     definitions that are to hold, so that its data can be taken as they are.
 
-    ``digest`` names those definitions.
+    ``digest`` names those definitions, ``before`` those that hold until then.
     """
 
     plan: Plan
     segments: frozenset[str]
     keys: frozenset[str]
     digest: str
+    before: str
 
     def name(self, version: int) -> str:
-        """What a lane towards definitions of this version is called in a store."""
-        return lane_name(version, self.digest)
+        """What a lane towards definitions of this version is called in a store: after all that its plan is a function of, since what it
+        has kept is numbered by that."""
+        return f"{version}-{self.digest}-{self.before}"
 
 
-def lane_name(version: int, digest: str) -> str:
-    """What a lane towards definitions of this version and digest is called in a store."""
-    return f"{version}-{digest}"
+def version_of(name: str) -> int:
+    """Of the definitions towards which the lane of this name goes."""
+    return int(name.partition("-")[0])
 
 
 def plan_lane(before: Plan, after: Plan, *, lateness_ms: int) -> LanePlan | None:
@@ -54,7 +56,7 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int) -> LanePlan | None
     keys = fresh | plan_memories(reduced, lateness_ms).slots.keys()
     plan = Plan(reduced, lateness_ms=lateness_ms, also=[memory for memory in after.memories if memory.key in keys])
     taken = (memory.key for memory in plan.memories if _differs(memory, before))
-    return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest)
+    return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest, before.digest)
 
 
 def _is_new(memory: Memory, before: Plan) -> bool:

@@ -13,8 +13,9 @@ from aiokafka import TopicPartition
 from streamer.deployment.history import has_past
 from streamer.errors import ReleasedError, UnreadableStateError
 from streamer.flow.catalog import Plans
+from streamer.flow.lane.kept_lanes import drop_lanes
 from streamer.flow.lane.lane import LaneSettings, SideLane
-from streamer.flow.lane.lane_plan import lane_name, plan_lane
+from streamer.flow.lane.lane_plan import plan_lane, version_of
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.relay import Relay
 from streamer.flow.same_log import View
@@ -69,6 +70,8 @@ class LaneService:
         version, before = control.version, shard.plan
         after, _ = await self._plans.read(control)
         plan = await beside(lambda: plan_lane(before, after, lateness_ms=self._rules.lateness_ms))
+        name = "" if plan is None else plan.name(version)
+        await self.tidy(shard, lambda kept: kept == name)
         if plan is None or not has_past(shard.body):
             return None
         view = await self._inspector.look(shard.shard, -1)
@@ -76,15 +79,16 @@ class LaneService:
         try:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)
         except UnreadableStateError:  # it has nothing that the log has not
-            await self.drop(shard.shard, version, plan.digest)
+            await self._store.lane(plan.name(version)).drop(shard.shard)
             lane = await SideLane.open(settings, plan, version, begin=view.begin)
         relay = Relay(shard.shard, lane.store, self._sink)
         await relay.start()
         return LaneRun(lane, version, self._inspector, relay, self.pace, tell)
 
-    async def drop(self, shard: int, version: int, digest: str) -> None:
-        """Forget a lane that is not wanted any more."""
-        await self._store.lane(lane_name(version, digest)).drop(shard)
+    async def tidy(self, shard: Shard, is_wanted: Callable[[str], bool]) -> None:
+        """Forget the lanes of a shard that were overtaken, and those that owners have left who are gone: all but those that are wanted, by
+        their names, and that of definitions which customers are coming under."""
+        await drop_lanes(self._store, shard.shard, lambda name: is_wanted(name) or version_of(name) == shard.body.version)
 
     def _lag_ms(self) -> float:
         """How far the shard that is furthest behind has come: the age of what it has read last, where more is there."""

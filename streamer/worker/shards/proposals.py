@@ -11,7 +11,7 @@ A lane goes on until its shard takes it, or another shard could wait for ever fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from time import monotonic, time
 from typing import Final
@@ -25,6 +25,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.deployment.history import has_past
 from streamer.errors import HaltError, RefusedError, StoreError, place_of
 from streamer.flow.checkpoint import decode_body
+from streamer.flow.lane.lane_plan import version_of
 from streamer.flow.published import Publication, Published
 from streamer.flow.shard import Shard
 from streamer.stores.base import Store
@@ -63,6 +64,7 @@ class _Work:
         self.status = LaneStatus(publication.version, "reads")
         self.task: asyncio.Task[None] | None = None
         self.is_taken = False
+        self.is_given_up = False  # it was overtaken while no shard had begun to obey it
         self.failures = 0
         self.again_at = 0.0  # of a clock that never goes back
 
@@ -75,6 +77,11 @@ class _Work:
     def is_written(self) -> bool:
         """Whether the shard is about to come to the record."""
         return self.is_taken or self.status.state == "written"
+
+    @property
+    def runs_its_course(self) -> bool:
+        """Whether it is not to be ended though it was overtaken: this shard comes to the record, or another may already have."""
+        return self.is_written or (self.status.state == "ready" and not self.is_given_up)
 
     def tell(self, status: LaneStatus) -> None:
         """Say how far it is. What is written is no longer on its way, though its lane goes on."""
@@ -110,6 +117,7 @@ class Proposals:
         self._topic = topic
         self._lanes = lanes
         self._works: dict[int, _Work] = {}
+        self._tidied: dict[int, Shard] = {}
 
     def status(self, shard: int) -> LaneStatus | None:
         """How far a shard is on the way to what was published; None where it obeys that already."""
@@ -119,6 +127,7 @@ class Proposals:
     def look_after(self, published: Published) -> None:
         """Begin what is to be done for each shard, and end what is not to be done any more. Waits for nothing."""
         wanted = {owned.number: found for owned in self._shards.values() if (found := self._wanted(owned, published)) is not None}
+        self._tidy_up(wanted)
         for number, work in list(self._works.items()):
             if number not in wanted or not work.is_of(wanted[number].shard, wanted[number].publication):
                 self._end(work, is_overtaken=number in wanted)
@@ -138,20 +147,32 @@ class Proposals:
         return _Work(owned, shard, shadow) if shadow is not None and not shard.is_switching else None
 
     def _end(self, work: _Work, *, is_overtaken: bool) -> None:
-        """Do no more for a publication that the shard obeys, or that was overtaken. One whose record is written runs its course: the shard
-        comes to it first."""
+        """Do no more for a publication that the shard obeys, or that was overtaken. One that a shard has begun to obey runs its course."""
         is_ahead = work.publication.version > work.shard.body.version
-        if is_overtaken and is_ahead and work.is_written and work.owned.shard is work.shard:
+        if is_overtaken and is_ahead and work.runs_its_course and work.owned.shard is work.shard:
             return
         del self._works[work.owned.number]
         if work.task is not None:
             work.task.cancel()
         if work.owned.shard is work.shard and is_ahead and not work.is_written:
-            self._background.spawn(self._drop(work))
+            self._background.spawn(self._tidy(work.shard))
 
-    async def _drop(self, work: _Work) -> None:
+    def _tidy_up(self, wanted: Mapping[int, _Work]) -> None:
+        """Of a shard that is new here and has nothing to come to, drop the lanes that former owners have left. Of one that has something to
+        come to they are dropped when its lane is opened."""
+        for owned in self._shards.values():
+            number, shard = owned.number, owned.shard
+            if shard is not None and owned.state is ShardState.OWNED and number not in wanted and self._tidied.get(number) is not shard:
+                self._tidied[number] = shard
+                self._background.spawn(self._tidy(shard))
+
+    async def _tidy(self, shard: Shard) -> None:
         with suppress(*UNANSWERED):
-            await self._lanes.drop(work.owned.number, work.publication.version, work.publication.digest)
+            await self._lanes.tidy(shard, lambda name: self._is_on_its_way(shard.shard, version_of(name)))
+
+    def _is_on_its_way(self, shard: int, version: int) -> bool:
+        work = self._works.get(shard)
+        return work is not None and work.publication.version == version
 
     async def hand_over(self, shard: int, version: int) -> None:
         """Stop folding beside a shard that has come to definitions of ``version``: it brings its lane there itself."""
@@ -201,23 +222,35 @@ class Proposals:
             await asyncio.sleep(SHADOW_SECONDS)
             if run is not None:
                 await run.reach_end("shadow")
+        work.enter("ready")
         await self._until_others_are_near(work, run)
+        if work.is_given_up:
+            return  # it is ended at the next look
         await self._write(work, raw)
         until = monotonic() + WRITTEN_SECONDS
         while work.shard.body.version < work.publication.version and monotonic() < until:
             await self._go_on(run)
 
     async def _until_others_are_near(self, work: _Work, run: LaneRun | None) -> None:
-        """Wait for the lanes of other shards: what they have yet to send would hold this shard up where it comes to the record."""
-        if run is None:
-            return
-        work.enter("ready")
-        while await self._is_anyone_far(work):
-            await self._go_on(run)
+        """Wait for the lanes of other shards: what they have yet to send would hold this shard up where it comes to the record.
 
-    async def _is_anyone_far(self, work: _Work) -> bool:
+        Gives up where something newer is to hold by then, unless another shard has begun: that one would wait for this one's lane for ever.
+        """
+        while run is not None and await self._is_any_other(work, is_far):
+            if await self._is_to_be_given_up(work, self._topic.published):
+                return
+            await self._go_on(run)
+        await self._is_to_be_given_up(work, await self._topic.refresh())
+
+    async def _is_to_be_given_up(self, work: _Work, published: Published) -> bool:
+        newest, version = published.newest, work.publication.version
+        is_overtaken = newest is not None and newest.version > version
+        work.is_given_up = is_overtaken and not await self._is_any_other(work, has_begun)
+        return work.is_given_up
+
+    async def _is_any_other(self, work: _Work, is_so: Callable[[Store, int, int, LaneStatus | None], Awaitable[bool]]) -> bool:
         others = [shard for shard in range(self._settings.shards) if shard != work.owned.number]
-        return any([await is_far(self._store, shard, work.publication.version, self._works_of_ours(shard)) for shard in others])
+        return any([await is_so(self._store, shard, work.publication.version, self._works_of_ours(shard)) for shard in others])
 
     def _works_of_ours(self, shard: int) -> LaneStatus | None:
         work = self._works.get(shard)
@@ -259,6 +292,18 @@ async def is_far(store: Store, shard: int, version: int, ours: LaneStatus | None
         return False
     found = (await store.checkpoint(shard)).body
     return (decode_body(found).version if found else 0) < version
+
+
+async def has_begun(store: Store, shard: int, version: int, ours: LaneStatus | None) -> bool:
+    """Whether a shard obeys this version and none behind it, or its record lies in the log. ``ours`` as for ``is_far``."""
+    lane = ours
+    if lane is None:
+        note = await read_note(store, shard)
+        lane = note.status.lane if note is not None else None
+    if lane is not None and (lane.version, lane.state) == (version, "written"):
+        return True
+    found = (await store.checkpoint(shard)).body
+    return bool(found) and decode_body(found).version == version
 
 
 __all__ = ["Proposals"]

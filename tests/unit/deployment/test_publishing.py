@@ -89,6 +89,12 @@ class Shop:
     async def again(self, again: Callable[[Settings, AIOKafkaProducer, Store], Awaitable[publishing.Proposal]]) -> publishing.Proposal:
         return await again(self.settings, cast("Any", None), self.store)
 
+    async def come_to(self, shard: int, version: int) -> None:
+        """A shard that has a past obeys a version."""
+        before = await self.store.acquire(shard)
+        body = encode_body(CheckpointBody(version=version, counts={"accepted": 1}))
+        await self.store.commit(shard, Commit(before, Position(before.position.offset + 1, 0), b"", body))
+
     def told(self, shard: int) -> list[int]:
         return [decode_control(record.value).version for record in self.log.records(EVENTS, shard)]
 
@@ -134,6 +140,22 @@ async def test_a_shard_whose_customers_are_known_has_a_past_though_its_log_is_re
     before = await shop.store.acquire(0)
     await shop.store.commit(0, Commit(before, Position(1, 0), b"", encode_body(body), {"c": b"x"}, holds=Holdings((1, *[0] * 63), 0, 0)))
     assert (await shop.propose("a")).waiting == [0]
+
+
+async def test_nothing_overtakes_a_version_that_some_shards_obey_and_others_not_yet(shop: Shop) -> None:
+    """Those that obey it wait for what the lanes of the others send towards it, which these would not do any more."""
+    await shop.publish("a")
+    for shard in range(SHARDS):
+        await shop.come_to(shard, 1)
+    assert (await shop.propose("b")).waiting == [0, 1]
+    assert (await shop.propose("c")).publication.version == 3, "nobody has come to 2"
+    await shop.come_to(1, 3)
+    for again in (lambda: shop.propose("d"), lambda: shop.again(publishing.roll_back)):
+        with pytest.raises(SettingsError, match="version 3 holds already in shard 1, and not yet in shard 0"):
+            await again()
+    assert (await shop.propose("d", shadow=True)).publication.is_shadow, "it overtakes nothing"
+    await shop.come_to(0, 3)
+    assert (await shop.again(publishing.give_up_shadow)).publication.version == 5
 
 
 async def test_what_a_publisher_left_undone_is_published_and_not_published_again(shop: Shop) -> None:

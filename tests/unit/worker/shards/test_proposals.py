@@ -10,9 +10,9 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from streamer.flow.checkpoint import CheckpointBody, encode_body
-from streamer.flow.lane.lane_plan import lane_name
 from streamer.flow.published import Published, definitions_in
 from streamer.language.definitions import Definitions, parse_definitions
+from streamer.settings import load_settings
 from streamer.stores.base import Commit, Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL
@@ -26,7 +26,7 @@ from streamer.worker.status.shard_state import ShardState
 from tests.unit.worker.one_worker import SEEN, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 BUYER = parse_definitions({"segments": {"buyer": {"for": "x", "when": 'did("Order Completed")'}}})
 LOYAL = parse_definitions({"segments": {"loyal": {"for": "x", "when": 'count("Order Completed") >= 2'}}})
@@ -39,6 +39,7 @@ class Shop:
         self.worker = Worker()
         self.published, self.records = Published(), list[bytes]()
         self.away, self.sent, self.is_vouched = False, 0, True
+        self.meanwhile: Callable[[], None] = lambda: None  # what happens just before the topic is read once more
         monkeypatch.setattr(proposals, "send_control", self._send)
         for name in ("POLL_SECONDS", "PUBLISHER_SECONDS"):
             monkeypatch.setattr(proposals, name, 0.001)
@@ -50,6 +51,17 @@ class Shop:
         raw = definitions_control(definitions.content(), definitions.digest, 1, shadow=shadow)
         self.published.take(LogRecord(len(self.records), 0, raw))
         self.records.append(raw)
+
+    async def refresh(self) -> Published:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return self.published
+
+    async def other_obeys(self, version: int) -> None:
+        """Another shard, of nobody here, obeys definitions."""
+        store = self.worker.store
+        before = await store.acquire(1)
+        await store.commit(1, Commit(before, Position(1, 0), b"", encode_body(CheckpointBody(version=version))))
 
     async def vouched(self, version: int) -> bytes | None:
         found = self.published.at(version)
@@ -69,6 +81,12 @@ class Shop:
             while state is not None and ((status := self.proposals.status(0)) is None or status.state != state):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         return self.proposals.status(0)
+
+    async def look_until_written(self) -> None:
+        """Look again and again, as the worker does, until something is written."""
+        async with asyncio.timeout(10):
+            while (status := await self.look()) is None or status.state != "written":  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
     async def read(self) -> None:
         """The shard reads its log to the end."""
@@ -175,13 +193,60 @@ async def test_a_shadow_that_is_given_up_leaves_nothing_behind(shop: Shop) -> No
     await shop.read()
     shop.publish(BUYER, shadow=True)
     await shop.look("shadow")
-    lane = shop.worker.store.lane(lane_name(2, BUYER.digest))
-    assert (await lane.checkpoint(0)).epoch > 0
+    [name] = await shop.worker.store.lanes(0)
+    assert name == f"2-{BUYER.digest}-{SEEN.digest}"
     shop.publish(SEEN)
     await shop.look("written")
     for _ in range(5):
         await asyncio.sleep(0)
-    assert (await lane.checkpoint(0)).epoch == 0
+    assert await shop.worker.store.lanes(0) == []
+
+
+async def test_lanes_that_an_owner_left_who_is_gone_are_dropped(shop: Shop) -> None:
+    """Its worker was killed on the way to a version that was overtaken meanwhile: nobody else would ever ask for that lane again."""
+    shop.worker.buy("c3")
+    await shop.read()
+    left = shop.worker.store.lane("7-abc-def")
+    await left.acquire(0)
+    segmenter = shop.worker.segmenter
+    next_owner = Proposals(segmenter.edges, segmenter.shards, cast("Any", shop), segmenter.lanes)
+    next_owner.look_after(shop.published)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert await shop.worker.store.lanes(0) == []
+
+
+async def test_a_lane_from_other_definitions_is_not_taken_for_the_same(shop: Shop) -> None:
+    """What a lane folds is the difference of two definitions, and it keeps that by number."""
+    shop.worker.buy("c3")
+    await shop.read()
+    other = shop.worker.store.lane(f"2-{BUYER.digest}-{LOYAL.digest}")
+    await other.acquire(0)
+    shop.publish(BUYER)
+    await shop.look("written")
+    assert await shop.worker.store.lanes(0) == [f"2-{BUYER.digest}-{SEEN.digest}"]
+
+
+async def test_what_is_overtaken_before_any_shard_has_begun_is_not_written(shop: Shop) -> None:
+    """Also at the last moment: the topic is read once more before the record is written."""
+    shop.worker.buy("c3")
+    await shop.read()
+    shop.publish(BUYER)
+    shop.meanwhile = lambda: shop.publish(LOYAL)
+    await shop.look_until_written()
+    assert shop.written() == [1, 3]
+
+
+async def test_what_another_shard_has_begun_to_obey_is_not_left_out(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for what this shard's lane has to send, and would for ever."""
+    shop.worker.buy("c3")
+    await shop.read()
+    monkeypatch.setattr(shop.proposals, "_settings", load_settings(shards=2))
+    await shop.other_obeys(2)
+    shop.publish(BUYER)
+    shop.meanwhile = lambda: shop.publish(LOYAL)
+    await shop.look_until_written()
+    assert shop.written() == [1, 2]
 
 
 async def test_a_kafka_that_is_away_is_said_and_asked_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
