@@ -58,6 +58,12 @@ class Wording:
         written = {name: value if isinstance(value, str) else self.number(value) for name, value in named.items()}
         return entry.format_map(written)
 
+    def text(self, key: str) -> str:
+        """The text itself, with the holes that it has."""
+        entry = self._texts[key]
+        assert isinstance(entry, str), "it has plurals"
+        return entry
+
     def has(self, key: str) -> bool:
         """Whether there is such a text."""
         return key in self._texts
@@ -83,6 +89,15 @@ class Wording:
             elif parts:
                 break
         return " ".join(parts[:2])
+
+    def whole_length(self, ms: int) -> str:
+        """A length of time in all its units, to the millisecond: what a definition asks is not rounded."""
+        parts: list[str] = []
+        for unit, unit_ms in (*_UNITS, ("millisecond", 1)):
+            amount, ms = divmod(ms, unit_ms)
+            if amount or (unit_ms == 1 and not parts):
+                parts.append(format_unit(amount, unit, "short", locale=self.locale))
+        return " ".join(parts)
 
     def moment(self, at: str | int) -> str:
         """A moment in UTC, to the second; ``at`` as in answers (RFC 3339) or UTC milliseconds."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
+from streamer.page.definition_words import DefinitionWords
 from streamer.page.sources import PageSources
 from streamer.page.standing import standing_of
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
@@ -49,9 +50,12 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         raise AnswerError("unknown_segment", "no such segment is in force")
     forecast = await sources.forecasts.get()
     steps = size_steps(sources, name, page.size, now_ms)
+    segment, said = plan.rules[number].segment, DefinitionWords(asked.words)
     return {
-        "segment": plan.rules[number].segment,
-        "definition": in_reading_order(plan.rules[number].segment.source),
+        "segment": segment,
+        "enters_when": said.enters(segment),
+        "leaves_when": said.leaves(segment),
+        "definition": in_reading_order(segment.source),
         "size": page.size,
         "readiness": standing_of(plan, views, now_ms).of(name),
         "flow": history.flow(name, now_ms - DAY_MS),

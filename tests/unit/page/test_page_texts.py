@@ -25,11 +25,13 @@ from streamer.worker.status.shard_state import ShardState
 HOLES = re.compile(r"\{(\w*)\}")
 USED = re.compile(r"""\bt\(\s*["']([a-z_]+\.[a-z_]+)["']""")
 TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in sorted(rendering.TEMPLATES.glob("*.html"))}
+WORDS = (TEXTS / "en.toml").read_text(encoding="utf-8").partition("\n[words]\n")[2].partition("\n[")[0]
 BUILT = {  # texts whose names a template puts together
     *(f"error.{code}" for code in CODES),
     *(f"cause.{kind}" for kind in get_args(CauseKind)),
     *(f"state.{state.value}" for state in ShardState),
     *(f"lane.{state}" for state in get_args(LaneState)),
+    *(f"words.{name}" for name in re.findall(r"^([a-z_]+) = ", WORDS, flags=re.MULTILINE)),  # each is held by test_definition_words.py
     "state.unknown",
     "lift.sent",
     "lift.held_out",
