@@ -82,7 +82,7 @@ async def main(folder: Path) -> None:
     async with looking(load_definitions(*DEFINITIONS)) as desk, async_playwright() as playwright:
         await live_two_days(desk)
         browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        async with window(browser, desk, LOOK) as seen:
+        async with window(browser, desk.address, LOOK) as seen:
             await seen.page.set_viewport_size({"width": LOOK.width, "height": HEIGHT})
             for name, path in VIEWS.items():
                 await seen.open(path)

@@ -25,6 +25,8 @@ from streamer.settings import Settings
 from streamer.transports.kafka.change_records import ChangeRecord, ChangeRecords
 from streamer.units import DAY_MS, MINUTE_MS
 
+from .change_picks import ChangePicks
+
 READ_AT_START: Final = 100_000  # of the newest changes in the topic
 KEPT_WHOLE: Final = 20_000
 CLAUSES_MAX: Final = 200  # that are counted for a segment
@@ -80,6 +82,7 @@ class ChangeHistory:
     def __init__(self, settings: Settings, feed: Feed) -> None:
         self.is_ready = False
         self.whole_since_ms: int | None = None
+        self.picks = ChangePicks()
         self.clauses: dict[str, Counter[tuple[bool, str]]] = defaultdict(Counter)
         self.causes: dict[str, Counter[tuple[bool, CauseKind]]] = defaultdict(Counter)
         self._settings = settings
@@ -146,6 +149,7 @@ class ChangeHistory:
         self._seen += 1
         change = SeenChange(self._seen, event.subject, data.segment, data.sequence % 2 == 1, data.at, data.cause.kind, tuple(data.because))
         self._keep(change)
+        self.picks.note(change)
         self._count(change)
 
     def _keep(self, change: SeenChange) -> None:
@@ -237,6 +241,11 @@ class ChangeHistory:
                 number += 1
             if number >= self._feed.end:
                 await self._feed.changed(WAIT_SECONDS)
+
+
+def moment_ms(at: str) -> int:
+    """UTC milliseconds of a moment as outputs write it."""
+    return round(datetime.fromisoformat(at).timestamp() * 1_000)
 
 
 def minute_of(at: str) -> int:

@@ -34,23 +34,26 @@ class ChannelKey(NamedTuple):
 
 
 class LiveChannel:
-    """One of them. ``event`` is what was said last, ``number`` how often something was; ``channels`` says how many share a core."""
+    """One of them. ``event`` is what was said last, ``number`` how often something was; ``channels`` says how many share a core,
+    ``turn`` is held by the one that renders."""
 
-    def __init__(self, render: Render, seconds: float, channels: Callable[[], int]) -> None:
+    def __init__(self, render: Render, seconds: float, channels: Callable[[], int], turn: asyncio.Lock) -> None:
         self.viewers = 0
         self.event = b""
         self.number = 0
         self._render = render
         self._seconds = seconds
         self._channels = channels
+        self._turn = turn
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            began = thread_time()  # not the clock's: a store or a machine that is slow makes nobody wait longer than that
-            event = event_of(await self._render())
-            used = thread_time() - began
+            async with self._turn:  # side by side each would be charged for all
+                began = thread_time()  # not the clock's: a store or a machine that is slow makes nobody wait longer than that
+                event = event_of(await self._render())
+                used = thread_time() - began
             if event != self.event:
                 self.event = event
                 self.wake()
@@ -81,6 +84,7 @@ class LiveChannels:
     def __init__(self) -> None:
         self.viewers = 0
         self.is_closed = False
+        self._turn = asyncio.Lock()
         self._channels: dict[ChannelKey, tuple[LiveChannel, asyncio.Task[None]]] = {}
 
     @property
@@ -118,7 +122,7 @@ class LiveChannels:
 
     def _join(self, key: ChannelKey, seconds: float, render: Render) -> LiveChannel:
         if key not in self._channels:
-            channel = LiveChannel(render, seconds, lambda: self.open)
+            channel = LiveChannel(render, seconds, lambda: self.open, self._turn)
             self._channels[key] = channel, asyncio.create_task(channel.run())
         channel = self._channels[key][0]
         channel.viewers += 1

@@ -34,7 +34,7 @@ async def test_every_view_is_whole_however_somebody_looks(
 ) -> None:
     """No word to the console, no request to elsewhere, nothing wider than the screen, and nothing that axe finds."""
     found: dict[str, Any] = {}
-    async with window(browser, desk, look, for_axe=True) as seen:
+    async with window(browser, desk.address, look, for_axe=True) as seen:
         for name, path in VIEWS.items():
             await seen.open(path)
             assert await seen.page.get_attribute("html", "dir") == look.direction
@@ -54,7 +54,7 @@ async def test_every_view_is_whole_however_somebody_looks(
 async def test_nothing_runs_that_somebody_wrote_into_an_event(browser: Browser, desk: PageDesk, look: Look) -> None:
     """In a real browser, which finds scripts where no test looks for them; with the page's own policy, which would say so."""
     paths = [*VIEWS.values(), *(f"/customers/{quote(text, safe='')}?all=1" for text in HOSTILE[:6])]
-    async with window(browser, desk, look) as seen:
+    async with window(browser, desk.address, look) as seen:
         for path in paths:
             await seen.open(path)
             assert await seen.page.locator("img:not(.brand img)").count() == 0
@@ -63,7 +63,7 @@ async def test_nothing_runs_that_somebody_wrote_into_an_event(browser: Browser, 
 
 async def test_what_changes_is_seen_without_a_reload_and_where_one_is_reading(browser: Browser, desk: PageDesk) -> None:
     """The block is put into the place of the old one; a link that has the focus keeps it."""
-    async with window(browser, desk) as seen:
+    async with window(browser, desk.address) as seen:
         await seen.open("/")
         await seen.page.evaluate("window.stays = 1")
         await seen.page.focus("#live table a >> nth=0")
@@ -77,7 +77,7 @@ async def test_what_changes_is_seen_without_a_reload_and_where_one_is_reading(br
 
 async def test_back_and_links_lead_where_they_say(browser: Browser, desk: PageDesk) -> None:
     """As on any page."""
-    async with window(browser, desk) as seen:
+    async with window(browser, desk.address) as seen:
         await seen.open("/segments?sort=size")
         await seen.page.get_by_role("link", name="quick", exact=True).click()
         await expect(seen.page.locator("h1")).to_have_text("quick")
@@ -94,7 +94,7 @@ async def test_back_and_links_lead_where_they_say(browser: Browser, desk: PageDe
 
 async def test_a_customer_is_found_by_typing_alone(browser: Browser, desk: PageDesk) -> None:
     """Without a mouse: past the menu, into the field, and there."""
-    async with window(browser, desk) as seen:
+    async with window(browser, desk.address) as seen:
         await seen.open("/customers")
         await seen.page.keyboard.press("Tab")
         assert await seen.page.evaluate("document.activeElement.className") == "skip"
@@ -108,7 +108,7 @@ async def test_a_customer_is_found_by_typing_alone(browser: Browser, desk: PageD
 
 async def test_a_language_is_chosen_by_a_link_and_kept(browser: Browser, desk: PageDesk) -> None:
     """And the menu is on the other side then."""
-    async with window(browser, desk) as seen:
+    async with window(browser, desk.address) as seen:
         await seen.open("/workers")
         before = await seen.page.locator(".menu").bounding_box()
         await seen.page.get_by_role("link", name="فارسی").click()
@@ -122,7 +122,7 @@ async def test_a_language_is_chosen_by_a_link_and_kept(browser: Browser, desk: P
 
 async def test_everything_but_what_is_live_is_there_without_scripts(browser: Browser, desk: PageDesk) -> None:
     """A form is a form, and a figure stands in the page as it comes."""
-    async with window(browser, desk, scripts=False) as seen:
+    async with window(browser, desk.address, scripts=False) as seen:
         for path in VIEWS.values():
             await seen.open(path)
             assert await seen.page.locator("h1").count() == 1
@@ -137,7 +137,7 @@ async def test_everything_but_what_is_live_is_there_without_scripts(browser: Bro
 
 async def test_a_chart_is_drawn_from_the_table_beside_it(browser: Browser, desk: PageDesk) -> None:
     """And drawn again when it changes, in the colours of the moment."""
-    async with window(browser, desk) as seen:
+    async with window(browser, desk.address) as seen:
         await seen.open("/segments/quick")
         await expect(seen.page.locator(".plot canvas")).to_be_visible()
         drawn = await seen.page.locator(".plot").get_attribute("data-drawn")
@@ -150,7 +150,7 @@ async def test_a_chart_is_drawn_from_the_table_beside_it(browser: Browser, desk:
 async def test_a_definition_is_judged_while_it_is_written(browser: Browser, desk: PageDesk) -> None:
     """A word is said to each text, and what was typed stays as it is."""
     wrong = 'segments:\n  x:\n    for: a\n    when: did("A", withinn="1h")\n'
-    async with window(browser, desk) as seen:
+    async with window(browser, desk.address) as seen:
         await seen.open("/try")
         await seen.page.fill("textarea", wrong)
         await expect(seen.page.locator("#remarks")).to_contain_text("did you mean within?")
@@ -165,7 +165,7 @@ async def test_somebody_logs_in_and_out(browser: Browser) -> None:
     tokens = read_tokens(f'[tokens.shop]\nhash = "{hash_of("st_reader_of_the_page")}"\nroles = ["read"]', "tokens")
     async with looking(segments(seen='did("A")'), tokens=tokens) as desk:
         await desk.settle()
-        async with window(browser, desk) as seen:
+        async with window(browser, desk.address) as seen:
             await seen.open("/segments")
             await expect(seen.page.locator("h1")).to_have_text("Log in")
             await seen.page.fill("input[name=token]", "st_another_token")

@@ -8,8 +8,6 @@ from typing import Literal, NamedTuple
 
 from playwright.async_api import Browser, Page
 
-from tests.unit.page.desk import PageDesk
-
 WAIT_MS = 60_000  # for a state that comes; other work on the machine makes it late
 
 
@@ -45,10 +43,9 @@ USUAL = Look("en", "light", 1_440)
 
 @asynccontextmanager
 async def window(
-    browser: Browser, desk: PageDesk, look: Look = USUAL, *, scripts: bool = True, for_axe: bool = False
+    browser: Browser, address: str, look: Look = USUAL, *, scripts: bool = True, for_axe: bool = False
 ) -> AsyncGenerator[Window]:
-    """A window of its own; ``for_axe``: into which a script may be put that is not the page's."""
-    address = str(desk.browser.make_url("/")).rstrip("/")
+    """A window of its own, for the page at ``address``; ``for_axe``: into which a script may be put that is not the page's."""
     context = await browser.new_context(
         viewport={"width": look.width, "height": 900},
         color_scheme=look.theme,

@@ -25,7 +25,7 @@ END_S = 15  # of a worker that promises ten
 
 
 @contextmanager
-def _demo(temporary: Path, *options: str, **more: str) -> Generator[subprocess.Popen[str]]:
+def demo_of(temporary: Path, *options: str, **more: str) -> Generator[subprocess.Popen[str]]:
     """The demo, without a terminal, with temporary files of its own and none of our settings."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")}
     environment |= {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", **more}
@@ -52,7 +52,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _read_until(demo: subprocess.Popen[str], what: str) -> str:
+def read_until(demo: subprocess.Popen[str], what: str) -> str:
     assert demo.stdout is not None
     said = ""
     for line in demo.stdout:
@@ -68,8 +68,8 @@ def _left_behind(temporary: Path, pids: list[int]) -> tuple[list[int], list[str]
 
 def test_it_shows_a_customer_entering_and_leaving_while_nothing_happens(tmp_path: Path) -> None:
     """The whole path, from the shop over the log, the worker and Redis to a reader, in a quarter of a minute."""
-    with _demo(tmp_path, "--seconds", "15") as demo:
-        said = _read_until(demo, "-- ")
+    with demo_of(tmp_path, "--seconds", "15") as demo:
+        said = read_until(demo, "-- ")
         pids = _children(demo.pid)
         assert len(pids) == 5
         said += demo.communicate()[0]
@@ -105,12 +105,12 @@ def test_it_shows_a_customer_entering_and_leaving_while_nothing_happens(tmp_path
 
 def test_a_machine_that_is_slow_for_a_while_is_no_failure(tmp_path: Path) -> None:
     """The worker is held until the demo says that it is behind; then it catches up, and all that was sent is read."""
-    with _demo(tmp_path, "--seconds", "12") as demo:
-        said = _read_until(demo, "-- ")
+    with demo_of(tmp_path, "--seconds", "12") as demo:
+        said = read_until(demo, "-- ")
         (worker,) = [pid for pid in _children(demo.pid) if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
         os.kill(worker, signal.SIGSTOP)
         try:
-            said += _read_until(demo, "slow machine: ")
+            said += read_until(demo, "slow machine: ")
         finally:
             os.kill(worker, signal.SIGCONT)
         said += demo.communicate()[0]
@@ -123,8 +123,8 @@ def test_a_machine_that_is_slow_for_a_while_is_no_failure(tmp_path: Path) -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_all(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C is how most people end it; it is what they asked for, so it is no failure."""
-    with _demo(tmp_path) as demo:
-        said = _read_until(demo, "-- ")
+    with demo_of(tmp_path) as demo:
+        said = read_until(demo, "-- ")
         pids = _children(demo.pid)
         assert len(pids) == 5
         began = time.monotonic()
@@ -139,8 +139,8 @@ def test_a_signal_ends_it_all(tmp_path: Path, number: signal.Signals) -> None:
 
 def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
     """Whoever changes their mind does so early."""
-    with _demo(tmp_path) as demo:
-        said = _read_until(demo, "Starting")
+    with demo_of(tmp_path) as demo:
+        said = read_until(demo, "Starting")
         demo.send_signal(signal.SIGINT)
         said += demo.communicate(timeout=3 * END_S)[0]
     assert demo.returncode == 0, said
@@ -151,8 +151,8 @@ def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
 
 def test_a_worker_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> None:
     """A demo that went on without its worker would show a quiet shop."""
-    with _demo(tmp_path) as demo:
-        said = _read_until(demo, "-- ")
+    with demo_of(tmp_path) as demo:
+        said = read_until(demo, "-- ")
         pids = _children(demo.pid)
         (worker,) = [pid for pid in pids if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
         os.kill(worker, signal.SIGKILL)
@@ -165,8 +165,8 @@ def test_a_worker_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> 
 
 def test_a_sender_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> None:
     """A demo that went on without its sender would show decisions and no mails."""
-    with _demo(tmp_path) as demo:
-        said = _read_until(demo, "-- ")
+    with demo_of(tmp_path) as demo:
+        said = read_until(demo, "-- ")
         pids = _children(demo.pid)
         (sender,) = [pid for pid in pids if b"send" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
         os.kill(sender, signal.SIGKILL)
@@ -179,7 +179,7 @@ def test_a_sender_that_dies_is_a_failure_with_its_last_words(tmp_path: Path) -> 
 
 def test_it_says_what_to_type_where_a_server_is_missing(tmp_path: Path) -> None:
     """The first thing that can go wrong on a new machine."""
-    with _demo(tmp_path, STREAMER_REDIS_SERVER="no-such-server") as demo:
+    with demo_of(tmp_path, STREAMER_REDIS_SERVER="no-such-server") as demo:
         said = demo.communicate(timeout=3 * END_S)[0]
     assert demo.returncode == 3, said
     assert "apt-get install" in said

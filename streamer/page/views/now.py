@@ -6,7 +6,7 @@ from functools import partial
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from streamer.page.change_history import SeenChange
+from streamer.page.change_history import ChangeHistory, SeenChange, moment_ms
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.page.workers_state import shard_lines
@@ -15,6 +15,7 @@ from streamer.values import time_text
 
 LOOKED_AT: Final = 200  # of the newest changes; shards say theirs in turn, so the newest is not the last that came
 SHOWN_MOMENTS: Final = 12
+READ_MS: Final = 5_000  # who reads that many in less time is not there
 SHOWN_DECISIONS: Final = 8
 SHOWN_SEGMENTS: Final = 8
 SHOWN_ALERTS: Final = 5
@@ -47,6 +48,7 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
     lags = [sources.answers.ages.lag_records(view) for view in views]
     begun = [view.log_time_ms for view in views if view.log_time_ms]
     hour = sources.history.flows(now_ms - 60 * MINUTE_MS)
+    newest, is_sampled = what_to_read(sources.history)
     busiest = sorted(hour.items(), key=lambda one: (-(one[1].entered + one[1].left), one[0]))
     return {
         "exact_ms": min(begun, default=0),
@@ -55,12 +57,27 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
         "customers": sum(sum(view.body.customers) - view.body.tombstones for view in views if view.body is not None),
         "day": _total(sources, now_ms),
         "busiest": [(name, flow) for name, flow in busiest if flow.entered or flow.left][:SHOWN_SEGMENTS],
-        "newest": newest_moments(sources.history.newest(LOOKED_AT))[:SHOWN_MOMENTS],
+        "newest": newest,
+        "is_sampled": is_sampled,
         "decisions": sources.decisions.latest(SHOWN_DECISIONS),
         "is_read": sources.history.is_ready,
         "alerts": sources.alerts.since(time_text(now_ms - DAY_MS))[:SHOWN_ALERTS],
         "troubled": [line for line in await shard_lines(sources) if not line.is_at_work],
     }
+
+
+def what_to_read(history: ChangeHistory) -> tuple[list[ChangedMoment], bool]:
+    """The newest moments; where they are gone before somebody has read them, one of each second, and True."""
+    newest = newest_moments(history.newest(LOOKED_AT))[:SHOWN_MOMENTS]
+    if len(newest) < SHOWN_MOMENTS or moment_ms(newest[0].at) - moment_ms(newest[-1].at) >= READ_MS:
+        return newest, False
+    picks = history.picks.newest(SHOWN_MOMENTS)
+    return [ChangedMoment(one.at, one.customer, _beside(history, one)) for one in picks], True
+
+
+def _beside(history: ChangeHistory, pick: SeenChange) -> list[SeenChange]:
+    """All that changed for the same customer at the same instant, as far as it is kept."""
+    return [one for one in history.of_customer(pick.customer) if one.at == pick.at] or [pick]
 
 
 def newest_moments(changes: list[SeenChange]) -> list[ChangedMoment]:

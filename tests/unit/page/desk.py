@@ -105,6 +105,11 @@ class PageDesk(NamedTuple):
         return [(offset, records[offset].value) for offset in range(begin, len(records))]
 
     @property
+    def address(self) -> str:
+        """Of the page, without a slash at the end."""
+        return str(self.browser.make_url("/")).rstrip("/")
+
+    @property
     def cookie(self) -> str:
         """What the browser keeps of its visit."""
         found = self.browser.session.cookie_jar.filter_cookies(self.browser.make_url("/")).get(COOKIE)

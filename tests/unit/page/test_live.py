@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from time import thread_time
 
 from aiohttp import ClientResponse
@@ -44,6 +45,13 @@ async def event(response: ClientResponse) -> str:
                 lines.append(line.removeprefix("data: "))
             elif response.content.at_eof():
                 return ""
+
+
+def spend(seconds: float) -> None:
+    """So much processor time."""
+    end = thread_time() + seconds
+    while thread_time() < end:
+        pass
 
 
 async def test_a_change_is_seen_by_whoever_looks() -> None:
@@ -155,12 +163,10 @@ async def test_what_is_costly_is_rendered_less_often() -> None:
         rendered.append(loop.time())
         if len(rendered) == 3:
             thrice.set()
-        end = thread_time() + 0.005
-        while thread_time() < end:
-            pass
+        spend(0.005)
         return "x"
 
-    task = asyncio.create_task(LiveChannel(slow, 0.0, lambda: 2).run())
+    task = asyncio.create_task(LiveChannel(slow, 0.0, lambda: 2, asyncio.Lock()).run())
     await thrice.wait()
     task.cancel()
     assert rendered[2] - rendered[0] >= 2 * 2 * 0.005 / live.COST_SHARE, "two channels, two waits"
@@ -179,10 +185,33 @@ async def test_a_store_that_is_slow_makes_nobody_wait_longer_than_it_takes() -> 
         await asyncio.sleep(0.1)
         return "x"
 
-    task = asyncio.create_task(LiveChannel(waiting, 0.0, lambda: 10).run())
+    task = asyncio.create_task(LiveChannel(waiting, 0.0, lambda: 10, asyncio.Lock()).run())
     async with asyncio.timeout(30):
         await thrice.wait()
     task.cancel()
+
+
+async def test_many_who_begin_at_one_moment_are_not_charged_for_each_other() -> None:
+    """After a new start of the server all come back at once. Charged for all, each of fifty would wait for minutes."""
+    turn, rendered = asyncio.Lock(), [0] * 50
+    all_twice = asyncio.Event()
+
+    async def costly(number: int) -> str:
+        for _ in range(2):  # as one that asks the store in between
+            spend(0.0005)
+            await asyncio.sleep(0)
+        rendered[number] += 1
+        if min(rendered) == 2:
+            all_twice.set()
+        return "x"
+
+    channels = [LiveChannel(partial(costly, number), 0.0, lambda: 50, turn) for number in range(50)]
+    tasks = [asyncio.create_task(channel.run()) for channel in channels]
+    async with asyncio.timeout(60):
+        await all_twice.wait()
+    for task in tasks:
+        task.cancel()
+    assert max(rendered) <= 4, "one is rendered more often than its share"
 
 
 def test_an_event_has_no_line_that_ends_it() -> None:
