@@ -164,14 +164,15 @@ class Example(msgspec.Struct, omit_defaults=True):
     ``kind``: ``train`` is to be learned (a positive as it comes, a negative after the short window, a late positive again as a positive);
     ``mature`` comes once an example's horizon is over, with the final label: only these judge; ``profile`` is somebody as they are,
     without an outcome, once a day at most;
-    ``mark`` ends a minute of a shard and carries the sizes of its segments and the version of its ``definitions``.
+    ``mark`` ends a minute of a shard and carries the sizes of its segments and the version of its ``definitions``;
+    ``switch`` says that other ``definitions`` hold in the shard from here on: all that lanes have to say of them stands before it.
 
     ``t_ms`` is the moment of measuring, ``at_ms`` log time when this was written. ``x`` has one finite number per feature. ``label`` is 0
     or 1, ``amount`` what was spent within the horizon, in ten-thousandths. ``score`` is what was served at ``t_ms`` by ``version`` (None:
     no model was ready). ``generation`` is the log's.
     """
 
-    kind: Literal["train", "mature", "profile", "mark"]
+    kind: Literal["train", "mature", "profile", "mark", "switch"]
     shard: int
     offset: int
     ordinal: int
@@ -211,7 +212,7 @@ def decode_example(raw: bytes, known: FeatureList) -> Example:
         raise RefusedError("bad_example", detail=str(error)[:200]) from None
     if example.schema != SCHEMA:
         raise RefusedError("bad_example", path="$.schema", detail=f"expected {SCHEMA}, found {example.schema}")
-    if example.kind == "mark":
+    if example.kind in ("mark", "switch"):
         return example
     if example.features != known.version:
         raise RefusedError("bad_example", path="$.features", detail=f"expected feature list {known.version}, found {example.features}")

@@ -39,6 +39,7 @@ CONTROL_HEADER: Final = "streamer-control"  # a record with it is ours; producer
 POSITION_HEADER: Final = "streamer-position"  # "generation-offset-ordinal" of an output, so that a relay finds where it stopped
 FORWARD_HEADER: Final = "streamer-forward"  # where a record comes from that another shard sent on; see ``flow.forwards``
 NO_LINK_HEADER: Final = "streamer-no-link"  # the ids of this event may not be linked: it comes from where nobody vouches for them
+LANE_HEADER: Final = "streamer-lane"  # for which version of the definitions a lane has said this example; see ``flow.past_examples``
 ARRIVED_HEADER: Final = "streamer-arrived"  # "milliseconds-import": when a record of history arrived, and what brought it; see ``imports``
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
@@ -112,6 +113,20 @@ def arrival_of(headers: Headers, broker_ms: int) -> int:
     return broker_ms if found is None else min(broker_ms, found[0])
 
 
+def lane_headers(version: int) -> Headers:
+    """What an example carries that a lane says, on its way to definitions of this version."""
+    return ((LANE_HEADER, b"%d" % version),)
+
+
+def lane_of(headers: Headers) -> int:
+    """The version for which a lane has said an example; 0 where the shard itself has.
+
+    >>> lane_of(lane_headers(7)), lane_of(())
+    (7, 0)
+    """
+    return next((int(value) for name, value in headers if name == LANE_HEADER and _NUMBER.fullmatch(value)), 0)
+
+
 def position_text(generation: int, offset: int, ordinal: int) -> bytes:
     """What stands in the position header of an output. ``generation`` is the log's."""
     return b"%d-%d-%d" % (generation, offset, ordinal)
@@ -127,6 +142,7 @@ def read_position(text: bytes) -> tuple[int, int, int] | None:
     return (int(found[1]), int(found[2]), int(found[3])) if found is not None else None
 
 
+_NUMBER: Final = re.compile(rb"[0-9]{1,18}")
 _ARRIVED: Final = re.compile(rb"([0-9]{1,15})-([0-9a-f]{16})")
 _POSITION: Final = re.compile(rb"([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,18})")
 _outputs_decoder = msgspec.msgpack.Decoder(list[Output])

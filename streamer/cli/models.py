@@ -10,9 +10,9 @@ import typer
 
 from streamer.commands import Pin, Unpin
 from streamer.errors import SettingsError
+from streamer.flow.learner_checkpoint import LearnerCheckpoint, card_of, read_learner
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
-from streamer.flow.training import LearnerCheckpoint, card_of, read_learner
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.learning.reports.model_card import Card
 from streamer.settings import Settings, load_settings
@@ -165,6 +165,11 @@ def _line(card: Card, body: LearnerCheckpoint | None) -> str:
     return f"{card.model:<20} {card.kind:<10} {state}; learned {card.learned:,}, judged {card.judged:,}{_figures(card)}"
 
 
+def _history(from_ms: int, joined_ms: int) -> str:
+    before = f"; what lies before {time_text(joined_ms)}, when it was published, from the log" if joined_ms else ""
+    return f"learned from customers as they were since {time_text(from_ms)}{before}"
+
+
 def _figures(card: Card) -> str:
     named = (("log loss", card.log_loss), ("of the base rate's", card.entropy), ("AUC", card.auc), ("scores/outcomes", card.ratio))
     return "".join(f", {name} {value:.4g}" for name, value in named if value is not None)
@@ -174,6 +179,8 @@ def _lines(card: Card, body: LearnerCheckpoint | None) -> list[str]:
     lines = [_line(card, body)]
     if card.published_ms is not None:
         lines.append(f"  published {time_text(card.published_ms)}, log time of its newest example {time_text(card.at_ms)}")
+    if card.from_ms is not None:
+        lines.append(f"  {_history(card.from_ms, card.joined_ms)}")
     if card.base_rate is not None:
         served = f"scores were served for {(card.coverage or 0):.0%} of what was judged"
         lines.append(f"  base rate {card.base_rate:.4f}, {card.positives:,} positives; {served}")

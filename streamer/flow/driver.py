@@ -277,6 +277,9 @@ class ShardDriver(Generic[Machine]):
                 await self._commit(self._within(record.offset))
                 self.machine.load({}, ())
             await self._source.reconfigure(self.machine, record, control, now)
+            if self._is_begun_at(record.offset):  # what it says is before all that the first customers say
+                await self._commit(self._within(record.offset))
+                self.machine.load({}, ())
         if self._is_begun_at(record.offset):
             self._begin(record)
             await self._walk(record.offset, self.walk_customers())

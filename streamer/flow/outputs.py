@@ -25,7 +25,8 @@ class OutputLog:
 
     ``ordinal`` numbers the outputs of one record of the log. ``change_counts`` counts changes by (segment, type),
     ``decision_counts`` decisions by (message, reason; ``send`` where it is sent), ``weight_bytes`` the
-    values of the outputs, and ``has_sent`` is whether one of them goes into the log of a shard; all since ``clear``.
+    values of the outputs, and ``has_sent`` is whether one of them goes into the log of a shard; all since ``clear``. ``example_headers``
+    stand beside each example; where ``says_examples`` is false none is said.
     """
 
     def __init__(self, shard: int, rules: Rules, output_digest: bytes, ordinal: int) -> None:
@@ -34,6 +35,8 @@ class OutputLog:
         self._shard = shard
         self._generation = rules.log_generation
         self.source = rules.source
+        self.example_headers: Headers = ()
+        self.says_examples = True
         self._templates: dict[tuple[str, str], tuple[int, ChangeTemplate]] = {}
         self.clear()
 
@@ -90,6 +93,8 @@ class OutputLog:
         self.decision_counts[decision.data.message, decision.data.reason or decision.outcome] += 1
 
     def add_example(self, example: Example) -> None:
-        """An example for the learner. Its ordinal and the log's generation are filled in here."""
+        """An example for the learner, where any is said. Its ordinal and the log's generation are filled in here."""
+        if not self.says_examples:
+            return
         example.ordinal, example.generation = self.ordinal, self._generation
-        self.add(EXAMPLES, self._shard, example.offset, b"", encode_example(example))
+        self.add(EXAMPLES, self._shard, example.offset, b"", encode_example(example), self.example_headers)

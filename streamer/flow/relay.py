@@ -23,7 +23,7 @@ class Sink(Protocol):
     """Where outputs go. ``tests/contract`` holds implementations to this."""
 
     async def tail(self, topic: str, shard: int) -> OutputPosition | None:
-        """The highest place among the last outputs of a topic's partition; None if there is none."""
+        """The highest place among the last outputs of a topic's partition that are no lane's; None if there is none."""
         ...
 
     async def send(self, outputs: Sequence[Output]) -> None:
@@ -32,10 +32,11 @@ class Sink(Protocol):
 
 
 class Relay:
-    """Publishes the outbox of one shard."""
+    """Publishes the outbox of one shard. Of ``topics`` it goes on behind what stands there; of others it repeats what is in the outbox."""
 
-    def __init__(self, shard: int, store: Store, sink: Sink) -> None:
+    def __init__(self, shard: int, store: Store, sink: Sink, *, topics: Sequence[str] = OUTPUTS) -> None:
         self.shard = shard
+        self._topics = topics
         self.published = 0
         self._store = store
         self._sink = sink
@@ -50,7 +51,7 @@ class Relay:
 
     async def start(self) -> None:
         """Find out what is published already, and take up what the former owner left."""
-        for topic in OUTPUTS:
+        for topic in self._topics:
             tail = await self._sink.tail(topic, self.shard)
             if tail is not None:
                 self._tails[topic] = tail

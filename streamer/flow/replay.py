@@ -33,7 +33,8 @@ from .machine import Limits
 from .published import GivenVersions
 from .rules import Rules
 from .shard import Shard
-from .training import TrainingLog, read_training_record
+from .training import TrainingLog
+from .training_order import read_training_record
 
 
 class Arrival(NamedTuple):

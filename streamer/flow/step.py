@@ -335,6 +335,8 @@ class Step:
         self._models.keep({spec.name for spec in set(before.definitions.models) & set(plan.definitions.models)})
         self._states.generation = body.generation
         self._new_documents[definitions_document(plan.digest)] = content
+        if before.definitions.models or plan.definitions.models:  # whoever learns is to know where the one ends and the other begins
+            self._outputs.add_example(Example("switch", self.shard, offset, 0, body.log_time_ms, definitions=version))
         self._use(plan)
         self._migrate_from(before, folded.past if folded is not None else None)
 

@@ -7,28 +7,27 @@ partition inside it.
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from collections import deque
 from collections.abc import Sequence
-from importlib import import_module
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import msgspec
-
-from streamer.customers.features import FEATURES
-from streamer.errors import HaltError, KeysLostError, RefusedError, SettingsError
-from streamer.examples import MARK_MS, Example, ModelSpec, decode_example
+from streamer.errors import HaltError, KeysLostError, RefusedError
+from streamer.examples import MARK_MS, Example, ModelSpec
 from streamer.language.definitions import content_digest
 from streamer.learning.reports.model_card import Card
-from streamer.learning.reports.outputs import Alert, ModelPublished, ModelWithdrawn
-from streamer.segments.feature_leakage import excluded_features
-from streamer.signing import CONTROL, NO_KEYS, Keyring, SignedPlace, Trust, check_control
+from streamer.learning.reports.outputs import Alert, LearnerOutput, ModelPublished, ModelWithdrawn
+from streamer.signing import CONTROL, NO_KEYS, Keyring, SignedPlace, check_control
 from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.stores.documents import LEARNER_SHARD, published_scorer_document
-from streamer.wire import EXAMPLES, Control, LogRecord, decode_control, model_control, withdraw_control
+from streamer.wire import EXAMPLES, Control, model_control, withdraw_control
 
-from .catalog import read_definitions
+from .learner_checkpoint import LearnerCheckpoint, decode_learner, encode_learner
+from .learner_source import LearnerSource
+from .past_examples import BEFORE_ALL, ExamplesTopic, PastBody, PastExamples
 from .published import Versions
+from .training_order import MinuteOrder, TrainingRecord
 
 if TYPE_CHECKING:
     from streamer.learning.learner import Learner
@@ -36,118 +35,42 @@ if TYPE_CHECKING:
 VERSIONS_KEPT: Final = 10  # of a model's scorers, to go back to
 
 
-class LearnerCheckpoint(msgspec.Struct, array_like=True):
-    """The body of the learner's checkpoint.
-
-    ``offsets``: the next example to read, by partition. ``current``: what serves, by model, as version and digest; without a digest that
-    version was withdrawn and none serves. ``cards``: for whoever asks how good the models are, without a learner. ``places``: by partition
-    the highest place whose example was taken; what is not above it is said again, by a relay that crashed or a former owner. ``target``:
-    by partition the end of the examples when everything was begun anew, until that is reached; then empty. ``trust``: which keys hold for
-    what people say to the learner.
-    """
-
-    version: int = 0
-    offsets: list[int] = []
-    learner: bytes = b""
-    current: dict[str, tuple[int, str]] = {}
-    cards: dict[str, Card] = {}
-    learned: int = 0
-    places: list[tuple[int, int, int]] = []
-    target: list[int] = []
-    trust: Trust = msgspec.field(default_factory=Trust)
-
-
-encode_learner: Final = msgspec.msgpack.Encoder().encode
-decode_learner: Final = msgspec.msgpack.Decoder(LearnerCheckpoint).decode
-
-
-async def read_learner(store: Store) -> LearnerCheckpoint:
-    """What the learner has committed last. SettingsError where nothing was learned yet."""
-    checkpoint = await store.checkpoint(LEARNER_SHARD)
-    if not checkpoint.body:
-        raise SettingsError("nothing was learned yet: no definitions with models were published, or no worker has run since")
-    return decode_learner(checkpoint.body)
-
-
-def card_of(learner: LearnerCheckpoint, model: str) -> Card:
-    """The card of a model. SettingsError where there is no such model."""
-    card = learner.cards.get(model)
-    if card is None:
-        raise SettingsError(f"there is no model {model!r}; there are {', '.join(sorted(learner.cards)) or 'none'}")
-    return card
-
-
-class TrainingRecord(NamedTuple):
-    """One record of the examples, decoded: an example, a command, or why it is neither."""
-
-    shard: int
-    record: LogRecord
-    what: Example | Control | RefusedError
-
-
-def read_training_record(shard: int, record: LogRecord) -> TrainingRecord:
-    """Decode a record of the examples topic."""
-    try:
-        return TrainingRecord(shard, record, decode_control(record.value) if record.control else decode_example(record.value, FEATURES))
-    except RefusedError as error:
-        return TrainingRecord(shard, record, error)
-
-
-class MinuteOrder:
-    """Puts the items of all shards into one order, a minute at a time."""
-
-    def __init__(self, shards: int) -> None:
-        self._queues: list[deque[tuple[int, TrainingRecord]]] = [deque() for _ in range(shards)]
-        self._newest = [-1] * shards
-
-    def add(self, items: Sequence[TrainingRecord]) -> None:
-        """Items of one shard or several, each shard's in its order. What is no example belongs to the minute of the one before it."""
-        for item in items:
-            if isinstance(item.what, Example):
-                self._newest[item.shard] = max(self._newest[item.shard], item.what.at_ms // MARK_MS)
-            self._queues[item.shard].append((self._newest[item.shard], item))
-
-    @property
-    def waiting(self) -> int:
-        """Items whose minute is not over in every shard."""
-        return sum(len(queue) for queue in self._queues)
-
-    def waits_for(self, minutes: int) -> int | None:
-        """The shard that holds the others back by at least so many minutes; None where none does."""
-        oldest = min(self._newest)
-        return self._newest.index(oldest) if max(self._newest) - oldest >= minutes else None
-
-    def is_full(self, shard: int, most: int) -> bool:
-        """Whether a shard is so far ahead of the others that no more of it should be read."""
-        return len(self._queues[shard]) > most
-
-    def ready(self) -> list[TrainingRecord]:
-        """Everything of the minutes that are over in every shard."""
-        over = min(self._newest)
-        found: list[tuple[int, int, int, TrainingRecord]] = []
-        for shard, queue in enumerate(self._queues):
-            while queue and queue[0][0] < over:
-                minute, item = queue.popleft()
-                found.append((minute, shard, item.record.offset, item))
-        return [item for *_, item in sorted(found, key=lambda entry: entry[:3])]
-
-
 class TrainingBatch(NamedTuple):
-    """What came of a stretch of examples: scorers to switch to, alerts, and records that are none."""
+    """What came of a stretch of examples: scorers to switch to, alerts, and records that are none. Of the past nothing is said."""
 
     published: list[ModelPublished]
     alerts: list[Alert]
     refused: list[tuple[TrainingRecord, RefusedError]]
 
 
+@dataclass(slots=True)
+class _LearningPast:
+    """A past, and who learns it: None once the rest does."""
+
+    body: PastBody
+    examples: PastExamples
+    learner: Learner | None
+
+
 class TrainingLog:
     """The learner of one deployment, under one epoch."""
 
     def __init__(
-        self, store: Store, versions: Versions, checkpoint: Checkpoint, body: LearnerCheckpoint, shards: int, keyring: Keyring = NO_KEYS
+        self,
+        store: Store,
+        versions: Versions,
+        checkpoint: Checkpoint,
+        body: LearnerCheckpoint,
+        shards: int,
+        keyring: Keyring = NO_KEYS,
+        topic: ExamplesTopic | None = None,
     ) -> None:
         self.checkpoint = checkpoint
-        self._versions = versions
+        self._topic = topic
+        self._todo: deque[TrainingRecord] = deque()
+        self._minute = -1  # of the newest example taken
+        self._pasts: list[_LearningPast] = []
+        self._source = LearnerSource(versions)
         self.body = body
         self._store = store
         self._keyring = keyring
@@ -159,19 +82,24 @@ class TrainingLog:
         self._ends: list[int] = []
 
     @classmethod
-    async def acquire(cls, store: Store, versions: Versions, shards: int, keyring: Keyring = NO_KEYS) -> TrainingLog:
+    async def acquire(
+        cls, store: Store, versions: Versions, shards: int, keyring: Keyring = NO_KEYS, topic: ExamplesTopic | None = None
+    ) -> TrainingLog:
         """Become the one learner: whoever was it before is fenced. HaltError where that cannot be gone on from, or a key
-        that holds is not in ``keyring``."""
+        that holds is not in ``keyring``. From ``topic`` new models learn the past; without it there is none."""
         checkpoint = await store.acquire(LEARNER_SHARD)
         body = decode_learner(checkpoint.body) if checkpoint.body else LearnerCheckpoint()
         body.offsets = body.offsets or [0] * shards
-        body.places = body.places or [(0, -1, -1)] * shards
+        body.places = body.places or [BEFORE_ALL] * shards
+        body.under = body.under or [0] * shards
         if len(body.offsets) != shards:
             raise HaltError(f"the learner read {len(body.offsets)} shards of examples, the settings say {shards}")
         keyring.require(body.trust.keys)
-        training = cls(store, versions, checkpoint, body, shards, keyring)
+        training = cls(store, versions, checkpoint, body, shards, keyring, topic)
         if body.version:
             await training._teach(body.version)
+        for past in body.pasts if topic is not None else ():
+            await training._go_on_with(past)
         return training
 
     def aim(self, ends: Sequence[int]) -> None:
@@ -193,24 +121,128 @@ class TrainingLog:
         target = self.body.target
         return (sum(map(min, self.body.offsets, target)), sum(target)) if target else None
 
-    async def take(self, items: Sequence[TrainingRecord]) -> TrainingBatch:
-        """Learn from items in order; nothing is kept before ``commit``."""
-        batch = TrainingBatch([], [], [])
-        for item in items:
-            self.body.offsets[item.shard] = item.record.offset + 1
-            self.body.learned += 1
-            if isinstance(item.what, RefusedError):
-                batch.refused.append((item, item.what))
-            elif isinstance(item.what, Control):
-                if (error := self._refusal(item, item.what)) is not None:
-                    batch.refused.append((item, error))
-                else:
-                    await self._obey(item.what)
-            elif self._is_new(item.shard, item.what):
-                if item.what.kind == "mark" and item.what.definitions > self.body.version:
-                    await self._teach(item.what.definitions)
-                await self._learn(item.what, batch)
+    @property
+    def has_todo(self) -> bool:
+        """Whether something that was taken is not learned yet."""
+        return bool(self._todo)
+
+    @property
+    def lacks(self) -> tuple[int, int] | None:
+        """A shard, and the version of the definitions that it has to come to before anything more is learned; None where it is not so."""
+        found = ((past.examples.lacking, past.body.version) for past in self._pasts)
+        return next(((shard, version) for shard, version in found if shard is not None), None) if self._todo else None
+
+    async def take(self, items: Sequence[TrainingRecord], most: int = sys.maxsize) -> TrainingBatch:
+        """Learn at most so many examples, of the past included, of these items and those that were taken before, in order; nothing is kept
+        before ``commit``. Stops where a shard ``lacks`` definitions; it is to be called again then."""
+        self._todo.extend(items)
+        batch, done = TrainingBatch([], [], []), 0
+        while self._todo and done < most:
+            item = self._todo[0]
+            learned = await self._learn_pasts_before(item, most - done, batch)
+            if learned is None:
+                break
+            if not learned:
+                self._todo.popleft()
+                await self._take(item, batch)
+            done += learned or 1
         return batch
+
+    async def _take(self, item: TrainingRecord, batch: TrainingBatch) -> None:
+        self.body.offsets[item.shard] = item.record.offset + 1
+        self.body.learned += 1
+        what = item.what
+        if isinstance(what, RefusedError):
+            batch.refused.append((item, what))
+        elif isinstance(what, Control):
+            if (error := self._refusal(item, what)) is not None:
+                batch.refused.append((item, error))
+            else:
+                await self._obey(what)
+        elif self._is_new(item.shard, what):
+            self._minute = max(self._minute, what.at_ms // MARK_MS)
+            if what.kind in ("mark", "switch"):
+                await self._come_under(item.shard, what, batch)
+            if what.kind != "switch" and self._learner is not None:
+                await self._keep(self._learner.take(what, self._not_yet_in(item.shard)), batch)
+
+    async def _come_under(self, shard: int, example: Example, batch: TrainingBatch) -> None:
+        """A shard says which definitions it is under: perhaps the first to say so."""
+        if example.definitions > self.body.version:
+            await self._teach(example.definitions)
+            for past in self._pasts:
+                if not past.body.has_joined:
+                    await self._join(past, example.at_ms, batch)
+        if example.definitions > self.body.under[shard]:
+            self.body.under[shard] = example.definitions
+            behind = min(self.body.under)
+            self._pasts = [past for past in self._pasts if past.body.version > behind]
+            self.body.pasts = [past.body for past in self._pasts]
+            self.body.born = {model: version for model, version in self.body.born.items() if version > behind}
+
+    def _not_yet_in(self, shard: int) -> frozenset[str]:
+        """The models that a shard does not know yet: what it says of their names is of others, and their own examples are its lane's."""
+        under = self.body.under[shard]
+        return frozenset([model for model, version in self.body.born.items() if version > under]) if self.body.born else frozenset()
+
+    # the past
+
+    async def _learn_pasts_before(self, item: TrainingRecord, most: int, batch: TrainingBatch) -> int | None:
+        """Learn at most so many examples of pasts that come before an item; how many that were, None where a shard lacks definitions."""
+        what = item.what
+        if not isinstance(what, Example):
+            return 0
+        if what.kind == "switch" and what.definitions > self.body.version:
+            await self._begin_past(what.definitions)
+        for past in self._pasts:
+            if not await past.examples.has_ends():
+                return None
+            items = await past.examples.next(max(self._minute, what.at_ms // MARK_MS), item.shard, most)
+            if items:
+                await self._learn_past(past, items, batch)
+                return len(items)
+        return 0
+
+    async def _begin_past(self, version: int) -> None:
+        """Where the first shard has come to other definitions, before anything more is learned: their new models learn the past."""
+        if self._topic is None or any(past.body.version == version for past in self._pasts):
+            return
+        specs = (await self._source.definitions(version)).models
+        new = [spec.name for spec in specs if self._specs.get(spec.name) != spec]
+        if new:
+            self.body.pasts = [*self.body.pasts, PastBody.begin(version, new, self.body.offsets)]
+            await self._go_on_with(self.body.pasts[-1])
+
+    async def _go_on_with(self, body: PastBody) -> None:
+        assert self._topic is not None, "there is no past without it"
+        learner: Learner | None = None
+        if not body.has_joined:
+            beside = self._learner.dump() if self._learner is not None else b""
+            learner = await self._source.of_the_past(body.version, body.models, dumped=body.learner, beside=beside)
+        self._pasts.append(_LearningPast(body, PastExamples(body, self._topic), learner))
+
+    async def _learn_past(self, past: _LearningPast, items: Sequence[TrainingRecord], batch: TrainingBatch) -> None:
+        """Before the first shard has switched by themselves, and after that among the others."""
+        self.body.learned += len(items)
+        learner = past.learner or self._learner
+        assert learner is not None, "whoever has joined somebody has joined"
+        for item in items:
+            assert isinstance(item.what, Example), "nothing else is of a lane"
+            said = learner.take_past(item.what, past.body.models)
+            if past.learner is None:
+                await self._keep(said, batch)
+            else:
+                past.body.current |= await self._published([one for one in said if not isinstance(one, Alert)])
+
+    async def _join(self, past: _LearningPast, at_ms: int, batch: TrainingBatch) -> None:
+        """The models of a past are among the others from here on."""
+        learner = past.learner
+        assert self._learner is not None, "it was taught"
+        assert learner is not None, "it has not joined"
+        self.body.current |= past.body.current
+        await self._keep(self._learner.join(learner, at_ms), batch)
+        self.body.born |= dict.fromkeys(past.body.models, past.body.version)
+        past.learner, past.body.learner, past.body.current, past.body.has_joined = None, b"", {}, True
 
     def _is_new(self, shard: int, example: Example) -> bool:
         place = (example.generation, example.offset, example.ordinal)
@@ -219,23 +251,23 @@ class TrainingLog:
         self.body.places[shard] = place
         return True
 
-    async def _learn(self, example: Example, batch: TrainingBatch) -> None:
-        if self._learner is None:
-            return
-        for said in self._learner.take(example):
-            if isinstance(said, Alert):
-                batch.alerts.append(said)
+    async def _keep(self, said: Sequence[LearnerOutput], batch: TrainingBatch) -> None:
+        """Keep what was published, and hand on what people are to hear."""
+        batch.alerts.extend(one for one in said if isinstance(one, Alert))
+        batch.published.extend(one for one in said if isinstance(one, ModelPublished))
+        self.body.current |= await self._published([one for one in said if not isinstance(one, Alert)])
+
+    async def _published(self, said: Sequence[ModelPublished | ModelWithdrawn]) -> dict[str, tuple[int, str]]:
+        """Keep scorers; return what serves by now of the models that something was said of."""
+        found: dict[str, tuple[int, str]] = {}
+        for one in said:
+            if isinstance(one, ModelWithdrawn):
+                found[one.model] = (one.version, "")
                 continue
-            if isinstance(said, ModelWithdrawn):
-                self.body.current[said.model] = (said.version, "")
-                continue
-            kept = await self._store.put_document(published_scorer_document(said.model, said.version), said.scorer)
-            self.body.current[said.model] = (
-                said.version,
-                content_digest(kept),
-            )  # of another release that learned the same before, if any
-            batch.published.append(said)
-            await self._drop_old(said)
+            kept = await self._store.put_document(published_scorer_document(one.model, one.version), one.scorer)
+            found[one.model] = (one.version, content_digest(kept))  # of another release that learned the same before, if any
+            await self._drop_old(one)
+        return found
 
     async def _drop_old(self, newest: ModelPublished) -> None:
         """Of scorers only the last few are kept; while somebody pins an old one nothing newer is published."""
@@ -285,24 +317,17 @@ class TrainingLog:
 
     async def _teach(self, version: int) -> None:
         """Take up the definitions of a version: models that are still the same go on as they were."""
-        content = await self._versions.content(version)
-        if content is None:
-            raise HaltError(f"an example names version {version} of the definitions, and the topic of definitions does not have it")
-        # It takes a second and 100 MB: a worker that only scores needs none of it, and the shards share the loop.
-        learner: type[Learner] = (await asyncio.to_thread(import_module, "streamer.learning.learner")).Learner
-
-        definitions = read_definitions(content)
-        specs, out = definitions.models, excluded_features(definitions, FEATURES)
         dumped = self._learner.dump() if self._learner is not None else self.body.learner
-        if dumped:
-            self._learner = learner.restore(specs, FEATURES, dumped, zone=definitions.clock, left_out=out)
-        else:
-            self._learner = learner(specs, FEATURES, zone=definitions.clock, left_out=out)
+        self._learner = await self._source.of(version, dumped)
+        specs = (await self._source.definitions(version)).models
         same = {spec.name for spec in specs if not self._specs or self._specs.get(spec.name) == spec}  # at first all: nothing was different
         self._specs = {spec.name: spec for spec in specs}
         self.body.version = version
         self.body.current = {name: named for name, named in self.body.current.items() if name in same}
         self._announced = {name: named for name, named in self._announced.items() if name in same}
+        for past in self._pasts:
+            if past.body.version < version:
+                past.body.models = [name for name in past.body.models if name in same]
 
     def cards(self) -> dict[str, Card]:
         """How good each model is by now."""
@@ -310,11 +335,13 @@ class TrainingLog:
 
     async def commit(self) -> None:
         """Keep everything learned so far; nothing if there is nothing new. Raises FencedError when another learner is at work."""
-        position = Position(sum(self.body.offsets), 0)
+        position = Position(sum(self.body.offsets), sum(sum(past.offsets) for past in self.body.pasts))
         if position <= self.checkpoint.position:
             return
         if self._learner is not None:
             self.body.learner, self.body.cards = self._learner.dump(), self._learner.cards()
+        for past in self._pasts:
+            past.body.learner = past.learner.dump() if past.learner is not None else b""
         commit = Commit(self.checkpoint, position, self.checkpoint.output_digest, encode_learner(self.body))
         await self._store.commit(LEARNER_SHARD, commit)
         self.checkpoint = commit.checkpoint

@@ -6,13 +6,14 @@ complete, and that is the only moment at which anything is published: how exampl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Final, NotRequired, TypedDict, assert_never, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from streamer.errors import HaltError
 from streamer.examples import MARK_MS, Example, FeatureList, ModelSpec
@@ -39,6 +40,14 @@ class PinnedVersion(msgspec.Struct):
     withdrawn: ModelWithdrawn | None = None
 
 
+class History(msgspec.Struct, frozen=True):
+    """Of which time a model has learned: since the moment at which its first customer was measured, and of what lies before ``joined_ms``
+    afterwards, from the log (0: of nothing)."""
+
+    from_ms: int
+    joined_ms: int = 0
+
+
 class LearnerState(TypedDict):
     """What ``Learner.dump`` gives, as JSON; ``river`` is the version that wrote it."""
 
@@ -51,6 +60,7 @@ class LearnerState(TypedDict):
     surges: SurgesState
     pins: dict[str, object]
     versions: NotRequired[tuple[dict[str, int], dict[str, int]]]
+    histories: dict[str, object]
 
 
 HOMES: Final = {  # where each kind's trainer lives; read when a definitions file first asks for one
@@ -88,6 +98,7 @@ class Learner:
         self._minute = -1  # of log time, the newest begun
         self._pins: dict[str, PinnedVersion] = {}
         self._bases: dict[str, int] = {}  # what a trainer's own versions are counted on from: it is not the first of its name
+        self._histories: dict[str, History] = {}
         self._newest: dict[str, int] = {}  # version of every model there ever was: two scorers never have the same name
 
     def _extra(self, spec: ModelSpec) -> dict[str, object]:
@@ -95,26 +106,66 @@ class Learner:
             return {"left_out": self._left_out.get(spec.name, ())}
         return {"limits": self.limits} if spec.kind in ("purchase", "churn", "value") else {}
 
-    def take(self, example: Example) -> list[LearnerOutput]:
-        """One example, in the order of ``merge_key``. What is said is a function of the examples so far."""
-        said: list[LearnerOutput] = []
-        minute = example.at_ms // MARK_MS
-        if minute > self._minute:
-            if self._minute >= 0:
-                said = self._at_mark(minute * MARK_MS)
-            self._minute = minute
+    def take(self, example: Example, without: Collection[str] = ()) -> list[LearnerOutput]:
+        """One example, in the order of ``merge_key``, for all models but those ``without``. What is said is a function of the examples so
+        far."""
+        said = self._come_to(example.at_ms // MARK_MS)
         if example.kind == "mark":
             said += self._surges.take(example)
-            for trainer in self.trainers.values():
-                if trainer.spec.kind == "lookalike":  # it wants to know how large its seed is
-                    said += trainer.take(example)
-        elif example.kind == "profile":
-            for trainer in self.trainers.values():
-                said += trainer.take(example)
-        else:
-            trainer = self.trainers.get(example.model)
-            if trainer is not None:  # a model of definitions that are gone
-                said += trainer.take(example)
+        for trainer in self._concerned(example):
+            if trainer.spec.name not in without:
+                said += self._teach(trainer, example)
+        return said
+
+    def take_past(self, example: Example, models: Collection[str]) -> list[LearnerOutput]:
+        """One example of the past of these models, for them alone."""
+        said = self._come_to(example.at_ms // MARK_MS)
+        for trainer in self._concerned(example):
+            if trainer.spec.name in models:
+                said += self._teach(trainer, example)
+        return said
+
+    def _come_to(self, minute: int) -> list[LearnerOutput]:
+        """A minute of log time has begun, perhaps: the one before is complete then."""
+        if minute <= self._minute:
+            return []
+        said = self._at_mark(minute * MARK_MS) if self._minute >= 0 else []
+        self._minute = minute
+        return said
+
+    def _concerned(self, example: Example) -> Iterable[Trainer]:
+        """Whom an example may be for."""
+        match example.kind:
+            case "mark":
+                return [trainer for trainer in self.trainers.values() if trainer.spec.kind == "lookalike"]  # how large is its seed?
+            case "profile":
+                return self.trainers.values()
+            case "train" | "mature":
+                trainer = self.trainers.get(example.model)  # None: of definitions that are gone
+                return () if trainer is None else (trainer,)
+            case "switch":
+                return ()
+            case _:
+                assert_never(example.kind)
+
+    def _teach(self, trainer: Trainer, example: Example) -> list[LearnerOutput]:
+        if example.kind != "mark":
+            self._histories.setdefault(trainer.spec.name, History(example.t_ms))
+        return trainer.take(example)
+
+    def join(self, past: Learner, at_ms: int) -> list[LearnerOutput]:
+        """The models of a learner that has learned their past up to a moment go on here, from that moment on. It must not be used again."""
+        minute = at_ms // MARK_MS
+        said = self._come_to(minute) if self._minute >= 0 else []
+        said += past._come_to(minute) if past._minute >= 0 else []
+        self._minute = max(self._minute, past._minute)
+        for name, trainer in past.trainers.items():
+            self.trainers[name] = trainer
+            if (history := past._histories.get(name)) is not None:
+                self._histories[name] = replace(history, joined_ms=at_ms)
+        for name in past._newest.keys() & past.trainers.keys():
+            self._newest[name] = past._newest[name]
+        self._pins |= {name: pin for name, pin in past._pins.items() if name in past.trainers}
         return said
 
     def _at_mark(self, at_ms: int) -> list[LearnerOutput]:
@@ -140,16 +191,16 @@ class Learner:
             return one
         base = self._bases.get(one.model, 0)
         self._newest[one.model] = version = base + one.version
-        if not base:
-            return one
         if isinstance(one, ModelWithdrawn):
-            return msgspec.structs.replace(one, version=version)
-        scorer = canonical({**msgspec.json.decode(one.scorer), "version": version})
-        return msgspec.structs.replace(one, version=version, scorer=scorer, card=self._card(one.card))
+            return replace(one, version=version)
+        scorer = canonical({**msgspec.json.decode(one.scorer), "version": version}) if base else one.scorer
+        return replace(one, version=version, scorer=scorer, card=self._card(one.card))
 
     def _card(self, card: Card) -> Card:
-        base = self._bases.get(card.model, 0)
-        return msgspec.structs.replace(card, version=base + card.version) if base and card.version else card
+        base, history = self._bases.get(card.model, 0), self._histories.get(card.model)
+        if history is not None:
+            card = replace(card, from_ms=history.from_ms, joined_ms=history.joined_ms)
+        return replace(card, version=base + card.version) if base and card.version else card
 
     def pin(self, model: str, version: int) -> None:
         """Keep a model at a version: nothing is published for it until ``unpin``. Learning goes on. KeyError for an unknown model."""
@@ -190,6 +241,7 @@ class Learner:
             "surges": self._surges.dump(),
             "pins": {name: msgspec.to_builtins(pin) for name, pin in self._pins.items()},
             "versions": (self._bases, self._newest),
+            "histories": {name: msgspec.to_builtins(history) for name, history in self._histories.items()},
         }
         return encode_state(state)
 
@@ -230,9 +282,31 @@ class Learner:
             learner._pins = {name: pin for name, pin in pins.items() if name in learner.trainers}
             learner._surges = _surges().restore(state["surges"], zone)
             learner._minute = int(state["minute"])
+            histories = msgspec.convert(state["histories"], dict[str, History])
+            learner._histories = {name: history for name, history in histories.items() if known.get(name) in specs}
         except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
             raise HaltError(f"the learner's snapshot is damaged: {type(error).__name__}: {error}") from error
         return learner
+
+    @classmethod
+    def of_the_past(
+        cls,
+        specs: Sequence[ModelSpec],
+        features: FeatureList,
+        dumped: bytes,
+        limits: TrainingLimits | None = None,
+        zone: ZoneInfo = PINNED.utc,
+        left_out: Mapping[str, Collection[str]] | None = None,
+    ) -> Learner:
+        """One that is to learn the past of new models, until it can ``join`` the one that was dumped (empty: there is none). Their versions
+        are counted on from that one's, and it looks after no segment."""
+        learner = cls(specs, features, limits, zone, left_out)
+        if dumped:
+            learner._count_on_from(cls.restore(specs, features, dumped, limits, zone, left_out))
+        return learner
+
+    def _count_on_from(self, other: Learner) -> None:
+        self._bases, self._newest, self._pins = other._bases, other._newest, other._pins
 
 
 def _home(kind: str) -> TrainerClass:

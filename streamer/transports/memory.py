@@ -25,6 +25,7 @@ from streamer.wire import (
     LogRecord,
     Output,
     arrival_of,
+    lane_of,
     position_text,
     read_position,
 )
@@ -147,7 +148,7 @@ class MemorySink:
 
     async def tail(self, topic: str, shard: int) -> OutputPosition | None:
         """See ``Sink``."""
-        found = (position_of(record) for record in self._log.records(topic, shard))
+        found = (position_of(record) for record in self._log.records(topic, shard) if not lane_of(record.headers))
         return max(
             (OutputPosition(offset, ordinal) for generation, offset, ordinal in found if generation == self._generation), default=None
         )

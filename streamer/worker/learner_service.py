@@ -21,7 +21,8 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import CommitUnknownError, FencedError, HaltError, KeysLostError, RefusedError, StoreError, place_of
 from streamer.flow.published import Versions
-from streamer.flow.training import TrainingBatch, TrainingLog, TrainingRecord, read_training_record
+from streamer.flow.training import TrainingBatch, TrainingLog
+from streamer.flow.training_order import TrainingRecord, read_training_record
 from streamer.learning.reports.alerts import alert_event, encode_alert
 from streamer.settings import Settings
 from streamer.stopping import at_most
@@ -30,8 +31,9 @@ from streamer.stores.documents import LEARNER_SHARD
 from streamer.telemetry.metrics import Metrics
 from streamer.transports.kafka.clients import log_record, reader
 from streamer.transports.kafka.control import send_control
+from streamer.transports.kafka.examples_reader import ExamplesReader
 from streamer.values import time_text
-from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, raw_text
+from streamer.wire import ALERTS, DEAD_LETTERS, EXAMPLES, DeadLetter, Origin, encode_dead_letter, lane_of, raw_text
 
 from .status.alerts import Alerts
 
@@ -43,7 +45,9 @@ PROGRESS_SECONDS: Final = 10.0  # between two lines about how far a learner is t
 HALTED_SECONDS: Final = 60.0
 IDLE_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0  # of the ten within which a worker ends
+FETCH_MS: Final = 200
 SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
+SLICES: Final = 50  # between two looks at whether this worker should still learn
 BEHIND_MINUTES: Final = 5  # of a shard's examples behind another's, before it is named
 BEHIND_SECONDS: Final = 120.0  # that this lasts; a shard at work says something each minute
 AHEAD_MAX: Final = 50_000  # examples of a shard held while another shard's minute is not over
@@ -124,8 +128,10 @@ class LearnerService(Service):
 
     async def _learn(self) -> None:
         """Learn until this worker should no longer; keep what was learned on the way out."""
-        training = self._training = await TrainingLog.acquire(self._store, self._versions, self.settings.shards, self.settings.keyring)
-        consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=200)
+        topic = ExamplesReader(self.settings)
+        shards, keyring = self.settings.shards, self.settings.keyring
+        training = self._training = await TrainingLog.acquire(self._store, self._versions, shards, keyring, topic)
+        consumer = reader(self.settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_MS)
         try:
             await consumer.start()
             partitions = {TopicPartition(self.settings.topic(EXAMPLES), shard): at for shard, at in enumerate(training.body.offsets)}
@@ -141,23 +147,33 @@ class LearnerService(Service):
             await training.commit()
         finally:
             await consumer.stop()
+            await topic.close()
 
     async def _turn(self, consumer: AIOKafkaConsumer, training: TrainingLog) -> None:
         self._balance(consumer, training)
-        for partition, records in (await consumer.getmany(timeout_ms=200, max_records=2_000)).items():
-            training.order.add([read_training_record(partition.partition, log_record(record)) for record in records])
-        items, before = training.order.ready(), dict(training.body.current)
-        for start in range(0, len(items), SLICE):
-            batch = await training.take(items[start : start + SLICE])
-            await self._tell(batch)
+        before, was_behind = dict(training.body.current), training.is_behind
+        await self._fetch(consumer, training)
+        for _ in range(SLICES):
+            items = () if training.has_todo else training.order.ready()
+            await self._tell(await training.take(items, SLICE))
             await asyncio.sleep(0)
-        was_behind = training.is_behind
-        training.reach([await consumer.position(partition) for partition in sorted(consumer.assignment())])
+            if training.lacks is not None or not (training.has_todo or items):
+                break
+        if not training.has_todo:
+            training.reach([await consumer.position(partition) for partition in sorted(consumer.assignment())])
         self._show_progress(training)
-        self._name_the_slowest(training.order.waits_for(BEHIND_MINUTES), monotonic())
+        self._name_the_slowest(self._waits_for(training), monotonic())
         if was_behind != training.is_behind or training.body.current != before or monotonic() - self._committed > COMMIT_SECONDS:
             await self._commit(training)
             await self._tell_shards(training)
+
+    async def _fetch(self, consumer: AIOKafkaConsumer, training: TrainingLog) -> None:
+        """Read on. What lanes say is read elsewhere, where its turn comes."""
+        is_busy = training.has_todo and training.lacks is None
+        fetched = await consumer.getmany(timeout_ms=0 if is_busy else FETCH_MS, max_records=2_000)
+        for partition, found in fetched.items():
+            records = [record for record in map(log_record, found) if not lane_of(record.headers)]
+            training.order.add([read_training_record(partition.partition, record) for record in records])
 
     def _show_progress(self, training: TrainingLog) -> None:
         """Once in a while, while it learns anew what it had learned before the store lost it."""
@@ -167,16 +183,24 @@ class LearnerService(Service):
             self._said = monotonic()
             log.info("learning anew", action="relearn", learned=done, of=total)
 
-    def _name_the_slowest(self, shard: int | None, now: float) -> None:
-        """Nothing is learned of a minute before every shard has said something of a later one: a halted shard must not do that in
-        silence."""
+    @staticmethod
+    def _waits_for(training: TrainingLog) -> tuple[int, str] | None:
+        """The shard that holds the learner back, and how: nothing is learned of a minute before every shard has said something of a later
+        one, and nothing behind new definitions with models before every shard has come to them."""
+        lacks, slow = training.lacks, training.order.waits_for(BEHIND_MINUTES)
+        if lacks is not None:
+            return lacks[0], f" to come to version {lacks[1]} of the definitions; `streamer segments status` says why"
+        return None if slow is None else (slow, f", which is {BEHIND_MINUTES} minutes or more behind; `streamer shards` says why")
+
+    def _name_the_slowest(self, waits_for: tuple[int, str] | None, now: float) -> None:
+        """A halted shard must not hold up learning in silence."""
         before, since = self._behind
+        shard, how = waits_for or (None, "")
         if shard != before:
             self._behind = (shard, now)
         elif shard is not None and now - since >= BEHIND_SECONDS:
             self._behind = (shard, now)
-            text = f"the learner waits for shard {shard}, which is {BEHIND_MINUTES} minutes or more behind; `streamer shards` says why"
-            self._alerts.say("learner_waits", text, shard=shard)
+            self._alerts.say("learner_waits", f"the learner waits for shard {shard}{how}", shard=shard)
 
     def _balance(self, consumer: AIOKafkaConsumer, training: TrainingLog) -> None:
         """Read no further in a shard that is far ahead of the others."""

@@ -161,7 +161,7 @@ def _drive(learner: Learner, examples: Sequence[Example], scorers: dict[str, Any
     took = time.process_time() - begun
     for name, raw in scorers.items():
         scorers[name] = decode_scorer(raw)
-    return took, sum(example.kind != "mark" for example in examples)
+    return took, sum(example.kind not in ("mark", "switch") for example in examples)
 
 
 def _river_alone(stream: Sequence[Moment]) -> None:

@@ -21,8 +21,10 @@ import pytest
 from streamer.customers.features import measure
 from streamer.customers.profile import profile_of
 from streamer.customers.state import decode_state
+from streamer.flow.learner_checkpoint import LearnerCheckpoint, decode_learner
 from streamer.flow.published import GivenVersions
-from streamer.flow.training import LearnerCheckpoint, MinuteOrder, TrainingLog, TrainingRecord, decode_learner, read_training_record
+from streamer.flow.training import TrainingLog
+from streamer.flow.training_order import MinuteOrder, TrainingRecord, read_training_record
 from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer

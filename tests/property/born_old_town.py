@@ -65,7 +65,7 @@ class TownLanes:
             plan = plan_lane(before, after, lateness_ms=town.rules.lateness_ms)
             assert plan is not None, "it was asked for"
             lane = await SideLane.open(LaneSettings(number, town.store, town.rules, Amendments(), never), plan, version)
-            relay = Relay(number, lane.store, MemorySink(town.log))
+            relay = Relay(number, lane.store, MemorySink(town.log), topics=())
             await relay.start()
             self._running[number, version] = _Running(lane, relay)
         return self._running[number, version]

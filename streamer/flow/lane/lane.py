@@ -36,7 +36,8 @@ SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
     """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
-    its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``."""
+    its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``. ``is_heard``: what it says is
+    published; where it is not, it says nothing to learn from."""
 
     shard: int
     store: Store
@@ -46,6 +47,7 @@ class LaneSettings:
     keyring: Keyring = NO_KEYS
     trust: Trust = Trust()  # noqa: RUF009 - nobody changes one
     limits: Limits = SLICES
+    is_heard: bool = True
 
 
 class SideLane:
@@ -72,7 +74,7 @@ class SideLane:
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
         mailbox = Mailbox(number, settings.rules, settings.keyring, version, settings.trust)
-        source = LaneSource(settings.rules, settings.keyring, plan, version, mailbox, is_log_cut=begin > 0)
+        source = LaneSource(settings.rules, settings.keyring, plan, version, mailbox, is_log_cut=begin > 0, is_heard=settings.is_heard)
         try:
             session, step = await open_session(number, store, source, settings.amendments, settings.pause)
         except KeysLostError:

@@ -1,4 +1,4 @@
-"""Drives the step of a lane: as any other, but for stretches of plain events, which it hands over whole."""
+"""Drives the step of a lane: as any other, but for stretches of plain events, which it hands over whole where no model learns."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class LaneDriver(ShardDriver[LaneStep]):
     def _apply_next(self, items: Sequence[Item], index: int, span: RecordSpan) -> int:
         """See ``ShardDriver``."""
         plain = self.machine.plain
+        if self.machine.scoring is not None:  # an event of a customer says something then, and so does the end of a minute
+            return super()._apply_next(items, index, span)
         try:
             after = plain.apply(items, index, span, self._slicing.limits)
         except Exception:

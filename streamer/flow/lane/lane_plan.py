@@ -1,24 +1,26 @@
-"""What of new definitions is folded over the log: the segments and memories that are new, and what they refer to."""
+"""What of new definitions is folded over the log: the segments, memories and models that are new, and what they refer to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from streamer.examples import ModelSpec
 from streamer.language import tree
 from streamer.language.definitions import Definitions
 from streamer.language.references import references
 from streamer.language.segment_specs import Segment
 from streamer.segments.plan.memory_inputs import Memory
 from streamer.segments.plan.plan import Plan
-from streamer.segments.plan.plan_memories import is_grown, is_of_models, plan_memories
+from streamer.segments.plan.plan_memories import ZONE_KEY, is_grown, is_of_models, plan_memories
 
 
 @dataclass(frozen=True, slots=True)
 class LanePlan:
     """``plan`` is what a lane works by. ``segments`` are those whose memberships it finds out: they are new, or mean something else than
     before. ``keys`` are the memories of ``plan`` that did not exist before, or kept less. Its memories are as large as those of the
-    definitions that are to hold, so that its data can be taken as they are.
+    definitions that are to hold, so that its data can be taken as they are. The models of ``plan`` are those that are new: of them the lane
+    says what it would have been to learn.
 
     ``digest`` names those definitions, ``before`` those that hold until then.
     """
@@ -45,15 +47,16 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int) -> LanePlan | None
 
     A segment that asks a model cannot be folded: what the model said then, nobody knows now. Its memories are.
     """
-    segments = _foldable(before, after)
+    segments, models = _foldable(before, after), _new_models(before, after)
     fresh = {memory.key for memory in after.memories if not is_of_models(memory) and _is_new(memory, before)}
-    if not segments and not fresh:
+    if not (segments or models or fresh):
         return None
     by_name = {rule.name: rule.segment for rule in after.rules}
-    wanted = _with_references(segments, by_name)
+    asked = {name for model in models for name in (model.seed, model.exclude) if name}
+    wanted = _with_references(segments | asked, by_name)
     of = after.definitions
-    reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, zone_data=of.zone_data)
-    keys = fresh | plan_memories(reduced, lateness_ms).slots.keys()
+    reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, models, zone_data=of.zone_data)
+    keys = fresh | plan_memories(reduced, lateness_ms).slots.keys() | ({ZONE_KEY} if models else set[str]())  # features are measured by it
     plan = Plan(reduced, lateness_ms=lateness_ms, also=[memory for memory in after.memories if memory.key in keys])
     taken = (memory.key for memory in plan.memories if _differs(memory, before))
     return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest, before.digest)
@@ -81,6 +84,11 @@ def _foldable(before: Plan, after: Plan) -> set[str]:
         if rule.asks or not scored.isdisjoint(refers):
             scored.add(rule.name)
     return changed - scored
+
+
+def _new_models(before: Plan, after: Plan) -> tuple[ModelSpec, ...]:
+    """The models of ``after`` that did not exist, or were another question. Whoever learns holds the same for new."""
+    return tuple(model for model in after.definitions.models if model not in before.definitions.models)
 
 
 def _meaning(segment: Segment) -> tuple[str, str, int, int]:

@@ -1,4 +1,5 @@
-"""The step of a lane: it remembers as the shard does, under the lane's plan, and says nothing but what it drains.
+"""The step of a lane: it remembers as the shard does, under the lane's plan, and says nothing but what it drains, and what new models are
+to learn of the past.
 
 What the log has about definitions and models only lets time pass here.
 """
@@ -25,7 +26,7 @@ from streamer.segments.change import Cause
 from streamer.segments.plan.plan import SegmentRule
 from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint
-from streamer.wire import Control, LogRecord
+from streamer.wire import Control, LogRecord, lane_headers
 
 from .lane_plan import LanePlan
 from .mailbox import Mailbox
@@ -45,6 +46,7 @@ class LaneStep(Step):
         mailbox: Mailbox,
         *,
         is_log_cut: bool,
+        is_heard: bool,
         amendments: Amendments,
         keyring: Keyring,
     ) -> None:
@@ -52,6 +54,8 @@ class LaneStep(Step):
         self._is_log_cut = is_log_cut
         super().__init__(shard, rules, body, output_digest, lane.plan, amendments=amendments, keyring=keyring)
         self.plain = PlainEvents(rules, body, lane.plan, self._states, self._timers, self._admission, self._evaluator)
+        self._outputs.example_headers = lane_headers(body.version)
+        self._outputs.says_examples = is_heard
 
     def _admission_of(self, keyring: Keyring) -> Admission:
         return _SilentAdmission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
@@ -74,13 +78,16 @@ class LaneStep(Step):
 class LaneSource:
     """Makes the step of one lane. See ``MachineSource``."""
 
-    def __init__(self, rules: Rules, keyring: Keyring, lane: LanePlan, version: int, mailbox: Mailbox, *, is_log_cut: bool) -> None:
+    def __init__(
+        self, rules: Rules, keyring: Keyring, lane: LanePlan, version: int, mailbox: Mailbox, *, is_log_cut: bool, is_heard: bool
+    ) -> None:
         self._rules = rules
         self._keyring = keyring
         self._lane = lane
         self._version = version
         self._mailbox = mailbox
         self._is_log_cut = is_log_cut
+        self._is_heard = is_heard
 
     async def machine_at(self, shard: int, checkpoint: Checkpoint, amendments: Amendments) -> LaneStep:
         """See ``MachineSource``."""
@@ -94,6 +101,7 @@ class LaneSource:
             self._lane,
             self._mailbox,
             is_log_cut=self._is_log_cut,
+            is_heard=self._is_heard,
             amendments=amendments,
             keyring=self._keyring,
         )

@@ -62,12 +62,13 @@ class OnTheSpot:
     async def at(self, wanted: Wanted) -> SideLane:
         """See ``Lanes``."""
         view = await self._log.look(wanted.shard, -1)
-        settings = LaneSettings(wanted.shard, self._store, self._rules, wanted.amendments, self._pause, self._keyring)
+        is_heard = self._sink is not None
+        settings = LaneSettings(wanted.shard, self._store, self._rules, wanted.amendments, self._pause, self._keyring, is_heard=is_heard)
         lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         if lane.position > wanted.offset + 1:  # of a store that was rolled back, or of definitions that lay elsewhere in the log
             await lane.drop()
             lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
-        relay = Relay(wanted.shard, lane.store, self._sink) if self._sink is not None else None
+        relay = Relay(wanted.shard, lane.store, self._sink, topics=()) if self._sink is not None else None
         if relay is not None:
             await relay.start()
         await _OneFold(lane, self._log, relay, self._pause).upto(wanted.offset)

@@ -36,7 +36,8 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``coverage`` is the share of judged examples that had been served a score. ``ratio`` is the sum of scores over the sum of outcomes.
     ``entropy`` is the log loss over that of always saying the base rate: below 1 is better than knowing nothing. ``figures`` holds what
-    only this kind of model has, by name.
+    only this kind of model has, by name. ``from_ms`` is when the first customer was measured from whom it learned; what lies before
+    ``joined_ms`` it learned afterwards, from the log, when its definition came (0: nothing).
     """
 
     model: str
@@ -58,3 +59,5 @@ class Card(msgspec.Struct, frozen=True, omit_defaults=True):
     deciles: tuple[Decile, ...] = ()
     roster: tuple[Contender, ...] = ()
     figures: dict[str, float] = {}
+    from_ms: int | None = None
+    joined_ms: int = 0

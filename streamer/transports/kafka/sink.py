@@ -13,7 +13,7 @@ from streamer.errors import HaltError
 from streamer.settings import Settings
 from streamer.stores.base import OutputPosition
 from streamer.transports.signed import headers_of
-from streamer.wire import CHANGES, CONTENT_TYPE, POSITION_HEADER, Output, position_text, read_position
+from streamer.wire import CHANGES, CONTENT_TYPE, LANE_HEADER, POSITION_HEADER, Output, position_text, read_position
 
 from .clients import signer
 from .partition import read_partition
@@ -71,10 +71,14 @@ class KafkaSink:
 
 
 def _place(headers: Iterable[tuple[str, bytes]], generation: int) -> OutputPosition | None:
+    """Where a record stands in the story of its shard; None for what has another story: a lane's, an older generation's."""
+    found: OutputPosition | None = None
     for name, value in headers:
-        if name == POSITION_HEADER and (found := read_position(value)) is not None and found[0] == generation:
-            return OutputPosition(*found[1:])
-    return None
+        if name == LANE_HEADER:
+            return None
+        if name == POSITION_HEADER and (place := read_position(value)) is not None and place[0] == generation:
+            found = OutputPosition(*place[1:])
+    return found
 
 
 __all__ = ["KafkaSink"]

@@ -31,7 +31,7 @@ from streamer.events.alias import PREVIOUS_ID, check_alias
 from streamer.events.codec import encode
 from streamer.events.event import Event
 from streamer.events.placeholders import is_placeholder
-from streamer.flow.training import LearnerCheckpoint, card_of, read_learner
+from streamer.flow.learner_checkpoint import LearnerCheckpoint, card_of, read_learner
 from streamer.language.definitions import content_digest
 from streamer.language.durations import format_duration
 from streamer.settings import Settings

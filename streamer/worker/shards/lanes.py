@@ -81,7 +81,7 @@ class LaneService:
         except UnreadableStateError:  # it has nothing that the log has not
             await self._store.lane(plan.name(version)).drop(shard.shard)
             lane = await SideLane.open(settings, plan, version, begin=view.begin)
-        relay = Relay(shard.shard, lane.store, self._sink)
+        relay = Relay(shard.shard, lane.store, self._sink, topics=())
         await relay.start()
         return LaneRun(lane, version, self._inspector, relay, self.pace, tell)
 

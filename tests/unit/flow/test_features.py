@@ -100,7 +100,7 @@ class Told(NamedTuple):
     def examples(self) -> list[Example]:
         """Those of customers."""
         found = [decode_example(output.value, FEATURES) for output in self.outputs if output.topic == EXAMPLES]
-        return [example for example in found if example.kind != "mark"]
+        return [example for example in found if example.kind not in ("mark", "switch")]
 
 
 def told(log: list[LogRecord], *, batch: int = 1_000) -> Told:

@@ -21,9 +21,11 @@ from training_shop import CART, DEFINITIONS, HOUR, SHARDS, T0, command, in_order
 from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, HaltError, RefusedError
 from streamer.examples import MARK_MS, Example
-from streamer.flow import training as training_module
+from streamer.flow import learner_source as training_module
+from streamer.flow.learner_checkpoint import LearnerCheckpoint, decode_learner
 from streamer.flow.published import GivenVersions
-from streamer.flow.training import LearnerCheckpoint, MinuteOrder, TrainingLog, TrainingRecord, decode_learner, read_training_record
+from streamer.flow.training import TrainingLog
+from streamer.flow.training_order import MinuteOrder, TrainingRecord, read_training_record
 from streamer.learning.learner import Learner
 from streamer.learning.reports.outputs import LearnerOutput, ModelWithdrawn
 from streamer.signing import NO_KEYS, Keyring, Signer
@@ -349,7 +351,7 @@ async def test_a_withdrawn_model_is_told_as_such_and_stays_so_over_a_start(monke
     version = training.body.current["purchase"][0]
     await training.news()
 
-    def says(_: Learner, example: Example) -> list[LearnerOutput]:
+    def says(_: Learner, example: Example, _without: object) -> list[LearnerOutput]:
         return [ModelWithdrawn("purchase", version, example.at_ms, "worse")]
 
     monkeypatch.setattr(Learner, "take", says)

@@ -10,7 +10,8 @@ from typing import Any
 from streamer.customers.features import FEATURES
 from streamer.examples import MARK_MS, Example, encode_example
 from streamer.flow.published import GivenVersions
-from streamer.flow.training import MinuteOrder, TrainingLog, TrainingRecord, read_training_record
+from streamer.flow.training import TrainingLog
+from streamer.flow.training_order import MinuteOrder, TrainingRecord, read_training_record
 from streamer.language.definitions import parse_definitions
 from streamer.stores.base import Store
 from streamer.wire import Control, LogRecord, encode_control

@@ -15,8 +15,9 @@ from streamer.customers.features import FEATURES
 from streamer.errors import FencedError, KeysLostError
 from streamer.events.dead_letter import read_dead_letter
 from streamer.examples import MARK_MS, Example, encode_example
+from streamer.flow.learner_checkpoint import LearnerCheckpoint, decode_learner
 from streamer.flow.published import GivenVersions
-from streamer.flow.training import LearnerCheckpoint, TrainingLog, decode_learner
+from streamer.flow.training import TrainingLog
 from streamer.language.definitions import parse_definitions
 from streamer.learning.reports.alerts import decode_alert
 from streamer.settings import Settings
@@ -323,6 +324,6 @@ async def test_a_shard_that_holds_the_learner_back_is_named_every_two_minutes(wo
     await world.learn()
     world.service._behind = (None, 0.0)
     for shard, now in ((1, 0.0), (None, 100.0), (1, 110.0), (1, 229.0), (1, 231.0), (1, 300.0), (1, 352.0)):
-        world.service._name_the_slowest(shard, now)
+        world.service._name_the_slowest(None if shard is None else (shard, ", which is late"), now)
     assert "the learner waits for shard 1" in capsys.readouterr().out
     assert world.metrics.registry.get_sample_value("streamer_alerts_total", {"kind": "learner_waits"}) == 2

@@ -14,7 +14,7 @@ from streamer.events.alias import previous_id
 from streamer.events.codec import decode
 from streamer.events.event import Event
 from streamer.flow.amendments import Amendment, MemoryJournal
-from streamer.flow.training import LearnerCheckpoint, encode_learner
+from streamer.flow.learner_checkpoint import LearnerCheckpoint, encode_learner
 from streamer.learning.reports.model_card import Card
 from streamer.settings import Settings, load_settings
 from streamer.stores.base import Position
