@@ -45,6 +45,14 @@ class MergeIds(msgspec.Struct, frozen=True, tag="merge", tag_field="action"):
     new: str
 
 
+class Unmerge(msgspec.Struct, frozen=True, tag="unmerge", tag_field="action"):
+    """Have ``old``, which was joined into ``survivor``, be a customer of its own again."""
+
+    old: str
+    survivor: str
+    why: _Why
+
+
 class Pin(msgspec.Struct, frozen=True, tag="pin", tag_field="action"):
     """Keep a model at a version, which is there."""
 
@@ -116,7 +124,7 @@ class ResumeMessages(msgspec.Struct, frozen=True, tag="resume_messages", tag_fie
     message: _MessageName
 
 
-Action = PauseMessages | ResumeMessages | Erase | MergeIds | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
+Action = PauseMessages | ResumeMessages | Erase | MergeIds | Unmerge | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -173,6 +181,8 @@ def decode_command(raw: bytes) -> Command:
     if isinstance(command.do, Erase) and not is_customer(command.do.customer):
         raise RefusedError("bad_command", path="$.do.customer", detail="no customer has such an id")
     if isinstance(command.do, MergeIds) and not (is_customer(command.do.old) and is_customer(command.do.new)):
+        raise RefusedError("bad_command", path="$.do", detail="one of the two ids can be no customer's")
+    if isinstance(command.do, Unmerge) and not (is_customer(command.do.old) and is_customer(command.do.survivor)):
         raise RefusedError("bad_command", path="$.do", detail="one of the two ids can be no customer's")
     return command
 
@@ -242,6 +252,7 @@ __all__ = [
     "Redrive",
     "Resume",
     "Skip",
+    "Unmerge",
     "Unpin",
     "check_command",
     "decode_answer",

@@ -157,13 +157,15 @@ class Control(msgspec.Struct, omit_defaults=True):
     base64 and ``digest`` its name; ``shadow``: not yet, it is only to be folded beside what holds (in the topic of definitions alone).
     ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
+    ``unmerge``: ``customer`` and ``old`` are two again; ``packed`` is what was said of the former, ``past`` what was said of the latter,
+    see ``flow.own_past``.
     ``pause``: from here on nothing is sent of ``message`` (``*``: of any), until a ``resume`` of the same.
     ``keys``: from here on these keys hold, their check values by their ids; see ``signing``. ``pin`` and ``unpin`` are for the learner,
     among the examples: the model stays at ``version`` whatever is learned. Where no keys hold a repeated one is harmless; where some do
     it is refused.
     """
 
-    control: Literal["tick", "definitions", "model", "withdraw", "erase", "keys", "pin", "unpin", "pause", "resume"]
+    control: Literal["tick", "definitions", "model", "withdraw", "erase", "keys", "pin", "unpin", "pause", "resume", "unmerge"]
     version: int = 0
     digest: str = ""
     packed: str = ""
@@ -172,6 +174,8 @@ class Control(msgspec.Struct, omit_defaults=True):
     message: str = ""
     keys: dict[str, str] = {}
     shadow: bool = False
+    old: str = ""
+    past: str = ""
 
 
 encode_control: Final = msgspec.json.Encoder().encode
@@ -204,7 +208,7 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
     """What a record of its kind must say, and whether it does."""
     match control.control:
         case "definitions" | "model":
-            packed = bool(control.packed) and _BASE64.fullmatch(control.packed) is not None
+            packed = _is_packed(control.packed)
             named = (("model", _NAME.fullmatch(control.model) is not None),) if control.control == "model" else ()
             return *named, ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
         case "pin" | "withdraw":
@@ -217,8 +221,15 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
             return (("keys", _are_keys(control.keys)),)
         case "erase":
             return (("customer", is_customer(control.customer)),)
+        case "unmerge":
+            two = (("customer", is_customer(control.customer)), ("old", is_customer(control.old) and control.old != control.customer))
+            return *two, ("packed", _is_packed(control.packed)), ("past", _is_packed(control.past))
         case _:
             return ()
+
+
+def _is_packed(text: str) -> bool:
+    return bool(text) and _BASE64.fullmatch(text) is not None
 
 
 def _are_keys(keys: dict[str, str]) -> bool:
@@ -245,19 +256,38 @@ def withdraw_control(model: str, version: int) -> bytes:
     return encode_control(Control("withdraw", version=version, model=model))
 
 
+def unmerge_control(customer: str, own: bytes, old: str, past: bytes) -> bytes:
+    """The record after which ``old`` is a customer again, and no other id of ``customer``; RefusedError where it is too large."""
+    return _checked(Control("unmerge", customer=customer, packed=pack(own), old=old, past=pack(past)))
+
+
 def _packed(control: Control, content: bytes) -> bytes:
-    control.packed = base64.b64encode(zlib.compress(content, 9)).decode()
+    control.packed = pack(content)
+    return _checked(control)
+
+
+def _checked(control: Control) -> bytes:
     raw = encode_control(control)
     if len(raw) > CONTROL_BYTES_MAX:
         raise RefusedError("too_large", detail=f"{control.control} of {len(raw)} bytes packed, at most {CONTROL_BYTES_MAX}")
     return raw
 
 
+def pack(content: bytes) -> str:
+    """As a record carries it: zlib, base64."""
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
 def unpack(control: Control) -> bytes:
     """The canonical JSON inside a ``definitions`` or ``model`` record; RefusedError when it is damaged or would grow too large."""
+    return unpacked(control.packed)
+
+
+def unpacked(packed: str) -> bytes:
+    """What was packed; RefusedError when it is damaged or would grow too large."""
     try:
         unpacker = zlib.decompressobj()
-        content = unpacker.decompress(base64.b64decode(control.packed, validate=True), DEFINITIONS_BYTES_MAX)
+        content = unpacker.decompress(base64.b64decode(packed, validate=True), DEFINITIONS_BYTES_MAX)
     except (zlib.error, binascii.Error) as error:
         raise RefusedError("bad_control", path="$.packed", detail=str(error)) from None
     if unpacker.unconsumed_tail:

@@ -9,18 +9,17 @@ import msgspec
 import typer
 
 from streamer.commands import MergeIds
-from streamer.customers.state import State
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
 from streamer.flow.lookup import look_up
-from streamer.segments.plan.plan import Plan
 from streamer.values import time_text
 from streamer.wire import CUSTOMER_CHARS_MAX, is_customer
 
 from . import EXIT_CODES, customer_export
 from .asking import WAIT_SECONDS, Wait, ask_worker
 from .terminal import echo, echo_json
+from .unmerge import memberships, unmerge
 
 if TYPE_CHECKING:
     from streamer.settings import Settings
@@ -32,7 +31,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Say who a customer is and what is remembered of them, and join two who are one person.",
+        help="Say who a customer is and what is remembered of them, join two who are one person, and part two who are not.",
         no_args_is_help=True,
         epilog=EXIT_CODES,
         rich_markup_mode=None,
@@ -41,6 +40,7 @@ def register(app: typer.Typer) -> None:
     group.command("links", epilog=EXIT_CODES, short_help="The ids of a person, and since when they are linked.")(show_links)
     customer_export.register(group)
     group.command("merge", epilog=EXIT_CODES, short_help="Say that two ids are one person's.")(merge)
+    group.command("unmerge", epilog=EXIT_CODES, short_help="Have an id that was joined into another be a customer again.")(unmerge)
     app.add_typer(group, name="customers")
 
 
@@ -118,17 +118,11 @@ async def _look(asked: str, settings: Settings) -> KnownCustomer:
         found = await customers.look_up(asked)
         if found.state is None:
             raise SettingsError(f"nothing is known of the customer {found.customer!r}")
-        segments = _inside(await customers.plan_of(found), found.state)
+        segments = memberships(await customers.plan_of(found), found.state)
         links = {id_: time_text(linked_ms) if linked_ms else "" for id_, linked_ms in found.state.links.items()}
         return KnownCustomer(found.customer, segments, links, list(found.passed))
     finally:
         await store.close()
-
-
-def _inside(plan: Plan, state: State) -> dict[str, str]:
-    numbers = plan.known_numbers
-    since = {name: state.members[number].at_ms + state.origin_ms for name, number in numbers.items() if state.is_inside(number)}
-    return {name: time_text(at_ms) for name, at_ms in sorted(since.items())}
 
 
 def merge(
@@ -137,7 +131,8 @@ def merge(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would happen, and do nothing")] = False,
     wait: Wait = WAIT_SECONDS,
 ) -> None:
-    """Say that OLD and NEW are one person, who goes by NEW from now on. It cannot be taken back.
+    """Say that OLD and NEW are one person, who goes by NEW from now on. `streamer customers unmerge` takes it
+    back.
 
     A worker writes an `alias` into the log, as a server of yours may do. Then OLD leaves every segment, NEW has the past of both and enters
     what it is not in, and what comes in under OLD counts for NEW. Where OLD is another id of somebody already, that person is joined. Asked

@@ -53,6 +53,12 @@ def is_remembered(seen: bytes, key: bytes, *, horizon_ms: int, floor_ms: int) ->
     return False
 
 
+def keys(seen: bytes) -> set[bytes]:
+    """What stands for each id that is among ``seen``."""
+    entry = (WIDE if len(seen) & 1 else NARROW) + ID_BYTES
+    return {seen[end - ID_BYTES : end] for end in range(entry, len(seen) + 1, entry)}
+
+
 def remember(seen: bytes, key: bytes, *, timestamp_ms: int, horizon_ms: int, floor_ms: int) -> tuple[bytes, int]:
     """``seen`` with ``key`` added and what is expired dropped; and the floor from then on.
 

@@ -50,6 +50,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     ``lifted`` (None: not so): they were an old id, and survived a circle of links; what they had noted as ``links`` before went on with
     their past. It is the number from which each membership counts on: no change that was said of the id before has a higher one.
     ``messages`` holds what waits to be decided, and what was (None: nothing).
+    ``parted`` (None: nothing) has ids that were theirs and are not any more, each with whose it is now, see ``flow.unmerging``.
     ``newest_offset`` and ``offset_gaps`` say where the records of this state lie, see ``customers.offsets``. No answer depends on them.
     """
 
@@ -66,6 +67,7 @@ class State(msgspec.Struct, array_like=True, gc=False):
     links: dict[str, int] = {}
     lifted: int | None = None
     messages: MessageState | None = None
+    parted: dict[str, str] | None = None
     newest_offset: int = NOT_NOTED
     offset_gaps: bytes = b""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from streamer.customers import erased
 from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import State
 from streamer.errors import RefusedError
+from streamer.events.codec import decode
 from streamer.events.event import Event
+from streamer.events.placeholders import settle_customer
 from streamer.events.sender import Sender, sender_of
 from streamer.signing import CONTROL, FORWARD, Keyring, SignedPlace, check_control, check_signed
 from streamer.values import time_text
@@ -42,6 +45,7 @@ class Admission:
     def __init__(self, shard: int, rules: Rules, keyring: Keyring, body: CheckpointBody, states: States, outputs: OutputLog) -> None:
         self._shard = shard
         self._rules = rules
+        self._placeholders = frozenset(rules.placeholder_ids)
         self._keyring = keyring
         self._body = body
         self._states = states
@@ -59,6 +63,8 @@ class Admission:
             self._refuse_time("future", f"after {time_text(arrived_ms + self._rules.skew_ms)}: log time and the allowed skew", record)
             return None
         state = self._states.get(customer)
+        if state is not None and state.parted and forward is not None and self._is_sent_back(state.parted, record, forward):
+            return None
         if state is None and self._is_sent_on(event, record, arrived_ms, 0 if forward is None else forward.hops):
             return None
         floor_ms = -1 if state is None else state.forgotten_ms
@@ -131,12 +137,24 @@ class Admission:
             return False
         if erased.was_erased(self._body.erased, customer, event.timestamp_ms):
             self.count("of_erased")
-        elif hops >= HOPS_MAX:
-            self.refuse(RefusedError("too_many_hops", detail=f"{hops} other ids of one person, at most {HOPS_MAX}"), record)
         else:
-            self.count("sent_on")
-            self._forward(tombstone.target(event.timestamp_ms, self._rules.skew_ms), record, arrived_ms, hops + 1)
+            self._hop(tombstone.target(event.timestamp_ms, self._rules.skew_ms), record, arrived_ms, hops)
         return True
+
+    def _is_sent_back(self, parted: Mapping[str, str], record: LogRecord, forward: Forward) -> bool:
+        """Whether an event came by an id that was the customer's and is somebody else's now; it was on its way when they were parted."""
+        to = parted.get(settle_customer(decode(record.value), self._placeholders).customer) if forward.hops else None
+        if to is None:
+            return False
+        self._hop(to, record, forward.arrival_ms, forward.hops)
+        return True
+
+    def _hop(self, to: str, record: LogRecord, arrived_ms: int, hops: int) -> None:
+        if hops >= HOPS_MAX:
+            self.refuse(RefusedError("too_many_hops", detail=f"{hops} other ids of one person, at most {HOPS_MAX}"), record)
+            return
+        self.count("sent_on")
+        self._forward(to, record, arrived_ms, hops + 1)
 
     def _forward(self, customer: str, record: LogRecord, arrived_ms: int, hops: int) -> None:
         kept = tuple(header for header in record.headers if header[0] == NO_LINK_HEADER)

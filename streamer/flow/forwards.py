@@ -23,11 +23,11 @@ from streamer.zones import LAST_MS
 
 ForwardPlace = tuple[int, int, int]  # log generation, offset, ordinal
 
-ForwardKind = Literal["event", "link", "adopt", "side", "point", "erase"]
+ForwardKind = Literal["event", "link", "adopt", "side", "point", "erase", "restore"]
 
 HOPS_MAX: Final = 8  # how many tombstones an event may pass; what is longer is no chain of logins
 _FORM: Final = re.compile(
-    rb"([0-9]{1,18})-([0-9]{1,9})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,15})-(event|link|adopt|side|point|erase)-([0-9]{1,2})"
+    rb"([0-9]{1,18})-([0-9]{1,9})-([0-9]{1,18})-([0-9]{1,18})-([0-9]{1,15})-(event|link|adopt|side|point|erase|restore)-([0-9]{1,2})"
 )
 
 

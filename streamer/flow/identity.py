@@ -16,6 +16,7 @@ from streamer.customers import links
 from streamer.customers.joining import join_ids
 from streamer.customers.state import NO_TIMER, State
 from streamer.customers.tombstone import Tombstone
+from streamer.errors import RefusedError
 from streamer.events.alias import previous_id
 from streamer.events.event import Event
 from streamer.messages.past import newest_of, places_of
@@ -28,12 +29,13 @@ from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
 from .forwards import Forward, ForwardKind, forward_of
-from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts
+from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Restore, Side, encode_identity, in_parts
 from .message_writer import MessageWriter
 from .rules import Rules
 from .set_aside import SetAside
 from .states import States
 from .timers import Timers
+from .unmerging import Unmerging
 
 COUNTED: Final = (
     "linked",
@@ -46,6 +48,11 @@ COUNTED: Final = (
     "adopt_of_erased",
     "seen_twice",
     "side_lost",
+    "parted",
+    "part_refused",
+    "restored",
+    "restore_refused",
+    "link_parted",
 )
 SIDE_HOPS_MAX: Final = 64  # tombstones that what came of a lane may pass: while links are crossed there is a circle of them
 
@@ -68,6 +75,7 @@ class Identity:
         changes: ChangeWriter,
         messages: MessageWriter,
         set_aside: SetAside,
+        unmerging: Unmerging,
     ) -> None:
         self._plan = plan
         self._rules = rules
@@ -79,6 +87,7 @@ class Identity:
         self._changes = changes
         self._messages = messages
         self._set_aside = set_aside
+        self._unmerging = unmerging
 
     def _count(self, what: str, times: int = 1) -> None:
         self._body.identity[what] = self._body.identity.get(what, 0) + times
@@ -105,6 +114,8 @@ class Identity:
                 self._apply_point(content, now, record.offset)
             case Erasure():
                 self._apply_erasure(content, now, record.offset)
+            case Restore():
+                self._restore(content, record, now)
             case _:
                 assert_never(content)
         return True
@@ -124,6 +135,8 @@ class Identity:
         survivor = event.customer
         if old == survivor or old in state.links:
             return
+        if state.parted and not self._may_join_again(old, state, alias=alias):
+            return
         if not links.may_link(state.links, now):
             self._count("link_refused")
             self._body.refused_ms = now
@@ -131,6 +144,25 @@ class Identity:
         state.links = links.united(state.links, {old: now}, survivor)
         self._count("linked")
         self._send("link", Link(from_=old, to=survivor, cause=event.message_id, linked_ms=now, alias=alias), offset)
+
+    def _may_join_again(self, old: str, state: State, *, alias: bool) -> bool:
+        """Whether an id that was parted from the survivor is linked to them: only where it is said outright, since what both ids stood in
+        has been judged to be wrong."""
+        parted = state.parted or {}
+        goes_by = parted.get(old)
+        if goes_by is None:
+            return True
+        if not alias:
+            self._count("link_parted")
+            return False
+        state.parted = {id_: other for id_, other in parted.items() if other != goes_by} or None
+        return True
+
+    def _restore(self, restore: Restore, record: LogRecord, now: int) -> None:
+        try:
+            self._unmerging.restore(restore, now, record.offset)
+        except RefusedError as error:
+            self._admission.refuse(error, record)
 
     # at the old id: the link
 
@@ -180,6 +212,7 @@ class Identity:
                 links=state.links if part == len(memories) else {},
                 places=places_of(self._messages.messages, state) if part == 1 else [],
                 sent_ms=newest_of(self._messages.messages, state) if part == 1 else {},
+                parted=state.parted or {} if part == len(memories) else {},
             )
             for part, some in enumerate(memories, 1)
         ]
@@ -247,6 +280,8 @@ class Identity:
         if both:
             self._count("seen_twice", both)
         state.links = links.united(state.links, {**adopt.links, **dict.fromkeys(others - state.links.keys(), now)}, customer)
+        if adopt.parted:
+            state.parted = {**adopt.parted, **(state.parted or {})}
         self._messages.join(state, adopt, now)
         changed, is_approximate = self._evaluator.at_adopt(state, self._whole(adopt), now)
         if is_approximate:

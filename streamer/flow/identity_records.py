@@ -1,9 +1,9 @@
 """Records by which the ids of one person are tied together. Each concerns one customer, in whose shard it is applied.
 
 ``link`` goes to the old id, whose state is drained: what is left there is a tombstone, and what was remembered goes as ``adopt`` to the
-customer who survives. ``side`` brings what a side lane remembers of the old id, see
-``lane``. ``point`` has a tombstone point past what has become one itself, and ``erase`` goes to everything by which an erased person was
-known. They travel as forwarded records do, see ``forwards``: the header says the kind, the key the customer.
+customer who survives. ``side`` brings what a side lane remembers of the old id, see ``lane``. ``point`` has a tombstone point past what
+has become one itself, and ``erase`` goes to everything by which an erased person was known. ``restore`` goes to an old id that is to be a
+customer again. They travel as forwarded records do, see ``forwards``: the header says the kind, the key the customer.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was remembered under the id ``from_``, for ``to`` to adopt; part ``part`` of ``parts``, from 1.
 
     ``passed``: ids that it went by on its way; ``walk``: tombstones, each of which pointed to the next, the last of them to ``to``.
-    ``memories`` by their keys, which mean the same under all definitions; their times count from ``origin_ms`` (UTC), and were
-    remembered up to ``drained_ms``, log time in the shard of the old id. ``seen`` and ``floor_ms`` (UTC) are those of the state and come
-    with the first part, ``links`` with the last. ``places`` in caps and ``sent_ms``, when messages went out last, come with the first part:
-    in UTC, by the names of messages. ``version`` is of the definitions under which it was drained, ``passed_under`` the highest of those
-    under which it was sent on.
+    ``memories`` by their keys, which mean the same under all definitions; their times count from ``origin_ms`` (UTC), and were remembered
+    up to ``drained_ms``, log time in the shard of the old id. ``seen`` and ``floor_ms`` (UTC) are those of the state and come with the
+    first part, ``links`` and ``parted`` with the last. ``places`` in caps and ``sent_ms``, when messages went out last, come with the
+    first part: in UTC, by the names of messages. ``version`` is of the definitions under which it was drained, ``passed_under`` the
+    highest of those under which it was sent on.
     """
 
     to: str
@@ -75,6 +75,7 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     links: dict[str, int] = {}
     places: list[CapSlot] = []
     sent_ms: dict[str, int] = {}
+    parted: dict[str, str] = {}
     version: int = 1
     passed_under: int = 1
 
@@ -86,7 +87,7 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def ids(self) -> tuple[str, ...]:
         """Every id in it."""
-        return (self.from_, self.to, *self.passed, *self.walk, *self.links)
+        return (self.from_, self.to, *self.passed, *self.walk, *self.links, *self.parted, *self.parted.values())
 
     @property
     def is_last(self) -> bool:
@@ -171,7 +172,24 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return (self.customer, *self.person)
 
 
-IdentityRecord = Link | Adopt | Side | Redirect | Erasure
+class Restore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The old id ``customer`` is a customer again, and no other id of ``survivor``; see ``unmerging``.
+
+    ``past`` is what was said of them, see ``own_past``. ``links``: which other ids are theirs, and since when.
+    """
+
+    customer: str
+    survivor: str
+    past: str
+    links: dict[str, int] = {}
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Every id in it."""
+        return (self.customer, self.survivor, *self.links)
+
+
+IdentityRecord = Link | Adopt | Side | Redirect | Erasure | Restore
 
 encode_identity: Final = msgspec.json.Encoder().encode
 _decoders: Final = {
@@ -180,6 +198,7 @@ _decoders: Final = {
     "side": msgspec.json.Decoder(Side),
     "point": msgspec.json.Decoder(Redirect),
     "erase": msgspec.json.Decoder(Erasure),
+    "restore": msgspec.json.Decoder(Restore),
 }
 
 

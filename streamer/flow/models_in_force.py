@@ -27,6 +27,11 @@ class ModelsInForce:
         """The memories of the plan's models that do not serve: what such a model said is to be forgotten."""
         return model_memories.unscored_slots(plan.definitions.models, plan.slots, self._scorers)
 
+    @property
+    def scorers(self) -> Mapping[str, Scorer | Groups]:
+        """Those that serve, by model."""
+        return self._scorers
+
     def serve(self, model: str, version: int, digest: str, scorer: Scorer | Groups) -> None:
         """From here on this scorer serves."""
         self._body.models = {**self._body.models, model: (version, digest)}

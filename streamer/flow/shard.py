@@ -235,7 +235,7 @@ class Shard(ShardDriver[Step]):
     def concerns(self, record: LogRecord) -> str | None:
         """Whose state a record may change, as the shard takes it; None when it is nobody's alone, or refused."""
         content = self._read(record)[1]
-        if isinstance(content, Control | RefusedError):
+        if isinstance(content, RefusedError) or (isinstance(content, Control) and content.control != "unmerge"):
             return None
         return content.customer
 

@@ -8,7 +8,7 @@ from typing import Final
 from streamer.events.event import Event
 from streamer.wire import Control
 
-from .identity_records import Adopt, Erasure, Link, Redirect, Side
+from .identity_records import Adopt, Erasure, Link, Redirect, Restore, Side
 from .isolation import Isolation
 from .machine import ALONE, Content, Limits
 from .record_reader import Item
@@ -18,7 +18,7 @@ RECONFIGURE: Final = frozenset({"definitions", "model", "withdraw"})  # controls
 
 def customer_of(content: Content) -> str | None:
     """Whom a record is of; None where it is of nobody."""
-    if isinstance(content, Event | Link | Adopt | Side | Redirect | Erasure):
+    if isinstance(content, Event | Link | Adopt | Side | Redirect | Erasure | Restore):
         return content.customer
     return content.customer or None if isinstance(content, Control) else None
 

@@ -21,7 +21,7 @@ from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Holdings
 from streamer.stores.documents import definitions_document, scorer_document
 from streamer.values import time_text
-from streamer.wire import Control, LogRecord
+from streamer.wire import NO_LINK_HEADER, Control, LogRecord
 from streamer.zones import LAST_MS
 
 from .admission import Admission
@@ -37,14 +37,17 @@ from .migration import Migration, adopt
 from .models_in_force import ModelsInForce
 from .offset_notes import NOTHING_KEPT, OffsetNotes
 from .outputs import OutputLog
+from .own_past import ToldEvent
 from .rules import Rules
 from .same_log import Delivered
 from .set_aside import SetAside
 from .states import States
 from .timers import Timers
+from .unmerging import Unmerging
 
 AnIdentity = TypeVar("AnIdentity", bound=Identity)
 
+LINKS_NOBODY: Final = ((NO_LINK_HEADER, b"1"),)
 SIZES_MAX: Final = 2_000  # segments whose sizes a mark carries: the learner watches those, and a mark is one small record
 
 
@@ -110,9 +113,22 @@ class Step:
         return ChangeWriter(self.plan, self.body, self._outputs, self.scoring.in_words if self.scoring is not None else None)
 
     def _identity_of(self) -> Identity:
-        return self._new_identity(Identity)
+        return self._new_identity(Identity, sends=True)
 
-    def _new_identity(self, kind: type[AnIdentity]) -> AnIdentity:
+    def _new_identity(self, kind: type[AnIdentity], *, sends: bool) -> AnIdentity:
+        self._unmerging = Unmerging(
+            self.plan,
+            self._rules,
+            self.body,
+            self._states,
+            self._timers,
+            self._admission,
+            self._changes,
+            self._messages,
+            self._set_aside,
+            self.retold,
+            sends=sends,
+        )
         return kind(
             self.plan,
             self._rules,
@@ -124,7 +140,20 @@ class Step:
             self._changes,
             self._messages,
             self._set_aside,
+            self._unmerging,
         )
+
+    def retold(self, customer: str, told: Sequence[ToldEvent], now: int) -> State | None:
+        """See ``Retelling``: by a step of its own, of which nothing else is kept."""
+        body = CheckpointBody(generation=self.body.generation, version=self.body.version, erased=dict(self.body.erased))
+        apart = Step(self.shard, self._rules, body, b"", self.plan, scorers=self._models.scorers)
+        apart.load({customer: None}, (), {customer})
+        for offset, (arrival_ms, event) in enumerate(told):
+            at_ms = min(max(arrival_ms, body.log_time_ms), now)
+            apart.fire(offset, at_ms)
+            apart.apply(LogRecord(offset, at_ms, b"", headers=LINKS_NOBODY), event, at_ms)
+        apart.fire(len(told), now)
+        return apart._states.get(customer)
 
     # slices
 
@@ -268,12 +297,14 @@ class Step:
             if self._identity.apply(content, record, now):
                 self._noted.note_joined(self._states, content.customer, record, now)
         elif content.control != "tick" and self.admits(content, record):
-            self._obey(content, now, record.offset)
+            self._obey(content, now, record)
 
-    def _obey(self, control: Control, now: int, offset: int) -> None:
+    def _obey(self, control: Control, now: int, record: LogRecord) -> None:
         match control.control:
             case "erase":
-                self._identity.erase(control.customer, now, offset)
+                self._identity.erase(control.customer, now, record.offset)
+            case "unmerge":
+                self._part(control, now, record)
             case "pause":
                 self.body.paused = sorted({*self.body.paused, control.message})
             case "resume":
@@ -284,6 +315,14 @@ class Step:
                 raise AssertionError(f"a {control.control} reconfigures, and never comes here")
             case _:
                 assert_never(control.control)
+
+    def _part(self, control: Control, now: int, record: LogRecord) -> None:
+        self._states.weight_bytes += len(record.value)
+        try:
+            if self._unmerging.part(control, now, record.offset):
+                self._noted.note_joined(self._states, control.customer, record, now)
+        except RefusedError as error:
+            self.refuse(error, record)
 
     def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:
         """Admit, remember, evaluate."""

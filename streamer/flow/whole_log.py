@@ -12,10 +12,11 @@ from operator import itemgetter
 from typing import Final
 
 from streamer.errors import RefusedError
-from streamer.signing import CONTROL, Keyring, SignedPlace, Trust, check_control
+from streamer.signing import CONTROL, FORWARD, Keyring, SignedPlace, Trust, check_control, check_signed
 from streamer.wire import EVENTS, FORWARD_HEADER, NO_LINK_HEADER, Control, LogRecord, decode_control
 
 from .amendments import Amendments
+from .forwards import forward_of
 from .replay import Arrival
 from .rules import Rules
 
@@ -30,7 +31,7 @@ class ShardRecords:
     """The records of one shard that concern its customers, each with the log time at which it arrived."""
 
     def __init__(self, shard: int, rules: Rules, amendments: Amendments, keyring: Keyring) -> None:
-        self._shard = shard
+        self.shard = shard
         self._rules = rules
         self._amendments = amendments
         self._keyring = keyring
@@ -62,22 +63,36 @@ class ShardRecords:
         if any(name == FORWARD_HEADER for name, _ in record.headers):
             return None
         headers = tuple(header for header in record.headers if header[0] == NO_LINK_HEADER)
-        return Arrival(record.offset, self._now_ms, record.value, f"{self._shard}", record.key, headers)
+        return Arrival(record.offset, self._now_ms, record.value, f"{self.shard}", record.key, headers)
+
+    def is_of_a_shard(self, record: LogRecord) -> bool:
+        """Whether the record, which was taken last, is one by which a shard ties ids together. What a shard has not sent is none."""
+        if record.control or record.offset < self._begin:
+            return False
+        try:
+            forward = forward_of(record)
+            if forward is None or forward.kind == "event":
+                return False
+            place = SignedPlace(FORWARD, EVENTS, self.shard)
+            check_signed(self._trust, self._keyring, record.headers, place, forward.text, record.key, record.value)
+        except RefusedError:
+            return False
+        return True
 
     def _control(self, record: LogRecord) -> Arrival | None:
         try:
             control = decode_control(record.value)
-            self._trust = check_control(self._trust, self._keyring, control, record, SignedPlace(CONTROL, EVENTS, self._shard))
+            self._trust = check_control(self._trust, self._keyring, control, record, SignedPlace(CONTROL, EVENTS, self.shard))
         except RefusedError:
             return None
-        return Arrival(record.offset, self._now_ms, record.value, f"{self._shard}", control=True) if self._concerns(control) else None
+        return Arrival(record.offset, self._now_ms, record.value, f"{self.shard}", control=True) if self._concerns(control) else None
 
     def _concerns(self, control: Control) -> bool:
         match control.control:
-            case "erase":
+            case "erase" | "unmerge":
                 return True
             case "model" | "withdraw" | "pause" | "resume":
-                return self._shard == TOLD_ONCE
+                return self.shard == TOLD_ONCE
             case "tick" | "definitions" | "keys" | "pin" | "unpin":
                 return False
 

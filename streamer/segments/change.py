@@ -47,14 +47,14 @@ class Clause(msgspec.Struct, omit_defaults=True):
     reasons: list[str] = []
 
 
-CauseKind = Literal["event", "timer", "definitions", "erase", "merge"]
+CauseKind = Literal["event", "timer", "definitions", "erase", "merge", "unmerge"]
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
     """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure, or that two ids are one person's.
 
     Of the latter ``into`` names the survivor where somebody left because they go by that id now, ``from_`` the id whose past came in where
-    the survivor changes.
+    the survivor changes. Where two are two again ``from_`` names the other one.
     """
 
     kind: CauseKind

@@ -25,6 +25,11 @@ IDENTITY: Final = (
     "adopted",
     "approximate",
     "adopt_of_erased",
+    "parted",
+    "part_refused",
+    "restored",
+    "restore_refused",
+    "link_parted",
     "seen_twice",
     "side_lost",
 )
@@ -52,7 +57,9 @@ class Metrics:
             "segmenter_identity_total",
             "What became of ids that belong together: linked, link_refused (too many new ids of one person), link_again (a repeat), "
             "shared_device (a second person), drained (left under the old id), adopted, approximate (joined, and an answer is approximate "
-            "since), adopt_of_erased (dropped), seen_twice (a message that had come under both ids, and counts twice), "
+            "since), adopt_of_erased (dropped), parted (two again), part_refused (something had come meanwhile), restored "
+            "(the old id), restore_refused, link_parted (not linked again by the evidence by which they had been), "
+            "seen_twice (a message that had come under both ids, and counts twice), "
             "side_lost (a past that a side lane had sent found nobody)",
             ["what"],
             registry=registry,

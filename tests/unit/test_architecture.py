@@ -94,6 +94,8 @@ PURE = (
     "flow/forwards.py",
     "flow/identity.py",
     "flow/identity_records.py",
+    "flow/unmerging.py",
+    "flow/own_past.py",
     "flow/lane/lane_plan.py",
     "flow/lane/lane_step.py",
     "flow/lane/mailbox.py",

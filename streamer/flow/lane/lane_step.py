@@ -64,7 +64,7 @@ class LaneStep(Step):
         return _NoChanges(self.plan, self.body, self._outputs, None)
 
     def _identity_of(self) -> Identity:
-        found = self._new_identity(_LaneIdentity)
+        found = self._new_identity(_LaneIdentity, sends=False)
         found.mailbox = self.mailbox
         return found
 

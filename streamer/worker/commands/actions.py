@@ -23,9 +23,11 @@ from streamer.commands import (
     Resume,
     ResumeMessages,
     Skip,
+    Unmerge,
     Unpin,
 )
 from streamer.deployment.obedience import check_signing
+from streamer.deployment.unmerging import part
 from streamer.errors import FencedError, RefusedError, SettingsError
 from streamer.events.alias import PREVIOUS_ID, check_alias
 from streamer.events.codec import encode
@@ -73,6 +75,8 @@ async def perform(tools: Tools, command: Command) -> Report:
             return await _erase(tools, action)
         case MergeIds():
             return await _merge(tools, command.id, action)
+        case Unmerge():
+            return await _unmerge(tools, action)
         case Pin():
             return await _pin(tools, action)
         case Unpin():
@@ -116,6 +120,13 @@ async def _merge(tools: Tools, command_id: str, action: MergeIds) -> Report:
     sent = await tools.producer.send(settings.topic(EVENTS), encode(event), key=new.encode(), partition=shard, headers=[])
     await sent
     return Report(f"the merge is in the log of shard {shard}")
+
+
+async def _unmerge(tools: Tools, action: Unmerge) -> Report:
+    """Done twice, the second one finds that there is nothing to do."""
+    await check_signing(tools.settings, tools.store)
+    await part(tools.settings, tools.store, tools.producer, action.old, action.survivor)
+    return Report("they are two customers again")
 
 
 async def _pin(tools: Tools, action: Pin) -> Report:

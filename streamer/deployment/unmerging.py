@@ -1,0 +1,183 @@
+"""Tells two customers apart who were joined, by what the logs have of each; and has a deployment part them.
+
+The logs of all shards are read twice: first what joined whom, then the events of the two. What is found is one record in the log of the
+survivor's shard, which counts only where nothing has come to them meanwhile (``flow.unmerging``): else it is done once more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
+from streamer.errors import RefusedError, SettingsError
+from streamer.flow.catalog import Plans
+from streamer.flow.committed import CommittedCustomer, CommittedCustomers
+from streamer.flow.own_past import EVENTS_MAX, OwnPast, encode_past
+from streamer.flow.ties import Ties, TwoPasts, under
+from streamer.flow.whole_log import whole_log
+from streamer.settings import Settings
+from streamer.stores.base import Store
+from streamer.transports.kafka.control import send_control
+from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
+from streamer.transports.kafka.shard_logs import open_logs
+from streamer.wire import decode_outputs, shard_of, unmerge_control
+
+ANSWER_SECONDS: Final = 15.0
+TRIES: Final = 10  # of somebody who does something all the time: each takes as long as it takes to read the logs
+LOOK_SECONDS: Final = 0.1
+APPLIED_SECONDS: Final = 60.0  # for the owner of the shard to have come so far
+
+
+class Parting(NamedTuple):
+    """Two customers who are one by now, told apart: what was said of ``survivor`` and what of ``old``, and who they are as of a commit."""
+
+    survivor: str
+    old: str
+    own: OwnPast
+    past: OwnPast
+    found: CommittedCustomer
+
+
+class UnderWayError(SettingsError):
+    """Their ids are being joined at this moment."""
+
+
+async def tell_apart(settings: Settings, store: Store, old: str, survivor: str | None = None) -> Parting:
+    """Read all of it. Raises SettingsError where they cannot be told apart, what reading store and log may besides.
+
+    ``survivor``: who ``old`` is expected to go by.
+    """
+    customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+    found = await customers.look_up(old)
+    _check_joined(found, old, survivor)
+    said = {shard: await _said(store, customers, shard) for shard in range(settings.shards)}
+    async with asyncio.timeout(ANSWER_SECONDS):
+        ends = await read_log_ends(settings, range(settings.shards))
+    for shard, between in ends.items():
+        if between.begin:
+            raise SettingsError(
+                f"the log of shard {shard} begins at offset {between.begin:,} by now: what was said of each before that is not known "
+                "any more, so they cannot be told apart"
+            )
+    return await _Telling(settings, store, ends, found, old).tell(said)
+
+
+async def _said(store: Store, customers: CommittedCustomers, shard: int) -> int:
+    """Below which of its records all is published that a shard had to say."""
+    position = (await customers.view(shard)).position.offset
+    waiting = await store.outbox(shard, after=None, limit=1)
+    return min(position, decode_outputs(waiting[0][1])[0].offset) if waiting else position
+
+
+def _check_joined(found: CommittedCustomer, old: str, survivor: str | None) -> None:
+    if found.customer == old and found.state is not None:
+        raise SettingsError(f"{old!r} is a customer of their own: there is nothing to be parted")
+    if found.is_being_joined:
+        raise UnderWayError(f"the ids of {old!r} are being joined at this moment; ask again")
+    if found.state is None:
+        raise SettingsError(f"nothing is known of the customer {found.customer!r}")
+    if survivor is not None and found.customer != survivor:
+        raise SettingsError(f"{old!r} goes by {found.customer!r}, not by {survivor!r}")
+
+
+class _Telling:
+    def __init__(self, settings: Settings, store: Store, ends: Mapping[int, LogEnds], found: CommittedCustomer, old: str) -> None:
+        self._settings = settings
+        self._store = store
+        self._ends = ends
+        self._found = found
+        self._old = old
+
+    async def tell(self, said: Mapping[int, int]) -> Parting:
+        ties, found, old, survivor = await self._ties(), self._found, self._old, self._found.customer
+        assert found.state is not None, "who is not known was refused"
+        into, erased = ties.told()
+        gone = under(into, old, survivor)
+        own = ({survivor, *found.state.links} | under(into, survivor, survivor)) - gone
+        if ties.under_way(own | gone, survivor, found.view.position.offset, said):
+            raise UnderWayError(f"ids of {survivor!r} are being joined at this moment; ask again")
+        tombstones = await self._tombstones(own | gone)
+        if old not in tombstones or tombstones[old].earlier:
+            raise SettingsError(f"{old!r} is a device of several people: what it did is told apart by time already, and stays so")
+        ids = [survivor, *sorted(own - {survivor})], [old, *sorted(gone - {old})]
+        rules = self._settings.rules
+        pasts = TwoPasts(ids, survivor, tombstones, frozenset(rules.placeholder_ids), rules.skew_ms)
+        await self._gather(pasts)
+        mine, theirs = pasts.pasts(erased)
+        return Parting(survivor, old, mine, theirs, found)
+
+    async def _ties(self) -> Ties:
+        ties = Ties()
+        for batches, records in await open_logs(self._settings, self._ends):
+            async with aclosing(batches) as reading:
+                async for batch in reading:
+                    for record in batch:
+                        if (records.take(record) is not None and record.control) or records.is_of_a_shard(record):
+                            ties.take(records.shard, record, records.reached_ms)
+                    await asyncio.sleep(0)
+        return ties
+
+    async def _gather(self, pasts: TwoPasts) -> None:
+        async with aclosing(whole_log(await open_logs(self._settings, self._ends))) as stretches:
+            async for arrivals in stretches:
+                pasts.take(arrivals)
+                if pasts.count > EVENTS_MAX:
+                    raise SettingsError(f"the two have more than {EVENTS_MAX:,} events, which is too many to be told anew in one record")
+                await asyncio.sleep(0)
+
+    async def _tombstones(self, ids: set[str]) -> dict[str, Tombstone]:
+        found: dict[str, Tombstone] = {}
+        for id_ in sorted(ids):
+            blob = (await self._store.fetch(shard_of(id_, self._settings.shards), [id_], until_ms=0, limit=0)).states[0]
+            if blob is not None and is_tombstone(blob):
+                found[id_] = decode_tombstone(blob)
+        return found
+
+
+async def part(settings: Settings, store: Store, producer: AIOKafkaProducer, old: str, survivor: str) -> None:
+    """Have the deployment part them; nothing where it has. Raises as ``tell_apart``, and SettingsError where something came to them at each
+    try, or the shard does not go on."""
+    shard = shard_of(survivor, settings.shards)
+    for _ in range(TRIES):
+        if await _is_parted(settings, store, old, survivor, 0):
+            return
+        try:
+            parting = await tell_apart(settings, store, old, survivor)
+        except UnderWayError:
+            await asyncio.sleep(LOOK_SECONDS)
+            continue
+        await send_control(producer, settings, control_of(parting), [shard])
+        async with asyncio.timeout(ANSWER_SECONDS):
+            ends = await read_log_ends(settings, [shard])
+        if await _is_parted(settings, store, old, survivor, ends[shard].end):
+            return
+    raise SettingsError(f"{survivor!r} did something at each of {TRIES} tries while the logs were read: nothing was done; try again")
+
+
+def control_of(parting: Parting) -> bytes:
+    """The record that parts them. SettingsError where it is too large."""
+    try:
+        return unmerge_control(parting.survivor, encode_past(parting.own), parting.old, encode_past(parting.past))
+    except RefusedError as error:
+        raise SettingsError(f"what was said of the two does not fit into one record ({error.detail}): they cannot be parted") from None
+
+
+async def _is_parted(settings: Settings, store: Store, old: str, survivor: str, upto: int) -> bool:
+    """Once the shard of the survivor has applied all below ``upto``: whether ``old`` is none of their ids any more."""
+    customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+    shard, loop = shard_of(survivor, settings.shards), asyncio.get_running_loop()
+    until = loop.time() + APPLIED_SECONDS
+    while loop.time() < until:
+        [found] = await customers.in_shard(shard, [survivor])
+        if found.view.position.offset >= upto:
+            return found.state is not None and old in (found.state.parted or {}) and old not in found.state.links
+        await asyncio.sleep(LOOK_SECONDS)
+    raise SettingsError(f"shard {shard} has not come to the record within {APPLIED_SECONDS:g} s; what it says counts once it does")
+
+
+__all__ = ["Parting", "UnderWayError", "control_of", "part", "tell_apart"]

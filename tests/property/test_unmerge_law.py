@@ -1,0 +1,131 @@
+"""Joined and parted again is as never joined: memories, memberships and moments, whatever lay in two shards, came twice, or late."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.transports.memory import CONTROL
+from streamer.values import time_text
+from streamer.wire import EVENTS, NO_LINK_HEADER
+from tests.property.born_old import Known, known
+from tests.property.driving import look
+from tests.property.effort import effort
+from tests.property.logs import ANCHORS, D, H, delays, steps_ms
+from tests.property.persons import DEVICES, KNOWN, Act, History, contents
+from tests.property.sentences import definitions
+from tests.property.town import Town, home
+from tests.unit.flow.parting import told_apart
+
+OLD = (DEVICES[0][0], KNOWN[0][0])  # one lives in the survivor's shard, one does not
+SURVIVOR = KNOWN[0][1]
+JOINS, PARTS = "joins", "parts"
+
+
+class PartingTown(Town):
+    """A town in which people are joined and parted; ``joins`` is whether they are."""
+
+    def __init__(self, history: History, *, joins: bool, **options: Any) -> None:
+        super().__init__(history, **options)
+        self.met: Counter[str] = Counter()
+        self._joins = joins
+
+    async def _do(self, act: Act) -> None:
+        match act.body:
+            case {"control": "parts", "old": old}:
+                if self._joins:
+                    await self._part(old)
+            case _:
+                await super()._do(act)
+
+    def write(self, body: dict[str, Any]) -> None:
+        """See ``Town``. Where nobody is joined, the same is said and links nobody."""
+        if body.get("type") == "alias" and not self._joins:
+            raw = json.dumps({**body, "timestamp": time_text(body["timestamp"])}).encode()
+            self.log.append(EVENTS, home(SURVIVOR), raw, key=SURVIVOR.encode(), headers=((NO_LINK_HEADER, b"1"),))
+        else:
+            super().write(body)
+
+    async def _part(self, old: str) -> None:
+        await self.settle()
+        found = await told_apart(self.log, self.rules, self.stored, old)
+        if found is not None:
+            survivor, raw = found
+            self.log.append(EVENTS, home(survivor), raw, headers=CONTROL)
+            await self.settle()
+            self.met["parted"] += 1
+
+    async def stored(self, customer: str) -> bytes | None:
+        """What the store has under an id."""
+        return (await self.store.fetch(home(customer), [customer], until_ms=0, limit=0)).states[0]
+
+
+@st.composite
+def parted_histories(draw: st.DrawFn) -> History:
+    """Two people who are joined by mistake, once or twice, and parted in the end; each goes on under their own id all the time."""
+    source, old = draw(definitions(names=("m", "a"))), draw(st.sampled_from(OLD))
+    lateness_ms, skew_ms = draw(st.sampled_from([86_400_000, H, 8 * D])), draw(st.sampled_from([300_000, 0]))
+    now, acts, sent = draw(st.sampled_from(ANCHORS)), list[Act](), list[dict[str, Any]]()
+    for number in range(draw(st.integers(4, 16))):
+        now += abs(draw(steps_ms()))
+        choice = draw(st.integers(0, 19))
+        if choice < 3:
+            acts.append(
+                Act(
+                    now,
+                    {"type": "alias", "userId": SURVIVOR, "properties": {"previousId": old}, "messageId": f"m{number}", "timestamp": now},
+                    3,
+                )
+            )
+        elif choice < 5:
+            acts.append(Act(now, {"control": PARTS, "old": old}))
+        elif choice < 7 and sent:
+            acts.append(Act(now, draw(st.sampled_from(sent)), draw(st.integers(0, 7))))
+        else:
+            timestamp = max(0, now - draw(delays(lateness_ms, skew_ms)))
+            id_ = draw(st.sampled_from([{"userId": SURVIVOR}, {"userId": old} if old in KNOWN[0] else {"anonymousId": old}]))
+            sent.append({**draw(contents()), **id_, "messageId": f"m{number}", "timestamp": timestamp})
+            acts.append(Act(now, sent[-1], draw(st.integers(0, 7))))
+    acts.append(Act(now, {"control": PARTS, "old": old}))
+    return History(source, tuple(acts), now + draw(st.sampled_from([1, H, 9 * D])), lateness_ms, skew_ms)
+
+
+def played(history: History, *, joins: bool, **options: Any) -> PartingTown:
+    town = PartingTown(history, joins=joins, **options)
+    asyncio.run(town.play())
+    return town
+
+
+def everybody(town: Town) -> dict[str, Known]:
+    found: dict[str, Known] = {}
+    for number, shard in enumerate(town.shards):
+        found |= known(shard, asyncio.run(look(town.store, number)))
+    return found
+
+
+def sizes(town: Town) -> Counter[str]:
+    return sum((Counter(shard.sizes) for shard in town.shards), Counter[str]())
+
+
+def test_who_was_joined_and_parted_is_as_if_they_had_never_been() -> None:
+    """To the byte, and so is what is said from then on."""
+    met: Counter[str] = Counter()
+
+    @given(history=parted_histories())
+    @effort()
+    def holds(history: History) -> None:
+        town, other = played(history, joins=True), played(history, joins=False)
+        assert everybody(town) == everybody(other)
+        assert sizes(town) == sizes(other)
+        met.update(town.met)
+        met["adopted"] += sum(shard.body.identity.get("adopted", 0) for shard in town.shards)
+        met["restored"] += sum(shard.body.identity.get("restored", 0) for shard in town.shards)
+        met["inside"] += sum(len(one.inside) for one in everybody(town).values()) * town.met["parted"]
+
+    holds()
+    assert {"parted", "adopted", "restored", "inside"} == set(+met), met
