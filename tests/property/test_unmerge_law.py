@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.customers.state import decode_state
+from streamer.customers.tombstone import is_tombstone
+from streamer.flow.machine import ALONE
 from streamer.transports.memory import CONTROL
 from streamer.values import time_text
 from streamer.wire import EVENTS, NO_LINK_HEADER
 from tests.property.born_old import Known, known
+from tests.property.born_old_town import TownLanes, is_switch
 from tests.property.driving import look
 from tests.property.effort import effort
-from tests.property.logs import ANCHORS, D, H, delays, steps_ms
-from tests.property.persons import DEVICES, KNOWN, Act, History, contents
+from tests.property.logs import ANCHORS, D, H, delays, steps_ms, successors
+from tests.property.persons import DEVICES, KNOWN, SHARDS, Act, History, contents
 from tests.property.sentences import definitions
-from tests.property.town import Town, home
+from tests.property.test_folding import Picked, folded, until
+from tests.property.town import EVERYTHING, Town, home
 from tests.unit.flow.parting import told_apart
 
 OLD = (DEVICES[0][0], KNOWN[0][0])  # one lives in the survivor's shard, one does not
@@ -129,3 +135,96 @@ def test_who_was_joined_and_parted_is_as_if_they_had_never_been() -> None:
 
     holds()
     assert {"parted", "adopted", "restored", "inside"} == set(+met), met
+
+
+def test_another_owner_after_each_step_comes_to_the_same() -> None:
+    """What a commit covers, who makes it, and how much was published before, changes nothing."""
+    met: Counter[str] = Counter()
+
+    @given(history=parted_histories())
+    @effort(0.3)
+    def holds(history: History) -> None:
+        town, other = played(history, joins=True), RestlessTown(history, joins=True, batch=1, limits=ALONE)
+        asyncio.run(other.play())
+        assert everybody(town) == everybody(other)
+        met.update(other.met)
+
+    holds()
+    assert met["parted"], met
+
+
+class RestlessTown(PartingTown):
+    """Each record, and each thing that is published, is another owner's."""
+
+    async def _process(self, number: int) -> bool:
+        await self.take_over(number)
+        return await super()._process(number)
+
+
+def test_a_rebuild_and_a_fold_of_one_customer_come_to_the_same() -> None:
+    """Neither has anything but the log; of one customer only what is noted as theirs."""
+    met: Counter[str] = Counter()
+
+    @given(history=parted_histories())
+    @effort(0.3)
+    def holds(history: History) -> None:
+        asyncio.run(rebuilt_and_folded(history, met))
+
+    holds()
+    assert {"folded", "parted"} <= set(+met), met
+
+
+async def rebuilt_and_folded(history: History, met: Counter[str]) -> None:
+    town = PartingTown(history, joins=True, keeps_offsets=True)
+    await town.play()
+    states = [(await look(town.store, number)).states for number in range(SHARDS)]
+    for number, shard in enumerate(town.shards):
+        log = Picked(town.log.fetch(number, 0, EVERYTHING))
+        for customer, blob in states[number].items():
+            if not is_tombstone(blob) and decode_state(blob).offsets.is_kept:
+                assert await folded(shard, customer, blob, until(shard), log) == blob
+                met["folded"] += decode_state(blob).parted is not None
+    await town.rebuild()
+    assert [(await look(town.store, number)).states for number in range(SHARDS)] == states
+    met.update(town.met)
+
+
+def test_definitions_that_came_meanwhile_know_the_past_of_each() -> None:
+    """They were folded over a log in which the two are one for a while; and so is what is folded after they are two again."""
+    met: Counter[str] = Counter()
+
+    @given(history=parted_histories(), places=st.lists(st.integers(1, 17), min_size=1, max_size=2, unique=True), data=st.data())
+    @effort(0.4)
+    def holds(history: History, places: list[int], data: st.DataObject) -> None:
+        acts, source = list(history.acts), history.definitions
+        for number, place in enumerate(sorted(min(place, len(acts)) for place in places)):
+            source = data.draw(st.one_of(successors(source), definitions(names=("m", "a", "x"))))
+            at_ms = acts[min(place + number, len(acts) - 1)].at_ms
+            acts.insert(place + number, Act(at_ms, {"control": "definitions", "version": number + 2, "definitions": source}))
+        switched = replace(history, acts=tuple(acts))
+        (town, folds), (other, _) = with_lanes(switched, joins=True), with_lanes(switched, joins=False)
+        assert everybody(town) == everybody(other)
+        assert sizes(town) == sizes(other)
+        met.update(town.met)
+        met["folds"] += folds * bool(town.met["parted"])
+
+    holds()
+    assert {"folds", "parted"} == set(+met), met
+
+
+class SettledTown(PartingTown):
+    """All that is on its way has arrived when definitions change."""
+
+    async def _do(self, act: Act) -> None:
+        if is_switch(act):
+            await self.settle()
+        await super()._do(act)
+        if is_switch(act):
+            await self.settle()
+
+
+def with_lanes(history: History, *, joins: bool) -> tuple[SettledTown, int]:
+    lanes = TownLanes()
+    town = lanes.town = SettledTown(history, joins=joins, lanes=lanes)
+    asyncio.run(town.play())
+    return town, lanes.folds

@@ -31,7 +31,7 @@ from streamer.messages.caps import ScopedCap
 from streamer.messages.checks import Check, Occasion, Ruling
 from streamer.messages.planned import MessagePlan, PlannedMessage
 from streamer.segments.plan import plan as plan_module
-from streamer.wire import Control
+from streamer.wire import Control, LogRecord
 from tests.property.judged import DifferenceError, judged
 from tests.property.message_persons import busy_history
 from tests.unit.messages import test_against_the_log, test_decisions, test_laws, test_story
@@ -376,8 +376,8 @@ def one_resumption_takes_back_every_pause(patch: pytest.MonkeyPatch) -> None:
     """Who paused the others had a reason."""
     obey = Step._obey
 
-    def obey_all(self: Step, control: Control, now: int, offset: int) -> None:
-        obey(self, control, now, offset)
+    def obey_all(self: Step, control: Control, now: int, record: LogRecord) -> None:
+        obey(self, control, now, record)
         if control.control == "resume":
             self.body.paused = []
 
