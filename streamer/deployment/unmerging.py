@@ -30,6 +30,7 @@ from streamer.wire import decode_outputs, shard_of, unmerge_control
 ANSWER_SECONDS: Final = 15.0
 TRIES: Final = 10  # of somebody who does something all the time: each takes as long as it takes to read the logs
 LOOK_SECONDS: Final = 0.1
+JOINED_SECONDS: Final = 30.0  # for what is on its way between shards
 APPLIED_SECONDS: Final = 60.0  # for the owner of the shard to have come so far
 
 
@@ -50,8 +51,20 @@ class UnderWayError(SettingsError):
 async def tell_apart(settings: Settings, store: Store, old: str, survivor: str | None = None) -> Parting:
     """Read all of it. Raises SettingsError where they cannot be told apart, what reading store and log may besides.
 
-    ``survivor``: who ``old`` is expected to go by.
+    ``survivor``: who ``old`` is expected to go by. While ids of theirs are being joined it is looked again.
     """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + JOINED_SECONDS
+    while True:
+        try:
+            return await _tell_apart(settings, store, old, survivor)
+        except UnderWayError:
+            if loop.time() > until:
+                raise
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str | None) -> Parting:
     customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
     found = await customers.look_up(old)
     _check_joined(found, old, survivor)
@@ -146,11 +159,7 @@ async def part(settings: Settings, store: Store, producer: AIOKafkaProducer, old
     for _ in range(TRIES):
         if await _is_parted(settings, store, old, survivor, 0):
             return
-        try:
-            parting = await tell_apart(settings, store, old, survivor)
-        except UnderWayError:
-            await asyncio.sleep(LOOK_SECONDS)
-            continue
+        parting = await tell_apart(settings, store, old, survivor)
         await send_control(producer, settings, control_of(parting), [shard])
         async with asyncio.timeout(ANSWER_SECONDS):
             ends = await read_log_ends(settings, [shard])

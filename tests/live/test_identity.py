@@ -121,6 +121,35 @@ async def test_two_customers_are_merged_by_a_command(shop: Deployment) -> None:
     await judge(shop)
 
 
+async def test_two_customers_are_parted_by_a_command(shop: Deployment) -> None:
+    """They were merged by mistake, and both go on meanwhile: each is what it would be, in the store and when it is told anew."""
+    shop.start_worker()
+    await shop.until_owned()
+    old, new = named("old", 0), named("new", 1)
+    async with shop.producer() as client:
+        people = Visitors(shop, client)
+        for customer in (old, old, new):
+            await people.write("Product Viewed", userId=customer)
+        await shop.until_caught_up()
+        await shop.command("customers", "merge", old, new)
+        await shop.until_said("in viewer since", "customers", "show", new, deadline_s=DEADLINE_S)
+        await people.write("Product Viewed", userId=old)
+        await shop.until_caught_up()
+        foreseen = await shop.command("customers", "unmerge", old, "--dry-run")
+        assert foreseen.count("in viewer since") == 2, foreseen
+        assert "two customers again" in await shop.command("customers", "unmerge", old, "--from", new, "--why", "a mistake")
+        shown = await shop.until_said("in viewer since", "customers", "show", old, deadline_s=DEADLINE_S)
+        assert old in shown
+        assert "in no segment" in await shop.command("customers", "show", new)
+        assert await shop.exit_code("customers", "unmerge", old) != 0, "they are two already"
+        await people.write("Product Viewed", userId=new)
+        await people.write("Product Viewed", userId=new)
+    await shop.until_said("in viewer since", "customers", "show", new, deadline_s=DEADLINE_S)
+    await shop.until_caught_up()
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    await shop.reckon()
+
+
 async def test_workers_killed_between_link_drain_and_adopt_lose_no_past(shop: Deployment) -> None:
     """``kill -9`` of all workers while links and pasts are on their way: the next owners go on, and all that is said is what the oracle
     says of the logs."""
