@@ -128,6 +128,17 @@ class CommittedCustomers:
         ahead = None if state.aside_ms else await _look_ahead(plan, state, now_ms)
         return explain(plan, state, now_ms, warming, await self._reasons(plan, found.view), only=wanted, ahead=ahead)
 
+    async def score_reasons(self, found: CommittedCustomer) -> dict[str, list[str]]:
+        """What moved the answer of each model most, in words, for a customer as of the log time of the view; nothing where nothing is
+        known of them."""
+        if found.state is None:
+            return {}
+        plan = await self.plan_of(found)
+        in_words = await self._reasons(plan, found.view)
+        if in_words is None:
+            return {}
+        return {spec.name: in_words(found.state, spec.name, found.view.log_time_ms) for spec in plan.definitions.models}
+
     async def _reasons(self, plan: Plan, view: ShardView) -> Reasons | None:
         if not plan.definitions.models:
             return None

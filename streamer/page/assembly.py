@@ -13,10 +13,12 @@ from streamer.exports.aside import ExportsAside
 from streamer.server.page_door import PageParts
 from streamer.server.tokens import Tokens
 from streamer.settings import Settings
+from streamer.transports.kafka.customer_records import CustomerRecords
 from streamer.webhooks.watch import SubscriptionWatch
 
 from .alert_history import AlertHistory
 from .change_history import ChangeHistory
+from .customer_events import CustomerEvents
 from .decision_history import DecisionHistory
 from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
@@ -54,6 +56,7 @@ class PeoplePage:
             group.create_task(self.sources.subscriptions.run())
             group.create_task(self.sources.alerts.run())
             group.create_task(self.sources.pulse.run())
+            group.create_task(self.sources.events.run())
 
     def close(self) -> None:
         """Have all who look end."""
@@ -79,6 +82,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         AlertHistory(settings),
         LiftHistory(partial(measured_aside, settings), parts.now_ms),
         Forecasts(parts.store, parts.answers.committed, settings.shards, parts.now_ms),
+        CustomerEvents(CustomerRecords(settings)),
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),
         templates,

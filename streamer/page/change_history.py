@@ -40,12 +40,18 @@ class _CauseKindOnly(msgspec.Struct):
     kind: CauseKind
 
 
+class _SeenPlace(msgspec.Struct):
+    shard: int
+    offset: int
+
+
 class _SeenData(msgspec.Struct):
     segment: str
     at: str
     sequence: int
     cause: _CauseKindOnly
     because: list[Clause]
+    position: _SeenPlace
 
 
 class _SeenEvent(msgspec.Struct):
@@ -57,7 +63,8 @@ _decode: Final = msgspec.json.Decoder(_SeenEvent).decode
 
 
 class SeenChange(NamedTuple):
-    """A customer entered a segment or left it at ``at`` (RFC 3339), because of these clauses. ``number`` counts what was seen."""
+    """A customer entered a segment or left it at ``at`` (RFC 3339), because of these clauses. ``number`` counts what was seen.
+    ``sequence`` is that of the change, ``place`` the shard and the offset of the record at which it was said."""
 
     number: int
     customer: str
@@ -66,6 +73,13 @@ class SeenChange(NamedTuple):
     at: str
     cause: CauseKind
     because: tuple[Clause, ...]
+    sequence: int = 0
+    place: tuple[int, int] = (-1, -1)
+
+    @property
+    def trigger(self) -> str:
+        """How a decision says that this change began it."""
+        return f"{'entered' if self.enters else 'left'} {self.segment}"
 
 
 class Flow(NamedTuple):
@@ -147,7 +161,10 @@ class ChangeHistory:
             return
         data = event.data
         self._seen += 1
-        change = SeenChange(self._seen, event.subject, data.segment, data.sequence % 2 == 1, data.at, data.cause.kind, tuple(data.because))
+        place, enters = (data.position.shard, data.position.offset), data.sequence % 2 == 1
+        change = SeenChange(
+            self._seen, event.subject, data.segment, enters, data.at, data.cause.kind, tuple(data.because), data.sequence, place
+        )
         self._keep(change)
         self.picks.note(change)
         self._count(change)

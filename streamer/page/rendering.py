@@ -31,6 +31,13 @@ def outside(text: object, most: int = SHOWN_CHARS_MAX) -> Markup:
     return Markup("<bdi>{}</bdi>").format(shown)
 
 
+def outside_lines(text: object, most: int = SHOWN_CHARS_MAX) -> Markup:
+    """As ``outside``, of several lines, each with a direction of its own."""
+    whole = str(text)
+    lines = [*whole[:most].split("\n"), *(["…"] if len(whole) > most else [])]
+    return Markup("\n").join(outside(line, most) for line in lines)
+
+
 def path_part(text: object) -> str:
     """A text as one part of a path, or in a query."""
     return quote(str(text), safe="")
@@ -45,7 +52,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    found.filters.update(outside=outside, path_part=path_part, printable=printable)  # pyright: ignore[reportUnknownMemberType] - of Jinja's own filters
+    found.filters.update(outside=outside, outside_lines=outside_lines, path_part=path_part, printable=printable)  # pyright: ignore[reportUnknownMemberType] - of Jinja's own filters
     return found
 
 

@@ -18,6 +18,7 @@ from streamer.webhooks.watch import SubscriptionWatch
 
 from .alert_history import AlertHistory
 from .change_history import ChangeHistory
+from .customer_events import CustomerEvents
 from .decision_history import DecisionHistory
 from .delivery_history import DeliveryHistory
 from .forecast import Forecasts
@@ -44,6 +45,7 @@ class PageSources(NamedTuple):
     alerts: AlertHistory
     lifts: LiftHistory
     forecasts: Forecasts
+    events: CustomerEvents
     pulse: Pulse
     trials: TrialRuns
     templates: TemplateShelf

@@ -108,6 +108,7 @@ async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_wor
                 await write(shop, client, "c-9", "", 1)
                 await until_shown(session, f"{serve.url}/dead-letters", "1 Re-drive .* c-9")
                 await until_shown(session, f"{serve.url}/ledger", "Show There is no such decision among the newest")
+                await until_shown(session, f"{serve.url}/customers/c-7", "1 record of theirs is noted.* Order Completed → entered buyer")
                 await check_export(session, serve.url, shop)
                 await check_publication(session, serve.url)
                 async with session.get(f"{serve.url}/live/customers/c-7") as stream:

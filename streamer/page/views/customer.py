@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -12,9 +13,9 @@ from streamer.flow.committed import CommittedCustomer
 from streamer.messages.explain import MessageExplanation, explain_message
 from streamer.messages.planned import MessagePlan
 from streamer.page.asking_workers import told
-from streamer.page.change_history import SeenChange
-from streamer.page.decision_history import SeenDecision
+from streamer.page.customer_events import LOOKED_THROUGH
 from streamer.page.sources import PageSources
+from streamer.page.time_line import anchor, event_json, story_of
 from streamer.page.view import PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion
 from streamer.segments.explain import Explanation
 from streamer.server.customer_answers import Wish
@@ -48,6 +49,7 @@ async def _facts(sources: PageSources, asked: ViewQuestion, *, said: str = "", i
     answer, _ = await sources.answers.customers.one(customer, Wish(explain=True))
     found = await sources.answers.committed.look_up(customer)
     links = {} if found.state is None else found.state.links
+    line = None if found.state is None else await sources.events.of(found, found.state)
     inside, waiting, others = sorted_explanations(answer.explanation)
     return {
         "customer": customer,
@@ -58,7 +60,16 @@ async def _facts(sources: PageSources, asked: ViewQuestion, *, said: str = "", i
         "others_number": len(others),
         "passed": [one for one in found.passed if one != customer],
         "links": sorted(links.items(), key=lambda one: -one[1]),
-        "story": story_of(sources.history.of_customer(found.customer), sources.decisions.of_customer(found.customer)),
+        "story": story_of(
+            [] if line is None else line.events,
+            sources.history.of_customer(found.customer),
+            sources.decisions.of_customer(found.customer),
+        ),
+        "line": line,
+        "looked_through": LOOKED_THROUGH,
+        "anchor": anchor,
+        "event_json": event_json,
+        "reasons": await sources.answers.committed.score_reasons(found),
         "next_messages": [] if found.state is None else await _next_messages(sources, found, found.state),
         "is_read": sources.history.is_ready,
         "said": said,
@@ -66,24 +77,16 @@ async def _facts(sources: PageSources, asked: ViewQuestion, *, said: str = "", i
     }
 
 
-def story_of(changes: list[SeenChange], decisions: list[SeenDecision]) -> list[SeenChange | SeenDecision]:
-    """Both in one line, the newest first."""
-
-    def key(one: SeenChange | SeenDecision) -> tuple[str, int]:
-        return (one.decision.data.at, 1) if isinstance(one, SeenDecision) else (one.at, 0)
-
-    return sorted([*changes, *decisions], key=key, reverse=True)
-
-
 async def _next_messages(sources: PageSources, found: CommittedCustomer, state: State) -> list[MessageExplanation]:
     """The messages that wait for their moment, and what is decided of them then if nothing happens."""
     if state.messages is None or state.aside_ms or found.view.body is None:
         return []
-    plan = MessagePlan(await sources.answers.committed.plan_of(found))
+    plan = await asyncio.to_thread(MessagePlan, await sources.answers.committed.plan_of(found))
     now_ms = max(found.view.log_time_ms, min(sources.now_ms(), found.view.log_time_ms + sources.settings.tick))
     waiting = {intent.message for intent in state.messages.intents}
     paused = found.view.body.paused
-    return [explain_message(plan, found.customer, state, one, now_ms, paused) for one in plan.messages if one.number in waiting]
+    asked = [one for one in plan.messages if one.number in waiting]
+    return await asyncio.to_thread(lambda: [explain_message(plan, found.customer, state, one, now_ms, paused) for one in asked])
 
 
 def sorted_explanations(found: list[Explanation]) -> tuple[list[Explanation], list[Explanation], list[Explanation]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +28,7 @@ from streamer.settings import load_settings
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.transports.kafka.change_records import ChangeRecord
 from streamer.transports.kafka.topic_tail import TailRecord
-from streamer.wire import CHANGES, DEAD_LETTERS, LEDGER
+from streamer.wire import CHANGES, DEAD_LETTERS, LEDGER, LogRecord
 from tests.unit.flow.persons import Persons
 from tests.unit.server.desk import SHARDS, EndsOfShop, StoreOfShops
 
@@ -64,6 +64,32 @@ class Shown(NamedTuple):
         found = re.search(r'name="form_key" value="([0-9a-f]{64})"', self.html)
         assert found is not None, "there is no form"
         return found[1]
+
+
+class RecordsOfShop:
+    """The log of a shop, in the place of Kafka's. ``error``: raised instead; ``asked`` says what was."""
+
+    def __init__(self, shop: Persons) -> None:
+        self.shop = shop
+        self.error: Exception | None = None
+        self.asked: list[tuple[str, int]] = []
+
+    async def at(self, shard: int, offsets: Sequence[int]) -> list[LogRecord]:
+        self.asked.append(("at", len(offsets)))
+        if self.error is not None:
+            raise self.error
+        return [record for record in self._all(shard) if record.offset in offsets]
+
+    async def newest(self, shard: int, number: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        self.asked.append(("newest", number))
+        if self.error is not None:
+            raise self.error
+        yield self._all(shard)[-number:]
+
+    async def stop(self) -> None: ...
+
+    def _all(self, shard: int) -> list[LogRecord]:
+        return self.shop.log.fetch(shard, 0, 10_000)
 
 
 class PageDesk(NamedTuple):
@@ -146,6 +172,7 @@ async def looking(
     answers = answers_over(settings, store, ends, lambda: shop.now_ms)
     feed = Feed(settings, metrics)
     page = page_over(PageParts(settings, store, answers, ends, feed, lambda: shop.now_ms))
+    page.sources.events.records = RecordsOfShop(shop)
     if proxy is not None:
         page.site.use_proxy(proxy)
     if spoil is not None:

@@ -31,6 +31,7 @@ def change(
         "segment": segment,
         "at": time_text(at_ms),
         "sequence": sequence,
+        "position": {"generation": 1, "shard": 0, "offset": 7, "ordinal": 0},
         "cause": {"kind": "event"},
         "because": [{"clause": clause, "holds": True, "value": None} for clause in because],
         **more,

@@ -110,7 +110,7 @@ async def test_a_customer_is_shown_as_the_api_answers() -> None:
         for flip in flips:
             assert f"{flip[11:19]} if nothing happens" in found.text
         changes = [change for change in desk.shop.log.read_changes() if change.subject == PEOPLE[-1]]
-        assert found.html.count("<details><summary><time") == len(changes)
+        assert len(re.findall(' id="c-[0-9]+-[0-9]+-[a-z_]+-[0-9]+"', found.html)) == len(changes) > 0
 
 
 async def test_how_far_it_is_exact_is_the_least_of_all_shards() -> None:
