@@ -29,7 +29,7 @@ DEFINITIONS: Final = (
 )
 VIEWS: Final = {"customer": "/customers/ada", "segments": "/segments?sort=size", "segment": "/segments/basket_left"}
 LOOK: Final = Look("en", "light", 1_120)
-HEIGHT: Final = 700
+HEIGHT: Final = 780
 NAMES: Final = (
     *("amir", "bela", "bruno", "carla", "chiara", "dario", "dmytro", "elif", "farah", "finn", "goran"),
     *("hana", "ines", "ivo", "jana", "kai", "karim", "lea", "lina", "maja", "mateo", "nadia"),
