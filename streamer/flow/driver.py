@@ -121,7 +121,7 @@ class ShardDriver(Generic[Machine]):
         With ``hand_over`` each entry is handed over as soon as it is committed, and nothing is returned: one record may wake 100,000
         customers, and the first change is out before the last is computed. It may take its time, while the outbox is full, and end the
         work with ReleasedError.
-        RecordOffsets rise and need not be dense: markers of transactions take some, and so do records of aborted ones.
+        Offsets rise and need not be dense: markers of transactions take some, and so do records of aborted ones.
         After an error what was committed before it is in the outbox, from which the next owner's relay takes it.
         Raises FencedError (another owner), HaltError (a person must look), StoreUnavailableError (the store did not come back), and
         UnreadableStateError: after ``refold.refold`` it goes on, with this same shard.

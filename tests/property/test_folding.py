@@ -20,10 +20,12 @@ from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord
 from tests.property.born_old import Counting, ListLog, switched_cases
+from tests.property.born_old_town import TownLanes, switched_histories
 from tests.property.driving import Case, log_of, look, never
 from tests.property.effort import effort
 from tests.property.logs import cases
 from tests.property.persons import SHARDS, History, histories
+from tests.property.test_born_old_persons import QuietTown
 from tests.property.town import EVERYTHING, Town
 
 if TYPE_CHECKING:
@@ -158,3 +160,32 @@ async def _play_and_fold(history: History, met: Counter[str]) -> None:
                 headers = [value for name, value in log.records[offset].headers if name == "streamer-forward"]
                 met["another shard's"] += bool(headers)
                 met["adopt"] += any(b"-adopt-" in value for value in headers)
+
+
+def test_ids_that_were_joined_before_the_definitions_changed_are_folded_again_for_one() -> None:
+    """What the lane of another shard had sent is noted as theirs too."""
+    met: Counter[str] = Counter()
+
+    @given(history=switched_histories())
+    @effort(0.3)
+    def holds(history: History) -> None:
+        asyncio.run(_switch_and_fold_persons(history, met))
+
+    holds()
+    assert met["a past that a lane sent"] > 0, met
+
+
+async def _switch_and_fold_persons(history: History, met: Counter[str]) -> None:
+    lanes = TownLanes()
+    town = lanes.town = QuietTown(history, keeps_offsets=True, lanes=lanes)
+    await town.play()
+    for number in range(SHARDS):
+        shard, records = town.shards[number], town.log.fetch(number, 0, EVERYTHING)
+        if shard.is_switching:
+            continue
+        for customer, blob in (await look(town.store, number)).states.items():
+            if is_tombstone(blob) or not decode_state(blob).offsets.is_kept:
+                continue
+            log = Picked(records)
+            assert await folded(shard, customer, blob, until(shard), log) == blob, customer
+            met["a past that a lane sent"] += any(b"-side-" in value for at in log.asked for _, value in log.records[at].headers)

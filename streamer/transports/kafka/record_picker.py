@@ -1,14 +1,17 @@
 """Picks single records out of the log by their offsets, as folding one customer anew wants them: few, and far from each other.
 
 A consumer reads on from where it is told to and fetches ahead, so a jump costs it several questions. Here each question is one fetch of the
-batch in which a record lies, and some are under way at once; whatever else was wanted of the batch comes with it. What is asked for was
+batch in which a record lies, and some are under way at once; whatever else was wanted of the batch comes with it, and of the next few
+where something wanted is near. What is asked for was
 read before as committed, so nothing is left out as aborted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Final, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,10 +25,10 @@ from streamer.wire import EVENTS, LogRecord
 from .clients import METADATA_MS, Readable, log_record, reader
 
 PICK_SECONDS: Final = 30.0
-AT_ONCE: Final = 4  # questions under way
+AT_ONCE: Final = 8  # questions under way: the broker answers one after the other, and so none of them waits for us
 BATCH_BYTES: Final = 1  # the broker gives one batch whole all the same
-NEAR: Final = 300  # offsets: where the next one wanted is no further away, several batches come by one question
-NEAR_BYTES: Final = 65_536
+NEAR_BYTES: Final = 131_072  # where the next one wanted is thought to be no further away, several batches come by one question
+NEAR: Final = 600  # so many offsets, before it is known how long records are there
 WAIT_MS: Final = 100
 UNCOMMITTED: Final = 0  # as Kafka numbers it
 
@@ -55,12 +58,13 @@ class RecordPicker:
         return {offset: found[offset] for offset in offsets if offset in found}
 
     async def _pick_part(self, consumer: AIOKafkaConsumer, shard: int, offsets: Sequence[int], found: dict[int, LogRecord]) -> None:
-        wanted, at = frozenset(offsets), TopicPartition(self._topic, shard)
+        at, near = TopicPartition(self._topic, shard), NEAR
         for offset, following in zip(offsets, [*offsets[1:], None], strict=True):
             if offset not in found:
-                is_near = following is not None and following - offset <= NEAR
+                is_near = following is not None and following - offset <= near
                 raw = await self._batches(consumer, at, offset, NEAR_BYTES if is_near else BATCH_BYTES)
-                found |= _records(raw, wanted)
+                end = _take(raw, offsets, offset, found)
+                near = NEAR_BYTES * (end - offset) // len(raw) if end > offset else near  # by how long records are here
 
     async def _batches(self, consumer: AIOKafkaConsumer, at: TopicPartition, offset: int, max_bytes: int) -> bytes:
         """The batch in which an offset lies, or the next one, and those behind it up to so many bytes; empty where the log reaches no
@@ -97,17 +101,30 @@ class RecordPicker:
             return self._consumer
 
 
-def _records(raw: bytes, wanted: Container[int]) -> dict[int, LogRecord]:
-    found: dict[int, LogRecord] = {}
-    batches = MemoryRecords(raw)
+def _take(raw: bytes, wanted: Sequence[int], first: int, found: dict[int, LogRecord]) -> int:
+    """Put those of the wanted ones (ascending) that lie in these batches, from ``first`` on, into ``found``; return where the batches end.
+
+    A batch that has none of them is not unpacked, and one that has some no further than to the last.
+    """
+    batches, end = MemoryRecords(raw), first
     while batches.has_next():
         batch = batches.next_batch()
-        if batch is None or not batch.validate_crc():
+        if batch is None:
             raise CorruptRecordException
-        if not batch.is_control_batch:
-            records = cast("Iterable[Readable]", batch)  # only those of brokers before 0.10 may be without a time
-            found |= {record.offset: log_record(record) for record in records if record.offset in wanted}
-    return found
+        begin, end = end, batch.next_offset
+        here = wanted[bisect_left(wanted, begin) : bisect_left(wanted, end)]
+        if not here or batch.is_control_batch:
+            continue
+        if not batch.validate_crc():
+            raise CorruptRecordException
+        records = chain(cast("Iterable[Readable]", batch))  # only those of brokers before 0.10 may be without a time
+        record = next(records, None)
+        for offset in here:
+            if record is not None and record.offset < offset:  # what lies between is passed over without a loop of ours
+                record = next(islice(records, offset - record.offset - 1, None), None)
+            if record is not None and record.offset == offset:
+                found[offset] = log_record(record)
+    return end
 
 
 __all__ = ["RecordPicker"]
