@@ -237,7 +237,7 @@ class Settings(BaseSettings):
         ge=0,
         le=0.5,
         description="of its time so much a worker tells customers anew from the log, at random, and compares; 0: none. Needs "
-        "STREAMER_RECORD_OFFSETS; while models are in force it compares nobody",
+        "STREAMER_RECORD_OFFSETS",
     )
     audit_folder: Path | None = Field(
         None, description="folder for what shows that a state is not what the log says: a customer's events, in files for their owner alone"

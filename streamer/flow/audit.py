@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streamer.customers.tombstone import is_tombstone
 from streamer.stores.base import Position, Store
@@ -12,8 +12,10 @@ from streamer.wire import LogRecord
 
 from .checkpoint import decode_body
 from .customer_folder import CustomerFolder
-from .folding import FoldError
+from .folding import FoldError, TooManyRecordsError
 from .states import read_state
+
+RECORDS_MAX: Final = 2_000  # for one customer: about a tenth of a second of work
 
 
 class Unaudited(Enum):
@@ -21,7 +23,7 @@ class Unaudited(Enum):
 
     NOBODY = "nobody"  # an old id, or somebody who was erased meanwhile
     SHARD_IS_BUSY = "busy"  # in the middle of a record, or of a change of definitions
-    LEARNS = "learns"  # models are in force, of whose records there may be more than a fold should read
+    TOO_MANY = "too_many"  # there are more records, of theirs or of models, than are read for one customer
     NOT_NOTED = "not_noted"  # where the records lie was not kept, or the log does not have them any more
 
 
@@ -50,10 +52,11 @@ async def audit(store: Store, folder: CustomerFolder, shard: int, customer: str)
     body = decode_body(checkpoint.body)
     if checkpoint.position.step or body.switch is not None:
         return Unaudited.SHARD_IS_BUSY
-    if body.models:
-        return Unaudited.LEARNS
+    offsets = read_state(shard, customer, stored).offsets
     try:
-        folded = await folder.fold(shard, customer, checkpoint.position, body, read_state(shard, customer, stored).offsets)
+        folded = await folder.fold(shard, customer, checkpoint.position, body, offsets, records_max=RECORDS_MAX)
+    except TooManyRecordsError:
+        return Unaudited.TOO_MANY
     except FoldError:
         return Unaudited.NOT_NOTED
     return Audited(shard, customer, checkpoint.position, body.log_time_ms, stored, folded.state, folded.told)

@@ -14,7 +14,7 @@ from streamer.wire import LogRecord
 from .amendments import Amendments
 from .catalog import Plans
 from .checkpoint import CheckpointBody
-from .folding import ONE_CUSTOMER, FoldError, FoldRecords, FoldUntil, Picker, Settled, ToldLog, fold
+from .folding import ONE_CUSTOMER, FoldError, FoldRecords, FoldUntil, Picker, Settled, ToldLog, TooManyRecordsError, fold
 from .lane.lanes import OnTheSpot
 from .rules import Rules
 from .shard import Shard
@@ -43,9 +43,20 @@ class CustomerFolder:
         self._amendments = amendments
 
     async def fold(
-        self, shard: int, customer: str, position: Position, body: CheckpointBody, offsets: RecordOffsets, at_ms: int | None = None
+        self,
+        shard: int,
+        customer: str,
+        position: Position,
+        body: CheckpointBody,
+        offsets: RecordOffsets,
+        at_ms: int | None = None,
+        *,
+        records_max: int | None = None,
     ) -> FoldedCustomer:
-        """The customer as of a commit, in which their state had ``offsets``; or, before it, as of the log time ``at_ms``."""
+        """The customer as of a commit, in which their state had ``offsets``; or, before it, as of the log time ``at_ms``.
+
+        TooManyRecordsError where more than ``records_max`` would have to be read.
+        """
         if not offsets.is_kept:
             why = "are too many to be kept in the state" if offsets.newest == TOO_MANY else "were not noted from the first one on"
             raise FoldError(f"where the records of the customer lie is not known: they {why}")
@@ -56,6 +67,8 @@ class CustomerFolder:
             records = FoldRecords(places(offsets), places(controls))
         except ValueError:
             raise FoldError("what says where the records of the customer lie is damaged") from None
+        if records_max is not None and len(records.own) + len(records.controls) > records_max:
+            raise TooManyRecordsError(f"there are more than {records_max:,} records to be read")
         decided, memory = await self._amendments(shard), MemoryStore()
         log = ToldLog()
         twin = await self._twin(shard, memory, decided, log)

@@ -8,7 +8,7 @@ between nothing but time passes. So it comes to the state that the shard came to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from streamer.customers.offsets import RecordPlace
@@ -22,12 +22,17 @@ from .machine import Limits
 from .same_log import View
 from .shard import Shard
 
-RECORDS_AT_ONCE: Final = 200  # about 15 ms of work between two looks at the event loop
+RECORDS_AT_ONCE: Final = 40  # about 2 ms of work between two looks at the event loop
+BYTES_AT_ONCE: Final = 65_536  # and so do a few scorers
 ONE_CUSTOMER: Final = Limits(records=RECORDS_AT_ONCE, wakes=1_000_000)  # timers are those of one customer
 
 
 class FoldError(StreamerError):
     """The records do not tell the story of this customer: some are gone, or are not theirs. The text names nobody."""
+
+
+class TooManyRecordsError(FoldError):
+    """There are more records than were to be read."""
 
 
 class Picker(Protocol):
@@ -68,14 +73,32 @@ async def fold(
     others (``Settled``). ``log`` is over what its lanes fold. FoldError where the log does not have it all any more.
     """
 
+    log.records = await _told(twin, customer, places, until, picker, decided)
+    await tell(twin, store, log.records)
+
+
+async def tell(twin: Shard, store: MemoryStore, records: Sequence[LogRecord]) -> None:
+    """Tell ``twin`` these records, and drop what it says."""
+
     async def forget(entry: Entry) -> None:
         await store.trim(twin.shard, upto=entry[0])
 
     twin.walk_customers = lambda: None  # as of when a customer is done at other definitions is the same for all
-    log.records = told = await _told(twin, customer, places, until, picker, decided)
-    for start in range(0, len(told), RECORDS_AT_ONCE):
-        await twin.process(told[start : start + RECORDS_AT_ONCE], forget)
+    for piece in _pieces(records):
+        await twin.process(piece, forget)
         await asyncio.sleep(0)  # the heartbeats share the loop
+
+
+def _pieces(records: Sequence[LogRecord]) -> Iterator[Sequence[LogRecord]]:
+    """The records, as many at a time as are a few milliseconds of work."""
+    begin = size = 0
+    for at, record in enumerate(records):
+        if at > begin and (at - begin >= RECORDS_AT_ONCE or size + len(record.value) > BYTES_AT_ONCE):
+            yield records[begin:at]
+            begin, size = at, 0
+        size += len(record.value)
+    if records:
+        yield records[begin:]
 
 
 async def _told(twin: Shard, customer: str, places: FoldRecords, until: FoldUntil, picker: Picker, decided: Amendments) -> list[LogRecord]:
@@ -130,10 +153,9 @@ class ToldLog:
         return View(0, self.records[-1].offset + 1 if self.records else 0)
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:  # noqa: ARG002
-        """See ``Log``."""
-        left = [record for record in self.records if record.offset >= offset]
-        for start in range(0, len(left), limit):
-            yield left[start : start + limit]
+        """See ``Log``: never so many that the heartbeats have to wait."""
+        for records in _pieces([record for record in self.records if record.offset >= offset]):
+            yield records
 
     async def pause(self, _seconds: float) -> None:
         """FoldError: what is not there will not come."""

@@ -80,8 +80,8 @@ class Metrics:
         )
         self.unaudited = Counter(
             "segmenter_unaudited_total",
-            "Customers who could not be compared: nobody (an old id), busy (their shard), learns (models are in force), not_noted (where "
-            "their records lie is not kept, or the log does not have them any more)",
+            "Customers who could not be compared: nobody (an old id), busy (their shard), too_many (records, of theirs or of models), "
+            "not_noted (where their records lie is not kept, or the log does not have them any more)",
             ["why"],
             registry=registry,
         )

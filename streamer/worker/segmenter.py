@@ -108,7 +108,14 @@ class Segmenter(Service):
         self.upkeep = Upkeep(edges, self.ownership, self.guard, self.publisher)
         self.proposals = Proposals(edges, self.shards, self.definitions, self.lanes)
         self._publications = PublicationWatch(self.definitions, self._end_of_definitions)
-        self.report = StatusReport(edges, self.shards, is_dealt=self._is_dealt, others=self._problems_besides, lane=self.proposals.status)
+        self.report = StatusReport(
+            edges,
+            self.shards,
+            is_dealt=self._is_dealt,
+            others=self._problems_besides,
+            lane=self.proposals.status,
+            audit=self.auditor.status,
+        )
         self.notes = NoteKeeper(store, self.shards, self.report.statuses)
         self._fetching = FetchLoop(self.shards, self.consumer, self.processing, self.log_watch, settings.batch_records)
 

@@ -18,6 +18,7 @@ from streamer.cli.checks.broker_checks import check_transactions
 from streamer.cli.checks.finding import CheckResult
 from streamer.cli.checks.shard_checks import check_progress, check_signing
 from streamer.cli.checks.store_checks import StoredShard
+from streamer.cli.checks.worker_checks import check_workers
 from streamer.deployment.manifest import check_manifest
 from streamer.errors import HaltError, StoreUnavailableError
 from streamer.flow.catalog import Plans
@@ -37,6 +38,7 @@ from streamer.transports.kafka import open_transactions
 from streamer.transports.kafka.clients import producer
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.wire import SINGLE_TOPICS, TOPICS, LogRecord, definitions_control
+from streamer.worker.status.audit_status import AuditStatus
 from streamer.worker.status.readiness import ShardStatus
 from streamer.worker.status.shard_notes import ShardNote, leave_note
 from streamer.worker.status.shard_state import ShardState
@@ -366,6 +368,29 @@ def test_a_halted_shard_is_wrong(run: Run) -> None:
     assert "host:1" in found["shard 1"]["remedy"]
     assert "`streamer shards rebuild 1`" in found["shard 1"]["remedy"]
     assert "workers" not in found, "nothing may say ok beside it"
+
+
+def _with_audit(one: ShardNote, audit: AuditStatus | None) -> ShardNote:
+    return msgspec.structs.replace(one, status=msgspec.structs.replace(one.status, audit=audit))
+
+
+def test_what_the_audit_found_is_told() -> None:
+    """Also that there is none, and that it cannot compare anybody."""
+
+    def told(*audits: AuditStatus | None) -> tuple[str, str]:
+        notes = [_with_audit(note(number), audit) for number, audit in enumerate(audits)]
+        [found] = [check for check in check_workers(notes, load_settings(), int(time() * 1_000)) if check.name == "audit"]
+        return found.verdict, found.found
+
+    assert told(None, None) == ("ok", "is off: STREAMER_AUDIT_SHARE is 0, or STREAMER_RECORD_OFFSETS off")
+    assert told(AuditStatus(5), AuditStatus(7, unnoted=1)) == (
+        "ok",
+        "12 customers compared with the log since the workers began, none differs",
+    )
+    verdict, found = told(AuditStatus(5), AuditStatus(7, 2, 40))
+    assert (verdict, found) == ("wrong", "of 2 of 12 customers the store has something else than the log says, in shard 1")
+    verdict, found = told(AuditStatus(unnoted=3), AuditStatus())
+    assert (verdict, found.partition(":")[0]) == ("warning", "compares nobody")
 
 
 @pytest.mark.usefixtures("name")

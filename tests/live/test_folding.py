@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
+from stat import S_IMODE
 from time import time
 
 import msgspec
@@ -10,7 +12,8 @@ import pytest
 from redis import Redis
 
 from streamer.customers.offsets import places
-from streamer.customers.state import decode_state
+from streamer.customers.state import Membership, decode_state, encode_state
+from streamer.customers.tombstone import is_tombstone
 from streamer.flow.amendments import Amendments
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
@@ -99,3 +102,35 @@ async def test_each_customer_is_what_their_own_records_come_to(shop: Deployment,
     worker.process.terminate()
     assert set(await shop.stop_all()) == {0}, shop.logs()
     await shop.reckon()
+
+
+async def test_what_somebody_changed_in_the_store_is_found_by_the_worker_and_shown(
+    shop: Deployment, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """Nothing fails at a state that can be read and is not true; the audit says so, and writes what shows it where it was told to."""
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    shop.start_worker(STREAMER_AUDIT_SHARE="0.5", STREAMER_AUDIT_FOLDER=str(folder))
+    await shop.load(2)
+    await shop.until_caught_up()
+    await shop.until_said("since the workers began, none differs", "doctor", deadline_s=90)
+    with Redis.from_url(own_redis.url) as admin:
+        assert sum(_change_all(admin, key) for key in admin.scan_iter("*:customers:*")) > 10
+    await shop.until_said("the store has something else than the log says", "doctor", deadline_s=120)
+    file = next(folder.iterdir())
+    assert S_IMODE(file.stat().st_mode) == 0o600
+    shown = await shop.command("shards", "retell", str(file))
+    assert "comes to what the worker was told" in shown
+    assert "differs: segment" in shown
+
+
+def _change_all(admin: Redis, key: bytes) -> int:
+    """Write other states in place of those of one bucket: who was inside is outside, and the other way round. How many."""
+    changed = 0
+    for customer, blob in admin.hgetall(key).items():
+        if isinstance(blob, str) or is_tombstone(blob) or not (state := decode_state(blob)).members:
+            continue
+        state.members = {number: Membership(entry.changes + 1, entry.at_ms) for number, entry in state.members.items()}
+        admin.hset(key, customer, encode_state(state))
+        changed += 1
+    return changed

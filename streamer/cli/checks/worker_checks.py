@@ -33,6 +33,7 @@ def check_workers(notes: Sequence[ShardNote], settings: Settings, now_ms: int) -
     elif notes and not troubles:
         yield ok("workers", f"{len({note.worker for note in fresh})} at work, {len(fresh)} of {settings.shards} shards with an owner")
     yield from _refused_records(fresh, settings.refused_ratio_alert)
+    yield from _audit(fresh)
     yield from _zone_data(fresh)
 
 
@@ -48,6 +49,27 @@ def _refused_records(fresh: Sequence[ShardNote], alert_ratio: float) -> Iterator
         worst = max(note.refused_ratio for note in fresh)
         found = f"up to {worst:.1%} of the newest thousand records of {shard_numbers(refusing)} are refused"
         yield warning("refused records", found, "the dead letters say which field of which producer is wrong")
+
+
+def _audit(fresh: Sequence[ShardNote]) -> Iterator[CheckResult]:
+    """Whether customers are compared with the log, and what that has found since the workers began."""
+    audits = {note.status.shard: note.status.audit for note in fresh if note.status.audit is not None}
+    if not fresh:
+        return
+    if not audits:
+        yield ok("audit", "is off: STREAMER_AUDIT_SHARE is 0, or STREAMER_RECORD_OFFSETS off")
+        return
+    compared = sum(audit.compared for audit in audits.values())
+    if differing := sorted(number for number, audit in audits.items() if audit.differing):
+        number = sum(audit.differing for audit in audits.values())
+        found = f"of {number:,} of {compared:,} customers the store has something else than the log says, in {shard_numbers(differing)}"
+        remedy = "report what `streamer shards retell` says of the files in STREAMER_AUDIT_FOLDER; `streamer shards rebuild` mends a shard"
+        yield wrong("audit", found, remedy)
+    elif not compared and any(audit.unnoted for audit in audits.values()):
+        remedy = "`streamer shards rebuild SHARD`, one after the other, notes it; or leave it, and nobody is compared"
+        yield warning("audit", "compares nobody: it was not noted from the first record on where customers' records lie", remedy)
+    else:
+        yield ok("audit", f"{compared:,} customers compared with the log since the workers began, none differs")
 
 
 def _trouble(note: ShardNote) -> CheckResult:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -14,6 +12,7 @@ from typing import Final
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import StoreError, UnreadableStateError, place_of
@@ -21,7 +20,9 @@ from streamer.flow.amendments import Amendments
 from streamer.flow.audit import Audited, Unaudited, audit
 from streamer.flow.catalog import Plans
 from streamer.flow.customer_folder import CustomerFolder
+from streamer.flow.mismatch import Mismatch, encode_mismatch, mismatch_of
 from streamer.stores.buckets import BUCKETS
+from streamer.worker.status.audit_status import AuditStatus
 from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
@@ -45,6 +46,8 @@ class Auditor:
         self._alerts = edges.alerts
         self._shards = shards
         self._folder = CustomerFolder(edges.store, edges.settings.rules, plans, edges.keyring, edges.picker, self._amendments)
+        self._rules = edges.settings.rules
+        self._found: dict[int, AuditStatus] = {}
         self._random = Random()  # noqa: S311 - whom it takes is no secret
         self._todo: list[tuple[int, str]] = []
 
@@ -52,6 +55,10 @@ class Auditor:
     def is_on(self) -> bool:
         """Whether anything is audited."""
         return self._share > 0
+
+    def status(self, shard: int) -> AuditStatus | None:
+        """What was found in a shard since this worker began; None where nothing is audited."""
+        return self._found.get(shard, AuditStatus()) if self.is_on else None
 
     async def turn(self) -> float:
         """Audit one customer; return after how many seconds the next one is due."""
@@ -91,54 +98,36 @@ class Auditor:
                 found = await audit(self._store, self._folder, shard, customer)
         except UnreadableStateError:
             return  # their shard says so when it comes to them
+        before = self._found.get(shard, AuditStatus())
         if isinstance(found, Unaudited):
             self._metrics.unaudited.labels(found.value).inc()
+            self._found[shard] = replace(before, unnoted=before.unnoted + (found is Unaudited.NOT_NOTED))
             return
         self._metrics.audited.inc()
+        self._found[shard] = replace(before, compared=before.compared + 1)
         if not found.is_equal:
-            self._differs(found)
+            self._found[shard] = replace(self._found[shard], differing=before.differing + 1, differed_at=found.position.offset)
+            await self._differs(found)
 
-    def _differs(self, found: Audited) -> None:
+    async def _differs(self, found: Audited) -> None:
         self._metrics.mismatches.inc()
         where = "set STREAMER_AUDIT_FOLDER to have what shows it written there"
         if self._folder_of_reports is not None:
+            shown = mismatch_of(found, self._rules, await self._amendments(found.shard))
             try:
-                where = f"what shows it is in {write_report(self._folder_of_reports, found).name} there"
+                where = f"`streamer shards retell FILE` shows it, of the file {write_mismatch(self._folder_of_reports, shown).name} there"
             except OSError as error:
                 where = f"what shows it could not be written ({type(error).__name__})"
         text = f"what the store has of a customer is not what the log says, at offset {found.position.offset}; {where}; report it"
         self._alerts.say("mismatch", text, shard=found.shard)
 
 
-def write_report(folder: Path, found: Audited) -> Path:
-    """A new file that only its owner may read: both states and the records of the customer. Raises OSError."""
-    path = folder / f"mismatch-{found.shard}-{found.position.offset}-{int(time() * 1_000)}.json"
-    report = {
-        "shard": found.shard,
-        "offset": found.position.offset,
-        "log_time_ms": found.log_time_ms,
-        "customer": found.customer,
-        "stored": _text(found.stored),
-        "folded": _text(found.folded or b""),
-        "records": [
-            {
-                "offset": record.offset,
-                "arrival_ms": record.arrival_ms,
-                "control": record.control,
-                "key": _text(record.key),
-                "value": _text(record.value),
-                "headers": [[name, _text(value)] for name, value in record.headers],
-            }
-            for record in found.told
-        ],
-    }
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(report, file)
+def write_mismatch(folder: Path, shown: Mismatch) -> Path:
+    """A new file that only its owner may read: it has a customer's events. Raises OSError."""
+    path = folder / f"mismatch-{shown.shard}-{shown.offset}-{int(time() * 1_000)}.json"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(encode_mismatch(shown))
     return path
 
 
-def _text(raw: bytes) -> str:
-    return b64encode(raw).decode()
-
-
-__all__ = ["Auditor", "write_report"]
+__all__ = ["Auditor", "write_mismatch"]

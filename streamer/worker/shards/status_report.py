@@ -9,6 +9,7 @@ from time import time
 from aiokafka import TopicPartition
 from msgspec.structs import replace
 
+from streamer.worker.status.audit_status import AuditStatus
 from streamer.worker.status.lane_status import LaneStatus
 from streamer.worker.status.readiness import Readiness, ShardStatus, readiness, status_of
 from streamer.worker.status.shard_state import ShardState
@@ -19,7 +20,7 @@ from .owned_shard import OwnedShard
 
 class StatusReport:
     """How the shards of one worker are doing. ``is_dealt``: whether the group has dealt any yet; ``others``: what is wrong besides them;
-    ``lane``: how far a shard is on the way to what was published."""
+    ``lane``: how far a shard is on the way to what was published; ``audit``: what its audit has found."""
 
     def __init__(
         self,
@@ -29,6 +30,7 @@ class StatusReport:
         is_dealt: Callable[[], bool],
         others: Callable[[], list[str]],
         lane: Callable[[int], LaneStatus | None],
+        audit: Callable[[int], AuditStatus | None],
     ) -> None:
         self._settings = edges.settings
         self._keyring = edges.keyring
@@ -38,13 +40,14 @@ class StatusReport:
         self._is_dealt = is_dealt
         self._others = others
         self._lane = lane
+        self._audit = audit
 
     def statuses(self) -> list[ShardStatus]:
         """How each shard of this worker is doing, at this moment."""
         now_ms = int(time() * 1_000)
         seen = [owned.seen(self._brokers.end(owned.number)) for owned in self._shards.values()]
         statuses = [status_of(one, now_ms=now_ms, tick_ms=self._settings.tick) for one in sorted(seen, key=lambda one: one.shard)]
-        return [replace(status, lane=self._lane(status.shard)) for status in statuses]
+        return [replace(status, lane=self._lane(status.shard), audit=self._audit(status.shard)) for status in statuses]
 
     def show_now(self) -> None:
         """Bring the metrics up to this moment: called for each scrape, so that none is older than it looks."""

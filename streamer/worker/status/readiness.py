@@ -13,6 +13,7 @@ import msgspec
 
 from streamer.language.durations import format_duration
 
+from .audit_status import AuditStatus
 from .lane_status import LaneStatus
 from .shard_state import ShardState
 
@@ -26,7 +27,8 @@ class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``offset`` is the next record to process, ``end`` the place behind the last one of the log; both are absent where they are not known
     now. ``log_time_ms`` is UTC milliseconds. ``lag_seconds`` is how far it is behind the clock where records are to be read, else for how
-    long a tick has been under way: on a quiet shard that has read everything it is 0. ``lane`` is absent where it obeys what was published.
+    long a tick has been under way: on a quiet shard that has read everything it is 0. ``lane`` is absent where it obeys what was published,
+    ``audit`` where customers are not compared with the log.
     """
 
     shard: int
@@ -40,6 +42,7 @@ class ShardStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     lag_seconds: float | None = None
     outbox: int = 0
     lane: LaneStatus | None = None
+    audit: AuditStatus | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):

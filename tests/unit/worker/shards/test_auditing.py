@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from stat import S_IMODE
@@ -13,7 +13,10 @@ import msgspec
 import pytest
 
 from streamer.customers.state import Membership, decode_state, encode_state
-from streamer.wire import LogRecord
+from streamer.flow import audit as audit_module
+from streamer.flow.mismatch import decode_mismatch, differences, retell
+from streamer.wire import EVENTS, LogRecord
+from streamer.worker.status.audit_status import AuditStatus
 from tests.unit.worker.one_worker import Worker
 
 CUSTOMERS = [f"c{number}" for number in range(20)]
@@ -21,7 +24,7 @@ CUSTOMERS = [f"c{number}" for number in range(20)]
 
 async def own(monkeypatch: pytest.MonkeyPatch, **settings: str) -> Worker:
     """A worker with everybody's first event read, and the records of its log to pick from."""
-    for name, value in {"STREAMER_RECORD_OFFSETS": "true", **settings}.items():
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
     worker = Worker()
     await worker.own()
@@ -77,8 +80,11 @@ async def test_a_state_that_somebody_has_changed_is_found_and_shown_to_whoever_w
     assert (counted(worker, "segmenter_audited_total"), counted(worker, "segmenter_segment_mismatch_total")) == (2, 1)
     [(mode, text)] = files_in(tmp_path)
     assert mode == 0o600
-    shown = json.loads(text)
-    assert (shown["customer"], len(shown["records"]) >= 2, shown["stored"] != shown["folded"]) == ("c3", True, True)
+    shown = decode_mismatch(text.encode())
+    told = await asyncio.to_thread(retell, shown)
+    assert (shown.customer, shown.stored == worker.store._shards[0].states["c3"], told.state == shown.folded) == ("c3", True, True)
+    assert differences(shown.stored, told.state, told.plan) == ["segment seen"]
+    assert [record.offset for record in shown.records if b"userId" in record.value] == [4], "and no event of anybody else"
     await worker.segmenter.alerts.flush()
     [said] = [msgspec.json.decode(raw) for raw in worker.published]
     assert said["type"] == "alert.mismatch"
@@ -95,6 +101,24 @@ async def test_without_a_folder_nothing_of_a_customer_is_written_anywhere(monkey
     assert files_in(tmp_path) == []
     await worker.segmenter.alerts.flush()
     assert "STREAMER_AUDIT_FOLDER" in msgspec.json.decode(worker.published[0])["data"]["text"]
+
+
+async def test_whoever_asks_is_told_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By ``/readyz``, and by the note on the shard that ``streamer doctor`` reads. It keeps no worker from being ready."""
+    worker = await own(monkeypatch)
+    change(worker, "c3")
+    await audit(worker, ["c3", "c4"])
+    [status] = worker.segmenter.report.statuses()
+    assert (status.audit, status.problem) == (AuditStatus(compared=2, differing=1, differed_at=worker.log.end(EVENTS, 0)), "")
+
+
+async def test_of_whom_too_much_would_have_to_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One customer of thousands of events must not hold up what else there is to do."""
+    monkeypatch.setattr(audit_module, "RECORDS_MAX", 1)
+    worker = await own(monkeypatch)
+    await audit(worker, ["c3"])
+    assert worker.segmenter.metrics.registry.get_sample_value("segmenter_unaudited_total", {"why": "too_many"}) == 1
+    assert counted(worker, "segmenter_audited_total") == 0
 
 
 async def test_it_takes_its_share_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
