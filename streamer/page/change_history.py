@@ -26,6 +26,7 @@ from streamer.transports.kafka.change_records import ChangeRecord, ChangeRecords
 from streamer.units import DAY_MS, MINUTE_MS
 
 from .change_picks import ChangePicks
+from .reading import ReadingState, reading_of
 
 READ_AT_START: Final = 100_000  # of the newest changes in the topic
 KEPT_WHOLE: Final = 20_000
@@ -95,6 +96,7 @@ class ChangeHistory:
 
     def __init__(self, settings: Settings, feed: Feed) -> None:
         self.is_ready = False
+        self._is_failing = False
         self.whole_since_ms: int | None = None
         self.picks = ChangePicks()
         self.clauses: dict[str, Counter[tuple[bool, str]]] = defaultdict(Counter)
@@ -108,6 +110,11 @@ class ChangeHistory:
         self._minutes: dict[str, dict[int, Flow]] = defaultdict(dict)
         self._net = Counter[str]()
         self._is_whole = False
+
+    @property
+    def reading(self) -> ReadingState:
+        """Whether it was read."""
+        return reading_of(is_ready=self.is_ready, is_failing=self._is_failing or self._feed.is_failing)
 
     def count_from_the_beginning(self) -> None:
         """What is added from now on are all changes that there ever were."""
@@ -210,9 +217,10 @@ class ChangeHistory:
         while True:
             try:
                 at = await self._catch_up(at)
-                self.is_ready = True
+                self.is_ready, self._is_failing = True, False
                 await self._follow(at)
             except UnansweredError as error:
+                self._is_failing = True
                 log.warning("history not read", action="page", error=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
 

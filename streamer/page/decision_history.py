@@ -17,6 +17,8 @@ from streamer.settings import Settings
 from streamer.transports.kafka.topic_tail import TailRecord, TopicTail
 from streamer.wire import LEDGER, SENDS
 
+from .reading import ReadingState, reading_of
+
 KEPT: Final = 20_000
 
 
@@ -52,9 +54,9 @@ class DecisionHistory:
         self._entries: dict[str, SendEntry] = {}
 
     @property
-    def is_ready(self) -> bool:
-        """Whether all that is to be read at the start has been."""
-        return self._tail.is_ready
+    def reading(self) -> ReadingState:
+        """Whether it was read."""
+        return reading_of(is_ready=self._tail.is_ready, is_failing=self._tail.is_failing)
 
     async def run(self) -> None:
         """Until cancelled."""

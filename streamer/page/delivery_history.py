@@ -13,6 +13,8 @@ from streamer.transports.kafka.topic_tail import TailRecord, TopicTail
 from streamer.webhooks.records import DeadDelivery, DeliveryLine, decode_dead, decode_line
 from streamer.wire import WEBHOOK_DEAD, WEBHOOK_LOG
 
+from .reading import ReadingState, reading_of
+
 KEPT: Final = 2_000  # of each
 
 
@@ -25,9 +27,9 @@ class DeliveryHistory:
         self._dead = deque[DeadDelivery](maxlen=KEPT)
 
     @property
-    def is_ready(self) -> bool:
-        """Whether all that is to be read at the start has been."""
-        return self._tail.is_ready
+    def reading(self) -> ReadingState:
+        """Whether it was read."""
+        return reading_of(is_ready=self._tail.is_ready, is_failing=self._tail.is_failing)
 
     async def run(self) -> None:
         """Until cancelled."""

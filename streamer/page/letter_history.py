@@ -14,6 +14,8 @@ from streamer.transports.kafka.dead_letters_topic import FoundLetter
 from streamer.transports.kafka.topic_tail import TailRecord, TopicTail
 from streamer.wire import DEAD_LETTERS
 
+from .reading import ReadingState, reading_of
+
 KEPT: Final = 5_000
 
 
@@ -25,9 +27,9 @@ class LetterHistory:
         self._letters = deque[FoundLetter](maxlen=KEPT)
 
     @property
-    def is_ready(self) -> bool:
-        """Whether all that is to be read at the start has been."""
-        return self._tail.is_ready
+    def reading(self) -> ReadingState:
+        """Whether it was read."""
+        return reading_of(is_ready=self._tail.is_ready, is_failing=self._tail.is_failing)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -21,7 +21,7 @@ from .forms import form_fields, local_path
 from .languages import known_language, language_of
 from .live import ChannelKey, LiveChannels
 from .rendering import live_part, page_of
-from .view import FoundView, PageView, SentForm, ViewFacts, ViewFile, ViewOutcome, ViewQuestion, Views
+from .view import FoundView, PageView, SentForm, ViewDocument, ViewFacts, ViewFile, ViewOutcome, ViewQuestion, Views
 from .visitors import PageVisitor, ProxyTrust, end_visit, is_own_form, keep_visit, visitor_of
 from .wording import Wording, wording
 
@@ -30,13 +30,14 @@ YEAR_SECONDS: Final = 365 * 86_400
 VALUE_CHARS_MAX: Final = 2_000  # of a text in the query
 SAFE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Robots-Tag": "noindex",
 }
+FRAMED_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; frame-ancestors 'self'"
 LIVE_PATH: Final = "/live"
 STATIC_PATH: Final = "/static/"
 TokensNow = Callable[[], Tokens]  # a file of them may be changed while somebody looks
@@ -70,7 +71,8 @@ class PageSite:
                 raise
             response = self._error(visit, problem)
         if not response.prepared:
-            response.headers.update(SAFE_HEADERS)
+            for name, text in SAFE_HEADERS.items():
+                response.headers.setdefault(name, text)
             visit.keep(response, is_safe=self._is_safe(request))
         return response
 
@@ -96,6 +98,8 @@ class PageSite:
                         if visit.request.method == "HEAD":
                             raise AnswerError("method_not_allowed", "expected GET")
                         return await send_file(visit.request, shown, SAFE_HEADERS)
+                    if isinstance(shown, ViewDocument):
+                        return _framed(shown)
                     return self._shown(visit, found.view, shown)
                 case "POST" if found.view.act is not None:
                     return await self._act(visit, found.view, asked)
@@ -131,7 +135,7 @@ class PageSite:
         async def render() -> str:
             try:
                 found = await view.show(asked)
-                assert not isinstance(found, (ViewOutcome, ViewFile)), "what is live leads nowhere else"
+                assert not isinstance(found, (ViewOutcome, ViewFile, ViewDocument)), "what is live leads nowhere else"
                 return live_part(view.name, visit.words, self._frame(visit, view) | dict(found))
             except Exception as error:
                 problem = _problem(error)
@@ -253,6 +257,12 @@ def _problem(error: Exception) -> AnswerError | None:
             return AnswerError("internal", "an error of the server's own; it is in its log")
 
 
+def _framed(document: ViewDocument) -> web.Response:
+    headers = {"Content-Security-Policy": FRAMED_POLICY}
+    body = document.html.encode(errors="backslashreplace")
+    return web.Response(body=body, content_type="text/html", charset="utf-8", headers=headers)
+
+
 def _see_other(to: str) -> web.Response:
     return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": local_path(to)})
 
@@ -263,4 +273,4 @@ def _static(request: web.BaseRequest, found: StaticFile) -> web.Response:
     return web.Response(body=found.body, content_type=found.type, charset="utf-8", headers=headers)
 
 
-__all__ = ["SAFE_HEADERS", "PageSite"]
+__all__ = ["FRAMED_POLICY", "SAFE_HEADERS", "PageSite"]

@@ -45,19 +45,26 @@ class ViewFile(NamedTuple):
     pieces: AsyncGenerator[bytes]
 
 
+class ViewDocument(NamedTuple):
+    """HTML that somebody else wrote, to be looked at in a frame in which nothing of it runs and nothing is fetched."""
+
+    html: str
+
+
 @dataclass(frozen=True, slots=True)
 class PageView:
     """A view. ``path`` is as ``/segments/{segment}``.
 
-    ``show`` gives the facts for ``templates/NAME.html``, a file, or says where to go on; AnswerError and errors of the store become pages
-    of their own. ``live_seconds``: how often those who look see the block ``live`` of the template anew; 0: never. What is in that block is
-    the same for all visitors of a language, so it has no form. ``act`` takes what a form sends, from whoever has the role ``act_role``.
+    ``show`` gives the facts for ``templates/NAME.html``, a file, a document, or says where to go on; AnswerError and errors of the store
+    become pages of their own. ``live_seconds``: how often those who look see the block ``live`` of the template anew; 0: never. What is in
+    that block is the same for all visitors of a language, so it has no form. ``act`` takes what a form sends, from whoever has the role
+    ``act_role``.
     ``is_in_menu``: the text ``NAME.title`` leads here from every page.
     """
 
     name: str
     path: str
-    show: Callable[[ViewQuestion], Awaitable[ViewFacts | ViewOutcome | ViewFile]]
+    show: Callable[[ViewQuestion], Awaitable[ViewFacts | ViewOutcome | ViewFile | ViewDocument]]
     role: Role = "read"
     live_seconds: float = 0.0
     is_in_menu: bool = False
@@ -98,4 +105,4 @@ def _parts(path: str) -> list[str]:
     return path.removeprefix("/").split("/")
 
 
-__all__ = ["FoundView", "PageView", "SentForm", "ViewFacts", "ViewFile", "ViewOutcome", "ViewQuestion", "Views"]
+__all__ = ["FoundView", "PageView", "SentForm", "ViewDocument", "ViewFacts", "ViewFile", "ViewOutcome", "ViewQuestion", "Views"]

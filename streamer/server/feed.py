@@ -74,12 +74,14 @@ def entry_of(record: ChangeRecord, id_text: str) -> FeedEntry:
 
 class Feed:
     """Reads ``segment-changes`` from now on. ``first`` is the number of the oldest entry, ``end`` of the next one; ``position`` is behind
-    the newest. Whoever waits is woken by ``changed``. ``problem`` says why it cannot read at the moment."""
+    the newest. Whoever waits is woken by ``changed``. ``problem`` says why it cannot read at the moment;
+    ``is_failing``: Kafka refused or did not answer."""
 
     def __init__(self, settings: Settings, metrics: ServerMetrics) -> None:
         self.first = self.end = 0
         self.is_closed = False
         self.problem = "changes are not read yet"
+        self.is_failing = False
         self.ready = asyncio.Event()
         self.position = StreamPosition([])
         self._settings = settings
@@ -98,6 +100,7 @@ class Feed:
                     await self._follow(records)
             except UnansweredError as error:
                 self.problem = f"changes cannot be read: {error}"
+                self.is_failing = True
                 log.warning("changes not read", action="changes", error=str(error))
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -112,7 +115,9 @@ class Feed:
         records.seek({shard: at.kafka_offset for shard, at in enumerate(self.position.shards)})
         self.problem = ""
         while True:
-            if taken := await records.take():
+            taken = await records.take()
+            self.is_failing = False
+            if taken:
                 self.add(taken)
             self._metrics.feed_behind.set(records.behind())
 

@@ -48,10 +48,12 @@ class DeliveryLag(NamedTuple):
 
 
 class SubscriptionWatch:
-    """The newest of all subscriptions. ``is_ready``: what was there at the beginning has been read."""
+    """The newest of all subscriptions. ``is_ready``: what was there at the beginning has been read; ``is_failing``: Kafka
+    refuses or does not answer at the moment."""
 
     def __init__(self, settings: Settings, now_ms: Callable[[], int]) -> None:
         self.is_ready = False
+        self.is_failing = False
         self.subscriptions: Mapping[str, Subscription] = {}
         self.lags: dict[str, DeliveryLag] = {}
         self._settings = settings
@@ -67,7 +69,7 @@ class SubscriptionWatch:
         """What holds now."""
         self.subscriptions = dict(sorted(found.items()))
         self.lags = {name: lag for name, lag in self.lags.items() if name in found}
-        self.is_ready = True
+        self.is_ready, self.is_failing = True, False
 
     async def _follow(self) -> None:
         while True:
@@ -79,6 +81,7 @@ class SubscriptionWatch:
                 else:
                     self.take({})
             except (KafkaError, TimeoutError, OSError, SettingsError) as error:
+                self.is_failing = True
                 log.warning("subscriptions not read", action="watch", error=type(error).__name__)
             await asyncio.sleep(AGAIN_SECONDS)
 

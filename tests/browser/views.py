@@ -17,6 +17,7 @@ VIEWS: Final = {
     "deliveries": "/deliveries",
     "sources": "/sources",
     "letters": "/dead-letters",
+    "models": "/models",
     "workers": "/workers",
     "login": "/login",
     "nothing": "/nowhere",

@@ -13,6 +13,7 @@ from . import (
     ledger,
     letters,
     messages,
+    models,
     now,
     publication,
     record_sources,
@@ -37,10 +38,12 @@ def all_views(sources: PageSources) -> list[PageView]:
         publication.view(sources),
         messages.view(sources),
         templates.view(sources),
+        templates.html_view(sources),
         ledger.view(sources),
         deliveries.view(sources),
         record_sources.view(sources),
         letters.view(sources),
+        models.view(sources),
         workers.view(sources),
     ]
 

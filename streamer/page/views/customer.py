@@ -14,6 +14,7 @@ from streamer.messages.explain import MessageExplanation, explain_message
 from streamer.messages.planned import MessagePlan
 from streamer.page.asking_workers import told
 from streamer.page.customer_events import LOOKED_THROUGH
+from streamer.page.reading import worst
 from streamer.page.sources import PageSources
 from streamer.page.time_line import anchor, event_json, story_of
 from streamer.page.view import PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion
@@ -71,7 +72,7 @@ async def _facts(sources: PageSources, asked: ViewQuestion, *, said: str = "", i
         "event_json": event_json,
         "reasons": await sources.answers.committed.score_reasons(found),
         "next_messages": [] if found.state is None else await _next_messages(sources, found, found.state),
-        "is_read": sources.history.is_ready,
+        "reading": worst(sources.history.reading, sources.decisions.reading),
         "said": said,
         "is_unlike": is_unlike,
     }

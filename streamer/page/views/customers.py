@@ -25,4 +25,4 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts | ViewOu
         return ViewOutcome(f"/customers/{path_part(wanted)}")
     newest = {change.customer: change for change in reversed(sources.history.newest(LOOKED_THROUGH))}
     found = sorted(newest.values(), key=lambda change: -change.number)
-    return {"newest": found[:SHOWN], "is_bad": bool(wanted), "is_read": sources.history.is_ready}
+    return {"newest": found[:SHOWN], "is_bad": bool(wanted), "reading": sources.history.reading}

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from streamer.page.reading import reading_of, worst
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.webhooks.records import DeliveryLine
@@ -43,7 +44,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "attempts": history.attempts(chosen)[:SHOWN],
         "given_up": history.dead(chosen)[:SHOWN],
         "is_read": watch.is_ready,
-        "is_whole": history.is_ready,
+        "reading": worst(reading_of(is_ready=watch.is_ready, is_failing=watch.is_failing), history.reading),
     }
 
 

@@ -26,7 +26,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "rows": list(islice(rows, SHOWN)),
         "wanted": {name: printable(text) for name, text in wanted.items()},
         "most": SHOWN,
-        "is_read": sources.decisions.is_ready,
+        "reading": sources.decisions.reading,
     }
 
 

@@ -32,7 +32,7 @@ def _facts(sources: PageSources, reason: str, said: str = "") -> ViewFacts:
         "reasons": sources.letters.reasons(),
         "chosen": chosen,
         "place": place_in_words,
-        "is_read": sources.letters.is_ready,
+        "reading": sources.letters.reading,
         "said": said,
     }
 

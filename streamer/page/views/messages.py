@@ -45,7 +45,7 @@ async def _facts(sources: PageSources, said: str = "") -> ViewFacts:
         "days": DAYS,
         "most": RECORDS_MAX,
         "all_paused": EVERYTHING in paused,
-        "is_read": sources.decisions.is_ready,
+        "reading": sources.decisions.reading,
         "said": said,
     }
 

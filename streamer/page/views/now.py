@@ -60,7 +60,7 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
         "newest": newest,
         "is_sampled": is_sampled,
         "decisions": sources.decisions.latest(SHOWN_DECISIONS),
-        "is_read": sources.history.is_ready,
+        "reading": sources.history.reading,
         "alerts": sources.alerts.since(time_text(now_ms - DAY_MS))[:SHOWN_ALERTS],
         "troubled": [line for line in await shard_lines(sources) if not line.is_at_work],
     }

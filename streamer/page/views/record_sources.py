@@ -35,5 +35,5 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
         "producers": sources.letters.producers()[:SHOWN],
         "shown": SHOWN,
         "letters_kept": KEPT,
-        "is_read": sources.letters.is_ready,
+        "reading": sources.letters.reading,
     }

@@ -63,7 +63,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "enters": None if forecast is None else forecast.enters.get(name, 0),
         "is_bounded": forecast is not None and forecast.is_bounded,
         "steps": steps,
-        "is_read": history.is_ready,
+        "reading": history.reading,
         "whole_since_ms": history.whole_since_ms,
         "lets_in": history.why(name, enters=True)[:CLAUSES_SHOWN],
         "lets_out": history.why(name, enters=False)[:CLAUSES_SHOWN],

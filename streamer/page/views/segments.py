@@ -36,7 +36,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "sort": sort if sort in SORTS else "name",
         "sorts": SORTS,
         "version": version,
-        "is_read": sources.history.is_ready,
+        "reading": sources.history.reading,
         "whole_since_ms": sources.history.whole_since_ms,
         "is_bounded": forecast is not None and forecast.is_bounded,
     }

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import Final, NamedTuple
+from urllib.parse import urlencode
+
+from markupsafe import escape
 
 from streamer.errors import SettingsError
 from streamer.language.definitions import Definitions
 from streamer.page.sources import PageSources
-from streamer.page.view import PageView, ViewFacts, ViewQuestion
+from streamer.page.view import PageView, ViewDocument, ViewFacts, ViewQuestion
 from streamer.printable import printable
 from streamer.sender.content import MessageContent
 from streamer.sender.preview import content_now, decision_of
 from streamer.sender.template_check import faults_of
 from streamer.sender.templates.folder import Templates
+from streamer.server.errors import AnswerError
 from streamer.wire import is_customer
 
 SHOWN: Final = 200  # messages, and templates that are of none
@@ -55,6 +59,7 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "has_folder": templates is not None,
         "messages": [one.name for one in plan.definitions.messages],
         "wanted": {name: printable(text) for name, text in wanted.items()},
+        "html_address": f"/templates/html?{urlencode(wanted)}",
         "preview": None if templates is None or not wanted["customer"] else await _preview(sources, templates, wanted),
     }
 
@@ -73,13 +78,43 @@ def _rows(definitions: Definitions, templates: Templates) -> list[TemplateRow]:
     ]
 
 
+def html_view(sources: PageSources) -> PageView:
+    """The HTML part of a preview, for the frame in it."""
+    return PageView("template_html", "/templates/html", partial(_html, sources))
+
+
+async def _html(sources: PageSources, asked: ViewQuestion) -> ViewDocument:
+    templates = await sources.templates.templates()
+    wanted = {name: asked.query.get(name, "").strip() for name in ("message", "customer", "language")}
+    if templates is None or not is_customer(wanted["customer"]):
+        raise AnswerError("bad_request", "expected a customer, on a server with templates", "query.customer")
+    try:
+        content = await _content(sources, templates, wanted)
+    except SettingsError as error:
+        raise AnswerError("bad_request", str(error), "query") from None
+    return ViewDocument(document_of(content))
+
+
+def document_of(content: MessageContent) -> str:
+    """The HTML part as a whole document: a mail reader gives what it lacks."""
+    if "<html" in content.html.lower():
+        return content.html
+    head = f'<meta charset="utf-8"><title>{escape(content.subject)}</title>'
+    begin = f'<!doctype html><html lang="{escape(content.language)}" dir="{content.direction}"><head>{head}</head>'
+    return f"{begin}<body>{content.html}</body></html>"
+
+
+async def _content(sources: PageSources, templates: Templates, wanted: dict[str, str]) -> MessageContent:
+    """By the same code as `streamer messages preview`; written beside the loop, as a template may take its time. Raises SettingsError."""
+    decision = await decision_of(sources.answers.committed, wanted["message"], wanted["customer"], sources.settings.log_generation)
+    return (await asyncio.to_thread(content_now, decision, templates, wanted["language"] or None))[1]
+
+
 async def _preview(sources: PageSources, templates: Templates, wanted: dict[str, str]) -> TemplatePreview:
-    """By the same code as `streamer messages preview`; written beside the loop, as a template may take its time."""
     if not is_customer(wanted["customer"]):
         return TemplatePreview(why_not="expected 1 to 256 characters, none a control character")
     try:
-        decision = await decision_of(sources.answers.committed, wanted["message"], wanted["customer"], sources.settings.log_generation)
-        _, content = await asyncio.to_thread(content_now, decision, templates, wanted["language"] or None)
+        content = await _content(sources, templates, wanted)
     except SettingsError as error:
         return TemplatePreview(why_not=str(error))
     lines = tuple(printable(line.rstrip("\r")) for line in content.text[:TEXT_CHARS_MAX].split("\n"))

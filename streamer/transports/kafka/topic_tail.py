@@ -38,10 +38,12 @@ class TailRecord(NamedTuple):
 
 
 class TopicTail:
-    """Reads topics, each with so many partitions. ``is_ready``: what was there at the beginning has been read."""
+    """Reads topics, each with so many partitions. ``is_ready``: what was there at the beginning has been read; ``is_failing``:
+    Kafka refuses or does not answer at the moment."""
 
     def __init__(self, settings: Settings, topics: Mapping[str, int], newest: int) -> None:
         self.is_ready = False
+        self.is_failing = False
         self._settings = settings
         self._topics = dict(topics)
         self._newest = newest
@@ -56,6 +58,7 @@ class TopicTail:
                 await client.start()
                 await self._follow(client, there, take)
             except (KafkaError, TimeoutError, OSError) as error:
+                self.is_failing = True
                 log.warning("topics not read", action="tail", topics=there, error=type(error).__name__)
             finally:
                 await at_most(CLOSE_SECONDS, client.stop())
@@ -84,6 +87,7 @@ class TopicTail:
                     take(TailRecord(names[place.topic], place.partition, record.offset, record.value or b"", record.key or b""))
             for place in places:
                 self._positions[place] = await client.position(place)
+            self.is_failing = False
             self.is_ready = self.is_ready or all(self._positions[place] >= ends[place] for place in places)
 
     async def _begin(self, client: AIOKafkaConsumer, places: list[TopicPartition]) -> dict[TopicPartition, int]:

@@ -43,6 +43,7 @@ PAGES: Final = (
     "/deliveries",
     "/sources",
     "/dead-letters",
+    "/models",
     "/workers",
 )
 

@@ -32,7 +32,7 @@ HARMLESS_TAGS: Final = frozenset(
     re.findall(
         r"\w+",
         """html head meta title link script body a header img nav ul li div form input span button main h1 h2 h3 dl dt dd strong small
-        section ol q time table
+        section ol q iframe caption time table
         thead tbody tr th td bdi p label select option article code details summary pre figure meter b br textarea""",
     )
 )

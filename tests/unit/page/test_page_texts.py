@@ -32,6 +32,7 @@ BUILT = {  # texts whose names a template puts together
     *(f"state.{state.value}" for state in ShardState),
     *(f"lane.{state}" for state in get_args(LaneState)),
     *(f"words.{name}" for name in re.findall(r"^([a-z_]+) = ", WORDS, flags=re.MULTILINE)),  # each is held by test_definition_words.py
+    *(f"models.{figure}" for figure in ("base_rate", "log_loss", "entropy", "auc", "ratio", "coverage")),
     "state.unknown",
     "lift.sent",
     "lift.held_out",

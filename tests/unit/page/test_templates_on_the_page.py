@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +14,7 @@ import pytest
 from streamer.cli import message_trials
 from streamer.language.definitions import parse_definitions
 from streamer.page import template_shelf
+from streamer.page.site import FRAMED_POLICY, SAFE_HEADERS
 from streamer.sender.template_check import template_faults
 from streamer.settings import Settings
 
@@ -81,13 +84,13 @@ async def test_a_preview_is_what_the_customer_would_read() -> None:
         english = await desk.look("/templates?message=hello&customer=ada")
         assert '<p lang="en" dir="ltr"><strong>Hello Ada</strong></p>' in english.html
         assert '<pre lang="en" dir="ltr">\nDear Ada,\nwelcome.\n</pre>' in english.html
-        assert "There is an HTML part too" in english.text
+        assert "The HTML part" in english.text
         assert "ada@shop.example" not in english.html
         for asked in ("customer=sara", "customer=sara&language=fa"):
             persian = await desk.look(f"/templates?message=hello&{asked}")
             assert '<p lang="fa" dir="rtl"><strong>سلام سارا</strong></p>' in persian.html
             assert '<pre lang="fa" dir="rtl">\nسارا عزیز\nخوش آمدید\n</pre>' in persian.html
-            assert "There is an HTML part too" not in persian.text
+            assert "The HTML part" not in persian.text
         assert "سلام Ada" in (await desk.look("/templates?message=hello&customer=ada&language=fa")).text
 
 
@@ -171,3 +174,47 @@ async def test_a_preview_obeys_no_text_from_outside(text: str, language: str, fo
             check_harmless(found.html)
         shown = await desk.look(f"/templates?lang={language}&message=hello&customer={part}")
         assert "&lt;img src=x onerror=alert(1)&gt;" in shown.html, "it is not shown at all"
+
+
+async def test_the_html_part_is_shown_in_a_frame_in_which_nothing_runs(folder: Path) -> None:
+    """A template may have anything in it, and a customer's name stands in it too."""
+    write(
+        folder, "hello/en", "Hello {{ name }}", "Text", "<script>alert(1)</script><img src='https://evil.example/x'><b>Dear {{ name }}</b>"
+    )
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name=SCRIPTS[0], lang="en")
+        page = await desk.look("/templates?message=hello&customer=ada")
+        check_harmless(page.html)
+        assert "alert(1)</script>" not in page.html
+        [address] = re.findall(r'<iframe class="sheet" sandbox title="[^"]*" src="([^"]*)"></iframe>', page.html)
+        assert "frame-src 'self'" in page.headers["Content-Security-Policy"]
+        found = await desk.look(html.unescape(address))
+        assert found.status == 200
+        assert found.headers["Content-Security-Policy"] == FRAMED_POLICY
+        assert FRAMED_POLICY.startswith("sandbox; default-src 'none'; ")
+        assert "script-src" not in FRAMED_POLICY
+        assert "allow-" not in FRAMED_POLICY
+        assert found.headers["X-Content-Type-Options"] == "nosniff"
+        assert '<html lang="en" dir="ltr">' in found.html
+        assert "Dear &lt;img src=x" in found.html
+        for wrong in (
+            "",
+            "message=hello&customer=",
+            "message=none&customer=ada",
+            "message=hello&customer=nobody",
+            "message=absent&customer=ada",
+        ):
+            refused = await desk.look(f"/templates/html?{wrong}")
+            assert (refused.status, refused.headers["Content-Security-Policy"]) == (400, SAFE_HEADERS["Content-Security-Policy"])
+
+
+async def test_a_whole_document_stays_as_it_is(folder: Path) -> None:
+    """And one from right to left says so where it is none."""
+    write(folder, "hello/en", "S", "T", '<!doctype html><html lang="x"><body>Dear</body></html>')
+    write(folder, "hello/fa", "S", "T", "<p>سلام</p>")
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada", lang="en")
+        found = await desk.look("/templates/html?message=hello&customer=ada")
+        assert found.html == '<!doctype html><html lang="x"><body>Dear</body></html>'
+        found = await desk.look("/templates/html?message=hello&customer=ada&language=fa")
+        assert '<html lang="fa" dir="rtl">' in found.html
