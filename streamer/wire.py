@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 import zlib
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -25,6 +26,7 @@ ANSWERS: Final = "answers"  # what became of it
 MESSAGES: Final = "messages"  # what was decided of messages, with what sending one needs: addresses, so it is not kept long
 LEDGER: Final = "ledger"  # the same without addresses and facts, kept long
 SENDS: Final = "sends"  # what senders wrote down of their attempts; a partition a shard, made by the first of them
+HISTORY: Final = "history"  # what was imported once the log had begun; a partition a shard, made by the first import
 AMENDMENTS: Final = "amendments"  # what people and faults decided about places of the log
 DEFINITIONS: Final = "definitions"  # the manifest, and everything that was published; one partition, kept for ever
 SUBSCRIPTIONS: Final = "subscriptions"  # who gets changes by webhook; compacted, key = name
@@ -41,6 +43,7 @@ FORWARD_HEADER: Final = "streamer-forward"  # where a record comes from that ano
 NO_LINK_HEADER: Final = "streamer-no-link"  # the ids of this event may not be linked: it comes from where nobody vouches for them
 LANE_HEADER: Final = "streamer-lane"  # for which version of the definitions a lane has said this example; see ``flow.past_examples``
 ARRIVED_HEADER: Final = "streamer-arrived"  # "milliseconds-import": when a record of history arrived, and what brought it; see ``imports``
+COMPARED_HEADER: Final = "streamer-compared"  # a record of history that was compared with the log, which does not have it otherwise
 CONTENT_TYPE: Final = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 CONTROL_BYTES_MAX: Final = 1_000_000  # one Kafka record
@@ -154,7 +157,8 @@ class Control(msgspec.Struct, omit_defaults=True):
     """A record of ours in the log.
 
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
-    base64 and ``digest`` its name; ``shadow``: not yet, it is only to be folded beside what holds (in the topic of definitions alone).
+    base64 and ``digest`` its name; ``shadow``: not yet, it is only to be folded beside what holds (in the topic of definitions alone);
+    ``history``: by shard, the offset in the topic of history below which everything is part of the past (empty: as before).
     ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
     ``unmerge``: ``customer`` and ``old`` are two again; ``packed`` is what was said of the former, ``past`` what was said of the latter,
@@ -176,6 +180,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     shadow: bool = False
     old: str = ""
     past: str = ""
+    history: list[int] = []
 
 
 encode_control: Final = msgspec.json.Encoder().encode
@@ -183,6 +188,7 @@ _control_decoder = msgspec.json.Decoder(Control)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 KEY_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 KEYS_MAX: Final = 16  # that hold at a time
+OFFSET_MAX: Final = (1 << 53) - 1
 _KEY_CHECK: Final = re.compile(r"[0-9a-f]{16}")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # a name is written into logs, and as UTF-8
@@ -210,7 +216,8 @@ def _needed(control: Control) -> tuple[tuple[str, bool], ...]:
         case "definitions" | "model":
             packed = _is_packed(control.packed)
             named = (("model", _NAME.fullmatch(control.model) is not None),) if control.control == "model" else ()
-            return *named, ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed)
+            history = all(0 <= end <= OFFSET_MAX for end in control.history)
+            return *named, ("version", control.version >= 1), ("digest", bool(control.digest)), ("packed", packed), ("history", history)
         case "pin" | "withdraw":
             return ("model", _NAME.fullmatch(control.model) is not None), ("version", control.version >= 1)
         case "unpin":
@@ -241,9 +248,10 @@ def is_customer(name: str) -> bool:
     return 0 < len(name) <= CUSTOMER_CHARS_MAX and _UNSAFE.search(name) is None
 
 
-def definitions_control(content: bytes, digest: str, version: int, *, shadow: bool = False) -> bytes:
-    """The record that switches a shard to these definitions; with ``shadow`` the one that only proposes them."""
-    return _packed(Control("definitions", version=version, digest=digest, shadow=shadow), content)
+def definitions_control(content: bytes, digest: str, version: int, *, shadow: bool = False, history: Sequence[int] = ()) -> bytes:
+    """The record that switches a shard to these definitions, and to a past with this ``history``; with ``shadow`` the one that only
+    proposes them."""
+    return _packed(Control("definitions", version=version, digest=digest, shadow=shadow, history=list(history)), content)
 
 
 def model_control(model: str, content: bytes, digest: str, version: int) -> bytes:

@@ -7,7 +7,8 @@ writes the shard's own record; see ``worker.shards.proposals``. A shard without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -127,6 +128,22 @@ async def cancel(settings: Settings, client: AIOKafkaProducer, store: Store) -> 
     return await roll_back(settings, client, store)
 
 
+async def bring_history(settings: Settings, client: AIOKafkaProducer, store: Store, ends: Sequence[int]) -> Proposal:
+    """Publish what is to hold once more, with a past that has the history of each shard below an offset. What is part of it already is not
+    published again. SettingsError where nothing was published, or a version is in shadow: it would be overtaken."""
+    topic = await _topic(settings, client, store)
+    newest = topic.published.newest
+    if topic.published.shadow is not None:
+        raise SettingsError("a version is in shadow; `streamer segments cut-over` or `streamer segments cancel` comes first")
+    if newest is None:
+        raise SettingsError(
+            "nothing was published yet, so nothing could remember what is imported; `streamer segments publish` comes first"
+        )
+    if all(end <= there for end, there in zip_longest(ends, newest.history, fillvalue=0)):
+        return Proposal(newest, False, [])
+    return await _publish_again(settings, client, store, topic, newest, history=ends)
+
+
 async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> DefinitionsTopic:
     await check_signing(settings, store)
     topic = DefinitionsTopic(settings, client)
@@ -135,12 +152,18 @@ async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> 
 
 
 async def _publish_again(
-    settings: Settings, client: AIOKafkaProducer, store: Store, topic: DefinitionsTopic, found: Publication
+    settings: Settings,
+    client: AIOKafkaProducer,
+    store: Store,
+    topic: DefinitionsTopic,
+    found: Publication,
+    *,
+    history: Sequence[int] = (),
 ) -> Proposal:
     content = await topic.vouched(found.version)
     if content is None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: version {found.version} is not signed by a key of this process; publish its files")
-    return await _publish(settings, client, store, topic, parse_definitions(content))
+    return await _publish(settings, client, store, topic, parse_definitions(content), history=history)
 
 
 async def _publish(
@@ -151,20 +174,21 @@ async def _publish(
     definitions: Definitions,
     *,
     shadow: bool = False,
+    history: Sequence[int] = (),
 ) -> Proposal:
     compile_plan(definitions, settings.rules)  # before anything is in the log
     if not shadow and topic.published.newest is not None:
         await check_not_between(settings, store, topic.published.newest.version)
     content, digest, last = definitions.content(), definitions.digest, topic.published.last
     number = 1 + max(last.version if last is not None else 0, await _highest_in_force(settings, store))
-    offset = await topic.append(definitions_control(content, digest, number, shadow=shadow))
+    offset = await topic.append(definitions_control(content, digest, number, shadow=shadow, history=history))
     if (error := (await topic.refresh()).refused.get(offset)) is not None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: what was published does not count: {error.detail}; see `streamer keys list`")
     mine = topic.published.upto(offset)
     if shadow:
         return Proposal(mine, True, [])
-    at_once = await _shards_without_past(settings, store)
-    await send_control(client, settings, definitions_control(content, digest, mine.version), at_once)
+    at_once = await _shards_without_past(settings, store) if not history else []
+    await send_control(client, settings, definitions_control(content, digest, mine.version, history=mine.history), at_once)
     return Proposal(mine, True, [shard for shard in range(settings.shards) if shard not in at_once])
 
 

@@ -18,13 +18,14 @@ class Switch(msgspec.Struct, array_like=True):
     """A change of definitions that not every customer has come under yet.
 
     ``offset`` is that of the ``definitions`` record, ``at_ms`` log time there. ``done`` customers came under them in the order of the
-    walk at the record at ``record``.
+    walk at the record at ``record``. ``brings_history``: the record brought history too, so all that is remembered is folded anew.
     """
 
     offset: int
     at_ms: int
     record: int = -1
     done: int = 0
+    brings_history: bool = False
 
 
 class CheckpointBody(msgspec.Struct, array_like=True):
@@ -45,6 +46,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``lane`` is the offset of the definitions in force where a side lane was folded for them and is not dropped yet, else -1. ``born`` has
     by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, the highest place
     by shard of what their lanes have sent and is taken: what lies below it those of this shard have taken.
+    ``history`` is the offset in the shard's log of history below which everything is part of what is remembered; ``recalled``, in the body
+    of a lane, that of the next record of history which it folds.
     """
 
     log_time_ms: int = 0
@@ -74,6 +77,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     sides: dict[int, dict[int, tuple[int, int, int]]] = {}
     switch: Switch | None = None
     has_controls: bool = False
+    history: int = 0
+    recalled: int = 0
 
 
 _body_encoder = msgspec.msgpack.Encoder()

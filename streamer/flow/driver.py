@@ -194,7 +194,7 @@ class ShardDriver(Generic[Machine]):
         _, bound = await self._load(last, max(times))
         reached, is_cut = self._apply_stretch(items, RecordSpan(at, end, last, times, bound))
         self._slicing.learn(reached - at, end - at)
-        await self._commit(self._within(items[reached][0].offset) if is_cut else Position(items[reached - 1][0].offset + 1, 0))
+        await self._commit(self._within(items[reached][0].offset) if is_cut else self._behind(items[reached - 1][0]))
         return reached
 
     def _apply_stretch(self, items: Sequence[Item], span: RecordSpan) -> tuple[int, bool]:
@@ -259,6 +259,10 @@ class ShardDriver(Generic[Machine]):
             return False
         self.machine.apply(record, content, now)
         return True
+
+    def _behind(self, record: LogRecord) -> Position:
+        """The position once a record is done."""
+        return Position(record.offset + 1, 0)
 
     def _within(self, offset: int) -> Position:
         """The position after one more slice of a record that is not done."""
@@ -332,7 +336,8 @@ class ShardDriver(Generic[Machine]):
     def _walk_of(self, migration: MigrationInProgress) -> CustomerWalk:
         """Where the migration has come to among the customers."""
         if self._walking is None or self._walking[0] is not migration:
-            self._walking = migration, CustomerWalk(self._session, migration.cursor, self._slicing.limits.states)
+            also = self._source.also_known(self.machine)
+            self._walking = migration, CustomerWalk(self._session, migration.cursor, self._slicing.limits.states, also)
         return self._walking[1]
 
     # places that a person chose

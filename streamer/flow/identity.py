@@ -7,13 +7,14 @@ its tombstone and is sent on behind the past that was adopted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
 import msgspec
 
 from streamer.customers import links
 from streamer.customers.joining import join_ids
+from streamer.customers.memories import Data
 from streamer.customers.state import NO_TIMER, State
 from streamer.customers.tombstone import Tombstone
 from streamer.errors import RefusedError
@@ -54,6 +55,7 @@ COUNTED: Final = (
     "restore_refused",
     "link_parted",
 )
+OF_HISTORY: Final = "history"  # instead of the message id of an event that says that two ids are one person's
 SIDE_HOPS_MAX: Final = 64  # tombstones that what came of a lane may pass: while links are crossed there is a circle of them
 
 
@@ -164,6 +166,32 @@ class Identity:
         except RefusedError as error:
             self._admission.refuse(error, record)
 
+    # at a change of definitions that brings history: what that has of ids
+
+    def was_erased(self, customer: str, time_ms: int) -> bool:
+        """Whether a customer was erased at that log time or later."""
+        return self._admission.was_erased(customer, time_ms)
+
+    def note_known(self, survivor: str, state: State, known: Mapping[str, int], now: int, offset: int) -> None:
+        """The customer went by these ids too, which the state may have noted."""
+        fresh = [id_ for id_ in known if id_ not in state.links and id_ not in (state.parted or ()) and id_ != survivor]
+        if not fresh:
+            return
+        state.links = links.united(state.links, dict.fromkeys(fresh, now), survivor)
+        self._count("linked", len(fresh))
+        for id_ in fresh:
+            self._send("link", Link(from_=id_, to=survivor, cause=OF_HISTORY, linked_ms=now), offset)
+
+    def send_home(self, old: str, past: State, memories: Mapping[str, Data], now: int, offset: int) -> None:
+        """History has a past of an id that was linked before anybody was known by it here: it goes to whom the id leads."""
+        tombstone = self._states.tombstone(old)
+        if tombstone is None:
+            return  # erased since
+        link = Link(from_=old, to=tombstone.first, cause=OF_HISTORY, linked_ms=now)
+        self._count("drained")
+        for part in self._adopts(link, past, in_parts(memories), now):
+            self._send("adopt", msgspec.structs.replace(part, links={}, places=[], sent_ms={}), offset)
+
     # at the old id: the link
 
     def _apply_link(self, link: Link, now: int, offset: int) -> None:
@@ -193,7 +221,9 @@ class Identity:
 
     def _parts(self, link: Link, state: State, now: int) -> Sequence[Adopt]:
         keys = self._plan.memories
-        memories = in_parts({keys[slot].key: data for slot, data in sorted(state.slots.items())})
+        return self._adopts(link, state, in_parts({keys[slot].key: data for slot, data in sorted(state.slots.items())}), now)
+
+    def _adopts(self, link: Link, state: State, memories: Sequence[dict[str, Data]], now: int) -> Sequence[Adopt]:
         return [
             Adopt(
                 to=link.to,

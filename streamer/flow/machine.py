@@ -17,6 +17,7 @@ from streamer.stores.base import Checkpoint, Holdings
 from streamer.wire import Control, LogRecord, Output
 
 from .amendments import Amendments
+from .customer_walk import CustomerPages
 from .identity_records import IdentityRecord
 from .same_log import Delivered
 
@@ -187,6 +188,10 @@ class MachineSource(Protocol[Machine]):
 
     async def recall(self, machine: Machine, customers: Sequence[str]) -> None:
         """Look up what is to be known of customers who are about to be migrated."""
+        ...
+
+    def also_known(self, machine: Machine) -> CustomerPages | None:
+        """Customers whom a migration is to bring, and of whom nothing is known yet; None where there are none."""
         ...
 
     async def finished(self, machine: Machine) -> None:

@@ -23,6 +23,7 @@ from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody, Switch
 from .evaluation import Evaluator
+from .identity import Identity
 from .lane.past import NO_LANE, Folded, Past
 from .message_writer import MessageWriter
 from .set_aside import SetAside
@@ -48,7 +49,7 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset:
     body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
     body.previous, body.digest = body.digest, after.digest
     body.version, body.generation = version, body.generation + 1
-    body.switch, body.cursor = Switch(offset, body.log_time_ms), ""
+    body.switch, body.cursor = Switch(offset, body.log_time_ms, brings_history=folded is not None and folded.past.brings_history), ""
 
 
 def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | None) -> dict[str, int]:
@@ -84,6 +85,7 @@ class Migration:
         messages: MessageWriter,
         evaluator: Evaluator,
         set_aside: SetAside,
+        identity: Identity,
     ) -> None:
         self.before = before
         self.past = past
@@ -99,6 +101,7 @@ class Migration:
         self._messages_before = MessagePlan(before)
         self._evaluator = evaluator
         self._set_aside = set_aside
+        self._identity = identity
 
     @property
     def cursor(self) -> str:
@@ -128,6 +131,8 @@ class Migration:
         """See ``MigrationInProgress``."""
         done, brought = self.done_at(offset), self._brought
         self.touch(customer, offset)
+        if self.past is not None and (past := self.past.of_old_id(customer)) is not None:
+            self._identity.send_home(customer, past, self.past.memories(past), self._switch.at_ms, offset)
         self._switch.record, self._switch.done = offset, done + self._brought - brought
         self._body.cursor = customer
 
@@ -135,9 +140,17 @@ class Migration:
         """See ``MigrationInProgress``."""
         self.at = offset
         brought, weight_bytes = self._brought, self._states.weight_bytes
-        self._states.get(customer)  # brings whoever is not yet
+        if self._states.get(customer) is None and self.past is not None:  # asking brings whoever is not yet
+            self._bear(customer, self.past)
         if self._brought == brought:
             self._states.weight_bytes = weight_bytes  # nothing was done: it must not fill a slice
+
+    def _bear(self, customer: str, past: Past) -> None:
+        """Know somebody whom only history knows; whoever was erased or drained since their turn came has gone."""
+        found = past.newcomer(customer)
+        is_gone = self._states.tombstone(customer) is not None or self._identity.was_erased(customer, self._switch.at_ms)
+        if found is not None and not is_gone:
+            self.bring(customer, self._states.create(customer, found.origin_ms))
 
     def bring(self, customer: str, state: State) -> None:
         """Bring one customer under the new definitions and evaluate them, as of the record at which these came."""
@@ -163,6 +176,7 @@ class Migration:
         self._write(customer, state, changed, retired, now, offset)
         if past is not None:
             past.retire(state, left)
+            self._identity.note_known(customer, state, past.links(customer), now, offset)
         if is_aside:
             state.truth_bits = {}
             self._set_aside.begin(state, now)
@@ -181,7 +195,8 @@ class Migration:
 
     def _write(self, customer: str, state: State, changed: list[SegmentRule], retired: list[str], now: int, offset: int) -> None:
         """Say all changes by name: of segments that are defined, and of those that are no longer."""
-        cause = Cause("definitions", version=self._body.version)
+        is_backfill = self._body.digest == self._body.previous
+        cause = Cause("backfill" if is_backfill else "definitions", version=self._body.version)
         rules: dict[str, SegmentRule | None] = {rule.name: rule for rule in changed}
         rules |= dict.fromkeys(retired)
         for name in sorted(rules):

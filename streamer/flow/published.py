@@ -4,6 +4,9 @@ A publication is a proposal: a shard obeys it from its own ``definitions`` recor
 shadow is no proposal before the same definitions are published without that word; it keeps its number then. Whatever is published behind
 a shadow overtakes it.
 
+A publication may also bring history: what was imported becomes part of the past from the shard's record on. Whatever is published behind it
+has that past too.
+
 The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions, or is the
 manifest of the next generation of the log, whose topic of events was made anew. The order of
 the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from itertools import zip_longest
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -64,12 +68,17 @@ _manifests = msgspec.json.Decoder(Manifest)
 
 
 class Publication(NamedTuple):
-    """Definitions under their number. ``offset`` is where in the topic they stand; ``is_shadow``: they are not to hold, or not yet."""
+    """Definitions under their number, and the past under which they hold.
+
+    ``offset`` is where in the topic they stand; ``is_shadow``: they are not to hold, or not yet. ``history``: by shard, the offset in the
+    topic of history below which everything is part of the past; empty where nothing was imported.
+    """
 
     version: int
     digest: str
     offset: int
     is_shadow: bool = False
+    history: tuple[int, ...] = ()
 
 
 class Published:
@@ -129,9 +138,11 @@ class Published:
 
     def _publish(self, control: Control, record: LogRecord) -> None:
         last = self.last
-        if last is None or last.digest != control.digest:
+        before = last.history if last is not None else ()
+        history = tuple(max(ends) for ends in zip_longest(before, control.history, fillvalue=0))
+        if last is None or last.digest != control.digest or history != before:
             number = max(control.version, last.version + 1 if last is not None else 1)
-            self._publications.append(Publication(number, control.digest, record.offset, control.shadow))
+            self._publications.append(Publication(number, control.digest, record.offset, control.shadow, history))
         elif last.is_shadow and not control.shadow:
             self._publications[-1] = last._replace(is_shadow=False)
         # else it was sent again, or two published the same at one moment
@@ -158,8 +169,10 @@ class Published:
 
     @property
     def former(self) -> Publication | None:
-        """What was to hold before ``newest``; None where there was nothing."""
-        return next((one for one in reversed(self._publications) if not one.is_shadow and one != self.newest), None)
+        """What was to hold before ``newest``, and is not the same definitions; None where there was nothing."""
+        newest = self.newest
+        others = (one for one in reversed(self._publications) if newest is not None and one.digest != newest.digest)
+        return next((one for one in others if not one.is_shadow), None)
 
     @property
     def shadow(self) -> Publication | None:

@@ -44,7 +44,7 @@ class RecordReader:
         """The record, with its arrival as amended, and what it says."""
         if not record.headers and not record.control and self._journal.amendments.are_of_no_record:  # nearly always
             try:
-                return record, self._event(record.value)
+                return record, self.event(record.value)
             except RefusedError as error:
                 return record, error
         arrival_ms = self.arrival_ms(record)
@@ -64,13 +64,14 @@ class RecordReader:
             return TIME_PASSES if record.value == TICK else decode_control(record.value)  # a log has many ticks
         forward = forward_of(record) if record.headers else None
         if forward is None:
-            return self._event(record.value)
+            return self.event(record.value)
         check_forward(forward, shard=self._shard, shards=self._rules.shards, generation=self._rules.log_generation)
         if forward.kind == "event":
-            return addressed(self._event(record.value), record)
+            return addressed(self.event(record.value), record)
         return decode_identity(forward, record)
 
-    def _event(self, raw: bytes) -> Event:
+    def event(self, raw: bytes) -> Event:
+        """An event of a producer. RefusedError where it is none."""
         event = settle_customer(decode(raw), self._placeholders)
         if event.type == "alias":
             check_alias(event, self._placeholders)

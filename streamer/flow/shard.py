@@ -17,10 +17,11 @@ from streamer.wire import Control, LogRecord
 from .amendments import Amendments, Journal, MemoryJournal
 from .catalog import Plans
 from .checkpoint import CheckpointBody, decode_body
+from .customer_walk import CustomerPages
 from .driver import ShardDriver, open_session
 from .lane.kept_lanes import drop_lanes_upto
 from .lane.lane import SideLane
-from .lane.lane_plan import plan_lane
+from .lane.lane_plan import LanePlan, plan_lane
 from .lane.lanes import Lanes, OnTheSpot, Wanted
 from .lane.past import NO_LANE, Folded, Past
 from .machine import WHOLE, Limits
@@ -68,17 +69,13 @@ class StepSource:
             await drop_lanes_upto(self._store, shard, body.version)
             body.lane = NO_LANE
             return None
-        wanted = self._wanted(shard, previous, plan, body.version, body.lane, amendments)
-        if wanted is None or self._lanes is None:
+        brings_history = body.switch is not None and body.switch.brings_history
+        lane = self._plan_lane(previous, plan, body.history, brings_history=brings_history)
+        if lane is None or self._lanes is None:
             raise HaltError(f"shard {shard}: the past that is to be joined cannot be folded here; this is a fault of this program")
-        self._lane = await self._lanes.at(wanted)
+        self._lane = await self._lanes.at(Wanted(shard, lane, body.version, body.lane, amendments))
         taken = (key for key in self._lane.plan.plan.slots if body.born.get(key) == body.version)
-        return Past(self._lane.plan, plan, frozenset(taken))
-
-    def _wanted(self, shard: int, before: Plan, after: Plan, version: int, offset: int, amendments: Amendments) -> Wanted | None:
-        """The lane between two definitions; None where there is nothing to fold."""
-        plan = plan_lane(before, after, lateness_ms=self._rules.lateness_ms)
-        return Wanted(shard, plan, version, offset, amendments) if plan is not None else None
+        return Past(self._lane.plan, plan, frozenset(taken), brings_history=brings_history)
 
     async def reconfigure(self, machine: Step, record: LogRecord, control: Control, now: int) -> None:
         """See ``MachineSource``. What is damaged or may not be said is a dead letter; what is repeated, or overtaken, is nothing."""
@@ -101,30 +98,41 @@ class StepSource:
         body = machine.body
         if control.version <= body.version:  # numbers only rise: it is repeated, or was overtaken by a newer one
             return
-        if plan.digest == body.digest:
+        brings_history = self._lanes is not None and history_end(control, machine.shard) > body.history
+        if plan.digest == body.digest and not brings_history:
             body.version = control.version  # the same under a new number
-        else:
-            folded = await self._fold(machine, plan, control.version, offset)
-            machine.switch(plan, control.version, content, offset, folded)
+            return
+        body.history = max(body.history, history_end(control, machine.shard)) if brings_history else body.history
+        folded = await self._fold(machine, plan, control.version, offset, brings_history=brings_history)
+        machine.switch(plan, control.version, content, offset, folded)
 
-    async def _fold(self, machine: Step, after: Plan, version: int, offset: int) -> Folded | None:
+    async def _fold(self, machine: Step, after: Plan, version: int, offset: int, *, brings_history: bool) -> Folded | None:
         """What is new in definitions, folded up to where they begin to hold; None where nothing is, and of the first definitions of a log.
+        All of it where history is.
 
         Where nobody has been seen there is nothing to fold. But somebody may come with a past of older definitions, of which a lane of
         another shard will send what is new.
         """
         body, nobody = machine.body, not (machine.body.counts.get("accepted") or machine.body.forwards)
-        if self._lanes is None or (nobody and not body.version):
+        if self._lanes is None or (nobody and not body.version and not brings_history):
             return None
-        wanted = self._wanted(machine.shard, machine.plan, after, version, offset, machine.amendments)
-        if wanted is None:
+        plan = self._plan_lane(machine.plan, after, body.history, brings_history=brings_history)
+        if plan is None:
             return None
-        begun_late = wanted.plan.plan.slots.keys() & body.since_ms.keys()  # these have a longer past there
-        past = Past(wanted.plan, after, wanted.plan.keys | begun_late)
-        if nobody:
+        begun_late = plan.plan.slots.keys() & body.since_ms.keys()  # these have a longer past there
+        past = Past(plan, after, plan.keys | begun_late, brings_history=brings_history)
+        if nobody and not brings_history:
             return Folded(past, NO_LANE, None)
-        lane = self._lane = await self._lanes.at(wanted)
+        lane = self._lane = await self._lanes.at(Wanted(machine.shard, plan, version, offset, machine.amendments))
         return Folded(past, offset, lane.begin_ms)
+
+    def _plan_lane(self, before: Plan, after: Plan, history: int, *, brings_history: bool) -> LanePlan | None:
+        return plan_lane(before, after, lateness_ms=self._rules.lateness_ms, history=history, brings_history=brings_history)
+
+    def also_known(self, machine: Step) -> CustomerPages | None:
+        """See ``MachineSource``."""
+        past = machine.migration.past if machine.migration is not None else None
+        return self._lane if past is not None and past.brings_history else None
 
     async def recall(self, machine: Step, customers: Sequence[str]) -> None:
         """See ``MachineSource``."""
@@ -138,6 +146,11 @@ class StepSource:
         if lane is not None:
             await lane.drop()
         machine.body.lane = NO_LANE
+
+
+def history_end(control: Control, shard: int) -> int:
+    """The offset in a shard's log of history below which everything is part of the past, as a record says it; 0 where it says nothing."""
+    return control.history[shard] if shard < len(control.history) else 0
 
 
 class Shard(ShardDriver[Step]):

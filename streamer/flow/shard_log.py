@@ -10,8 +10,17 @@ from streamer.wire import LogRecord
 from .same_log import View
 
 
-class Log(Protocol):
-    """The log of a shard, read beside the loop that works on it."""
+class Histories(Protocol):
+    """What was imported, by shard."""
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        """At most ``limit`` records from the offset ``begin`` on, none from ``end`` on; empty only where there are none. Each arrived when
+        it happened."""
+        ...
+
+
+class Log(Histories, Protocol):
+    """The log of a shard, read beside the loop that works on it, and its history."""
 
     async def look(self, shard: int, offset: int) -> View:
         """What the log of a shard has, and at ``offset``."""

@@ -381,7 +381,17 @@ class Step:
 
     def _migrate_from(self, before: Plan, past: Past | None) -> None:
         self.migration = Migration(
-            before, past, self.plan, self.body, self._states, self._timers, self._changes, self._messages, self._evaluator, self._set_aside
+            before,
+            past,
+            self.plan,
+            self.body,
+            self._states,
+            self._timers,
+            self._changes,
+            self._messages,
+            self._evaluator,
+            self._set_aside,
+            self._identity,
         )
         self._states.migrate = self.migration.bring
 

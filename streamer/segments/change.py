@@ -47,11 +47,12 @@ class Clause(msgspec.Struct, omit_defaults=True):
     reasons: list[str] = []
 
 
-CauseKind = Literal["event", "timer", "definitions", "erase", "merge", "unmerge"]
+CauseKind = Literal["event", "timer", "definitions", "backfill", "erase", "merge", "unmerge"]
 
 
 class Cause(msgspec.Struct, omit_defaults=True):
-    """What brought the change about: an event's id, a timer's moment, a definitions version, an erasure, or that two ids are one person's.
+    """What brought the change about: an event's id, a timer's moment, a definitions version, history that was brought in under one, an
+    erasure, or that two ids are one person's.
 
     Of the latter ``into`` names the survivor where somebody left because they go by that id now, ``from_`` the id whose past came in where
     the survivor changes. Where two are two again ``from_`` names the other one.

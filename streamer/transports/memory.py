@@ -18,6 +18,7 @@ from streamer.wire import (
     CHANGES,
     CONTROL_HEADER,
     EVENTS,
+    HISTORY,
     POSITION_HEADER,
     TICK,
     TOPICS,
@@ -51,7 +52,7 @@ class MemoryLog:
     def __init__(self, shards: int, now: Callable[[], int]) -> None:
         self.shards = shards
         self._now = now
-        self._topics: dict[str, list[list[MemoryRecord | None]]] = {topic: [[] for _ in range(shards)] for topic in TOPICS}
+        self._topics: dict[str, list[list[MemoryRecord | None]]] = {topic: [[] for _ in range(shards)] for topic in (*TOPICS, HISTORY)}
 
     def append(
         self, topic: str, partition: int, value: bytes, *, key: bytes = b"", headers: Headers = (), producer_ms: int | None = None
@@ -91,18 +92,12 @@ class MemoryLog:
     def fetch(self, shard: int, offset: int, limit: int) -> list[LogRecord]:
         """At most ``limit`` records of the input from ``offset``, as a shard reads them."""
         found = [(at, record) for at, record in enumerate(self._topics[EVENTS][shard][offset:], offset) if record is not None]
-        return [
-            LogRecord(
-                place,
-                arrival_of(record.headers, record.arrival_ms),
-                record.value,
-                any(name == CONTROL_HEADER for name, _ in record.headers),
-                record.key,
-                record.headers,
-                record.broker_time,
-            )
-            for place, record in found[:limit]
-        ]
+        return [_log_record(place, record) for place, record in found[:limit]]
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        """See ``flow.shard_log.Histories``."""
+        found = [(at, record) for at, record in enumerate(self._topics[HISTORY][shard][begin:end], begin) if record is not None]
+        return [_log_record(place, record) for place, record in found[:limit]]
 
     async def look(self, shard: int, offset: int) -> View:
         """What the log of a shard has, and at ``offset``."""
@@ -136,6 +131,18 @@ class MemoryLog:
                 position = said.data.position
                 if highest.is_new(position.shard, position.generation, position.offset, position.ordinal):
                     yield said
+
+
+def _log_record(place: int, record: MemoryRecord) -> LogRecord:
+    return LogRecord(
+        place,
+        arrival_of(record.headers, record.arrival_ms),
+        record.value,
+        any(name == CONTROL_HEADER for name, _ in record.headers),
+        record.key,
+        record.headers,
+        record.broker_time,
+    )
 
 
 class MemorySink:

@@ -30,6 +30,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.lane.lanes import OnTheSpot
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
+from streamer.flow.shard_log import Histories
 from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change
@@ -40,6 +41,7 @@ from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.clients import connection, log_record, producer, reader
 from streamer.transports.kafka.control import CONTROL
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
+from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.transports.kafka.topics import ensure_topics
 from streamer.wire import CHANGES, EVENTS, LogRecord, definitions_control, shard_of
 from tests.walk import customers_of
@@ -339,7 +341,8 @@ class Deployment:
         """The story of a log up to an offset, told in memory: what it says, the shard that told it, and its store. What lies behind is what
         lanes of other shards may have sent."""
         memory, rules = MemoryStore(), self.settings.rules
-        lanes = OnTheSpot(memory, _ReadLog(records), rules, pause=asyncio.sleep)
+        inspector = LogInspector(self.settings)
+        lanes = OnTheSpot(memory, _ReadLog(records, inspector), rules, pause=asyncio.sleep)
         keeps, plans = self.settings.record_offsets, Plans(memory, rules)
         twin = await Shard.acquire(shard, memory, plans, rules, lanes=lanes, keeps_offsets=keeps, pause=asyncio.sleep)
         outputs = [output for _, entry in await twin.process([one for one in records if one.offset < upto]) for output in entry]
@@ -349,8 +352,9 @@ class Deployment:
 class _ReadLog:
     """The log of a shard that was read whole; of other shards it only says that they have all of theirs."""
 
-    def __init__(self, records: list[LogRecord]) -> None:
+    def __init__(self, records: list[LogRecord], histories: Histories) -> None:
         self._records = records
+        self._histories = histories
 
     async def look(self, shard: int, offset: int) -> View:
         """See ``flow.shard_log.Log``."""
@@ -361,6 +365,10 @@ class _ReadLog:
         left = [record for record in self._records if record.offset >= offset]
         for at in range(0, len(left), limit):
             yield left[at : at + limit]
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        """See ``flow.shard_log.Histories``."""
+        return await self._histories.history(shard, begin, end, limit)
 
 
 def _problems(port: int) -> list[str]:

@@ -31,8 +31,11 @@ ONE_SHARD = Rules(shards=1)
 class ListLog:
     """Records as a log that is read beside a shard; ``begin``: what lies before it is gone."""
 
-    def __init__(self, records: Sequence[LogRecord], begin: int = 0) -> None:
-        self.records, self.begin = records, begin
+    def __init__(self, records: Sequence[LogRecord], begin: int = 0, past: Sequence[LogRecord] = ()) -> None:
+        self.records, self.begin, self.past = records, begin, past
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        return [record for record in self.past if begin <= record.offset < end][:limit]
 
     async def look(self, shard: int, offset: int) -> View:
         return View(self.begin, self.records[-1].offset + 1, None)

@@ -2,6 +2,8 @@
 
 Whoever drives it gives it the records of the log in order (``fold``) and those that lie ahead (``hear``), publishes what ``fold`` returns
 with a ``relay.Relay`` over its ``store``, and stops where the definitions begin to hold. A crash costs what was not committed.
+
+Where the shard has history, that is folded with the log: before each record what had happened by then.
 """
 
 from __future__ import annotations
@@ -19,25 +21,28 @@ from streamer.flow.forwards import forward_of
 from streamer.flow.identity_records import Adopt, decode_identity
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
+from streamer.flow.shard_log import Histories
 from streamer.flow.states import read_state
 from streamer.flow.store_session import Pause
 from streamer.signing import NO_KEYS, Keyring, Trust
-from streamer.stores.base import Store
+from streamer.stores.base import Page, Store
 from streamer.wire import LogRecord
 
 from .lane_driver import LaneDriver
 from .lane_plan import LanePlan
 from .lane_step import LaneSource
 from .mailbox import Mailbox, SentFrom
+from .recall import Recall
 
+RECALLED_AT_ONCE: Final = 2_000  # records of history
 SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
     """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
-    its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``. ``is_heard``: what it says is
-    published; where it is not, it says nothing to learn from."""
+    its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``. ``histories`` is needed where the plan
+    has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from."""
 
     shard: int
     store: Store
@@ -46,6 +51,7 @@ class LaneSettings:
     pause: Pause
     keyring: Keyring = NO_KEYS
     trust: Trust = Trust()  # noqa: RUF009 - nobody changes one
+    histories: Histories | None = None
     limits: Limits = SLICES
     is_heard: bool = True
 
@@ -65,6 +71,10 @@ class SideLane:
         self._driver = driver
         self._mailbox = mailbox
         self._version = driver.machine.body.version
+        self._recall: Recall | None = None
+        if plan.history:
+            assert settings.histories is not None, "whoever folds with history has it"
+            self._recall = Recall(settings.histories, settings.shard, driver.machine.body.recalled, plan.history)
 
     @classmethod
     async def open(cls, settings: LaneSettings, plan: LanePlan, version: int, *, begin: int = 0) -> SideLane:
@@ -87,6 +97,16 @@ class SideLane:
     def position(self) -> int:
         """The offset of the next record to fold."""
         return self._driver.position.offset
+
+    @property
+    def recalled(self) -> int:
+        """The offset of the next record of history to fold."""
+        return self._driver.machine.body.recalled
+
+    @property
+    def left_of_history(self) -> int:
+        """How many offsets of history are not folded yet."""
+        return max(0, self.plan.history - self.recalled)
 
     @property
     def is_done(self) -> bool:
@@ -120,10 +140,11 @@ class SideLane:
         """Whether what it ``awaits`` from a place has come, or will not come."""
         return self._mailbox.has(place)
 
-    async def fold(self, records: Sequence[LogRecord]) -> list[Entry]:
+    async def fold(self, records: Sequence[LogRecord], recalled_max: int = RECALLED_AT_ONCE) -> list[Entry]:
         """Fold the records that follow ``position``, as far as may be: up to one that ``awaits`` something, and none behind the definitions
         for which it folds. Return what is to be published.
 
+        Of history it folds at most so many records more, and ends there: call it again with what then follows ``position``.
         Raises what ``ShardDriver.process`` does; HaltError too where our own code fails at one of them.
         """
         driver, entries = self._driver, list[Entry]()
@@ -131,11 +152,37 @@ class SideLane:
         while todo and not self.is_done:
             await driver.resume_where_chosen()
             todo = [record for record in todo if record.offset >= driver.position.offset]
+            if todo and self._recall is not None:
+                recalled_max -= await self._fold_history(self._recall, todo[0], recalled_max)
+                if recalled_max <= 0:
+                    break
             ready = self._ready(todo)
+            if self._recall is not None:
+                before = await self._before_history(self._recall, todo[:ready])
+                self.awaits = self.awaits if before == ready else None
+                ready = before
             entries += await driver.process(todo[:ready]) if ready else []
             todo = todo[ready:] if self.awaits is None else []
         self._mailbox.forget(driver.machine.body.forwards)
         return entries
+
+    async def _fold_history(self, recall: Recall, record: LogRecord, most: int) -> int:
+        """Fold what had happened when a record arrived, the next one; how much that was."""
+        found = await recall.until(self.recalled, self._time_at(record), most)
+        if found:
+            await self._driver.recall(found, record.offset)
+        return len(found)
+
+    async def _before_history(self, recall: Recall, records: Sequence[LogRecord]) -> int:
+        """How many of these records arrived before the next of history happened. The first of them did, if there is one."""
+        following = await recall.next(self.recalled)
+        if following is None:
+            return len(records)
+        return next((at for at, one in enumerate(records) if self._time_at(one) >= following.arrival_ms), len(records))
+
+    def _time_at(self, record: LogRecord) -> int:
+        """Log time at a record that follows."""
+        return self._driver.machine.time_at(record._replace(arrival_ms=self._driver.arrival_ms(record)))
 
     def _ready(self, records: Sequence[LogRecord]) -> int:
         """How many of them can be folded now, none behind what may be the definitions for which it folds."""
@@ -172,6 +219,10 @@ class SideLane:
         found = await self.store.fetch(self.shard, customers, until_ms=0, limit=0, expected=self._driver.checkpoint)
         pairs = zip(customers, found.states, strict=True)
         return {one: read_state(self.shard, one, blob) for one, blob in pairs if blob is not None and not is_tombstone(blob)}
+
+    async def customers(self, bucket: int, *, limit: int) -> Page:
+        """See ``CustomerPages``."""
+        return await self.store.customers(self.shard, bucket, limit=limit, expected=self._driver.checkpoint)
 
     async def drop(self) -> None:
         """Forget all of it."""

@@ -22,7 +22,8 @@ class LanePlan:
     definitions that are to hold, so that its data can be taken as they are. The models of ``plan`` are those that are new: of them the lane
     says what it would have been to learn.
 
-    ``digest`` names those definitions, ``before`` those that hold until then.
+    ``digest`` names those definitions, ``before`` those that hold until then. ``history`` is the offset in the shard's log of history up to
+    which that is folded with the log.
     """
 
     plan: Plan
@@ -30,6 +31,7 @@ class LanePlan:
     keys: frozenset[str]
     digest: str
     before: str
+    history: int = 0
 
     def name(self, version: int) -> str:
         """What a lane towards definitions of this version is called in a store: after all that its plan is a function of, since what it
@@ -42,14 +44,15 @@ def version_of(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-def plan_lane(before: Plan, after: Plan, *, lateness_ms: int) -> LanePlan | None:
-    """What a lane between two definitions folds; None where nothing is new that events alone decide.
+def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, brings_history: bool = False) -> LanePlan | None:
+    """What a lane between two definitions folds, with ``history``; None where nothing is new that events alone decide. All of it is where
+    the history itself is new.
 
     A segment that asks a model cannot be folded: what the model said then, nobody knows now. Its memories are.
     """
-    segments, models = _foldable(before, after), _new_models(before, after)
-    fresh = {memory.key for memory in after.memories if not is_of_models(memory) and _is_new(memory, before)}
-    if not (segments or models or fresh):
+    segments, models = _foldable(before, after, is_all=brings_history), _new_models(before, after)
+    fresh = {memory.key for memory in after.memories if not is_of_models(memory) and (brings_history or _is_new(memory, before))}
+    if not (segments or models or fresh or brings_history):
         return None
     by_name = {rule.name: rule.segment for rule in after.rules}
     asked = {name for model in models for name in (model.seed, model.exclude) if name}
@@ -58,8 +61,8 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int) -> LanePlan | None
     reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, models, zone_data=of.zone_data)
     keys = fresh | plan_memories(reduced, lateness_ms).slots.keys() | ({ZONE_KEY} if models else set[str]())  # features are measured by it
     plan = Plan(reduced, lateness_ms=lateness_ms, also=[memory for memory in after.memories if memory.key in keys])
-    taken = (memory.key for memory in plan.memories if _differs(memory, before))
-    return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest, before.digest)
+    taken = (memory.key for memory in plan.memories if brings_history or _differs(memory, before))
+    return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest, before.digest, history)
 
 
 def _is_new(memory: Memory, before: Plan) -> bool:
@@ -72,14 +75,14 @@ def _differs(memory: Memory, before: Plan) -> bool:
     return slot is None or before.memories[slot].spec != memory.spec
 
 
-def _foldable(before: Plan, after: Plan) -> set[str]:
-    """The segments of ``after`` that are new or mean something else, and ask no model, nor one that does."""
+def _foldable(before: Plan, after: Plan, *, is_all: bool) -> set[str]:
+    """The segments of ``after`` that are new or mean something else (or all), and ask no model, nor one that does."""
     known = {rule.name: _meaning(rule.segment) for rule in before.rules}
     is_other_clock = (before.definitions.zone, before.definitions.zone_data) != (after.definitions.zone, after.definitions.zone_data)
     changed, scored = set[str](), set[str]()
     for rule in after.rules:  # those that are referred to come first
         refers = references(rule.segment.conditions)
-        if is_other_clock or known.get(rule.name) != _meaning(rule.segment) or not changed.isdisjoint(refers):
+        if is_all or is_other_clock or known.get(rule.name) != _meaning(rule.segment) or not changed.isdisjoint(refers):
             changed.add(rule.name)
         if rule.asks or not scored.isdisjoint(refers):
             scored.add(rule.name)

@@ -21,8 +21,9 @@ class LaneReader(RecordReader):
         super().__init__(shard, rules, journal)
         self._plan = plan
 
-    def _event(self, raw: bytes) -> Event:
-        event = super()._event(raw)
+    def event(self, raw: bytes) -> Event:
+        """See ``RecordReader``."""
+        event = super().event(raw)
         if event.type != "alias" and not self._plan.listens(event):  # nobody else has seen it yet
             force_setattr(event, "properties", None)
             force_setattr(event, "traits", None)

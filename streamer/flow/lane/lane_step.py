@@ -7,34 +7,44 @@ What the log has about definitions and models only lets time pass here.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from streamer.customers.memories import Data
 from streamer.customers.state import State
 from streamer.errors import RefusedError
+from streamer.events.event import Event
 from streamer.flow.admission import Admission
 from streamer.flow.amendments import Amendments
 from streamer.flow.change_writer import ChangeWriter
 from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.forwards import ForwardKind, forward_of
 from streamer.flow.identity import Identity
-from streamer.flow.identity_records import Adopt, IdentityRecord, Side, encode_identity, in_parts
+from streamer.flow.identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts
 from streamer.flow.rules import Rules
 from streamer.flow.step import Step
 from streamer.segments.change import Cause
 from streamer.segments.plan.plan import SegmentRule
 from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint
-from streamer.wire import Control, LogRecord, lane_headers
+from streamer.wire import COMPARED_HEADER, Control, LogRecord, lane_headers
 
+from .known_by import BOTH, OLD_ID, is_of_shard, note
 from .lane_plan import LanePlan
 from .mailbox import Mailbox
 from .plain_events import PlainEvents
 
+RECALLED: Final = "recalled"  # of the accepted events those of history
+OVERLAP: Final = "overlap"  # events of history that were left out, since the shard's log had begun when they happened
+
 
 class LaneStep(Step):
-    """See ``machine.StateMachine``. The body's ``since_ms`` is filled where the log does not begin with its first record."""
+    """See ``machine.StateMachine``. The body's ``since_ms`` is filled where the log does not begin with its first record.
+
+    ``is_recalling``: the records in hand are of history. Of that nothing counts that happened behind the first event of the shard's log,
+    unless it was compared with the log.
+    """
 
     def __init__(
         self,
@@ -51,22 +61,55 @@ class LaneStep(Step):
         keyring: Keyring,
     ) -> None:
         self.mailbox = mailbox
+        self._recalls_history = lane.history > 0
         self._is_log_cut = is_log_cut
         super().__init__(shard, rules, body, output_digest, lane.plan, amendments=amendments, keyring=keyring)
         self.plain = PlainEvents(rules, body, lane.plan, self._states, self._timers, self._admission, self._evaluator)
         self._outputs.example_headers = lane_headers(body.version)
         self._outputs.says_examples = is_heard
 
+    @property
+    def is_recalling(self) -> bool:
+        """See above."""
+        return self.plain.is_recalling
+
+    @is_recalling.setter
+    def is_recalling(self, value: bool) -> None:
+        self.plain.is_recalling = self._silent.is_recalling = value
+
+    @property
+    def may_leave_out(self) -> bool:
+        """Whether the records in hand are of history, and the shard's log has begun by now."""
+        counts = self.body.counts
+        return self.is_recalling and counts.get("accepted", 0) > counts.get(RECALLED, 0)
+
+    def count_recalled(self, events: int) -> None:
+        """So many events were accepted; they are of history where that is in hand."""
+        if self.is_recalling:
+            self.body.counts[RECALLED] = self.body.counts.get(RECALLED, 0) + events
+
     def _admission_of(self, keyring: Keyring) -> Admission:
-        return _SilentAdmission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
+        self._silent = _SilentAdmission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
+        return self._silent
 
     def _change_writer(self) -> ChangeWriter:
         return _NoChanges(self.plan, self.body, self._outputs, None)
 
     def _identity_of(self) -> Identity:
         found = self._new_identity(_LaneIdentity, sends=False)
-        found.mailbox = self.mailbox
+        found.mailbox, found.recalls_history = self.mailbox, self._recalls_history
         return found
+
+    def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:
+        if not self.is_recalling:
+            super()._apply_event(event, record, now)
+            return
+        accepted = self.body.counts.get("accepted", 0)
+        if self.may_leave_out and all(name != COMPARED_HEADER for name, _ in record.headers):
+            self._admission.count(OVERLAP)
+            return
+        super()._apply_event(event, record, now)
+        self.count_recalled(self.body.counts.get("accepted", 0) - accepted)
 
     def pass_time(self, now: int, offset: int) -> None:
         """See ``Step``."""
@@ -120,12 +163,29 @@ class LaneSource:
     async def recall(self, machine: LaneStep, customers: Iterable[str]) -> None:
         """See ``MachineSource``: nobody comes under other definitions here."""
 
+    def also_known(self, machine: LaneStep) -> None:
+        """See ``MachineSource``."""
+
     async def finished(self, machine: LaneStep) -> None:
         """See ``MachineSource``."""
 
 
 class _SilentAdmission(Admission):
-    """Admits the same, and says nothing of what it does not: the shard itself has."""
+    """Admits the same, and says nothing of what it does not: the shard itself has. What came in under an old id the shard has sent on,
+    also where only history knows the id here."""
+
+    is_recalling = False
+
+    def admit(self, event: Event, record: LogRecord) -> tuple[State, bool] | None:
+        """See ``Admission``."""
+        state = self._states.get(event.customer)
+        if state is not None and state.newest_offset == OLD_ID and not self.is_recalling:
+            self.count("sent_on")
+            return None
+        admitted = super().admit(event, record)
+        if admitted is not None:
+            note(admitted[0], is_new=admitted[1], is_recalling=self.is_recalling)
+        return admitted
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:  # noqa: ARG002 - no dead letter is written
         """See ``Admission``."""
@@ -153,6 +213,7 @@ class _LaneIdentity(Identity):
     shard got only what the lane of the sender sent beside it counts, unless it was drained under these definitions already."""
 
     mailbox: Mailbox  # the step sets it
+    recalls_history = False  # the step sets it
     _place = (0, 0)  # shard and offset from where the record in hand was sent
     _is_of_lane = False  # whether the memories of the ``adopt`` in hand came of the sender's lane
 
@@ -183,6 +244,27 @@ class _LaneIdentity(Identity):
         )
         self._admission.send("side", side.to, encode_identity(side), offset)
 
+    def _apply_link(self, link: Link, now: int, offset: int) -> None:
+        """Whom only history knows the shard had nothing to drain of. It is drained where the shard comes to know of it."""
+        state = self._states.get(link.from_)
+        if state is None or is_of_shard(state):
+            super()._apply_link(link, now, offset)
+            return
+        state.newest_offset, state.links = OLD_ID, {link.to: now}
+        self._states.touched.add(link.from_)
+
+    def _apply_point(self, point: Redirect, now: int, offset: int) -> None:
+        state = self._states.get(point.id)
+        if state is None or is_of_shard(state):
+            super()._apply_point(point, now, offset)
+
+    def _apply_erasure(self, erasure: Erasure, now: int, offset: int) -> None:
+        state = self._states.get(erasure.customer)
+        if erasure.person and state is not None and state.newest_offset == OLD_ID:
+            self._forget(erasure.customer, state, now, offset)
+        else:
+            super()._apply_erasure(erasure, now, offset)
+
     def _apply_adopt(self, adopt: Adopt, now: int, offset: int) -> None:
         version = self._body.version
         self._is_of_lane = not adopt.is_known_under(version)
@@ -190,7 +272,13 @@ class _LaneIdentity(Identity):
         if self._is_of_lane:
             memories = self.mailbox.memories(self._place) if adopt.part == 1 else {}
             own = msgspec.structs.replace(own, memories=memories, version=version)
+        state = self._states.get(adopt.to)
+        if state is not None and state.newest_offset == OLD_ID:
+            self._pass_on(own, next(iter(state.links)), [*adopt.walk, adopt.to], offset)
+            return
         super()._apply_adopt(own, now, offset)
+        if self.recalls_history and (state := self._states.get(adopt.to)) is not None:
+            state.newest_offset = BOTH  # the old id may have had some
 
     def _pass_on(self, adopt: Adopt, to: str, walk: list[str], offset: int) -> None:  # noqa: ARG002 - circles are the shards' affair
         if not self._is_of_lane or adopt.part > 1:

@@ -62,8 +62,16 @@ class OnTheSpot:
     async def at(self, wanted: Wanted) -> SideLane:
         """See ``Lanes``."""
         view = await self._log.look(wanted.shard, -1)
-        is_heard = self._sink is not None
-        settings = LaneSettings(wanted.shard, self._store, self._rules, wanted.amendments, self._pause, self._keyring, is_heard=is_heard)
+        settings = LaneSettings(
+            wanted.shard,
+            self._store,
+            self._rules,
+            wanted.amendments,
+            self._pause,
+            self._keyring,
+            histories=self._log,
+            is_heard=self._sink is not None,
+        )
         lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         if lane.position > wanted.offset + 1:  # of a store that was rolled back, or of definitions that lay elsewhere in the log
             await lane.drop()
@@ -107,8 +115,7 @@ class _OneFold:
             if self._relay is not None:
                 self._relay.add(entries)
                 await self._relay.turn()
-            records = [record for record in records if record.offset >= lane.position]
-            if lane.awaits is None:
-                return
-            while not await self._hearing.has_come(lane.awaits):
+            records = [record for record in records if record.offset >= lane.position] if not lane.is_done else ()
+            while lane.awaits is not None and not await self._hearing.has_come(lane.awaits):
                 await self._pause(LOOK_SECONDS)
+            await asyncio.sleep(0)  # the heartbeats share the loop

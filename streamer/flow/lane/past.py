@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from streamer.customers import offsets
+from streamer.customers.memories import Data
 from streamer.customers.rebase import shifted
 from streamer.customers.state import Membership, State
 from streamer.segments.plan.plan import Plan
 
+from .known_by import OLD_ID, knows_history
 from .lane_plan import LanePlan
 
 NO_LANE: Final = -1  # instead of the offset of definitions, where none was folded for them
@@ -29,13 +32,16 @@ class Past:
     """What a lane came to, for customers who come under the plan ``after`` one by one.
 
     ``states`` has the lane's states of those who are next, by customer. ``keys`` are the memories that are taken from it.
+    ``brings_history``: the lane is the first that was folded with history, so it knows customers of whom the shard knows nothing.
     """
 
-    def __init__(self, lane: LanePlan, after: Plan, keys: frozenset[str]) -> None:
+    def __init__(self, lane: LanePlan, after: Plan, keys: frozenset[str], *, brings_history: bool = False) -> None:
         self.states: Mapping[str, State] = {}
         self.keys = keys
+        self.brings_history = brings_history
         self.segments = lane.segments
         plan = lane.plan
+        self._plan = plan
         self._memories = [(plan.slots[key], after.slots[key], after.memories[after.slots[key]].spec) for key in sorted(keys)]
         self._segments = [(plan.numbers[name], after.numbers[name], name) for name in sorted(lane.segments)]
 
@@ -49,12 +55,33 @@ class Past:
         if past is None:
             return []
         by_ms = past.origin_ms - state.origin_ms
+        if self.brings_history:
+            _join_ids(state, past, by_ms)
         for theirs, ours, spec in self._memories:
             if theirs in past.slots:
                 state.slots[ours] = shifted(spec, past.slots[theirs], by_ms) if by_ms else past.slots[theirs]
             else:
                 state.slots.pop(ours, None)
         return [name for theirs, ours, name in self._segments if _join_membership(state, ours, name, past.members.get(theirs), by_ms)]
+
+    def newcomer(self, customer: str) -> State | None:
+        """What the lane knows of somebody of whom the shard knows nothing, and who is to be known; None where there is nobody."""
+        past = self.states.get(customer) if self.brings_history else None
+        return past if past is not None and past.newest_offset != OLD_ID else None
+
+    def of_old_id(self, customer: str) -> State | None:
+        """What history has of an id that led to another before the shard knew anybody by it; None where it has nothing."""
+        past = self.states.get(customer) if self.brings_history else None
+        return past if past is not None and past.newest_offset == OLD_ID else None
+
+    def links(self, customer: str) -> Mapping[str, int]:
+        """The other ids by which the lane knows a customer, with when they were linked."""
+        past = self.states.get(customer) if self.brings_history else None
+        return past.links if past is not None else {}
+
+    def memories(self, past: State) -> dict[str, Data]:
+        """What a state of the lane remembers, by the keys of memories."""
+        return {self._plan.memories[slot].key: data for slot, data in sorted(past.slots.items())}
 
     def leave(self, state: State, names: list[str], now: int) -> None:
         """The customer leaves these segments at ``now`` (UTC), unless they have entered them anew."""
@@ -70,6 +97,14 @@ class Past:
 
     def _numbered(self, names: list[str]) -> list[tuple[int, str]]:
         return [(ours, name) for _, ours, name in self._segments if name in names]
+
+
+def _join_ids(state: State, past: State, by_ms: int) -> None:
+    """What was seen of history counts as seen. Where records of it lie is noted nowhere, so where others do is of no use any more."""
+    state.seen = past.seen
+    state.floor_ms = past.floor_ms if past.floor_ms is None else past.floor_ms + by_ms
+    if knows_history(past):
+        offsets.forget(state, 0, 0)
 
 
 def _join_membership(state: State, number: int, name: str, theirs: Membership | None, by_ms: int) -> bool:

@@ -25,6 +25,8 @@ from streamer.flow.timers import Timers
 from streamer.segments.plan.plan import Plan
 from streamer.zones import LAST_MS
 
+from .known_by import is_noted
+
 
 class PlainEvents:
     """Applies plain events for one step, by its parts. ``offset`` is that of the record in hand: what failed, should something fail."""
@@ -40,6 +42,7 @@ class PlainEvents:
         evaluator: Evaluator,
     ) -> None:
         self.offset = -1
+        self.is_recalling = False  # the records in hand are of history
         self._trusts_producers = rules.trust_producer_time
         self._skew_ms = rules.skew_ms
         self._lateness_ms = rules.lateness_ms
@@ -87,6 +90,8 @@ class PlainEvents:
         """Have a customer remember an event; False, and nothing done, where it may be refused, or is no matter of memories alone."""
         body, timestamp_ms, floor_ms, oldest_ms = self._body, event.timestamp_ms, state.forgotten_ms, now - self._lateness_ms
         if timestamp_ms <= oldest_ms or timestamp_ms <= floor_ms or timestamp_ms > now + self._skew_ms:
+            return False
+        if not is_noted(state, is_recalling=self.is_recalling):
             return False
         if state.aside_ms or state.lifted is not None or now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
             return False

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamer.flow.same_log import Unread, View
 from streamer.settings import Settings
-from streamer.wire import EVENTS, LogRecord
+from streamer.wire import EVENTS, HISTORY, LogRecord
 
 from .clients import METADATA_MS, log_record, reader
 from .partition import read_partition
@@ -70,6 +70,16 @@ class LogInspector:
         async with aclosing(read_partition(self._settings, EVENTS, shard, begin=offset, max_records=limit)) as batches:
             async for records in batches:
                 yield [log_record(record) for record in records]
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        """See ``flow.shard_log.Histories``. Raises KafkaError, TimeoutError."""
+        found = list[LogRecord]()
+        async with aclosing(read_partition(self._settings, HISTORY, shard, begin=begin, max_records=limit)) as batches:
+            async for records in batches:
+                found += [log_record(record) for record in records[: limit - len(found)] if record.offset < end]
+                if len(found) == limit or records[-1].offset + 1 >= end:
+                    break
+        return found
 
     async def partitions(self) -> int:
         """How many partitions the topic of events has; 0 when it is not there."""

@@ -179,5 +179,11 @@ class _WhileOwned:
                     raise ReleasedError(f"shard {shard} was let go")
                 yield records
 
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        """See ``Log``."""
+        if not self._is_ours():
+            raise ReleasedError(f"shard {shard} was let go")
+        return await self._log.history(shard, begin, end, limit)
+
 
 __all__ = ["WAIT_STORE_SECONDS", "ShardGuard"]

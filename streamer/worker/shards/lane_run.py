@@ -36,7 +36,7 @@ class LaneRun:
         self._tell = tell
         self._hearing = Hearing(lane, log)
         self._begin = self._end = 0
-        self._began_at = (monotonic(), lane.position)
+        self._began_at = (monotonic(), lane.position + lane.recalled)
 
     async def reach_end(self, state: LaneState = "folds") -> None:
         """Fold up to within a second of where the log ends, and publish what that says."""
@@ -64,8 +64,8 @@ class LaneRun:
         """Fold these, in slices; what that says is published before more is folded, so that nothing piles up."""
         lane, at = self._lane, 0
         while at < len(records):
-            async with self._pace.slice(len(records) - at) as most:
-                entries = await lane.fold(records[at : at + most])
+            async with self._pace.slice(len(records) - at + lane.left_of_history) as most:
+                entries = await lane.fold(records[at : at + most], most)
             self._relay.add(entries)
             await self._relay.turn()
             while at < len(records) and records[at].offset < lane.position:
@@ -84,13 +84,15 @@ class LaneRun:
     def say(self, state: LaneState, why: str = "") -> None:
         """Say how far it is."""
         done, of = max(0, self._lane.position - self._begin), max(0, self._end - self._begin)
+        done, of = done + self._lane.recalled, of + self._lane.recalled + self._lane.left_of_history
         why = why or ("waits while live traffic lags" if self._pace.is_yielding else "")
         self._tell(LaneStatus(self._version, state, min(done, of), of, self._ends_at_ms(), why))
 
     def _ends_at_ms(self) -> int:
         """When it will have come to the end, at the pace so far; 0 where it is there, or nothing can be said yet."""
         began_at, began = self._began_at
-        done, left = self._lane.position - began, self._end - self._lane.position
+        done = self._lane.position + self._lane.recalled - began
+        left = self._end - self._lane.position + self._lane.left_of_history
         if done <= 0 or left <= 0:
             return 0
         return int((time() + left * (monotonic() - began_at) / done) * 1_000)

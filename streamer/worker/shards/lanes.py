@@ -15,11 +15,11 @@ from streamer.errors import ReleasedError, UnreadableStateError
 from streamer.flow.catalog import Plans
 from streamer.flow.lane.kept_lanes import drop_lanes
 from streamer.flow.lane.lane import LaneSettings, SideLane
-from streamer.flow.lane.lane_plan import plan_lane, version_of
+from streamer.flow.lane.lane_plan import LanePlan, plan_lane, version_of
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.relay import Relay
 from streamer.flow.same_log import View
-from streamer.flow.shard import Shard
+from streamer.flow.shard import Shard, history_end
 from streamer.flow.shard_log import Log
 from streamer.wire import Control, LogRecord
 from streamer.worker.status.shard_state import ShardState
@@ -67,15 +67,16 @@ class LaneService:
     async def open(self, shard: Shard, control: Control, tell: Tell) -> LaneRun | None:
         """The lane of a shard towards definitions, where its checkpoint stands, or at the log's beginning; None where nothing is to be
         folded. RefusedError where the definitions cannot be read."""
-        version, before = control.version, shard.plan
-        after, _ = await self._plans.read(control)
-        plan = await beside(lambda: plan_lane(before, after, lateness_ms=self._rules.lateness_ms))
+        version = control.version
+        plan = await self._plan(shard, control)
         name = "" if plan is None else plan.name(version)
         await self.tidy(shard, lambda kept: kept == name)
-        if plan is None or not has_past(shard.body):
+        if plan is None:
             return None
         view = await self._inspector.look(shard.shard, -1)
-        settings = LaneSettings(shard.shard, self._store, self._rules, shard.amendments, asyncio.sleep, self._keyring)
+        settings = LaneSettings(
+            shard.shard, self._store, self._rules, shard.amendments, asyncio.sleep, self._keyring, histories=self._inspector
+        )
         try:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)
         except UnreadableStateError:  # it has nothing that the log has not
@@ -89,6 +90,15 @@ class LaneService:
         """Forget the lanes of a shard that were overtaken, and those that owners have left who are gone: all but those that are wanted, by
         their names, and that of definitions which customers are coming under."""
         await drop_lanes(self._store, shard.shard, lambda name: is_wanted(name) or version_of(name) == shard.body.version)
+
+    async def _plan(self, shard: Shard, control: Control) -> LanePlan | None:
+        before, history = shard.plan, max(shard.body.history, history_end(control, shard.shard))
+        brings_history = history > shard.body.history
+        if not brings_history and not has_past(shard.body):
+            return None
+        after, _ = await self._plans.read(control)
+        lateness_ms = self._rules.lateness_ms
+        return await beside(lambda: plan_lane(before, after, lateness_ms=lateness_ms, history=history, brings_history=brings_history))
 
     def _lag_ms(self) -> float:
         """How far the shard that is furthest behind has come: the age of what it has read last, where more is there."""
@@ -134,6 +144,11 @@ class _WhileHeld:
             async for records in batches:
                 self._check(shard)
                 yield records
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        """See ``Log``."""
+        self._check(shard)
+        return await self._log.history(shard, begin, end, limit)
 
     def _check(self, shard: int) -> None:
         if not self._is_held():

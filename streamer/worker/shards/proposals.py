@@ -27,9 +27,9 @@ from streamer.errors import HaltError, RefusedError, StoreError, place_of
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.lane.lane_plan import version_of
 from streamer.flow.published import Publication, Published
-from streamer.flow.shard import Shard
+from streamer.flow.shard import Shard, history_end
 from streamer.stores.base import Store
-from streamer.transports.kafka.control import send_control
+from streamer.transports.kafka.control import send_control, send_tick
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
 from streamer.wire import decode_control, definitions_control
 from streamer.worker.status.lane_status import LaneState, LaneStatus
@@ -212,7 +212,10 @@ class Proposals:
         if content is None:
             work.stand("it is not signed by a key of this worker's; publish it again with one that holds", FAULT_SECONDS)
             return
-        raw = definitions_control(content, work.publication.digest, work.publication.version)
+        publication = work.publication
+        raw = definitions_control(content, publication.digest, publication.version, history=publication.history)
+        if history_end(decode_control(raw), work.shard.shard) > work.shard.body.history:
+            await (await send_tick(self._producer, self._settings, work.shard.shard))  # history is folded up to where time has come to
         work.enter("folds")
         run = await self._lanes.open(work.shard, decode_control(raw), work.tell)
         if run is not None:

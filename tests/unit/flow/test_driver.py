@@ -171,6 +171,9 @@ class Counters:
     async def recall(self, machine: Counter, customers: Sequence[str]) -> None:
         """Nobody has a past."""
 
+    def also_known(self, machine: Counter) -> None:
+        """Nobody is known from elsewhere."""
+
     async def finished(self, machine: Counter) -> None:
         """Nothing is left to do."""
 

@@ -99,6 +99,10 @@ class ListLog:
 
     def __init__(self, records: Sequence[LogRecord], begin: int = 0) -> None:
         self.records, self.begin, self.batches = records, begin, 0
+        self.past: Sequence[LogRecord] = ()
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        return [record for record in self.past if begin <= record.offset < end][:limit]
 
     async def look(self, shard: int, offset: int) -> View:
         return View(self.begin, self.records[-1].offset + 1, None)
