@@ -53,7 +53,7 @@ def brought_cases(draw: st.DrawFn) -> Brought:
         event = draw(events((*CUSTOMERS, *MORE)))
         found.append((now, {**event, "messageId": f"h{number}", "timestamp": timestamp}))
     found.reverse()
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.booleans()):
         last = max(record.arrival_ms for record in case.records)
         found += [(at, {**draw(events((*CUSTOMERS, *MORE))), "messageId": f"l{at}", "timestamp": at}) for at in {at_ms + 1, last}]
     history = tuple(Record(offset, at, body) for offset, (at, body) in enumerate(sorted(found, key=lambda one: one[0])))

@@ -8,7 +8,7 @@ import pytest
 from streamer.errors import HaltError
 from streamer.flow.published import PLACE, REFUSED_KEPT, Published, definitions_in, encode_manifest, manifest_of
 from streamer.flow.rules import STORY, Rules
-from streamer.language.definitions import parse_definitions
+from streamer.language.definitions import Definitions, parse_definitions
 from streamer.signing import Keyring, Signer
 from streamer.wire import Control, LogRecord, definitions_control, encode_control
 
@@ -54,7 +54,7 @@ def test_two_who_publish_at_the_same_moment_get_two_numbers() -> None:
 def test_a_number_that_was_stated_higher_counts() -> None:
     """The topic has lost records, and the shards are at 7 already."""
     assert numbers(read(control("A", 8), control("B", 2))) == [(8, "A")]
-    assert read(control("A", 8), control("B", 2)).newest == (9, B.digest, 1, False)
+    assert read(control("A", 8), control("B", 2)).newest == (9, B.digest, 1, False, ())
 
 
 @pytest.mark.parametrize(
@@ -170,3 +170,20 @@ def test_what_holds_does_not_become_a_shadow() -> None:
     """A slip with --shadow must not take anything out of force."""
     published = read(control("A"), shadowed("A"))
     assert (numbers(published), published.newest, published.shadow) == ([(1, "A")], published.at(1), None)
+
+
+def test_history_has_a_number_of_its_own_and_stays() -> None:
+    """The same definitions with a longer past are something else to obey, and whatever is published behind them has that past too."""
+
+    def brings(given: Definitions, *ends: int) -> bytes:
+        return definitions_control(given.content(), given.digest, 1, history=ends)
+
+    found = read(control("A"), brings(A, 3, 0), brings(A, 2, 0), control("B", 2), brings(B, 2, 5))
+    assert [found.at(version) for version in (1, 2, 3, 4, 5)] == [
+        (1, A.digest, 0, False, ()),
+        (2, A.digest, 1, False, (3, 0)),
+        (3, B.digest, 3, False, (3, 0)),
+        (4, B.digest, 4, False, (3, 5)),
+        None,
+    ]
+    assert found.former == found.at(2)

@@ -27,6 +27,7 @@ class WaitingLane:
         self.shard, self.position, self.awaits = 0, 0, None
         self.heard: list[int] = []
         self.is_given_up = False
+        self.recalled = self.left_of_history = 0
 
     def has_come(self, _place: tuple[int, int]) -> bool:
         return self.is_given_up or 5 in self.heard
@@ -37,7 +38,7 @@ class WaitingLane:
     def give_up(self, _place: tuple[int, int]) -> None:
         self.is_given_up = True
 
-    async def fold(self, records: Sequence[LogRecord]) -> list[Any]:
+    async def fold(self, records: Sequence[LogRecord], _recalled_max: int) -> list[Any]:
         self.awaits = None
         for record in records:
             if record.offset == 2 and not self.has_come(AWAITED):
