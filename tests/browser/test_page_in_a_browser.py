@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from playwright.async_api import Browser, expect
 
+from streamer.page.views.now import READ_MS
 from streamer.server.tokens import read_tokens
 from streamer.web.secret_tables import hash_of
 from tests.unit.flow.persons import segments
@@ -67,6 +68,7 @@ async def test_what_changes_is_seen_without_a_reload_and_where_one_is_reading(br
         await seen.open("/")
         await seen.page.evaluate("window.stays = 1")
         await seen.page.focus("#live table a >> nth=0")
+        desk.shop.wait(2 * READ_MS)
         desk.shop.write("A", userId="just-now")
         await desk.settle()
         await expect(seen.page.locator("#live").get_by_role("link", name="just-now").first).to_be_visible()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import groupby
 from typing import Final, NamedTuple
 
 from streamer.page.change_history import ChangeHistory, SeenChange, moment_ms
@@ -48,7 +47,7 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
     lags = [sources.answers.ages.lag_records(view) for view in views]
     begun = [view.log_time_ms for view in views if view.log_time_ms]
     hour = sources.history.flows(now_ms - 60 * MINUTE_MS)
-    newest, is_sampled = what_to_read(sources.history)
+    newest, is_sampled = what_to_read(sources.history, max(begun, default=0))
     busiest = sorted(hour.items(), key=lambda one: (-(one[1].entered + one[1].left), one[0]))
     return {
         "exact_ms": min(begun, default=0),
@@ -66,10 +65,10 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
     }
 
 
-def what_to_read(history: ChangeHistory) -> tuple[list[ChangedMoment], bool]:
-    """The newest moments; where they are gone before somebody has read them, one of each second, and True."""
+def what_to_read(history: ChangeHistory, log_time_ms: int) -> tuple[list[ChangedMoment], bool]:
+    """The newest moments; where all are of the last seconds, and so gone before somebody has read them, one of each second, and True."""
     newest = newest_moments(history.newest(LOOKED_AT))[:SHOWN_MOMENTS]
-    if len(newest) < SHOWN_MOMENTS or moment_ms(newest[0].at) - moment_ms(newest[-1].at) >= READ_MS:
+    if len(newest) < SHOWN_MOMENTS or log_time_ms - moment_ms(newest[-1].at) >= READ_MS:
         return newest, False
     picks = history.picks.newest(SHOWN_MOMENTS)
     return [ChangedMoment(one.at, one.customer, _beside(history, one)) for one in picks], True
@@ -81,13 +80,11 @@ def _beside(history: ChangeHistory, pick: SeenChange) -> list[SeenChange]:
 
 
 def newest_moments(changes: list[SeenChange]) -> list[ChangedMoment]:
-    """What belongs together, together; the newest first by log time."""
-
-    def key(one: SeenChange) -> tuple[str, str]:
-        return one.at, one.customer
-
-    ordered = sorted(sorted(changes, key=lambda one: one.number), key=key, reverse=True)
-    return [ChangedMoment(at, customer, list(found)) for (at, customer), found in groupby(ordered, key=key)]
+    """What belongs together, together; the newest first by log time, then what came last."""
+    found: dict[tuple[str, str], ChangedMoment] = {}
+    for one in sorted(changes, key=lambda one: one.number):
+        found.setdefault((one.at, one.customer), ChangedMoment(one.at, one.customer, [])).changes.append(one)
+    return sorted(found.values(), key=lambda one: (one.at, one.changes[-1].number), reverse=True)
 
 
 def _total(sources: PageSources, now_ms: int) -> tuple[int, int]:
