@@ -15,7 +15,7 @@ from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.lint.linter import lint
 
-from . import EXIT_CODES, EXIT_NO
+from . import EXIT_CODES, EXIT_NO, segment_cost
 from .event_source import numbered
 from .segment_preview import ALL, Paths, ShareOption, preview, print_difference
 from .terminal import echo, echo_json
@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
     group.command("preview", epilog=EXIT_CODES, short_help="Say whom segments would catch, before they are published.")(preview)
     group.command("publish", epilog=EXIT_CODES, short_help="Make the workers use these definitions.")(publish)
     group.command("sizes", epilog=EXIT_CODES, short_help="Say how large segments are, and who came and went.")(sizes)
+    segment_cost.register(group)
     group.command("status", epilog=EXIT_CODES, short_help="Say which version holds where, and how far the next one is.")(status)
     group.command("diff", epilog=EXIT_CODES, short_help="Say who would enter and leave by the version in shadow.")(diff)
     group.command("cut-over", epilog=EXIT_CODES, short_help="Make the workers use the version that is in shadow.")(cut_over)

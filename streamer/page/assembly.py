@@ -10,6 +10,7 @@ from aiohttp import web
 
 from streamer.errors import SettingsError
 from streamer.exports.aside import ExportsAside
+from streamer.previews.cost_aside import CostsAside
 from streamer.server.page_door import PageParts
 from streamer.server.tokens import Tokens
 from streamer.settings import Settings
@@ -87,6 +88,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         TrialRuns(settings),
         templates,
         ExportsAside(settings),
+        CostsAside(settings),
         DraftPublisher(settings, templates),
         parts.now_ms,
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from streamer.exports.aside import ExportsAside
 from streamer.flow.committed import ShardView
+from streamer.previews.cost_aside import CostsAside
 from streamer.segments.plan.plan import Plan
 from streamer.server.customer_answers import LogEndsSeen
 from streamer.server.errors import AnswerError
@@ -50,6 +51,7 @@ class PageSources(NamedTuple):
     trials: TrialRuns
     templates: TemplateShelf
     exports: ExportsAside
+    costs: CostsAside
     publishing: DraftPublisher
     now_ms: Callable[[], int]
 

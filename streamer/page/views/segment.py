@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from streamer.errors import SettingsError, TooMuchError
 from streamer.page.definition_words import DefinitionWords
 from streamer.page.sources import PageSources
 from streamer.page.standing import standing_of
-from streamer.page.view import PageView, ViewFacts, ViewQuestion
+from streamer.page.view import PageView, SentForm, ViewFacts, ViewOutcome, ViewQuestion
+from streamer.previews.cost import SegmentCost
 from streamer.segments.plan.plan import Plan
 from streamer.server.answers import Member
 from streamer.server.errors import AnswerError
@@ -37,10 +40,28 @@ class SizeStep(NamedTuple):
 
 def view(sources: PageSources) -> PageView:
     """One segment."""
-    return PageView("segment", "/segments/{segment}", partial(_show, sources), live_seconds=2.0)
+    return PageView(
+        "segment", "/segments/{segment}", partial(_show, sources), live_seconds=2.0, act=partial(_measure, sources), act_role="read"
+    )
+
+
+async def _measure(sources: PageSources, sent: SentForm) -> ViewOutcome:
+    """What it costs, measured now for whoever asks."""
+    name, views = segment_of(sent.asked.variable), await sources.shards()
+    if sources.costs.is_busy:
+        raise AnswerError("overloaded", "another segment is being measured at this moment; try again in half a minute")
+    content = (await sources.newest_plan(views)).definitions.content()
+    try:
+        return ViewOutcome(facts=await _facts(sources, sent.asked, cost=await sources.costs.cost(content, name)))
+    except (SettingsError, TooMuchError) as error:
+        return ViewOutcome(facts=await _facts(sources, sent.asked, why_no_cost=str(error)), status=HTTPStatus.BAD_GATEWAY)
 
 
 async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
+    return await _facts(sources, asked)
+
+
+async def _facts(sources: PageSources, asked: ViewQuestion, *, cost: SegmentCost | None = None, why_no_cost: str = "") -> ViewFacts:
     name, history, now_ms = segment_of(asked.variable), sources.history, sources.now_ms()
     page = await sources.answers.members.members(name, None, MEMBERS_LOOKED_AT)
     views = await sources.shards()
@@ -53,6 +74,8 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
     segment, said = plan.rules[number].segment, DefinitionWords(asked.words)
     return {
         "segment": segment,
+        "cost": cost,
+        "why_no_cost": why_no_cost,
         "enters_when": said.enters(segment),
         "leaves_when": said.leaves(segment),
         "definition": in_reading_order(segment.source),
