@@ -127,6 +127,11 @@ class TrainingLog:
         return bool(self._todo)
 
     @property
+    def learns_past(self) -> bool:
+        """Whether what comes next is of the past of new models, which nobody is told of before all of it is learned."""
+        return any(past.learner is not None for past in self._pasts)
+
+    @property
     def lacks(self) -> tuple[int, int] | None:
         """A shard, and the version of the definitions that it has to come to before anything more is learned; None where it is not so."""
         found = ((past.examples.lacking, past.body.version) for past in self._pasts)

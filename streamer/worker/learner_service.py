@@ -47,6 +47,7 @@ IDLE_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 2.0  # of the ten within which a worker ends
 FETCH_MS: Final = 200
 SLICE: Final = 200  # examples between two looks at the event loop: a few take a tenth of a millisecond each
+PAST_SLICE: Final = 5  # the same of the past, where hours go by between two examples, and a scorer is published at each
 SLICES: Final = 50  # between two looks at whether this worker should still learn
 BEHIND_MINUTES: Final = 5  # of a shard's examples behind another's, before it is named
 BEHIND_SECONDS: Final = 120.0  # that this lasts; a shard at work says something each minute
@@ -155,7 +156,7 @@ class LearnerService(Service):
         await self._fetch(consumer, training)
         for _ in range(SLICES):
             items = () if training.has_todo else training.order.ready()
-            await self._tell(await training.take(items, SLICE))
+            await self._tell(await training.take(items, PAST_SLICE if training.learns_past else SLICE))
             await asyncio.sleep(0)
             if training.lacks is not None or not (training.has_todo or items):
                 break
