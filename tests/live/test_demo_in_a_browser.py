@@ -52,7 +52,7 @@ async def look_around(browser: Browser, address: str) -> None:
         await expect(seen.page.locator("h1")).to_have_text(to.rpartition("/")[2])
         line = seen.page.locator(".stream.line li")
         await expect(line.filter(has_text="demo_cart_reminder").filter(has_text="send").first).to_be_visible()
-        change = line.filter(has_text="demo_cart_left").filter(has_text="entered").first
+        change = seen.page.locator(".stream.line li.in", has_text="demo_cart_left").first
         await change.locator("summary").click()
         await expect(change).to_contain_text('since(last("*")) >= "3s"')
         await expect(seen.page.locator(".membership .next.out").first).to_contain_text("if nothing happens")

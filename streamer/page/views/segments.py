@@ -10,7 +10,7 @@ from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.printable import printable
 
-SHOWN: Final = 200  # at a time: to lay out a thousand lines takes a browser longer than somebody likes to wait
+SHOWN: Final = 100  # at a time: to lay out a thousand lines takes a browser longer than somebody likes to wait
 SORTS: Final = ("name", "size", "entered", "left", "leaves")
 
 
