@@ -133,7 +133,7 @@ class ShardDriver(Generic[Machine]):
             due = self._up_to_resume(todo)
             self._reader.begin()
             try:
-                await self._process([self._read(record) for record in due])
+                await self._process(await self._read_all(due))
             except (StoreError, ReleasedError):
                 raise
             except Exception as error:
@@ -165,6 +165,9 @@ class ShardDriver(Generic[Machine]):
         until = self.amendments.next_resume(self.position.offset)
         return records if until is None else [record for record in records if record.offset < until]
 
+    async def _read_all(self, records: Sequence[LogRecord]) -> Sequence[Item]:
+        return [self._read(record) for record in records]
+
     def _read(self, record: LogRecord) -> Item:
         self._at = record.offset
         return self._reader.read(record)
@@ -192,14 +195,18 @@ class ShardDriver(Generic[Machine]):
         end, last = self._slicing.extent(items, at, len(items) if end is None else end)
         times = [machine.time_at(record) for record, _ in items[at:end]]
         _, bound = await self._load(last, max(times))
-        reached, is_cut = self._apply_stretch(items, RecordSpan(at, end, last, times, bound))
+        reached, is_cut = await self._apply_span(items, RecordSpan(at, end, last, times, bound))
         self._slicing.learn(reached - at, end - at)
         await self._commit(self._within(items[reached][0].offset) if is_cut else self._behind(items[reached - 1][0]))
         return reached
 
-    def _apply_stretch(self, items: Sequence[Item], span: RecordSpan) -> tuple[int, bool]:
+    async def _apply_span(self, items: Sequence[Item], span: RecordSpan) -> tuple[int, bool]:
         """Apply records as far as the slice goes; the index of the next, and whether that has begun: some of its timers have fired."""
-        index, is_full = span.at, False
+        return self._apply_from(items, span.at, span)
+
+    def _apply_from(self, items: Sequence[Item], index: int, span: RecordSpan) -> tuple[int, bool]:
+        """The same from an index on, in one go."""
+        is_full = False
         while index < span.end and not is_full:
             after = self._apply_next(items, index, span)
             if after == index:

@@ -2,7 +2,7 @@
 
 --quick         a tenth of the events
 --part NAME     only this one (may be given more than once): core, offsets, segments, kafka, latency, identity, idle, faust,
-                collect, webhooks, serve, page, send, refold, peers
+                collect, webhooks, serve, page, send, refold, lane, peers
 --json FILE     the figures for a machine, too
 --base FOLDER   a checkout of an earlier commit: what an event costs here and there (alone, without any part that is not named)
 
@@ -32,6 +32,7 @@ from . import (
     faust_part,
     identity,
     idle,
+    lane,
     latency,
     listening,
     offsets,
@@ -63,6 +64,7 @@ PARTS = (
     "page",
     "send",
     "refold",
+    "lane",
     "peers",
 )
 CUSTOMERS = 100_000
@@ -87,7 +89,7 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
             await scaling.measure(report, made[: 20_000 // (2 if quick else 1)], quick=quick)
     if "offsets" in parts:
         await offsets.measure(report, start_ms=start_ms, gap_ms=GAP_MS, quick=quick)
-    if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "page", "send", "refold"} & set(parts):
+    if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "page", "send", "refold", "lane"} & set(parts):
         await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
     if "peers" in parts:
         await peers.run(list(peers.ENGINES), report, peers.QUICK if quick else peers.Size())
@@ -120,6 +122,8 @@ async def _with_servers(parts: list[str], report: Report, *, customers: int, sta
             await send.measure(report, servers, quick=quick)
         if "refold" in parts:
             await refold.measure(report, servers, start_ms=start_ms, gap_ms=GAP_MS, quick=quick)
+        if "lane" in parts:
+            await lane.measure(report, servers, quick=quick)
         if "faust" in parts:
             made = list(islice(events(5 * customers, customers=customers, start_ms=start_ms, gap_ms=GAP_MS), 20_000 // (4 if quick else 1)))
             await faust_part.measure(report, servers, made)

@@ -32,7 +32,7 @@ SLOW = """
 import asyncio
 import sys
 from streamer.worker.shards import lane_pace
-lane_pace.RECORDS_FIRST = lane_pace.RECORDS_MAX = lane_pace.RECORDS_MIN = 20
+lane_pace.SLICE_RECORDS = 20
 swift = lane_pace.LanePace._until_live_has_room
 async def slow(self):
     await asyncio.sleep(0.1)

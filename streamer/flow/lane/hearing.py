@@ -11,7 +11,7 @@ from streamer.flow.shard_log import Log
 from .lane import SideLane
 from .mailbox import SentFrom
 
-READ_RECORDS: Final = 2_000
+READ_RECORDS: Final = 1_000
 
 
 class Hearing:

@@ -28,7 +28,7 @@ from streamer.signing import NO_KEYS, Keyring, Trust
 from streamer.stores.base import Page, Store
 from streamer.wire import LogRecord
 
-from .lane_driver import LaneDriver
+from .lane_driver import Breather, LaneDriver, LoopBreather
 from .lane_plan import LanePlan
 from .lane_step import LaneSource
 from .mailbox import Mailbox, SentFrom
@@ -54,6 +54,7 @@ class LaneSettings:
     histories: Histories | None = None
     limits: Limits = SLICES
     is_heard: bool = True
+    breather: Breather = LoopBreather()  # noqa: RUF009 - it keeps nothing
 
 
 class SideLane:
@@ -90,7 +91,9 @@ class SideLane:
         except KeysLostError:
             await store.drop(number)
             session, step = await open_session(number, store, source, settings.amendments, settings.pause)
-        driver = LaneDriver(session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments))
+        driver = LaneDriver(
+            session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments), settings.breather
+        )
         return cls(settings, plan, driver, store, mailbox)
 
     @property

@@ -1,5 +1,5 @@
 """Drives the step of a lane: as any other, but for stretches of plain events, which it hands over whole where no model learns; and before
-each record what of its history had happened by then.
+each record what of its history had happened by then. It pauses in between.
 
 A record of history counts as a part of the record before which it comes: the position says up to where the log was folded, the checkpoint's
 body up to where history was.
@@ -7,8 +7,9 @@ body up to where history was.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from streamer.errors import RefusedError, ReleasedError, StoreError
 from streamer.flow.amendments import Journal
@@ -24,17 +25,74 @@ from .lane_reader import LaneReader
 from .lane_step import LaneStep
 
 KEPT: Final = frozenset({COMPARED_HEADER, NO_LINK_HEADER})  # the headers of history that say something to the step
+RECORDS_AT_ONCE: Final = 500  # where nobody says how many: 5 ms of work
+
+
+class Breather(Protocol):
+    """Says how much a lane may do at once, for whoever shares the loop with it."""
+
+    def begin(self) -> int:
+        """Work begins; how many records it may do before it pauses."""
+        ...
+
+    async def pause(self, done: int) -> None:
+        """So many records are done: let others go on."""
+        ...
+
+
+class LoopBreather:
+    """Lets whatever is ready go on, every so many records."""
+
+    def begin(self) -> int:
+        """See ``Breather``."""
+        return RECORDS_AT_ONCE
+
+    async def pause(self, done: int) -> None:  # noqa: ARG002 - however many
+        """See ``Breather``."""
+        await asyncio.sleep(0)
 
 
 class LaneDriver(ShardDriver[LaneStep]):
-    """See ``ShardDriver``. While something is suspected records are applied one by one, as everywhere."""
+    """See ``ShardDriver``. While something is suspected records are applied one by one, as everywhere.
+
+    A commit of a lane has many records, as each has its price, and other work is not to wait for all of them: ``breather`` says when to
+    pause.
+    """
 
     def __init__(
-        self, session: StoreSession, source: MachineSource[LaneStep], machine: LaneStep, rules: Rules, limits: Limits, journal: Journal
+        self,
+        session: StoreSession,
+        source: MachineSource[LaneStep],
+        machine: LaneStep,
+        rules: Rules,
+        limits: Limits,
+        journal: Journal,
+        breather: Breather,
     ) -> None:
         super().__init__(session, source, machine, rules, limits, journal)
         self._reader = LaneReader(session.shard, rules, journal, machine.plan)
         self._history: Sequence[int] = ()  # the offsets of the records of history in hand, as they lie in its log
+        self._breather = breather
+
+    async def _read_all(self, records: Sequence[LogRecord]) -> Sequence[Item]:
+        """See ``ShardDriver``."""
+        items: list[Item] = []
+        while len(items) < len(records):
+            begin = len(items)
+            items += [self._read(record) for record in records[begin : begin + self._breather.begin()]]
+            await self._breather.pause(len(items) - begin)
+        return items
+
+    async def _apply_span(self, items: Sequence[Item], span: RecordSpan) -> tuple[int, bool]:
+        """See ``ShardDriver``."""
+        index = span.at
+        while True:
+            end = min(span.end, index + self._breather.begin())
+            reached, is_cut = self._apply_from(items, index, span._replace(end=end))
+            await self._breather.pause(reached - index)
+            if is_cut or reached < end or end == span.end or self.machine.is_full(self._slicing.limits):
+                return reached, is_cut
+            index = reached
 
     def _apply_next(self, items: Sequence[Item], index: int, span: RecordSpan) -> int:
         """See ``ShardDriver``."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from streamer.examples import ModelSpec
 from streamer.language import tree
@@ -13,6 +15,8 @@ from streamer.language.segment_specs import Segment
 from streamer.segments.plan.memory_inputs import Memory
 from streamer.segments.plan.plan import Plan
 from streamer.segments.plan.plan_memories import ZONE_KEY, is_grown, is_of_models, plan_memories
+
+PLANS_KEPT: Final = 8  # all shards of a worker ask for the same one, some of them while nothing else may go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ def version_of(name: str) -> int:
     return int(name.partition("-")[0])
 
 
+@lru_cache(maxsize=PLANS_KEPT)
 def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, brings_history: bool = False) -> LanePlan | None:
     """What a lane between two definitions folds, with ``history``; None where nothing is new that events alone decide. All of it is where
     the history itself is new.

@@ -18,6 +18,7 @@ from streamer.settings import Settings
 from streamer.wire import EVENTS, HISTORY, LogRecord
 
 from .clients import METADATA_MS, log_record, reader
+from .kept_readers import KeptReaders
 from .partition import read_partition
 
 LOOK_SECONDS: Final = 5.0
@@ -33,11 +34,13 @@ class LogInspector:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic = settings.topic(EVENTS)
+        self._readers = KeptReaders(settings)
         self._consumer: AIOKafkaConsumer | None = None
         self._lock = asyncio.Lock()  # one question at a time: the consumer stands at one place
 
     async def stop(self) -> None:
         """Close the connections."""
+        await self._readers.stop()
         if self._consumer is not None:
             await self._consumer.stop()
 
@@ -67,9 +70,9 @@ class LogInspector:
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """The log of a shard from an offset to where it ends now, by a consumer of its own; TimeoutError when nothing comes for long."""
-        async with aclosing(read_partition(self._settings, EVENTS, shard, begin=offset, max_records=limit)) as batches:
+        async with aclosing(self._readers.read(shard, offset, limit)) as batches:
             async for records in batches:
-                yield [log_record(record) for record in records]
+                yield records
 
     async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
         """See ``flow.shard_log.Histories``. Raises KafkaError, TimeoutError."""

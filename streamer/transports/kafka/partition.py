@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -38,20 +39,42 @@ async def read_partition(
     whole takes. The consumer is of this reading alone and is closed with it: use ``aclosing`` where you may stop before the end.
     """
     at = TopicPartition(settings.topic(topic), partition)
-    reset = "earliest" if begin is None else "none"
-    consumer = reader(settings, enable_auto_commit=False, auto_offset_reset=reset, fetch_max_wait_ms=WAIT_MS)
+    consumer = partition_consumer(settings, "earliest" if begin is None else "none")
     try:
         async with asyncio.timeout(stall_seconds):
             await consumer.start()
-            end = await _seek(consumer, at, begin, newest)
-        position = -1
-        while position < end:
-            async with asyncio.timeout(stall_seconds):
-                records, position = await _next(consumer, at, end, max_records)
-            if records:
+        async with aclosing(
+            read_by(consumer, at, begin=begin, newest=newest, max_records=max_records, stall_seconds=stall_seconds)
+        ) as batches:
+            async for records in batches:
                 yield records
     finally:
         await consumer.stop()
+
+
+def partition_consumer(settings: Settings, reset: str) -> AIOKafkaConsumer:
+    """One of its own for ``read_by``, not started. ``reset`` is what is done where nobody says at which offset to begin."""
+    return reader(settings, enable_auto_commit=False, auto_offset_reset=reset, fetch_max_wait_ms=WAIT_MS)
+
+
+async def read_by(
+    consumer: AIOKafkaConsumer,
+    at: TopicPartition,
+    *,
+    begin: int | None,
+    newest: int | None = None,
+    max_records: int | None = None,
+    stall_seconds: float = STALL_SECONDS,
+) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]]]:
+    """``read_partition`` by a consumer that is started, and is nobody else's meanwhile."""
+    async with asyncio.timeout(stall_seconds):
+        end = await _seek(consumer, at, begin, newest)
+    position = -1
+    while position < end:
+        async with asyncio.timeout(stall_seconds):
+            records, position = await _next(consumer, at, end, max_records)
+        if records:
+            yield records
 
 
 async def _seek(consumer: AIOKafkaConsumer, at: TopicPartition, begin: int | None, newest: int | None) -> int:

@@ -37,6 +37,7 @@ class LaneRun:
         self._hearing = Hearing(lane, log)
         self._begin = self._end = 0
         self._began_at = (monotonic(), lane.position + lane.recalled)
+        self.passed_at = 0.0  # when it came to the end last
 
     async def reach_end(self, state: LaneState = "folds") -> None:
         """Fold up to within a second of where the log ends, and publish what that says."""
@@ -46,7 +47,8 @@ class LaneRun:
             self._begin, self._end = view.begin, view.end
             await self._pass(state)
             self.say(state)
-            if monotonic() - began < NEAR_SECONDS:
+            self.passed_at = monotonic()
+            if self.passed_at - began < NEAR_SECONDS:
                 return
 
     async def _pass(self, state: LaneState) -> None:

@@ -44,7 +44,9 @@ class LaneService:
         is_stopping: Callable[[], bool],
         stop: Callable[[int, int], Awaitable[None]],
     ) -> None:
-        self.pace = LanePace(self._lag_ms)
+        self.pace = LanePace(self._lag_ms, self._is_live_at_work)
+        self._planning = asyncio.Lock()  # all shards want the same plan, which is made once
+        self._joining = set[int]()  # shards that stand at definitions and bring their lane there
         self._plans = plans
         self._store = edges.store
         self._sink = edges.sink
@@ -58,7 +60,7 @@ class LaneService:
 
     def of(self, owned: OwnedShard) -> LanesOfShard:
         """Where a shard of this worker gets its lanes from."""
-        return LanesOfShard(self._on_the_spot(owned), owned.number, self._stop)
+        return LanesOfShard(self._on_the_spot(owned), owned.number, self._stop, self._joining)
 
     def _on_the_spot(self, owned: OwnedShard) -> OnTheSpot:
         log = _WhileHeld(self._inspector, lambda: owned.is_ours and owned.state in HELD and not self._is_stopping())
@@ -75,7 +77,14 @@ class LaneService:
             return None
         view = await self._inspector.look(shard.shard, -1)
         settings = LaneSettings(
-            shard.shard, self._store, self._rules, shard.amendments, asyncio.sleep, self._keyring, histories=self._inspector
+            shard.shard,
+            self._store,
+            self._rules,
+            shard.amendments,
+            asyncio.sleep,
+            self._keyring,
+            histories=self._inspector,
+            breather=self.pace,
         )
         try:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)
@@ -98,12 +107,16 @@ class LaneService:
             return None
         after, _ = await self._plans.read(control)
         lateness_ms = self._rules.lateness_ms
-        return await beside(lambda: plan_lane(before, after, lateness_ms=lateness_ms, history=history, brings_history=brings_history))
+        async with self._planning:
+            return await beside(lambda: plan_lane(before, after, lateness_ms=lateness_ms, history=history, brings_history=brings_history))
 
     def _lag_ms(self) -> float:
         """How far the shard that is furthest behind has come: the age of what it has read last, where more is there."""
         now_ms = time() * 1_000
         return max((now_ms - owned.log_time_ms for owned in self._shards.values() if self._has_more(owned)), default=0.0)
+
+    def _is_live_at_work(self) -> bool:
+        return any(owned.lock.locked() and owned.number not in self._joining for owned in self._shards.values())
 
     def _has_more(self, owned: OwnedShard) -> bool:
         if owned.shard is None or owned.state is not ShardState.OWNED or not self._consumer.holds(owned.partition):
@@ -115,15 +128,20 @@ class LaneService:
 class LanesOfShard:
     """``flow.lane.lanes.Lanes`` for one shard of a worker."""
 
-    def __init__(self, on_the_spot: OnTheSpot, shard: int, stop: Callable[[int, int], Awaitable[None]]) -> None:
+    def __init__(self, on_the_spot: OnTheSpot, shard: int, stop: Callable[[int, int], Awaitable[None]], joining: set[int]) -> None:
+        self._joining = joining
         self._on_the_spot = on_the_spot
         self._shard = shard
         self._stop = stop
 
     async def at(self, wanted: Wanted) -> SideLane:
         """See ``Lanes``. The one that is folded beside the shard has come near to there; what is left is folded here."""
-        await self._stop(self._shard, wanted.version)
-        return await self._on_the_spot.at(wanted)
+        self._joining.add(self._shard)
+        try:
+            await self._stop(self._shard, wanted.version)
+            return await self._on_the_spot.at(wanted)
+        finally:
+            self._joining.discard(self._shard)
 
 
 class _WhileHeld:

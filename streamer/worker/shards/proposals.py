@@ -44,6 +44,7 @@ from .owned_shard import OwnedShard
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.proposals")
 
 POLL_SECONDS: Final = 0.1
+PASS_SECONDS: Final = 1.0  # between two passes of a lane that is near the end
 PUBLISHER_SECONDS: Final = 2.0  # within which whoever publishes writes into shards that have no past
 WRITTEN_SECONDS: Final = 30.0  # after which a record that the shard has not come to is written once more
 AGAIN_SECONDS: Final = (1.0, 3.0, 10.0, 30.0)  # after errors, one after the other
@@ -260,9 +261,9 @@ class Proposals:
         return work.status if work is not None else None
 
     async def _go_on(self, run: LaneRun | None) -> None:
-        """Wait a moment, with what comes meanwhile folded."""
+        """Wait a moment, with what comes meanwhile folded, now and then: each pass reads the log by a consumer of its own."""
         await asyncio.sleep(POLL_SECONDS)
-        if run is not None:
+        if run is not None and monotonic() >= run.passed_at + PASS_SECONDS:
             await run.reach_end("ready")
 
     async def _write(self, work: _Work, raw: bytes) -> None:

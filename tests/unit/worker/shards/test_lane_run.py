@@ -65,7 +65,7 @@ def filled(records: int) -> MemoryLog:
 
 
 def run_over(log: MemoryLog, lane: WaitingLane, told: list[LaneStatus]) -> LaneRun:
-    pace = LanePace(lambda: 0.0)
+    pace = LanePace(lambda: 0.0, lambda: False)
     return LaneRun(cast("Any", lane), 2, log, cast("Any", NoRelay()), pace, told.append)
 
 
