@@ -16,10 +16,12 @@ import pytest
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.previews.result import Preview
+from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.units import DAY_MS
 from streamer.wire import EVENTS
 
 from .deployment import Deployment
+from .test_folding import records_folded
 from .test_preview import members_of
 
 NEW = """
@@ -86,5 +88,9 @@ async def test_a_new_shop_knows_its_customers_of_two_years(new_shop: Deployment,
     explained = await new_shop.command("explain", min(recent), "--segment", "recent")
     assert "in     recent" in explained
     assert "warming" not in explained
+    picker = RecordPicker(new_shop.settings)
+    async with new_shop.store() as store:
+        assert await records_folded(new_shop, store, picker) > 240, "what the log says of each is what the worker has"
+    await picker.stop()
     assert "the log has begun" in await new_shop.command("import", str(history))
     assert set(await new_shop.stop_all()) == {0}, new_shop.logs()

@@ -104,10 +104,11 @@ class Auditor:
             self._found[shard] = replace(before, unnoted=before.unnoted + (found is Unaudited.NOT_NOTED))
             return
         self._metrics.audited.inc()
-        self._found[shard] = replace(before, compared=before.compared + 1)
+        compared = replace(before, compared=before.compared + 1)
         if not found.is_equal:
-            self._found[shard] = replace(self._found[shard], differing=before.differing + 1, differed_at=found.position.offset)
             await self._differs(found)
+            compared = replace(compared, differing=before.differing + 1, differed_at=found.position.offset)
+        self._found[shard] = compared
 
     async def _differs(self, found: Audited) -> None:
         self._metrics.mismatches.inc()

@@ -28,6 +28,10 @@ from tests.property.born_old import ListLog
 from tests.unit.flow.test_scoring import DAY, DEFINITIONS, HOUR, T0, Stub
 
 WIDER = DEFINITIONS + '  idle: {for: gone, when: \'not did("Product Added", within="2d")\'}\n'
+BOUGHT = """
+segments:
+  often: {for: bought ten times, when: 'count("Order Completed") >= 10'}
+"""
 CUSTOMERS = ("ann", "bob", "cid", "dan")
 
 
@@ -44,6 +48,10 @@ class Shop:
     def define(self, at_ms: int, text: str, version: int) -> None:
         definitions = parse_definitions(text)
         self.add(at_ms, definitions_control(definitions.content(), definitions.digest, version))
+
+    def event(self, at_ms: int, customer: str, name: str, message_id: str) -> None:
+        event = {"event": name, "messageId": message_id, "userId": customer, "timestamp": at_ms}
+        self.add(at_ms, msgspec.json.encode(event), control=False)
 
     async def process(self) -> None:
         lanes = OnTheSpot(self.store, ListLog(self.records), self.rules, pause=asyncio.sleep)
@@ -93,8 +101,7 @@ def shop_of(seed: int, met: Counter[str]) -> Shop:
             shop.define(at_ms, draw.choice([DEFINITIONS, WIDER]), version)
         else:
             name = draw.choice(["Product Added", "Order Completed", "Product Viewed"])
-            event = {"event": name, "messageId": f"m{number}", "userId": draw.choice(CUSTOMERS), "timestamp": at_ms}
-            shop.add(at_ms, msgspec.json.encode(event), control=False)
+            shop.event(at_ms, draw.choice(CUSTOMERS), name, f"m{number}")
     shop.add(at_ms + draw.choice([1, HOUR, 4 * DAY]), TICK)
     return shop
 
@@ -128,5 +135,25 @@ def test_more_records_than_are_to_be_read_are_not_read() -> None:
         assert folded == stored
         with pytest.raises(TooManyRecordsError):
             await shop.fold("ann", records_max=2)
+
+    asyncio.run(holds())
+
+
+def test_history_at_the_head_of_a_log_is_folded_with_what_came_after_it() -> None:
+    """It arrived when it happened, years before anything was defined; the lane of the first definitions is over the same few records."""
+
+    async def holds() -> None:
+        shop = Shop()
+        for number in range(60):
+            shop.event(T0 - (700 - 10 * number) * DAY, CUSTOMERS[number % 3], "Order Completed", f"h{number}")
+        shop.define(T0, BOUGHT, 1)
+        for number in range(12):
+            shop.event(T0 + number * HOUR, CUSTOMERS[number % 4], "Order Completed", f"m{number}")
+        await shop.process()
+        for customer in CUSTOMERS:
+            stored, folded = await shop.fold(customer)
+            assert stored is not None
+            assert folded == stored, customer
+            assert decode_state(stored).is_inside(0) == (customer != "dan"), "who bought often did so before the definitions"
 
     asyncio.run(holds())
