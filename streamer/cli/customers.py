@@ -31,7 +31,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        help="Say who a customer is and what is remembered of them, join two who are one person, and part two who are not.",
+        help="Say who customers are and what is known; join and part them.",
         no_args_is_help=True,
         epilog=EXIT_CODES,
         rich_markup_mode=None,
