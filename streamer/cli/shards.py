@@ -28,6 +28,7 @@ from streamer.worker.status.shard_state import ShardState
 from . import EXIT_CODES, EXIT_NO
 from .asking import WAIT_SECONDS, Wait, ask_worker
 from .retell import tell_again
+from .shard_clocks import say_clocks
 from .shard_counts import count_records
 from .terminal import echo, echo_json
 
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("list", epilog=EXIT_CODES, short_help="Owner, state, position and lag of every shard.")(list_shards)
     group.command("counts", epilog=EXIT_CODES, short_help="Records accepted, refused and why, in all shards.")(count_records)
+    group.command("clocks", epilog=EXIT_CODES, short_help="How far devices' clocks were off in the newest events.")(say_clocks)
     group.command("resume", epilog=EXIT_CODES, short_help="Have a shard go on at a place that you choose.")(resume)
     group.command("rebuild", epilog=EXIT_CODES, short_help="Compute a shard again from its log.")(rebuild)
     group.command("retell", epilog=EXIT_CODES, short_help="Tell again what an audit found to differ.")(tell_again)

@@ -15,6 +15,7 @@ from streamer.server.page_door import PageParts
 from streamer.server.tokens import Tokens
 from streamer.settings import Settings
 from streamer.transports.kafka.customer_records import CustomerRecords
+from streamer.transports.kafka.newest_records import NewestRecords
 from streamer.webhooks.watch import SubscriptionWatch
 
 from .alert_history import AlertHistory
@@ -22,6 +23,7 @@ from .change_history import ChangeHistory
 from .customer_events import CustomerEvents
 from .decision_history import DecisionHistory
 from .delivery_history import DeliveryHistory
+from .event_tail import EventTail
 from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .lift_history import LiftHistory, measured_aside
@@ -63,6 +65,7 @@ class PeoplePage:
         """Have all who look end."""
         self.sources.forecasts.close()
         self.sources.lifts.close()
+        self.sources.tail.close()
         self.site.live.close()
 
 
@@ -87,6 +90,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),
         templates,
+        EventTail(NewestRecords(settings)),
         ExportsAside(settings),
         CostsAside(settings),
         DraftPublisher(settings, templates),

@@ -22,6 +22,7 @@ from .change_history import ChangeHistory
 from .customer_events import CustomerEvents
 from .decision_history import DecisionHistory
 from .delivery_history import DeliveryHistory
+from .event_tail import EventTail
 from .forecast import Forecasts
 from .letter_history import LetterHistory
 from .lift_history import LiftHistory
@@ -50,6 +51,7 @@ class PageSources(NamedTuple):
     pulse: Pulse
     trials: TrialRuns
     templates: TemplateShelf
+    tail: EventTail
     exports: ExportsAside
     costs: CostsAside
     publishing: DraftPublisher

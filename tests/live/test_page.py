@@ -12,6 +12,8 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from streamer.cli.segment_sizes import read_sizes
+from streamer.cli.shard_clocks import clocks_of
+from streamer.events.redaction import CLOCK_STEPS
 from streamer.exports.making import exported
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
@@ -109,6 +111,8 @@ async def test_the_page_shows_what_the_deployment_does_and_goes_on_through_a_wor
                 await until_shown(session, f"{serve.url}/dead-letters", "1 Re-drive .* c-9")
                 await until_shown(session, f"{serve.url}/ledger", "Show There is no such decision among the newest")
                 await until_shown(session, f"{serve.url}/customers/c-7", "1 record of theirs is noted.* Order Completed → entered buyer")
+                await until_shown(session, f"{serve.url}/sources", "Of 20 of the newest events.* Order Completed c-…")
+                assert await clocks_of(shop.settings, 1_000) == [("right", 20), *((step, 0) for step in CLOCK_STEPS[1:])]
                 await check_export(session, serve.url, shop)
                 await check_publication(session, serve.url)
                 async with session.get(f"{serve.url}/live/customers/c-7") as stream:

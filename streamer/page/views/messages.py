@@ -25,8 +25,8 @@ class MessageRow(NamedTuple):
 
 
 def view(sources: PageSources) -> PageView:
-    """The list, with a button at each."""
-    return PageView("messages", "/messages", partial(_show, sources), is_in_menu=True, act=partial(_act, sources))
+    """The list; below it a button for each."""
+    return PageView("messages", "/messages", partial(_show, sources), live_seconds=2.0, is_in_menu=True, act=partial(_act, sources))
 
 
 async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:

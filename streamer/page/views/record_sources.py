@@ -1,4 +1,4 @@
-"""*Sources*: what became of the records that came in, why some were refused, and whose those were."""
+"""*Sources*: what became of the records that came in, why some were refused and whose those were, clocks, and what comes in now."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
     counts, lately = record_counts(await sources.shards()), dict(sources.letters.reasons())
     reasons = list(dict.fromkeys((*counts.refused, *lately)))
     return {
+        "tail": sources.tail.look(),
         "counts": counts,
         "reasons": [ReasonRow(reason, counts.refused.get(reason, 0), lately.get(reason, 0)) for reason in reasons],
         "producers": sources.letters.producers()[:SHOWN],

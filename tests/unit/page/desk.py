@@ -28,7 +28,7 @@ from streamer.settings import load_settings
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.transports.kafka.change_records import ChangeRecord
 from streamer.transports.kafka.topic_tail import TailRecord
-from streamer.wire import CHANGES, DEAD_LETTERS, LEDGER, LogRecord
+from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, LEDGER, LogRecord
 from tests.unit.flow.persons import Persons
 from tests.unit.server.desk import SHARDS, EndsOfShop, StoreOfShops
 
@@ -91,6 +91,26 @@ class RecordsOfShop:
 
     def _all(self, shard: int) -> list[LogRecord]:
         return self.shop.log.fetch(shard, 0, 10_000)
+
+
+class EndsOfLogs:
+    """The newest records of a shop, as a look at them has them."""
+
+    def __init__(self, shop: Persons) -> None:
+        self.shop = shop
+        self.error: Exception | None = None
+        self.seen = [0] * SHARDS
+        self.stops = 0
+
+    async def take(self, most: int) -> list[tuple[int, LogRecord]]:
+        if self.error is not None:
+            raise self.error
+        found = [(shard, one) for shard in range(SHARDS) for one in self.shop.log.fetch(shard, self.seen[shard], 10_000)][-most:]
+        self.seen = [self.shop.log.end(EVENTS, shard) for shard in range(SHARDS)]
+        return found
+
+    async def stop(self) -> None:
+        self.stops += 1
 
 
 class PageDesk(NamedTuple):
@@ -174,6 +194,7 @@ async def looking(
     feed = Feed(settings, metrics)
     page = page_over(PageParts(settings, store, answers, ends, feed, lambda: shop.now_ms))
     page.sources.events.records = RecordsOfShop(shop)
+    page.sources.tail.records = EndsOfLogs(shop)
     if proxy is not None:
         page.site.use_proxy(proxy)
     if spoil is not None:

@@ -69,9 +69,12 @@ async def test_a_change_is_seen_by_whoever_looks() -> None:
 
 async def test_what_is_live_is_what_the_page_shows() -> None:
     """Of every view that is live, with something in each: a page that comes again line by line, and no error in its place."""
-    paths = ("/", "/segments", "/segments/quick", "/customers/c-39", "/ledger", "/deliveries", "/sources", "/workers")
+    paths = ("/", "/segments", "/segments/quick", "/customers/c-39", "/messages", "/ledger", "/deliveries", "/sources", "/workers")
     async with looking(full_shop.RULES) as desk:
         await full_shop.fill(desk)
+        async with asyncio.timeout(60):
+            while not desk.page.sources.tail.look().sampled:  # noqa: ASYNC110 - it is read beside whoever looks
+                await asyncio.sleep(0.01)
         for path in paths:
             page = (await desk.look(path)).html
             async with watching(desk, path) as response:

@@ -158,3 +158,14 @@ async def test_a_decision_that_is_published_again_counts_once_and_others_are_pas
                 history.take(TailRecord(topic, 0, 0, value))
         assert len(list(history.newest())) == 2
         assert [len(history.of_customer(name)) for name in ("ada", "bob", "nobody")] == [1, 1, 0]
+
+
+async def test_what_is_decided_is_seen_live_and_buttons_stay_with_whoever_may_press_them() -> None:
+    """What is live is rendered once for all who look, so no form is in it."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        page = await desk.look("/messages")
+        live, _, foot = page.html.partition('<div id="live"')[2].partition("</main>")[0].partition("<section><h2>Pause and resume</h2>")
+        assert "/live/messages" in live
+        assert "<form" not in live
+        assert foot.count("<form") == 1 + live.count("<section>")

@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from babel import Locale
 
+from streamer.events.redaction import CLOCK_STEPS, ValueKind
 from streamer.messages.decision import REASONS, DecisionOutcome
 from streamer.page import rendering
 from streamer.page.languages import LANGUAGES, PageLanguage, direction_of, known_language, language_of
@@ -33,6 +34,8 @@ BUILT = {  # texts whose names a template puts together
     *(f"lane.{state}" for state in get_args(LaneState)),
     *(f"words.{name}" for name in re.findall(r"^([a-z_]+) = ", WORDS, flags=re.MULTILINE)),  # each is held by test_definition_words.py
     *(f"models.{figure}" for figure in ("base_rate", "log_loss", "entropy", "auc", "ratio", "coverage")),
+    *(f"clock.{step}" for step in CLOCK_STEPS),
+    *(f"kind.{kind}" for kind in get_args(ValueKind)),
     "state.unknown",
     "lift.sent",
     "lift.held_out",
