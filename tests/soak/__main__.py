@@ -11,10 +11,12 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 
 from tests.simulation.verdict import play
 from tests.soak.bodies import send_all
+from tests.soak.born_old import HERE, Compared, compare, found_in
 from tests.soak.collect import kill_rounds
 from tests.soak.differ import AGREED, differ
 from tests.soak.fuzz import fuzz
@@ -91,6 +93,22 @@ def _strangers(options: argparse.Namespace) -> str:
     return f"{found.bombs.total():,} bombs refused, {found.good.total():,} good requests answered, {found.growth_mb:.0f} MB more memory"
 
 
+def _born_old(options: argparse.Namespace) -> str:
+    """Real shops' logs, and segments that are published behind them: is everything known that would be, had they been there before?"""
+    end, told = monotonic() + options.seconds, list[Compared]()
+    for file, mapping in found_in(options.data):
+        if monotonic() > end:
+            break
+        try:
+            told.append(compare(file, mapping))
+        except BaseException:
+            print(f"born-old: {file} failed", flush=True)
+            raise
+    assert told, f"no data set lies in {options.data}"
+    events, customers, members = (sum(numbers) for numbers in zip(*told, strict=True))
+    return f"{len(told)} logs of {events:,} events and {customers:,} customers, {members:,} memberships of new segments, none different"
+
+
 RUNS: dict[str, Run] = {
     "fuzz": _fuzz,
     "differ": _differ,
@@ -99,6 +117,7 @@ RUNS: dict[str, Run] = {
     "collect": _collect,
     "strangers": _strangers,
     "mails": _mails,
+    "born-old": _born_old,
 }
 
 
@@ -110,6 +129,7 @@ def main() -> None:
     parser.add_argument("--logs", type=int, default=10_000, help="at most so many logs of each run")
     parser.add_argument("--events", type=int, default=120, help="records of a log")
     parser.add_argument("--seconds", type=float, default=600, help="at most so long for each run")
+    parser.add_argument("--data", type=Path, default=HERE, help="born-old: a folder of public data sets, see its module")
     options = parser.parse_args()
     for name in options.runs or RUNS:
         if name not in RUNS:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from streamer.errors import StoreUnavailableError
+from streamer.flow import store_session
 from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import Published, definitions_in
 from streamer.language.definitions import Definitions, parse_definitions
@@ -245,6 +247,39 @@ async def test_what_another_shard_has_begun_to_obey_is_not_left_out(shop: Shop, 
     await shop.other_obeys(2)
     shop.publish(BUYER)
     shop.meanwhile = lambda: shop.publish(LOYAL)
+    await shop.look_until_written()
+    assert shop.written() == [1, 2]
+
+
+async def test_a_store_that_is_full_holds_up_the_lane_and_not_the_shard(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a lane writes is new, and may be what does not fit any more; it goes on where it stood once there is room."""
+    monkeypatch.setattr(proposals, "AGAIN_SECONDS", (0.0,))
+    monkeypatch.setattr(store_session, "RETRY_SECONDS", 0.0)
+    commit, is_full, refused = MemoryStore.commit, True, 0
+
+    async def commit_if_there_is_room(self: MemoryStore, shard: int, wanted: Commit) -> None:
+        nonlocal refused
+        if is_full and self is not shop.worker.store:
+            refused += 1
+            raise StoreUnavailableError("OOM command not allowed when used memory > 'maxmemory'")
+        await commit(self, shard, wanted)
+
+    monkeypatch.setattr(MemoryStore, "commit", commit_if_there_is_room)
+    shop.worker.buy("c3")
+    await shop.read()
+    shop.publish(BUYER)
+    status = await shop.look("stands")
+    assert status is not None
+    assert "OOM" in status.why
+    assert refused
+    shard = shop.worker.owned.shard
+    assert shard is not None
+    before = shard.body.counts["accepted"]
+    shop.worker.buy("c4")
+    await shop.read()
+    assert shard.body.counts["accepted"] == before + 1
+    assert shop.worker.segmenter.problems() == []
+    is_full = False
     await shop.look_until_written()
     assert shop.written() == [1, 2]
 
