@@ -1,4 +1,4 @@
-"""``streamer import``: history of years from files, at the head of a new log."""
+"""``streamer import``: history of years from files."""
 
 from __future__ import annotations
 
@@ -40,14 +40,16 @@ from .terminal import echo, echo_json
 from .worker import Create
 
 if TYPE_CHECKING:
+    from streamer.deployment.publishing import Proposal
     from streamer.imports.importer import Importer
+    from streamer.imports.process import Imported
 
 SHOWN_EVERY: Final = 1_000  # lines
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("import", epilog=EXIT_CODES, short_help="Bring in history from files, before a log begins.")(import_history)
+    app.command("import", epilog=EXIT_CODES, short_help="Bring in history from files.")(import_history)
 
 
 def import_history(
@@ -61,19 +63,31 @@ def import_history(
         str | None, typer.Option(metavar="FILE", help="write each line that is left out here, with its reason, as JSON")
     ] = None,
     ahead: AheadOption = AHEAD,
+    dedupe: Annotated[
+        str,
+        typer.Option(
+            metavar="PROPERTY",
+            help="such as order_id: an event that has it may have happened after the log began, unless that has its equal",
+        ),
+    ] = "",
+    is_more_to_come: Annotated[
+        bool, typer.Option("--more", help="other files follow: do not make it a part of the past yet, where the log has begun")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="return when every shard has this past, where the log has begun")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing and ask no server: say what would come of the files")] = False,
     create: Create = False,
     as_json: Annotated[bool, typer.Option("--json", help="the outcome as one JSON object")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress bar")] = False,
 ) -> None:
-    """Bring in history before a log begins: the orders of two years, so that a shop starts with its customers and not with nobody.
+    """Bring in history: the orders of two years, so that a shop starts with its customers and not with nobody.
 
-    Events lie at the head of the log, in the order of time, as if they had arrived when they happened. From there on segments, models,
-    explanations and `streamer segments preview` know them as any event. Nothing is said of the past: `streamer segments publish` comes
-    next, and says who is in which segment then.
+    Events count as if each had arrived when it happened. In a new log, before anything is published or an event is sent, they lie at its
+    head: segments, models, explanations and `streamer segments preview` know them as any event, and `streamer segments publish`, which
+    comes next, says who is in which segment then.
 
-    It goes before everything else: into topics that are new, before anything is published, a key is used, a worker is started or an event
-    is sent. A log that has begun takes no history; begin another STREAMER_TOPIC_PREFIX.
+    Once a log has begun they go to a topic of their own, and the workers fold them with the log, beside live traffic; `streamer segments
+    status` says how far they are. Each shard then has that past from one record on, and only says who is in another segment by it. It ends
+    where the shard's log begins: what happened later is left out, or compared by --dedupe.
 
     What cannot be an event goes to --rejects with its line and reason, and the import goes on. The same files again add nothing, so where
     it broke off, do it again; other files go on where the last ones ended in time. Their columns or their format are told as for `streamer
@@ -88,10 +102,15 @@ def import_history(
         raise SettingsError("standard input can be read once, and an import that broke off is done again: give files")
     now_ms = int(time() * 1_000)
     task = ImportTask(EventSource(files, mapping, format_name, True, length_ms(ahead, option="--ahead")), _until_ms(until, now_ms), quiet)
-    name = name_of_import(files, format_name, mapping or "", until or "")
+    name = name_of_import(files, format_name, mapping or "", until or "", dedupe)
     with _rejects_file(rejects, files) as task.rejects:
-        done = asyncio.run(_try(task, name) if dry_run else _import(task, name, create=create))
+        if dry_run:
+            done, proposal = asyncio.run(_try(task, name)), None
+        else:
+            done, proposal = asyncio.run(_import(task, name, dedupe, create=create, is_more_to_come=is_more_to_come))
     _say(task, done, "would be brought in" if dry_run else "brought in", as_json=as_json)
+    if proposal is not None:
+        _say_proposal(proposal, wait=wait)
     if not done.written and not done.was_there and task.reasons:
         raise typer.Exit(EXIT_NO)
 
@@ -156,28 +175,41 @@ class ImportTask:
 
 
 async def _try(task: ImportTask, name: str) -> Importer:
-    from streamer.imports.process import try_events
+    from streamer.imports.process import HistoryFile, try_events
     from streamer.settings import load_settings
 
     with progress_bar("reading", "bytes", quiet=task.quiet) as progress:
-        return await try_events(name, load_settings().shards, task.history(progress), task.refuse)
+        return await try_events(load_settings().shards, HistoryFile(name, task.history(progress), task.refuse))
 
 
-async def _import(task: ImportTask, name: str, *, create: bool) -> Importer:
+async def _import(task: ImportTask, name: str, dedupe: str, *, create: bool, is_more_to_come: bool) -> Imported:
     from aiokafka.errors import KafkaError
 
     from streamer.deployment.connecting import starting
-    from streamer.imports.process import import_events
+    from streamer.imports.process import HistoryFile, import_events
     from streamer.settings import load_settings
 
     settings = load_settings(**({"create": True} if create else {}))
     try:
-        async with starting(settings, made=_say_topics) as (client, _):
+        async with starting(settings, made=_say_topics) as (client, store):
             with progress_bar("reading", "bytes", quiet=task.quiet) as progress:
-                return await import_events(settings, client, name, task.history(progress), task.refuse)
+                what = HistoryFile(name, task.history(progress), task.refuse, dedupe)
+                return await import_events(settings, client, store, what, is_more_to_come=is_more_to_come)
     except (KafkaError, TimeoutError) as error:
         why = f"the import broke off at {settings.kafka} ({type(error).__name__}); do it again, and it goes on"
         raise SettingsError(f"STREAMER_KAFKA: {why}") from None
+
+
+def _say_proposal(proposal: Proposal, *, wait: bool) -> None:
+    from streamer.settings import load_settings
+
+    from .segment_status import follow
+
+    version = proposal.publication.version
+    became = "becomes a part of the past" if proposal.is_new else "is a part of the past already"
+    echo(f"it {became} with version {version}; `streamer segments status` says how far the shards are", err=True)
+    if wait:
+        asyncio.run(follow(load_settings(), version))
 
 
 def _say_topics(names: list[str]) -> None:

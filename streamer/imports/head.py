@@ -11,6 +11,10 @@ from streamer.flow.replay import Arrival
 from streamer.wire import LogRecord, read_arrived
 
 
+class LogHasBegunError(SettingsError):
+    """There is more than history at the head of a log."""
+
+
 class HistoryHead(NamedTuple):
     """The newest of the history in a shard. ``brought_by`` is the import that wrote it, empty where there is none; ``last_ms`` when it
     happened, and ``ids`` are the message ids of all that did at that moment."""
@@ -27,14 +31,11 @@ class HistoryHead(NamedTuple):
 
 
 def head_of(shard: int, tail: Sequence[LogRecord]) -> HistoryHead:
-    """The head of a shard by the last records of its log. SettingsError where not all of them are history: time has gone on there, and what
-    was written behind would be late."""
+    """The head of a shard by the last records of its log. LogHasBegunError where not all of them are history: time has gone on there, and
+    what was written behind would be late."""
     found = [read_arrived(record.headers) for record in tail]
     if None in found:
-        raise SettingsError(
-            f"shard {shard}: the log has begun, and history goes before everything else: import it under another STREAMER_TOPIC_PREFIX, "
-            "before anything is published, a key is used, a worker is started or an event is sent"
-        )
+        raise LogHasBegunError(f"shard {shard}: the log has begun, and what is written at its head goes before everything else")
     marks = [mark for mark in found if mark is not None]
     if not marks:
         return HistoryHead()
@@ -50,4 +51,4 @@ def _id_of(value: bytes) -> str:
         return ""
 
 
-__all__ = ["HistoryHead", "head_of"]
+__all__ = ["HistoryHead", "LogHasBegunError", "head_of"]

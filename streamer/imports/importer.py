@@ -8,9 +8,10 @@ from typing import Final, Protocol
 
 from streamer.errors import RefusedError
 from streamer.flow.replay import Arrival
-from streamer.wire import arrived_text, shard_of
+from streamer.wire import ARRIVED_HEADER, COMPARED_HEADER, Headers, arrived_text, shard_of
 
 from .head import HistoryHead
+from .overlap import NO_OVERLAP, LogOverlap
 from .sifting import Refuse
 
 WRITE_EVENTS: Final = 500  # at a time
@@ -20,8 +21,8 @@ BEFORE: Final = "before_head"  # history goes on behind what is there, and this 
 class HistoryWriter(Protocol):
     """Where records of history go."""
 
-    async def write(self, records: list[tuple[int, Arrival, bytes]]) -> None:
-        """Write (shard, event, header), each behind those before in its shard. Raises what the transport does."""
+    async def write(self, records: list[tuple[int, Arrival, Headers]]) -> None:
+        """Write (shard, event, headers), each behind those before in its shard. Raises what the transport does."""
         ...
 
 
@@ -29,7 +30,9 @@ class Importer:
     """One import, whose events come in the order of time. ``written`` and ``was_there`` count them; ``first_ms`` and ``last_ms`` are the
     times of the first and the last of both."""
 
-    def __init__(self, name: str, heads: Mapping[int, HistoryHead], writer: HistoryWriter, refuse: Refuse) -> None:
+    def __init__(
+        self, name: str, heads: Mapping[int, HistoryHead], writer: HistoryWriter, refuse: Refuse, overlap: LogOverlap = NO_OVERLAP
+    ) -> None:
         self.written = 0
         self.was_there = 0
         self.first_ms: int | None = None
@@ -39,15 +42,19 @@ class Importer:
         self._heads = heads
         self._writer = writer
         self._refuse = refuse
+        self._overlap = overlap
 
     async def write(self, events: Iterable[Arrival]) -> None:
         """Write all events that are not there yet. What happened before the end of another import is refused."""
-        waiting: list[tuple[int, Arrival, bytes]] = []
+        waiting: list[tuple[int, Arrival, Headers]] = []
         for event in events:
             shard = shard_of(event.key.decode(), len(self._heads))
             if not self._is_next(self._heads[shard], event):
                 continue
-            waiting.append((shard, event, arrived_text(event.arrival_ms, self._name)))
+            headers = self._headers(event, shard)
+            if headers is None:
+                continue
+            waiting.append((shard, event, headers))
             self.by_shard[shard] += 1
             self.written += 1
             if len(waiting) == WRITE_EVENTS:
@@ -55,6 +62,16 @@ class Importer:
                 waiting = []
         if waiting:
             await self._writer.write(waiting)
+
+    def _headers(self, event: Arrival, shard: int) -> Headers | None:
+        """With what an event is written; None where it is left out."""
+        try:
+            is_compared = self._overlap.is_compared(event.value, shard)
+        except RefusedError as error:
+            self._refuse(event, error)
+            return None
+        arrived = (ARRIVED_HEADER, arrived_text(event.arrival_ms, self._name))
+        return (arrived, (COMPARED_HEADER, b"1")) if is_compared else (arrived,)
 
     def _is_next(self, head: HistoryHead, event: Arrival) -> bool:
         is_ours = head.brought_by == self._name

@@ -1,51 +1,109 @@
-"""One import from outside: look at the head of each shard, write behind it, and look whether it is still nothing but history."""
+"""One import from outside: to the head of the log where that has not begun, else to a topic that a publication makes a part of the past.
+
+What was written stays where it breaks off, and the same import goes on behind it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from streamer.deployment.publishing import Proposal, bring_history
 from streamer.flow.replay import Arrival
 from streamer.settings import Settings
+from streamer.stores.base import Store
+from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.log_head import KafkaHistory, read_tail
+from streamer.transports.kafka.log_inspector import LogInspector
+from streamer.transports.kafka.topics import ensure_topic
+from streamer.wire import EVENTS, HISTORY, Headers
 
-from .head import HistoryHead, head_of
+from .head import HistoryHead, LogHasBegunError, head_of
 from .importer import Importer
+from .overlap import LogOverlap, read_overlap
 from .sifting import Refuse
 
 
-async def read_heads(settings: Settings) -> dict[int, HistoryHead]:
-    """Where history stands in each shard. SettingsError where the log of one has begun; raises KafkaError, TimeoutError."""
-    return {shard: head_of(shard, await read_tail(settings, shard)) for shard in range(settings.shards)}
+class HistoryFile(NamedTuple):
+    """What is imported: its ``name``, ``events`` in the order of time, where what is left out goes, and the property ``dedupe`` by which
+    events are known that the log has too (empty: history ends where the log begins)."""
+
+    name: str
+    events: Iterable[Arrival]
+    refuse: Refuse
+    dedupe: str = ""
 
 
-async def import_events(settings: Settings, client: AIOKafkaProducer, name: str, events: Iterable[Arrival], refuse: Refuse) -> Importer:
-    """Write events, which come in the order of time, by the import ``name``; return what was done.
+class Imported(NamedTuple):
+    """What was done; ``proposal`` is what makes it a part of the past, None where it lies at the head of the log, or more is to come."""
 
-    SettingsError where the log has begun, or somebody else wrote into it meanwhile; raises KafkaError, TimeoutError. What was written by
-    then stays, and the same import goes on behind it.
+    importer: Importer
+    proposal: Proposal | None
+
+
+async def import_events(
+    settings: Settings, client: AIOKafkaProducer, store: Store, what: HistoryFile, *, is_more_to_come: bool = False
+) -> Imported:
+    """Write history, and have it become a part of the past unless ``is_more_to_come``.
+
+    SettingsError where somebody else wrote into a log that had not begun, or nothing was published into one that has; raises KafkaError,
+    TimeoutError.
     """
+    try:
+        heads = await _heads(settings, EVENTS)
+    except LogHasBegunError:
+        return await _import_beside(settings, client, store, what, is_more_to_come=is_more_to_come)
     writer = KafkaHistory(settings, client)
-    importer = Importer(name, await read_heads(settings), writer, refuse)
-    await importer.write(events)
+    importer = Importer(what.name, heads, writer, what.refuse)
+    await importer.write(what.events)
     await writer.finish()
-    await read_heads(settings)
-    return importer
+    await _heads(settings, EVENTS)
+    return Imported(importer, None)
 
 
-async def try_events(name: str, shards: int, events: Iterable[Arrival], refuse: Refuse) -> Importer:
+async def _import_beside(
+    settings: Settings, client: AIOKafkaProducer, store: Store, what: HistoryFile, *, is_more_to_come: bool
+) -> Imported:
+    """The same where the log has begun."""
+    await ensure_topic(settings, HISTORY)
+    writer = KafkaHistory(settings, client, HISTORY)
+    overlap = await _read_overlap(settings, what.dedupe)
+    importer = Importer(what.name, await _heads(settings, HISTORY), writer, what.refuse, overlap)
+    await importer.write(what.events)
+    await writer.finish()
+    found = await read_log_ends(settings, range(settings.shards), topic=HISTORY)
+    ends = [found[shard].end for shard in range(settings.shards)]
+    is_whole = any(ends) and not is_more_to_come
+    return Imported(importer, await bring_history(settings, client, store, ends) if is_whole else None)
+
+
+async def _read_overlap(settings: Settings, dedupe: str) -> LogOverlap:
+    inspector = LogInspector(settings)
+    try:
+        return await read_overlap(inspector, settings.shards, dedupe)
+    finally:
+        await inspector.stop()
+
+
+async def _heads(settings: Settings, topic: str) -> dict[int, HistoryHead]:
+    """Where history stands in each shard."""
+    return {shard: head_of(shard, await read_tail(settings, shard, topic)) for shard in range(settings.shards)}
+
+
+async def try_events(shards: int, what: HistoryFile) -> Importer:
     """What ``import_events`` would do in a new log, without a server."""
-    importer = Importer(name, dict.fromkeys(range(shards), HistoryHead()), _Nowhere(), refuse)
-    await importer.write(events)
+    importer = Importer(what.name, dict.fromkeys(range(shards), HistoryHead()), _Nowhere(), what.refuse)
+    await importer.write(what.events)
     return importer
 
 
 class _Nowhere:
     """Writes nothing."""
 
-    async def write(self, records: list[tuple[int, Arrival, bytes]]) -> None:
+    async def write(self, records: list[tuple[int, Arrival, Headers]]) -> None:
         """See ``HistoryWriter``."""
 
 
-__all__ = ["import_events", "read_heads", "try_events"]
+__all__ = ["HistoryFile", "Imported", "import_events", "try_events"]

@@ -2,7 +2,7 @@
 
 --quick         a tenth of the events
 --part NAME     only this one (may be given more than once): core, offsets, segments, kafka, latency, identity, idle, faust,
-                collect, webhooks, serve, page, send, refold, lane, peers
+                collect, webhooks, serve, page, send, refold, lane, import, peers
 --json FILE     the figures for a machine, too
 --base FOLDER   a checkout of an earlier commit: what an event costs here and there (alone, without any part that is not named)
 
@@ -30,6 +30,7 @@ from . import (
     collect,
     core,
     faust_part,
+    history,
     identity,
     idle,
     lane,
@@ -65,6 +66,7 @@ PARTS = (
     "send",
     "refold",
     "lane",
+    "import",
     "peers",
 )
 CUSTOMERS = 100_000
@@ -91,6 +93,8 @@ async def run(parts: list[str], report: Report, *, quick: bool) -> None:
         await offsets.measure(report, start_ms=start_ms, gap_ms=GAP_MS, quick=quick)
     if {"kafka", "latency", "identity", "idle", "faust", "collect", "webhooks", "serve", "page", "send", "refold", "lane"} & set(parts):
         await _with_servers(parts, report, customers=customers, start_ms=start_ms, quick=quick)
+    if "import" in parts:
+        await history.measure(report, quick=quick)
     if "peers" in parts:
         await peers.run(list(peers.ENGINES), report, peers.QUICK if quick else peers.Size())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections import Counter
@@ -13,14 +14,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from streamer.flow.checkpoint import decode_body
+from streamer.language.definitions import load_definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.previews.result import Preview
+from streamer.segments.change import Change
+from streamer.segments.merge import decode_change_or_merge
+from streamer.segments.plan.plan import Plan
 from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.units import DAY_MS
-from streamer.wire import EVENTS
+from streamer.wire import CHANGES, EVENTS
 
-from .deployment import Deployment
+from .deployment import SHARDS, Deployment
+from .test_born_old import SLOW, fill, folded, publish, states
 from .test_folding import records_folded
 from .test_preview import members_of
 
@@ -92,5 +99,75 @@ async def test_a_new_shop_knows_its_customers_of_two_years(new_shop: Deployment,
     async with new_shop.store() as store:
         assert await records_folded(new_shop, store, picker) > 240, "what the log says of each is what the worker has"
     await picker.stop()
-    assert "the log has begun" in await new_shop.command("import", str(history))
+    once_more = await new_shop.command("import", str(history))
+    assert "240 left out, log_has_begun" in once_more
     assert set(await new_shop.stop_all()) == {0}, new_shop.logs()
+
+
+OFTEN = "  often: {for: has bought often, when: 'count(\"Order Completed\") >= 5'}\n"
+
+
+def orders_before(seed: int = 5) -> list[dict[str, Any]]:
+    """Orders of customers of the shop and of others, of months before it began."""
+    draw, now_ms = random.Random(seed), int(time() * 1_000)
+    return [
+        {
+            "event": "Order Completed",
+            "messageId": f"before-{number}",
+            "userId": draw.choice([f"customer-{draw.randrange(40)}", f"former-{draw.randrange(200)}"]),
+            "timestamp": now_ms - 3 * DAY_MS - draw.randrange(600) * DAY_MS,
+            "properties": {"total": 10, "order_id": number},
+        }
+        for number in range(3_000)
+    ]
+
+
+async def test_history_is_brought_into_a_log_that_has_begun_while_a_worker_is_killed(shop: Deployment, tmp_path: Path) -> None:
+    """Killed while it folds, with events all the while: who bought often before is inside, and the log told anew says the same."""
+    slow, file, history = tmp_path / "slow.py", tmp_path / "often.yaml", tmp_path / "before.ndjson"
+    slow.write_text(SLOW, encoding="utf-8")
+    events = orders_before()
+    history.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+    worker = shop.start_worker(str(slow))
+    await fill(shop, 300)
+    await shop.until_caught_up()
+    assert await publish(shop, file, OFTEN) == 2
+    await shop.until(lambda found: all(decode_body(one.body).version == 2 for one in found))
+    load = asyncio.create_task(shop.load(8))
+    told = await shop.command("import", str(history))
+    assert "3,000 events brought in" in told
+    assert "becomes a part of the past with version 3" in told
+    async with asyncio.timeout(60):
+        while not 0 < await folded(shop) < len(events):  # noqa: ASYNC110 - notes of another process
+            await asyncio.sleep(0.1)
+    worker.kill()
+    shop.start_worker()
+    await shop.until(lambda found: all(decode_body(one.body).history > 0 for one in found))
+    await load
+    await shop.until_caught_up()
+    again = await shop.command("import", str(history))
+    assert "0 events brought in; 3,000 were there before" in again
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    bought = Counter(event["userId"] for event in events)
+    often = {one for one, count in bought.items() if count >= 5}
+    known, inside = await who_is_inside(shop, file, "often")
+    assert known >= bought.keys()
+    assert {one for one in inside if one.startswith("former")} == {one for one in often if one.startswith("former")}
+    assert often <= inside
+    said = [decode_change_or_merge(one.value) for shard in range(SHARDS) for one in await shop.read(CHANGES, shard)]
+    causes = Counter(one.data.cause.kind for one in said if isinstance(one, Change) and one.data.segment == "often")
+    assert causes["backfill"] >= len({one for one in often if one.startswith("former")})
+    assert (await shop.reckon()).changes > 50, "too little happened to prove anything"
+
+
+async def who_is_inside(shop: Deployment, file: Path, segment: str) -> tuple[set[str], set[str]]:
+    """Everybody who is known, and who is in a segment."""
+    plan = Plan(load_definitions(file), lateness_ms=shop.settings.rules.lateness_ms)
+    known, inside = set[str](), set[str]()
+    async with shop.store() as store:
+        for shard in range(SHARDS):
+            for customer, state in (await states(store, shard)).items():
+                known.add(customer)
+                if state.is_inside(plan.numbers[segment]):
+                    inside.add(customer)
+    return known, inside

@@ -23,8 +23,8 @@ from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 from streamer.wire import ARRIVED_HEADER, COMPARED_HEADER, LogRecord, arrived_text, definitions_control
 from tests.oracle.story import Record
-from tests.property.born_old import ListLog
-from tests.property.driving import Case, Shown, log_of, look, never, with_purposes
+from tests.property.born_old import CrashingWithLanes, ListLog
+from tests.property.driving import Case, CrashError, Shown, log_of, look, never, with_purposes
 from tests.property.logs import CUSTOMERS, LENGTHS, cases, delays, events
 
 BROUGHT_BY = "00ff00ff00ff00ff"
@@ -97,14 +97,32 @@ def told(log: Sequence[LogRecord], past: Sequence[LogRecord], case: Case, *, lim
 
     async def run() -> Told:
         store = MemoryStore()
-        lanes = OnTheSpot(store, ListLog(log, past=past), case.rules, pause=never)
-        shard = await Shard.acquire(
-            0, store, Plans(store, case.rules), case.rules, limits=limits, lanes=lanes, keeps_offsets=True, pause=never
-        )
+        shard = await _owner(store, log, past, case, limits)
         await shard.process(log)
         return Told(shard, await look(store))
 
     return asyncio.run(run())
+
+
+def told_with_crashes(log: Sequence[LogRecord], past: Sequence[LogRecord], case: Case, store: CrashingWithLanes, limits: Limits) -> Shown:
+    """The same, by one owner after another."""
+
+    async def run() -> Shown:
+        shard: Shard | None = None
+        while shard is None or shard.position.offset < len(log):
+            try:
+                shard = shard or await _owner(store, log, past, case, limits)
+                await shard.process(log[shard.position.offset :])
+            except CrashError:
+                shard = None
+        return await look(store)
+
+    return asyncio.run(run())
+
+
+async def _owner(store: MemoryStore, log: Sequence[LogRecord], past: Sequence[LogRecord], case: Case, limits: Limits) -> Shard:
+    lanes = OnTheSpot(store, ListLog(log, past=past), case.rules, pause=never)
+    return await Shard.acquire(0, store, Plans(store, case.rules), case.rules, limits=limits, lanes=lanes, keeps_offsets=True, pause=never)
 
 
 class Known(NamedTuple):

@@ -6,11 +6,23 @@ from collections import Counter
 from dataclasses import replace
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.oracle.story import Change
+from tests.property.born_old import CrashingWithLanes
 from tests.property.driving import changes_of
 from tests.property.effort import effort
-from tests.property.history import Brought, as_it_happened, brought_cases, history_of, known_in_utc, log_with, told
+from tests.property.history import (
+    Brought,
+    as_it_happened,
+    brought_cases,
+    history_of,
+    known_in_utc,
+    log_with,
+    told,
+    told_with_crashes,
+)
+from tests.property.test_laws import NARROW
 
 
 def test_what_is_known_is_what_it_would_be_had_history_arrived_when_it_happened() -> None:
@@ -60,6 +72,26 @@ def test_what_is_said_from_then_on_is_what_would_be_said() -> None:
 
     holds()
     assert {"brought about", "later"} == set(+met), met
+
+
+def test_a_crash_of_the_lane_or_of_the_shard_changes_nothing() -> None:
+    """At any commit of either, of a record in the middle of history or among the customers: the next owner goes on, and says the same."""
+    met: Counter[str] = Counter()
+
+    @given(
+        brought=brought_cases(), crashes=st.dictionaries(st.integers(2, 16), st.sampled_from(["before", "after"]), min_size=1, max_size=4)
+    )
+    @effort(0.3)
+    def holds(brought: Brought, crashes: dict[int, str]) -> None:
+        log, past = log_with(brought), history_of(brought)
+        store = CrashingWithLanes(crashes)
+        found = told_with_crashes(log, past, brought.case, store, NARROW)
+        assert found == told(log, past, brought.case).shown
+        met["in lanes"] += store.in_lanes
+        met["in shards"] += store.happened - store.in_lanes
+
+    holds()
+    assert {"in lanes", "in shards"} == set(+met), met
 
 
 def unplaced(change: Change) -> Change:

@@ -1,4 +1,4 @@
-"""The head of a log that has not begun, on Kafka: the last records of each shard, and history behind them."""
+"""History on Kafka, at the head of a log that has not begun or in a topic of its own: its newest records, and more behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiokafka.structs import RecordMetadata
 
 from streamer.flow.replay import Arrival
 from streamer.settings import Settings
-from streamer.wire import ARRIVED_HEADER, EVENTS, LogRecord
+from streamer.wire import EVENTS, Headers, LogRecord
 
 from .clients import log_record
 from .partition import read_partition
@@ -20,24 +20,23 @@ TAIL_RECORDS: Final = 5_000  # of one shard: more than happen within one millise
 ON_THE_WAY_MAX: Final = 20_000  # records that are written and not acknowledged yet
 
 
-async def read_tail(settings: Settings, shard: int) -> list[LogRecord]:
-    """The last records of a shard's log. Raises KafkaError, TimeoutError."""
-    return [log_record(one) async for records in read_partition(settings, EVENTS, shard, newest=TAIL_RECORDS) for one in records]
+async def read_tail(settings: Settings, shard: int, topic: str = EVENTS) -> list[LogRecord]:
+    """The last records of a shard's log, or of its history. Raises KafkaError, TimeoutError."""
+    return [log_record(one) async for records in read_partition(settings, topic, shard, newest=TAIL_RECORDS) for one in records]
 
 
 class KafkaHistory:
     """Writes history with a producer that repeats nothing within its session: see ``imports.importer.HistoryWriter``."""
 
-    def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
-        self._topic = settings.topic(EVENTS)
+    def __init__(self, settings: Settings, client: AIOKafkaProducer, topic: str = EVENTS) -> None:
+        self._topic = settings.topic(topic)
         self._client = client
         self._on_the_way: deque[asyncio.Future[RecordMetadata]] = deque()
 
-    async def write(self, records: list[tuple[int, Arrival, bytes]]) -> None:
+    async def write(self, records: list[tuple[int, Arrival, Headers]]) -> None:
         """Write some more. Raises KafkaError, also for some that were written before."""
-        for shard, event, header in records:
-            headers = [(ARRIVED_HEADER, header)]
-            self._on_the_way.append(await self._client.send(self._topic, event.value, event.key, partition=shard, headers=headers))
+        for shard, event, headers in records:
+            self._on_the_way.append(await self._client.send(self._topic, event.value, event.key, partition=shard, headers=[*headers]))
         while len(self._on_the_way) > ON_THE_WAY_MAX:
             await self._on_the_way.popleft()
 

@@ -55,12 +55,12 @@ class IntoShop:
         self._shop = shop
         self._breaks_after = breaks_after
 
-    async def write(self, records: list[tuple[int, Arrival, bytes]]) -> None:
-        for shard, event, header in records:
+    async def write(self, records: list[tuple[int, Arrival, Headers]]) -> None:
+        for shard, event, headers in records:
             if self.count == self._breaks_after:
                 raise ConnectionError
             self.count += 1
-            self._shop.log.append(EVENTS, shard, event.value, key=event.key, headers=((ARRIVED_HEADER, header),))
+            self._shop.log.append(EVENTS, shard, event.value, key=event.key, headers=headers)
 
 
 def new_shop() -> Shop:
