@@ -61,6 +61,7 @@ def _to_names(value: object) -> object:
 Topics = Annotated[tuple[Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")], ...], NoDecode, BeforeValidator(_to_names)]
 HostNames = Annotated[tuple[Annotated[str, Field(pattern=r"^(\*\.)?[^\s/:@\\]+$")], ...], NoDecode, BeforeValidator(_to_names)]
 Roles = Annotated[tuple[Literal["read", "write", "erase"], ...], NoDecode, BeforeValidator(_to_names)]
+Addresses = Annotated[tuple[Annotated[str, Field(pattern=r"^[^\s,]{1,256}$")], ...], NoDecode, BeforeValidator(_to_names)]
 PrivacySignal = Literal["ignore", "mark", "drop"]
 
 
@@ -172,6 +173,9 @@ class Settings(BaseSettings):
         description="the header in which it says so, such as X-Forwarded-Email; empty: none is believed",
     )
     serve_proxy_roles: Roles = Field(("read",), description="what whoever it lets in may: read, write, erase, separated by commas")
+    serve_test_addresses: Addresses = Field(
+        (), description="addresses to which people with the role write may send themselves a message from the page, separated by commas"
+    )
     ingest_topics: Topics = Field((), description="topics of the shop that `streamer ingest` reads, separated by commas")
     ingest_format: str = Field("", description="what their messages are: segment, segment_sdk, snowplow, ga4, cloudevents, …")
     ingest_mapping: str | None = Field(None, description="a mapping (YAML file or name) for messages that are rows as JSON, not a format")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from streamer.errors import SettingsError
 
 from . import EXIT_CODES, EXIT_SETTINGS
 from .terminal import echo, echo_json
@@ -18,8 +15,6 @@ from .terminal import echo, echo_json
 if TYPE_CHECKING:
     from streamer.sender.channels import Attempt, Outgoing
     from streamer.settings import Settings
-
-TEST_PREFIX = "[test] "
 
 MessageArgument = Annotated[str, typer.Argument(metavar="MESSAGE", help="the name of a message in the definitions in force")]
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="any id of a customer who is known")]
@@ -89,22 +84,10 @@ def _settings(templates: Path | None) -> Settings:
 
 
 async def _sent(message: str, customer: str, to: str, settings: Settings, language: str | None) -> Attempt:
-    from streamer.sender.channels.opening import open_channels
+    from streamer.sender.test_send import send_to
 
     found = await _made(message, customer, settings, language)
-    channels = open_channels(settings, echo, lambda: int(time() * 1_000))
-    channel = channels.get(found.decision.data.channel)
-    try:
-        if channel is None:
-            raise SettingsError(f"there is no channel {found.decision.data.channel!r} here; set it up as for `streamer send`")
-        address = channel.address(to)
-        if address is None:
-            raise SettingsError(f"--to: {to!r} is no address of the channel {found.decision.data.channel!r}")
-        content = replace(found.content, subject=TEST_PREFIX + found.content.subject)
-        return await channel.send(replace(found, address=address, content=content, unsubscribe_url=""))
-    finally:
-        for one in channels.values():
-            await one.close()
+    return await send_to(settings, found, to, echo, lambda: int(time() * 1_000))
 
 
 async def _made(message: str, customer: str, settings: Settings, language: str | None) -> Outgoing:

@@ -32,6 +32,7 @@ from .pulse import Pulse
 from .site import PageSite
 from .sources import PageSources
 from .template_shelf import TemplateShelf
+from .test_sends import TestSends
 from .trial_run import TrialRuns
 from .view import Views
 from .views import all_views
@@ -90,6 +91,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         Pulse(parts.ends, settings.shards),
         TrialRuns(settings),
         templates,
+        TestSends(settings, parts.now_ms),
         EventTail(NewestRecords(settings)),
         ExportsAside(settings),
         CostsAside(settings),

@@ -29,6 +29,7 @@ from .lift_history import LiftHistory
 from .publishing import DraftPublisher
 from .pulse import Pulse
 from .template_shelf import TemplateShelf
+from .test_sends import TestSends
 from .trial_run import TrialRuns
 
 
@@ -51,6 +52,7 @@ class PageSources(NamedTuple):
     pulse: Pulse
     trials: TrialRuns
     templates: TemplateShelf
+    test_sends: TestSends
     tail: EventTail
     exports: ExportsAside
     costs: CostsAside

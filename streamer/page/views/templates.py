@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -12,9 +14,11 @@ from markupsafe import escape
 from streamer.errors import SettingsError
 from streamer.language.definitions import Definitions
 from streamer.page.sources import PageSources
-from streamer.page.view import PageView, ViewDocument, ViewFacts, ViewQuestion
+from streamer.page.view import PageView, SentForm, ViewDocument, ViewFacts, ViewOutcome, ViewQuestion
 from streamer.printable import printable
+from streamer.sender.channels import Outgoing
 from streamer.sender.content import MessageContent
+from streamer.sender.decision import SendDecision
 from streamer.sender.preview import content_now, decision_of
 from streamer.sender.template_check import faults_of
 from streamer.sender.templates.folder import Templates
@@ -45,13 +49,35 @@ class TemplatePreview(NamedTuple):
 
 def view(sources: PageSources) -> PageView:
     """The list, and the preview."""
-    return PageView("templates", "/templates", partial(_show, sources), is_in_menu=True)
+    return PageView("templates", "/templates", partial(_show, sources), is_in_menu=True, act=partial(_send, sources))
 
 
 async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
+    return await _facts(sources, _wanted(asked.query))
+
+
+def _wanted(texts: Mapping[str, str]) -> dict[str, str]:
+    """Which message, with whose facts, in which language; empty where that was not said."""
+    return {name: texts.get(name, "").strip() for name in ("message", "customer", "language")}
+
+
+async def _send(sources: PageSources, sent: SentForm) -> ViewOutcome:
+    """A message to an address that the operator has allowed, with the facts of the customer."""
+    templates, wanted = await sources.templates.templates(), _wanted(sent.fields)
+    if templates is None or not is_customer(wanted["customer"]):
+        raise AnswerError("bad_request", "expected a customer, on a server with templates", "$.customer")
+    try:
+        decision, content = await _written(sources, templates, wanted)
+        outgoing = Outgoing(decision, decision.data.address or "no address", content)
+        said = await sources.test_sends.send(outgoing, sent.fields.get("to", ""))
+    except SettingsError as error:
+        return ViewOutcome(facts=await _facts(sources, wanted, str(error)), status=HTTPStatus.CONFLICT)
+    return ViewOutcome(facts=await _facts(sources, wanted, said))
+
+
+async def _facts(sources: PageSources, wanted: dict[str, str], said: str = "") -> ViewFacts:
     templates = await sources.templates.templates()
     plan = await sources.newest_plan(await sources.shards())
-    wanted = {name: asked.query.get(name, "").strip() for name in ("message", "customer", "language")}
     rows = [] if templates is None else _rows(plan.definitions, templates)
     return {
         "rows": rows[:SHOWN],
@@ -59,6 +85,8 @@ async def _show(sources: PageSources, asked: ViewQuestion) -> ViewFacts:
         "has_folder": templates is not None,
         "messages": [one.name for one in plan.definitions.messages],
         "wanted": {name: printable(text) for name, text in wanted.items()},
+        "said": said,
+        "test_addresses": sources.test_sends.addresses,
         "html_address": f"/templates/html?{urlencode(wanted)}",
         "preview": None if templates is None or not wanted["customer"] else await _preview(sources, templates, wanted),
     }
@@ -85,7 +113,7 @@ def html_view(sources: PageSources) -> PageView:
 
 async def _html(sources: PageSources, asked: ViewQuestion) -> ViewDocument:
     templates = await sources.templates.templates()
-    wanted = {name: asked.query.get(name, "").strip() for name in ("message", "customer", "language")}
+    wanted = _wanted(asked.query)
     if templates is None or not is_customer(wanted["customer"]):
         raise AnswerError("bad_request", "expected a customer, on a server with templates", "query.customer")
     try:
@@ -105,9 +133,13 @@ def document_of(content: MessageContent) -> str:
 
 
 async def _content(sources: PageSources, templates: Templates, wanted: dict[str, str]) -> MessageContent:
+    return (await _written(sources, templates, wanted))[1]
+
+
+async def _written(sources: PageSources, templates: Templates, wanted: dict[str, str]) -> tuple[SendDecision, MessageContent]:
     """By the same code as `streamer messages preview`; written beside the loop, as a template may take its time. Raises SettingsError."""
     decision = await decision_of(sources.answers.committed, wanted["message"], wanted["customer"], sources.settings.log_generation)
-    return (await asyncio.to_thread(content_now, decision, templates, wanted["language"] or None))[1]
+    return await asyncio.to_thread(content_now, decision, templates, wanted["language"] or None)
 
 
 async def _preview(sources: PageSources, templates: Templates, wanted: dict[str, str]) -> TemplatePreview:

@@ -13,10 +13,13 @@ import pytest
 
 from streamer.cli import message_trials
 from streamer.language.definitions import parse_definitions
-from streamer.page import template_shelf
+from streamer.page import template_shelf, test_sends
 from streamer.page.site import FRAMED_POLICY, SAFE_HEADERS
+from streamer.sender.channels import Accepted, Attempt, Declined, Outgoing
 from streamer.sender.template_check import template_faults
+from streamer.server.tokens import read_tokens
 from streamer.settings import Settings
+from streamer.web.secret_tables import hash_of
 
 from .desk import SHARDS, PageDesk, looking
 from .test_hostile_texts import HOSTILE, SCRIPTS, TURNS, check_harmless
@@ -218,3 +221,74 @@ async def test_a_whole_document_stays_as_it_is(folder: Path) -> None:
         assert found.html == '<!doctype html><html lang="x"><body>Dear</body></html>'
         found = await desk.look("/templates/html?message=hello&customer=ada&language=fa")
         assert '<html lang="fa" dir="rtl">' in found.html
+
+
+@pytest.fixture
+def outgoing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Outgoing, str]]:
+    """What leaves, and where to."""
+    left: list[tuple[Outgoing, str]] = []
+
+    async def send(_settings: Settings, found: Outgoing, to: str, _write: object, _now_ms: object) -> Attempt:
+        left.append((found, to))
+        return Accepted("250 <b>queued") if to == "me@shop.example" else Declined("550 nobody")
+
+    monkeypatch.setenv("STREAMER_SERVE_TEST_ADDRESSES", "me@shop.example, other@shop.example")
+    monkeypatch.setattr(test_sends, "send_to", send)
+    return left
+
+
+FORM = {"message": "hello", "customer": "ada", "language": "", "to": "me@shop.example"}
+
+
+@pytest.mark.usefixtures("folder")
+async def test_a_test_goes_to_an_address_that_the_operator_has_allowed(outgoing: list[tuple[Outgoing, str]]) -> None:
+    """With the customer's facts, and to nobody else: a form that somebody made has any address in it."""
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada", lang="en", email="ada@shop.example")
+        page = await desk.look("/templates?message=hello&customer=ada")
+        assert '<option value="me@shop.example">' in page.html
+        assert "ada@shop.example" not in page.html
+
+        async def send(**fields: str) -> tuple[int, str]:
+            found = await desk.ask("POST", "/templates", form={"form_key": page.form_key, **FORM, **fields})
+            check_harmless(found.html)
+            return found.status, found.text
+
+        status, text = await send()
+        assert (status, "the server has it: 250 <b>queued" in text) == (200, True)
+        [(found, to)] = outgoing
+        assert (found.content.text.startswith("Dear Ada,"), to) == (True, "me@shop.example")
+        status, text = await send(to="other@shop.example")
+        assert (status, "not sent, or nobody can tell: 550 nobody" in text) == (409, True)
+        for to in ("ada@shop.example", "", "me@shop.example, other@shop.example"):
+            status, text = await send(to=to)
+            assert (status, "none of STREAMER_SERVE_TEST_ADDRESSES" in text) == (409, True)
+        assert (await send(customer=""))[0] == 400
+        assert (await send(message="absent"))[0] == 409
+        assert len(outgoing) == 2
+
+
+@pytest.mark.usefixtures("folder")
+async def test_without_addresses_nobody_is_offered_a_test() -> None:
+    """It is the operator's to say to whom."""
+    async with looking(RULES) as desk:
+        await greet(desk, "ada", name="Ada", lang="en")
+        page = await desk.look("/templates?message=hello&customer=ada")
+        assert "Test send" not in page.text
+        found = await desk.ask("POST", "/templates", form={"form_key": (await desk.look("/try")).form_key, **FORM})
+        assert found.status == 409
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("role", "status"), [("read", 403), ("erase", 403), ("write", 200)])
+async def test_a_test_needs_the_role_to_write(outgoing: list[tuple[Outgoing, str]], role: str, status: int) -> None:
+    """It has a customer's facts in it."""
+    tokens = read_tokens(f'[tokens.x]\nhash = "{hash_of("st_somebody_of_the_page")}"\nroles = ["read", "{role}"]', "tokens")
+    async with looking(RULES, tokens=tokens) as desk:
+        await greet(desk, "ada", name="Ada", lang="en")
+        form_key = (await desk.look("/login")).form_key
+        await desk.ask("POST", "/login", form={"form_key": form_key, "token": "st_somebody_of_the_page"})
+        page = await desk.look("/templates?message=hello&customer=ada")
+        assert ("Test send" in page.text) == (status == 200)
+        found = await desk.ask("POST", "/templates", form={"form_key": (await desk.look("/try")).form_key, **FORM})
+        assert (found.status, len(outgoing)) == (status, int(status == 200))
