@@ -98,7 +98,7 @@ def shop_of(seed: int, met: Counter[str]) -> Shop:
         elif what == "withdraw":
             shop.add(at_ms, withdraw_control("purchase", version))
         elif what == "definitions":
-            shop.define(at_ms, draw.choice([DEFINITIONS, WIDER]), version)
+            shop.define(at_ms, draw.choice([DEFINITIONS, WIDER, BOUGHT]), version)
         else:
             name = draw.choice(["Product Added", "Order Completed", "Product Viewed"])
             shop.event(at_ms, draw.choice(CUSTOMERS), name, f"m{number}")
@@ -107,7 +107,7 @@ def shop_of(seed: int, met: Counter[str]) -> Shop:
 
 
 def test_under_models_each_state_is_that_of_its_own_records() -> None:
-    """Scores, what is awaited of a customer, segments on a score; after a withdrawal, and under definitions that a lane was folded for."""
+    """Scores, what is awaited of a customer, segments on a score; after a withdrawal, and where models came and went with definitions."""
     met: Counter[str] = Counter()
 
     async def holds(seed: int) -> None:
