@@ -16,7 +16,7 @@ from streamer.flow.lookup import look_up
 from streamer.values import time_text
 from streamer.wire import CUSTOMER_CHARS_MAX, is_customer
 
-from . import EXIT_CODES, customer_export
+from . import EXIT_CODES, customer_export, erasure_proof
 from .asking import WAIT_SECONDS, Wait, ask_worker
 from .terminal import echo, echo_json
 from .unmerge import memberships, unmerge
@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", epilog=EXIT_CODES, short_help="The segments a customer is in, and their other ids.")(show)
     group.command("links", epilog=EXIT_CODES, short_help="The ids of a person, and since when they are linked.")(show_links)
     customer_export.register(group)
+    erasure_proof.register(group)
     group.command("merge", epilog=EXIT_CODES, short_help="Say that two ids are one person's.")(merge)
     group.command("unmerge", epilog=EXIT_CODES, short_help="Have an id that was joined into another be a customer again.")(unmerge)
     app.add_typer(group, name="customers")
