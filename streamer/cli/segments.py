@@ -15,7 +15,7 @@ from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.lint.linter import lint
 
-from . import EXIT_CODES, EXIT_NO, segment_cost
+from . import EXIT_CODES, EXIT_NO, segment_cost, segment_members
 from .event_source import numbered
 from .segment_preview import ALL, Paths, ShareOption, preview, print_difference
 from .terminal import echo, echo_json
@@ -48,6 +48,7 @@ def register(app: typer.Typer) -> None:
     group.command("cut-over", epilog=EXIT_CODES, short_help="Make the workers use the version that is in shadow.")(cut_over)
     group.command("rollback", epilog=EXIT_CODES, short_help="Go back to the version that was published before.")(rollback)
     group.command("cancel", epilog=EXIT_CODES, short_help="Give up a version that is in shadow, or on its way.")(cancel)
+    segment_members.register(group)
     app.add_typer(group, name="segments")
 
 

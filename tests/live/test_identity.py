@@ -136,11 +136,14 @@ async def test_two_customers_are_parted_by_a_command(shop: Deployment) -> None:
         await people.write("Product Viewed", userId=old)
         await shop.until_caught_up()
         foreseen = await shop.command("customers", "unmerge", old, "--dry-run")
+        joined_at = time_text(min([decode_body(one.body).log_time_ms for one in await shop.checkpoints()]))
         assert foreseen.count("in viewer since") == 2, foreseen
         assert "two customers again" in await shop.command("customers", "unmerge", old, "--from", new, "--why", "a mistake")
         shown = await shop.until_said("in viewer since", "customers", "show", old, deadline_s=DEADLINE_S)
         assert old in shown
         assert "in no segment" in await shop.command("customers", "show", new)
+        assert (await shop.command("segments", "members", "viewer", "--at", joined_at)).splitlines()[1:] == [new]
+        assert (await shop.command("segments", "members", "viewer")).splitlines()[1:] == [old]
         assert await shop.exit_code("customers", "unmerge", old) != 0, "they are two already"
         await people.write("Product Viewed", userId=new)
         await people.write("Product Viewed", userId=new)
