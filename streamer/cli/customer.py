@@ -12,13 +12,12 @@ import typer
 
 from streamer.commands import Erase
 from streamer.customers.state import State
-from streamer.errors import SettingsError
+from streamer.errors import SettingsError, UnansweredError
 from streamer.events.admission import TEXT_MAX
 from streamer.events.codec import UNSAFE
 from streamer.events.json_limits import is_whole_text
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
-from streamer.flow.customer_folder import CustomerFolder
 from streamer.flow.folding import FoldError
 from streamer.flow.replay import Replay
 from streamer.flow.rules import Rules
@@ -27,7 +26,7 @@ from streamer.messages.explain import explain_message
 from streamer.messages.planned import MessagePlan
 from streamer.segments.explain import Explanation, explain
 from streamer.segments.library import library_path
-from streamer.segments.plan.plan import Plan, warming_predicates
+from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.suggest import nearest
 from streamer.values import time_text
@@ -199,33 +198,24 @@ async def _from_store(asked: str, settings: Settings) -> _Explained:
 
 async def _from_past(asked: str, settings: Settings, at_ms: int) -> _Explained:
     """As of a moment, told anew from the customer's own records."""
-    from aiokafka.errors import KafkaError
+    from streamer.deployment.past import PastCustomers
 
-    from streamer.transports.kafka.journal import amendments_of
-    from streamer.transports.kafka.record_picker import RecordPicker
-
-    store, picker = settings.open_store(), RecordPicker(settings)
+    store = settings.open_store()
     plans = Plans(store, settings.rules)
+    pasts = PastCustomers.over(settings, store, plans)
     try:
         found = await CommittedCustomers(store, settings.rules, plans).look_up(asked)
-        view, state = found.view, _known(found.state, found.customer, found.passed)
-        assert view.body is not None, "a shard that has customers has a checkpoint"
-        if at_ms > view.log_time_ms:
-            raise SettingsError(f"--at: the log of shard {view.shard} has come to {time_text(view.log_time_ms)}; expected no later moment")
-        folder = CustomerFolder(store, settings.rules, plans, settings.keyring, picker, lambda shard: amendments_of(settings, shard))
-        then = await folder.fold(view.shard, found.customer, view.position, view.body, state.offsets, at_ms)
-        if then.state is None:
+        _known(found.state, found.customer, found.passed)
+        then = await pasts.at(found, at_ms)
+        if then is None:
             raise SettingsError(f"nothing was known of the customer {found.customer!r} at {time_text(at_ms)}")
-        twin, past = then.twin, then.twin.state(then.state)
-        warming = frozenset(warming_predicates(twin.plan, twin.body.since_ms, at_ms))
-        segments = explain(twin.plan, past, at_ms, warming, twin.reasons)
-        return _Explained(found.customer, segments, at_ms, twin.plan, past, twin.body.paused)
+        return _Explained(found.customer, then.explain(), at_ms, then.plan, then.state, then.body.paused)
     except FoldError as error:
         raise SettingsError(f"--at: {error}") from None
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise SettingsError(f"STREAMER_KAFKA: {settings.kafka} did not do its part ({type(error).__name__}); try again") from None
+    except UnansweredError as error:
+        raise SettingsError(f"STREAMER_KAFKA: {settings.kafka}: {error}") from None
     finally:
-        await picker.stop()
+        await pasts.stop()
         await store.close()
 
 

@@ -9,7 +9,10 @@ from typing import Final, NamedTuple, Protocol
 
 from streamer.customers.model_data import score_of
 from streamer.customers.state import State
+from streamer.deployment.past import KnownThen
+from streamer.errors import UnansweredError
 from streamer.flow.committed import CommittedCustomer, CommittedCustomers, ShardView
+from streamer.flow.folding import FoldError
 from streamer.segments.evaluate import Ahead
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.plan import Plan
@@ -70,17 +73,40 @@ class Ages:
 
 
 class Wish(NamedTuple):
-    """What of a customer is asked for: only these segments, if any are named; and why."""
+    """What of a customer is asked for: only these segments, if any are named; why; and as of when (UTC; None: as is committed)."""
 
     segments: Sequence[str] | None = None
     explain: bool = False
+    at_ms: int | None = None
+
+
+class Pasts(Protocol):
+    """Tells customers as of a moment: ``deployment.past.PastCustomers``."""
+
+    async def at(self, found: CommittedCustomer, at_ms: int) -> KnownThen | None:
+        """None where nothing was known of them. Raises FoldError where it cannot be told, UnansweredError where Kafka is away."""
+        ...
+
+
+class NoPasts:
+    """Whoever has this does not read the log."""
+
+    async def at(self, found: CommittedCustomer, at_ms: int) -> KnownThen | None:  # noqa: ARG002 - see ``Pasts``
+        """FoldError."""
+        raise FoldError("the log is not read here")
+
+
+NO_PASTS: Final = NoPasts()
 
 
 class CustomerAnswers:
     """Answers questions about customers. Raises AnswerError, and what reading the store may."""
 
-    def __init__(self, customers: CommittedCustomers, ages: Ages, shards: int, quiet_ms: int, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, customers: CommittedCustomers, ages: Ages, shards: int, quiet_ms: int, now_ms: Callable[[], int], pasts: Pasts
+    ) -> None:
         self._customers = customers
+        self._pasts = pasts
         self._ages = ages
         self._shards = shards
         self._quiet_ms = quiet_ms  # time goes on for so long at most while nobody writes
@@ -95,7 +121,42 @@ class CustomerAnswers:
             raise AnswerError("being_joined", "the ids of this customer are being joined at this moment; ask again", "url")
         if found.state is None or found.view.body is None:
             raise AnswerError("unknown_customer", "nothing is committed of a customer of this id", "url")
+        if wish.at_ms is not None:
+            return await self._then(asked, found, wish, wish.at_ms), ""
         return await self._answer(asked, found, found.state, wish), _mark(found, wish)
+
+    async def _then(self, asked: str, found: CommittedCustomer, wish: Wish, at_ms: int) -> CustomerAnswer:
+        if at_ms > found.view.log_time_ms:
+            raise AnswerError(
+                "bad_request", f"expected no moment after {time_text(found.view.log_time_ms)}, log time of theirs", "query.at"
+            )
+        async with self._explaining:
+            try:
+                then = await self._pasts.at(found, at_ms)
+            except FoldError as error:
+                raise AnswerError("past_unknown", str(error), "query.at") from None
+            except UnansweredError:
+                raise AnswerError("kafka_away", "the log does not answer at the moment; come back") from None
+            if then is None:
+                raise AnswerError("unknown_customer", "nothing was known of a customer of this id then", "url")
+            return self._answer_then(asked, found, then, wish)
+
+    def _answer_then(self, asked: str, found: CommittedCustomer, then: KnownThen, wish: Wish) -> CustomerAnswer:
+        age, at = self._ages.of(found.view), time_text(then.at_ms)
+        answer = CustomerAnswer(
+            asked,
+            at,
+            age.lag_ms,
+            age.position,
+            then.body.version,
+            _memberships(then.plan, then.state, wish.segments, NOBODY),
+            scores=_scores(then.plan, then.state),
+            merged_into=found.customer if found.customer != asked else None,
+            set_aside_since=time_text(then.state.aside_ms) if then.state.aside_ms else None,
+        )
+        if wish.explain:
+            answer.explained_at, answer.explanation = at, then.explain(wish.segments)
+        return answer
 
     async def many(self, question: MembershipsQuestion) -> MembershipsAnswer:
         """Customers in the order asked for; those of one shard as of one commit."""

@@ -38,9 +38,9 @@ CHANGES_WORDS: Final = (
 )
 ABOUT: Final[Mapping[Operation, About]] = {
     "customer": About(
-        "One customer: memberships, since when, next flips, scores; and why, if asked.",
+        "One customer: memberships, since when, next flips, scores; and why, if asked; now, or at a moment of the past.",
         CustomerAnswer,
-        errors=("unknown_customer", "unknown_segment", "not_yet", "being_joined", "unreadable"),
+        errors=("unknown_customer", "unknown_segment", "past_unknown", "kafka_away", "not_yet", "being_joined", "unreadable"),
     ),
     "memberships": About(
         "Up to 100 customers at once.", MembershipsAnswer, MembershipsQuestion, ("too_large", "slow_body", "unknown_segment", "unreadable")
@@ -60,11 +60,17 @@ MIN_POSITION: Final = (
     "SHARD:OFFSET of a record of this customer's in the events topic, as a producer is told it: the answer waits up to a second for it to "
     "be applied, and is 425 otherwise. Under an old id it means applied there; what was sent on from there may still be under way."
 )
+AT: Final = (
+    "As of this moment, such as 2026-01-31T12:00:00Z: the customer is told anew from their own records in the log, under the definitions "
+    "and models of then. Where an id leads is asked as of now, and nothing is said of before it was joined to another. No flips are looked "
+    "for. 404 past_unknown: where their records lie was not noted, or the log has lost some."
+)
 PARAMETERS: Final[Mapping[str, tuple[str, OpenApiPart]]] = {
     "customer": ("The customer's id, percent-encoded; one of before a merge leads to the survivor.", {"type": "string", "maxLength": 256}),
     "segment": ("The name of a segment.", {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}),
     "segments": ("Names of segments, separated by commas; left out: see the answer.", {"type": "string"}),
     "explain": ("1: say why, too.", {"enum": ["0", "1"]}),
+    "at": (AT, {"type": "string", "format": "date-time"}),
     "min_position": (MIN_POSITION, {"type": "string", "pattern": "^[0-9]{1,4}:[0-9]{1,18}$"}),
     "last_event_id": ("The same as the header Last-Event-ID, for a first connection that cannot send one.", {"type": "string"}),
     "cursor": ("next_cursor of the page before.", {"type": "string"}),

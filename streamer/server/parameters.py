@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from streamer.suggest import nearest
+from streamer.values import parse_time_ms
 from streamer.wire import CUSTOMER_CHARS_MAX, is_customer
 
 from .answers import MembershipsQuestion
@@ -100,7 +101,18 @@ def segments_of(query: Query) -> list[str] | None:
 
 def wish_of(query: Query) -> Wish:
     """What of a customer is asked for."""
-    return Wish(segments_of(query), flag_of(query, "explain"))
+    return Wish(segments_of(query), flag_of(query, "explain"), moment_of(query))
+
+
+def moment_of(query: Query) -> int | None:
+    """A moment of the past, in UTC milliseconds."""
+    text = text_of(query, "at")
+    if text is None:
+        return None
+    at_ms = parse_time_ms(text)
+    if at_ms is None:
+        raise AnswerError("bad_request", "expected a moment such as 2026-01-31T12:00:00Z", "query.at")
+    return at_ms
 
 
 def flag_of(query: Query, name: str) -> bool:

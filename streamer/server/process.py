@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.deployment.connecting import CLOSE_SECONDS, check_store
 from streamer.deployment.listening import Place, listening
+from streamer.deployment.past import PastCustomers
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
@@ -28,7 +29,7 @@ from streamer.web.bounded_server import BACKLOG, BoundedServer, connections_allo
 from streamer.web.file_watch import FileWatch
 
 from .change_stream import ChangeStreams
-from .customer_answers import Ages, CustomerAnswers, LogEndsSeen
+from .customer_answers import NO_PASTS, Ages, CustomerAnswers, LogEndsSeen, Pasts
 from .errors import NO_HTTP
 from .feed import Feed
 from .limits import LIMITS, ServerLimits
@@ -59,7 +60,9 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, pa
         ends = EndWatch(settings)
         feed = Feed(settings, metrics)
         streams = ChangeStreams(settings, feed, metrics, limits.streams)
-        answers = answers_over(settings, store, ends)
+        pasts = PastCustomers.over(settings, store, Plans(store, settings.rules, compile_by=asyncio.to_thread))
+        stack.push_async_callback(lambda: at_most(CLOSE_SECONDS, pasts.stop()))
+        answers = answers_over(settings, store, ends, pasts=pasts)
         shown = None if page is None else page(PageParts(settings, store, answers, ends, feed, now_ms))
         server = ReaderServer(answers, streams, tokens, metrics, limits, shown)
         if shown is not None:
@@ -94,12 +97,14 @@ def now_ms() -> int:
     return int(time() * 1_000)
 
 
-def answers_over(settings: Settings, store: Store, ends: LogEndsSeen, now_ms: Callable[[], int] = now_ms) -> Answers:
-    """What may be asked of the state in a store."""
+def answers_over(
+    settings: Settings, store: Store, ends: LogEndsSeen, now_ms: Callable[[], int] = now_ms, pasts: Pasts = NO_PASTS
+) -> Answers:
+    """What may be asked of the state in a store, and of the past, if ``pasts`` are given."""
     rules = settings.rules
     committed = CommittedCustomers(store, rules, Plans(store, rules, compile_by=asyncio.to_thread))
     ages = Ages(rules.log_generation, ends, now_ms)
-    customers = CustomerAnswers(committed, ages, rules.shards, settings.tick, now_ms)
+    customers = CustomerAnswers(committed, ages, rules.shards, settings.tick, now_ms, pasts)
     members = MemberAnswers(store, committed, ages, rules.shards, rules.log_generation)
     return Answers(committed, customers, members, ages, rules.shards)
 

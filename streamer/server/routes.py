@@ -26,7 +26,7 @@ class ApiRoute(NamedTuple):
 
 
 ROUTES: Final = (
-    ApiRoute("customer", "GET", "/v1/customers/{customer}", "read", ("segments", "explain", "min_position")),
+    ApiRoute("customer", "GET", "/v1/customers/{customer}", "read", ("segments", "explain", "at", "min_position")),
     ApiRoute("memberships", "POST", "/v1/memberships", "read"),
     ApiRoute("segments", "GET", "/v1/segments", "read"),
     ApiRoute("members", "GET", "/v1/segments/{segment}/members", "read", ("cursor", "limit")),

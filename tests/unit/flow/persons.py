@@ -53,12 +53,13 @@ def segments_beside_turns(**when: str) -> Definitions:
 class Persons:
     """Its clock is moved by hand. Each catch-up is by a new owner of the shard, who knows nothing but store and log."""
 
-    def __init__(self, definitions: Definitions, shards: int = 2, limits: Limits | None = None) -> None:
+    def __init__(self, definitions: Definitions, shards: int = 2, limits: Limits | None = None, *, keeps_offsets: bool = False) -> None:
         self.rules = Rules(shards=shards)
         self.now_ms = START_MS
         self.log = MemoryLog(shards, lambda: self.now_ms)
         self.stores = [MemoryStore() for _ in range(shards)]
         self._limits = limits or Limits()
+        self._keeps_offsets = keeps_offsets
         self._message = 0
         self.define(definitions, 1)
 
@@ -108,7 +109,8 @@ class Persons:
 
     async def _owner(self, number: int) -> tuple[Shard, Relay]:
         store = self.stores[number]
-        shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, limits=self._limits, pause=_never)
+        options: dict[str, Any] = {"limits": self._limits, "keeps_offsets": self._keeps_offsets, "pause": _never}
+        shard = await Shard.acquire(number, store, Plans(store, self.rules), self.rules, **options)
         relay = Relay(number, store, MemorySink(self.log))
         await relay.start()
         return shard, relay

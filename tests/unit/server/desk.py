@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,10 @@ import jsonschema_rs
 from aiohttp.test_utils import RawTestServer, TestClient
 from yarl import URL
 
+from streamer.deployment.past import PastCustomers
+from streamer.flow.amendments import Amendments
+from streamer.flow.catalog import Plans
+from streamer.flow.customer_folder import CustomerFolder
 from streamer.language.definitions import Definitions
 from streamer.server.change_stream import ChangeStreams
 from streamer.server.feed import Feed
@@ -21,10 +25,11 @@ from streamer.server.routes import find_route
 from streamer.server.server import ReaderServer
 from streamer.server.tokens import Tokens
 from streamer.settings import load_settings
+from streamer.signing import NO_KEYS
 from streamer.stores.base import Checkpoint, Committed, Fetched, Page
 from streamer.stores.memory import MemoryStore
 from streamer.telemetry.server_metrics import ServerMetrics
-from streamer.wire import EVENTS
+from streamer.wire import EVENTS, LogRecord
 from tests.unit.flow.persons import Persons
 
 SHARDS: Final = 2
@@ -70,6 +75,20 @@ class EndsOfShop:
 
     def end(self, shard: int) -> int | None:
         return None if self.is_silent else self.shop.log.end(EVENTS, shard)
+
+
+class LogOfShop:
+    """Single records of a shop's log; of nothing that lies in it anything was decided."""
+
+    def __init__(self, shop: Persons) -> None:
+        self._shop = shop
+
+    async def pick(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
+        records = {record.offset: record for record in self._shop.log.fetch(shard, 0, 1_000_000)}
+        return {offset: records[offset] for offset in offsets if offset in records}
+
+    async def amendments(self, shard: int) -> Amendments:
+        return Amendments()
 
 
 class Answer(NamedTuple):
@@ -123,10 +142,12 @@ def _conforms(method: str, path: str, answer: Answer) -> None:
 @asynccontextmanager
 async def reading(definitions: Definitions, *, tokens: Tokens | None = None, limits: ServerLimits = LIMITS) -> AsyncGenerator[ReaderDesk]:
     """A server over a fresh shop."""
-    shop = Persons(definitions, SHARDS)
+    shop = Persons(definitions, SHARDS, keeps_offsets=True)
     ends, store = EndsOfShop(shop), StoreOfShops(shop.stores)
     settings = load_settings(shards=SHARDS, tick=30_000)
-    answers = answers_over(settings, store, ends, lambda: shop.now_ms)
+    plans, log = Plans(store, settings.rules), LogOfShop(shop)
+    pasts = PastCustomers(CustomerFolder(store, settings.rules, plans, NO_KEYS, log, log.amendments))
+    answers = answers_over(settings, store, ends, lambda: shop.now_ms, pasts)
     metrics = ServerMetrics()
     feed = Feed(settings, metrics)
     server = ReaderServer(answers, ChangeStreams(settings, feed, metrics, limits.streams), tokens or Tokens(), metrics, limits)

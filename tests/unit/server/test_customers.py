@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from unittest.mock import patch
 
 import pytest
 
@@ -15,7 +16,7 @@ from streamer.wire import model_control, shard_of
 from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, START_MS, named, segments_beside_turns
 from tests.unit.flow.test_scoring import Stub
 
-from .desk import SHARDS, reading
+from .desk import SHARDS, LogOfShop, reading
 
 RULES = segments_beside_turns(
     recent='did("A", within="1h")',
@@ -237,3 +238,42 @@ async def test_a_store_that_is_away_is_said_and_the_server_goes_on() -> None:
         assert (status, body["code"], headers["Retry-After"]) == (503, "store_away", "1")
         desk.store.error = None
         assert (await desk.get("/v1/customers/c-1")).status == 200
+
+
+async def test_a_customer_is_answered_as_of_a_moment_of_the_past() -> None:
+    """What held then, under the definitions of then, and why: by their own records in the log."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        desk.shop.wait(10 * MINUTE_MS)
+        desk.shop.write("A", userId="c-1")
+        desk.shop.wait(2 * HOUR_MS)
+        desk.shop.define(segments_beside_turns(two='count("A") >= 2'), 2)
+        desk.shop.wait(MINUTE_MS)
+        await desk.shop.settle()
+        assert set((await desk.get("/v1/customers/c-1")).body["memberships"]) == {"two"}
+        then = (await desk.get(f"/v1/customers/c-1?at={at(5 * MINUTE_MS)}&explain=1")).body
+        assert then["memberships"] == {"recent": {"in": True, "since": at(0), "sequence": 1, "next_flip": None}}
+        assert (then["as_of"], then["explained_at"], then["definitions"]) == (at(5 * MINUTE_MS), at(5 * MINUTE_MS), 1)
+        assert {one["segment"]: one["inside"] for one in then["explanation"]} == {
+            "recent": True,
+            "quiet": False,
+            "two": False,
+            "never_there": False,
+        }
+        later = (await desk.get(f"/v1/customers/c-1?at={at(45 * MINUTE_MS)}&segments=quiet,two")).body
+        assert {name: entry["in"] for name, entry in later["memberships"].items()} == {"quiet": True, "two": True}
+
+
+async def test_a_moment_of_which_nothing_is_known_is_refused() -> None:
+    """Before the first event, behind the log, and where the records are not to be found any more."""
+    async with reading(RULES) as desk:
+        desk.shop.wait(HOUR_MS)
+        desk.shop.write("A", userId="c-1")
+        await desk.shop.settle()
+        for when, status, code in ((at(0), 404, "unknown_customer"), (at(2 * HOUR_MS), 400, "bad_request"), ("then", 400, "bad_request")):
+            answer = await desk.get(f"/v1/customers/c-1?at={when}")
+            assert (answer.status, answer.body["code"]) == (status, code), when
+        with patch.object(LogOfShop, "pick", return_value={}):
+            answer = await desk.get(f"/v1/customers/c-1?at={at(HOUR_MS)}")
+            assert (answer.status, answer.body["code"]) == (404, "past_unknown")
