@@ -36,7 +36,7 @@ from streamer.wire import (
 
 from .topics import KEYED, StoredRecord, TopicReader
 
-Verdict = Literal["none", "kept", "new", "left"]
+PlaceVerdict = Literal["none", "kept", "new", "left"]
 OUTBOX_AT_ONCE: Final = 1_000
 KEPT: Final = {  # why something is kept that is of before the erasure
     "events": "until retention of the log ends it: a log must be whole for as long as an empty store is to be filled from it",
@@ -50,12 +50,12 @@ KEPT: Final = {  # why something is kept that is of before the erasure
 }
 
 
-class Finding(msgspec.Struct, frozen=True):
+class PlaceFinding(msgspec.Struct, frozen=True):
     """What was found in one place. ``none``: nothing. ``kept``: of before the erasure, and ``why``. ``new``: of after it. ``left``: what
     must not be there."""
 
     place: str
-    verdict: Verdict
+    verdict: PlaceVerdict
     found: int
     why: str = ""
 
@@ -65,7 +65,7 @@ class ErasureProof(msgspec.Struct, frozen=True):
 
     customer: str
     erased_at: tuple[int, int] | None
-    findings: list[Finding]
+    findings: list[PlaceFinding]
 
     @property
     def holds(self) -> bool:
@@ -179,36 +179,38 @@ class _Proof:
 
     # the store
 
-    async def _stored(self) -> list[Finding]:
+    async def _stored(self) -> list[PlaceFinding]:
         _, [blob] = await self._store.committed(self._home, [self._customer])
         findings = [self._entry("state", blob)]
         for name in await self._store.lanes(self._home):
             checkpoint, [beside] = await self._store.lane(name).committed(self._home, [self._customer])
             found = self._entry("side lane", beside)
             if beside is not None and checkpoint.position.offset <= self._erased:
-                found = Finding("side lane", "left", 1, "it has not come to the erasure yet: ask again")
+                found = PlaceFinding("side lane", "left", 1, "it has not come to the erasure yet: ask again")
             findings.append(found)
         return findings
 
-    def _entry(self, place: str, blob: bytes | None) -> Finding:
+    def _entry(self, place: str, blob: bytes | None) -> PlaceFinding:
         if blob is None:
-            return Finding(place, "none", 0)
+            return PlaceFinding(place, "none", 0)
         if is_tombstone(blob):
             is_new = self._linked > self._erased
-            return Finding(place, "new" if is_new else "left", 1, "it was joined to another id since" if is_new else "an old id leads on")
+            return PlaceFinding(
+                place, "new" if is_new else "left", 1, "it was joined to another id since" if is_new else "an old id leads on"
+            )
         offsets = read_state(self._home, self._customer, blob).offsets
         if offsets.is_kept:
             is_new = places(offsets)[0].offset > self._erased
-            return Finding(place, "new" if is_new else "left", 1, "made of records behind the erasure" if is_new else "of before it")
+            return PlaceFinding(place, "new" if is_new else "left", 1, "made of records behind the erasure" if is_new else "of before it")
         is_new = self._came_back
-        return Finding(place, "new" if is_new else "left", 1, "events came behind the erasure" if is_new else "nothing came behind it")
+        return PlaceFinding(place, "new" if is_new else "left", 1, "events came behind the erasure" if is_new else "nothing came behind it")
 
-    async def _outbox(self) -> Finding:
+    async def _outbox(self) -> PlaceFinding:
         found, after = 0, None
         while entries := await self._store.outbox(self._home, after=after, limit=OUTBOX_AT_ONCE):
             after = entries[-1][0]
             found += sum(output.key == self._key for _, packed in entries for output in decode_outputs(packed))
-        return Finding("outbox", "left" if found else "none", found, "not published yet: ask again" if found else "")
+        return PlaceFinding("outbox", "left" if found else "none", found, "not published yet: ask again" if found else "")
 
     # the topics
 
@@ -222,7 +224,7 @@ class _Proof:
     def _note_command(self, record: StoredRecord) -> None:
         self._before["commands"] += self._text in (record.value or b"")
 
-    async def _examples(self) -> Finding:
+    async def _examples(self) -> PlaceFinding:
         found = 0
 
         def note(record: StoredRecord) -> None:
@@ -231,16 +233,16 @@ class _Proof:
 
         for shard in range(self._settings.shards):
             await self._each(EXAMPLES, shard, note)
-        return Finding("examples", "left" if found else "none", found, "what models learn from has no ids" if found else "")
+        return PlaceFinding("examples", "left" if found else "none", found, "what models learn from has no ids" if found else "")
 
-    def _counted(self, place: str) -> Finding:
+    def _counted(self, place: str) -> PlaceFinding:
         before, after = self._before[place], self._after[place]
         if after and not self._came_back:
-            return Finding(place, "left", after, "of after the erasure, and nobody came by this id")
+            return PlaceFinding(place, "left", after, "of after the erasure, and nobody came by this id")
         if before:
             more = f"; and {after:,} of after the erasure" if after else ""
-            return Finding(place, "kept", before, KEPT[place] + more)
-        return Finding(place, "new" if after else "none", after, "of after the erasure" if after else "")
+            return PlaceFinding(place, "kept", before, KEPT[place] + more)
+        return PlaceFinding(place, "new" if after else "none", after, "of after the erasure" if after else "")
 
     @property
     def _came_back(self) -> bool:
@@ -248,20 +250,20 @@ class _Proof:
         return self._came > self._erased
 
 
-class _Place(msgspec.Struct):
+class _SaidAt(msgspec.Struct):
     offset: int
 
 
-class _Data(msgspec.Struct):
-    position: _Place | None = None
+class _SaidWhere(msgspec.Struct):
+    position: _SaidAt | None = None
 
 
-class _Positioned(msgspec.Struct):
-    data: _Data | None = None
-    origin: _Place | None = None
+class _SaidRecord(msgspec.Struct):
+    data: _SaidWhere | None = None
+    origin: _SaidAt | None = None
 
 
-_decode: Final = msgspec.json.Decoder(_Positioned).decode
+_decode: Final = msgspec.json.Decoder(_SaidRecord).decode
 
 
 def _offset_of(record: StoredRecord) -> int:
@@ -274,4 +276,4 @@ def _offset_of(record: StoredRecord) -> int:
     return -1 if at is None else at.offset
 
 
-__all__ = ["ErasureProof", "Finding", "prove"]
+__all__ = ["ErasureProof", "PlaceFinding", "prove"]

@@ -36,30 +36,30 @@ LOOK_SECONDS: Final = 0.1
 CLOCKS_MS: Final = HOUR_MS  # by so much the clocks of brokers may differ: a change is looked for so long before the moment
 
 
-class _Position(msgspec.Struct):
+class _SaidPosition(msgspec.Struct):
     generation: int
     offset: int
     ordinal: int
 
 
-class _Data(msgspec.Struct):
+class _SaidBody(msgspec.Struct):
     at: str
     sequence: int
-    position: _Position
+    position: _SaidPosition
     segment: str
 
 
-class _Change(msgspec.Struct):
+class _SaidChange(msgspec.Struct):
     subject: str
-    data: _Data
+    data: _SaidBody
 
 
-class _Kind(msgspec.Struct):
+class _SaidKind(msgspec.Struct):
     type: str
 
 
-_kind: Final = msgspec.json.Decoder(_Kind).decode
-_change: Final = msgspec.json.Decoder(_Change).decode
+_kind: Final = msgspec.json.Decoder(_SaidKind).decode
+_change: Final = msgspec.json.Decoder(_SaidChange).decode
 
 
 class PastMembers(NamedTuple):
@@ -71,7 +71,7 @@ class PastMembers(NamedTuple):
     read: Mapping[int, int]
 
 
-class Since:
+class SaidSince:
     """What was said of one segment behind a moment. ``generation`` is that of the log."""
 
     def __init__(self, segment: str, at_ms: int, generation: int) -> None:
@@ -117,7 +117,7 @@ async def members_at(settings: Settings, store: Store, segment: str, at_ms: int)
     bit = in_force.names.index(segment) if segment in in_force.names else None
     now = set[str]() if bit is None else {customer for customer, bits in in_force.members.items() if bits >> bit & 1}
     read = {view.shard: view.position.offset for view in await _views(settings, customers)}
-    since = Since(segment, at_ms, settings.log_generation)
+    since = SaidSince(segment, at_ms, settings.log_generation)
     for shard, upto in read.items():
         await _until_published(store, shard, upto)
         async for values in _changes_since(settings, shard, at_ms):
@@ -159,4 +159,4 @@ async def _changes_since(settings: Settings, shard: int, at_ms: int) -> AsyncGen
         raise UnansweredError(f"Kafka did not answer ({type(error).__name__})") from None
 
 
-__all__ = ["PastMembers", "Since", "members_at"]
+__all__ = ["PastMembers", "SaidSince", "members_at"]

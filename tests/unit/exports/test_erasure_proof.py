@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamer.errors import SettingsError
-from streamer.exports.erasure_proof import ErasureProof, Verdict, prove
+from streamer.exports.erasure_proof import ErasureProof, PlaceVerdict, prove
 from streamer.settings import load_settings
 from streamer.stores.base import Commit
 from streamer.wire import CHANGES, COMMANDS, EXAMPLES, shard_of
@@ -28,7 +28,7 @@ async def proof_of(shop: Persons, customer: str) -> ErasureProof:
     return await prove(load_settings(shards=SHARDS), StoreOfShops(shop.stores), ShopReader(shop), customer)
 
 
-def verdicts(found: ErasureProof) -> dict[str, Verdict]:
+def verdicts(found: ErasureProof) -> dict[str, PlaceVerdict]:
     """By place."""
     return {one.place: one.verdict for one in found.findings}
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from streamer.errors import SettingsError
-from streamer.previews.past_members import Since
+from streamer.previews.past_members import SaidSince
 from streamer.wire import CHANGES
 from tests.unit.flow.persons import DAY_MS, HOUR_MS, MINUTE_MS, Persons, named, segments
 
@@ -54,7 +54,7 @@ async def test_the_members_of_any_moment_are_those_of_then(seed: int) -> None:
     now, published = await members(shop), said(shop)
     for at_ms, expected in then.items():
         for name, there in expected.items():
-            since = Since(name, at_ms, 1)
+            since = SaidSince(name, at_ms, 1)
             since.take(published)
             assert since.members(now[name]) == sorted(there), (name, at_ms)
     assert any(there != now[name] for expected in then.values() for name, there in expected.items())
@@ -63,6 +63,6 @@ async def test_the_members_of_any_moment_are_those_of_then(seed: int) -> None:
 async def test_of_before_the_log_began_anew_nothing_is_told() -> None:
     """Positions begin again with each log, so which change was the first one since cannot be told."""
     shop, then = await lived(0)
-    since = Since("twice", min(then), 2)
+    since = SaidSince("twice", min(then), 2)
     with pytest.raises(SettingsError, match="began anew"):
         since.take(said(shop))
