@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, cast
 
@@ -70,7 +70,7 @@ class Wording:
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number with at most so many digits behind the point."""
-        return format_decimal(round(value, digits), format=f"#,##0.{'#' * digits}" if digits else "#,##0", locale=self.locale)
+        return _decimal(round(value, digits), digits, self.language)
 
     def percent(self, share: float) -> str:
         """A share of 1 with one digit behind the point."""
@@ -115,6 +115,11 @@ class Wording:
     def hour(self, at_ms: int) -> str:
         """A moment on the axis of a chart: day, hours and minutes in UTC."""
         return format_datetime(_time(at_ms), "d MMM HH:mm", locale=self.locale)
+
+
+@lru_cache(maxsize=8_192)  # a table has few different numbers, and writing one takes longer than all else in its cell
+def _decimal(value: float, digits: int, language: PageLanguage) -> str:
+    return format_decimal(value, format=f"#,##0.{'#' * digits}" if digits else "#,##0", locale=language)
 
 
 @cache
