@@ -189,7 +189,7 @@ async def test_the_html_part_is_shown_in_a_frame_in_which_nothing_runs(folder: P
         page = await desk.look("/templates?message=hello&customer=ada")
         check_harmless(page.html)
         assert "alert(1)</script>" not in page.html
-        [address] = re.findall(r'<iframe class="sheet" sandbox title="[^"]*" src="([^"]*)"></iframe>', page.html)
+        [address] = re.findall(r'<iframe class="letter" sandbox title="[^"]*" src="([^"]*)"></iframe>', page.html)
         assert "frame-src 'self'" in page.headers["Content-Security-Policy"]
         found = await desk.look(html.unescape(address))
         assert found.status == 200
