@@ -97,6 +97,11 @@ class State(msgspec.Struct, array_like=True, gc=False):
         entry = self.members.get(segment)
         return entry is not None and entry.inside
 
+    def changes_of(self, segment: int, name: str) -> int:
+        """How many changes of the segment of this number and name there were, also where nothing else is known of it any more."""
+        entry = self.members.get(segment)
+        return entry.changes if entry is not None else self.retired.get(name, 0)
+
 
 def salvaged(blob: bytes) -> list[RecordPlace]:
     """Where the records lie of a state that cannot be read, where at least that can be: it is the last two of its parts. Empty where it

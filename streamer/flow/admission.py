@@ -29,8 +29,9 @@ from streamer.wire import (
     shard_of,
 )
 
-from .checkpoint import CheckpointBody
+from .checkpoint import CheckpointBody, SidesTaken
 from .forwards import HOPS_MAX, Forward, ForwardKind, forward_of
+from .identity_records import Side
 from .outputs import OutputLog
 from .rules import Rules
 from .states import States
@@ -175,17 +176,18 @@ class Admission:
         """Whether a record that was sent on may say so, and comes for the first time."""
         return self._is_from_a_shard(forward, record) and self._is_first(forward)
 
-    def takes_side(self, forward: Forward, version: int, record: LogRecord) -> bool:
-        """Whether what a side lane has sent towards definitions of ``version`` may say so, comes for the first time, and has not been taken
-        by the lane of this shard. Under older definitions nothing is."""
+    def takes_side(self, forward: Forward, side: Side, record: LogRecord) -> bool:
+        """Whether what a side lane has sent towards definitions may say so, comes for the first time, and has not been taken by the lane of
+        this shard. Under older definitions nothing is, and nothing of a lane that leads from others than this shard's did."""
         if not self._is_from_a_shard(forward, record):
             return False
         if forward.hops:
             return self._is_first(forward)  # a shard has sent it on, and not a lane
-        taken = self._body.sides.get(version)
-        if taken is None or forward.place <= taken.get(forward.shard, (0, -1, -1)):
+        taken = self._body.sides.get(side.version)
+        if taken is None or side.before != taken.before or forward.place <= taken.places.get(forward.shard, (0, -1, -1)):
             return False
-        self._body.sides = {**self._body.sides, version: {**taken, forward.shard: forward.place}}
+        now_taken = SidesTaken(taken.before, {**taken.places, forward.shard: forward.place})
+        self._body.sides = {**self._body.sides, side.version: now_taken}
         return True
 
     def _is_from_a_shard(self, forward: Forward, record: LogRecord) -> bool:

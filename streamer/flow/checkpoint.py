@@ -28,6 +28,14 @@ class Switch(msgspec.Struct, array_like=True):
     brings_history: bool = False
 
 
+class SidesTaken(msgspec.Struct, frozen=True, array_like=True):
+    """What of the lanes towards some definitions a shard has taken: by the shard whose lane sent it, the highest place. ``before`` is the
+    digest of the definitions that held here until then."""
+
+    before: str
+    places: dict[int, tuple[int, int, int]]
+
+
 class CheckpointBody(msgspec.Struct, array_like=True):
     """The body of a shard's checkpoint: what it remembers beside its customers.
 
@@ -44,8 +52,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``has_controls``: the shard keeps where the records lie that concern all its customers, from its first one on.
     ``last`` is the record that was delivered last: by it the log is known again.
     ``lane`` is the offset of the definitions in force where a side lane was folded for them and is not dropped yet, else -1. ``born`` has
-    by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, the highest place
-    by shard of what their lanes have sent and is taken: what lies below it those of this shard have taken.
+    by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, what of their lanes
+    is taken: what lies below it those of this shard have taken.
     ``history`` is the offset in the shard's log of history below which everything is part of what is remembered; ``recalled``, in the body
     of a lane, that of the next record of history which it folds.
     """
@@ -74,7 +82,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     paused: list[str] = []
     lane: int = -1
     born: dict[str, int] = {}
-    sides: dict[int, dict[int, tuple[int, int, int]]] = {}
+    sides: dict[int, SidesTaken] = {}
     switch: Switch | None = None
     has_controls: bool = False
     history: int = 0

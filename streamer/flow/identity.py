@@ -337,7 +337,7 @@ class Identity:
     # at the survivor: what a lane has folded of an old id that was drained before its definitions held, and adopted after that
 
     def _apply_side(self, side: Side, forward: Forward, record: LogRecord, now: int) -> None:
-        if not self._admission.takes_side(forward, side.version, record):
+        if not self._admission.takes_side(forward, side, record):
             return
         self._states.weight_bytes += len(record.value)
         state, tombstone = self._states.get(side.to), self._states.tombstone(side.to)

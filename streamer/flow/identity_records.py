@@ -103,10 +103,13 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a side lane towards definitions of ``version`` remembers of the id ``from_``; part ``part`` of ``parts``, from 1.
 
+    ``before`` is the digest of the definitions from which the lane leads there: what they have already it does not send.
+
     It belongs to an ``Adopt``, which the shard itself had sent at the same place of its log, and whose other fields it has.
     """
 
     version: int
+    before: str
     to: str
     from_: str = msgspec.field(name="from")
     cause: str

@@ -21,7 +21,7 @@ from streamer.segments.plan.plan_memories import is_grown
 
 from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
-from .checkpoint import CheckpointBody, Switch
+from .checkpoint import CheckpointBody, SidesTaken, Switch
 from .evaluation import Evaluator
 from .identity import Identity
 from .lane.past import NO_LANE, Folded, Past
@@ -45,7 +45,7 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset:
     body.lane = NO_LANE if folded is None else folded.offset
     kept = sorted(body.sides)[-SIDES_KEPT + 1 :]
     marks = {shard: (generation, offset, LAST_ORDINAL) for shard, (generation, offset, _) in body.forwards.items()}
-    body.sides = {**{at: body.sides[at] for at in kept}, version: marks}
+    body.sides = {**{at: body.sides[at] for at in kept}, version: SidesTaken(before.digest, marks)}
     body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
     body.previous, body.digest = body.digest, after.digest
     body.version, body.generation = version, body.generation + 1

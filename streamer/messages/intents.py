@@ -26,7 +26,7 @@ def begin(plan: MessagePlan, state: State, changed: Iterable[SegmentRule], now: 
     surplus: list[Intent] = []
     for rule in changed:
         for message in plan.begun_by(rule.number):
-            sequence = state.members[rule.number].changes
+            sequence = state.changes_of(rule.number, rule.name)
             if message.begins(sequence) and (cause in PROMPT_CAUSES or cause in message.spec.also):
                 if state.messages is None:
                     state.messages = MessageState([], [], {})

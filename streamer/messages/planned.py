@@ -25,14 +25,15 @@ from .facts import ReadFacts, facts_of
 class PlannedMessage:
     """One message, compiled.
 
-    ``number`` is its place among the messages of the plan, ``rule`` the number of the segment whose changes begin it: entries where
-    ``on_entry``, else exits. ``asks`` are the memories of the scores that ``require`` asks. ``caps`` are those that count, its own first;
-    ``global_holdout_bp`` is the share of customers who get no marketing at all.
+    ``number`` is its place among the messages of the plan, ``segment`` and ``rule`` name and number of the segment whose changes begin it:
+    entries where ``on_entry``, else exits. ``asks`` are the memories of the scores that ``require`` asks. ``caps`` are those that count,
+    its own first; ``global_holdout_bp`` is the share of customers who get no marketing at all.
     """
 
     number: int
     spec: MessageSpec
     on: str
+    segment: str
     rule: int
     on_entry: bool
     require: Holds | None
@@ -65,8 +66,7 @@ class PlannedMessage:
 
     def stays(self, state: State, sequence: int) -> bool:
         """Whether nothing has changed in its segment since the change with this number."""
-        entry = state.members.get(self.rule)
-        return entry is not None and entry.changes == sequence
+        return state.changes_of(self.rule, self.segment) == sequence
 
 
 class MessagePlan:
@@ -111,11 +111,13 @@ class MessagePlan:
 def _planned(number: int, spec: MessageSpec, plan: Plan) -> PlannedMessage:
     definitions = plan.definitions
     consent = consent_of(spec, definitions)
+    segment = spec.trigger.segment or turning_segment(spec.name)
     return PlannedMessage(
         number,
         spec,
         trigger_text(spec.trigger),
-        plan.numbers[spec.trigger.segment or turning_segment(spec.name)],
+        segment,
+        plan.numbers[segment],
         spec.trigger.kind != "left",
         None if spec.require is None else plan.asked(spec.require),
         () if spec.require is None else plan.scores_asked([spec.require]),

@@ -6,6 +6,7 @@ As in the rest of the oracle everything is kept for ever and asked anew each tim
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -22,7 +23,7 @@ from tests.oracle.reading import (
     suppressed_by,
     wall,
 )
-from tests.oracle.story import Cause, Record, Story
+from tests.oracle.story import Cause, Record, Story, joined_standing, segments_in
 from tests.oracle.values import duration_ms, equal
 
 Draft = dict[str, Any]
@@ -106,7 +107,8 @@ class MessageStory(Story):
         self.decisions: list[Decision] = []
         self.books: dict[str, Book] = {}
         self.paused: set[str] = set()
-        self.triggers_before: dict[str, Trigger] = {}
+        self.before = self.definitions
+        self.turned_by_past: dict[str, int] = {}  # of the customer in hand, while definitions change
 
     # What records do
 
@@ -119,7 +121,7 @@ class MessageStory(Story):
                 self.paused.discard(name)
                 return []
             case _:
-                self.triggers_before = {name: each.trigger for name, each in self.definitions.messages.items()}
+                self.before = self.definitions
                 return super()._apply(record)
 
     def _write(self, draft: Draft, offset: int, ordinal: int) -> None:
@@ -156,14 +158,39 @@ class MessageStory(Story):
 
     # Judging
 
-    def _judge(self, customer: str, now: int, cause: Cause) -> list[Draft]:
+    def _come_under(self, customer: str, past: Story, changed: set[str]) -> list[Draft]:
+        """Conditions are as segments that nobody sees."""
+        assert isinstance(past, MessageStory)
+        book, theirs = self._book(customer), past.books.get(customer, Book())
+        for name in self._changed_conditions(changed):
+            ours = book.turns.get(name, Standing(sequence=self.customers[customer].counts_from))
+            book.turns[name] = joined = joined_standing(ours, theirs.turns.get(name, Standing()))
+            if joined.inside and not ours.inside:
+                self.turned_by_past[name] = joined.sequence
+        drafts = super()._come_under(customer, past, changed)
+        self.turned_by_past = {}
+        return drafts
+
+    def _changed_conditions(self, changed: set[str]) -> list[str]:
+        """Messages whose condition is new, or means something else."""
+        found: list[str] = []
+        for name, message in self.definitions.messages.items():
+            before = self.before.messages.get(name)
+            is_same = before is not None and _text(before.trigger) == _text(message.trigger) and self.before.zone == self.definitions.zone
+            if message.trigger.kind == "turns" and not (is_same and changed.isdisjoint(segments_in(parse(message.trigger.what)))):
+                found.append(name)
+        return found
+
+    def _judge(self, customer: str, now: int, cause: Cause, joined: Sequence[Draft] = ()) -> list[Draft]:
         book = self._book(customer)
         if cause.kind == "event":
             _give_back(book, self.customers[customer].history[-1].event)
         ended = self._end_changed(customer, book, now) if cause.kind == "definitions" else []
-        changes = super()._judge(customer, now, cause)
+        changes = super()._judge(customer, now, cause, joined)
         asked = self._asked(customer, now)
-        turned = self._turn_conditions(book, asked, self.customers[customer].counts_from)
+        turned = self.turned_by_past | self._turn_conditions(book, asked, self.customers[customer].counts_from)
+        if self.is_as_if:  # nothing was decided under definitions that did not hold
+            return changes
         self._make_intents(
             book, [(f"{_way(each['sequence'])} {each['segment']}", each["sequence"]) for each in changes], turned, now, cause
         )
@@ -171,7 +198,7 @@ class MessageStory(Story):
 
     def _asked(self, customer: str, now: int) -> Asked:
         one = self.customers[customer]
-        return Asked(now, self.zone(customer), one.history, one.standings, self.born)
+        return Asked(now, self.zone(customer), one.history, one.standings)
 
     def _book(self, customer: str) -> Book:
         return self.books.setdefault(customer, Book())
@@ -201,8 +228,8 @@ class MessageStory(Story):
 
     def _end_changed(self, customer: str, book: Book, now: int) -> list[Draft]:
         """Intents of messages that have another trigger now."""
-        before, after = self.triggers_before, self.definitions.messages
-        changed = {name for name in before.keys() & after.keys() if _text(before[name]) != _text(after[name].trigger)}
+        before, after = self.before.messages, self.definitions.messages
+        changed = {name for name in before.keys() & after.keys() if _text(before[name].trigger) != _text(after[name].trigger)}
         ended = sorted((intent for intent in book.intents if intent.message in changed), key=self._order)
         book.intents = [intent for intent in book.intents if intent.message not in changed]
         return [self._ended(customer, intent, "withdrawn", now, self.zone(customer)) for intent in ended]

@@ -29,14 +29,14 @@ LEAVES = frozenset((*PROFILE, *WINDOWED, *EVER))
 class Accepted:
     """An event that was let in: where it lies in the log, its event time, and itself.
 
-    What came from an old id lies where it was adopted, by ``rank``; ``unknown_to`` are the memories that had not begun where it first lay.
+    What came from an old id lies where it was adopted, by ``rank``; ``known_to`` are the memories that got it there (None: all of them).
     """
 
     offset: int
     t: int
     event: dict[str, Any]
     rank: int = 0
-    unknown_to: frozenset[str] = frozenset()
+    known_to: frozenset[str] | None = None
 
     @property
     def name(self) -> str:
@@ -47,9 +47,9 @@ class Accepted:
         """By event time; of equal times in the order of remembering."""
         return self.t, self.offset, self.rank
 
-    def is_in(self, memory: str, born: dict[str, int]) -> bool:
-        """Whether a memory that began at this offset holds it."""
-        return self.offset >= born.get(memory, 0) and memory not in self.unknown_to
+    def is_in(self, memory: str) -> bool:
+        """Whether a memory holds it."""
+        return self.known_to is None or memory in self.known_to
 
 
 @dataclass
@@ -115,8 +115,8 @@ def zone_of(history: list[Accepted], shop_zone: str) -> str:
 class Asked:
     """One customer at one instant."""
 
-    def __init__(self, now: int, zone: str, history: list[Accepted], standings: dict[str, Standing], born: dict[str, int]) -> None:
-        self.now, self.zone, self.standings, self.born = now, zone, standings, born
+    def __init__(self, now: int, zone: str, history: list[Accepted], standings: dict[str, Standing]) -> None:
+        self.now, self.zone, self.standings = now, zone, standings
         self.history = sorted(history, key=lambda each: each.place)
 
     def holds(self, node: ast.expr, subject: Accepted | None = None) -> bool:
@@ -192,7 +192,7 @@ class Asked:
         return self.answer(call.args[0], subject)
 
     def _seen(self, leaf: ast.Call) -> list[Accepted]:
-        return [each for each in self.history if each.is_in(memory_of(leaf), self.born)]
+        return [each for each in self.history if each.is_in(memory_of(leaf))]
 
     def _matching(self, pattern: ast.expr, where: ast.expr | None, leaf: ast.Call) -> list[Accepted]:
         """The events of a pattern, oldest first; of equal times the earlier in the log first."""

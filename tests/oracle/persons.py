@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.oracle.story import FOREVER_AGO, IDS_MAX, Cause, Customer, Record, Story
+from tests.oracle.story import FOREVER_AGO, IDS_MAX, Cause, Customer, Definitions, Forward, Record, Story
 
 LINKS_MAX = 50
 LINKS_SPAN_MS = 30 * 86_400_000
@@ -34,8 +34,9 @@ class Message:
     cause: str = ""  # the message id of the event that said so
     links: tuple[tuple[str, int], ...] = ()  # of the past
     past: Customer | None = None
-    remembered: tuple[frozenset[str], ...] = ()  # of each event of the past: the memories that hold it
-    version: int = 0  # of an adopt: the definitions under which it was drained
+    memories: frozenset[str] = frozenset()  # of the shard that drained it
+    version: int = 0  # of an adopt: the definitions under which it was drained; of a side: those for which it was folded
+    passed_under: int = 0  # of an adopt: the highest version of the definitions under which it was sent on
     kept: object = None  # of the past, by a story that keeps more of a customer than what happened
     hops: int = 0
     may_link: bool = True
@@ -44,8 +45,15 @@ class Message:
 
 @dataclass
 class Post:
-    """What was sent from where, by all shards."""
+    """What was sent from where, by all shards.
 
+    ``stories`` are those of the shards, ``news`` the definitions that came, by version. ``as_if`` has, by version and shard, the same logs
+    told under these from their beginning, as far as somebody had to know.
+    """
+
+    stories: dict[int, PersonStory] = field(default_factory=dict[int, "PersonStory"])
+    news: dict[int, Definitions] = field(default_factory=dict[int, Definitions])
+    as_if: dict[tuple[int, int], PersonStory] = field(default_factory=dict[tuple[int, int], "PersonStory"])
     sent: defaultdict[tuple[int, int], list[Message]] = field(default_factory=lambda: defaultdict(list))
     told: dict[int, int] = field(default_factory=dict[int, int])  # the newest offset of each shard that was told
     arrived: set[tuple[int, int, str, str]] = field(default_factory=set[tuple[int, int, str, str]])
@@ -57,12 +65,34 @@ class Post:
 
     def take(self, record: Record, kind: str) -> Message:
         """What a record of this kind says. AssertionError when nothing of the kind should have been sent from where it comes from."""
-        assert record.forward is not None
-        shard, (_, offset, _), about = record.forward.shard, record.forward.place, record.forward.key
-        found = [message for message in self.sent[shard, offset] if (message.kind, message.about) == (kind, about)]
-        assert found, f"shard {shard} should have sent no {kind} to {about} at offset {offset}, but {self.sent[shard, offset]}"
-        self.arrived.add((shard, offset, kind, found[0].about))
-        return found[0]
+        shard, offset, about = _sender(record)
+        found = self._found(shard, offset, kind, about)
+        assert found is not None, f"shard {shard} should have sent no {kind} to {about} at offset {offset}, but {self.sent[shard, offset]}"
+        self.arrived.add((shard, offset, kind, about))
+        return found
+
+    def _found(self, shard: int, offset: int, kind: str, about: str) -> Message | None:
+        return next((message for message in self.sent[shard, offset] if (message.kind, message.about) == (kind, about)), None)
+
+    def side_sent_on(self, record: Record) -> Message | None:
+        """What a ``side`` record says that came by an old id; None where it comes from where somebody was drained."""
+        shard, offset, about = _sender(record)
+        return self.take(record, "side") if self._found(shard, offset, "side", about) is not None else None
+
+    def drained_under(self, record: Record, new: Definitions) -> Message:
+        """The past of whoever was drained where a record comes from, as if these definitions had always held."""
+        shard, offset, about = _sender(record)
+        story = self.under(new, shard)
+        story.catch_up(offset)
+        found = story.post._found(shard, offset, "adopt", about)
+        assert found is not None, f"shard {shard} drained nobody for {about} at offset {offset}"
+        return found
+
+    def under(self, new: Definitions, shard: int) -> PersonStory:
+        """A shard's log, told as if these definitions had always held, as far as it was."""
+        if (new.version, shard) not in self.as_if:
+            self.as_if[new.version, shard] = self.stories[shard].begun_under(new)
+        return self.as_if[new.version, shard]
 
     def undelivered(self) -> list[tuple[int, int, str, str]]:
         """What never arrived, but for what need not be said."""
@@ -74,23 +104,74 @@ class Post:
         return record.forward is None or self.told.get(record.forward.shard, FOREVER_AGO) >= record.forward.place[1]
 
 
+class PostAsIf(Post):
+    """The same, for logs that are told as if some definitions had always held: what was drained before them is what was drained there."""
+
+    def __init__(self, real: Post, new: Definitions) -> None:
+        super().__init__()
+        self._real, self._new = real, new
+
+    def take(self, record: Record, kind: str) -> Message:
+        shard, offset, about = _sender(record)
+        found = self._real._found(shard, offset, kind, about)
+        assert found is not None, "the shard itself has taken it"
+        if kind != "adopt" or max(found.version, found.passed_under) >= self._new.version:
+            return found
+        return self._real.drained_under(record, self._new)
+
+    def side_sent_on(self, record: Record) -> Message | None:
+        shard, offset, about = _sender(record)
+        return self._real._found(shard, offset, "side", about)
+
+
 class PersonStory(Story):
     """The story of one shard. ``home`` says in which shard a customer is at home."""
 
     def __init__(self, number: int, home: Callable[[str], int], post: Post, definitions: dict[str, Any], **options: Any) -> None:
         super().__init__(definitions, **options)
         self.number, self.home, self.post = number, home, post
+        post.stories.setdefault(number, self)
         self.links: dict[str, dict[str, int]] = {}  # of a customer: old ids, and when each was linked
         self.tombstones: dict[str, list[tuple[int, str]]] = {}  # of an old id: since when, and to whom
         self.lifted: set[str] = set()  # customers who were old ids once: the links that they had noted went on with their past
         self.met: Counter[str] = Counter()  # what happened, for whoever must know that it did
         self.numbers: dict[str, int] = {}  # of an old id: no change that was said of it has a higher number
         self.offset = FOREVER_AGO
+        self.digest: str | None = None  # by which the definitions in force are known, where records say it
+        self.came_from: dict[int, str] = {}  # by version, the digest of the definitions before
+        self.log: list[Record] = []  # of a story that was ``begun_under`` other definitions: what is to be told
+        self.joined: set[tuple[int, int, str]] = set()  # of each adopt that came: shard, offset, customer
+        self.sides: set[tuple[int, int, int, str]] = set()  # of which a side was taken: version, shard, offset, customer
+
+    def begun_under(self, new: Definitions) -> PersonStory:
+        """A story of the same log, of which nothing is told yet, as if these definitions had always held."""
+        options = {"version": new.version, "lateness_ms": self.lateness_ms, "skew_ms": self.skew_ms}
+        found = type(self)(self.number, self.home, PostAsIf(self.post, new), new.source, **options)
+        found.is_as_if, found.placeholders, found.log = True, self.placeholders, self.told
+        return found
+
+    def catch_up(self, offset: int) -> None:
+        """Tell what the log has up to there, of a story that was ``begun_under`` other definitions."""
+        while len(self.told) < len(self.log) and self.log[len(self.told)].offset <= offset:
+            self.tell(self.log[len(self.told)])
+
+    def _as_if(self, new: Definitions) -> Story:
+        self.post.news[new.version] = new
+        found = self.post.under(new, self.number)
+        found.catch_up(self.offset)
+        self.sides |= {(new.version, *place) for place in found.joined}
+        return found
 
     def tell(self, record: Record) -> None:
         self.offset = record.offset
         super().tell(record)
         self.post.told[self.number] = record.offset
+
+    def _is_sent_again(self, record: Record, forward: Forward) -> bool:
+        """What comes of an old id that was drained has numbers of its own."""
+        if record.body.get("control") == "side" and self.post.side_sent_on(record) is None:
+            return False
+        return super()._is_sent_again(record, forward)
 
     def _send(self, message: Message) -> None:
         self.post.sent[self.number, self.offset].append(message)
@@ -98,7 +179,13 @@ class PersonStory(Story):
     def _apply(self, record: Record) -> list[Draft]:
         kind = record.body.get("control", "event")
         if record.forward is None or kind == "event":
-            return super()._apply(record)
+            before = self.digest, self.definitions.version
+            drafts = super()._apply(record)
+            if kind == "definitions":
+                self._note_digest(record.body, *before)
+            return drafts
+        if kind == "side":
+            return self._apply_side(record, record.body["version"])
         message = self.post.take(record, kind)
         assert record.body.get("from", message.old) == message.old, (record, message)
         assert record.body.get("to", message.into) == message.into, (record, message)
@@ -106,6 +193,7 @@ class PersonStory(Story):
             case "link":
                 return self._drain(message)
             case "adopt":
+                self.joined.add(_sender(record))
                 return self._adopt(message)
             case "point":
                 return self._point(message)
@@ -113,6 +201,12 @@ class PersonStory(Story):
                 return self._erase_old(message.about, message.person) if message.person else self._erase(message.about)
             case _:
                 raise AssertionError(kind)
+
+    def _note_digest(self, body: dict[str, Any], digest: str | None, version: int) -> None:
+        if body["version"] == self.definitions.version:
+            self.digest = body.get("digest")
+        if digest is not None and self.definitions.version > version:
+            self.came_from[self.definitions.version] = digest
 
     # Events
 
@@ -194,10 +288,8 @@ class PersonStory(Story):
             return []
         links = tuple(self.links.pop(old, {}).items())
         self.lifted.discard(old)
-        remembered = tuple(frozenset(memory for memory in self.born if each.is_in(memory, self.born)) for each in one.history)
-        version = self.definitions.version
-        kept = self._kept(old)
-        self._send(replace(link, kind="adopt", about=into, links=links, past=one, remembered=remembered, version=version, kept=kept))
+        memories, version, kept = frozenset(self.born), self.definitions.version, self._kept(old)
+        self._send(replace(link, kind="adopt", about=into, links=links, past=one, memories=memories, version=version, kept=kept))
         drafts = self._leave_all(old, one, Cause("merge", id=link.cause, into=into))
         self.numbers[old] = self._highest(old, one)
         return drafts
@@ -262,7 +354,8 @@ class PersonStory(Story):
             walk = (*circle[at + 1 :], *circle[:at])  # it closes there
         if target != goal:
             passed = tuple(dict.fromkeys((*adopt.passed, goal)))
-            self._send(replace(adopt, about=target, into=target, passed=passed, walk=walk))
+            under = max(adopt.passed_under, self.definitions.version)
+            self._send(replace(adopt, about=target, into=target, passed=passed, walk=walk, passed_under=under))
             return []
         del self.tombstones[goal]
         self.customers[goal] = Customer(self.now, counts_from=self.numbers.pop(goal, 0))
@@ -290,16 +383,48 @@ class PersonStory(Story):
         if adopt.version != self.definitions.version:
             self.met["lifted across a switch" if goal in self.lifted else "adopted across a switch"] += 1
         one = self.customers[goal]
-        pairs = sorted(zip(past.history, adopt.remembered, strict=True), key=lambda pair: pair[0].place)  # also those that count as now
-        for rank, (each, known) in enumerate(pairs, 1):
-            unknown_to = frozenset(self.born) - known
-            one.history.append(replace(each, offset=self.offset, t=min(each.t, self.now), rank=rank, unknown_to=unknown_to))
+        self._remember(one, past, {memory for memory, since in self.born.items() if since <= adopt.version and memory in adopt.memories})
         one.forgotten_ms = max(one.forgotten_ms, past.forgotten_ms)
         one.ids = one.ids + past.ids
         while len(one.ids) > IDS_MAX:
             one.forgotten_ms = max(one.forgotten_ms, _forget_a_minute(one))
         self._note_old_ids(adopt)
         return self._judge(goal, self.now, Cause("merge", id=adopt.cause, old=adopt.old))
+
+    def _remember(self, one: Customer, past: Customer, memories: set[str]) -> None:
+        """These memories get the events of a past, in their old order, behind all that they have."""
+        everything = memories == self.born.keys()
+        for rank, each in enumerate(sorted(past.history, key=lambda each: each.place), 1):  # also those that count as now
+            known = frozenset(memories if each.known_to is None else memories & each.known_to)
+            known_to = None if everything and each.known_to is None else known
+            if known_to is None or known_to:
+                one.history.append(replace(each, offset=self.offset, t=min(each.t, self.now), rank=rank, known_to=known_to))
+
+    # What is new in definitions, of an old id that was drained before they held
+
+    def _apply_side(self, record: Record, version: int) -> list[Draft]:
+        side = self.post.side_sent_on(record)
+        if side is None:
+            place = (version, *_sender(record))
+            if self.is_as_if or version > self.definitions.version or place in self.sides:
+                return []  # it counts where the definitions come, or has counted there
+            if self.came_from.get(version, record.body["before"]) != record.body["before"]:
+                return []  # of who came to these definitions from others than held here, and went by these after all
+            self.sides.add(place)
+            side = self.post.drained_under(record, self.post.news[version])
+        return self._take_side(replace(side, kind="side"))
+
+    def _take_side(self, side: Message) -> list[Draft]:
+        goal, past = side.about, side.past
+        assert past is not None
+        if goal in self.tombstones:
+            target = self.tombstones[goal][0][1]
+            self._send(replace(side, about=target, into=target, passed=tuple(dict.fromkeys((*side.passed, goal)))))
+        elif goal in self.customers and self._is_noted(side) and side.version <= self.definitions.version:
+            self.met["side taken"] += 1
+            self._remember(self.customers[goal], past, {memory for memory, since in self.born.items() if since == side.version})
+            return self._judge(goal, self.now, Cause("merge", id=side.cause, old=side.old))
+        return []
 
     def _note_old_ids(self, adopt: Message) -> None:
         """The old ids of an old id are the survivor's, and lead here from now on."""
@@ -338,6 +463,13 @@ class PersonStory(Story):
             self.numbers.pop(old, None)
             self.erased_ms[old] = self.now
         return []
+
+
+def _sender(record: Record) -> tuple[int, int, str]:
+    """From where a record was sent, and about whom: a shard, the offset of the record that it had in hand, and a customer."""
+    assert record.forward is not None
+    assert record.forward.key is not None
+    return record.forward.shard, record.forward.place[1], record.forward.key
 
 
 def _previous(event: dict[str, Any]) -> str | None:

@@ -25,7 +25,7 @@ def newest(asked: Asked, memory: str, names: tuple[str, ...], **wanted: Any) -> 
         (
             each.t
             for each in asked.history
-            if each.is_in(memory, asked.born)
+            if each.is_in(memory)
             and each.event["type"] == "track"
             and each.name in names
             and all(_has(each, key, value) for key, value in wanted.items())
@@ -137,7 +137,7 @@ def _size(value: Any) -> int:
 
 def cart_of(fact: dict[str, Any], asked: Asked) -> list[dict[str, Any]]:
     """What was added and neither removed nor ordered since."""
-    known = [each for each in asked.history if each.is_in(cart_memory(fact), asked.born) and each.event["type"] == "track"]
+    known = [each for each in asked.history if each.is_in(cart_memory(fact)) and each.event["type"] == "track"]
     added, removed = _remembered(fact, known)
     ordered = max((each.t for each in known if each.name in _names(fact, "until")), default=NEVER)
     keep = fact.get("keep", [])

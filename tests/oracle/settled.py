@@ -43,7 +43,7 @@ def memberships(definitions: dict[str, Any], events: list[Event], now: int) -> d
     for person, history in histories.items():
         standings: dict[str, Standing] = {}
         for name in parsed.order:
-            asked = Asked(now, zone_of(history, parsed.zone), history, standings, {})
+            asked = Asked(now, zone_of(history, parsed.zone), history, standings)
             standings[name] = Standing(inside=asked.holds(parsed.segments[name].when))
         if inside := sorted(name for name, standing in standings.items() if standing.inside):
             found[person] = inside

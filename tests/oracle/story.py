@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -92,7 +92,7 @@ class Definitions:
     """Segments in the order in which they are judged, and what they say about time."""
 
     def __init__(self, source: dict[str, Any], version: int) -> None:
-        self.version = version
+        self.source, self.version = source, version
         self.zone: str = source.get("zone", "UTC")
         self.segments = {
             name: Segment(
@@ -117,7 +117,7 @@ class Definitions:
             return
         segment = self.segments[name]
         for tree in (segment.when, segment.exit):
-            for referred in sorted(_segments_in(tree)):
+            for referred in sorted(segments_in(tree)):
                 self._place(referred)
         self.order.append(name)
 
@@ -125,6 +125,16 @@ class Definitions:
         """What these definitions need remembered; the customer's zone too, if any of them asks the calendar."""
         zone = {ZONE} if any(asks_the_calendar(tree) for tree in self.trees) else set[str]()
         return {memory_of(leaf) for tree in self.trees for leaf in leaves(tree)} | zone
+
+    def changed(self, before: Definitions) -> set[str]:
+        """The segments that are new, or mean something else than before: by their own text, by the zone, or by one that they refer to."""
+        found = set(self.order) if self.zone != before.zone else set[str]()
+        for name in self.order:  # those that are referred to come first
+            segment, known = self.segments[name], before.segments.get(name)
+            refers = segments_in(segment.when) | segments_in(segment.exit)
+            if known is None or _meaning(segment) != _meaning(known) or refers & found:
+                found.add(name)
+        return found
 
 
 @dataclass
@@ -146,7 +156,9 @@ class Story:
         self.placeholders = PLACEHOLDERS
         self.definitions = self.reads(definitions, version)
         self.lateness_ms, self.skew_ms = lateness_ms, skew_ms
-        self.born = dict.fromkeys(self.definitions.memories(), 0)
+        self.born = dict.fromkeys(self.definitions.memories(), version)  # since which version a memory is there without a break
+        self.told: list[Record] = []
+        self.is_as_if = False  # its definitions hold from the beginning, whatever the log says
         self.customers: dict[str, Customer] = {}
         self.erased_ms: dict[str, int] = {}
         self.changes: list[Change] = []
@@ -156,9 +168,10 @@ class Story:
         self.witness: Callable[[dict[str, Any], Asked], None] = lambda draft, asked: None  # is shown each change while it can be asked why
 
     def tell(self, record: Record) -> None:
+        self.told.append(record)
         self.now = max(self.now, record.arrival_ms)
         drafts = self._fire_timers()
-        if record.forward is not None and self._is_sent_again(record.forward):
+        if record.forward is not None and self._is_sent_again(record, record.forward):
             self.counts["forwarded_again"] += 1
         else:
             drafts += self._apply(record)
@@ -176,7 +189,7 @@ class Story:
                 return self._erase(customer)
             case {"control": "definitions", "version": version, "definitions": source}:
                 is_new = version > self.definitions.version  # numbers only rise: any other is repeated, or was overtaken
-                return self._define(self.reads(source, version), record.offset) if is_new else []
+                return self._define(self.reads(source, version)) if is_new and not self.is_as_if else []
             case event:
                 return self._admit(event, record)
 
@@ -186,7 +199,7 @@ class Story:
         return {customer: names for customer, names in sorted(inside.items()) if names}
 
     def zone(self, customer: str) -> str:
-        known = [each for each in self.customers[customer].history if each.is_in(ZONE, self.born)]
+        known = [each for each in self.customers[customer].history if each.is_in(ZONE)]
         return zone_of(known, self.definitions.zone)
 
     # The three things a record can do
@@ -211,7 +224,7 @@ class Story:
         one = self.customers[customer]
         return self.definitions.clockwork.moments(one.judged_ms, self.now, self.zone(customer), one.history, one.standings.values())
 
-    def _is_sent_again(self, forward: Forward) -> bool:
+    def _is_sent_again(self, record: Record, forward: Forward) -> bool:
         if forward.shard in self.forwarded and forward.place <= self.forwarded[forward.shard]:
             return True
         self.forwarded[forward.shard] = forward.place
@@ -269,11 +282,42 @@ class Story:
     def _names_somebody(self, id_: str | None) -> bool:
         return bool(id_ and id_.strip() and id_.strip().lower() not in self.placeholders)
 
-    def _define(self, new: Definitions, offset: int) -> list[dict[str, Any]]:
-        self.born = {memory: self.born.get(memory, offset) for memory in new.memories()}
+    # Definitions: what is new in them is as if it had always held
+
+    def _define(self, new: Definitions) -> list[dict[str, Any]]:
+        past, changed = self._as_if(new), new.changed(self.definitions)
+        self._remember_past(past, new)
+        self.born = {memory: self.born.get(memory, new.version) for memory in new.memories()}
         self.definitions = new
-        cause = Cause("definitions", version=new.version)
-        return [draft for customer in sorted(self.customers, key=_place) for draft in self._judge(customer, self.now, cause)]
+        return [draft for customer in sorted(self.customers, key=_place) for draft in self._come_under(customer, past, changed)]
+
+    def _as_if(self, new: Definitions) -> Story:
+        """The log up to here, told under these definitions from its beginning."""
+        found = type(self)(new.source, version=new.version, lateness_ms=self.lateness_ms, skew_ms=self.skew_ms)
+        found.is_as_if, found.placeholders = True, self.placeholders
+        for record in self.told:
+            found.tell(record)
+        return found
+
+    def _remember_past(self, past: Story, new: Definitions) -> None:
+        """Memories that are new hold what they would hold there; the others hold what they do."""
+        needed = new.memories()
+        kept, fresh = needed & self.definitions.memories(), needed - self.definitions.memories()
+        for customer, one in self.customers.items():
+            theirs = past.customers[customer].history
+            if any(each.known_to is not None for each in (*one.history, *theirs)):
+                one.history = [*_known_to(one.history, kept), *_known_to(theirs, fresh)]
+
+    def _come_under(self, customer: str, past: Story, changed: set[str]) -> list[dict[str, Any]]:
+        cause = Cause("definitions", version=self.definitions.version)
+        one, theirs = self.customers[customer], past.customers[customer]
+        joined: list[dict[str, Any]] = []
+        for name in changed:
+            ours = one.standings.get(name, Standing(sequence=one.counts_from))
+            one.standings[name] = standing = joined_standing(ours, theirs.standings.get(name, Standing()))
+            if standing.inside != ours.inside:
+                joined.append(self._draft(customer, name, standing, self.now, cause))
+        return self._judge(customer, self.now, cause, joined)
 
     def _erase(self, customer: str) -> list[dict[str, Any]]:
         self.erased_ms[customer] = self.now
@@ -287,16 +331,17 @@ class Story:
 
     # Judging
 
-    def _judge(self, customer: str, now: int, cause: Cause) -> list[dict[str, Any]]:
+    def _judge(self, customer: str, now: int, cause: Cause, joined: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+        """``joined``: what is to be said besides, in its place by name."""
         one = self.customers[customer]
         one.judged_ms = now
-        drafts: list[dict[str, Any]] = []
+        drafts = list(joined)
         for name, standing in one.standings.items():
             if name not in self.definitions.segments:
                 if standing.inside:
                     drafts.append(self._turn(customer, name, standing, now, cause))
                 one.standings[name] = Standing(sequence=standing.sequence)  # should it come back it counts on, and knows no more
-        asked = Asked(now, self.zone(customer), one.history, one.standings, self.born)
+        asked = Asked(now, self.zone(customer), one.history, one.standings)
         for name in self.definitions.order:
             standing = one.standings.setdefault(name, Standing(sequence=one.counts_from))
             if _turns(self.definitions.segments[name], standing, asked):
@@ -312,6 +357,9 @@ class Story:
             standing.entered_ms = now
         else:
             standing.left_ms = now
+        return self._draft(customer, name, standing, now, cause)
+
+    def _draft(self, customer: str, name: str, standing: Standing, now: int, cause: Cause) -> dict[str, Any]:
         return {
             "customer": customer,
             "segment": name,
@@ -338,6 +386,25 @@ def _place(customer: str) -> tuple[int, str]:
     return crc32(customer.encode()) % 64, customer
 
 
+def joined_standing(ours: Standing, theirs: Standing) -> Standing:
+    """As it would be, had it always been; but where something was said before, numbers count on from there."""
+    said = ours.sequence
+    sequence = theirs.sequence if not said else said if theirs.inside == (said % 2 == 1) else said + 1
+    return replace(theirs, sequence=sequence)
+
+
+def _known_to(history: list[Accepted], memories: set[str]) -> list[Accepted]:
+    """Events as far as these memories hold them."""
+    found = [replace(each, known_to=frozenset(memories if each.known_to is None else memories & each.known_to)) for each in history]
+    return [each for each in found if each.known_to]
+
+
+def _meaning(segment: Segment) -> tuple[str, str, int, int]:
+    """All that decides who is in a segment."""
+    leaves = "" if segment.exit is None else ast.unparse(segment.exit)
+    return ast.unparse(segment.when), leaves, segment.stay_ms, segment.cooldown_ms
+
+
 def _turns(segment: Segment, standing: Standing, asked: Asked) -> bool:
     if standing.inside:
         assert standing.entered_ms is not None
@@ -348,7 +415,7 @@ def _turns(segment: Segment, standing: Standing, asked: Asked) -> bool:
     return standing.left_ms is None or asked.now >= standing.left_ms + segment.cooldown_ms
 
 
-def _segments_in(tree: ast.expr | None) -> set[str]:
+def segments_in(tree: ast.expr | None) -> set[str]:
     if tree is None:
         return set()
     found: set[str] = set()

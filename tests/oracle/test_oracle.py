@@ -33,7 +33,7 @@ def holds(
     text: str, *events: tuple[int, dict[str, Any]], now: int = NOON, zone: str = "UTC", standings: dict[str, Standing] | None = None
 ) -> bool:
     history = [Accepted(offset, t, event) for offset, (t, event) in enumerate(events)]
-    return Asked(now, zone_of(history, zone), history, standings or {}, {}).holds(parse(text))
+    return Asked(now, zone_of(history, zone), history, standings or {}).holds(parse(text))
 
 
 PROFILE = identify(
@@ -428,7 +428,7 @@ def test_segments_of_segments_see_the_same_judgement() -> None:
 
 
 def test_new_definitions_judge_everybody_and_let_go_of_what_is_gone() -> None:
-    """A gone segment is exited in its place by name; what the new ones share with the old is still known, the rest starts now."""
+    """A gone segment is exited in its place by name, and of a new one all members are said: it is as if it had always been."""
     switch = {
         "control": "definitions",
         "version": 2,
@@ -446,11 +446,51 @@ def test_new_definitions_judge_everybody_and_let_go_of_what_is_gone() -> None:
         ("d", "b", "in", 1, 1, "event", 1, 0),
         ("d", "a", "in", 2, 1, "definitions", 2, 0),
         ("d", "b", "out", 2, 2, "definitions", 2, 1),
-        ("c", "a", "in", 2, 1, "definitions", 2, 2),
-        ("c", "b", "out", 2, 2, "definitions", 2, 3),
-        ("d", "n", "in", 3, 1, "event", 3, 0),
+        ("d", "n", "in", 2, 1, "definitions", 2, 2),
+        ("c", "a", "in", 2, 1, "definitions", 2, 3),
+        ("c", "b", "out", 2, 2, "definitions", 2, 4),
+        ("c", "n", "in", 2, 1, "definitions", 2, 5),
     ]
-    assert [each.definitions for each in outcome.changes] == [1, 1, 2, 2, 2, 2, 2]
+    assert [each.definitions for each in outcome.changes] == [1, 1, 2, 2, 2, 2, 2, 2]
+
+
+def changed(before: dict[str, Any], after: dict[str, Any], *events: tuple[int, dict[str, Any]], at: int, end: int) -> list[Any]:
+    """What is said of segment ``s`` from a change of its definition on, as (way, moment, number, cause)."""
+    switch = {"control": "definitions", "version": 2, "definitions": {"segments": {"s": after}}}
+    records = [*events, (at, switch), (end, {"control": "tick"})]
+    found = [each for each in short(told({"s": before}, *records)) if each[2] is not None]
+    return [(way, moment, number, cause) for _, _, way, moment, number, cause, _, _ in found]
+
+
+def test_a_changed_segment_says_only_the_net_change_and_counts_on() -> None:
+    """Entered and left twice under the old rule; under the new one in since the first event, and its stay counts from there."""
+    before = {"when": 'did("A", within="1m")'}
+    events = [(NOON, event("A", NOON, "1")), (NOON + 5 * M, event("A", NOON + 5 * M, "2"))]
+    after = {"when": 'did("A", within="10m")', "stay": "20m"}
+    said = changed(before, after, *events, at=NOON + 6 * M + 1, end=NOON + D)
+    assert said[:4] == [("in", 0, 1, "event"), ("out", M, 2, "timer"), ("in", 5 * M, 3, "event"), ("out", 6 * M, 4, "timer")]
+    assert said[4:] == [("in", 6 * M + 1, 5, "definitions"), ("out", 20 * M, 6, "timer")]
+
+
+def test_who_would_never_have_entered_is_left_and_may_enter_at_once() -> None:
+    """``cooldown`` and ``left`` know of nothing: the segment that they were in was another one."""
+    after = {"when": 'did("B")', "cooldown": "1h"}
+    events = [(NOON, event("A", NOON, "1"))]
+    records = [*events, (NOON + 1, {"control": "definitions", "version": 2, "definitions": {"segments": {"s": after}}})]
+    outcome = told({"s": {"when": 'did("A")'}}, *records, (NOON + 2, event("B", NOON + 2, "2")))
+    assert [(each.entered, each.at_ms - NOON, each.sequence, each.cause.kind) for each in outcome.changes] == [
+        (True, 0, 1, "event"),
+        (False, 1, 2, "definitions"),
+        (True, 2, 3, "event"),
+    ]
+
+
+def test_numbers_of_a_new_segment_are_those_that_it_would_have() -> None:
+    """In and out and in again before anybody had thought of it: the first that is said of it is number three."""
+    events = [(NOON, event("A", NOON, "1")), (NOON + 5 * M, event("A", NOON + 5 * M, "2"))]
+    switch = {"control": "definitions", "version": 2, "definitions": {"segments": {"n": {"when": 'did("A", within="1m")'}}}}
+    outcome = told({"s": {"when": 'did("B")'}}, *events, (NOON + 5 * M + 1, switch))
+    assert [(each.segment, each.sequence, each.at_ms - NOON) for each in outcome.changes] == [("n", 3, 5 * M + 1)]
 
 
 def test_an_erased_customer_leaves_and_is_unknown_afterwards() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,35 +15,15 @@ from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.rules import Rules
-from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord
 from tests.oracle.story import Record
-from tests.property.driving import Case, CrashError, CrashingStore, Shown, log_of, log_record, look, never
-from tests.property.logs import bodies_of, cases, successors, with_records
-from tests.property.sentences import definitions
+from tests.property.driving import Case, CrashError, CrashingStore, ListLog, Shown, log_of, log_record, look, never
+from tests.property.logs import bodies_of, cases, others, with_records
 
 ONE_SHARD = Rules(shards=1)
-
-
-class ListLog:
-    """Records as a log that is read beside a shard; ``begin``: what lies before it is gone."""
-
-    def __init__(self, records: Sequence[LogRecord], begin: int = 0, past: Sequence[LogRecord] = ()) -> None:
-        self.records, self.begin, self.past = records, begin, past
-
-    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
-        return [record for record in self.past if begin <= record.offset < end][:limit]
-
-    async def look(self, shard: int, offset: int) -> View:
-        return View(self.begin, self.records[-1].offset + 1, None)
-
-    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
-        found = [record for record in self.records if record.offset >= offset]
-        for start in range(0, len(found), limit):
-            yield found[start : start + limit]
 
 
 class Counting(OnTheSpot):
@@ -166,17 +146,10 @@ def switched_cases(draw: st.DrawFn, *, switches_max: int = 2) -> Case:
     bodies, source = bodies_of(case), case.definitions
     places = sorted(draw(st.lists(st.integers(0, len(bodies)), min_size=1, max_size=switches_max)))
     for number, place in enumerate(places):
-        source = draw(st.one_of(successors(source), definitions(), mixed(source)))
+        source = draw(others(source))
         at_ms = bodies[min(place + number, len(bodies) - 1)][0]
         bodies.insert(place + number, (at_ms, {"control": "definitions", "version": number + 2, "definitions": source}))
     return with_records(case, bodies)
-
-
-@st.composite
-def mixed(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
-    """The same zone and segments, and others besides that ask about the same events."""
-    fresh = draw(definitions(names=("x", "y")))["segments"]
-    return {**source, "segments": {**source["segments"], **fresh}}
 
 
 def last_switch(case: Case) -> int:

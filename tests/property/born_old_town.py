@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,6 +85,14 @@ class TownLanes:
         running.relay.add(await running.lane.fold(records[:3]))
         self.waits += running.lane.awaits is not None
         return bool(await running.relay.turn()) | (running.lane.position > before) | bool(ahead)
+
+
+def played(history: History, kind: type[Town] = Town) -> tuple[Town, TownLanes]:
+    """A town that has lived a history in which definitions may change, and its lanes."""
+    lanes = TownLanes()
+    town = lanes.town = kind(history, lanes=lanes)
+    asyncio.run(town.play())
+    return town, lanes
 
 
 def town_plan(town: Town, version: int) -> Plan:

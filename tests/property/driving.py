@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 from streamer.customers.state import NO_TIMER, State, decode_state
 from streamer.errors import StoreUnavailableError
 from streamer.flow.catalog import Plans
+from streamer.flow.lane.lanes import OnTheSpot
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
+from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
 from streamer.segments.merge import is_merge
@@ -83,16 +85,41 @@ def log_record(record: Record) -> LogRecord:
             return LogRecord(record.offset, record.arrival_ms, raw)
 
 
+class ListLog:
+    """Records as a log that is read beside a shard; ``begin``: what lies before it is gone."""
+
+    def __init__(self, records: Sequence[LogRecord], begin: int = 0, past: Sequence[LogRecord] = ()) -> None:
+        self.records, self.begin, self.past = records, begin, past
+
+    async def history(self, shard: int, begin: int, end: int, limit: int) -> Sequence[LogRecord]:
+        return [record for record in self.past if begin <= record.offset < end][:limit]
+
+    async def look(self, shard: int, offset: int) -> View:
+        return View(self.begin, self.records[-1].offset + 1, None)
+
+    async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        found = [record for record in self.records if record.offset >= offset]
+        for start in range(0, len(found), limit):
+            yield found[start : start + limit]
+
+
+def lanes_over(store: MemoryStore, records: Sequence[LogRecord], rules: Rules) -> OnTheSpot:
+    """The past for what is new in definitions, of a shard that has this log; what other shards sent is in it."""
+    return OnTheSpot(store, ListLog(records), rules, pause=never)
+
+
 class Driver:
     """One shard over one store, by one owner after another."""
 
     def __init__(self, case: Case, *, batch: int = 500, limits: Limits | None = None, store: MemoryStore | None = None) -> None:
         self.rules, self.batch, self.limits = case.rules, batch, limits or Limits(records=batch)
         self.store = store or MemoryStore()
+        self.lanes = lanes_over(self.store, log_of(case), self.rules)
 
     async def acquire(self) -> Shard:
         """A new owner, who knows what the store knows and no more."""
-        return await Shard.acquire(0, self.store, Plans(self.store, self.rules), self.rules, limits=self.limits, pause=never)
+        plans, rules = Plans(self.store, self.rules), self.rules
+        return await Shard.acquire(0, self.store, plans, rules, limits=self.limits, lanes=self.lanes, pause=never)
 
     async def run(self, log: Sequence[LogRecord]) -> Shard:
         """Process the whole log, by a new owner after each crash."""

@@ -23,8 +23,8 @@ from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
 from streamer.wire import ARRIVED_HEADER, COMPARED_HEADER, LogRecord, arrived_text, definitions_control
 from tests.oracle.story import Record
-from tests.property.born_old import CrashingWithLanes, ListLog
-from tests.property.driving import Case, CrashError, Shown, log_of, look, never, with_purposes
+from tests.property.born_old import CrashingWithLanes
+from tests.property.driving import Case, CrashError, ListLog, Shown, log_of, look, never, with_purposes
 from tests.property.logs import CUSTOMERS, LENGTHS, cases, delays, events
 
 BROUGHT_BY = "00ff00ff00ff00ff"

@@ -12,6 +12,7 @@ from streamer.wire import MESSAGES
 from tests.oracle.person_decisions import PersonMessageStory
 from tests.oracle.persons import Post, tell_all
 from tests.oracle.story import Change
+from tests.property.born_old_town import played
 from tests.property.persons import SHARDS, History
 from tests.property.said import but, decisions_of, in_order
 from tests.property.town import Town, changes_of, home
@@ -24,8 +25,7 @@ class DifferenceError(AssertionError):
 def judged(history: History) -> Counter[str]:
     """What was decided, and what happened to people. DifferenceError at the first difference, but for people of whom an answer is
     approximate."""
-    town, met = Town(history), Counter[str]()
-    asyncio.run(town.play())
+    town, met = played(history)[0], Counter[str]()
     stories = _told(town)
     for story in stories:
         found, expected = _said_by(town, story.number), in_order(story.decisions, story.changes)

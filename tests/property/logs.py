@@ -137,7 +137,7 @@ def cases(draw: st.DrawFn, *, records_max: int = 14, switches: bool = True, eras
             bodies.append((arrival, {"control": "erase", "customer": draw(st.sampled_from(CUSTOMERS))}))
         elif choice == 3 and switches and not switched:
             switched = True
-            bodies.append((arrival, {"control": "definitions", "version": 2, "definitions": draw(successors(source))}))
+            bodies.append((arrival, {"control": "definitions", "version": 2, "definitions": draw(others(source))}))
         else:
             event = draw(events())
             repeat = ids and draw(st.integers(0, 7)) == 0
@@ -156,7 +156,7 @@ def switching_cases(draw: st.DrawFn) -> Case:
     case = draw(cases(records_max=12, switches=False, end_ms=2 * D))
     bodies = bodies_of(case)
     place = draw(st.integers(min(2, len(bodies) - 1), len(bodies) - 1))
-    record = {"control": "definitions", "version": 2, "definitions": draw(successors(case.definitions))}
+    record = {"control": "definitions", "version": 2, "definitions": draw(others(case.definitions))}
     return with_records(case, [*bodies[:place], (bodies[place - 1][0], record), *bodies[place:]])
 
 
@@ -183,6 +183,18 @@ def successors(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
     segments = {**kept, **fresh}
     segments = segments or {"b": {"when": 'did("C")'}}
     return {"zone": draw(st.sampled_from([source["zone"], "Asia/Tokyo"])), "segments": segments}
+
+
+def others(source: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """New definitions, that have some segments of the old ones, or other segments under their names, or nothing of them."""
+    return st.one_of(successors(source), definitions(), mixed(source))
+
+
+@st.composite
+def mixed(draw: st.DrawFn, source: dict[str, Any]) -> dict[str, Any]:
+    """The same zone and segments, and others besides that ask about the same events."""
+    fresh = draw(definitions(names=("x", "y")))["segments"]
+    return {**source, "segments": {**source["segments"], **fresh}}
 
 
 def with_records(case: Case, bodies: Sequence[tuple[int, dict[str, Any]]]) -> Case:

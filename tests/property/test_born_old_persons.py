@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 
 from tests.property.born_old import Known, known
-from tests.property.born_old_town import TownLanes, always, is_switch, switched_histories
+from tests.property.born_old_town import always, is_switch, played, switched_histories
 from tests.property.driving import look
 from tests.property.effort import effort
 from tests.property.persons import Act, History
@@ -24,13 +24,6 @@ class QuietTown(Town):
         await super()._do(act)
         if is_switch(act):
             await self.settle()
-
-
-def played(kind: type[Town], history: History) -> tuple[Town, TownLanes]:
-    lanes = TownLanes()
-    town = lanes.town = kind(history, lanes=lanes)
-    asyncio.run(town.play())
-    return town, lanes
 
 
 def everybody(town: Town) -> dict[str, Known]:
@@ -52,7 +45,7 @@ def test_who_was_joined_before_the_definitions_has_the_past_of_all_their_ids() -
     @given(history=switched_histories())
     @effort(0.5)
     def holds(history: History) -> None:
-        (town, lanes), (other, _) = played(QuietTown, history), played(QuietTown, always(history))
+        (town, lanes), (other, _) = played(history, QuietTown), played(always(history), QuietTown)
         assert everybody(town) == everybody(other)
         assert [shard.sizes for shard in town.shards] == [shard.sizes for shard in other.shards]
         met["folds"] += lanes.folds
@@ -71,10 +64,12 @@ def test_what_was_on_its_way_when_the_definitions_changed_is_remembered_in_the_e
     @given(history=switched_histories())
     @effort(0.5)
     def holds(history: History) -> None:
-        (town, lanes), (other, _) = played(Town, history), played(Town, always(history))
+        (town, lanes), (other, _) = played(history), played(always(history))
         assert memories(town) == memories(other)
         met["folds"] += lanes.folds
-        met["late"] += sum(any(marks[1] >= 0 for marks in taken.values()) for shard in town.shards for taken in shard.body.sides.values())
+        met["late"] += sum(
+            any(place[1] >= 0 for place in taken.places.values()) for shard in town.shards for taken in shard.body.sides.values()
+        )
 
     holds()
     assert {"folds", "late"} <= set(+met), met

@@ -19,9 +19,9 @@ from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord
-from tests.property.born_old import Counting, ListLog, switched_cases
+from tests.property.born_old import Counting, switched_cases
 from tests.property.born_old_town import TownLanes, switched_histories
-from tests.property.driving import Case, log_of, look, never
+from tests.property.driving import Case, ListLog, log_of, look, never
 from tests.property.effort import effort
 from tests.property.logs import cases
 from tests.property.persons import SHARDS, History, histories

@@ -30,7 +30,7 @@ from streamer.values import time_text
 from streamer.wire import EVENTS, FORWARD_HEADER, TICK, Control, LogRecord, definitions_control, encode_control, shard_of
 from tests.oracle.persons import Message, Post
 from tests.oracle.story import Cause, Change, Forward, Record
-from tests.property.driving import look, ms_of, never, with_purposes
+from tests.property.driving import lanes_over, look, ms_of, never, with_purposes
 from tests.property.persons import SHARDS, Act, History
 
 ROUNDS_MAX = 200
@@ -203,7 +203,8 @@ def changes_of(changes: Iterable[SegmentChange], number: int) -> list[Change]:
 async def doubtful(records: Sequence[LogRecord], number: int, rules: Rules) -> set[tuple[str, str]]:
     """(customer, segment) of whom some answer was marked approximate at some record of a shard; of who refers to such a segment too."""
     store, found = MemoryStore(), set[tuple[str, str]]()
-    shard = await Shard.acquire(number, store, Plans(store, rules), rules, limits=Limits(records=1), pause=never)
+    lanes = lanes_over(store, records, rules)
+    shard = await Shard.acquire(number, store, Plans(store, rules), rules, limits=Limits(records=1), lanes=lanes, pause=never)
     for record in records:
         await shard.process([record])
         for customer, blob in (await look(store, number)).states.items():
@@ -223,7 +224,8 @@ async def doubtful_people(logs: Sequence[Sequence[LogRecord]], rules: Rules, pas
 
 async def _doubtful_in(records: Sequence[LogRecord], number: int, rules: Rules) -> set[str]:
     store, found = MemoryStore(), set[str]()
-    shard = await Shard.acquire(number, store, Plans(store, rules), rules, limits=Limits(records=1), pause=never)
+    lanes = lanes_over(store, records, rules)
+    shard = await Shard.acquire(number, store, Plans(store, rules), rules, limits=Limits(records=1), lanes=lanes, pause=never)
     for record in records:
         await shard.process([record])
         for customer, blob in (await look(store, number)).states.items():
@@ -265,6 +267,8 @@ def record_of(record: LogRecord) -> Record:
         body = {"control": kind, "from": body["from"], "to": body["to"]}
     elif kind == "point":
         body = {"control": kind, "to": body["to"]}
+    elif kind == "side":
+        body = {"control": kind, "to": body["to"], "version": body["version"], "before": body["before"]}
     elif kind == "erase":
         body = {"control": kind}
     elif record.value == TICK:

@@ -51,6 +51,7 @@ class Task:
         except StopIteration:
             self.is_done = True
             return
+        halt = Halt("yielding") if halt is None else halt  # asyncio.sleep(0)
         assert isinstance(halt, Halt), f"{self.name} waits for {halt!r}, which the simulation does not know"
         self.place, self.wake_ms = halt.place, now_ms + round(halt.seconds * 1_000)
 

@@ -21,6 +21,7 @@ from streamer.customers.state import State
 from streamer.events.event import Event
 from streamer.flow import evaluation
 from streamer.flow.evaluation import Evaluator
+from streamer.flow.lane.lane_step import LaneStep
 from streamer.flow.migration import Migration
 from streamer.flow.step import Step
 from streamer.segments.plan.plan import SegmentRule
@@ -81,11 +82,12 @@ class Poison:
         in_hand, sound_fire, sound = [""], Step._fire_one, evaluation.evaluate_at_timer
 
         def fire_one(step: Step, customer: str, state: State, offset: int) -> None:
-            in_hand[0] = customer
+            in_hand[0] = customer if not isinstance(step, LaneStep) else ""  # its timers are its own: no shard would pass over them
             sound_fire(step, customer, state, offset)
 
         def wake(plan: Any, state: State, now: int, *more: Any) -> list[SegmentRule]:
-            self._fail("timer", f"{in_hand[0]} {now // 1_000}", state)
+            if in_hand[0]:
+                self._fail("timer", f"{in_hand[0]} {now // 1_000}", state)
             return sound(plan, state, now, *more)
 
         patch.setattr(Step, "_fire_one", fire_one)

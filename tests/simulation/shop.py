@@ -13,6 +13,7 @@ from streamer.wire import Control, definitions_control, encode_control, shard_of
 from .people import CALM, Ids, Manner, everybody, ids_of
 
 SHARDS = 3
+EVERYWHERE = -1  # instead of a shard: the topic of definitions
 START_MS = 1_700_000_000_000
 CUSTOMERS = [f"c{number}" for number in range(14)]
 
@@ -22,7 +23,7 @@ _FIRST = {
         "when": 'since(last("Product Added")) >= "15m" and last("Product Added") > last("Order Completed")',
         "exit": 'since(last("Product Added")) >= "3h" or did("Order Completed", within="1h")',
     },
-    "busy": {"for": "three in ten minutes", "when": 'count("*", within="10m") >= 3', "stay": "2m"},
+    "busy": {"for": "two in ten minutes", "when": 'count("Product Viewed", within="10m") >= 2', "stay": "2m"},
     "buyer": {"for": "has bought", "when": 'did("Order Completed")'},
     "quiet": {"for": "nothing for an hour", "when": 'idle("*") >= "1h"', "cooldown": "20m"},
     "spender": {"for": "much in an hour", "when": 'sum("Order Completed", "total", within="1h") >= 100'},
@@ -36,7 +37,7 @@ _FIRST = {
 }
 _SECOND = {
     **{name: body for name, body in _FIRST.items() if name not in ("wide", "gold")},
-    "busy": {"for": "two in ten minutes", "when": 'count("*", within="10m") >= 2'},
+    "busy": {"for": "one in ten minutes", "when": 'count("Product Viewed", within="10m") >= 1'},
     "viewer": {"for": "looked lately", "when": 'did("Product Viewed", within="20m")'},
     "asleep": {"for": "not active in two of three hours", "when": 'active("*", each="1h", of=3) <= 1'},
 }
@@ -96,7 +97,7 @@ SOURCES: list[dict[str, Any]] = [
 ]
 DEFINITIONS = [parse_definitions(source) for source in SOURCES]
 PAUSES = {60: Control("pause", message="reminder"), 70: Control("pause", message="*"), 75: Control("resume", message="*")}
-GROWN = ("busy", "hot")  # they count on in a memory that another definition was content to have smaller
+GROWN = ("busy", "hot", "viewer")  # over a memory of one size or another: of whom is adopted meanwhile it comes with what lanes send
 PRESENT = ("buyer", "spender", "stuck")  # the same in all of them, and they ask about nothing but the present
 
 
@@ -117,6 +118,10 @@ def script(random: Random, length: int, manner: Manner = "plain") -> list[Entry]
     changes = {random.randrange(length): number for number in random.sample((1, 2, 1), 2)} if random.random() < 0.7 else {}
     if manner == "crossing":
         changes = {random.randrange(length): number for number in (1, 2, 1, 2)}
+    published = _published(random, changes) if random.random() < 0.6 else {}
+    if published:
+        found[:0] = [Entry(at_ms, EVERYWHERE, found[0].value, True, "definitions")]
+        changes = {}
     sent: list[tuple[int, bytes]] = []
     for number in range(length):
         at_ms += _gap_ms(random)
@@ -125,8 +130,32 @@ def script(random: Random, length: int, manner: Manner = "plain") -> list[Entry]
         if number in changes:
             version += 1
             found += _definitions(at_ms, changes[number], version)
+        for source, kind in published.get(number, ()):
+            version += 1
+            found.append(_publication(at_ms, source, version, kind))
         found.append(_calm(random, number, at_ms, manner) if manner in CALM else _entry(random, number, at_ms, sent, manner))
     return found
+
+
+def _published(random: Random, changes: dict[int, int]) -> dict[int, list[tuple[int, str]]]:
+    """What is published when, as (definitions, kind): to hold, as a shadow and to hold later, or taken back at once."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    before = 0
+    for number, source in sorted(changes.items()):
+        way = random.random()
+        found[number] = [(source, "shadow" if way < 0.3 else "definitions")]
+        if way < 0.2:
+            found.setdefault(number + random.randrange(1, 12), []).append((source, "cut-over"))
+        elif way < 0.5:
+            found.setdefault(number + random.randrange(3), []).append((before, "taken back"))
+        before = source if way < 0.2 or way >= 0.5 else before
+    return found
+
+
+def _publication(at_ms: int, number: int, version: int, kind: str) -> Entry:
+    definitions = DEFINITIONS[number]
+    raw = definitions_control(definitions.content(), definitions.digest, version, shadow=kind == "shadow")
+    return Entry(at_ms, EVERYWHERE, raw, True, kind)
 
 
 def _gap_ms(random: Random) -> int:

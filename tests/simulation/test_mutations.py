@@ -41,6 +41,7 @@ from streamer.stores.memory import EMPTY, MemoryStore
 from streamer.transports.memory import MemoryLog
 from streamer.wire import Control, LogRecord
 from tests.contract import test_relay, test_store
+from tests.unit.flow import test_slices
 
 from . import world
 from .catching import SEEDS, Mutant, first_caught
@@ -119,18 +120,6 @@ def outputs_differ_from_process_to_process(patch: pytest.MonkeyPatch) -> None:
         return msgspec.json.encode(msgspec.json.decode(found)[::-1]) if next(numbers) % 5 == 0 else found
 
     patch.setattr(change_writer, "because_encoded", because_or_so)
-
-
-@mutant
-def warming_is_looked_up_when_a_worker_happens_to(patch: pytest.MonkeyPatch) -> None:
-    """Kept for a minute from the first look: another worker looks first at another moment."""
-
-    def warming_at(self: ChangeWriter, now: int) -> frozenset[str]:
-        if self._body.since_ms and now >= self._warming_at_ms:
-            self._warming, self._warming_at_ms = frozenset(warming_predicates(self._plan, self._body.since_ms, now)), now + 600_000
-        return self._warming
-
-    patch.setattr(ChangeWriter, "_warming_at", warming_at)
 
 
 @mutant
@@ -481,6 +470,17 @@ def a_reader_believes_everything(patch: pytest.MonkeyPatch) -> None:
 # seat belts: a deterministic story holds without them, always or nearly
 
 
+def warming_is_looked_up_when_a_worker_happens_to(patch: pytest.MonkeyPatch) -> None:
+    """Kept for a minute from the first look: another worker looks first at another moment."""
+
+    def warming_at(self: ChangeWriter, now: int) -> frozenset[str]:
+        if self._body.since_ms and now >= self._warming_at_ms:
+            self._warming, self._warming_at_ms = frozenset(warming_predicates(self._plan, self._body.since_ms, now)), now + 600_000
+        return self._warming
+
+    patch.setattr(ChangeWriter, "_warming_at", warming_at)
+
+
 def a_commit_does_not_check_the_epoch(patch: pytest.MonkeyPatch) -> None:
     """A zombie whose position happens to be the store's may commit; what it says is what the owner would have said.
 
@@ -521,6 +521,13 @@ def test_the_world_notices(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_is_told_nothing_else_by_a_relay_that_does_not_ask_for_the_tail(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rule for readers suffices. Should this begin to fail, the belt has become a beam: move it to the mutants."""
     assert first_caught(a_relay_does_not_ask_for_the_tail, monkeypatch, range(SEEDS // 5)) is None
+
+
+def test_a_law_notices_that_warming_is_looked_up_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a log that is whole nothing warms, since what is new is folded over it from its beginning."""
+    warming_is_looked_up_when_a_worker_happens_to(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_slices.test_warming_does_not_depend_on_when_a_worker_began()
 
 
 async def test_a_law_notices_that_the_epoch_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:

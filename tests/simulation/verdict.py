@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -28,6 +28,7 @@ from streamer.stores.base import Position
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import CONTROL, MemoryLog, position_of
 from streamer.wire import CHANGES, DEAD_LETTERS, EVENTS, LEDGER, MESSAGES, TICK, LogRecord, Output
+from tests.property.driving import lanes_over
 from tests.walk import customers_of
 
 from .people import CALM, known_together
@@ -129,7 +130,9 @@ def _changes(outputs: Sequence[Output], but: Set[str]) -> list[tuple[object, ...
 async def run_alone(records: Sequence[LogRecord], shard: int, amended: Sequence[Amendment] = ()) -> tuple[Kept, list[Output]]:
     """The log of a shard through the step, one record a commit, with nobody in the way."""
     store, journal = MemoryStore(), MemoryJournal(list(amended))
-    alone = await Shard.acquire(shard, store, Plans(store, RULES), RULES, limits=Limits(records=1), journal=journal, pause=_no_pause)
+    lanes = lanes_over(store, records, RULES)
+    options: dict[str, Any] = {"limits": Limits(records=1), "journal": journal, "lanes": lanes, "pause": _no_pause}
+    alone = await Shard.acquire(shard, store, Plans(store, RULES), RULES, **options)
     outputs: list[Output] = []
     for record in records:
         for _, entry in await alone.process([record]):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Any, Final
 
-from streamer.errors import FencedError, KeysLostError, StoreError
+from streamer.errors import FencedError, KeysLostError, ReleasedError, StoreError
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import Limits
 from streamer.flow.relay import Relay
@@ -19,10 +19,11 @@ from streamer.transports.memory import CONTROL, MemoryLog
 from streamer.wire import EVENTS
 
 from .faults import BrokerAwayError, Decisions, Faults, FaultyJournal, FaultySink, FaultyStore, Redis
+from .lanes import LanesOfOwner, Publications
 from .loop import Halt, Loop, Task
 from .people import CALM, manner_of
 from .poison import Poison, PoisonError
-from .shop import SHARDS, START_MS, Entry, script
+from .shop import EVERYWHERE, SHARDS, START_MS, Entry, script
 
 RULES: Final = Rules(shards=SHARDS)
 PROBE_MS: Final = 2_000
@@ -36,6 +37,7 @@ WORLD_FAULTS: Final = {
     "failover": 0.003,
     "emptied": 0.0004,
     "keys lost": 0.001,
+    "lane killed": 0.01,
 }
 WRITTEN_PLACES: Final = {"commit applied": 1, "acquire done": 1, "trim done": 1, "put done": 20}  # documents are rare, so more of them
 FATAL_PLACES: Final = {
@@ -72,6 +74,7 @@ class Owner:
         self._last_probe_ms = self._last_tick_ms = 0
         world.loop.start(worker.number, f"shard {shard} in worker {worker.number}", self._run())
         world.loop.start(worker.number, f"relay {shard} in worker {worker.number}", self._publish())
+        self.lanes = LanesOfOwner(self)
 
     @property
     def is_assigned(self) -> bool:
@@ -84,7 +87,7 @@ class Owner:
             except FencedError:
                 self.shard = self.relay = None
                 await Halt("fenced", 5)
-            except (StoreError, BrokerAwayError):
+            except (StoreError, BrokerAwayError, ReleasedError, ConnectionError):
                 self.shard = self.relay = None
                 await Halt("waiting", 1)
             except PoisonError as error:
@@ -109,7 +112,8 @@ class Owner:
             random.choice((1, 500, 3_000, 10**6)),
         )
         journal = await FaultyJournal.open(world.decisions, world.faults, self.number)
-        shard = await Shard.acquire(self.number, world.store, self.worker.plans, RULES, limits=limits, journal=journal, pause=_pause)
+        options: dict[str, Any] = {"limits": limits, "journal": journal, "lanes": self.lanes, "pause": _pause}
+        shard = await Shard.acquire(self.number, world.store, self.worker.plans, RULES, **options)
         relay = Relay(self.number, world.store, FaultySink(world.redis, world.log, self.number, shard.checkpoint.epoch))
         await relay.start()
         self.shard, self.relay = shard, relay
@@ -160,6 +164,7 @@ class World:
         self.decisions = Decisions()
         self.poison = Poison(seed, self.faults.happened, lambda: self.loop.now_ms)
         self.log = MemoryLog(SHARDS, self._broker_ms)
+        self.rules, self.publications = RULES, Publications()
         self.workers = [Worker(number, Plans(self.store, RULES)) for number in range(random.choice((2, 3)))]
         self.assigned = {shard: random.randrange(len(self.workers)) for shard in range(SHARDS)}
         self._script: list[Entry] = script(random, length, self.manner)[::-1]
@@ -231,6 +236,10 @@ class World:
             return
         entry = self._script.pop()
         self.loop.now_ms = max(self.loop.now_ms, entry.at_ms)
+        if entry.shard == EVERYWHERE:
+            self.publications.publish(entry.value)
+            self.faults.happened[f"{entry.kind} published"] += 1
+            return
         self.log.append(EVENTS, entry.shard, entry.value, headers=CONTROL if entry.is_control else (), producer_ms=self._producer_ms(entry))
         self.faults.happened[f"{entry.kind} written"] += 1
         if self.loop.random.random() < self._marked:
@@ -260,11 +269,14 @@ class World:
         raise ViolationError(f"stuck: {self._where()}")
 
     def _is_quiet(self) -> bool:
-        return all(self._is_done(shard) for shard in range(SHARDS))
+        newest = self.publications.topic.newest
+        return all(self._is_done(shard, newest.version if newest is not None else 1) for shard in range(SHARDS))
 
-    def _is_done(self, number: int) -> bool:
+    def _is_done(self, number: int, version: int) -> bool:
         owner = self.workers[self.assigned[number]].owners.get(number)
         if owner is None or owner.shard is None or owner.relay is None or owner.relay.backlog or owner.shard.is_switching:
+            return False
+        if owner.shard.body.version < version:
             return False
         stored = self.redis.checkpoint(number)
         return (
@@ -297,11 +309,13 @@ class World:
             self._rebalance()
         elif kind == "worker killed":
             self._kill(worker)
+        elif kind == "lane killed":
+            self._kill_a_lane()
         else:
             worker.frozen_until_ms = self.loop.now_ms + random.choice((100, 8_000, 60_000))
             if random.random() < 0.7:  # longer than the session: its shards go to others while it believes that they are its own
                 self._rebalance(without=worker)
-        self.faults.happened[kind] += kind not in ("failover", "emptied", "keys lost")
+        self.faults.happened[kind] += kind not in ("failover", "emptied", "keys lost", "lane killed")
 
     def _kill_at_worst(self, task: Task) -> None:
         if task.place == "amending" and self.loop.random.random() < self._replaced:
@@ -312,6 +326,13 @@ class World:
         if self.loop.random.random() < self._fatal.get(task.place, 0):
             self.faults.happened[FATAL_PLACES[task.place]] += 1
             self._kill(self.workers[task.worker])
+
+    def _kill_a_lane(self) -> None:
+        """At whichever await it stands."""
+        lanes = [owner.lanes for worker in self.workers for owner in worker.owners.values() if owner.lanes.is_folding]
+        if lanes:
+            self.faults.happened["lane killed"] += 1
+            self.loop.random.choice(lanes).begin()
 
     def _replace(self, worker: Worker) -> None:
         """It stands still before it amends; others take its shards, perhaps of a release in which the fault is mended."""

@@ -84,7 +84,7 @@ class SideLane:
         A lane that has lost keys is begun anew: it has nothing that the log has not.
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
-        mailbox = Mailbox(number, settings.rules, settings.keyring, version, settings.trust)
+        mailbox = Mailbox(number, settings.rules, settings.keyring, version, plan.before, settings.trust)
         source = LaneSource(settings.rules, settings.keyring, plan, version, mailbox, is_log_cut=begin > 0, is_heard=settings.is_heard)
         try:
             session, step = await open_session(number, store, source, settings.amendments, settings.pause)

@@ -62,6 +62,7 @@ class LaneStep(Step):
     ) -> None:
         self.mailbox = mailbox
         self._recalls_history = lane.history > 0
+        self._before = lane.before
         self._is_log_cut = is_log_cut
         super().__init__(shard, rules, body, output_digest, lane.plan, amendments=amendments, keyring=keyring)
         self.plain = PlainEvents(rules, body, lane.plan, self._states, self._timers, self._admission, self._evaluator)
@@ -98,6 +99,7 @@ class LaneStep(Step):
     def _identity_of(self) -> Identity:
         found = self._new_identity(_LaneIdentity, sends=False)
         found.mailbox, found.recalls_history = self.mailbox, self._recalls_history
+        found.before = self._before
         return found
 
     def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:
@@ -212,8 +214,9 @@ class _LaneIdentity(Identity):
     """Drains and adopts where the shard does. What it drains goes as ``side`` to the lane of the survivor's shard. Of an ``adopt`` that the
     shard got only what the lane of the sender sent beside it counts, unless it was drained under these definitions already."""
 
-    mailbox: Mailbox  # the step sets it
-    recalls_history = False  # the step sets it
+    mailbox: Mailbox  # the step sets these three
+    before: str
+    recalls_history = False
     _place = (0, 0)  # shard and offset from where the record in hand was sent
     _is_of_lane = False  # whether the memories of the ``adopt`` in hand came of the sender's lane
 
@@ -231,6 +234,7 @@ class _LaneIdentity(Identity):
     def _send_side(self, adopt: Adopt, memories: dict[str, Data], part: int, parts: int, offset: int) -> None:
         side = Side(
             version=self._body.version,
+            before=self.before,
             to=adopt.to,
             from_=adopt.from_,
             cause=adopt.cause,
@@ -279,6 +283,9 @@ class _LaneIdentity(Identity):
         super()._apply_adopt(own, now, offset)
         if self.recalls_history and (state := self._states.get(adopt.to)) is not None:
             state.newest_offset = BOTH  # the old id may have had some
+
+    def _send_side_on(self, side: Side, to: str, hops: int, offset: int) -> None:
+        """See ``Identity``: the shard itself sends it on, by numbers that a lane must not use up."""
 
     def _pass_on(self, adopt: Adopt, to: str, walk: list[str], offset: int) -> None:  # noqa: ARG002 - circles are the shards' affair
         if not self._is_of_lane or adopt.part > 1:

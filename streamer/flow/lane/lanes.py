@@ -20,6 +20,7 @@ from streamer.wire import LogRecord
 from .hearing import Hearing
 from .lane import LaneSettings, SideLane
 from .lane_plan import LanePlan
+from .outside import OutsideLog, OutsideSink
 
 BATCH_RECORDS: Final = 2_000
 LOOK_SECONDS: Final = 0.1
@@ -40,7 +41,7 @@ class Lanes(Protocol):
 
     async def at(self, wanted: Wanted) -> SideLane:
         """The lane, folded up to and including the record that is named, all that it had to send published. It may take its time; asked
-        again after a crash it gives the same. Raises what the store and the log raise."""
+        again after a crash it gives the same. Raises what is ours, and OSError where the log or the broker does not answer."""
         ...
 
 
@@ -53,11 +54,11 @@ class OnTheSpot:
 
     def __init__(self, store: Store, log: Log, rules: Rules, *, pause: Pause, keyring: Keyring = NO_KEYS, sink: Sink | None = None) -> None:
         self._store = store
-        self._log = log
+        self._log = OutsideLog(log)
         self._rules = rules
         self._pause = pause
         self._keyring = keyring
-        self._sink = sink
+        self._sink = OutsideSink(sink) if sink is not None else None
 
     async def at(self, wanted: Wanted) -> SideLane:
         """See ``Lanes``."""

@@ -16,14 +16,15 @@ SentFrom = tuple[int, int]  # a shard, and the offset in its log at which its la
 
 
 class Mailbox:
-    """What was sent towards definitions of ``version``, by the place of its sending. Records are to be heard in their order; some may come
-    twice. ``trust`` says which keys held before the first of them."""
+    """What was sent towards definitions of ``version`` by lanes that lead there from those whose digest is ``before``, by the place of its
+    sending. Records are to be heard in their order; some may come twice. ``trust`` says which keys held before the first of them."""
 
-    def __init__(self, shard: int, rules: Rules, keyring: Keyring, version: int, trust: Trust) -> None:
+    def __init__(self, shard: int, rules: Rules, keyring: Keyring, version: int, before: str, trust: Trust) -> None:
         self._shard = shard
         self._rules = rules
         self._keyring = keyring
         self._version = version
+        self._before = before
         self._trust = trust
         self._parts: dict[SentFrom, dict[int, Side]] = {}
         self._newest: dict[int, int] = {}  # the highest offset by shard from which something has come
@@ -55,7 +56,7 @@ class Mailbox:
         if forward is None or forward.kind != "side" or forward.hops:
             return
         side = self._read(forward, record)
-        if side.version == self._version:
+        if (side.version, side.before) == (self._version, self._before):
             place = forward.shard, forward.offset
             self._parts.setdefault(place, {})[side.part] = side
             self._newest[forward.shard] = max(forward.offset, self._newest.get(forward.shard, -1))

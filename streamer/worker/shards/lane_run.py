@@ -25,26 +25,31 @@ Tell = Callable[[LaneStatus], None]
 
 
 class LaneRun:
-    """Drives one lane. ``tell`` is told how far it is. Raises what store, log and broker raise; it is to be opened anew then."""
+    """Drives one lane. ``tell`` is told how far it is. Raises what store, log and broker raise; it is to be opened anew then.
 
-    def __init__(self, lane: SideLane, version: int, log: Log, relay: Relay, pace: LanePace, tell: Tell) -> None:
+    ``upto`` says how far the shard itself has come, which its lane never overtakes: what is decided about a record that fails, or is to be
+    passed over, is decided when the shard comes to it, and the lane obeys it too.
+    """
+
+    def __init__(self, lane: SideLane, version: int, log: Log, relay: Relay, pace: LanePace, tell: Tell, upto: Callable[[], int]) -> None:
         self._lane = lane
         self._version = version
         self._log = log
         self._relay = relay
         self._pace = pace
         self._tell = tell
+        self._upto = upto
         self._hearing = Hearing(lane, log)
         self._begin = self._end = 0
         self._began_at = (monotonic(), lane.position + lane.recalled)
         self.passed_at = 0.0  # when it came to the end last
 
     async def reach_end(self, state: LaneState = "folds") -> None:
-        """Fold up to within a second of where the log ends, and publish what that says."""
+        """Fold up to within a second of where the shard has come, and publish what that says."""
         while True:
             began = monotonic()
             view = await self._log.look(self._lane.shard, -1)
-            self._begin, self._end = view.begin, view.end
+            self._begin, self._end = view.begin, min(view.end, self._upto())
             await self._pass(state)
             self.say(state)
             self.passed_at = monotonic()
@@ -52,13 +57,15 @@ class LaneRun:
                 return
 
     async def _pass(self, state: LaneState) -> None:
-        """Fold what the log has now."""
+        """Fold what the shard has applied by now."""
         lane = self._lane
         if lane.position >= self._end:
             return
         async with aclosing(self._log.read(lane.shard, lane.position, READ_RECORDS)) as batches:
             async for records in batches:
-                await self._fold(records, state)
+                await self._fold([record for record in records if record.offset < self._end], state)
+                if records[-1].offset + 1 >= self._end:
+                    break
         while await self._relay.turn():
             pass
 

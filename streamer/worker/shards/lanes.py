@@ -93,7 +93,7 @@ class LaneService:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)
         relay = Relay(shard.shard, lane.store, self._sink, topics=())
         await relay.start()
-        return LaneRun(lane, version, self._inspector, relay, self.pace, tell)
+        return LaneRun(lane, version, self._inspector, relay, self.pace, tell, lambda: shard.position.offset)
 
     async def tidy(self, shard: Shard, is_wanted: Callable[[str], bool]) -> None:
         """Forget the lanes of a shard that were overtaken, and those that owners have left who are gone: all but those that are wanted, by

@@ -24,7 +24,7 @@ from streamer.language.definitions import content_digest, parse_definitions
 from streamer.signing import NO_KEYS
 from streamer.stores.memory import MemoryStore
 from streamer.wire import TICK, LogRecord, definitions_control, model_control, withdraw_control
-from tests.property.born_old import ListLog
+from tests.property.driving import ListLog
 from tests.unit.flow.test_scoring import DAY, DEFINITIONS, HOUR, T0, Stub
 
 WIDER = DEFINITIONS + '  idle: {for: gone, when: \'not did("Product Added", within="2d")\'}\n'

@@ -8,18 +8,22 @@ from typing import Any
 import pytest
 
 from streamer.customers.state import decode_state
-from streamer.flow.amendments import Amendments
+from streamer.flow.amendments import Amendments, MemoryJournal
+from streamer.flow.catalog import Plans
 from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.rules import Rules
+from streamer.flow.same_log import View
+from streamer.flow.shard import Shard
 from streamer.language.definitions import parse_definitions
+from streamer.messages.decision import decode_decision
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
-from streamer.wire import CHANGES, LogRecord, decode_control, unpack
+from streamer.wire import CHANGES, MESSAGES, LogRecord, decode_control, unpack
 from tests.oracle.story import Record
-from tests.property.born_old import ListLog, Switched, told
-from tests.property.driving import log_record, never
+from tests.property.born_old import Switched, told
+from tests.property.driving import ListLog, log_record, never
 
 DAY_MS = 86_400_000
 BEGIN_MS = 1_772_625_600_000
@@ -104,6 +108,18 @@ def test_a_changed_segment_goes_on_with_its_numbers() -> None:
     ]
 
 
+def test_a_message_waits_for_what_left_a_segment_that_they_would_never_have_entered() -> None:
+    """Of that membership nothing is known any more but its number, by which the message sees that nothing has happened since."""
+    message = {"for": "a test", "on": 'left("keen")', "also": "definitions", "channel": "console", "kind": "transactional", "delay": "1h"}
+    first, second = defined(1, keen='did("A")'), defined(2, keen='did("B")')
+    for body in (first, second):
+        body["definitions"]["messages"] = {"gone": message}
+    switched = told(log(first, event("A", 1), second, {"control": "tick"}))
+    assert changes(switched) == [("ada", "keen", True, 1, "event"), ("ada", "keen", False, 2, "definitions")]
+    assert [decode_decision(one.value).outcome for one in switched.shown.outputs if one.topic == MESSAGES] == ["send"]
+    assert switched.shard.body.aside == 0
+
+
 MODEL = {"models": {"buyer": {"kind": "purchase", "horizon": "7d"}}}
 
 
@@ -151,3 +167,28 @@ async def test_a_lane_that_has_gone_too_far_is_folded_anew() -> None:
     assert ahead.position == 4
     lane = await OnTheSpot(store, ListLog(records), rules, pause=never).at(Wanted(0, plan, 2, 2, Amendments()))
     assert (lane.position, lane.counts["accepted"]) == (3, 1)
+
+
+class AwayLog(ListLog):
+    """A broker that does not answer the first few times."""
+
+    times = 3
+
+    async def look(self, shard: int, offset: int) -> View:
+        self.times -= 1
+        if self.times >= 0:
+            raise RuntimeError("as the errors of aiokafka are")
+        return await super().look(shard, offset)
+
+
+async def test_a_broker_that_is_away_is_no_fault_of_the_definitions() -> None:
+    """What fails twice at a record is passed over, for good: definitions that nobody would obey any more because Kafka was restarted."""
+    store, rules, (records, _) = MemoryStore(), Rules(shards=1), bought_twice()
+    lanes, journal = OnTheSpot(store, AwayLog(records), rules, pause=never), MemoryJournal()
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, lanes=lanes, journal=journal, pause=never)
+    for _ in range(3):
+        with pytest.raises(ConnectionError, match="as the errors"):
+            await shard.process([record for record in records if record.offset >= shard.position.offset])
+        shard = await Shard.acquire(0, store, Plans(store, rules), rules, lanes=lanes, journal=journal, pause=never)
+    await shard.process([record for record in records if record.offset >= shard.position.offset])
+    assert (shard.body.version, shard.sizes, journal.kept) == (2, {"new": 1}, [])
