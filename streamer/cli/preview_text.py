@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from streamer.previews.result import Day, Difference, Horizon, Preview, SegmentPreview
+from streamer.previews.result import Day, Difference, Horizon, MessagePreview, Preview, SegmentPreview
 from streamer.previews.share import Estimate
 
 from .explanation_text import clause_line, flip_text
@@ -23,6 +23,9 @@ def preview_lines(found: Preview) -> Iterator[str]:
     for segment in found.segments:
         yield ""
         yield from _block(found, segment)
+    for message in found.messages:
+        yield ""
+        yield from _message(message)
 
 
 def difference_lines(found: Preview) -> Iterator[str]:
@@ -35,6 +38,7 @@ def difference_lines(found: Preview) -> Iterator[str]:
             stays += 1
             continue
         yield f"{segment.name}: {_difference(difference)}, {number(segment.members)} then"
+    yield from (line for segment in found.segments for line in _warming(found, segment, f"{segment.name}: "))
     yield from (f"{name}: is gone, all {number(members)} would leave" for name, members in found.gone.items())
     if stays:
         yield f"{stays} more: nobody would enter or leave"
@@ -68,7 +72,7 @@ def _block(found: Preview, segment: SegmentPreview) -> Iterator[str]:
     if segment.difference is not None:
         yield f"{_INDENT}{_difference(segment.difference)}"
     yield from (f"{_INDENT}waits for the model {model}: it has said nothing yet, so nobody enters" for model in segment.waits_for)
-    yield from (f"{_INDENT}warming: {clause} looks further back than the log reaches" for clause in segment.warming)
+    yield from _warming(found, segment, f"{_INDENT}warming: ")
     yield f"{_INDENT}if no event arrives: {'; '.join(map(_horizon, segment.ahead))}"
     yield from _days(segment.days)
     if segment.overlaps:
@@ -77,6 +81,17 @@ def _block(found: Preview, segment: SegmentPreview) -> Iterator[str]:
         item = sample.explanation
         yield f"{_INDENT}{sample.customer} since {item.since}{flip_text(item)}"
         yield from (f"{_INDENT}    {clause_line(clause)}" for clause in item.because)
+
+
+def _warming(found: Preview, segment: SegmentPreview, before: str) -> Iterator[str]:
+    since = f", which has events since {found.begins}" if found.begins is not None else ""
+    yield from (f"{before}{clause} looks further back than the log reaches{since}" for clause in segment.warming)
+
+
+def _message(message: MessagePreview) -> Iterator[str]:
+    yield f"message {message.name}: {number(message.sent)} customers would have been sent it in {len(message.days)} days"
+    yield from (f"{_INDENT}{number(count)} {what}" for what, count in message.others.items())
+    yield from (f"{_INDENT}{day.day}  {number(day.sent)}" for day in message.days if day.sent.count)
 
 
 def _horizon(horizon: Horizon) -> str:

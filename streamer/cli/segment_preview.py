@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +13,7 @@ import typer
 from streamer.errors import SettingsError
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
+from streamer.language.durations import parse_duration
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes
 from streamer.previews.events import preview_events
@@ -66,6 +68,14 @@ def preview(
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="read only what arrived since then: a date, or a length back such as 90d")
     ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BOUND",
+            help="read no more than this: a number of events, for which fewer customers are looked at, or a length such as 30s, "
+            "after which nothing is said",
+        ),
+    ] = None,
     days: Annotated[int, typer.Option(metavar="N", min=1, max=366, help="days of who entered and left")] = 14,
     samples: Annotated[int, typer.Option(metavar="N", min=0, max=100, help="members shown of each segment, with their reasons")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
@@ -73,7 +83,8 @@ def preview(
     """Say whom segments would catch if they were published: before anything is written, and on customers who are there already.
 
     For each segment: how many are in it, who entered and left by day, who will within an hour, a day and a week if no event arrives, some
-    members with their reasons, and in which other segments they are, of the same files and of those in force.
+    members with their reasons, and in which other segments they are, of the same files and of those in force. For each message: to how many
+    customers it would have been sent in these days had it always been defined, and what else was decided of it, by reason.
 
     The deployment's whole log (see `streamer config` for where it is) is told anew in memory under these definitions, and compared with
     what its store has now; with --data, files of events are. With --share only some customers are looked at: chosen by a hash of their id,
@@ -86,19 +97,19 @@ def preview(
       streamer segments preview my_segments.yaml --data events.ndjson.gz --against segments_now.yaml
     """
     definitions = load_definitions(*paths)
-    wishes = Wishes(share_of(share), days, samples)
+    wishes, (events_max, seconds_max) = Wishes(share_of(share), days, samples), _bounds_of(within)
     if data:
         if since is not None:
             raise typer.BadParameter("files are read whole", param_hint="--since")
         source = EventSource(data, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
         rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
-        found = asyncio.run(_of_files(source, definitions, rules, wishes, against, until))
+        found = asyncio.run(_of_files(source, definitions, rules, wishes, Bounds(events_max, seconds_max), against, until))
     else:
         if against or mapping or sort or until or format_name != OWN or lateness != LATENESS or ahead != AHEAD:
             raise typer.BadParameter(
                 "without --data the log of the deployment is read, and these say nothing", param_hint="options of files"
             )
-        found = _of_deployment(definitions, wishes, since)
+        found = _of_deployment(definitions, wishes, since, events_max, Bounds(seconds_max=seconds_max))
     if as_json:
         echo_json(found)
         return
@@ -124,25 +135,49 @@ def share_of(text: str) -> float:
     return found
 
 
-def _of_deployment(definitions: Definitions, wishes: Wishes, since: str | None) -> Preview:
-    from streamer.previews.deployment import preview_deployment
+def _bounds_of(within: str | None) -> tuple[int | None, float | None]:
+    """How many events, or how many seconds, a text means."""
+    if within is None:
+        return None, None
+    if within.replace("_", "").isdecimal() and int(within) > 0:
+        return int(within), None
+    try:
+        return None, parse_duration(within) / 1_000
+    except ValueError:
+        message = f"expected a number of events such as 1000000, or a length such as 30s, found {within!r}"
+        raise typer.BadParameter(message, param_hint="--within") from None
+
+
+def _of_deployment(
+    definitions: Definitions, wishes: Wishes, since: str | None, events_max: int | None = None, bounds: Bounds | None = None
+) -> Preview:
+    """Of at most so many events: what is left out are whole customers, and the answer says how many."""
+    from streamer.previews.deployment import fitting_share, preview_deployment
     from streamer.settings import load_settings
 
     settings, since_ms = load_settings(), None if since is None else begin_ms(since)
+    if events_max is not None:
+        wishes = replace(wishes, share=min(wishes.share, asyncio.run(fitting_share(settings, events_max))))
     with progress_bar("reading the log", "records") as progress:
-        work = preview_deployment(settings, definitions, wishes, Bounds(), since_ms=since_ms, progress=progress)
+        work = preview_deployment(settings, definitions, wishes, bounds or Bounds(), since_ms=since_ms, progress=progress)
         return asyncio.run(work)
 
 
 async def _of_files(
-    source: EventSource, definitions: Definitions, rules: Rules, wishes: Wishes, against: list[Path] | None, until: str | None
+    source: EventSource,
+    definitions: Definitions,
+    rules: Rules,
+    wishes: Wishes,
+    bounds: Bounds,
+    against: list[Path] | None,
+    until: str | None,
 ) -> Preview:
     before = load_definitions(*against) if against else None
     if STDIN in source.files and (wishes.share < 1 or before is not None):
         raise SettingsError("standard input can be read once: give a file, or leave --share and --against out")
     refused = FirstRefused()
     ends_at: Callable[[int], int] = int if until is None else lambda last_ms: end_ms(until, last_ms)
-    found = await preview_events(lambda: source.log(refused), definitions, rules, wishes, Bounds(), against=before, until_ms=ends_at)
+    found = await preview_events(lambda: source.log(refused), definitions, rules, wishes, bounds, against=before, until_ms=ends_at)
     for hint in refused.hints():
         echo(f"hint: {hint}", err=True)
     return found

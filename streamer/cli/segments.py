@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from streamer.flow.catalog import compile_plan
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.lint.linter import lint
+from streamer.values import time_text
 
 from . import EXIT_CODES, EXIT_NO, segment_cost, segment_members
 from .event_source import numbered
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
 
     from streamer.deployment.publishing import Proposal
+    from streamer.segments.plan.plan import Plan
     from streamer.sender.template_check import TemplateFault
     from streamer.settings import Settings
     from streamer.stores.base import Store
@@ -58,6 +61,9 @@ def check(
         Path | None,
         typer.Option(metavar="FOLDER", help="the templates of messages: is each there, and has its message the facts that it needs?"),
     ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="ask the deployment how far its log reaches: which clauses look further back?")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
 ) -> None:
     """Say what is wrong with definitions, and what is suspicious.
@@ -72,16 +78,31 @@ def check(
     except DefinitionError as error:
         _print("error", error.file, error.line, error.column, error.message, error.hint, as_json=as_json)
         raise typer.Exit(EXIT_NO) from None
-    compile_plan(definitions, Rules())
+    plan = compile_plan(definitions, Rules())
     for message, text, hint in faults:
         _print("error", message.file, message.line, 0, f"message {message.name}: {text}", hint, as_json=as_json)
     findings = lint(definitions)
     for finding in findings:
         _print("suspicious", finding.file, finding.line, 0, f"{finding.about}: {finding.message}", "", as_json=as_json)
+    if log:
+        _print_beyond(plan, as_json=as_json)
     if not as_json:
         echo(f"{contents_of(definitions)}, {len(findings)} suspicious")
     if faults:
         raise typer.Exit(EXIT_NO)
+
+
+def _print_beyond(plan: Plan, *, as_json: bool) -> None:
+    """The clauses that look further back than the deployment's log reaches: they know what came since then, and no more."""
+    from streamer.previews.reach import beyond, log_reach_ms
+    from streamer.settings import load_settings
+
+    reach_ms = asyncio.run(log_reach_ms(load_settings()))
+    if reach_ms is None:
+        return
+    for segment, clause in beyond(plan, reach_ms, int(time() * 1_000)):
+        text = f"{segment}: {clause} looks further back than the log reaches, which has events since {time_text(reach_ms)}"
+        _print("warming", "", 0, 0, text, "", as_json=as_json)
 
 
 def _faults(definitions: Definitions, templates: Path | None) -> list[TemplateFault]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from streamer.segments.plan.model_memories import score_key
 from streamer.segments.plan.plan import Plan, SegmentRule, warming_predicates
 from streamer.units import HOUR_MS
 from streamer.values import time_text
 
-from .flows import Flows, MovesAhead, days_until
+from .flows import SENT, Decisions, Flows, MovesAhead, day_of, days_until
 from .fold import HORIZONS_MS, Fold
-from .result import Day, Difference, Horizon, Overlap, Preview, SegmentPreview
+from .result import Day, Difference, Horizon, MessageDay, MessagePreview, Overlap, Preview, SegmentPreview
 from .share import Estimate, estimate
 from .survey import MembersInForce, Survey, Surveyor
 
@@ -39,6 +40,8 @@ async def conclude(fold: Fold, wishes: Wishes, in_force: MembersInForce | None, 
     at_ms, survey = fold.now_ms, await Surveyor(fold, in_force, wishes.samples).walk()
     ahead = await fold.ahead()
     writer = _Writer(fold, wishes, survey, in_force, ahead, at_ms)
+    clock = fold.plan.definitions.clock
+    days = list(days_until(at_ms, wishes.days, clock))
     return Preview(
         at=time_text(at_ms),
         begins=None if fold.begins_ms is None else time_text(fold.begins_ms),
@@ -49,7 +52,20 @@ async def conclude(fold: Fold, wishes: Wishes, in_force: MembersInForce | None, 
         refused=fold.refused,
         segments=[writer.segment(rule) for rule in sorted(fold.plan.rules[: len(fold.plan.names)], key=lambda rule: rule.name)],
         gone=writer.gone(),
+        messages=[_message(message.name, fold.decisions, days, wishes.share, clock) for message in fold.plan.definitions.messages],
     )
+
+
+def _message(name: str, decided: Decisions, days: list[str], share: float, clock: ZoneInfo) -> MessagePreview:
+    """One message, by what was decided up to the end of the log."""
+    customers = {what: len(_of_days(newest, days[0], clock)) for (message, what), newest in decided.newest.items() if message == name}
+    others = {what: estimate(count, share) for what, count in sorted(customers.items()) if what != SENT and count}
+    by_day = [MessageDay(day, estimate(decided.by_day.get(day, Counter())[name, SENT], share)) for day in days]
+    return MessagePreview(name, estimate(customers.get(SENT, 0), share), others, by_day)
+
+
+def _of_days(newest: Mapping[str, int], first: str, clock: ZoneInfo) -> list[str]:
+    return [customer for customer, at_ms in newest.items() if day_of(at_ms, clock).isoformat() >= first]
 
 
 class _Writer:
@@ -65,7 +81,7 @@ class _Writer:
         self._names_now = frozenset[str]() if in_force is None else frozenset(in_force.names)
         self._replaces = wishes.replaces
         self._days = list(days_until(at_ms, wishes.days, self._plan.definitions.clock))
-        self._warming = _by_segment(self._plan, warming_predicates(self._plan, fold.since_ms, at_ms))
+        self._warming = by_segment(self._plan, warming_predicates(self._plan, fold.since_ms, at_ms))
         self._served = fold.served
 
     def _of_all(self, found: int) -> Estimate:
@@ -119,7 +135,7 @@ class _Writer:
         return {name: self._of_all(self._sizes_now[name]) for name in sorted(self._names_now - set(self._plan.names))}
 
 
-def _by_segment(plan: Plan, texts: Container[str]) -> dict[int, set[str]]:
+def by_segment(plan: Plan, texts: Container[str]) -> dict[int, set[str]]:
     """The predicates with these texts, by the numbers of the segments in whose conditions they stand."""
     found: dict[int, set[str]] = {}
     for predicate in plan.predicates:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from datetime import date, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from streamer.messages.decision import decode_decision
 from streamer.segments.change import ENTERED, Cause
 from streamer.segments.merge import MERGED
 from streamer.values import parse_time_ms
 
 DAYS_KEPT: Final = 400  # newest days
+SENT: Final = "sent"  # what became of a message that was to be sent
 FIRST_MS: Final = parse_time_ms("0002-01-01") or 0  # a day has one before and one behind it, in every zone
 LAST_MS: Final = parse_time_ms("9998-12-31") or 0
 
@@ -65,24 +67,26 @@ class Moves:
         return Move(segment, said.subject, parse_time_ms(said.time) or 0, said.type == ENTERED)
 
 
-class Flows:
-    """Customers who came and went by day of ``zone``, each once a day and way. Moves come in the order of the log."""
+What = TypeVar("What", bound=Hashable)
+
+
+class DailyCustomers(Generic[What]):
+    """Customers to whom something happened by day of ``zone``, each once a day. What happens comes in the order of the log."""
 
     def __init__(self, zone: ZoneInfo) -> None:
-        self.by_day: dict[str, Counter[tuple[str, bool]]] = {}  # (segment, enters) by day, ascending
+        self.by_day: dict[str, Counter[What]] = {}  # ascending
         self._zone = zone
-        self._today: set[tuple[str, bool, str]] = set()
+        self._today: set[tuple[What, str]] = set()
         self._day = ""
         self._end_ms = -1
 
-    def take(self, move: Move) -> None:
+    def count(self, what: What, customer: str, at_ms: int) -> None:
         """One more."""
-        if move.at_ms >= self._end_ms:
-            self._begin(move.at_ms)
-        seen = (move.segment, move.enters, move.customer)
-        if seen not in self._today:
-            self._today.add(seen)
-            self.by_day[self._day][move.segment, move.enters] += 1
+        if at_ms >= self._end_ms:
+            self._begin(at_ms)
+        if (what, customer) not in self._today:
+            self._today.add((what, customer))
+            self.by_day[self._day][what] += 1
 
     def _begin(self, at_ms: int) -> None:
         """The day of a moment."""
@@ -93,6 +97,30 @@ class Flows:
         self.by_day.setdefault(self._day, Counter())
         if len(self.by_day) > DAYS_KEPT:
             del self.by_day[next(iter(self.by_day))]
+
+
+class Flows(DailyCustomers[tuple[str, bool]]):
+    """Customers who came and went, by (segment, whether they entered)."""
+
+    def take(self, move: Move) -> None:
+        """One more."""
+        self.count((move.segment, move.enters), move.customer, move.at_ms)
+
+
+class Decisions(DailyCustomers[tuple[str, str]]):
+    """Customers of whom a message was decided, by (message, what became of it). ``newest`` has by these when that was last, by customer."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        super().__init__(zone)
+        self.newest: dict[tuple[str, str], dict[str, int]] = {}
+
+    def take(self, raw: bytes) -> None:
+        """A decision as it stands in the topic of messages."""
+        said = decode_decision(raw)
+        what = said.data.message, SENT if said.outcome == "send" else f"{said.outcome}: {said.data.reason}"
+        at_ms = parse_time_ms(said.time) or 0
+        self.count(what, said.subject, at_ms)
+        self.newest.setdefault(what, {})[said.subject] = at_ms
 
 
 def day_of(at_ms: int, zone: ZoneInfo) -> date:

@@ -17,10 +17,10 @@ from streamer.language.definitions import Definitions
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.units import DAY_MS, HOUR_MS
-from streamer.wire import CHANGES
+from streamer.wire import CHANGES, MESSAGES, Output
 
 from .bounds import Bounds
-from .flows import Flows, Moves, MovesAhead
+from .flows import Decisions, Flows, Moves, MovesAhead
 
 BATCH: Final = 500  # records a commit; changes no answer
 HORIZONS_MS: Final = (HOUR_MS, DAY_MS, 7 * DAY_MS)
@@ -34,6 +34,7 @@ class Fold:
         self.placeholder_ids = placeholder_ids
         self.events = 0
         self.flows = Flows(run.plan.definitions.clock)
+        self.decisions = Decisions(run.plan.definitions.clock)
         self.begins_ms: int | None = None  # when the first record of the log arrived, as whoever reads it says
         self._run = run
         self._bounds = bounds
@@ -57,15 +58,19 @@ class Fold:
         self.events += len(arrivals)
         self._bounds.spend(len(arrivals))
         async for said in self._run.feed(arrivals, batch=BATCH):
-            if said.output.topic == CHANGES and (move := self._moves.read(said.output.value)) is not None:
-                self.flows.take(move)
+            self._count(said.output)
 
     async def until(self, at_ms: int) -> None:
         """Let time pass up to a moment, if it is not there yet."""
         if at_ms > self.now_ms:
             async for said in self._run.until(at_ms):
-                if said.output.topic == CHANGES and (move := self._moves.read(said.output.value)) is not None:
-                    self.flows.take(move)
+                self._count(said.output)
+
+    def _count(self, output: Output) -> None:
+        if output.topic == CHANGES and (move := self._moves.read(output.value)) is not None:
+            self.flows.take(move)
+        elif output.topic == MESSAGES:
+            self.decisions.take(output.value)
 
     async def ahead(self) -> MovesAhead:
         """Let a week pass without events, and count who comes and goes. The states are those of a week later then."""

@@ -69,6 +69,26 @@ class SegmentPreview(msgspec.Struct, frozen=True):
     difference: Difference | None = None
 
 
+class MessageDay(msgspec.Struct, frozen=True):
+    """Customers to whom a message would have been sent on one day of the shop's calendar, each counted once."""
+
+    day: str
+    sent: Estimate
+
+
+class MessagePreview(msgspec.Struct, frozen=True):
+    """One message, had it always been defined: customers of the days that were asked for, each counted once a row.
+
+    ``sent`` are those to whom it would have been sent; ``others`` those of whom something else was decided, by what and why
+    (``skip: cap``, ``hold: quiet``): one who was held and then sent to is in both. ``days`` ascend and have no gaps.
+    """
+
+    name: str
+    sent: Estimate
+    others: dict[str, Estimate]
+    days: list[MessageDay]
+
+
 class Preview(msgspec.Struct, frozen=True):
     """What definitions would do.
 
@@ -76,6 +96,7 @@ class Preview(msgspec.Struct, frozen=True):
     where there is none; with ``is_cut`` there was more before it. ``share`` is the part of the customers that was looked at, 1.0: all, and
     every estimate is a count then. ``customers`` are those of the log, each person once. ``events`` were read for them, ``refused`` says by
     reason what of these did not count. ``gone`` are segments in force that the definitions no longer have, where they are to replace all.
+    ``messages`` are those of the definitions, in the order in which they are decided.
     """
 
     at: Instant
@@ -87,3 +108,4 @@ class Preview(msgspec.Struct, frozen=True):
     refused: dict[str, int]
     segments: list[SegmentPreview]
     gone: dict[str, Estimate] = {}
+    messages: list[MessagePreview] = []

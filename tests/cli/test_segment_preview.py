@@ -13,6 +13,11 @@ segments:
   viewer: {for: Has looked., when: did("Product Viewed")}
   never: {for: Has not bought., when: never("Order Completed")}
 """
+MESSAGES = """
+channels: {email: {}}
+messages:
+  hello: {for: Greets., on: 'entered("viewer")', channel: email, kind: transactional, template: hello}
+"""
 
 
 @pytest.fixture
@@ -73,6 +78,7 @@ def test_names_from_outside_reach_no_terminal_as_commands(run: Run, new: Path, t
         (["--share", "110%"], "expected a part such as 10%"),
         (["--share", "some"], "expected a part such as 10%"),
         (["--since", "1d"], "files are read whole"),
+        (["--within", "soon"], "expected a number of events such as 1000000, or a length such as 30s"),
     ],
 )
 def test_what_says_nothing_is_refused(run: Run, new: Path, events: Path, options: list[str], says: str) -> None:
@@ -106,3 +112,20 @@ def test_refused_lines_are_named(run: Run, new: Path, tmp_path: Path) -> None:
     file.write_bytes(ndjson(EVENTS) + b"{}\n")
     told = run("segments", "preview", new, "--data", file)
     assert "lines were refused, the first is" in told.err
+
+
+def test_messages_stand_behind_the_segments(run: Run, tmp_path: Path, events: Path) -> None:
+    """Nobody here has an address, which is what an author should hear before anything is published."""
+    path = tmp_path / "messages.yaml"
+    path.write_text(NEW + MESSAGES, encoding="utf-8")
+    told = run("segments", "preview", path, "--data", events, "--days", "3")
+    assert "message hello: 0 customers would have been sent it in 3 days" in told.out
+    assert "2 skip: no_address" in told.out
+
+
+def test_a_bound_is_kept_or_said(run: Run, new: Path, events: Path) -> None:
+    """A preview that stopped half-way would be of another log."""
+    assert run("segments", "preview", new, "--data", events, "--within", "100").code == 0
+    told = run("segments", "preview", new, "--data", events, "--within", "2")
+    assert told.code == 1
+    assert "more than 2 events; look at a smaller share of the customers, or begin later" in told.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import time
 
 import pytest
 
@@ -65,3 +66,26 @@ def test_a_folder_is_read_whole_and_a_name_stands_once(run: Run, tmp_path: Path,
     told = run("segments", "check", folder)
     assert told.code == 1
     assert str(folder / "b.yaml") in told.out
+
+
+@pytest.mark.parametrize(
+    ("reach_ms", "found"), [(None, 0), (int(time() * 1_000) - 40 * 86_400_000, 1)], ids=["a whole log", "one that was cut"]
+)
+def test_what_looks_further_back_than_the_log_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reach_ms: int | None, found: int
+) -> None:
+    """Before anything is published an author should hear that half a year cannot be known."""
+
+    async def reaches(_settings: object) -> int | None:
+        return reach_ms
+
+    monkeypatch.setattr("streamer.previews.reach.log_reach_ms", reaches)
+    path = tmp_path / "far.yaml"
+    path.write_text(
+        'segments:\n  far: {for: x, when: \'never("Seen", within="180d")\'}\n  near: {for: x, when: \'never("Seen", within="30d")\'}\n',
+        encoding="utf-8",
+    )
+    told = run("segments", "check", path, "--log")
+    assert told.code == 0
+    assert told.out.count("looks further back than the log reaches, which has events since ") == found
+    assert ("warming: far: " in told.out) == (found == 1)

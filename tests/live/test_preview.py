@@ -70,6 +70,9 @@ async def test_publishing_is_previewed_on_the_log_and_against_what_is_committed(
     assert part.customers.low <= PEOPLE <= part.customers.high
     assert part.customers.low < part.customers.high
     await _check_aside(shop)
+    bounded = msgspec.json.decode(await shop.command("segments", "preview", str(new), "--json", "--within", "100"), type=Preview)
+    assert bounded.share < 1
+    assert "further back" not in await shop.command("segments", "check", str(new), "--log")
     late = msgspec.json.decode(await shop.command("segments", "preview", str(new), "--json", "--since", "2100-01-01"), type=Preview)
     assert (late.events, late.is_cut) == (0, True)
     assert await shop.ends(CHANGES) == before, "a preview says nothing to readers"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from typing import Any
@@ -10,10 +11,15 @@ import pytest
 
 import streamer
 from streamer.errors import TooMuchError
+from streamer.flow.replay import Arrival, Replay
+from streamer.flow.rules import Rules
+from streamer.messages.decision import decode_decision
 from streamer.previews.result import Preview, SegmentPreview
 from streamer.previews.share import Estimate, Persons, Share
+from streamer.stores.memory import MemoryStore
 from streamer.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streamer.values import time_text
+from streamer.wire import MESSAGES as MESSAGES_TOPIC
 
 START_MS = 1_772_323_200_000  # 2026-03-01 00:00 UTC
 NOW = streamer.parse_definitions(
@@ -182,3 +188,43 @@ def test_a_rule_that_waits_for_a_model_says_so() -> None:
     events = [{"event": "Product Viewed", "messageId": f"m{n}", "userId": f"u{n}", "timestamp": START_MS + n * MINUTE_MS} for n in range(9)]
     [segment] = streamer.preview(events, definitions).segments
     assert (segment.members.count, segment.waits_for) == (0, ["buys"])
+
+
+MESSAGES = streamer.parse_definitions(
+    {
+        "segments": {"buyer": {"for": "Has bought.", "when": 'count("Order Completed", within="1d") >= 1'}},
+        "channels": {"email": {}},
+        "messages": {
+            "thanks": {"for": "Thanks.", "on": 'entered("buyer")', "channel": "email", "kind": "transactional", "template": "thanks"},
+        },
+    }
+)
+
+
+async def decided(events: list[dict[str, Any]], until_ms: int) -> dict[str, set[str]]:
+    """The customers of a replay's decisions, by what was decided and why."""
+    run, found = await Replay.begin(MESSAGES, MemoryStore(), Rules(shards=1), batch=100), dict[str, set[str]]()
+    arrivals = [Arrival(line, event["timestamp"], json.dumps(event).encode()) for line, event in enumerate(events)]
+    for stretch in (run.feed(arrivals, batch=100), run.until(until_ms)):
+        async for said in stretch:
+            if said.output.topic == MESSAGES_TOPIC:
+                decision = decode_decision(said.output.value)
+                found.setdefault(f"{decision.outcome}: {decision.data.reason}", set()).add(decision.subject)
+    return found
+
+
+def test_messages_are_counted_as_a_replay_would_decide_them() -> None:
+    """By customers, each once, so that a share can say what it means for all; and by the reasons why the others get none."""
+    events, until_ms = shop(200), START_MS + 3 * DAY_MS
+    for number in range(0, 200, 2):
+        traits = {"email": f"u{number}@shop.example"}
+        events.append({"type": "identify", "messageId": f"i{number}", "timestamp": START_MS, "userId": f"u{number}", "traits": traits})
+    events.sort(key=lambda event: event["timestamp"])
+    expected = asyncio.run(decided(events, until_ms))
+    [message] = streamer.preview(events, MESSAGES, until_ms=until_ms).messages
+    assert message.sent.count == len(expected["send: None"]) > 20
+    assert {what: count.count for what, count in message.others.items()} == {"skip: no_address": len(expected["skip: no_address"])}
+    assert message.others["skip: no_address"].count > 20
+    assert max(day.sent.count for day in message.days) < message.sent.count < sum(day.sent.count for day in message.days)
+    [of_today] = streamer.preview(events, MESSAGES, until_ms=until_ms, days=1).messages
+    assert of_today.sent.count < message.sent.count, "older ones are not of the days that were asked for"
