@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamer.errors import SettingsError
-from streamer.flow.catalog import Plans
-from streamer.flow.committed import CommittedCustomers
 from streamer.values import time_text
 
 from . import EXIT_CODES
@@ -66,18 +63,11 @@ def members(
 
 
 async def _look(settings: Settings, segment: str, at_ms: int | None) -> PastMembers:
-    from streamer.previews.past_members import members_at
+    from streamer.previews.past_members import members_at, members_now
 
     store = settings.open_store()
     try:
-        if at_ms is None:
-            customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
-            views = [await customers.view(shard) for shard in range(settings.shards)]
-            begun = [view.log_time_ms for view in views if view.body is not None]
-            if not begun:
-                raise SettingsError(f"no shard has a checkpoint at {settings.shown()['store']}; has a worker run?")
-            at_ms = min(begun)
-        return await members_at(settings, store, segment, at_ms)
+        return await (members_now(settings, store, segment) if at_ms is None else members_at(settings, store, segment, at_ms))
     finally:
         await store.close()
 

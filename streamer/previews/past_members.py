@@ -106,6 +106,28 @@ class SaidSince:
         return sorted(were | {customer for customer in now if customer not in self._first})
 
 
+async def members_now(settings: Settings, store: Store, segment: str) -> PastMembers:
+    """Who is in a segment, as each shard has committed it; ``at_ms`` is the log time that all of them have come to. SettingsError where
+    there is no such segment, or no checkpoint; raises what reading the store may besides."""
+    customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+    views = [view for view in await _views(settings, customers) if view.body is not None]
+    if not views:
+        raise SettingsError(f"no shard has a checkpoint at {settings.shown()['store']}; has a worker run?")
+    now = await _inside(settings, store, customers, segment)
+    if now is None:
+        raise SettingsError(f"there is no segment {segment!r}")
+    return PastMembers(segment, min(view.log_time_ms for view in views), sorted(now), {view.shard: view.position.offset for view in views})
+
+
+async def _inside(settings: Settings, store: Store, customers: CommittedCustomers, segment: str) -> set[str] | None:
+    """Who is in a segment now; None where it is not defined."""
+    found = await read_in_force(store, customers, settings.shards, Share(1.0, Persons()))
+    if segment not in found.names:
+        return None
+    bit = found.names.index(segment)
+    return {customer for customer, bits in found.members.items() if bits >> bit & 1}
+
+
 async def members_at(settings: Settings, store: Store, segment: str, at_ms: int) -> PastMembers:
     """Who was in a segment. All states are read, and the changes since. SettingsError where that cannot be told, UnansweredError where a
     server did not do its part; raises what reading the store may besides."""
@@ -113,18 +135,16 @@ async def members_at(settings: Settings, store: Store, segment: str, at_ms: int)
     for view in await _views(settings, customers):
         if view.body is not None and at_ms > view.log_time_ms:
             raise SettingsError(f"the log of shard {view.shard} has come to {time_text(view.log_time_ms)}; expected no later moment")
-    in_force = await read_in_force(store, customers, settings.shards, Share(1.0, Persons()))
-    bit = in_force.names.index(segment) if segment in in_force.names else None
-    now = set[str]() if bit is None else {customer for customer, bits in in_force.members.items() if bits >> bit & 1}
+    now = await _inside(settings, store, customers, segment)
     read = {view.shard: view.position.offset for view in await _views(settings, customers)}
     since = SaidSince(segment, at_ms, settings.log_generation)
     for shard, upto in read.items():
         await _until_published(store, shard, upto)
         async for values in _changes_since(settings, shard, at_ms):
             since.take(values)
-    if bit is None and not since.is_known:
+    if now is None and not since.is_known:
         raise SettingsError(f"there is no segment {segment!r}, and nothing was said of one since then")
-    return PastMembers(segment, at_ms, since.members(now), read)
+    return PastMembers(segment, at_ms, since.members(now or set()), read)
 
 
 async def _views(settings: Settings, customers: CommittedCustomers) -> list[ShardView]:
@@ -159,4 +179,4 @@ async def _changes_since(settings: Settings, shard: int, at_ms: int) -> AsyncGen
         raise UnansweredError(f"Kafka did not answer ({type(error).__name__})") from None
 
 
-__all__ = ["PastMembers", "SaidSince", "members_at"]
+__all__ = ["PastMembers", "SaidSince", "members_at", "members_now"]

@@ -23,6 +23,7 @@ from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import Change
 from streamer.segments.merge import Merge, decode_change_or_merge
+from streamer.stores.base import Checkpoint
 from streamer.transports.kafka.changes import read_changes
 from streamer.transports.kafka.clients import log_record
 from streamer.values import time_text
@@ -136,13 +137,14 @@ async def test_two_customers_are_parted_by_a_command(shop: Deployment) -> None:
         await people.write("Product Viewed", userId=old)
         await shop.until_caught_up()
         foreseen = await shop.command("customers", "unmerge", old, "--dry-run")
-        joined_at = time_text(min([decode_body(one.body).log_time_ms for one in await shop.checkpoints()]))
+        joined_ms = max(log_times(await shop.checkpoints()))
+        await shop.until(lambda checkpoints: min(log_times(checkpoints)) >= joined_ms, deadline_s=120)
         assert foreseen.count("in viewer since") == 2, foreseen
         assert "two customers again" in await shop.command("customers", "unmerge", old, "--from", new, "--why", "a mistake")
         shown = await shop.until_said("in viewer since", "customers", "show", old, deadline_s=DEADLINE_S)
         assert old in shown
         assert "in no segment" in await shop.command("customers", "show", new)
-        assert (await shop.command("segments", "members", "viewer", "--at", joined_at)).splitlines()[1:] == [new]
+        assert (await shop.command("segments", "members", "viewer", "--at", time_text(joined_ms))).splitlines()[1:] == [new]
         assert (await shop.command("segments", "members", "viewer")).splitlines()[1:] == [old]
         assert await shop.exit_code("customers", "unmerge", old) != 0, "they are two already"
         await people.write("Product Viewed", userId=new)
@@ -187,6 +189,11 @@ async def test_workers_killed_between_link_drain_and_adopt_lose_no_past(shop: De
             left = await entry(shop, visitor(number, at))
             assert isinstance(left, Tombstone), f"{visitor(number, at)} has no tombstone"
             assert left == Tombstone(user(number, at), changes=left.changes)
+
+
+def log_times(checkpoints: Sequence[Checkpoint]) -> list[int]:
+    """How far the logs of all shards have come."""
+    return [decode_body(checkpoint.body).log_time_ms for checkpoint in checkpoints]
 
 
 def visitor(number: int, at: int) -> str:
