@@ -151,7 +151,7 @@ async def test_how_far_the_shards_are_is_seen_in_every_language_and_can_be_given
             assert "Version 7 was published last. abc Version 8 is in shadow." in found.text
             assert "1 6 to version 7: folds the past 25.0%" in found.text
             assert "2 6 waits for a worker 3 6 its worker has yet to notice" in found.text
-            assert 'did("<b>", within="30d")' in found.text
+            assert 'did("<b>", within="30d") events are known since 1 Jan 2026, 00:00:00' in found.text
         assert await send(desk, what="cancel") == (303, "", "/publication")
         assert publisher.asked == [("cancel", None)]
         publisher.status = PublicationStatus([ShardVersion(0, 0, False)])
