@@ -168,6 +168,9 @@ class LanesOfOwner:
 
     async def _fold(self, shard: Shard, lane: SideLane, relay: Relay, hearing: Hearing) -> None:
         """No further than the shard has come: what is amended about a record is so before that."""
+        await Halt("lane reads")
+        if self._world.faults.hit("broker away"):
+            raise BrokerAwayError
         records = self._world.log.fetch(self._number, lane.position, self._world.loop.random.randrange(1, 12))
         records = [record for record in records if record.offset < shard.position.offset]
         if not records:

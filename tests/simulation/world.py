@@ -70,7 +70,7 @@ class Owner:
         self.world, self.worker, self.number = world, worker, shard
         self.shard: Shard | None = None
         self.relay: Relay | None = None
-        self.is_ended = False
+        self.is_ended = self.is_processing = False
         self._last_probe_ms = self._last_tick_ms = 0
         world.loop.start(worker.number, f"shard {shard} in worker {worker.number}", self._run())
         world.loop.start(worker.number, f"relay {shard} in worker {worker.number}", self._publish())
@@ -116,7 +116,7 @@ class Owner:
         shard = await Shard.acquire(self.number, world.store, self.worker.plans, RULES, **options)
         relay = Relay(self.number, world.store, FaultySink(world.redis, world.log, self.number, shard.checkpoint.epoch))
         await relay.start()
-        self.shard, self.relay = shard, relay
+        self.shard, self.relay, self.is_processing = shard, relay, False
         while self.is_assigned:
             await self._turn(shard, relay)
         until_ms = world.loop.now_ms + 2_000
@@ -127,7 +127,9 @@ class Owner:
         world, now_ms = self.world, self.world.loop.now_ms
         records = world.log.fetch(self.number, shard.position.offset, world.loop.random.randrange(1, 20))
         if records and not relay.is_full:
+            self.is_processing = True  # also behind its last commit, where a lane that is done with is dropped
             relay.add(await shard.process(records))
+            self.is_processing = False
         else:
             await Halt("idle", 0.05)
         if now_ms - self._last_tick_ms >= TICK_MS and (world.may_tick() or shard.is_switching):
@@ -274,7 +276,14 @@ class World:
 
     def _is_done(self, number: int, version: int) -> bool:
         owner = self.workers[self.assigned[number]].owners.get(number)
-        if owner is None or owner.shard is None or owner.relay is None or owner.relay.backlog or owner.shard.is_switching:
+        if (
+            owner is None
+            or owner.shard is None
+            or owner.relay is None
+            or owner.relay.backlog
+            or owner.shard.is_switching
+            or owner.is_processing
+        ):
             return False
         if owner.shard.body.version < version:
             return False
