@@ -26,7 +26,6 @@ from .event_source import (
     PASSED_OVER,
     AheadOption,
     EventSource,
-    FilesArgument,
     FormatName,
     MappingName,
     Rejected,
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
     from streamer.imports.importer import Importer
     from streamer.imports.process import Imported
 
+ImportedFiles = Annotated[
+    list[str] | None, typer.Argument(metavar="FILE", help=".ndjson, .jsonl, .json, .csv, .parquet; all but the last also .gz")
+]
 SHOWN_EVERY: Final = 1_000  # lines
 
 
@@ -53,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_history(
-    files: FilesArgument,
+    files: ImportedFiles = None,
     mapping: MappingName = None,
     format_name: FormatName = OWN,
     until: Annotated[
@@ -73,6 +75,9 @@ def import_history(
     is_more_to_come: Annotated[
         bool, typer.Option("--more", help="other files follow: do not make it a part of the past yet, where the log has begun")
     ] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="read no files: make all that --more and collectors have brought in a part of the past")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="return when every shard has this past, where the log has begun")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing and ask no server: say what would come of the files")] = False,
     create: Create = False,
@@ -89,6 +94,9 @@ def import_history(
     status` says how far they are. Each shard then has that past from one record on, and only says who is in another segment by it. It ends
     where the shard's log begins: what happened later is left out, or compared by --dedupe.
 
+    A collector takes history too (POST /v1/import, or "import": true in the body of a batch), once the log has begun and in the order of
+    time; --finish makes it a part of the past.
+
     What cannot be an event goes to --rejects with its line and reason, and the import goes on. The same files again add nothing, so where
     it broke off, do it again; other files go on where the last ones ended in time. Their columns or their format are told as for `streamer
     replay`. Exit code 1: there were lines, and nothing was brought in.
@@ -97,7 +105,14 @@ def import_history(
       streamer import orders_2024.csv orders_2025.csv --mapping my_columns.yaml --rejects refused.ndjson
       streamer segments preview my_segments.yaml
       streamer segments publish my_segments.yaml
+      streamer import --finish --wait
     """
+    if finish:
+        _check_alone(files, is_more_to_come=is_more_to_come, dry_run=dry_run)
+        _say_proposal(asyncio.run(_finish()), wait=wait)
+        return
+    if not files:
+        raise typer.BadParameter("expected files, or --finish where nothing more is to come", param_hint="FILE")
     if STDIN in files:
         raise SettingsError("standard input can be read once, and an import that broke off is done again: give files")
     now_ms = int(time() * 1_000)
@@ -113,6 +128,11 @@ def import_history(
         _say_proposal(proposal, wait=wait)
     if not done.written and not done.was_there and task.reasons:
         raise typer.Exit(EXIT_NO)
+
+
+def _check_alone(files: list[str] | None, *, is_more_to_come: bool, dry_run: bool) -> None:
+    if files or is_more_to_come or dry_run:
+        raise typer.BadParameter("it brings nothing in: leave files, --more and --dry-run out", param_hint="--finish")
 
 
 def _until_ms(text: str | None, now_ms: int) -> int:
@@ -198,6 +218,21 @@ async def _import(task: ImportTask, name: str, dedupe: str, *, create: bool, is_
     except (KafkaError, TimeoutError) as error:
         why = f"the import broke off at {settings.kafka} ({type(error).__name__}); do it again, and it goes on"
         raise SettingsError(f"STREAMER_KAFKA: {why}") from None
+
+
+async def _finish() -> Proposal:
+    from aiokafka.errors import KafkaError
+
+    from streamer.deployment.connecting import starting
+    from streamer.imports.process import finish_import
+    from streamer.settings import load_settings
+
+    settings = load_settings()
+    try:
+        async with starting(settings, may_begin=False) as (client, store):
+            return await finish_import(settings, client, store)
+    except (KafkaError, TimeoutError) as error:
+        raise SettingsError(f"STREAMER_KAFKA: no answer at {settings.kafka} ({type(error).__name__}); do it again") from None
 
 
 def _say_proposal(proposal: Proposal, *, wait: bool) -> None:

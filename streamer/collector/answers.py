@@ -34,7 +34,8 @@ ErrorCode = Literal[
     "origin_not_allowed",
     "not_found",
     "method_not_allowed",
-    "import_not_supported",
+    "import_not_allowed",
+    "log_not_begun",
     "too_many_requests",
     "overloaded",
     "kafka_away",
@@ -52,7 +53,8 @@ STATUS: Final[dict[ErrorCode, int]] = {
     "origin_not_allowed": 403,
     "not_found": 404,
     "method_not_allowed": 405,
-    "import_not_supported": 403,
+    "import_not_allowed": 403,
+    "log_not_begun": 409,
     "too_many_requests": 429,
     "overloaded": 429,
     "kafka_away": 429,
@@ -70,7 +72,8 @@ class RequestError(StreamerError):
 
 
 class RefusedElement(msgspec.Struct):
-    """An element of a request that is no event: a dead letter, and named in the answer. ``index`` is its place among the elements."""
+    """An element of a request that is no event: a dead letter, and named in the answer; of an import it is in the answer alone. ``index``
+    is its place among the elements."""
 
     code: str
     path: str
@@ -79,10 +82,11 @@ class RefusedElement(msgspec.Struct):
 
 
 class EventsAnswer(msgspec.Struct, omit_defaults=True):
-    """The body of an answer about events."""
+    """The body of an answer about events. ``was_there`` are those of an import that history had before."""
 
     success: bool
     accepted: int
+    was_there: int = 0
     code: str = ""
     message: str = ""
     path: str = ""
@@ -93,15 +97,16 @@ encode_json: Final = msgspec.json.Encoder().encode
 _ALL_ACCEPTED: Final = {number: encode_json(EventsAnswer(True, number)) for number in range(101)}
 
 
-def answered(accepted: int, refused: Sequence[RefusedElement]) -> web.Response:
-    """The answer about events that are in the log, and elements that are dead letters. 400 where there is nothing but the latter: the
-    client must not believe that something of it was delivered."""
-    if not refused:
+def answered(accepted: int, refused: Sequence[RefusedElement], was_there: int = 0) -> web.Response:
+    """The answer about events that are in the log, and elements that were refused. 400 where there is nothing but the latter: the client
+    must not believe that something of it was delivered."""
+    if not refused and not was_there:
         return json_response(_ALL_ACCEPTED.get(accepted) or encode_json(EventsAnswer(True, accepted)))
-    if accepted:
-        return json_response(encode_json(EventsAnswer(True, accepted, refused=refused)))
+    if accepted or was_there:
+        return json_response(encode_json(EventsAnswer(True, accepted, was_there, refused=refused or ())))
     first = refused[0]
-    return json_response(encode_json(EventsAnswer(False, 0, first.code, first.message, first.path, refused)), status=400)
+    answer = EventsAnswer(False, 0, code=first.code, message=first.message, path=first.path, refused=refused)
+    return json_response(encode_json(answer), status=400)
 
 
 def json_response(body: bytes, *, status: int = 200) -> web.Response:

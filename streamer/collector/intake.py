@@ -94,14 +94,14 @@ class Intake:
         fence = Fence(delivery.key) if delivery.key is not None and delivery.key.is_public else None
         headers = () if delivery.key is None else delivery.key.headers
         found = _Sorted([], [], [])
-        for number, outcome in enumerate(_outcomes(delivery)):
+        for number, outcome in enumerate(outcomes_of(delivery)):
             if number >= self._limits.request_events:
                 raise RequestError("too_large", f"more than {self._limits.request_events} events in one request")
             if number % FAIR_EVENTS == FAIR_EVENTS - 1:
                 await asyncio.sleep(0)
             refusal = outcome if isinstance(outcome, Refusal) else self._take_event(outcome, fence, headers, delivery.facts, found)
             if refusal is not None and refusal.reason != SKIPPED:
-                found.refused.append(_in_answer(refusal, number))
+                found.refused.append(in_answer(refusal, number))
                 found.letters.append(self._letter(refusal, delivery))
         return found
 
@@ -133,7 +133,8 @@ class Intake:
         return self._records.of_letter(letter, sender.customer)
 
 
-def _outcomes(delivery: Delivery) -> Iterator[Outcome]:
+def outcomes_of(delivery: Delivery) -> Iterator[Outcome]:
+    """What the adapter of its path makes of a body."""
     return adapt(
         delivery.body,
         format_name=delivery.route.format_name,
@@ -144,7 +145,7 @@ def _outcomes(delivery: Delivery) -> Iterator[Outcome]:
     )
 
 
-def _in_answer(refusal: Refusal, number: int) -> RefusedElement:
+def in_answer(refusal: Refusal, number: int) -> RefusedElement:
     """As the client is told; ``number`` counts what the body holds, where the path does not say which element it is."""
     found = _INDEX.match(refusal.path)
     return RefusedElement(refusal.reason, refusal.path, refusal.detail, int(found[1] or found[2]) if found is not None else number)

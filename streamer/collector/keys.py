@@ -1,7 +1,8 @@
 """Write keys: who may send events, and what they may say.
 
 A browser's key can be read by whoever opens the page, so it says nothing about who sends. What it may say is fenced in instead: from which
-pages, which types and names of events, how much. A server's key is a secret, and may say everything.
+pages, which types and names of events, how much. A server's key is a secret, and may say everything, also what
+happened before the log began.
 
 The file has the hash of a key and not the key. It is drawn at random with 128 bits, so a plain hash is enough.
 """
@@ -22,7 +23,7 @@ from streamer.events.sender import WRITE_KEY_HEADER
 from streamer.web.secret_tables import hash_of, secret_tables
 from streamer.wire import NO_LINK_HEADER, Headers
 
-KeyKind = Literal["browser", "server", "import"]
+KeyKind = Literal["browser", "server"]
 
 KEY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -113,8 +114,6 @@ def _problems(key: WriteKey) -> list[str]:
     found: list[str] = []
     if key.name:
         found.append("name: the table's name is the key's")
-    if key.kind == "import":
-        found.append("kind: keys for importing history are not there yet: the log takes no event older than STREAMER_LATENESS")
     if HASH.fullmatch(key.hash) is None:
         found.append("hash: expected sha256: and 64 hexadecimal digits, as `streamer collect --new-key` prints it")
     found += [f"origins: expected such as https://shop.example, found {origin!r}" for origin in key.origins if not ORIGIN.fullmatch(origin)]
@@ -139,7 +138,7 @@ def _check_unique(keys: tuple[WriteKey, ...], where: str) -> None:
             seen[mark] = key.name
 
 
-def new_key(kind: Literal["browser", "server"]) -> tuple[str, str]:
+def new_key(kind: KeyKind) -> tuple[str, str]:
     """A fresh key, and its table for the file."""
     secret = f"{kind[0]}k_{token_hex(16)}"
     lines = [f"[keys.{kind}]", f'kind = "{kind}"', f'hash = "{hash_of(secret)}"']

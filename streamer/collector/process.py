@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.deployment.listening import Place, listening
 from streamer.deployment.writing import writing
+from streamer.imports.process import KafkaHistoryTopic
 from streamer.settings import Settings
 from streamer.stopping import Stopping, run_until_asked
 from streamer.telemetry.collector_metrics import CollectorMetrics
@@ -39,7 +40,7 @@ async def _work(settings: Settings, stopping: Stopping, limits: CollectorLimits,
     metrics = CollectorMetrics()
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(writing(settings))
-        collector = Collector(settings, writer, keys, metrics, limits)
+        collector = Collector(settings, writer, keys, metrics, limits, KafkaHistoryTopic(settings))
         watch = KeyWatch(settings, collector.use_keys, metrics.keys_refused.inc)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, watch.look_now)
         watching = asyncio.create_task(watch.run())

@@ -18,7 +18,8 @@ class Route(NamedTuple):
     """What is sent to a path. ``name`` is for metrics. ``format_name`` is the adapter. ``kind`` is the type of event that the path says.
 
     ``of_customer``: only browsers and devices send there. ``too_large_status``: with it the client gives up what is too large; after
-    another one it would send the same again for ever, and hold back everything behind it.
+    another one it would send the same again for ever, and hold back everything behind it. ``is_history``: what is sent there happened
+    before the log began.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Route(NamedTuple):
     form: AnswerForm = "json"
     of_customer: bool = False
     too_large_status: int = 413
+    is_history: bool = False
 
 
 def _routes() -> Iterator[tuple[str, Route]]:
@@ -41,6 +43,7 @@ def _routes() -> Iterator[tuple[str, Route]]:
         yield f"/v1/{letter}", Route("segment", "segment_sdk", kind=kind)  # two types begin with each p and s: the body says which
     for path in ("/v1/batch", "/v1/b"):
         yield path, Route("segment", "segment_sdk")
+    yield "/v1/import", Route("import", "segment_sdk", is_history=True)
     yield "/beacon/v1/batch", Route("beacon", "segment_sdk", of_customer=True)
     yield "/com.snowplowanalytics.snowplow/tp2", Route("snowplow", "snowplow", too_large_status=400)
     yield "/i", Route("snowplow", "snowplow", "GET", form="pixel")
@@ -49,4 +52,3 @@ def _routes() -> Iterator[tuple[str, Route]]:
 
 
 ROUTES: Final[dict[str, Route]] = dict(_routes())
-IMPORTS: Final = frozenset({"/v1/import"})

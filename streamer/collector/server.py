@@ -17,6 +17,7 @@ from aiohttp import web
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import NotWrittenError, place_of
+from streamer.imports.requests import HistoryTopic, RequestImporter
 from streamer.message_links import REPORT_PATH
 from streamer.settings import Settings
 from streamer.telemetry.collector_metrics import CollectorMetrics
@@ -28,12 +29,13 @@ from .bodies import read_body
 from .client_facts import FactReader
 from .cors import Origins, add_cors, preflight
 from .credentials import key_of
+from .history import HistoryIntake, says_import
 from .intake import Delivery, Intake
 from .keys import Keys, WriteKey
 from .limits import CollectorLimits
 from .message_door import MESSAGE_PATHS, MessageDoor
 from .room import Hold, RecordSink, Room
-from .routes import FORGOTTEN, IMPORTS, ROUTES, RUDDERSTACK_SETTINGS, SEGMENT_SETTINGS, Route
+from .routes import FORGOTTEN, ROUTES, RUDDERSTACK_SETTINGS, SEGMENT_SETTINGS, Route
 from .settings_answers import own_url, rudderstack_settings, segment_settings
 from .snowplow_app import app_id_of
 
@@ -47,7 +49,15 @@ READ_HEADERS: Final = ("content-type", "user-agent")  # by adapters, besides tho
 class Collector:
     """Answers requests. ``use_keys`` changes the keys from one request to the next."""
 
-    def __init__(self, settings: Settings, sink: RecordSink, keys: Keys, metrics: CollectorMetrics, limits: CollectorLimits) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sink: RecordSink,
+        keys: Keys,
+        metrics: CollectorMetrics,
+        limits: CollectorLimits,
+        history: HistoryTopic,
+    ) -> None:
         self.room = Room(sink, limits)
         self.metrics = metrics
         self.keys = keys
@@ -55,6 +65,8 @@ class Collector:
         self._settings = settings
         self._limits = limits
         self._intake = Intake(sink, settings.shards, self.room, limits, metrics)
+        importer = RequestImporter(history, sink, settings.shards, settings.placeholder_ids)
+        self._history = HistoryIntake(importer, self.room, limits, metrics)
         self._facts = FactReader(settings)
         self._messages = MessageDoor(settings.message_links, sink, Records(settings.shards), self.room)
         self._prefix = settings.collect_prefix
@@ -130,6 +142,9 @@ class Collector:
         origin = request.headers.get("Origin", "")
         if key is None or key.is_public:
             self.origins.check(origin, key)
+        is_history = route.is_history or says_import(route, body)
+        if is_history and key is not None and key.is_public:
+            raise RequestError("import_not_allowed", "history needs a server key: a browser's may say only what happens now")
         of_customer = route.of_customer or (bool(origin) if key is None else key.is_public)
         facts = self._facts.read(request.remote or "", request.headers, of_customer=of_customer)
         if facts.is_dropped:
@@ -137,7 +152,8 @@ class Collector:
             return _in_form(route, json_response(b'{"success":true,"accepted":0}'))
         headers = _adapter_headers(route, request.headers)
         is_strict = query.get("strict") == "1"
-        return _in_form(route, await self._intake.take(Delivery(route, body, received_ms, key, facts, query, headers, is_strict)))
+        intake = self._history if is_history else self._intake
+        return _in_form(route, await intake.take(Delivery(route, body, received_ms, key, facts, query, headers, is_strict)))
 
     def _key(self, request: web.BaseRequest, route: Route, query: Mapping[str, str], body: bytes) -> WriteKey | None:
         if route.format_name == "snowplow" and (found := self.keys.of_app(app_id_of(query, body))) is not None:
@@ -148,8 +164,6 @@ class Collector:
         """Everything besides events."""
         if path in FORGOTTEN:
             return json_response(b'{"success":true}')
-        if path in IMPORTS:
-            raise RequestError("import_not_supported", "history cannot be imported yet: the log takes no event older than its lateness")
         if request.method == "GET":
             if path == "/livez":
                 return json_response(ALIVE)

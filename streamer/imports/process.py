@@ -5,12 +5,13 @@ What was written stays where it breaks off, and the same import goes on behind i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
 from streamer.deployment.publishing import Proposal, bring_history
+from streamer.errors import SettingsError
 from streamer.flow.replay import Arrival
 from streamer.settings import Settings
 from streamer.stores.base import Store
@@ -18,7 +19,7 @@ from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.log_head import KafkaHistory, read_tail
 from streamer.transports.kafka.log_inspector import LogInspector
 from streamer.transports.kafka.topics import ensure_topic
-from streamer.wire import EVENTS, HISTORY, Headers
+from streamer.wire import EVENTS, HISTORY, Headers, LogRecord
 
 from .head import HistoryHead, LogHasBegunError, head_of
 from .importer import Importer
@@ -73,10 +74,25 @@ async def _import_beside(
     importer = Importer(what.name, await _heads(settings, HISTORY), writer, what.refuse, overlap)
     await importer.write(what.events)
     await writer.finish()
-    found = await read_log_ends(settings, range(settings.shards), topic=HISTORY)
-    ends = [found[shard].end for shard in range(settings.shards)]
+    ends = await _ends(settings)
     is_whole = any(ends) and not is_more_to_come
     return Imported(importer, await bring_history(settings, client, store, ends) if is_whole else None)
+
+
+async def finish_import(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
+    """Make all that lies in the topic of history a part of the past. SettingsError where nothing does, or nothing was published; raises
+    KafkaError, TimeoutError."""
+    await ensure_topic(settings, HISTORY)
+    ends = await _ends(settings)
+    if not any(ends):
+        raise SettingsError("there is no history: `streamer import FILES` brings it in, or POST /v1/import of a collector")
+    return await bring_history(settings, client, store, ends)
+
+
+async def _ends(settings: Settings) -> list[int]:
+    """Where history ends in each shard."""
+    found = await read_log_ends(settings, range(settings.shards), topic=HISTORY)
+    return [found[shard].end for shard in range(settings.shards)]
 
 
 async def _read_overlap(settings: Settings, dedupe: str) -> LogOverlap:
@@ -90,6 +106,35 @@ async def _read_overlap(settings: Settings, dedupe: str) -> LogOverlap:
 async def _heads(settings: Settings, topic: str) -> dict[int, HistoryHead]:
     """Where history stands in each shard."""
     return {shard: head_of(shard, await read_tail(settings, shard, topic)) for shard in range(settings.shards)}
+
+
+class KafkaHistoryTopic:
+    """See ``requests.HistoryTopic``. Each question has a connection of its own: they are few, and a collector has none for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def has_begun(self) -> bool:
+        """Whether anything but history lies in the log; the topic of history is made then where it is missing."""
+        try:
+            await _heads(self._settings, EVENTS)
+        except LogHasBegunError:
+            await ensure_topic(self._settings, HISTORY)
+            return True
+        return False
+
+    async def overlap(self) -> LogOverlap:
+        """Where the logs of the shards begin."""
+        return await _read_overlap(self._settings, "")
+
+    async def ends(self, shards: Iterable[int]) -> Mapping[int, int]:
+        """The offsets behind the last record of history of these shards."""
+        found = await read_log_ends(self._settings, shards, topic=HISTORY)
+        return {shard: ends.end for shard, ends in found.items()}
+
+    async def tail(self, shard: int) -> Sequence[LogRecord]:
+        """The last records of history of a shard."""
+        return await read_tail(self._settings, shard, HISTORY)
 
 
 async def try_events(shards: int, what: HistoryFile) -> Importer:
@@ -106,4 +151,4 @@ class _Nowhere:
         """See ``HistoryWriter``."""
 
 
-__all__ = ["HistoryFile", "Imported", "import_events", "try_events"]
+__all__ = ["HistoryFile", "Imported", "KafkaHistoryTopic", "finish_import", "import_events", "try_events"]

@@ -48,6 +48,9 @@ def test_columns_are_told_by_a_mapping_as_for_a_replay(run: Run) -> None:
         (["nothing.ndjson"], 3, "nothing.ndjson: cannot be read"),
         (["{events}", "--until", "soon"], 2, "expected a date"),
         (["{events}", "--rejects", "{events}"], 2, "is also read"),
+        (["{events}", "--finish"], 2, "brings nothing in"),
+        (["--finish"], 2, "brings nothing in"),
+        ([], 2, "expected files"),
     ],
 )
 def test_what_cannot_be_is_refused(run: Run, events: Path, arguments: list[str], code: int, says: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import ClientSession, ClientTimeout
 
 from streamer.flow.checkpoint import decode_body
 from streamer.language.definitions import load_definitions
@@ -24,8 +25,10 @@ from streamer.segments.merge import decode_change_or_merge
 from streamer.segments.plan.plan import Plan
 from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.units import DAY_MS
-from streamer.wire import CHANGES, EVENTS
+from streamer.wire import CHANGES, EVENTS, HISTORY
+from tests.clients.door import Door
 
+from .acknowledged import AUTHORIZATION
 from .deployment import SHARDS, Deployment
 from .test_born_old import SLOW, fill, folded, publish, states
 from .test_folding import records_folded
@@ -158,6 +161,54 @@ async def test_history_is_brought_into_a_log_that_has_begun_while_a_worker_is_ki
     causes = Counter(one.data.cause.kind for one in said if isinstance(one, Change) and one.data.segment == "often")
     assert causes["backfill"] >= len({one for one in often if one.startswith("former")})
     assert (await shop.reckon()).changes > 50, "too little happened to prove anything"
+
+
+async def test_history_that_a_collector_took_becomes_a_part_of_the_past_when_it_is_finished(shop: Deployment, tmp_path: Path) -> None:
+    """Sent in the order of time, the collector killed between two requests, one sent twice: nothing is known of it until it is finished,
+    and then who bought often is inside."""
+    file, events = tmp_path / "often.yaml", sorted(orders_before(), key=lambda event: int(event["timestamp"]))
+    requests = [[{"type": "track", **event} for event in events[at : at + 500]] for at in range(0, len(events), 500)]
+    door = await asyncio.to_thread(Door, shop.settings, tmp_path, ["http://127.0.0.1:1"])
+    try:
+        shop.start_worker()
+        await fill(shop, 300)
+        await shop.until_caught_up()
+        assert await publish(shop, file, OFTEN) == 2
+        await shop.until(lambda found: all(decode_body(one.body).version == 2 for one in found))
+        taken = [await answer_of(door, one) for one in requests[:3]]
+        door.kill()
+        await asyncio.to_thread(door.start)
+        taken += [await answer_of(door, one) for one in requests[2:]]
+        too_early = await answer_of(door, [{**requests[0][0], "messageId": "another"}])
+        assert [(one["accepted"], one.get("was_there", 0)) for one in taken] == [(500, 0)] * 3 + [(0, 500)] + [(500, 0)] * 3
+        assert (too_early["success"], too_early["code"]) == (False, "before_head")
+        assert sum(await shop.ends(HISTORY)) == len(events)
+        assert not any(decode_body(one.body).history for one in await shop.checkpoints()), "it is no part of the past yet"
+        assert "becomes a part of the past with version 3" in await shop.command("import", "--finish")
+        await shop.until(lambda found: all(decode_body(one.body).history > 0 for one in found))
+        assert "is a part of the past already" in await shop.command("import", "--finish")
+    finally:
+        door.kill()
+    assert set(await shop.stop_all()) == {0}, shop.logs()
+    bought = Counter(event["userId"] for event in events)
+    often = {one for one, count in bought.items() if count >= 5}
+    known, inside = await who_is_inside(shop, file, "often")
+    assert known >= bought.keys()
+    assert {one for one in inside if one.startswith("former")} == {one for one in often if one.startswith("former")}
+    assert len(often) > 20, "too little happened to prove anything"
+    assert often <= inside
+    await shop.reckon()
+
+
+async def answer_of(door: Door, events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a collector says of history."""
+    headers = {"Authorization": AUTHORIZATION}
+    async with (
+        ClientSession(timeout=ClientTimeout(total=60)) as client,
+        client.post(f"{door.address}/v1/import", json={"batch": events}, headers=headers) as response,
+    ):
+        found: dict[str, Any] = await response.json()
+        return found
 
 
 async def who_is_inside(shop: Deployment, file: Path, segment: str) -> tuple[set[str], set[str]]:

@@ -140,7 +140,7 @@ async def test_what_is_packed_behind_the_first_piece_is_not_passed_over() -> Non
         ("POST", "/v1/batch", b"x" * (LIMITS.request_bytes + 1), {}, 413, "too_large"),
         ("POST", "/v1/batch", gzip.compress(b" " * 50_000_000, 9), {"Content-Encoding": "gzip"}, 413, "too_large"),
         ("POST", "/v1/batch", json.dumps({"batch": [5] * 2_501}).encode(), {}, 413, "too_large"),
-        ("POST", "/v1/import", b"{}", {}, 403, "import_not_supported"),
+        ("POST", "/v1/import", b"{}", {}, 409, "log_not_begun"),
         ("POST", "/v1/nothing", b"{}", {}, 404, "not_found"),
         ("GET", "/v1/track", b"", {}, 405, "method_not_allowed"),
         ("POST", "/i", b"", {}, 405, "method_not_allowed"),

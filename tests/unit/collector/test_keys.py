@@ -121,7 +121,7 @@ async def test_an_address_that_sends_more_than_its_key_allows_comes_back_later()
 @pytest.mark.parametrize(
     ("table", "says"),
     [
-        (f'[keys.old]\nkind = "import"\n{HASH}', "history"),
+        (f'[keys.old]\nkind = "import"\n{HASH}', "kind"),
         (f'[keys.web]\nkind = "browser"\n{HASH}', "origins"),
         (f'[keys.web]\nkind = "browser"\n{HASH}\norigins = ["shop.example"]', "expected such as"),
         (f'[keys.web]\nkind = "browser"\n{HASH}\norigins = ["{PAGE}"]\ntypes = ["alias"]', "alias"),
