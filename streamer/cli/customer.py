@@ -102,7 +102,8 @@ def explain_customer(
 
     With --at it says what held at a moment of the past: the customer is told anew from their own records in the log, under the definitions
     and models of then. Where an id leads is asked as of now, and nothing is said of before an id was joined to another, or of somebody who
-    was erased. The log must still have all their records, and workers must have noted where these lie (STREAMER_RECORD_OFFSETS).
+    was erased. The log must still have all their records, and workers must have noted where these lie (STREAMER_RECORD_OFFSETS); of
+    customers whose history was imported once the log had begun that is not kept, so of their past it says nothing.
 
     \b
       streamer explain c-17
@@ -261,6 +262,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
 
     \b
       the events           in PREFIX.events, until its retention.ms or retention.bytes (made by us: for ever)
+      imported history     in PREFIX.history, with the id; likewise
       segment changes      in PREFIX.segment-changes, with the id; likewise. Your readers' copies are yours
       decisions            in PREFIX.messages, with id and address; for 37 days. In PREFIX.ledger, with the id; for ever
       refused events       in PREFIX.dead-letters, as raw bytes; likewise

@@ -29,6 +29,7 @@ def export(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="any
     \b
       remembered     profile, memberships with why and why not, scores, every memory in words, other ids, messages with all their tests
       events         as they lie in the log
+      history        events that were imported once the log had begun
       changes        entries, exits and joined ids
       decisions      about messages, without addresses; attempts: what senders wrote down of them
       messages       the decisions of the last 37 days, with address and facts

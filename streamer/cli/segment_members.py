@@ -38,8 +38,8 @@ def members(
     """The members of a segment, an id a line, in the order of their ids; what they are as of goes to standard error.
 
     With --at those of a moment of the past, by what was said: whoever had a change since was where the first one says, whoever had none is
-    where they were. Customers go by the ids that they had then. All states are read, and the changes since that moment, which the topic
-    must still keep; a page costs as much as all of them.
+    where they were. History that was imported later changes nothing of before it was. Customers go by the ids that they had then. All
+    states are read, and the changes since that moment, which the topic must still keep; a page costs as much as all of them.
 
     \b
       streamer segments members cart_left

@@ -126,8 +126,9 @@ class _Telling:
 
     async def _ties(self) -> Ties:
         ties = Ties()
-        for batches, records in await open_logs(self._settings, self._ends):
-            async with aclosing(batches) as reading:
+        for story in await open_logs(self._settings, self._ends):
+            records = story.records
+            async with aclosing(story.batches) as reading:
                 async for batch in reading:
                     for record in batch:
                         if (records.take(record) is not None and record.control) or records.is_of_a_shard(record):

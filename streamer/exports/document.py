@@ -15,7 +15,7 @@ from streamer.server.errors import AnswerError
 from streamer.server.server import Answers
 from streamer.settings import Settings
 from streamer.values import time_text
-from streamer.wire import EVENTS, LEDGER, SENDS, shard_of
+from streamer.wire import EVENTS, HISTORY, LEDGER, SENDS, shard_of
 
 from .remembered import remembered
 from .topics import KEYED, EventsOfIds, StoredRecord, TopicReader, attempt_entry, event_entry, record_entry
@@ -102,7 +102,7 @@ class CustomerExport:
         def of_attempt(_shard: int, record: StoredRecord) -> object:
             return attempt_entry(record, self._send_keys)
 
-        sections = [("events", EVENTS, of_event)]
+        sections = [("events", EVENTS, of_event), ("history", HISTORY, of_event)]
         sections += [(name, topic, of_decision if topic == LEDGER else of_key) for name, topic in KEYED]
         for name, topic, entry in [*sections, ("attempts", SENDS, of_attempt)]:
             yield b',"%b":[' % name.encode()

@@ -27,6 +27,7 @@ from streamer.wire import (
     CONTROL_HEADER,
     EVENTS,
     EXAMPLES,
+    HISTORY,
     LogRecord,
     decode_control,
     decode_outputs,
@@ -41,6 +42,7 @@ OUTBOX_AT_ONCE: Final = 1_000
 KEPT: Final = {  # why something is kept that is of before the erasure
     "events": "until retention of the log ends it: a log must be whole for as long as an empty store is to be filled from it",
     "imported events": "as events",
+    "history": "as events, in a topic of its own; it comes before the erasure, so it brings nobody back",
     "records of shards": "as events: what ids were joined, with what was remembered of them then",
     "changes": "until retention ends it; your readers' copies are yours",
     "decisions": "that something was sent, without address; for ever",
@@ -89,15 +91,19 @@ class _Proof:
         self._home = shard_of(customer, settings.shards)
         self._before, self._after = Counter[str](), Counter[str]()
         self._erased = -1  # offset of the newest erasure
+        self._erased_ms = -1  # when that arrived
         self._own: list[tuple[int, str]] = []  # offset and kind of what the log of their shard has of them
-        self._linked = self._came = -1  # offsets of the newest link from the id, and of the newest record that brings somebody by it
+        self._linked: int = -1  # offset of the newest link from the id
+        self._came: int = -1  # of the newest record that brings somebody by it
 
     async def run(self) -> ErasureProof:
         for shard in range(self._settings.shards):
             await self._each(EVENTS, shard, self._note_home if shard == self._home else self._note_elsewhere)
         for offset, kind in self._own:
             (self._before if offset <= self._erased else self._after)[kind] += 1
-        findings = [self._counted(place) for place in ("events", "imported events", "records of shards")]
+        for shard in range(self._settings.shards):
+            await self._each(HISTORY, shard, self._note_history)
+        findings = [self._counted(place) for place in ("events", "imported events", "history", "records of shards")]
         findings += [*await self._stored(), await self._outbox()]
         for name, topic in KEYED:
             await self._each(topic, self._home, self._noting(name))
@@ -122,7 +128,7 @@ class _Proof:
     def _note_home(self, record: StoredRecord) -> None:
         kind = self._kind(record)
         if kind == "erasure":
-            self._erased = record.offset
+            self._erased, self._erased_ms = record.offset, max(self._erased_ms, record.timestamp)
         elif kind:
             self._own.append((record.offset, kind))
 
@@ -133,6 +139,23 @@ class _Proof:
         self._came, self._linked = came  # offsets of another log
         if kind and kind != "erasure":
             self._before[kind] += 1
+
+    def _note_history(self, record: StoredRecord) -> None:
+        """What was imported once the log had begun: only what happened behind the erasure brings somebody new."""
+        came = self._came, self._linked
+        self._came = -1
+        is_theirs = bool(self._kind(record))
+        is_under_the_id = self._came >= 0
+        self._came, self._linked = came  # offsets of another log
+        if not is_theirs:
+            return
+        arrived = read_arrived(tuple(record.headers))
+        if arrived is None or arrived[0] <= self._erased_ms:
+            self._before["history"] += 1
+            return
+        self._after["history"] += 1
+        if is_under_the_id:
+            self._came = max(self._came, self._erased + 1)
 
     def _kind(self, record: StoredRecord) -> str:
         """What a record of the log says of them: ``erasure``, or where it is counted; empty where it says nothing."""

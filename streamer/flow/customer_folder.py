@@ -58,7 +58,8 @@ class CustomerFolder:
         TooManyRecordsError where more than ``records_max`` would have to be read.
         """
         if not offsets.is_kept:
-            why = "are too many to be kept in the state" if offsets.newest == TOO_MANY else "were not noted from the first one on"
+            never = "were not noted from the first one on" + (", or history was brought in for them" if body.history else "")
+            why = "are too many to be kept in the state" if offsets.newest == TOO_MANY else never
             raise FoldError(f"where the records of the customer lie is not known: they {why}")
         controls = await self._plans.control_offsets(body, shard)
         if not controls.is_kept:

@@ -19,7 +19,7 @@ from streamer.language.definitions import Definitions
 from streamer.settings import Settings
 from streamer.stores.base import Store
 from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
-from streamer.transports.kafka.shard_logs import open_logs
+from streamer.transports.kafka.shard_logs import NO_PAST, PastWanted, open_logs
 from streamer.wire import decode_control
 
 from .bounds import Bounds
@@ -42,14 +42,19 @@ def _no_progress(_read: int, _all: int) -> None:
 async def fitting_share(settings: Settings, events_max: int) -> float:
     """The largest share of the customers that at most ``events_max`` records of the log are of, about: 1.0 where it has no more in all.
 
-    Records that concern nobody count as well. Raises SettingsError.
+    Records that concern nobody count as well, and so does history. Raises SettingsError, and what reading the store may.
     """
+    store = settings.open_store()
+    try:
+        history = await history_in_force(settings, store)
+    finally:
+        await store.close()
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             ends = await read_log_ends(settings, range(settings.shards))
     except (KafkaError, TimeoutError) as error:
         raise SettingsError(f"STREAMER_KAFKA: cannot read the log at {settings.kafka} ({type(error).__name__})") from None
-    records = sum(between.end - between.begin for between in ends.values())
+    records = sum(between.end - between.begin for between in ends.values()) + sum(history.values())
     return 1.0 if records <= events_max else events_max / records
 
 
@@ -62,7 +67,7 @@ async def preview_deployment(
     since_ms: int | None = None,
     progress: Progress = _no_progress,
 ) -> Preview:
-    """What ``definitions`` would do if they were published now.
+    """What ``definitions`` would do if they were published now. History is part of the past as far as it is in each shard.
 
     ``since_ms`` (UTC): only what arrived then or later is read, so clauses that look further back are warming. Of a share of the customers
     the log is read twice: first to find out which ids belong together. Models answer by the scorers that the log has. Raises SettingsError
@@ -74,6 +79,14 @@ async def preview_deployment(
         raise SettingsError(f"STREAMER_KAFKA: cannot read the log at {settings.kafka} ({type(error).__name__})") from None
 
 
+async def history_in_force(settings: Settings, store: Store) -> dict[int, int]:
+    """By shard, the offset in its log of history below which everything is part of what it remembers; only shards that have some. Raises
+    what reading the store may."""
+    customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+    views = [await customers.view(shard) for shard in range(settings.shards)]
+    return {view.shard: view.body.history for view in views if view.body is not None and view.body.history}
+
+
 class _Previewer:
     def __init__(self, settings: Settings, definitions: Definitions, wishes: Wishes, bounds: Bounds, progress: Progress) -> None:
         self._settings = settings
@@ -83,20 +96,27 @@ class _Previewer:
         self._progress = progress
         self._read = self._all = 0
         self._models = {spec.name for spec in definitions.models}
+        self._past = NO_PAST
 
     async def run(self, since_ms: int | None) -> Preview:
+        store = self._settings.open_store()
+        try:
+            history = await history_in_force(self._settings, store)
+            self._past = PastWanted(history, since_ms or 0, int(time() * 1_000))
+            return await self._preview(store, since_ms)
+        finally:
+            await store.close()
+
+    async def _preview(self, store: Store, since_ms: int | None) -> Preview:
         async with asyncio.timeout(ANSWER_SECONDS):
             ends = await read_log_ends(self._settings, range(self._settings.shards), since_ms)
         is_share = self._wishes.share < 1
-        self._all = sum(between.end - between.begin for between in ends.values()) * (2 if is_share else 1)
+        records = sum(between.end - between.begin for between in ends.values()) + sum(self._past.ends.values())
+        self._all = records * (2 if is_share else 1)
         share = Share(self._wishes.share, await self._persons(ends) if is_share else Persons())
         is_cut = since_ms is not None or any(between.begin for between in ends.values())
         fold = await self._told(ends, share, is_cut=is_cut)
-        store = self._settings.open_store()
-        try:
-            in_force = await self._in_force(store, share, fold)
-        finally:
-            await store.close()
+        in_force = await self._in_force(store, share, fold)
         return await conclude(fold, self._wishes, in_force, is_cut=is_cut)
 
     async def _persons(self, ends: Mapping[int, LogEnds]) -> Persons:
@@ -129,8 +149,8 @@ class _Previewer:
         return control.control not in ("model", "withdraw") or control.model in self._models
 
     async def _stretches(self, ends: Mapping[int, LogEnds]) -> AsyncIterator[tuple[list[Arrival], list[ShardRecords]]]:
-        logs = await open_logs(self._settings, ends)
-        records = [one for _, one in logs]
+        logs = await open_logs(self._settings, ends, self._past)
+        records = [one.records for one in logs]
         done = self._read
         async with aclosing(whole_log(logs)) as stretches:
             async for stretch in stretches:

@@ -150,6 +150,7 @@ async def test_history_is_brought_into_a_log_that_has_begun_while_a_worker_is_ki
     await shop.until_caught_up()
     again = await shop.command("import", str(history))
     assert "0 events brought in; 3,000 were there before" in again
+    previewed = msgspec.json.decode(await shop.command("segments", "preview", str(file), "--samples", "0", "--json"), type=Preview)
     assert set(await shop.stop_all()) == {0}, shop.logs()
     bought = Counter(event["userId"] for event in events)
     often = {one for one, count in bought.items() if count >= 5}
@@ -157,6 +158,9 @@ async def test_history_is_brought_into_a_log_that_has_begun_while_a_worker_is_ki
     assert known >= bought.keys()
     assert {one for one in inside if one.startswith("former")} == {one for one in often if one.startswith("former")}
     assert often <= inside
+    [shown] = [one for one in previewed.segments if one.name == "often"]
+    assert shown.difference is not None
+    assert (shown.members.count, shown.difference.enter.count, shown.difference.leave.count) == (len(inside), 0, 0), "with history"
     said = [decode_change_or_merge(one.value) for shard in range(SHARDS) for one in await shop.read(CHANGES, shard)]
     causes = Counter(one.data.cause.kind for one in said if isinstance(one, Change) and one.data.segment == "often")
     assert causes["backfill"] >= len({one for one in often if one.startswith("former")})

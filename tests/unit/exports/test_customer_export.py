@@ -16,8 +16,9 @@ from streamer.language.definitions import parse_definitions
 from streamer.server.customer_answers import NoEnds
 from streamer.server.process import answers_over
 from streamer.settings import load_settings
-from streamer.wire import DEAD_LETTERS, EVENTS, LEDGER, SENDS, shard_of
-from tests.unit.flow.persons import MINUTE_MS, Persons
+from streamer.values import time_text
+from streamer.wire import ARRIVED_HEADER, DEAD_LETTERS, EVENTS, HISTORY, LEDGER, SENDS, arrived_text, shard_of
+from tests.unit.flow.persons import DAY_MS, MINUTE_MS, START_MS, Persons
 from tests.unit.server.desk import SHARDS, StoreOfShops
 
 RULES: Final = parse_definitions(
@@ -119,6 +120,17 @@ async def test_an_export_has_all_of_a_person_under_every_id(asked: str) -> None:
     assert {one["value"]["subject"] for one in (*found["decisions"], *found["messages"])} <= {"ada", "visitor"}
     assert found["decisions"]
     assert [one["value"]["reason"] for one in found["dead_letters"]] == ["bad_timestamp"]
+
+
+async def test_an_export_has_the_history_that_was_imported() -> None:
+    """It lies in a topic of its own, and is theirs as much as what came by the log."""
+    shop, at_ms = await shop_of(), START_MS - DAY_MS
+    for customer in ("ada", "bob"):
+        body = {"event": "Old", "messageId": f"h{customer}", "timestamp": at_ms, "userId": customer}
+        header = (ARRIVED_HEADER, arrived_text(at_ms, "00000000000000aa"))
+        shop.log.append(HISTORY, shard_of(customer, SHARDS), json.dumps(body).encode(), key=customer.encode(), headers=(header,))
+    [found] = (await exported(shop, "visitor"))["history"]
+    assert (found["event"]["userId"], found["arrived"]) == ("ada", time_text(at_ms))
 
 
 async def test_an_export_has_nothing_of_anybody_else() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from streamer.errors import SettingsError
 from streamer.exports.erasure_proof import ErasureProof, PlaceVerdict, prove
 from streamer.settings import load_settings
 from streamer.stores.base import Commit
-from streamer.wire import CHANGES, COMMANDS, EXAMPLES, shard_of
+from streamer.wire import ARRIVED_HEADER, CHANGES, COMMANDS, EXAMPLES, HISTORY, arrived_text, shard_of
 from tests.unit.exports.test_customer_export import LogReader, shop_of
-from tests.unit.flow.persons import MINUTE_MS, Persons
+from tests.unit.flow.persons import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, Persons
 from tests.unit.server.desk import SHARDS, StoreOfShops
 
 
@@ -84,6 +86,33 @@ async def test_a_state_that_is_left_is_found() -> None:
     found = await proof_of(shop, "ada")
     assert not found.holds
     assert verdicts(found)["state"] == "left"
+
+
+def remember(shop: Persons, at_ms: int, customer: str) -> None:
+    """What was imported once the log had begun."""
+    body = {"event": "A", "messageId": f"h{at_ms}", "timestamp": at_ms, "userId": customer}
+    header = (ARRIVED_HEADER, arrived_text(at_ms, "00000000000000aa"))
+    shop.log.append(HISTORY, shard_of(customer, SHARDS), json.dumps(body).encode(), key=customer.encode(), headers=(header,))
+
+
+async def test_imported_history_is_looked_at_too() -> None:
+    """It lies in a topic of its own, under the id, and stays there when they are erased."""
+    shop = await erased()
+    for customer in ("ada", "ada", "bob"):
+        remember(shop, START_MS - DAY_MS, customer)
+    found = await proof_of(shop, "ada")
+    assert found.holds
+    [history] = [one for one in found.findings if one.place == "history"]
+    assert (history.verdict, history.found) == ("kept", 2)
+    assert verdicts(await proof_of(await erased(), "ada"))["history"] == "none"
+
+
+async def test_history_of_after_the_erasure_is_of_somebody_new() -> None:
+    """The log has not all that happened; what was compared with it counts, and so somebody comes by the id again."""
+    shop = await erased()
+    shop.wait(HOUR_MS)
+    remember(shop, shop.now_ms - MINUTE_MS, "ada")
+    assert verdicts(await proof_of(shop, "ada"))["history"] == "new"
 
 
 @pytest.mark.parametrize("topic", [CHANGES, EXAMPLES])

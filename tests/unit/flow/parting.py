@@ -10,7 +10,7 @@ from streamer.flow.amendments import Amendments
 from streamer.flow.own_past import encode_past
 from streamer.flow.rules import Rules
 from streamer.flow.ties import Erased, Ties, TwoPasts, under
-from streamer.flow.whole_log import ShardRecords, whole_log
+from streamer.flow.whole_log import ShardRecords, ShardStory, whole_log
 from streamer.signing import NO_KEYS
 from streamer.transports.memory import MemoryLog
 from streamer.wire import LogRecord, unmerge_control
@@ -47,7 +47,7 @@ async def _record(
     log: MemoryLog, rules: Rules, ids: tuple[list[str], list[str]], tombstones: dict[str, Tombstone], erased: Sequence[Erased]
 ) -> bytes:
     pasts = TwoPasts(ids, ids[0][0], tombstones, frozenset(rules.placeholder_ids), rules.skew_ms)
-    async for arrivals in whole_log([(_read(log, number), _records(rules, number)) for number in range(rules.shards)]):
+    async for arrivals in whole_log([ShardStory(_read(log, number), _records(rules, number)) for number in range(rules.shards)]):
         pasts.take(arrivals)
     mine, theirs = pasts.pasts(erased)
     return unmerge_control(ids[0][0], encode_past(mine), ids[1][0], encode_past(theirs))

@@ -11,7 +11,9 @@ from streamer.errors import HaltError
 from streamer.flow.amendments import Amendment, Amendments
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
-from streamer.flow.whole_log import ShardRecords, whole_log
+from streamer.flow.shard_history import ShardHistory
+from streamer.flow.whole_log import ShardRecords, ShardStory, whole_log
+from streamer.language.definitions import Definitions
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes, conclude
 from streamer.previews.fold import Fold
@@ -41,17 +43,26 @@ async def some(records: Sequence[LogRecord], limit: int) -> AsyncGenerator[Seque
         yield records[start : start + limit]
 
 
-async def told(shop: Shop, amendments: dict[int, list[Amendment]] | None = None, limit: int = 7, keyring: Keyring = NO_KEYS) -> Fold:
-    """The whole log of a shop under its rules."""
+async def told(
+    shop: Shop,
+    amendments: dict[int, list[Amendment]] | None = None,
+    limit: int = 7,
+    keyring: Keyring = NO_KEYS,
+    history: dict[int, int] | None = None,
+    definitions: Definitions = RULES,
+) -> Fold:
+    """The whole log of a shop under definitions, with its history below these offsets."""
     shards = range(shop.rules.shards)
     logs = [
-        (
+        ShardStory(
             some(shop.log.fetch(shard, 0, 100_000), limit),
             ShardRecords(shard, shop.rules, Amendments((amendments or {}).get(shard, [])), keyring),
+            ShardHistory(shop.log, shard, ends[shard]) if (ends := history or {}).get(shard) else None,
+            shop.now_ms,
         )
         for shard in shards
     ]
-    fold = await Fold.begin(RULES, shop.rules, Bounds())
+    fold = await Fold.begin(definitions, shop.rules, Bounds())
     async for stretch in whole_log(logs):
         await fold.take(stretch)
     await fold.until(shop.now_ms)
@@ -159,11 +170,11 @@ async def test_stretches_come_in_the_order_of_arrival_however_they_are_read() ->
         shop.write("Product Viewed", userId=named(f"c{number % 7}", number % 2, 3))
         shop.now_ms += SECOND_MS
     for limit in (1, 3, 1_000):
-        logs = [(some(shop.log.fetch(n, 0, 999), limit), ShardRecords(n, shop.rules, Amendments(), NO_KEYS)) for n in range(3)]
+        logs = [ShardStory(some(shop.log.fetch(n, 0, 999), limit), ShardRecords(n, shop.rules, Amendments(), NO_KEYS)) for n in range(3)]
         arrivals = [arrival async for stretch in whole_log(logs) for arrival in stretch]
         assert len(arrivals) == 50
         assert [one.arrival_ms for one in arrivals] == sorted(one.arrival_ms for one in arrivals)
-        assert sum(records.read for _, records in logs) == 53, "with the definitions of each shard"
+        assert sum(story.records.read for story in logs) == 53, "with the definitions of each shard"
 
 
 async def test_a_log_that_has_lost_its_beginning_says_which_clauses_do_not_see_it() -> None:
@@ -172,7 +183,7 @@ async def test_a_log_that_has_lost_its_beginning_says_which_clauses_do_not_see_i
     fold = await Fold.begin(RULES, shop.rules, Bounds())
     fold.lack_before(shop.now_ms)
     shop.write("Product Viewed", userId="ann")
-    logs = [(some(shop.log.fetch(0, 0, 99), 9), ShardRecords(0, shop.rules, Amendments(), NO_KEYS))]
+    logs = [ShardStory(some(shop.log.fetch(0, 0, 99), 9), ShardRecords(0, shop.rules, Amendments(), NO_KEYS))]
     async for stretch in whole_log(logs):
         await fold.take(stretch)
     assert set(fold.since_ms.values()) == {shop.now_ms}
