@@ -60,7 +60,7 @@ class LearnerState(TypedDict):
     surges: SurgesState
     pins: dict[str, object]
     versions: NotRequired[tuple[dict[str, int], dict[str, int]]]
-    histories: dict[str, object]
+    histories: NotRequired[dict[str, object]]
 
 
 HOMES: Final = {  # where each kind's trainer lives; read when a definitions file first asks for one
@@ -282,7 +282,7 @@ class Learner:
             learner._pins = {name: pin for name, pin in pins.items() if name in learner.trainers}
             learner._surges = _surges().restore(state["surges"], zone)
             learner._minute = int(state["minute"])
-            histories = msgspec.convert(state["histories"], dict[str, History])
+            histories = msgspec.convert(state.get("histories", {}), dict[str, History])
             learner._histories = {name: history for name, history in histories.items() if known.get(name) in specs}
         except (KeyError, TypeError, ValueError, IndexError, msgspec.ValidationError) as error:
             raise HaltError(f"the learner's snapshot is damaged: {type(error).__name__}: {error}") from error
