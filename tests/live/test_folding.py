@@ -103,7 +103,7 @@ async def test_each_customer_is_what_their_own_records_come_to(shop: Deployment,
             admin.hset(key, BUSY, damaged)
         await send_busy(shop)
         await shop.until_caught_up()
-    assert "their own records" in shop.logs()
+    assert "one customer was folded anew" in shop.logs()  # by their own records, or by the whole log where a slice was done in part
     worker.process.terminate()
     assert set(await shop.stop_all()) == {0}, shop.logs()
     await shop.reckon()

@@ -199,8 +199,8 @@ MESSAGES_HELD = MessageState(
 def test_what_a_state_holds_of_messages_has_the_bytes_it_always_had() -> None:
     """It costs one byte where there is nothing, and whoever rewrites it must know."""
     empty, full = encode_state(State(generation=1)), encode_state(State(generation=1, messages=MESSAGES_HELD))
-    assert empty[-2:] == b"\xc0\xc0", "nothing of messages, and nothing of where records lie"
-    assert full[len(empty) - 2 : -1].hex() == (
+    assert empty[-5:] == b"\xc0\xc0\xff\xc4\x00", "nothing of messages, nobody parted, and nothing of where records lie"
+    assert full[len(empty) - 5 : -4].hex() == (
         "9392950001fbcd0703cd070395a36f6c64030a141e91940700a5656d61696cc4083132333435363738820007a36f6c64fd"
     )
     assert decode_state(full).messages == MESSAGES_HELD

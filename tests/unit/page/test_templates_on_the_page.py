@@ -130,8 +130,9 @@ async def test_where_there_is_no_preview_the_page_says_why() -> None:
             assert said in page.text
 
 
-async def test_without_a_folder_the_page_says_where_one_is_named() -> None:
+async def test_without_a_folder_the_page_says_where_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most servers are no senders."""
+    monkeypatch.delenv("STREAMER_TEMPLATES", raising=False)  # tests in a browser have one for as long as they look
     async with looking(RULES) as desk:
         await greet(desk, "ada")
         assert "STREAMER_TEMPLATES says where it is" in (await desk.look("/templates")).text
