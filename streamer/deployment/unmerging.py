@@ -68,6 +68,7 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
     customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
     found = await customers.look_up(old)
     _check_joined(found, old, survivor)
+    await refuse_history(customers, settings.shards)
     said = {shard: await _said(store, customers, shard) for shard in range(settings.shards)}
     async with asyncio.timeout(ANSWER_SECONDS):
         ends = await read_log_ends(settings, range(settings.shards))
@@ -78,6 +79,16 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
                 "any more, so they cannot be told apart"
             )
     return await _Telling(settings, store, ends, found, old).tell(said)
+
+
+async def refuse_history(customers: CommittedCustomers, shards: int) -> None:
+    """SettingsError where history was imported once the log had begun: it lies in no log of events, so it would be lost to both."""
+    for shard in range(shards):
+        body = (await customers.view(shard)).body
+        if body is not None and body.history:
+            raise SettingsError(
+                f"history was imported into shard {shard} once its log had begun: it is not told apart yet, and would be lost to both"
+            )
 
 
 async def _said(store: Store, customers: CommittedCustomers, shard: int) -> int:
