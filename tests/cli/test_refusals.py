@@ -122,7 +122,7 @@ def test_no_output_is_written_over_what_else_a_replay_names(run: Run, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (gzip.compress(b"{}"), "expected text, found gzip; unpack it, or let its name end in .gz"),
+        (gzip.compress(b"{}", mtime=0), "expected text, found gzip; unpack it, or let its name end in .gz"),
         (b"PK\x03\x04\x14\0\0\0", "expected text, found a zip archive; unpack it"),
         ("{}".encode("utf-32"), "expected UTF-8, found UTF-32"),
         (b'{\n  "event": "A"\n}\n', "found an object over several lines; join them: jq -c ."),
