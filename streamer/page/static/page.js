@@ -18,8 +18,9 @@
     if (!data.length || place.dataset.drawn === key) return;
     place.dataset.drawn = key;
     place.replaceChildren();
+    const digits = new Intl.NumberFormat("en"); // as everywhere on the page, whatever the browser's language is
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-    const count = { ...axis, incrs: [1, 2, 5, 10, 20, 50].flatMap((one) => [1, 1e2, 1e4, 1e6].map((power) => one * power)).sort((a, b) => a - b) };
+    const count = { ...axis, incrs: [1, 2, 5, 10, 20, 50].flatMap((one) => [1, 1e2, 1e4, 1e6].map((power) => one * power)).sort((a, b) => a - b), values: (_, all) => all.map((one) => digits.format(one)) };
     const line = (at, name, scale) => ({ label: heads[at], stroke: colour(name), width: at === 1 ? 2 : 1, scale, points: { show: false } });
     const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
     new uPlot({
