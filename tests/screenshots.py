@@ -29,7 +29,7 @@ DEFINITIONS: Final = (
 )
 VIEWS: Final = {"customer": "/customers/ada", "segments": "/segments?sort=size", "segment": "/segments/basket_left"}
 LOOK: Final = Look("en", "light", 1_120)
-HEIGHT: Final = 780
+HEIGHT: Final = 630
 NAMES: Final = (
     *("amir", "bela", "bruno", "carla", "chiara", "dario", "dmytro", "elif", "farah", "finn", "goran"),
     *("hana", "ines", "ivo", "jana", "kai", "karim", "lea", "lina", "maja", "mateo", "nadia"),
@@ -70,7 +70,8 @@ def _visit(desk: PageDesk, name: str, draw: random.Random, *, orders: bool) -> N
 
 
 def _send(desk: PageDesk) -> None:
-    """What a sender would have noted of all that was to be sent."""
+    """What a sender would have noted of all that was to be sent; the page has read it to the end."""
+    desk.page.sources.decisions._tail.is_ready = True  # pyright: ignore[reportPrivateUsage] - there is no topic
     for seen in list(desk.page.sources.decisions.newest()):
         if seen.decision.outcome == "send":
             data = seen.decision.data
