@@ -20,6 +20,7 @@ VIEWERS_MAX: Final = 1_000
 HEARTBEAT_SECONDS: Final = 15.0
 WRITE_SECONDS: Final = 20.0  # whoever takes nothing for so long is cut, and comes back
 COST_SHARE: Final = 0.03  # of a core, for all channels together
+CHARGED_SECONDS: Final = 0.1  # at most, for one rendering: what else the loop does meanwhile is in its time too, much at a start
 EVENT_STREAM: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Render = Callable[[], Awaitable[str]]
 
@@ -53,7 +54,7 @@ class LiveChannel:
             async with self._turn:  # side by side each would be charged for all
                 began = thread_time()  # not the clock's: a store or a machine that is slow makes nobody wait longer than that
                 event = event_of(await self._render())
-                used = thread_time() - began
+                used = min(thread_time() - began, CHARGED_SECONDS)
             if event != self.event:
                 self.event = event
                 self.wake()

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from time import thread_time
 
+import pytest
 from aiohttp import ClientResponse
 
 from streamer.errors import StoreUnavailableError
@@ -173,6 +174,28 @@ async def test_what_is_costly_is_rendered_less_often() -> None:
     await thrice.wait()
     task.cancel()
     assert rendered[2] - rendered[0] >= 2 * 2 * 0.005 / live.COST_SHARE, "two channels, two waits"
+
+
+async def test_a_busy_start_holds_nothing_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the loop does while something is rendered is in its time; charged in full, a viewer would see nothing new for a minute."""
+    waits, thrice = list[float](), asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def slept(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            thrice.set()
+        await sleep(0)
+
+    async def beside_much_else() -> str:
+        spend(2 * live.CHARGED_SECONDS)
+        return "x"
+
+    monkeypatch.setattr("streamer.page.live.asyncio.sleep", slept)
+    task = asyncio.create_task(LiveChannel(beside_much_else, 1.0, lambda: 1, asyncio.Lock()).run())
+    await thrice.wait()
+    task.cancel()
+    assert set(waits) == {live.CHARGED_SECONDS / live.COST_SHARE}
 
 
 async def test_a_store_that_is_slow_makes_nobody_wait_longer_than_it_takes() -> None:
