@@ -13,6 +13,19 @@ from streamer.settings import Settings
 AsideWork = Callable[[Connection, Settings, bytes], None]
 
 
+class Aside:
+    """Something that is done in processes of its own, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.turn = asyncio.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another one would have to wait."""
+        return self.turn.locked()
+
+
 async def done_aside(work: AsideWork, settings: Settings, task: bytes, *, seconds_max: float) -> bytes:
     """What ``work``, a function of a module, sends in a new process; empty where that ends without an answer.
 
@@ -55,4 +68,4 @@ async def _received(connection: Connection) -> bytes:
         return b""
 
 
-__all__ = ["done_aside", "told_aside"]
+__all__ = ["Aside", "done_aside", "told_aside"]

@@ -11,7 +11,7 @@ StreamerError
 │   └── CommitUnknownError  nobody: the reply was lost; read the output digest and decide
 ├── NotWrittenError         whoever sent it: Kafka did not take it in time, or at all; send it again
 ├── TooMuchError            whoever asked: it would cost more than it may; ask for less
-├── UnansweredError         the operator: no worker said what became of a command
+├── UnansweredError         the operator: no worker said what became of a command, or Kafka did not do its part
 ├── ReleasedError           nobody: the shard goes to another worker, or this one ends
 └── HaltError               the operator: going on would be wrong (another log than it was, a state that cannot be read); the shard stops
     ├── KeysLostError       nobody at first: the shard is told anew from the log, where the log is whole
@@ -68,7 +68,7 @@ class TooMuchError(StreamerError):
 
 
 class UnansweredError(StreamerError):
-    """No worker said what became of a command. The message says whether it may still be done."""
+    """No worker said what became of a command, or Kafka did not do its part. The message says what to do about it."""
 
 
 class NotWrittenError(StreamerError):

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from aiokafka.errors import KafkaError
-
 from streamer.customers.state import State
-from streamer.errors import UnansweredError
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.committed import CommittedCustomer
@@ -19,6 +16,7 @@ from streamer.segments.explain import Explanation, explain
 from streamer.segments.plan.plan import Plan, warming_predicates
 from streamer.settings import Settings
 from streamer.stores.base import Store
+from streamer.transports.kafka.answering import answering
 from streamer.transports.kafka.journal import amendments_of
 from streamer.transports.kafka.record_picker import RecordPicker
 from streamer.values import time_text
@@ -62,10 +60,8 @@ class PastCustomers:
             return None
         if at_ms > view.log_time_ms:
             raise FoldError(f"the log of shard {view.shard} has come to {time_text(view.log_time_ms)}; expected no later moment")
-        try:
+        with answering("try again"):
             then = await self._folder.fold(view.shard, found.customer, view.position, view.body, state.offsets, at_ms)
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise UnansweredError(f"Kafka did not do its part ({type(error).__name__}); try again") from None
         if then.state is None:
             return None
         twin = then.twin

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from time import monotonic
 from typing import Final
 
-from streamer.aside import told_aside
+from streamer.aside import Aside, told_aside
 from streamer.errors import HaltError, StoreError, StoreUnavailableError, StreamerError
 from streamer.settings import Settings
 
@@ -21,22 +21,13 @@ PIECE_BYTES: Final = 64_000
 MORE, WHOLE, AWAY, BROKEN = b"+", b".", b"?", b"!"  # how a piece begins
 
 
-class ExportsAside:
+class ExportsAside(Aside):
     """Exports of a deployment, one at a time: each reads shards whole."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._turn = asyncio.Lock()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether another one would have to wait."""
-        return self._turn.locked()
 
     async def pieces(self, customer: str) -> AsyncGenerator[bytes]:
         """The bytes of an export, as they are made. StoreUnavailableError where the store does not answer; HaltError, TimeoutError where it
         could not be made to its end: then what came is no export."""
-        async with self._turn, asyncio.timeout(TAKE_SECONDS), aclosing(told_aside(work, self._settings, customer.encode())) as pieces:
+        async with self.turn, asyncio.timeout(TAKE_SECONDS), aclosing(told_aside(work, self.settings, customer.encode())) as pieces:
             async for piece in pieces:
                 begin, rest = piece[:1], piece[1:]
                 if begin in (AWAY, BROKEN):

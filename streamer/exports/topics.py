@@ -8,13 +8,13 @@ from contextlib import aclosing
 from typing import Final, Protocol
 
 import msgspec
-from aiokafka.errors import KafkaError
 
-from streamer.errors import RefusedError, UnansweredError
+from streamer.errors import RefusedError
 from streamer.events.codec import decode, encode
 from streamer.events.event import Event
 from streamer.sender.ledger import SendState, read_entry
 from streamer.settings import Settings
+from streamer.transports.kafka.answering import answering
 from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.partition import read_partition
 from streamer.transports.kafka.topics import check_topic
@@ -61,21 +61,17 @@ class KafkaReader:
 
     async def begin(self, topic: str, shard: int) -> int:
         """See ``TopicReader``."""
-        try:
+        with answering():
             async with asyncio.timeout(ENDS_SECONDS):
                 await check_topic(self._settings, topic)
                 return (await read_log_ends(self._settings, [shard], topic=topic))[shard].begin
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise UnansweredError(f"Kafka did not answer ({type(error).__name__})") from None
 
     async def read(self, topic: str, shard: int) -> AsyncGenerator[Sequence[StoredRecord]]:
         """See ``TopicReader``."""
-        try:
+        with answering():
             async with aclosing(read_partition(self._settings, topic, shard)) as batches:
                 async for records in batches:
                     yield records
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise UnansweredError(f"Kafka did not answer ({type(error).__name__})") from None
 
 
 class FoundEvent(msgspec.Struct, frozen=True):

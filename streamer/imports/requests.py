@@ -14,11 +14,10 @@ from hashlib import blake2b
 from time import monotonic, time
 from typing import Final, NamedTuple, Protocol
 
-from aiokafka.errors import KafkaError
-
-from streamer.errors import RefusedError, StreamerError, TooMuchError, UnansweredError
+from streamer.errors import RefusedError, StreamerError, TooMuchError
 from streamer.events.codec import decode
 from streamer.flow.replay import Arrival
+from streamer.transports.kafka.answering import answering
 from streamer.transports.kafka.event_writer import Record
 from streamer.wire import ARRIVED_HEADER, HISTORY, LogRecord, arrived_text, read_arrived, shard_of
 
@@ -34,6 +33,7 @@ WAIT_SECONDS: Final = 4.0  # for requests that came before
 FAIR_EVENTS: Final = 200
 BEFORE_SECONDS: Final = 8.0  # for all that is asked of Kafka before a write
 AFTER_SECONDS: Final = 3.0  # and behind it
+AGAIN: Final = "send all of it again"
 
 
 class LogNotBegunError(StreamerError):
@@ -153,12 +153,10 @@ class RequestImporter:
         taken = Taken()
         sifter = Sifter(self._placeholders, int(time() * 1_000), taken.refuse)
         history = sorted([event async for event in _fairly(sifter.sift(events))], key=_time_of)
-        try:
+        with answering(AGAIN):
             async with asyncio.timeout(BEFORE_SECONDS):
                 await self._look_at_log()
                 await self._look_at_history({self._shard_of(event) for event in history})
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise _unanswered(error) from None
         chosen = await self._choose(history, taken)
         if chosen and not (is_strict and taken.left_out):
             await self._write(chosen, taken)
@@ -207,14 +205,12 @@ class RequestImporter:
         for one in chosen:
             before[one.shard].add(one.key, one.event.arrival_ms)
             before[one.shard].end += 1
-        try:
+        with answering(AGAIN):
             async with asyncio.timeout(AFTER_SECONDS):
                 ends = await self._topic.ends(shards)
                 for shard in shards:
                     if ends[shard] != before[shard].end:
                         self._refuse_displaced(await self._topic.tail(shard), [one for one in chosen if one.shard == shard], taken)
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise _unanswered(error) from None
         self._standing |= {shard: standing for shard, standing in before.items() if ends[shard] == standing.end}
         taken.written = len(chosen) - sum(one.error.reason == DISPLACED for one in taken.left_out)
 
@@ -263,10 +259,6 @@ def _key_of(customer: bytes, value: bytes) -> bytes:
 
 def _time_of(event: Arrival) -> int:
     return event.arrival_ms
-
-
-def _unanswered(error: Exception) -> UnansweredError:
-    return UnansweredError(f"Kafka did not do its part ({type(error).__name__}); send all of it again")
 
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from streamer.aside import done_aside
+from streamer.aside import Aside, done_aside
 from streamer.errors import HaltError, SettingsError, StreamerError, TooMuchError
 from streamer.flow.catalog import read_definitions
 from streamer.language.definitions import Definitions
@@ -49,29 +49,20 @@ _tasks: Final = msgspec.msgpack.Decoder(PreviewTask)
 _outcomes: Final = msgspec.msgpack.Decoder(PreviewOutcome)
 
 
-class PreviewsAside:
+class PreviewsAside(Aside):
     """Previews of a deployment, one at a time: each takes a core."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._turn = asyncio.Lock()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether another one would have to wait."""
-        return self._turn.locked()
 
     async def preview(
         self, definitions: Definitions, wishes: Wishes, *, events_max: int, seconds_max: float, since_ms: int | None = None
     ) -> Preview:
         """As ``preview_deployment``. To cancel it ends the process. HaltError where the process ends without an answer."""
         task = PreviewTask(definitions.content(), wishes, events_max, seconds_max, since_ms)
-        async with self._turn:
+        async with self.turn:
             return await self._in_process(task)
 
     async def _in_process(self, task: PreviewTask) -> Preview:
         try:
-            return _answer(await done_aside(work, self._settings, _encode(task), seconds_max=task.seconds_max + START_SECONDS))
+            return _answer(await done_aside(work, self.settings, _encode(task), seconds_max=task.seconds_max + START_SECONDS))
         except TimeoutError:
             raise TooMuchError(f"not done after {task.seconds_max:g} s") from None
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from streamer.aside import done_aside
+from streamer.aside import Aside, done_aside
 from streamer.errors import SettingsError, StreamerError, TooMuchError
 from streamer.flow.catalog import read_definitions
 from streamer.settings import Settings
@@ -37,23 +37,14 @@ _tasks: Final = msgspec.msgpack.Decoder(CostTask)
 _outcomes: Final = msgspec.msgpack.Decoder(CostOutcome)
 
 
-class CostsAside:
+class CostsAside(Aside):
     """Measures, one at a time: two at once would measure each other."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._turn = asyncio.Lock()
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether another one would have to wait."""
-        return self._turn.locked()
 
     async def cost(self, definitions: bytes, segment: str) -> SegmentCost:
         """See ``cost.cost_of``; ``definitions`` are canonical JSON. SettingsError with the reason; TooMuchError after ``SECONDS_MAX``."""
-        async with self._turn:
+        async with self.turn:
             try:
-                raw = await done_aside(work, self._settings, _encode(CostTask(definitions, segment)), seconds_max=SECONDS_MAX)
+                raw = await done_aside(work, self.settings, _encode(CostTask(definitions, segment)), seconds_max=SECONDS_MAX)
             except TimeoutError:
                 raise TooMuchError(f"not measured after {SECONDS_MAX:g} s") from None
         outcome = _outcomes.decode(raw) if raw else CostOutcome(text="the process that measures ended without an answer")

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
-from aiokafka.errors import KafkaError
 
 from streamer.customers.state import is_entry
 from streamer.errors import SettingsError, UnansweredError
@@ -21,6 +20,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers, ShardView
 from streamer.settings import Settings
 from streamer.stores.base import Store
+from streamer.transports.kafka.answering import answering
 from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.partition import read_partition
 from streamer.units import HOUR_MS
@@ -164,7 +164,7 @@ async def _until_published(store: Store, shard: int, upto: int) -> None:
 
 
 async def _changes_since(settings: Settings, shard: int, at_ms: int) -> AsyncGenerator[list[bytes]]:
-    try:
+    with answering():
         async with asyncio.timeout(ANSWER_SECONDS):
             kept = (await read_log_ends(settings, [shard], topic=CHANGES))[shard]
             since = (await read_log_ends(settings, [shard], max(0, at_ms - CLOCKS_MS), topic=CHANGES))[shard]
@@ -175,8 +175,6 @@ async def _changes_since(settings: Settings, shard: int, at_ms: int) -> AsyncGen
         async with aclosing(read_partition(settings, CHANGES, shard, begin=since.begin)) as batches:
             async for records in batches:
                 yield [record.value or b"" for record in records]
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise UnansweredError(f"Kafka did not answer ({type(error).__name__})") from None
 
 
 __all__ = ["PastMembers", "SaidSince", "members_at", "members_now"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
-from streamer.errors import UnansweredError
 from streamer.settings import Settings
 from streamer.stopping import at_most
 from streamer.wire import CHANGES, POSITION_HEADER, read_position
 
+from .answering import answering
 from .clients import reader
 
 CLOSE_SECONDS: Final = 0.5
@@ -31,14 +30,6 @@ class ChangeRecord(NamedTuple):
     value: bytes
 
 
-@contextmanager
-def _kafka() -> Generator[None]:
-    try:
-        yield
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise UnansweredError(f"Kafka did not do its part ({type(error).__name__})") from None
-
-
 class ChangeRecords:
     """Reads all shards. Errors of Kafka's are UnansweredError."""
 
@@ -54,7 +45,7 @@ class ChangeRecords:
         """A reader that is connected, and is at no offset yet."""
         client = reader(settings, enable_auto_commit=False, auto_offset_reset="none", request_timeout_ms=5_000, fetch_max_wait_ms=TAKE_MS)
         try:
-            with _kafka():
+            with answering():
                 await client.start()
             yield cls(settings, client)
         finally:
@@ -62,7 +53,7 @@ class ChangeRecords:
 
     async def bounds(self) -> tuple[dict[int, int], dict[int, int]]:
         """Of each shard the first offset that is kept, and the one behind the last record."""
-        with _kafka():
+        with answering():
             begins, ends = await self._client.beginning_offsets(self._partitions), await self._client.end_offsets(self._partitions)
         return {at.partition: offset for at, offset in begins.items()}, {at.partition: offset for at, offset in ends.items()}
 
@@ -75,7 +66,7 @@ class ChangeRecords:
     async def take(self) -> list[ChangeRecord]:
         """What comes next, in order within each shard; nothing after ``TAKE_MS`` without a record. What no relay has written is left
         out."""
-        with _kafka():
+        with answering():
             taken = await self._client.getmany(*self._partitions, timeout_ms=TAKE_MS)
         found: list[ChangeRecord] = []
         for at, records in taken.items():
@@ -93,7 +84,7 @@ class ChangeRecords:
 
     async def positions(self) -> dict[int, int]:
         """The offsets at which it goes on."""
-        with _kafka():
+        with answering():
             return {at.partition: await self._client.position(at) for at in self._partitions}
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
-from aiokafka.errors import KafkaError
-
-from streamer.errors import UnansweredError
 from streamer.settings import Settings
 from streamer.wire import EVENTS, LogRecord
 
+from .answering import answering
 from .clients import log_record
 from .partition import read_partition
 from .record_picker import RecordPicker
@@ -25,13 +23,13 @@ class CustomerRecords:
 
     async def at(self, shard: int, offsets: Sequence[int]) -> list[LogRecord]:
         """The records at these ascending offsets, as far as the log has them."""
-        with _answering():
+        with answering():
             found = await self._picker.pick(shard, offsets)
         return [found[offset] for offset in offsets if offset in found]
 
     async def newest(self, shard: int, number: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """The records at the last ``number`` offsets of a shard."""
-        with _answering():
+        with answering():
             async with aclosing(read_partition(self._settings, EVENTS, shard, newest=number)) as batches:
                 async for records in batches:
                     yield [log_record(record) for record in records]
@@ -39,14 +37,6 @@ class CustomerRecords:
     async def stop(self) -> None:
         """Close the connections."""
         await self._picker.stop()
-
-
-@contextmanager
-def _answering() -> Generator[None]:
-    try:
-        yield
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise UnansweredError(f"Kafka did not do its part ({type(error).__name__})") from None
 
 
 __all__ = ["CustomerRecords"]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from streamer.errors import UnansweredError
 from streamer.settings import Settings
 from streamer.wire import EVENTS, LogRecord
 
+from .answering import answering
 from .clients import log_record, reader
 
 ASK_SECONDS: Final = 10.0
@@ -35,7 +33,7 @@ class NewestRecords:
         """The newest records that no look had before, with their shards: about ``most``, shared by the shards."""
         each = max(1, most // len(self._places))
         try:
-            with _answering():
+            with answering():
                 async with asyncio.timeout(ASK_SECONDS):
                     return await self._take(await self._started(), each)
         except UnansweredError:
@@ -75,14 +73,6 @@ class NewestRecords:
             client.assign(self._places)
             self._client = client
         return self._client
-
-
-@contextmanager
-def _answering() -> Generator[None]:
-    try:
-        yield
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise UnansweredError(f"Kafka did not do its part ({type(error).__name__})") from None
 
 
 __all__ = ["NewestRecords"]
