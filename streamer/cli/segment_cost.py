@@ -51,15 +51,14 @@ async def _measured(settings: Settings, segment: str) -> SegmentCost:
 
 async def _in_force(settings: Settings) -> Definitions:
     """The newest definitions that hold in any shard. SettingsError where none do; raises what reading the store may."""
-    from streamer.server.customer_answers import NoEnds
-    from streamer.server.process import answers_over
+    from streamer.flow.catalog import Plans
+    from streamer.flow.committed import CommittedCustomers, newest_of
 
     store = settings.open_store()
     try:
-        committed = answers_over(settings, store, NoEnds()).committed
-        views = [await committed.view(shard) for shard in range(settings.shards)]
-        newest = max(views, key=lambda view: 0 if view.body is None else view.body.version)
-        if newest.body is None or not newest.body.digest:
+        committed = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
+        newest = newest_of(await committed.views())
+        if newest is None:
             raise SettingsError(f"no definitions hold at {settings.shown()['store']}; publish some")
         return (await committed.newest_plan(newest)).definitions
     finally:

@@ -44,8 +44,9 @@ def unmerge(
 
     From then on a login that names both ids does not join them again; an `alias` does, and so does `streamer customers merge`.
 
-    The logs of all shards are read for it, twice, and must reach back to their beginnings. It is refused where the two have more than
-    20,000 events or more than fit into one record of 1 MB packed, and for a device of several people.
+    The logs of all shards are read twice to say what comes of it, twice more to do it, and must reach back to their beginnings. It is
+    refused where the two have more than 20,000 events or more than fit into one record of 1 MB packed, for a device of several people, and
+    where history was imported once the log had begun.
 
     \b
       streamer customers unmerge an-17 --dry-run

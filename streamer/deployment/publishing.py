@@ -7,7 +7,7 @@ writes the shard's own record; see ``worker.shards.proposals``. A shard without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import SettingsError
 from streamer.flow.catalog import compile_plan
+from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.published import Publication
 from streamer.language.definitions import Definitions, load_definitions, parse_definitions
 from streamer.settings import Settings
@@ -130,7 +131,8 @@ async def cancel(settings: Settings, client: AIOKafkaProducer, store: Store) -> 
 
 async def bring_history(settings: Settings, client: AIOKafkaProducer, store: Store, ends: Sequence[int]) -> Proposal:
     """Publish what is to hold once more, with a past that has the history of each shard below an offset. What is part of it already is not
-    published again. SettingsError where nothing was published, or a version is in shadow: it would be overtaken."""
+    published again. SettingsError where nothing was published, or a version is in shadow: it would be overtaken; and where customers were
+    parted: what was written of them then has no history."""
     topic = await _topic(settings, client, store)
     newest = topic.published.newest
     if topic.published.shadow is not None:
@@ -141,7 +143,16 @@ async def bring_history(settings: Settings, client: AIOKafkaProducer, store: Sto
         )
     if all(end <= there for end, there in zip_longest(ends, newest.history, fillvalue=0)):
         return Proposal(newest, False, [])
+    refuse_parted(await shard_bodies(settings, store))
     return await _publish_again(settings, client, store, topic, newest, history=ends)
+
+
+def refuse_parted(bodies: Iterable[CheckpointBody]) -> None:
+    """SettingsError where customers were parted: what was written of them then has no history, and takes the place of all they had."""
+    if any(body.identity.get("parted") for body in bodies):
+        raise SettingsError(
+            "customers were parted (`streamer customers unmerge`) and would lose their history: none is brought in any more"
+        )
 
 
 async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> DefinitionsTopic:

@@ -7,7 +7,7 @@ survivor's shard, which counts only where nothing has come to them meanwhile (``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
@@ -16,13 +16,14 @@ from aiokafka import AIOKafkaProducer
 from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.errors import RefusedError, SettingsError
 from streamer.flow.catalog import Plans
-from streamer.flow.committed import CommittedCustomer, CommittedCustomers
+from streamer.flow.committed import CommittedCustomer, CommittedCustomers, ShardView, history_in_force
 from streamer.flow.own_past import EVENTS_MAX, OwnPast, encode_past
 from streamer.flow.ties import Ties, TwoPasts, under
 from streamer.flow.whole_log import whole_log
 from streamer.settings import Settings
 from streamer.stores.base import Store
 from streamer.transports.kafka.control import send_control
+from streamer.transports.kafka.definitions_topic import read_published
 from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
 from streamer.transports.kafka.shard_logs import open_logs
 from streamer.wire import decode_outputs, shard_of, unmerge_control
@@ -68,7 +69,9 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
     customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
     found = await customers.look_up(old)
     _check_joined(found, old, survivor)
-    await refuse_history(customers, settings.shards)
+    refuse_history(await customers.views())
+    if (newest := (await read_published(settings)).newest) is not None and any(newest.history):
+        raise SettingsError("history that was imported is being brought in: it is not told apart yet, and would be lost to both")
     said = {shard: await _said(store, customers, shard) for shard in range(settings.shards)}
     async with asyncio.timeout(ANSWER_SECONDS):
         ends = await read_log_ends(settings, range(settings.shards))
@@ -81,14 +84,12 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
     return await _Telling(settings, store, ends, found, old).tell(said)
 
 
-async def refuse_history(customers: CommittedCustomers, shards: int) -> None:
+def refuse_history(views: Sequence[ShardView]) -> None:
     """SettingsError where history was imported once the log had begun: it lies in no log of events, so it would be lost to both."""
-    for shard in range(shards):
-        body = (await customers.view(shard)).body
-        if body is not None and body.history:
-            raise SettingsError(
-                f"history was imported into shard {shard} once its log had begun: it is not told apart yet, and would be lost to both"
-            )
+    for shard in history_in_force(views):
+        raise SettingsError(
+            f"history was imported into shard {shard} once its log had begun: it is not told apart yet, and would be lost to both"
+        )
 
 
 async def _said(store: Store, customers: CommittedCustomers, shard: int) -> int:

@@ -117,6 +117,9 @@ class CustomerExport:
         self, name: str, topic: str, shards: Sequence[int], entry: Callable[[int, StoredRecord], object]
     ) -> AsyncGenerator[bytes]:
         for shard in shards:
+            if self._is_late():
+                self._missing.append(NotLookedAt(name, f"shard {shard} was not read in the time that there was"))
+                return
             try:
                 begin = await self._reader.begin(topic, shard)
                 if begin:

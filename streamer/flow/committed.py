@@ -64,18 +64,34 @@ class CommittedCustomer(NamedTuple):
         return self.state is None and self.customer in self.passed
 
 
+def newest_of(views: Iterable[ShardView]) -> ShardView | None:
+    """The shard with the newest definitions in force; None where none has any."""
+    newest = max(views, key=lambda view: 0 if view.body is None else view.body.version)
+    return newest if newest.body is not None and newest.body.digest else None
+
+
+def history_in_force(views: Iterable[ShardView]) -> dict[int, int]:
+    """By shard, the offset in its log of history below which everything is part of what it remembers; only shards that have some."""
+    return {view.shard: view.body.history for view in views if view.body is not None and view.body.history}
+
+
 class CommittedCustomers:
-    """Looks customers up in a store. Raises what reading it may: StoreUnavailableError, HaltError for what cannot be read."""
+    """Looks customers up in a store, under ``plans``. Raises what reading it may: StoreUnavailableError, HaltError for what cannot be
+    read."""
 
     def __init__(self, store: Store, rules: Rules, plans: Plans) -> None:
         self._store = store
         self._rules = rules
-        self._plans = plans
+        self.plans = plans
         self._bodies: dict[int, tuple[bytes, CheckpointBody]] = {}
 
     async def view(self, shard: int) -> ShardView:
         """How far a shard is."""
         return self._view(shard, await self._store.checkpoint(shard))
+
+    async def views(self) -> list[ShardView]:
+        """How far every shard is."""
+        return [await self.view(shard) for shard in range(self._rules.shards)]
 
     async def look_up(self, asked: str) -> CommittedCustomer:
         """Follow what is left under old ids to the customer who has events of them now."""
@@ -110,11 +126,11 @@ class CommittedCustomers:
         """The definitions under which a customer's state is: those of the generation before, while the shard is on its way to others."""
         body = _body(found.view)
         is_before = found.state is not None and found.state.generation != body.generation
-        return await self._plans.get(body.previous if is_before else body.digest, found.view.shard)
+        return await self.plans.get(body.previous if is_before else body.digest, found.view.shard)
 
     async def newest_plan(self, view: ShardView) -> Plan:
         """The definitions in force in a shard."""
-        return await self._plans.get(_body(view).digest, view.shard)
+        return await self.plans.get(_body(view).digest, view.shard)
 
     async def explain(self, found: CommittedCustomer, now_ms: int, segments: Iterable[str] | None = None) -> list[Explanation]:
         """Why a customer is in each segment or not, at ``now_ms``, which is not before the log time of the view; only ``segments`` of
@@ -142,7 +158,7 @@ class CommittedCustomers:
     async def _reasons(self, plan: Plan, view: ShardView) -> Reasons | None:
         if not plan.definitions.models:
             return None
-        return Scoring(plan, await self._plans.scorers(_body(view), view.shard)).in_words
+        return Scoring(plan, await self.plans.scorers(_body(view), view.shard)).in_words
 
     def _view(self, shard: int, checkpoint: Checkpoint) -> ShardView:
         if not checkpoint.body:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from streamer.customers.offsets import TOO_MANY, RecordOffsets, places
-from streamer.signing import Keyring
+from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Position, Store
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord
@@ -72,23 +72,26 @@ class CustomerFolder:
             raise TooManyRecordsError(f"there are more than {records_max:,} records to be read")
         decided, memory = await self._amendments(shard), MemoryStore()
         log = ToldLog()
-        twin = await self._twin(shard, memory, decided, log)
+        twin = await twin_of_one(shard, memory, self._plans.over(memory), self._rules, decided, log, self._keyring)
         log_time_ms = body.log_time_ms if at_ms is None else min(at_ms, body.log_time_ms)
         await fold(twin, memory, customer, records, FoldUntil(position.offset, log_time_ms), self._picker, decided, log)
         state = (await memory.fetch(shard, [customer], until_ms=0, limit=0)).states[0]
         return FoldedCustomer(state, twin, log.records)
 
-    async def _twin(self, shard: int, memory: MemoryStore, decided: Amendments, log: ToldLog) -> Shard:
-        plans, journal = self._plans.over(memory), Settled(decided)
-        return await Shard.acquire(
-            shard,
-            memory,
-            plans,
-            self._rules,
-            limits=ONE_CUSTOMER,
-            journal=journal,
-            keyring=self._keyring,
-            lanes=OnTheSpot(memory, log, self._rules, pause=log.pause, keyring=self._keyring),
-            keeps_offsets=True,
-            pause=log.pause,
-        )
+
+async def twin_of_one(
+    shard: int, memory: MemoryStore, plans: Plans, rules: Rules, decided: Amendments, log: ToldLog, keyring: Keyring = NO_KEYS
+) -> Shard:
+    """A shard in memory, over ``plans`` of that store, in which one customer is told anew from ``log``."""
+    return await Shard.acquire(
+        shard,
+        memory,
+        plans,
+        rules,
+        limits=ONE_CUSTOMER,
+        journal=Settled(decided),
+        keyring=keyring,
+        lanes=OnTheSpot(memory, log, rules, pause=log.pause, keyring=keyring),
+        keeps_offsets=True,
+        pause=log.pause,
+    )

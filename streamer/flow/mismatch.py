@@ -1,7 +1,7 @@
 """What shows that the store has something else of a customer than the log says, whole enough to be told again without Kafka and a store.
 
-It has the customer's own records as they lie in the log, those that concern everybody, and both states: nothing of anybody else, and no
-secret. Which keys hold is left out, so what was signed is not checked again.
+It has the customer's own records as they lie in the log, those that concern everybody, and both states: nothing of anybody else, but for
+whoever was joined to them or parted from them, and no secret. Which keys hold is left out, so what was signed is not checked again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from streamer.wire import LogRecord, decode_control
 from .amendments import FOR_DEFINITIONS, Amendment, Amendments
 from .audit import Audited
 from .catalog import Plans
-from .folding import ONE_CUSTOMER, Settled, ToldLog, tell
-from .lane.lanes import OnTheSpot
+from .customer_folder import twin_of_one
+from .folding import ToldLog, tell
 from .rules import Rules
-from .shard import Shard
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -78,17 +77,7 @@ def retell(mismatch: Mismatch) -> Retold:
 
 async def _retell(mismatch: Mismatch) -> Retold:
     shard, rules, store, log = mismatch.shard, mismatch.rules, MemoryStore(), ToldLog()
-    twin = await Shard.acquire(
-        shard,
-        store,
-        Plans(store, rules),
-        rules,
-        limits=ONE_CUSTOMER,
-        journal=Settled(Amendments(_aside(mismatch))),
-        lanes=OnTheSpot(store, log, rules, pause=log.pause),
-        keeps_offsets=True,
-        pause=log.pause,
-    )
+    twin = await twin_of_one(shard, store, Plans(store, rules), rules, Amendments(_aside(mismatch)), log)
     log.records = mismatch.records
     await tell(twin, store, mismatch.records)
     state = (await store.fetch(shard, [mismatch.customer], until_ms=0, limit=0)).states[0]

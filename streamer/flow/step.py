@@ -147,9 +147,11 @@ class Step:
         """See ``Retelling``: by a step of its own, of which nothing else is kept."""
         body = CheckpointBody(generation=self.body.generation, version=self.body.version, erased=dict(self.body.erased))
         apart = Step(self.shard, self._rules, body, b"", self.plan, scorers=self._models.scorers)
+        apart._outputs.says_examples = False
         apart.load({customer: None}, (), {customer})
         for offset, (arrival_ms, event) in enumerate(told):
             at_ms = min(max(arrival_ms, body.log_time_ms), now)
+            apart._outputs.clear()  # nobody hears it
             apart.fire(offset, at_ms)
             apart.apply(LogRecord(offset, at_ms, b"", headers=LINKS_NOBODY), event, at_ms)
         apart.fire(len(told), now)
@@ -270,7 +272,8 @@ class Step:
     def pass_time(self, now: int, offset: int) -> None:
         """Log time is now; every timer up to it has fired. Where models learn, each minute that is over is said; while customers come under
         other definitions none is, since timers of theirs may still be due in it."""
-        if self.scoring is not None and self.migration is None and now // MARK_MS > self.body.log_time_ms // MARK_MS:
+        is_heard = self._outputs.says_examples and self.migration is None
+        if self.scoring is not None and is_heard and now // MARK_MS > self.body.log_time_ms // MARK_MS:
             sizes = dict(zip(self.plan.names[:SIZES_MAX], self.body.sizes[:SIZES_MAX], strict=True))
             self._outputs.add_example(Example("mark", self.shard, offset, 0, now, sizes=sizes, definitions=self.body.version))
         self._admission.forget_erased(now)

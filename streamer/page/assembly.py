@@ -95,7 +95,7 @@ def page_over(parts: PageParts) -> PeoplePage:
         EventTail(NewestRecords(settings)),
         ExportsAside(settings),
         CostsAside(settings),
-        DraftPublisher(settings, templates),
+        DraftPublisher(settings, parts.answers.committed.plans, templates),
         parts.now_ms,
     )
     return PeoplePage(sources, proxy_trust(settings))

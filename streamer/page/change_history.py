@@ -268,11 +268,6 @@ class ChangeHistory:
                 await self._feed.changed(WAIT_SECONDS)
 
 
-def moment_ms(at: str) -> int:
-    """UTC milliseconds of a moment as outputs write it."""
-    return round(datetime.fromisoformat(at).timestamp() * 1_000)
-
-
 def minute_of(at: str) -> int:
     """The minute since 1970 of a moment as outputs write it."""
     return int(datetime.fromisoformat(at).timestamp()) // 60

@@ -22,6 +22,7 @@ WRITE_SECONDS: Final = 20.0  # whoever takes nothing for so long is cut, and com
 COST_SHARE: Final = 0.03  # of a core, for all channels together
 CHARGED_SECONDS: Final = 0.1  # at most, for one rendering: what else the loop does meanwhile is in its time too, much at a start
 EVENT_STREAM: Final = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+TURN_SECONDS: Final = 0.5  # whoever waits for something that long does so beside the others
 Render = Callable[[], Awaitable[str]]
 
 
@@ -51,14 +52,24 @@ class LiveChannel:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            async with self._turn:  # side by side each would be charged for all
-                began = thread_time()  # not the clock's: a store or a machine that is slow makes nobody wait longer than that
-                event = event_of(await self._render())
-                used = min(thread_time() - began, CHARGED_SECONDS)
+            event, used = await self._rendered()
             if event != self.event:
                 self.event = event
                 self.wake()
             await asyncio.sleep(max(self._seconds, used * self._channels() / COST_SHARE))
+
+    async def _rendered(self) -> tuple[bytes, float]:
+        """What is to be said, and the seconds of processor time that it is charged with."""
+        async with self._turn:  # side by side each would be charged for all
+            began = thread_time()  # not the clock's: a store or a machine that is slow makes nobody wait longer than that
+            rendering = asyncio.ensure_future(self._render())
+            try:
+                await asyncio.wait({rendering}, timeout=TURN_SECONDS)
+            except asyncio.CancelledError:
+                rendering.cancel()
+                raise
+            used = min(thread_time() - began, CHARGED_SECONDS)
+        return event_of(await rendering), used
 
     def wake(self) -> None:
         """Have all viewers look."""

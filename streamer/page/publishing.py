@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from streamer.deployment import publishing
 from streamer.errors import SettingsError
+from streamer.flow.catalog import Plans
 from streamer.sender.template_check import faults_of
 from streamer.server.errors import AnswerError
 from streamer.settings import Settings
@@ -25,8 +26,9 @@ class Draft(NamedTuple):
 class DraftPublisher:
     """What is published through the page, by the same code as ``streamer segments publish``, ``status`` and ``cancel``."""
 
-    def __init__(self, settings: Settings, templates: TemplateShelf) -> None:
+    def __init__(self, settings: Settings, plans: Plans, templates: TemplateShelf) -> None:
         self._settings = settings
+        self._plans = plans
         self._templates = templates
 
     async def draft(self, text: str) -> Draft:
@@ -57,7 +59,7 @@ class DraftPublisher:
     async def status(self) -> PublicationStatus:
         """How far it is. AnswerError where Kafka does not answer."""
         try:
-            return await read_status(self._settings)
+            return await read_status(self._settings, self._plans)
         except SettingsError as error:
             raise AnswerError("kafka_away", str(error)) from None
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from streamer.exports.aside import ExportsAside
-from streamer.flow.committed import ShardView
+from streamer.flow.committed import ShardView, newest_of
 from streamer.previews.cost_aside import CostsAside
 from streamer.segments.plan.plan import Plan
 from streamer.server.customer_answers import LogEndsSeen
@@ -65,7 +65,7 @@ class PageSources(NamedTuple):
 
     async def newest_plan(self, views: list[ShardView]) -> Plan:
         """The newest definitions in force; AnswerError where no shard has any."""
-        view = max(views, key=lambda view: 0 if view.body is None else view.body.version)
-        if view.body is None or not view.body.digest:
+        view = newest_of(views)
+        if view is None:
             raise AnswerError("not_ready", "no shard has definitions yet: has a worker run, and have definitions been published?")
         return await self.answers.committed.newest_plan(view)

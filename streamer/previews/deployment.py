@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans
-from streamer.flow.committed import CommittedCustomers
+from streamer.flow.committed import CommittedCustomers, history_in_force
 from streamer.flow.replay import Arrival
 from streamer.flow.whole_log import ShardRecords, whole_log
 from streamer.language.definitions import Definitions
@@ -46,7 +46,7 @@ async def fitting_share(settings: Settings, events_max: int) -> float:
     """
     store = settings.open_store()
     try:
-        history = await history_in_force(settings, store)
+        history = await _history(settings, store)
     finally:
         await store.close()
     try:
@@ -79,12 +79,8 @@ async def preview_deployment(
         raise SettingsError(f"STREAMER_KAFKA: cannot read the log at {settings.kafka} ({type(error).__name__})") from None
 
 
-async def history_in_force(settings: Settings, store: Store) -> dict[int, int]:
-    """By shard, the offset in its log of history below which everything is part of what it remembers; only shards that have some. Raises
-    what reading the store may."""
-    customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
-    views = [await customers.view(shard) for shard in range(settings.shards)]
-    return {view.shard: view.body.history for view in views if view.body is not None and view.body.history}
+async def _history(settings: Settings, store: Store) -> dict[int, int]:
+    return history_in_force(await CommittedCustomers(store, settings.rules, Plans(store, settings.rules)).views())
 
 
 class _Previewer:
@@ -101,7 +97,7 @@ class _Previewer:
     async def run(self, since_ms: int | None) -> Preview:
         store = self._settings.open_store()
         try:
-            history = await history_in_force(self._settings, store)
+            history = await _history(self._settings, store)
             self._past = PastWanted(history, since_ms or 0, int(time() * 1_000))
             return await self._preview(store, since_ms)
         finally:

@@ -108,7 +108,7 @@ class Flows(DailyCustomers[tuple[str, bool]]):
 
 
 class Decisions(DailyCustomers[tuple[str, str]]):
-    """Customers of whom a message was decided, by (message, what became of it). ``newest`` has by these when that was last, by customer."""
+    """Customers to whom a message is sent, by day. ``newest`` has by (message, what became of it) when that was last, by customer."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         super().__init__(zone)
@@ -119,7 +119,8 @@ class Decisions(DailyCustomers[tuple[str, str]]):
         said = decode_decision(raw)
         what = said.data.message, SENT if said.outcome == "send" else f"{said.outcome}: {said.data.reason}"
         at_ms = parse_time_ms(said.time) or 0
-        self.count(what, said.subject, at_ms)
+        if what[1] == SENT:
+            self.count(what, said.subject, at_ms)
         self.newest.setdefault(what, {})[said.subject] = at_ms
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Set
 from contextlib import aclosing
-from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -24,7 +23,7 @@ from streamer.transports.kafka.answering import answering
 from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.partition import read_partition
 from streamer.units import HOUR_MS
-from streamer.values import time_text
+from streamer.values import parse_time_ms, time_text
 from streamer.wire import CHANGES, decode_outputs
 
 from .in_force import read_in_force
@@ -87,7 +86,7 @@ class SaidSince:
                 continue
             change = _change(value)
             data = change.data
-            if data.segment != self._segment or int(datetime.fromisoformat(data.at).timestamp() * 1_000) <= self._at_ms:
+            if data.segment != self._segment or (parse_time_ms(data.at) or 0) <= self._at_ms:
                 continue
             position = data.position
             if position.generation != self._generation:

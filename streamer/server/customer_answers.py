@@ -113,6 +113,7 @@ class CustomerAnswers:
         self._now_ms = now_ms
         self._aheads = Aheads()
         self._explaining = asyncio.Semaphore(EXPLAINED_AT_ONCE)
+        self._recalling = asyncio.Semaphore(EXPLAINED_AT_ONCE)  # these wait for Kafka, which is nothing to the others
 
     async def one(self, asked: str, wish: Wish) -> tuple[CustomerAnswer, str]:
         """A customer, and a mark that differs when anything but the age of the answer does."""
@@ -130,7 +131,7 @@ class CustomerAnswers:
             raise AnswerError(
                 "bad_request", f"expected no moment after {time_text(found.view.log_time_ms)}, log time of theirs", "query.at"
             )
-        async with self._explaining:
+        async with self._recalling:
             try:
                 then = await self._pasts.at(found, at_ms)
             except FoldError as error:

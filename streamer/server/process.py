@@ -60,9 +60,10 @@ async def _work(settings: Settings, stopping: Stopping, limits: ServerLimits, pa
         ends = EndWatch(settings)
         feed = Feed(settings, metrics)
         streams = ChangeStreams(settings, feed, metrics, limits.streams)
-        pasts = PastCustomers.over(settings, store, Plans(store, settings.rules, compile_by=asyncio.to_thread))
+        plans = Plans(store, settings.rules, compile_by=asyncio.to_thread)
+        pasts = PastCustomers.over(settings, store, plans)
         stack.push_async_callback(lambda: at_most(CLOSE_SECONDS, pasts.stop()))
-        answers = answers_over(settings, store, ends, pasts=pasts)
+        answers = answers_over(settings, store, ends, pasts=pasts, plans=plans)
         shown = None if page is None else page(PageParts(settings, store, answers, ends, feed, now_ms))
         server = ReaderServer(answers, streams, tokens, metrics, limits, shown)
         if shown is not None:
@@ -98,11 +99,16 @@ def now_ms() -> int:
 
 
 def answers_over(
-    settings: Settings, store: Store, ends: LogEndsSeen, now_ms: Callable[[], int] = now_ms, pasts: Pasts = NO_PASTS
+    settings: Settings,
+    store: Store,
+    ends: LogEndsSeen,
+    now_ms: Callable[[], int] = now_ms,
+    pasts: Pasts = NO_PASTS,
+    plans: Plans | None = None,
 ) -> Answers:
     """What may be asked of the state in a store, and of the past, if ``pasts`` are given."""
     rules = settings.rules
-    committed = CommittedCustomers(store, rules, Plans(store, rules, compile_by=asyncio.to_thread))
+    committed = CommittedCustomers(store, rules, plans or Plans(store, rules, compile_by=asyncio.to_thread))
     ages = Ages(rules.log_generation, ends, now_ms)
     customers = CustomerAnswers(committed, ages, rules.shards, settings.tick, now_ms, pasts)
     members = MemberAnswers(store, committed, ages, rules.shards, rules.log_generation)

@@ -124,9 +124,7 @@ class LaneDriver(ShardDriver[LaneStep]):
             items = [self._of_history(record, before) for record in todo]
             self._history, self.machine.is_recalling = [record.offset for record in todo], True
             try:
-                at = 0
-                while at < len(items):
-                    at = await self._span(items, at)
+                await self._process(items)
             except (StoreError, ReleasedError):
                 raise
             except Exception as error:

@@ -156,7 +156,7 @@ class LaneSource:
         return CheckpointBody(version=self._version, born=born)
 
     async def reconfigure(self, machine: LaneStep, record: LogRecord, control: Control, now: int) -> None:
-        """See ``MachineSource``: a lane has its one plan, and no models."""
+        """See ``MachineSource``: a lane has its one plan, and no scorers."""
         machine.pass_time(now, record.offset)
         is_admitted = machine.admits(control, record)
         if is_admitted and control.control == "definitions" and (control.version, control.digest) == (self._version, self._lane.digest):

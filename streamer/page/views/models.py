@@ -21,7 +21,7 @@ class ModelRow(NamedTuple):
 
 
 def view(sources: PageSources) -> PageView:
-    """What ``streamer models card`` says of each."""
+    """What ``streamer models show`` says of each."""
     return PageView("models", "/models", partial(_show, sources), live_seconds=5.0, is_in_menu=True)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Final, NamedTuple
 
-from streamer.page.change_history import ChangeHistory, SeenChange, moment_ms
+from streamer.page.change_history import ChangeHistory, SeenChange
 from streamer.page.sources import PageSources
 from streamer.page.view import PageView, ViewFacts, ViewQuestion
 from streamer.page.workers_state import shard_lines
 from streamer.units import DAY_MS, MINUTE_MS
-from streamer.values import time_text
+from streamer.values import parse_time_ms, time_text
 
 LOOKED_AT: Final = 200  # of the newest changes; shards say theirs in turn, so the newest is not the last that came
 SHOWN_MOMENTS: Final = 12
@@ -68,7 +68,7 @@ async def _show(sources: PageSources, _asked: ViewQuestion) -> ViewFacts:
 def what_to_read(history: ChangeHistory, log_time_ms: int) -> tuple[list[ChangedMoment], bool]:
     """The newest moments; where all are of the last seconds, and so gone before somebody has read them, one of each second, and True."""
     newest = newest_moments(history.newest(LOOKED_AT))[:SHOWN_MOMENTS]
-    if len(newest) < SHOWN_MOMENTS or log_time_ms - moment_ms(newest[-1].at) >= READ_MS:
+    if len(newest) < SHOWN_MOMENTS or log_time_ms - (parse_time_ms(newest[-1].at) or 0) >= READ_MS:
         return newest, False
     picks = history.picks.newest(SHOWN_MOMENTS)
     return [ChangedMoment(one.at, one.customer, _beside(history, one)) for one in picks], True

@@ -44,7 +44,11 @@ class ExamplesReader:
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=20)
-            await consumer.start()
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
             consumer.assign([TopicPartition(self._settings.topic(EXAMPLES), shard) for shard in range(self._settings.shards)])
             self._consumer = consumer
         return self._consumer

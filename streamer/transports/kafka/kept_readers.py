@@ -36,7 +36,7 @@ class KeptReaders:
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
         """The log of a shard from an offset to where it ends now, at most ``limit`` records at a time. Raises what ``read_partition``
-        does; after an error, or when its reader does not want the rest, the consumer is not kept."""
+        does; after an error the consumer is not kept."""
         at = TopicPartition(self._settings.topic(EVENTS), shard)
         consumer, is_read = self._take(shard), False
         try:
@@ -47,9 +47,13 @@ class KeptReaders:
             async with aclosing(read_by(consumer, at, begin=offset, max_records=limit)) as batches:
                 async for records in batches:
                     yield [log_record(record) for record in records]
-            consumer.pause(at)  # or it would be fetched on
             is_read = True
+        except GeneratorExit:  # its reader has all that it wanted
+            is_read = True
+            raise
         finally:
+            if consumer is not None and is_read:
+                consumer.pause(at)  # or it would be fetched on
             if consumer is not None and not (is_read and self._keep(shard, consumer)):
                 await consumer.stop()
 

@@ -161,6 +161,8 @@ class Proposals:
     def _tidy_up(self, wanted: Mapping[int, _Work]) -> None:
         """Of a shard that is new here and has nothing to come to, drop the lanes that former owners have left. Of one that has something to
         come to they are dropped when its lane is opened."""
+        held = {owned.number: owned.shard for owned in self._shards.values()}
+        self._tidied = {number: shard for number, shard in self._tidied.items() if held.get(number) is shard}
         for owned in self._shards.values():
             number, shard = owned.number, owned.shard
             if shard is not None and owned.state is ShardState.OWNED and number not in wanted and self._tidied.get(number) is not shard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import time
 from typing import Final
 
@@ -10,14 +11,12 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from streamer.deployment.obedience import shard_bodies
-from streamer.errors import SettingsError
-from streamer.flow.catalog import compile_plan, read_definitions
+from streamer.errors import HaltError, SettingsError
+from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.published import Published
 from streamer.segments.plan.plan import warming_predicates
 from streamer.settings import Settings
-from streamer.stores.base import Store
-from streamer.stores.documents import definitions_document
 from streamer.transports.kafka.definitions_topic import definitions_of, read_published
 from streamer.transports.kafka.topics import check_topic
 from streamer.values import time_text
@@ -67,14 +66,15 @@ class PublicationStatus(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.newest is None or all(one.version >= self.newest.version for one in self.shards)
 
 
-async def read_status(settings: Settings) -> PublicationStatus:
-    """The status of a deployment. SettingsError where Kafka does not answer; raises what the store raises."""
+async def read_status(settings: Settings, plans: Plans | None = None) -> PublicationStatus:
+    """The status of a deployment. ``plans``: of whoever asks often. SettingsError where Kafka does not answer; raises what the store
+    raises."""
     published = await published_now(settings)
     store = settings.open_store()
     try:
         bodies = await shard_bodies(settings, store)
         notes = [await read_note(store, shard) for shard in range(settings.shards)]
-        warming = await _warming(settings, store, bodies)
+        warming = await _warming(Plans(store, settings.rules) if plans is None else plans, bodies)
     finally:
         await store.close()
     newest, shadow = published.newest, published.shadow
@@ -115,13 +115,14 @@ def _shard_version(shard: int, body: CheckpointBody, note: ShardNote | None) -> 
     return ShardVersion(shard, body.version, note.status.state is not ShardState.RELEASED, note.status.lane)
 
 
-async def _warming(settings: Settings, store: Store, bodies: list[CheckpointBody]) -> list[Warming]:
-    """The clauses that are warming in some shard."""
+async def _warming(plans: Plans, bodies: list[CheckpointBody]) -> list[Warming]:
+    """The clauses that are warming in some shard whose definitions the store has."""
     since_ms: dict[str, int] = {}
     for shard, body in enumerate(bodies):
-        content = await store.get_document(definitions_document(body.digest), shard=shard) if body.since_ms else None
-        if content is not None:
-            plan = compile_plan(read_definitions(content), settings.rules)
+        if not body.since_ms:
+            continue
+        with suppress(HaltError):
+            plan = await plans.get(body.digest, shard)
             for clause, start_ms in warming_predicates(plan, body.since_ms, body.log_time_ms).items():
                 since_ms[clause] = max(start_ms, since_ms.get(clause, start_ms))
     return [Warming(clause, time_text(start_ms)) for clause, start_ms in sorted(since_ms.items())]

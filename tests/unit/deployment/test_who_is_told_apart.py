@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
+from streamer.deployment.publishing import refuse_parted
 from streamer.deployment.unmerging import refuse_history
 from streamer.errors import SettingsError
-from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody
-from streamer.flow.committed import CommittedCustomers, ShardView
-from streamer.flow.rules import Rules
+from streamer.flow.committed import ShardView
 from streamer.stores.base import Position
-from streamer.stores.memory import MemoryStore
 
 
-class Known(CommittedCustomers):
-    """Shards as they were committed."""
-
-    def __init__(self, bodies: Sequence[CheckpointBody | None]) -> None:
-        store, rules = MemoryStore(), Rules(shards=len(bodies))
-        super().__init__(store, rules, Plans(store, rules))
-        self._as_committed = bodies
-
-    async def view(self, shard: int) -> ShardView:
-        """One of them."""
-        return ShardView(shard, Position(0, 0), self._as_committed[shard])
-
-
-async def test_nobody_is_told_apart_where_history_was_imported_later() -> None:
+def test_nobody_is_told_apart_where_history_was_imported_later() -> None:
     """It lies beside the log of events, so neither of the two would have any of it afterwards."""
-    known = [CheckpointBody(), None, CheckpointBody(history=7)]
+    bodies = [CheckpointBody(), None, CheckpointBody(history=7)]
+    views = [ShardView(shard, Position(0, 0), body) for shard, body in enumerate(bodies)]
     with pytest.raises(SettingsError, match="history was imported into shard 2"):
-        await refuse_history(Known(known), 3)
-    await refuse_history(Known(known[:2]), 2)
+        refuse_history(views)
+    refuse_history(views[:2])
+
+
+def test_no_history_is_brought_in_where_somebody_was_parted() -> None:
+    """The record that parted them has all that counts for them, and no history."""
+    with pytest.raises(SettingsError, match="customers were parted"):
+        refuse_parted([CheckpointBody(), CheckpointBody(identity={"parted": 1})])
+    refuse_parted([CheckpointBody(identity={"linked": 3})])

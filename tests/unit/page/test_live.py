@@ -183,6 +183,26 @@ async def test_what_is_costly_is_rendered_less_often() -> None:
     assert rendered[2] - rendered[0] >= 2 * 2 * 0.005 / live.COST_SHARE, "two channels, two waits"
 
 
+async def test_whoever_waits_for_long_lets_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view that asks Kafka may wait for ten seconds where that is silent; those of the store have nothing to do with it."""
+    monkeypatch.setattr(live, "TURN_SECONDS", 0.0)
+    seen, turn = asyncio.Event(), asyncio.Lock()
+
+    async def silent() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    async def quick() -> str:
+        seen.set()
+        return "x"
+
+    tasks = [asyncio.create_task(LiveChannel(one, 0.0, lambda: 2, turn).run()) for one in (silent, quick)]
+    async with asyncio.timeout(60):
+        await seen.wait()
+    for task in tasks:
+        task.cancel()
+
+
 async def test_a_busy_start_holds_nothing_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that the loop does while something is rendered is in its time; charged in full, a viewer would see nothing new for a minute."""
     waits, thrice = list[float](), asyncio.Event()

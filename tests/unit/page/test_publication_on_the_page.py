@@ -56,7 +56,7 @@ class Publisher:
         monkeypatch.setattr("streamer.page.trial_run.fitting_share", self._share)
         monkeypatch.setattr("streamer.previews.aside.PreviewsAside.preview", self._preview)
 
-    async def _status(self, _settings: Settings) -> PublicationStatus:
+    async def _status(self, _settings: Settings, _plans: object) -> PublicationStatus:
         return self.status
 
     async def _newest(self, _settings: Settings) -> tuple[int, bytes]:
@@ -179,7 +179,7 @@ async def test_publishing_needs_the_role_to_write(publisher: Publisher, role: st
 async def test_where_kafka_does_not_answer_the_page_says_so(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was published last stands there alone."""
 
-    async def away(_settings: Settings) -> PublicationStatus:
+    async def away(*_: object) -> PublicationStatus:
         raise SettingsError("STREAMER_KAFKA: x did not answer (TimeoutError)")
 
     async with looking(RULES) as desk:

@@ -107,12 +107,26 @@ async def test_two_who_read_one_log_at_once_have_a_consumer_each_and_one_is_kept
     await readers.stop()
 
 
-async def test_a_reader_that_does_not_want_the_rest_leaves_nothing_behind(started: Started) -> None:
-    """What was fetched ahead is in the consumer's hands."""
+async def test_a_reader_that_does_not_want_the_rest_gets_the_same_consumer_for_it(started: Started) -> None:
+    """A lane reads as far as its shard has come, and no further before the next second."""
     readers = KeptReaders(SETTINGS)
     batches = readers.read(0, 0, 2)
     await anext(batches)
     await batches.aclose()
+    assert started[0].is_paused
+    assert await read(readers, 0, 2) == [2, 3, 4]
+    assert len(started) == 1
+    await readers.stop()
+    assert started[0].is_stopped
+
+
+async def test_after_an_error_a_consumer_is_not_kept(started: Started) -> None:
+    """Nobody knows where it stands."""
+    readers = KeptReaders(SETTINGS)
+    batches = readers.read(0, 0, 2)
+    await anext(batches)
+    with pytest.raises(ConnectionError):
+        await batches.athrow(ConnectionError())
     assert started[0].is_stopped
 
 
