@@ -7,8 +7,9 @@ survivor's shard, which counts only where nothing has come to them meanwhile (``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -18,15 +19,19 @@ from streamer.errors import RefusedError, SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomer, CommittedCustomers, ShardView, history_in_force
 from streamer.flow.own_past import EVENTS_MAX, OwnPast, encode_past
+from streamer.flow.rules import Rules
 from streamer.flow.ties import Ties, TwoPasts, under
-from streamer.flow.whole_log import whole_log
+from streamer.flow.whole_log import ShardStory, whole_log
 from streamer.settings import Settings
 from streamer.stores.base import Store
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.definitions_topic import read_published
-from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
+from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.shard_logs import open_logs
 from streamer.wire import decode_outputs, shard_of, unmerge_control
+
+OpenLogs = Callable[[], Awaitable[Sequence[ShardStory]]]
+Stored = Callable[[str], Awaitable[bytes | None]]
 
 ANSWER_SECONDS: Final = 15.0
 TRIES: Final = 10  # of somebody who does something all the time: each takes as long as it takes to read the logs
@@ -81,7 +86,11 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
                 f"the log of shard {shard} begins at offset {between.begin:,} by now: what was said of each before that is not known "
                 "any more, so they cannot be told apart"
             )
-    return await _Telling(settings, store, ends, found, old).tell(said)
+
+    async def stored(id_: str) -> bytes | None:
+        return (await store.fetch(shard_of(id_, settings.shards), [id_], until_ms=0, limit=0)).states[0]
+
+    return await Telling(settings.rules, partial(open_logs, settings, ends), stored).tell(found, old, said)
 
 
 def refuse_history(views: Sequence[ShardView]) -> None:
@@ -110,16 +119,19 @@ def _check_joined(found: CommittedCustomer, old: str, survivor: str | None) -> N
         raise SettingsError(f"{old!r} goes by {found.customer!r}, not by {survivor!r}")
 
 
-class _Telling:
-    def __init__(self, settings: Settings, store: Store, ends: Mapping[int, LogEnds], found: CommittedCustomer, old: str) -> None:
-        self._settings = settings
-        self._store = store
-        self._ends = ends
-        self._found = found
-        self._old = old
+class Telling:
+    """Tells two customers apart by logs. ``open_logs`` gives those of all shards from their beginnings, each time anew; ``stored`` what the
+    store has under an id."""
 
-    async def tell(self, said: Mapping[int, int]) -> Parting:
-        ties, found, old, survivor = await self._ties(), self._found, self._old, self._found.customer
+    def __init__(self, rules: Rules, open_logs: OpenLogs, stored: Stored) -> None:
+        self._rules = rules
+        self._open_logs = open_logs
+        self._stored = stored
+
+    async def tell(self, found: CommittedCustomer, old: str, said: Mapping[int, int]) -> Parting:
+        """Part ``old`` from the customer by whose name they go. ``said``: by shard, below which of its records all is published that it had
+        to say. UnderWayError while ids of theirs are being joined, SettingsError where they cannot be told apart."""
+        ties, survivor = await self._ties(), found.customer
         assert found.state is not None, "who is not known was refused"
         into, erased = ties.told()
         gone = under(into, old, survivor)
@@ -130,15 +142,14 @@ class _Telling:
         if old not in tombstones or tombstones[old].earlier:
             raise SettingsError(f"{old!r} is a device of several people: what it did is told apart by time already, and stays so")
         ids = [survivor, *sorted(own - {survivor})], [old, *sorted(gone - {old})]
-        rules = self._settings.rules
-        pasts = TwoPasts(ids, survivor, tombstones, frozenset(rules.placeholder_ids), rules.skew_ms)
+        pasts = TwoPasts(ids, survivor, tombstones, frozenset(self._rules.placeholder_ids), self._rules.skew_ms)
         await self._gather(pasts)
         mine, theirs = pasts.pasts(erased)
         return Parting(survivor, old, mine, theirs, found)
 
     async def _ties(self) -> Ties:
         ties = Ties()
-        for story in await open_logs(self._settings, self._ends):
+        for story in await self._open_logs():
             records = story.records
             async with aclosing(story.batches) as reading:
                 async for batch in reading:
@@ -149,7 +160,7 @@ class _Telling:
         return ties
 
     async def _gather(self, pasts: TwoPasts) -> None:
-        async with aclosing(whole_log(await open_logs(self._settings, self._ends))) as stretches:
+        async with aclosing(whole_log(await self._open_logs())) as stretches:
             async for arrivals in stretches:
                 pasts.take(arrivals)
                 if pasts.count > EVENTS_MAX:
@@ -159,7 +170,7 @@ class _Telling:
     async def _tombstones(self, ids: set[str]) -> dict[str, Tombstone]:
         found: dict[str, Tombstone] = {}
         for id_ in sorted(ids):
-            blob = (await self._store.fetch(shard_of(id_, self._settings.shards), [id_], until_ms=0, limit=0)).states[0]
+            blob = await self._stored(id_)
             if blob is not None and is_tombstone(blob):
                 found[id_] = decode_tombstone(blob)
         return found
