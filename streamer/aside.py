@@ -46,7 +46,7 @@ async def told_aside(work: AsideWork, settings: Settings, task: bytes) -> AsyncG
     process.start()
     theirs.close()
     try:
-        while piece := await _received(ours):
+        while piece := await received(ours):
             yield piece
     finally:
         ours.close()
@@ -54,8 +54,8 @@ async def told_aside(work: AsideWork, settings: Settings, task: bytes) -> AsyncG
         process.join()
 
 
-async def _received(connection: Connection) -> bytes:
-    """What the process sends next; empty when it ends without."""
+async def received(connection: Connection) -> bytes:
+    """What the process at the other end sends next; empty when it ends without."""
     loop, found = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(connection.fileno(), found.set)
     try:
@@ -68,4 +68,4 @@ async def _received(connection: Connection) -> bytes:
         return b""
 
 
-__all__ = ["Aside", "done_aside", "told_aside"]
+__all__ = ["Aside", "done_aside", "received", "told_aside"]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from streamer.errors import SettingsError
+from streamer.flow.replay import Arrival
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, load_definitions
 from streamer.language.durations import parse_duration
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes
-from streamer.previews.events import preview_events
+from streamer.previews.events import Apart, preview_events
+from streamer.previews.processes import PROCESSES_MAX, usable_cores
 from streamer.previews.result import Preview
 from streamer.transports.files.event_files import STDIN
 
@@ -44,6 +47,15 @@ ALL: Final = "100%"
 
 ShareOption = Annotated[
     str, typer.Option("--share", metavar="PART", help="look only at this part of the customers, such as 10%; numbers then have intervals")
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=64,
+        help=f"processes that divide the customers among them: the answer is the same; left out, one a core, {PROCESSES_MAX} at most",
+    ),
 ]
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="YAML files of definitions, or folders of them")]
 
@@ -76,6 +88,7 @@ def preview(
             "after which nothing is said",
         ),
     ] = None,
+    processes: ProcessesOption = None,
     days: Annotated[int, typer.Option(metavar="N", min=1, max=366, help="days of who entered and left")] = 14,
     samples: Annotated[int, typer.Option(metavar="N", min=0, max=100, help="members shown of each segment, with their reasons")] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
@@ -103,13 +116,14 @@ def preview(
             raise typer.BadParameter("files are read whole", param_hint="--since")
         source = EventSource(data, mapping, format_name, sort, length_ms(ahead, option="--ahead"))
         rules = Rules(shards=1, lateness_ms=length_ms(lateness, option="--lateness"), placeholder_ids=source.placeholder_ids)
-        found = asyncio.run(_of_files(source, definitions, rules, wishes, Bounds(events_max, seconds_max), against, until))
+        bounds, count = Bounds(events_max, seconds_max), processes or usable_cores()
+        found = asyncio.run(_of_files(source, definitions, rules, wishes, bounds, against, until, count))
     else:
         if against or mapping or sort or until or format_name != OWN or lateness != LATENESS or ahead != AHEAD:
             raise typer.BadParameter(
                 "without --data the log of the deployment is read, and these say nothing", param_hint="options of files"
             )
-        found = _of_deployment(definitions, wishes, since, events_max, Bounds(seconds_max=seconds_max))
+        found = _of_deployment(definitions, wishes, since, events_max, Bounds(seconds_max=seconds_max), processes)
     if as_json:
         echo_json(found)
         return
@@ -149,7 +163,12 @@ def _bounds_of(within: str | None) -> tuple[int | None, float | None]:
 
 
 def _of_deployment(
-    definitions: Definitions, wishes: Wishes, since: str | None, events_max: int | None = None, bounds: Bounds | None = None
+    definitions: Definitions,
+    wishes: Wishes,
+    since: str | None,
+    events_max: int | None = None,
+    bounds: Bounds | None = None,
+    processes: int | None = None,
 ) -> Preview:
     """Of at most so many events: what is left out are whole customers, and the answer says how many."""
     from streamer.previews.deployment import fitting_share, preview_deployment
@@ -159,7 +178,8 @@ def _of_deployment(
     if events_max is not None:
         wishes = replace(wishes, share=min(wishes.share, asyncio.run(fitting_share(settings, events_max))))
     with progress_bar("reading the log", "records") as progress:
-        work = preview_deployment(settings, definitions, wishes, bounds or Bounds(), since_ms=since_ms, progress=progress)
+        count = processes or usable_cores()
+        work = preview_deployment(settings, definitions, wishes, bounds or Bounds(), since_ms=since_ms, progress=progress, processes=count)
         return asyncio.run(work)
 
 
@@ -171,13 +191,22 @@ async def _of_files(
     bounds: Bounds,
     against: list[Path] | None,
     until: str | None,
+    processes: int,
 ) -> Preview:
     before = load_definitions(*against) if against else None
     if STDIN in source.files and (wishes.share < 1 or before is not None):
         raise SettingsError("standard input can be read once: give a file, or leave --share and --against out")
     refused = FirstRefused()
-    ends_at: Callable[[int], int] = int if until is None else lambda last_ms: end_ms(until, last_ms)
-    found = await preview_events(lambda: source.log(refused), definitions, rules, wishes, bounds, against=before, until_ms=ends_at)
+    ends_at: Callable[[int], int] = int if until is None else partial(end_ms, until)
+    apart = Apart(1 if STDIN in source.files else processes, partial(_read_again, source))
+    found = await preview_events(
+        lambda: source.log(refused), definitions, rules, wishes, bounds, against=before, until_ms=ends_at, apart=apart
+    )
     for hint in refused.hints():
         echo(f"hint: {hint}", err=True)
     return found
+
+
+def _read_again(source: EventSource) -> Iterable[Arrival]:
+    """The same events in another process; what is refused is said by the first."""
+    return source.log(lambda _: None)

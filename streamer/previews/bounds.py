@@ -17,6 +17,11 @@ class Bounds:
         self._seconds_max = seconds_max
         self._events = 0
 
+    @property
+    def counts_events(self) -> bool:
+        """Whether so many events are an end: then one process has to count them."""
+        return self._events_max is not None
+
     def spend(self, events: int) -> None:
         """So many more were read. Raises TooMuchError beyond the bounds."""
         self._events += events

@@ -6,18 +6,20 @@ other about one person is told anew, and takes no time here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 from streamer.customers.state import State
+from streamer.events.dead_letter import read_dead_letter
 from streamer.flow.replay import Arrival, Replay
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions
 from streamer.segments.plan.plan import Plan
 from streamer.stores.memory import MemoryStore
 from streamer.units import DAY_MS, HOUR_MS
-from streamer.wire import CHANGES, MESSAGES, Output
+from streamer.wire import CHANGES, DEAD_LETTERS, MESSAGES, Output, decode_control
 
 from .bounds import Bounds
 from .flows import Decisions, Flows, Moves, MovesAhead
@@ -32,13 +34,14 @@ class Fold:
 
     def __init__(self, run: Replay, placeholder_ids: tuple[str, ...], bounds: Bounds) -> None:
         self.placeholder_ids = placeholder_ids
-        self.events = 0
+        self.events = 0  # with erasures; other control records are none
         self.flows = Flows(run.plan.definitions.clock)
         self.decisions = Decisions(run.plan.definitions.clock)
         self.begins_ms: int | None = None  # when the first record of the log arrived, as whoever reads it says
         self._run = run
         self._bounds = bounds
         self._moves = Moves()
+        self.refused_of_all: Counter[str] = Counter()  # of what was refused the records that concern all customers, by reason
 
     @classmethod
     async def begin(cls, definitions: Definitions, rules: Rules, bounds: Bounds, *, learns: bool = False) -> Fold:
@@ -55,10 +58,13 @@ class Fold:
         """Tell some more. Raises TooMuchError."""
         if not arrivals:
             return
-        self.events += len(arrivals)
+        for_all = {one.place for one in arrivals if one.control and not customer_told(one)}
+        self.events += len(arrivals) - len(for_all)
         self._bounds.spend(len(arrivals))
         async for said in self._run.feed(arrivals, batch=BATCH):
             self._count(said.output)
+            if said.output.topic == DEAD_LETTERS and (said.line, said.file) in for_all:
+                self.refused_of_all[read_dead_letter(said.output.value).reason] += 1
 
     async def until(self, at_ms: int) -> None:
         """Let time pass up to a moment, if it is not there yet."""
@@ -113,3 +119,8 @@ class Fold:
     def states(self) -> AsyncIterator[tuple[str, State]]:
         """All customers, each under the id by which they go."""
         return self._run.states()
+
+
+def customer_told(record: Arrival) -> str:
+    """The customer whom a control record concerns alone, as an erasure does; empty where it concerns all."""
+    return decode_control(record.value).customer

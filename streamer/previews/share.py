@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from hashlib import blake2b
 from math import ceil, floor, sqrt
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -54,11 +54,12 @@ class Persons:
         """Note the ids that an event names; its placeholders were taken away."""
         customer = event.customer
         if event.anonymous_id is not None and event.user_id is not None:
-            self._unite(customer, event.anonymous_id)
+            self.unite(customer, event.anonymous_id)
         if event.type == "alias" and (before := previous_id(event)) and not is_placeholder(before, placeholders):
-            self._unite(customer, before)
+            self.unite(customer, before)
 
-    def _unite(self, one: str, other: str) -> None:
+    def unite(self, one: str, other: str) -> None:
+        """Two ids are one person's."""
         low, high = sorted((self.of(one), self.of(other)))
         if low != high:
             self._up[high] = low
@@ -73,22 +74,41 @@ class Persons:
         return found
 
 
-class Share:
-    """A part of all persons: ``fraction`` of them, with every id that belongs with theirs."""
+class Portion(NamedTuple):
+    """One of ``of`` parts into which a share is divided, so that each can be told in a process of its own; ``number`` counts from 0."""
 
-    def __init__(self, fraction: float, persons: Persons) -> None:
+    number: int = 0
+    of: int = 1
+
+
+UNDIVIDED: Final = Portion()
+
+
+class Share:
+    """A part of all persons: ``fraction`` of them, with every id that belongs with theirs; of these, one ``part``."""
+
+    def __init__(self, fraction: float, persons: Persons, part: Portion = UNDIVIDED) -> None:
         self.fraction = fraction
+        self.part = part
         self._persons = persons
         self._below = round(fraction * 2**64)
 
     @property
     def is_all(self) -> bool:
         """Whether nobody is left out."""
-        return self.fraction >= 1
+        return self.fraction >= 1 and self.part.of == 1
+
+    @property
+    def takes_nobodys(self) -> bool:
+        """Whether it has what is no event, and so nobody's: such records count where all customers are looked at, in the first part."""
+        return self.fraction >= 1 and self.part.number == 0
 
     def takes(self, customer: str) -> bool:
         """Whether a customer is in it, by any of their ids."""
-        return self.is_all or rank(self._persons.of(customer)) < self._below
+        if self.is_all:
+            return True
+        place = rank(self._persons.of(customer))
+        return place < self._below and place % self.part.of == self.part.number
 
 
 def rank(customer: str) -> int:

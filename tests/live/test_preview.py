@@ -13,6 +13,7 @@ import pytest
 import streamer
 from streamer.errors import TooMuchError
 from streamer.flow.checkpoint import decode_body
+from streamer.previews import deployment
 from streamer.previews.aside import PreviewsAside
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes
@@ -95,6 +96,10 @@ async def _check_aside(shop: Deployment) -> None:
     found = await aside.preview(definitions, Wishes(samples=0), events_max=10_000, seconds_max=30)
     direct = await preview_deployment(shop.settings, definitions, Wishes(samples=0), Bounds())
     assert [one.members for one in found.segments] == [one.members for one in direct.segments]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deployment, "WORTH_IT_EVENTS", 0)
+        divided = await preview_deployment(shop.settings, definitions, Wishes(samples=0), Bounds(), processes=3)
+    assert divided == msgspec.structs.replace(direct, at=divided.at), "three processes that divide the customers say the same"
     with pytest.raises(TooMuchError, match="more than 5 events"):
         await aside.preview(definitions, Wishes(), events_max=5, seconds_max=30)
     waiting = asyncio.create_task(aside.preview(definitions, Wishes(), events_max=10_000, seconds_max=30))

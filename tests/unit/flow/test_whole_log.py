@@ -16,9 +16,11 @@ from streamer.flow.whole_log import ShardRecords, ShardStory, whole_log
 from streamer.language.definitions import Definitions
 from streamer.previews.bounds import Bounds
 from streamer.previews.conclusion import Wishes, conclude
+from streamer.previews.events import Chosen, tie
+from streamer.previews.findings import findings_of, united
 from streamer.previews.fold import Fold
 from streamer.previews.in_force import read_in_force
-from streamer.previews.share import Persons, Share
+from streamer.previews.share import Persons, Portion, Share
 from streamer.previews.survey import members_of, numbers_in
 from streamer.signing import NO_KEYS, Keyring, Signer
 from streamer.stores.memory import MemoryStore
@@ -50,6 +52,7 @@ async def told(
     keyring: Keyring = NO_KEYS,
     history: dict[int, int] | None = None,
     definitions: Definitions = RULES,
+    share: Share = ALL,
 ) -> Fold:
     """The whole log of a shop under definitions, with its history below these offsets."""
     shards = range(shop.rules.shards)
@@ -63,8 +66,10 @@ async def told(
         for shard in shards
     ]
     fold = await Fold.begin(definitions, shop.rules, Bounds())
+    chosen = Chosen(share, fold.placeholder_ids)
     async for stretch in whole_log(logs):
-        await fold.take(stretch)
+        await fold.take(chosen.of(stretch))
+    fold.begins_ms = chosen.begins_ms
     await fold.until(shop.now_ms)
     return fold
 
@@ -109,10 +114,30 @@ async def test_all_shards_told_as_one_come_to_what_they_have_committed(seed: int
                 shop.write(what, userId=person)
         await shop.settle()
         shop.now_ms += draw.choice([SECOND_MS, MINUTE_MS, 20 * MINUTE_MS])
+    for number in range(9):
+        shop.write("Product Viewed", userId=f"alone{number}")
     shop.wait(HOUR_MS)
     await shop.settle()
     assert (await shop.counts())["drained"], "nobody has logged in"
     assert await folded(await told(shop)) == await in_force(shop, store)
+    await check_divided(shop)
+
+
+async def check_divided(shop: Shop) -> None:
+    """Told in three parts, one after the other, it comes to the same findings as told at once; and no part has them all."""
+    persons = Persons()
+    for shard in range(shop.rules.shards):
+        records = ShardRecords(shard, shop.rules, Amendments(), NO_KEYS)
+        for record in shop.log.fetch(shard, 0, 100_000):
+            if (arrival := records.take(record)) is not None:
+                tie(persons, arrival, frozenset())
+    parts = [Share(1.0, persons, Portion(number, 3)) for number in range(3)]
+    found = [await findings_of(await told(shop, share=part), None, days=3, samples=2) for part in parts]
+    fold = await told(shop)
+    whole = await findings_of(fold, None, days=3, samples=2)
+    assert conclude(united(found, 2), fold.plan, Wishes()) == conclude(whole, fold.plan, Wishes())
+    assert whole.refused["erased"], "nobody was forgotten"
+    assert all(0 < part.events < whole.events for part in found)
 
 
 async def test_what_shards_have_sent_each_other_counts_once() -> None:
@@ -187,7 +212,7 @@ async def test_a_log_that_has_lost_its_beginning_says_which_clauses_do_not_see_i
     async for stretch in whole_log(logs):
         await fold.take(stretch)
     assert set(fold.since_ms.values()) == {shop.now_ms}
-    found = await conclude(fold, Wishes(), None, is_cut=True)
+    found = conclude(await findings_of(fold, None, days=1, samples=0, is_cut=True), fold.plan, Wishes())
     assert {one.name: one.warming for one in found.segments} == {
         "buyer": ['did("Order Completed")'],
         "left": ['last("Product Viewed") > last("Order Completed")', 'since(last("*")) >= "10m"'],
