@@ -334,7 +334,7 @@ class Step:
             return
         state, is_new = admitted
         self._states.weight_bytes += len(record.value)  # a state grows by no more than that, give or take a few numbers
-        timer_ms, offset = state.timer_ms, record.offset
+        timer_ms, origin_ms, offset = state.timer_ms, state.origin_ms, record.offset
         if is_new:
             self._noted.begin(state, record, now)
         elif state.newest_offset >= 0:
@@ -345,7 +345,7 @@ class Step:
         if changed or state.messages is not None:
             self._messages.note_outcome(state, event)
             self._messages.after(event.customer, state, changed, now, "event", offset)
-        if is_new or state.timer_ms != timer_ms:
+        if is_new or state.timer_ms != timer_ms or state.origin_ms != origin_ms:  # by another clock the same number is another moment
             self._timers.set(event.customer, state.due_ms)
         if names_two(event):
             self._identity.note(event, state, record, now)

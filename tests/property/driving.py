@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from streamer.customers.state import NO_TIMER, State, decode_state
+from streamer.customers.tombstone import is_tombstone
 from streamer.errors import StoreUnavailableError
 from streamer.flow.catalog import Plans
 from streamer.flow.lane.lanes import OnTheSpot
@@ -165,6 +166,9 @@ async def look(store: MemoryStore, number: int = 0) -> Shown:
     states = {customer: state for customer, state in zip(customers, fetched.states, strict=True) if state is not None}
     entries = await store.outbox(number, after=None, limit=1_000_000)
     outputs = [output for _, packed in entries for output in decode_outputs(packed)]
+    timers = {customer: decode_state(state).due_ms for customer, state in states.items() if not is_tombstone(state)}
+    known = {customer: due_ms for customer, due_ms in timers.items() if due_ms < NO_TIMER}
+    assert known == {customer: due_ms for due_ms, customer in fetched.due}, "what a state says of its timer is what the store has"
     return Shown(checkpoint.output_digest, checkpoint.body, outputs, states, fetched.due)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,3 +207,19 @@ def test_a_period_begins_and_ends_at_local_midnight(period: str, start: str, end
         changes = changes_by(driver)
         assert [change.entered for change in changes] == expected
         assert [change.at_ms for change in changes[1:]] == [last] * len(expected[1:])
+
+
+def test_a_clock_that_moves_takes_the_timer_along() -> None:
+    """Whoever comes back each time after a month has their clock moved at each visit. The timer is then as far from where it begins as the
+    one before was from where that began, and is another moment all the same."""
+    visits = [replace(event(1), offset=offset, arrival_ms=START + days * DAY) for offset, days in enumerate([0, 50, 76], 1)]
+    visits = [replace(visit, body={**visit.body, "messageId": f"m{visit.offset}", "timestamp": visit.arrival_ms}) for visit in visits]
+    log = (*visits, Record(4, START + 200 * DAY, {"control": "tick"}))
+    definitions = {"segments": {"s": {"when": 'did("A", within="30d")'}, "t": {"when": 'count("A") >= 3'}}}  # at the third all is judged
+    driver, _ = drive(Case(definitions, log))
+    story = Story(definitions)
+    for record in log:
+        story.tell(record)
+    left = [(change.entered, (change.at_ms - START) // DAY) for change in story.changes if change.segment == "s"]
+    assert left == [(True, 0), (False, 30), (True, 50), (False, 106)]
+    assert changes_by(driver) == story.changes
