@@ -14,6 +14,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.lane.lanes import OnTheSpot
 from streamer.flow.relay import Relay
 from streamer.flow.shard import Shard
+from streamer.language.definitions import Definitions
 from streamer.transports.memory import MemorySink
 from streamer.wire import ARRIVED_HEADER, HISTORY, arrived_text, definitions_control, shard_of
 from tests.unit.flow.persons import DAY_MS, HOUR_MS, MINUTE_MS, START_MS, Persons, named, segments
@@ -45,10 +46,10 @@ class OldShop(Persons):
         header = (ARRIVED_HEADER, arrived_text(at_ms, "00000000000000aa"))
         self.log.append(HISTORY, shard_of(customer, SHARDS), json.dumps(body).encode(), key=customer.encode(), headers=(header,))
 
-    def bring(self, version: int = 2) -> None:
+    def bring(self, version: int = 2, rules: Definitions = RULES) -> None:
         """Make what was imported a part of the past."""
         ends = [self.log.end(HISTORY, shard) for shard in range(SHARDS)]
-        self.log.send_control(definitions_control(RULES.content(), RULES.digest, version, history=ends))
+        self.log.send_control(definitions_control(rules.content(), rules.digest, version, history=ends))
 
 
 async def test_whom_only_history_knows_is_born_and_who_is_known_already_has_both() -> None:
