@@ -91,7 +91,7 @@ async def _lines(parting: Parting, store: Store, settings: Settings) -> list[str
     assert view.body is not None, "a shard that has customers has a checkpoint"
     assert state is not None, "who is not known was refused"
     plan = await plans.get(view.body.digest, view.shard)
-    scorers = await plans.scorers(view.body, view.shard)
+    scorers = await plans.scorers.in_force(view.body, view.shard)
 
     def then(customer: str, past: OwnPast) -> list[str]:
         step = Step(shard_of(customer, settings.shards), settings.rules, CheckpointBody(), b"", plan, scorers=scorers)

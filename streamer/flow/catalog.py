@@ -1,27 +1,25 @@
-"""The plans and scorers of a worker's shards, read from the log or the store and made ready once."""
+"""The plans of a worker's shards, read from the log or the store and made ready once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, cast
+from typing import Final
 
-from streamer.customers.features import FEATURES
 from streamer.customers.offsets import RecordOffsets, unpacked
 from streamer.errors import DefinitionError, HaltError, RefusedError, place_of
 from streamer.language.definitions import Definitions, content_digest, parse_definitions
-from streamer.learning.scorers.decode import Groups, Scorer, decode_scorer
 from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Store
-from streamer.stores.documents import CONTROLS_DOCUMENT, definitions_document, scorer_document
+from streamer.stores.documents import CONTROLS_DOCUMENT, definitions_document
 from streamer.wire import Control, unpack
 from streamer.zones import MissingZonesError
 
 from .checkpoint import CheckpointBody
 from .rules import Rules
+from .scorers import Scorers
 
 PLANS_MAX: Final = 8  # kept ready for all shards of a worker
-SCORERS_MAX: Final = 64  # kept ready for all shards of a worker
 
 
 async def at_once(work: Callable[[], Plan]) -> Plan:
@@ -39,23 +37,23 @@ def read_definitions(content: bytes) -> Definitions:
 
 
 class Plans:
-    """Plans by the digest of their definitions, compiled once for all shards of a worker.
+    """Plans by the digest of their definitions, compiled once for all shards of a worker. ``scorers`` are those of their models.
 
     ``compile_by`` runs a compilation, which takes 15 s for 20,000 segments: ``asyncio.to_thread`` where heartbeats share the loop.
     """
 
     def __init__(self, store: Store, rules: Rules, *, compile_by: Callable[[Callable[[], Plan]], Awaitable[Plan]] = at_once) -> None:
+        self.scorers = Scorers(store)
         self._store = store
         self._rules = rules
         self._compile_by = compile_by
         self._compiling = asyncio.Lock()  # two shards that come to the same record compile it once
-        self._scorers: dict[str, Scorer | Groups] = {}
         self._plans: dict[str, Plan] = {"": compile_plan(Definitions(()), rules)}
 
     def over(self, store: Store) -> Plans:
         """The same, of shards of another store; what is compiled is compiled for both."""
         others = Plans(store, self._rules, compile_by=self._compile_by)
-        others._compiling, others._scorers, others._plans = self._compiling, self._scorers, self._plans
+        others.scorers, others._compiling, others._plans = self.scorers.over(store), self._compiling, self._plans
         return others
 
     async def get(self, digest: str, shard: int) -> Plan:
@@ -102,53 +100,7 @@ class Plans:
         kept = await self._store.get_document(CONTROLS_DOCUMENT, shard=shard) if body.has_controls else None
         return unpacked(kept) if kept else RecordOffsets()
 
-    async def scorers(self, body: CheckpointBody, shard: int) -> dict[str, Scorer | Groups]:
-        """The scorers in force in a shard; HaltError when the store does not have one."""
-        found: dict[str, Scorer | Groups] = {}
-        for model, (version, digest) in body.models.items():
-            content = await self._store.get_document(scorer_document(model), shard=shard)
-            if content is None or content_digest(content) != digest:
-                raise HaltError(
-                    f"the scorer of version {version} of the model {model!r} is not in the store of shard {shard}; "
-                    f"run `streamer shards rebuild {shard}`"
-                )
-            found[model] = self._scorer(content, digest)
-        return found
-
-    def read_scorer(self, control: Control, plan: Plan) -> tuple[Scorer | Groups, bytes]:
-        """What a ``model`` record carries, ready to score, and as it is. Raises RefusedError when it is damaged or does not fit the
-        definitions."""
-        content = unpack(control)
-        if content_digest(content) != control.digest:
-            raise RefusedError("bad_control", path="$.digest", detail="the digest does not fit the content")
-        scorer = self._scorer(content, control.digest)
-        kinds = {spec.name: spec.kind for spec in plan.definitions.models}
-        if kinds.get(control.model) != scorer.kind or scorer.features != FEATURES.version:
-            raise RefusedError("bad_control", path="$.model", detail=f"a {scorer.kind} model that the definitions in force do not have")
-        _try_out(scorer)
-        return scorer, content
-
-    def _scorer(self, content: bytes, digest: str) -> Scorer | Groups:
-        if digest not in self._scorers:
-            if len(self._scorers) >= SCORERS_MAX:
-                self._scorers.pop(next(iter(self._scorers)))
-            self._scorers[digest] = decode_scorer(content)
-        return self._scorers[digest]
-
 
 def compile_plan(definitions: Definitions, rules: Rules) -> Plan:
     """What a shard works by; an error here is one of ours, since definitions are checked when they are parsed."""
     return Plan(definitions, lateness_ms=rules.lateness_ms)
-
-
-def _try_out(scorer: Scorer | Groups) -> None:
-    """Whatever a decoder overlooked shows here rather than at each event: one that reads more features than there are, say."""
-    nobody = (0.0,) * len(FEATURES.names)
-    try:
-        if scorer.kind == "groups":
-            cast("Groups", scorer).assign(nobody, None)
-        else:
-            one = cast("Scorer", scorer)
-            one.percentile(one.score(nobody))
-    except (ArithmeticError, LookupError, ValueError) as error:
-        raise RefusedError("bad_control", path="$.packed", detail=f"it cannot score: {type(error).__name__}") from None

@@ -55,7 +55,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, what of their lanes
     is taken: what lies below it those of this shard have taken.
     ``history`` is the offset in the shard's log of history below which everything is part of what is remembered; ``recalled``, in the body
-    of a lane, that of the next record of history which it folds.
+    of a lane, that of the next record of history which it folds. ``models_since`` has by model of the definitions in force the offset of
+    the ``definitions`` record with which its question came.
     """
 
     log_time_ms: int = 0
@@ -87,6 +88,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     has_controls: bool = False
     history: int = 0
     recalled: int = 0
+    models_since: dict[str, int] = {}
 
 
 _body_encoder = msgspec.msgpack.Encoder()

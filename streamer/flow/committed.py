@@ -158,7 +158,7 @@ class CommittedCustomers:
     async def _reasons(self, plan: Plan, view: ShardView) -> Reasons | None:
         if not plan.definitions.models:
             return None
-        return Scoring(plan, await self.plans.scorers(_body(view), view.shard)).in_words
+        return Scoring(plan, await self.plans.scorers.in_force(_body(view), view.shard)).in_words
 
     def _view(self, shard: int, checkpoint: Checkpoint) -> ShardView:
         if not checkpoint.body:

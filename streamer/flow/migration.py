@@ -46,6 +46,7 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset:
     kept = sorted(body.sides)[-SIDES_KEPT + 1 :]
     marks = {shard: (generation, offset, LAST_ORDINAL) for shard, (generation, offset, _) in body.forwards.items()}
     body.sides = {**{at: body.sides[at] for at in kept}, version: SidesTaken(before.digest, marks)}
+    body.models_since = _models_since(body, before, after, offset)
     body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
     body.previous, body.digest = body.digest, after.digest
     body.version, body.generation = version, body.generation + 1
@@ -54,17 +55,27 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset:
 
 def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | None) -> dict[str, int]:
     """By memory that did not exist from the beginning, when it began: now, unless a lane has folded it."""
-    now, keys = body.log_time_ms, set(before.slots)
+    now, keys, lacking = body.log_time_ms, set(before.slots), folded.since_ms if folded is not None else dict[str, int]()
     is_first = not body.counts.get("accepted")  # nobody has been seen yet: nothing was missed
     since_ms = {key: ms for key, ms in body.since_ms.items() if key in after.slots}
     for memory in after.memories:
         grown = memory.key in keys and is_grown(before.memories[before.slots[memory.key]].spec, memory.spec)
-        if folded is not None and memory.key in folded.past.keys:
+        is_folded = folded is not None and memory.key in folded.past.keys
+        if memory.key in lacking and (is_folded or memory.is_put):
+            since_ms[memory.key] = lacking[memory.key]
+        elif is_folded:
             since_ms.pop(memory.key, None)
-            since_ms |= {memory.key: folded.begin_ms} if folded.begin_ms is not None else {}
+        elif memory.is_put:
+            continue  # a new model has said nothing before
         elif not is_first and (memory.key not in keys or grown):
             since_ms[memory.key] = now
     return since_ms
+
+
+def _models_since(body: CheckpointBody, before: Plan, after: Plan, offset: int) -> dict[str, int]:
+    """By model with which definitions its question came: with the record at ``offset`` that of one that did not exist, or was another."""
+    kept, since = set(before.definitions.models), body.models_since
+    return {model.name: since.get(model.name, 0) if model in kept else offset for model in after.definitions.models}
 
 
 class Migration:

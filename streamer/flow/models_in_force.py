@@ -13,15 +13,17 @@ from .scoring import Scoring
 
 
 class ModelsInForce:
-    """Scorers by model. Of the checkpoint's body it keeps ``models``, their versions and digests."""
+    """Scorers by model. Of the checkpoint's body it keeps ``models``, their versions and digests. Outcomes are awaited for all models, or
+    only for those that ``awaits`` names."""
 
-    def __init__(self, body: CheckpointBody, scorers: Mapping[str, Scorer | Groups]) -> None:
+    def __init__(self, body: CheckpointBody, scorers: Mapping[str, Scorer | Groups], awaits: Container[str] | None = None) -> None:
         self._body = body
+        self._awaits = awaits
         self._scorers = dict(scorers)
 
     def scoring(self, plan: Plan) -> Scoring | None:
         """The models of a plan at work; None where it has none."""
-        return Scoring(plan, self._scorers) if plan.definitions.models else None
+        return Scoring(plan, self._scorers, self._awaits) if plan.definitions.models else None
 
     def unscored(self, plan: Plan) -> tuple[int, ...]:
         """The memories of the plan's models that do not serve: what such a model said is to be forgotten."""

@@ -9,7 +9,7 @@ examples. The event that fulfils an example is therefore never part of its featu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from math import exp
 from typing import cast
@@ -61,15 +61,16 @@ class PlannedModel:
 
 
 class Scoring:
-    """The models of one plan at work on one shard's customers."""
+    """The models of one plan at work on one shard's customers. Outcomes are awaited for all, or only for those that ``awaits`` names."""
 
-    def __init__(self, plan: Plan, scorers: Mapping[str, Scorer | Groups]) -> None:
+    def __init__(self, plan: Plan, scorers: Mapping[str, Scorer | Groups], awaits: Container[str] | None = None) -> None:
         self._plan = plan
         self._profile = plan.slots[model_memories.PROFILE_KEY]
         self._models = [self._model(spec, scorers.get(spec.name)) for spec in plan.definitions.models]
         self._ready = [model for model in self._models if model.scorer is not None or model.groups is not None]
-        self._awaiting = [model for model in self._models if model.pending is not None]
-        self._seeds = sorted({name for spec in plan.definitions.models for name in (spec.seed, spec.exclude) if name})
+        awaiting = [model for model in self._models if awaits is None or model.spec.name in awaits]
+        self._awaiting = [model for model in awaiting if model.pending is not None]
+        self._seeds = sorted({name for model in awaiting for name in (model.spec.seed, model.spec.exclude) if name})
         self._by_name = {model.spec.name: model for model in self._models}
 
     def _model(self, spec: ModelSpec, scorer: Scorer | Groups | None) -> PlannedModel:

@@ -56,7 +56,7 @@ class StepSource:
         self._keyring.require(body.trust.keys)
         plan = await self._plans.get(body.digest, shard)
         previous = await self._plans.get(body.previous, shard) if body.switch is not None else None
-        scorers = await self._plans.scorers(body, shard)
+        scorers = await self._plans.scorers.in_force(body, shard)
         past = await self._past_again(shard, body, previous, plan, amendments)
         noted = OffsetNotes(body, await self._plans.control_offsets(body, shard), is_on=self._keeps_offsets)
         return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, past, scorers, amendments, self._keyring, noted)
@@ -73,7 +73,7 @@ class StepSource:
         lane = self._plan_lane(previous, plan, body.history, brings_history=brings_history)
         if lane is None or self._lanes is None:
             raise HaltError(f"shard {shard}: the past that is to be joined cannot be folded here; this is a fault of this program")
-        self._lane = await self._lanes.at(Wanted(shard, lane, body.version, body.lane, amendments))
+        self._lane = await self._lanes.at(Wanted(shard, lane, body.version, body.lane, amendments, body.models_since))
         taken = (key for key in self._lane.plan.plan.slots if body.born.get(key) == body.version)
         return Past(self._lane.plan, plan, frozenset(taken), brings_history=brings_history)
 
@@ -88,7 +88,7 @@ class StepSource:
             elif control.control == "withdraw":
                 machine.withdraw_model(control.model, control.version)
             elif machine.body.models.get(control.model) != (control.version, control.digest):
-                scorer, content = self._plans.read_scorer(control, machine.plan)
+                scorer, content = self._plans.scorers.read(control, machine.plan)
                 machine.serve_model(control.model, control.version, control.digest, scorer, content)
         except RefusedError as error:
             machine.refuse(error, record)
@@ -119,12 +119,12 @@ class StepSource:
         plan = self._plan_lane(machine.plan, after, body.history, brings_history=brings_history)
         if plan is None:
             return None
-        begun_late = plan.plan.slots.keys() & body.since_ms.keys()  # these have a longer past there
-        past = Past(plan, after, plan.keys | begun_late, brings_history=brings_history)
+        longer = {memory.key for memory in plan.plan.memories if memory.key in body.since_ms and not memory.is_put}  # there than here
+        past = Past(plan, after, plan.keys | longer, brings_history=brings_history)
         if nobody and not brings_history:
-            return Folded(past, NO_LANE, None)
-        lane = self._lane = await self._lanes.at(Wanted(machine.shard, plan, version, offset, machine.amendments))
-        return Folded(past, offset, lane.begin_ms)
+            return Folded(past, NO_LANE, {})
+        lane = self._lane = await self._lanes.at(Wanted(machine.shard, plan, version, offset, machine.amendments, body.models_since))
+        return Folded(past, offset, lane.since_ms)
 
     def _plan_lane(self, before: Plan, after: Plan, history: int, *, brings_history: bool) -> LanePlan | None:
         return plan_lane(before, after, lateness_ms=self._rules.lateness_ms, history=history, brings_history=brings_history)

@@ -78,7 +78,7 @@ class Step:
         self._states = States(shard, body.generation)
         self._timers = Timers()
         self._admission = self._admission_of(keyring)
-        self._models = ModelsInForce(body, scorers or {})
+        self._models = self._models_in_force(scorers or {})
         self.amendments = amendments if amendments is not None else Amendments()
         self._set_aside = SetAside(self.amendments.aside, body)
         self._noted = noted if noted is not None else OffsetNotes(body, NOTHING_KEPT, is_on=False)
@@ -108,6 +108,9 @@ class Step:
 
     def _admission_of(self, keyring: Keyring) -> Admission:
         return Admission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
+
+    def _models_in_force(self, scorers: Mapping[str, Scorer | Groups]) -> ModelsInForce:
+        return ModelsInForce(self.body, scorers)
 
     def _change_writer(self) -> ChangeWriter:
         return ChangeWriter(self.plan, self.body, self._outputs, self.scoring.in_words if self.scoring is not None else None)

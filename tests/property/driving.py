@@ -18,12 +18,23 @@ from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
-from streamer.language.definitions import parse_definitions
+from streamer.language.definitions import content_digest, parse_definitions
 from streamer.segments.merge import is_merge
 from streamer.stores.base import Commit
 from streamer.stores.memory import MemoryStore
 from streamer.values import time_text
-from streamer.wire import CHANGES, TICK, Control, LogRecord, Output, decode_outputs, definitions_control, encode_control
+from streamer.wire import (
+    CHANGES,
+    TICK,
+    Control,
+    LogRecord,
+    Output,
+    decode_outputs,
+    definitions_control,
+    encode_control,
+    model_control,
+    withdraw_control,
+)
 from tests.oracle.story import Cause, Change, Record
 from tests.oracle.values import to_ms
 from tests.walk import customers_of
@@ -77,6 +88,8 @@ def log_record(record: Record) -> LogRecord:
             return LogRecord(record.offset, record.arrival_ms, encode_control(Control("erase", customer=customer)), control=True)
         case {"control": "pause" | "resume" as kind, "message": name}:
             return LogRecord(record.offset, record.arrival_ms, encode_control(Control(kind, message=name)), control=True)
+        case {"control": "model" | "withdraw"}:
+            return LogRecord(record.offset, record.arrival_ms, of_model(record.body), control=True)
         case {"control": "definitions", "version": version, "definitions": source}:
             parsed = parse_definitions(with_purposes(source))
             raw = definitions_control(parsed.content(), parsed.digest, version)
@@ -84,6 +97,14 @@ def log_record(record: Record) -> LogRecord:
         case event:  # its time as text: a number early in 1970 would be taken for seconds
             raw = json.dumps({**event, "timestamp": time_text(event["timestamp"])}).encode()
             return LogRecord(record.offset, record.arrival_ms, raw)
+
+
+def of_model(body: Mapping[str, Any]) -> bytes:
+    """A record by which a scorer begins to serve, or none does any more; what the scorer is, its content says."""
+    if body["control"] == "withdraw":
+        return withdraw_control(body["model"], body["version"])
+    content = json.dumps({"kind": body["kind"], "version": body["version"]}).encode()
+    return model_control(body["model"], content, content_digest(content), body["version"])
 
 
 class ListLog:

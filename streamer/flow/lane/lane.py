@@ -8,8 +8,8 @@ Where the shard has history, that is folded with the log: before each record wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.customers.state import State
@@ -21,6 +21,7 @@ from streamer.flow.forwards import forward_of
 from streamer.flow.identity_records import Adopt, decode_identity
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
+from streamer.flow.scorers import Scorers
 from streamer.flow.shard_log import Histories
 from streamer.flow.states import read_state
 from streamer.flow.store_session import Pause
@@ -42,7 +43,8 @@ SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000
 class LaneSettings:
     """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
     its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``. ``histories`` is needed where the plan
-    has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from."""
+    has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from. ``models_since`` is of
+    the shard's checkpoint, and says from which record on a model's name means the model that is asked."""
 
     shard: int
     store: Store
@@ -55,6 +57,7 @@ class LaneSettings:
     limits: Limits = SLICES
     is_heard: bool = True
     breather: Breather = LoopBreather()  # noqa: RUF009 - it keeps nothing
+    models_since: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class SideLane:
@@ -85,7 +88,17 @@ class SideLane:
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
         mailbox = Mailbox(number, settings.rules, settings.keyring, version, plan.before, settings.trust)
-        source = LaneSource(settings.rules, settings.keyring, plan, version, mailbox, is_log_cut=begin > 0, is_heard=settings.is_heard)
+        source = LaneSource(
+            settings.rules,
+            settings.keyring,
+            plan,
+            version,
+            mailbox,
+            Scorers(store),
+            settings.models_since,
+            is_log_cut=begin > 0,
+            is_heard=settings.is_heard,
+        )
         try:
             session, step = await open_session(number, store, source, settings.amendments, settings.pause)
         except KeysLostError:
@@ -127,9 +140,9 @@ class SideLane:
         return self._driver.machine.body.counts
 
     @property
-    def begin_ms(self) -> int | None:
-        """Log time at the first record that the log still had; None where it had all."""
-        return min(self._driver.machine.body.since_ms.values(), default=None)
+    def since_ms(self) -> dict[str, int]:
+        """By memory since when it remembers, where the log no longer had all; of scores only where some of what served is lost."""
+        return self._driver.machine.body.since_ms
 
     def hear(self, records: Sequence[LogRecord]) -> None:
         """Records of the shard's log that lie ahead, in their order: what lanes of other shards have sent is among them."""

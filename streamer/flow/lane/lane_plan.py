@@ -13,6 +13,7 @@ from streamer.language.definitions import Definitions
 from streamer.language.references import references
 from streamer.language.segment_specs import Segment
 from streamer.segments.plan.memory_inputs import Memory
+from streamer.segments.plan.model_memories import memories_of, models_asked
 from streamer.segments.plan.plan import Plan
 from streamer.segments.plan.plan_memories import ZONE_KEY, is_grown, is_of_models, plan_memories
 
@@ -23,8 +24,11 @@ PLANS_KEPT: Final = 8  # all shards of a worker ask for the same one, some of th
 class LanePlan:
     """``plan`` is what a lane works by. ``segments`` are those whose memberships it finds out: they are new, or mean something else than
     before. ``keys`` are the memories of ``plan`` that did not exist before, or kept less. Its memories are as large as those of the
-    definitions that are to hold, so that its data can be taken as they are. The models of ``plan`` are those that are new: of them the lane
-    says what it would have been to learn.
+    definitions that are to hold, so that its data can be taken as they are.
+
+    The models of ``plan`` are those that are new, and those that go on as they were (``scores``) and are asked, or are measured anew: these
+    score in the lane with what served at each place of the log. Of those that are new or measured anew the lane remembers what they would
+    await (``awaits``). ``tells``: it says what there would have been to learn.
 
     ``digest`` names those definitions, ``before`` those that hold until then. ``history`` is the offset in the shard's log of history up to
     which that is folded with the log.
@@ -36,6 +40,9 @@ class LanePlan:
     digest: str
     before: str
     history: int = 0
+    scores: frozenset[str] = frozenset()
+    awaits: frozenset[str] = frozenset()
+    tells: bool = False
 
     def name(self, version: int) -> str:
         """What a lane towards definitions of this version is called in a store: after all that its plan is a function of, since what it
@@ -50,24 +57,29 @@ def version_of(name: str) -> int:
 
 @lru_cache(maxsize=PLANS_KEPT)
 def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, brings_history: bool = False) -> LanePlan | None:
-    """What a lane between two definitions folds, with ``history``; None where nothing is new that events alone decide. All of it is where
+    """What a lane between two definitions folds, with ``history``; None where nothing is new that the log decides. All of it is where
     the history itself is new.
 
-    A segment that asks a model cannot be folded: what the model said then, nobody knows now. Its memories are.
+    A segment that asks a model which is new cannot be folded, since that has said nothing yet. Its memories are.
     """
-    segments, models = _foldable(before, after, is_all=brings_history), _new_models(before, after)
+    models, (changed, anew) = _new_models(before, after), _changed(before, after, is_all=brings_history)
+    segments = changed - _unanswered(after, models)
     fresh = {memory.key for memory in after.memories if not is_of_models(memory) and (brings_history or _is_new(memory, before))}
-    if not (segments or models or fresh or brings_history):
+    if not (segments or models or anew or fresh or brings_history):
         return None
     by_name = {rule.name: rule.segment for rule in after.rules}
-    asked = {name for model in models for name in (model.seed, model.exclude) if name}
-    wanted = _with_references(segments | asked, by_name)
-    of = after.definitions
-    reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, models, zone_data=of.zone_data)
-    keys = fresh | plan_memories(reduced, lateness_ms).slots.keys() | ({ZONE_KEY} if models else set[str]())  # features are measured by it
+    of, new = after.definitions, {model.name for model in models}
+    awaits = frozenset(new | {model.name for model in anew})
+    wanted, asked = _with_models(segments, awaits, by_name, {model.name: model for model in of.models})
+    at_work = tuple(model for model in of.models if model.name in asked)
+    reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, at_work, zone_data=of.zone_data)
+    keys = fresh | plan_memories(reduced, lateness_ms).slots.keys() | ({ZONE_KEY} if at_work else set[str]())  # features are measured by it
     plan = Plan(reduced, lateness_ms=lateness_ms, also=[memory for memory in after.memories if memory.key in keys])
-    taken = (memory.key for memory in plan.memories if brings_history or _differs(memory, before))
-    return LanePlan(plan, frozenset(segments), frozenset(taken), after.digest, before.digest, history)
+    of_anew = {key for model in anew for key in memories_of(model)}
+    taken = (memory.key for memory in plan.memories if brings_history or _differs(memory, before) or memory.key in of_anew)
+    return LanePlan(
+        plan, frozenset(segments), frozenset(taken), after.digest, before.digest, history, frozenset(asked - new), awaits, tells=bool(new)
+    )
 
 
 def _is_new(memory: Memory, before: Plan) -> bool:
@@ -80,18 +92,47 @@ def _differs(memory: Memory, before: Plan) -> bool:
     return slot is None or before.memories[slot].spec != memory.spec
 
 
-def _foldable(before: Plan, after: Plan, *, is_all: bool) -> set[str]:
-    """The segments of ``after`` that are new or mean something else (or all), and ask no model, nor one that does."""
+def _changed(before: Plan, after: Plan, *, is_all: bool) -> tuple[set[str], list[ModelSpec]]:
+    """The segments of ``after`` that are new or mean something else, or all; and the models that go on as they were, and would have said
+    something else had these definitions always held: customers are measured by another clock, or another segment is a model's seed or is
+    left out of it. Whoever asks such a model means something else too.
+    """
+    segments, models = set[str](), list[ModelSpec]()
+    is_all_segments = is_all or _shop_clock(before) != _shop_clock(after)
+    is_all_models = is_all_segments or (ZONE_KEY in before.slots) != (ZONE_KEY in after.slots)
+    kept = [model for model in after.definitions.models if model in before.definitions.models]
+    while True:
+        found = [model for model in kept if is_all_models or model.seed in segments or model.exclude in segments]
+        segments = _changed_by(before, after, {model.name for model in found}, is_all=is_all_segments)
+        if found == models:
+            return segments, models
+        models = found
+
+
+def _changed_by(before: Plan, after: Plan, models: set[str], *, is_all: bool) -> set[str]:
+    """The segments of ``after`` that are new, or mean something else where these models do."""
     known = {rule.name: _meaning(rule.segment) for rule in before.rules}
-    is_other_clock = (before.definitions.zone, before.definitions.zone_data) != (after.definitions.zone, after.definitions.zone_data)
-    changed, scored = set[str](), set[str]()
+    changed = set[str]()
     for rule in after.rules:  # those that are referred to come first
-        refers = references(rule.segment.conditions)
-        if is_all or is_other_clock or known.get(rule.name) != _meaning(rule.segment) or not changed.isdisjoint(refers):
+        conditions = tuple(rule.segment.conditions)
+        is_other = is_all or known.get(rule.name) != _meaning(rule.segment)
+        if is_other or not changed.isdisjoint(references(conditions)) or not models.isdisjoint(models_asked(conditions)):
             changed.add(rule.name)
-        if rule.asks or not scored.isdisjoint(refers):
-            scored.add(rule.name)
-    return changed - scored
+    return changed
+
+
+def _unanswered(after: Plan, models: Iterable[ModelSpec]) -> set[str]:
+    """The segments of ``after`` that ask one of these models, or refer to a segment that does."""
+    new, found = {model.name for model in models}, set[str]()
+    for rule in after.rules:
+        conditions = tuple(rule.segment.conditions)
+        if not new.isdisjoint(models_asked(conditions)) or not found.isdisjoint(references(conditions)):
+            found.add(rule.name)
+    return found
+
+
+def _shop_clock(plan: Plan) -> tuple[str, str]:
+    return plan.definitions.zone, plan.definitions.zone_data
 
 
 def _new_models(before: Plan, after: Plan) -> tuple[ModelSpec, ...]:
@@ -105,12 +146,17 @@ def _meaning(segment: Segment) -> tuple[str, str, int, int]:
     return tree.text(segment.when), leaves, segment.stay_ms, segment.cooldown_ms
 
 
-def _with_references(names: Iterable[str], by_name: Mapping[str, Segment]) -> set[str]:
-    """These segments, and all that they refer to by any way."""
-    found, todo = set[str](), list(names)
-    while todo:
-        name = todo.pop()
-        if name not in found:
+def _with_models(
+    segments: Iterable[str], models: Iterable[str], by_name: Mapping[str, Segment], specs: Mapping[str, ModelSpec]
+) -> tuple[set[str], set[str]]:
+    """These segments and models, and all segments and models that they refer to by any way."""
+    found, asked, todo, to_ask = set[str](), set[str](), list(segments), list(models)
+    while todo or to_ask:
+        if to_ask and (model := to_ask.pop()) not in asked:
+            asked.add(model)
+            todo += [name for name in (specs[model].seed, specs[model].exclude) if name]
+        if todo and (name := todo.pop()) not in found:
             found.add(name)
             todo += references(by_name[name].conditions)
-    return found
+            to_ask += models_asked(by_name[name].conditions)
+    return found, asked

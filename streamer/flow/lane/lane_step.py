@@ -1,12 +1,13 @@
 """The step of a lane: it remembers as the shard does, under the lane's plan, and says nothing but what it drains, and what new models are
 to learn of the past.
 
-What the log has about definitions and models only lets time pass here.
+What the log has about definitions only lets time pass here. What it has about models that are asked and go on as they were serves from
+there on, as it did in the shard: so what they said of a customer then is found out again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -22,10 +23,14 @@ from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.forwards import ForwardKind, forward_of
 from streamer.flow.identity import Identity
 from streamer.flow.identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts
+from streamer.flow.models_in_force import ModelsInForce
 from streamer.flow.rules import Rules
+from streamer.flow.scorers import Scorers
 from streamer.flow.step import Step
+from streamer.learning.scorers.decode import Groups, Scorer
 from streamer.segments.change import Cause
-from streamer.segments.plan.plan import SegmentRule
+from streamer.segments.plan.model_memories import score_key
+from streamer.segments.plan.plan import Plan, SegmentRule
 from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint
 from streamer.wire import COMPARED_HEADER, Control, LogRecord, lane_headers
@@ -40,7 +45,8 @@ OVERLAP: Final = "overlap"  # events of history that were left out, since the sh
 
 
 class LaneStep(Step):
-    """See ``machine.StateMachine``. The body's ``since_ms`` is filled where the log does not begin with its first record.
+    """See ``machine.StateMachine``. The body's ``since_ms`` is filled where the log does not begin with its first record; of a score only
+    where a record may be lost that said what served.
 
     ``is_recalling``: the records in hand are of history. Of that nothing counts that happened behind the first event of the shard's log,
     unless it was compared with the log.
@@ -59,15 +65,23 @@ class LaneStep(Step):
         is_heard: bool,
         amendments: Amendments,
         keyring: Keyring,
+        scorers: Mapping[str, Scorer | Groups],
+        models_since: Mapping[str, int],
     ) -> None:
         self.mailbox = mailbox
+        self._lane = lane
+        self._models_since = models_since
         self._recalls_history = lane.history > 0
         self._before = lane.before
         self._is_log_cut = is_log_cut
-        super().__init__(shard, rules, body, output_digest, lane.plan, amendments=amendments, keyring=keyring)
-        self.plain = PlainEvents(rules, body, lane.plan, self._states, self._timers, self._admission, self._evaluator)
+        super().__init__(shard, rules, body, output_digest, lane.plan, scorers=scorers, amendments=amendments, keyring=keyring)
         self._outputs.example_headers = lane_headers(body.version)
-        self._outputs.says_examples = is_heard
+        self._outputs.says_examples = is_heard and lane.tells
+
+    def _use(self, plan: Plan) -> None:
+        """See ``Step``. The records in hand are not of history: models serve where the shard's log says so."""
+        super()._use(plan)
+        self.plain = PlainEvents(self._rules, self.body, plan, self._states, self._timers, self._admission, self._evaluator)
 
     @property
     def is_recalling(self) -> bool:
@@ -88,6 +102,9 @@ class LaneStep(Step):
         """So many events were accepted; they are of history where that is in hand."""
         if self.is_recalling:
             self.body.counts[RECALLED] = self.body.counts.get(RECALLED, 0) + events
+
+    def _models_in_force(self, scorers: Mapping[str, Scorer | Groups]) -> ModelsInForce:
+        return ModelsInForce(self.body, scorers, self._lane.awaits)
 
     def _admission_of(self, keyring: Keyring) -> Admission:
         self._silent = _SilentAdmission(self.shard, self._rules, keyring, self.body, self._states, self._outputs)
@@ -116,16 +133,29 @@ class LaneStep(Step):
     def pass_time(self, now: int, offset: int) -> None:
         """See ``Step``."""
         if self._is_log_cut and not self.body.log_time_ms:
-            self.body.since_ms = {memory.key: now for memory in self.plan.memories}
+            lost = {score_key(model) for model in self._lane.scores if self._models_since.get(model, 0) < offset}
+            self.body.since_ms = {one.key: now for one in self.plan.memories if not one.is_put or one.key in lost}
         super().pass_time(now, offset)
 
 
 class LaneSource:
-    """Makes the step of one lane. See ``MachineSource``."""
+    """Makes the step of one lane. See ``MachineSource``. ``models_since`` is that of the shard."""
 
     def __init__(
-        self, rules: Rules, keyring: Keyring, lane: LanePlan, version: int, mailbox: Mailbox, *, is_log_cut: bool, is_heard: bool
+        self,
+        rules: Rules,
+        keyring: Keyring,
+        lane: LanePlan,
+        version: int,
+        mailbox: Mailbox,
+        scorers: Scorers,
+        models_since: Mapping[str, int],
+        *,
+        is_log_cut: bool,
+        is_heard: bool,
     ) -> None:
+        self._scorers = scorers
+        self._models_since = models_since
         self._rules = rules
         self._keyring = keyring
         self._lane = lane
@@ -149,6 +179,8 @@ class LaneSource:
             is_heard=self._is_heard,
             amendments=amendments,
             keyring=self._keyring,
+            scorers=await self._scorers.in_force(body, shard),
+            models_since=self._models_since,
         )
 
     def _first_body(self) -> CheckpointBody:
@@ -156,11 +188,25 @@ class LaneSource:
         return CheckpointBody(version=self._version, born=born)
 
     async def reconfigure(self, machine: LaneStep, record: LogRecord, control: Control, now: int) -> None:
-        """See ``MachineSource``: a lane has its one plan, and no scorers."""
+        """See ``MachineSource``: a lane has its one plan. What served before its model came, by that name, was another one."""
         machine.pass_time(now, record.offset)
-        is_admitted = machine.admits(control, record)
-        if is_admitted and control.control == "definitions" and (control.version, control.digest) == (self._version, self._lane.digest):
-            machine.body.lane = record.offset
+        if not machine.admits(control, record):
+            return
+        if control.control == "definitions":
+            if (control.version, control.digest) == (self._version, self._lane.digest):
+                machine.body.lane = record.offset
+        elif control.model in self._lane.scores and record.offset > self._models_since.get(control.model, 0):
+            self._change_scorer(machine, record, control)
+
+    def _change_scorer(self, machine: LaneStep, record: LogRecord, control: Control) -> None:
+        try:
+            if control.control == "withdraw":
+                machine.withdraw_model(control.model, control.version)
+            elif machine.body.models.get(control.model) != (control.version, control.digest):
+                scorer, content = self._scorers.read(control, self._lane.plan)
+                machine.serve_model(control.model, control.version, control.digest, scorer, content)
+        except RefusedError as error:
+            machine.refuse(error, record)
 
     async def recall(self, machine: LaneStep, customers: Iterable[str]) -> None:
         """See ``MachineSource``: nobody comes under other definitions here."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from streamer.errors import HaltError
@@ -27,13 +28,17 @@ LOOK_SECONDS: Final = 0.1
 
 
 class Wanted(NamedTuple):
-    """A shard stands at definitions of ``version``, which lie at ``offset`` of its log, and wants a lane that has folded them too."""
+    """A shard stands at definitions of ``version``, which lie at ``offset`` of its log, and wants a lane that has folded them too.
+
+    ``models_since`` is of the shard's checkpoint.
+    """
 
     shard: int
     plan: LanePlan
     version: int
     offset: int
     amendments: Amendments
+    models_since: Mapping[str, int] = MappingProxyType({})
 
 
 class Lanes(Protocol):
@@ -72,6 +77,7 @@ class OnTheSpot:
             self._keyring,
             histories=self._log,
             is_heard=self._sink is not None,
+            models_since=wanted.models_since,
         )
         lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         if lane.position > wanted.offset + 1:  # of a store that was rolled back, or of definitions that lay elsewhere in the log

@@ -20,12 +20,12 @@ NO_LANE: Final = -1  # instead of the offset of definitions, where none was fold
 class Folded(NamedTuple):
     """What a lane has folded up to and including the record at ``offset`` (``NO_LANE``: nobody was there to be folded).
 
-    ``begin_ms``: log time at the first record that the log still had; None where it had all.
+    ``since_ms``: by memory since when it remembers, where the log does not reach back to its beginning.
     """
 
     past: Past
     offset: int
-    begin_ms: int | None
+    since_ms: Mapping[str, int]
 
 
 class Past:

@@ -34,6 +34,11 @@ class Memory:
     spec: Spec
     input: MemoryInput
 
+    @property
+    def is_put(self) -> bool:
+        """Whether no event feeds it: a model puts there what it said, or what it awaits."""
+        return self.input.take == "step itself"
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryInput:

@@ -7,7 +7,7 @@ asks it is not evaluated at all: nobody enters it and nobody leaves it for want 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final, assert_never
 
 import msgspec
@@ -18,6 +18,7 @@ from streamer.customers.profile import next_rung
 from streamer.customers.state import NO_TIMER, State
 from streamer.examples import ModelSpec
 from streamer.language import tree
+from streamer.language.references import nodes
 from streamer.language.tree import AnyNode, Atom
 from streamer.values import Json
 
@@ -37,6 +38,11 @@ def score_key(model: str) -> str:
 def pending_key(spec: ModelSpec) -> str:
     """The memory of a model's awaited example: another question is another memory."""
     return f"pending {msgspec.json.encode(spec).decode()}"
+
+
+def memories_of(spec: ModelSpec) -> tuple[str, ...]:
+    """The keys of the memories that are of one model alone."""
+    return (score_key(spec.name), pending_key(spec)) if spec.kind in OUTCOMES else (score_key(spec.name),)
 
 
 def unscored_slots(models: tuple[ModelSpec, ...], slots: dict[str, int], in_force: Container[str]) -> tuple[int, ...]:
@@ -83,21 +89,26 @@ def _timer_predicate(text: str, slot: int, due: Due) -> Predicate:
 
 def score_expression() -> ValueExpression:
     """The score, in ten-thousandths; missing while the model is not ready."""
-    return ValueExpression(lambda data, now, state: score_of(data).value if data is not None else None, show=show_scaled)
+    return ValueExpression(lambda data, now, state: score_of(data).value if data is not None else None, span_ms=0, show=show_scaled)
 
 
 def percentile_expression() -> ValueExpression:
     """The share of recent customers at or below the score, in ten-thousandths."""
-    return ValueExpression(lambda data, now, state: score_of(data).share if data is not None else None, show=show_scaled)
+    return ValueExpression(lambda data, now, state: score_of(data).share if data is not None else None, span_ms=0, show=show_scaled)
 
 
 def group_expression() -> ValueExpression:
     """The name of the group."""
-    return ValueExpression(_name)
+    return ValueExpression(_name, span_ms=0)
 
 
 def _name(data: Data, _now: int, _state: State) -> Json:
     return score_of(data).value if data is not None else None
+
+
+def models_asked(conditions: Iterable[AnyNode]) -> set[str]:
+    """The models that conditions ask."""
+    return {model for condition in conditions for node in nodes(condition) if (model := model_of(node)) is not None}
 
 
 def model_asked(atom: Atom) -> str | None:

@@ -19,7 +19,6 @@ from streamer.events.event import Event
 from streamer.language import tree
 from streamer.language.definitions import Definitions
 from streamer.language.message_specs import CartFact
-from streamer.language.references import nodes
 from streamer.language.segment_specs import Segment
 from streamer.language.tree import Condition
 from streamer.values import Json
@@ -103,8 +102,7 @@ class Plan:
 
     def scores_asked(self, conditions: Iterable[Condition]) -> tuple[int, ...]:
         """The memories of the scores that conditions ask."""
-        found = {model for condition in conditions for node in nodes(condition) if (model := model_memories.model_of(node)) is not None}
-        return tuple(self.slots[model_memories.score_key(model)] for model in sorted(found))
+        return tuple(self.slots[model_memories.score_key(model)] for model in sorted(model_memories.models_asked(conditions)))
 
     def _gates_of(self, segment: Segment) -> Gates:
         """The parts of ``when`` that must hold, or must not, and that time alone cannot make so; those under one key are one gate."""

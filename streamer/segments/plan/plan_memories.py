@@ -74,7 +74,7 @@ def is_grown(before: Spec, after: Spec) -> bool:
 
 def is_of_models(memory: Memory) -> bool:
     """Whether a memory is filled by a model, and not by events alone."""
-    return memory.input.take in ("profile", "step itself")
+    return memory.is_put or memory.input.take == "profile"
 
 
 def _of_models(models: Iterable[ModelSpec]) -> Iterator[Memory]:

@@ -85,6 +85,7 @@ class LaneService:
             self._keyring,
             histories=self._inspector,
             breather=self.pace,
+            models_since=shard.body.models_since,
         )
         try:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)

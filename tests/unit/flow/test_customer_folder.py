@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from streamer.customers.state import decode_state
-from streamer.flow import catalog as catalog_module
+from streamer.flow import scorers as scorers_module
 from streamer.flow.amendments import Amendments
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import decode_body
@@ -80,7 +80,7 @@ async def nothing_decided(_shard: int) -> Amendments:
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "decode_scorer", lambda content: Stub(int(content)))
+    monkeypatch.setattr(scorers_module, "decode_scorer", lambda content: Stub(int(content)))
 
 
 def shop_of(seed: int, met: Counter[str]) -> Shop:

@@ -11,7 +11,7 @@ import pytest
 
 from streamer.customers.features import FEATURES
 from streamer.examples import Example, decode_example
-from streamer.flow import catalog as catalog_module
+from streamer.flow import scorers as scorers_module
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
@@ -117,7 +117,7 @@ class Story:
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_module, "decode_scorer", lambda content: Stub(1 if content == b"{}" else 2))
+    monkeypatch.setattr(scorers_module, "decode_scorer", lambda content: Stub(1 if content == b"{}" else 2))
 
 
 def said(changes: list[Change]) -> list[tuple[str, str, str]]:
@@ -296,7 +296,7 @@ def test_a_scorer_that_reads_more_than_there_is_is_a_dead_letter(monkeypatch: py
         def score(self, x: Sequence[float]) -> int:
             return int(x[len(FEATURES.names)])
 
-    monkeypatch.setattr(catalog_module, "decode_scorer", lambda content: Wide(1))
+    monkeypatch.setattr(scorers_module, "decode_scorer", lambda content: Wide(1))
     story = Story()
     story.model(0)
     story.event(HOUR, "ann", "Product Added")

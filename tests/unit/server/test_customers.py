@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from streamer.errors import StoreUnavailableError
-from streamer.flow import catalog
+from streamer.flow import scorers
 from streamer.language.definitions import content_digest, parse_definitions
 from streamer.values import time_text
 from streamer.wire import model_control, shard_of
@@ -90,7 +90,7 @@ async def test_an_explanation_is_that_of_the_command_line() -> None:
 
 async def test_scores_are_what_models_say_with_their_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shop's own program decides by them; before a model has said something there are none, and none is made up."""
-    monkeypatch.setattr(catalog, "decode_scorer", lambda _: Stub(1))
+    monkeypatch.setattr(scorers, "decode_scorer", lambda _: Stub(1))
     async with reading(parse_definitions(SCORED)) as desk:
         desk.shop.write("Product Added", userId="c-1")
         await desk.shop.settle()

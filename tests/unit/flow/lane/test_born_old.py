@@ -127,11 +127,11 @@ MODEL = {"models": {"buyer": {"kind": "purchase", "horizon": "7d"}}}
     ("segments", "folds"),
     [
         pytest.param({"seen": 'did("Seen")'}, 0, id="a segment goes"),
-        pytest.param({"seen": 'did("Seen")', "buyer": 'score("buyer") >= 0.5'}, 0, id="what a model said in the past nobody knows"),
+        pytest.param({"seen": 'did("Seen")', "buyer": 'score("buyer") >= 0.5'}, 1, id="what a model said in the past the log tells"),
         pytest.param({"seen": 'did("Seen")', "new": 'not did("Buy")'}, 1, id="a new segment over memories that are there"),
     ],
 )
-def test_a_lane_is_folded_only_where_something_is_new_that_events_decide(segments: dict[str, str], folds: int) -> None:
+def test_a_lane_is_folded_only_where_something_is_new_that_the_log_decides(segments: dict[str, str], folds: int) -> None:
     """It costs a pass over the log."""
     first, second = defined(1, seen='did("Seen")', gone='did("Buy")'), defined(2, **segments)
     for body in (first, second):
