@@ -234,7 +234,7 @@ async def _from_files(asked: str, source: EventSource, definitions: Definitions,
     now = run.body.log_time_ms
     found, state = await run.look_up(asked)
     known = _known(state, found.customer, found.passed)
-    return _Explained(found.customer, explain(run.plan, known, now, frozenset(), run.in_words), now, run.plan, known, run.body.paused)
+    return _Explained(found.customer, explain(run.plan, known, now, reasons=run.in_words), now, run.plan, known, run.body.paused)
 
 
 def _known(state: State | None, customer: str, passed: Sequence[str]) -> State:

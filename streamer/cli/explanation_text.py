@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from streamer.segments.change import Clause
-from streamer.segments.explain import Explanation
+from streamer.segments.explain import ExplainedClause, Explanation
 from streamer.values import time_text
 
 OTHERS_SHOWN: Final = 10  # segments that a customer is not in and that time alone does not change; more of them are only counted
@@ -54,7 +54,14 @@ def clause_line(clause: Clause) -> str:
     """Whether a clause holds, its value, and what must be known of that value."""
     value = "nothing" if clause.value is None else clause.value
     marks = " (cut: the value is longer)" if clause.cut else ""
-    marks += " (warming: has not seen its whole window yet)" if clause.warming else ""
+    marks += _warming(clause) if clause.warming else ""
     marks += f" (approximate: up to {clause.approximate:g} events)" if clause.approximate else ""
     why = f" (associated with {'; '.join(clause.reasons)})" if clause.reasons else ""
     return f"{'yes' if clause.holds else 'no ':<3} {clause.clause}: {value}{marks}{why}"
+
+
+def _warming(clause: Clause) -> str:
+    if not isinstance(clause, ExplainedClause) or clause.known_since is None:
+        return " (warming: has not seen its whole window yet)"
+    whole = "it looks back to the beginning" if clause.whole_from is None else f"it has seen its whole window from {clause.whole_from} on"
+    return f" (warming: events are known since {clause.known_since}; {whole})"

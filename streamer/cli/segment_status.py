@@ -39,7 +39,8 @@ def say_status(found: PublicationStatus) -> None:
         if (words := _way(found, one)) is not None:
             echo(f"  shard {one.shard}: {words}")
     for clause in found.warming:
-        echo(f"  warming: {clause.clause}: events are known since {clause.since}")
+        whole = "looks back to the beginning" if clause.until is None else f"has seen its whole window from {clause.until} on"
+        echo(f"  warming: {clause.clause}: events are known since {clause.since}; it {whole}")
 
 
 def _way(found: PublicationStatus, one: ShardVersion) -> str | None:

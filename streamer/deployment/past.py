@@ -34,7 +34,7 @@ class KnownThen(NamedTuple):
 
     def explain(self, segments: Sequence[str] | None = None) -> list[Explanation]:
         """Why they were in each segment or not; only ``segments``, if any are named."""
-        warming = frozenset(warming_predicates(self.plan, self.body.since_ms, self.at_ms))
+        warming = warming_predicates(self.plan, self.body.since_ms, self.at_ms)
         return explain(self.plan, self.state, self.at_ms, warming, self.reasons, only=None if segments is None else frozenset(segments))
 
 

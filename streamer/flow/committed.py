@@ -139,7 +139,7 @@ class CommittedCustomers:
         assert state is not None, "there is nothing to explain"
         plan = await self.plan_of(found)
         model_memories.drop_scores(state, model_memories.unscored_slots(plan.definitions.models, plan.slots, body.models))
-        warming = frozenset(warming_predicates(plan, body.since_ms, now_ms))
+        warming = warming_predicates(plan, body.since_ms, now_ms)
         wanted = None if segments is None else frozenset(segments)
         ahead = None if state.aside_ms else await _look_ahead(plan, state, now_ms)
         return explain(plan, state, now_ms, warming, await self._reasons(plan, found.view), only=wanted, ahead=ahead)

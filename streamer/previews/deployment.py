@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from time import time
 from typing import Final, NamedTuple
 
-from aiokafka.errors import KafkaError
-
-from streamer.errors import SettingsError
-from streamer.flow.catalog import Plans, read_definitions
-from streamer.flow.committed import CommittedCustomers, history_in_force
+from streamer.flow.catalog import read_definitions
 from streamer.language.definitions import Definitions
 from streamer.settings import Settings
-from streamer.stores.base import Store
 from streamer.transports.kafka.log_ends import read_log_ends
 from streamer.transports.kafka.shard_logs import PastWanted
 
@@ -26,6 +19,7 @@ from .fold import Fold
 from .in_force import read_in_force
 from .processes import WORTH_IT_EVENTS, Caller, others
 from .result import Preview
+from .servers import customers_of, history_ends, kafka_asked, store_of
 from .share import Persons, Portion, Share
 from .telling import LogStretch, LogTelling, Progress, no_progress
 
@@ -37,7 +31,7 @@ async def fitting_share(settings: Settings, events_max: int) -> float:
 
     Records that concern nobody count as well, and so does history. Raises SettingsError, and what reading the store may.
     """
-    async with _kafka_asked(settings):
+    with kafka_asked(settings):
         records = (await _stretch(settings, None)).records
     return 1.0 if records <= events_max else events_max / records
 
@@ -59,7 +53,7 @@ async def preview_deployment(
     changes no answer; a short log is left to one. Models answer by the scorers that the log has. Raises SettingsError where Kafka or the
     store does not answer, HaltError where the log cannot be read by these settings, TooMuchError.
     """
-    async with _kafka_asked(settings):
+    with kafka_asked(settings):
         stretch = await _stretch(settings, since_ms)
         count = processes if stretch.records >= WORTH_IT_EVENTS else 1
         task = _LogTask(settings, definitions.content(), wishes, bounds, stretch)
@@ -90,7 +84,7 @@ async def _count_part(caller: Caller, task: object, part: Portion) -> Findings:
     """What another process does for its part of the customers: it hears who belongs with whom, and when all are told, what time it is."""
     assert isinstance(task, _LogTask)
     settings, wishes = task.settings, task.wishes
-    async with _kafka_asked(settings):
+    with kafka_asked(settings):
         persons = caller.heard()
         assert isinstance(persons, Persons)
         share = Share(wishes.share, persons, part)
@@ -101,51 +95,28 @@ async def _count_part(caller: Caller, task: object, part: Portion) -> Findings:
         return await _counted(settings, fold, share, wishes, now_ms, is_cut=task.stretch.is_cut)
 
 
-@asynccontextmanager
-async def _kafka_asked(settings: Settings) -> AsyncGenerator[None]:
-    """SettingsError where Kafka does not do its part."""
-    try:
-        yield
-    except (KafkaError, TimeoutError) as error:
-        raise SettingsError(f"STREAMER_KAFKA: cannot read the log at {settings.kafka} ({type(error).__name__})") from None
-
-
 async def _stretch(settings: Settings, since_ms: int | None) -> LogStretch:
     """What there is to read at this moment."""
-    async with _opened(settings) as store:
-        past = PastWanted(await _history(settings, store), since_ms or 0, int(time() * 1_000))
+    async with store_of(settings) as store:
+        past = PastWanted(await history_ends(settings, store), since_ms or 0, int(time() * 1_000))
     async with asyncio.timeout(ANSWER_SECONDS):
         ends = await read_log_ends(settings, range(settings.shards), since_ms)
     return LogStretch(ends, past, is_cut=since_ms is not None or any(between.begin for between in ends.values()))
 
 
-async def _history(settings: Settings, store: Store) -> dict[int, int]:
-    return history_in_force(await CommittedCustomers(store, settings.rules, Plans(store, settings.rules)).views())
-
-
 async def _now_ms(settings: Settings) -> int:
     """The moment at which definitions would arrive that were published now, in UTC milliseconds."""
-    async with _opened(settings) as store:
-        views = await CommittedCustomers(store, settings.rules, Plans(store, settings.rules)).views()
+    async with store_of(settings) as store:
+        views = await customers_of(settings, store).views()
     return max(int(time() * 1_000), *(view.log_time_ms for view in views))
 
 
 async def _counted(settings: Settings, fold: Fold, share: Share, wishes: Wishes, now_ms: int, *, is_cut: bool) -> Findings:
     """What a fold comes to at a moment, against who is where in the deployment."""
     await fold.until(now_ms)
-    async with _opened(settings) as store:
-        customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
-        in_force = await read_in_force(store, customers, settings.shards, share)
+    async with store_of(settings) as store:
+        in_force = await read_in_force(store, customers_of(settings, store), settings.shards, share)
     return await findings_of(fold, in_force, days=wishes.days, samples=wishes.samples, is_cut=is_cut)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncGenerator[Store]:
-    store = settings.open_store()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 __all__ = ["fitting_share", "preview_deployment"]

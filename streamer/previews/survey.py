@@ -110,7 +110,7 @@ class Surveyor:
 
     def _explained(self, name: str) -> list[SampleMember]:
         fold = self._fold
-        warming = frozenset(warming_predicates(fold.plan, fold.since_ms, fold.now_ms))
+        warming = warming_predicates(fold.plan, fold.since_ms, fold.now_ms)
         return [
             SampleMember(customer, explain(fold.plan, state, fold.now_ms, warming, fold.in_words, only={name})[0])
             for _, customer, state in sorted(self._kept[name], key=lambda entry: entry[:2], reverse=True)

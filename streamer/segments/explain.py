@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
 from streamer.customers.state import State, decode_state, encode_state
 from streamer.language import tree
 from streamer.language.tree import Condition
-from streamer.segments.plan.plan import Plan, SegmentRule
+from streamer.segments.plan.plan import Plan, SegmentRule, WarmingSince
 from streamer.values import time_text
+from streamer.wire import Instant
 
 from .change import Clause, Lens, Reasons, because
 from .evaluate import Ahead, next_flips
+
+NOTHING_WARMING: Final[Mapping[str, WarmingSince]] = MappingProxyType({})
+
+
+class ExplainedClause(Clause):
+    """One atom of the condition that decided, with its value at that moment.
+
+    ``warming``: it looks further back than events are known, which they are since ``known_since``; from ``whole_from`` on it has seen as
+    far back as it looks, left out where it looks back to the beginning. ``approximate``: the answer was folded; how many events it may be
+    off. ``cut``: only the beginning of the value is here, the clause looked at all of it. ``reasons``: of a score, what moved it most, in
+    words.
+    """
+
+    known_since: Instant | None = None
+    whole_from: Instant | None = None
 
 
 class Explanation(msgspec.Struct, omit_defaults=True):
@@ -30,12 +48,12 @@ class Explanation(msgspec.Struct, omit_defaults=True):
     segment: str
     purpose: str
     inside: bool
-    because: list[Clause]
+    because: list[ExplainedClause]
     since: str | None = None
     flips_at: str | None = None
     no_flip_until: str | None = None
     note: str | None = None
-    barred: list[Clause] = []
+    barred: list[ExplainedClause] = []
     of_exit: bool = False
     exit_holds: bool = False
 
@@ -49,7 +67,7 @@ def explain(
     plan: Plan,
     state: State,
     now: int,
-    warming: frozenset[str] = frozenset(),
+    warming: Mapping[str, WarmingSince] = NOTHING_WARMING,
     reasons: Reasons | None = None,
     *,
     only: Collection[str] | None = None,
@@ -66,8 +84,11 @@ def explain(
     now -= state.origin_ms
     plan.settle(state, now)
 
-    def tell(condition: Condition) -> list[Clause]:
-        return _as_written(condition, because(plan, condition, state, now, Lens(warming, reasons)))
+    lens = Lens(frozenset(warming), reasons)
+
+    def tell(condition: Condition) -> list[ExplainedClause]:
+        clauses = [_explained(clause, warming.get(clause.clause)) for clause in because(plan, condition, state, now, lens)]
+        return _as_written(condition, clauses)
 
     found: list[Explanation] = []
     for rule in rules:
@@ -98,7 +119,15 @@ def _by_name(plan: Plan) -> list[SegmentRule]:
     return sorted(plan.rules[: len(plan.names)], key=lambda rule: rule.name)
 
 
-def _as_written(condition: Condition, clauses: list[Clause]) -> list[Clause]:
+def _explained(clause: Clause, warming: WarmingSince | None) -> ExplainedClause:
+    found = ExplainedClause(**msgspec.structs.asdict(clause))
+    if clause.warming and warming is not None:
+        found.known_since = time_text(warming.since_ms)
+        found.whole_from = None if warming.whole_ms is None else time_text(warming.whole_ms)
+    return found
+
+
+def _as_written(condition: Condition, clauses: list[ExplainedClause]) -> list[ExplainedClause]:
     """The clauses of a condition, a negated one with its ``not``: what holds somebody out then never reads like a clause that holds."""
     negations = _negations(condition)
     return [

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamer.cli.explanation_text import clause_line
 from streamer.errors import StoreUnavailableError
 from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
 from streamer.language.definitions import load_definitions
+from streamer.segments.explain import ExplainedClause
 from streamer.stores.redis import connect
 from streamer.wire import TICK, LogRecord, definitions_control, shard_of
 from tests.cli.conftest import DATA, EVENTS, Run, event, ndjson
@@ -385,3 +387,11 @@ def test_a_message_is_explained_with_all_its_tests_and_when_it_is_sent(run: Run,
     assert {check["reason"]: check["holds"] for check in found["checks"] if not check["holds"]} == {"quiet": False}
     wrong = run("explain", "anna", "--message", "remindr", "--events", events, "--segments", segments)
     assert "did you mean 'reminder'?" in wrong.err
+
+
+def test_a_clause_that_is_warming_says_since_when_and_until_when() -> None:
+    """Whoever reads "warming" asks next how long that will be so."""
+    since, whole = "2026-11-01T00:00:00.000Z", "2026-12-01T00:00:00.000Z"
+    for from_, words in ((whole, f"it has seen its whole window from {whole} on"), (None, "it looks back to the beginning")):
+        clause = ExplainedClause('never("A")', holds=True, value=0, warming=True, known_since=since, whole_from=from_)
+        assert clause_line(clause) == f'yes never("A"): 0 (warming: events are known since {since}; {words})'

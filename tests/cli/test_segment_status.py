@@ -39,7 +39,8 @@ def test_every_state_of_a_shard_on_its_way_is_said_in_words(lane: LaneStatus, wo
 def test_the_status_names_versions_shards_and_what_is_warming(capsys: pytest.CaptureFixture[str]) -> None:
     """A shard without a worker waits for one, which no progress would ever say."""
     shards = [ShardVersion(0, 3, True), ShardVersion(1, 2, True, FOLDS), ShardVersion(2, 2, False), ShardVersion(3, 2, True)]
-    warming = [Warming('did("A", within="30d")', "2026-11-01T00:00:00.000Z")]
+    since, until = "2026-11-01T00:00:00.000Z", "2026-12-01T00:00:00.000Z"
+    warming = [Warming('did("A", within="30d")', since, until), Warming('never("A")', since)]
     found = PublicationStatus(shards, THREE, FOUR, warming)
     say_status(found)
     assert not found.is_obeyed
@@ -51,7 +52,8 @@ def test_the_status_names_versions_shards_and_what_is_warming(capsys: pytest.Cap
         "  shard 1: version 3: folds the past, 45% of 1,000,000 records, ends about 14:05 UTC",
         "  shard 2: waits for a worker",
         "  shard 3: version 3: its worker has yet to notice",
-        '  warming: did("A", within="30d"): events are known since 2026-11-01T00:00:00.000Z',
+        f'  warming: did("A", within="30d"): events are known since {since}; it has seen its whole window from {until} on',
+        f'  warming: never("A"): events are known since {since}; it looks back to the beginning',
     ]
 
 

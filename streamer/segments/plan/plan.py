@@ -8,7 +8,7 @@ predicate whose truth changed are evaluated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from streamer import values
@@ -330,14 +330,24 @@ class Plan:
         return sorted(gone)
 
 
-def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> dict[str, int]:
+class WarmingSince(NamedTuple):
+    """Since when what a predicate asks is remembered, and when it has seen as far back as it looks: None where it looks back to the
+    beginning. Both in UTC milliseconds."""
+
+    since_ms: int
+    whole_ms: int | None
+
+
+def warming_predicates(plan: Plan, since_ms: Mapping[str, int], now: int) -> dict[str, WarmingSince]:
     """Texts of the predicates whose window begins before their memories do, each with when the newest of these began."""
-    found: dict[str, int] = {}
+    found: dict[str, WarmingSince] = {}
     for predicate in plan.predicates:
-        for slot in predicate.slots:
-            start = since_ms.get(plan.memories[slot].key)
-            if start is not None and predicate.span_ms is not None and (predicate.span_ms == 0 or start > now - predicate.span_ms):
-                found[predicate.text] = max(start, found.get(predicate.text, start))
+        starts = [since_ms[key] for slot in predicate.slots if (key := plan.memories[slot].key) in since_ms]
+        if predicate.span_ms is None or not starts:
+            continue
+        start, span_ms = max(starts), predicate.span_ms
+        if span_ms == 0 or start > now - span_ms:
+            found[predicate.text] = WarmingSince(start, start + span_ms if span_ms else None)
     return found
 
 

@@ -15,7 +15,7 @@ from streamer.errors import HaltError, SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.published import Published
-from streamer.segments.plan.plan import warming_predicates
+from streamer.segments.plan.plan import WarmingSince, warming_predicates
 from streamer.settings import Settings
 from streamer.transports.kafka.definitions_topic import definitions_of, read_published
 from streamer.transports.kafka.topics import check_topic
@@ -45,11 +45,13 @@ class ShardVersion(msgspec.Struct, frozen=True, omit_defaults=True):
     lane: LaneStatus | None = None
 
 
-class Warming(msgspec.Struct, frozen=True):
-    """A clause that looks further back than events are known; ``since`` is from when on they are, in the shard that knows the least."""
+class Warming(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A clause that looks further back than events are known; ``since`` is from when on they are, in the shard that knows the least.
+    From ``until`` on it has seen its whole window in every shard; left out where it looks back to the beginning."""
 
     clause: str
     since: str
+    until: str | None = None
 
 
 class PublicationStatus(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -117,15 +119,18 @@ def _shard_version(shard: int, body: CheckpointBody, note: ShardNote | None) -> 
 
 async def _warming(plans: Plans, bodies: list[CheckpointBody]) -> list[Warming]:
     """The clauses that are warming in some shard whose definitions the store has."""
-    since_ms: dict[str, int] = {}
+    found: dict[str, WarmingSince] = {}
     for shard, body in enumerate(bodies):
         if not body.since_ms:
             continue
         with suppress(HaltError):
             plan = await plans.get(body.digest, shard)
-            for clause, start_ms in warming_predicates(plan, body.since_ms, body.log_time_ms).items():
-                since_ms[clause] = max(start_ms, since_ms.get(clause, start_ms))
-    return [Warming(clause, time_text(start_ms)) for clause, start_ms in sorted(since_ms.items())]
+            for clause, one in warming_predicates(plan, body.since_ms, body.log_time_ms).items():
+                found[clause] = max(one, found.get(clause, one), key=lambda warming: warming.since_ms)
+    return [
+        Warming(clause, time_text(one.since_ms), None if one.whole_ms is None else time_text(one.whole_ms))
+        for clause, one in sorted(found.items())
+    ]
 
 
 __all__ = ["PublicationStatus", "ShardVersion", "Version", "Warming", "newest_content", "published_now", "read_status"]

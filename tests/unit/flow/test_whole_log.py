@@ -24,6 +24,7 @@ from streamer.previews.share import Persons, Portion, Share
 from streamer.previews.survey import members_of, numbers_in
 from streamer.signing import NO_KEYS, Keyring, Signer
 from streamer.stores.memory import MemoryStore
+from streamer.values import time_text
 from streamer.wire import EVENTS, Control, LogRecord, encode_control
 from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, SECOND_MS, named, segments
 from tests.unit.flow.persons import Persons as Shop
@@ -207,12 +208,18 @@ async def test_a_log_that_has_lost_its_beginning_says_which_clauses_do_not_see_i
     shop, _ = shop_of(1)
     fold = await Fold.begin(RULES, shop.rules, Bounds())
     fold.lack_before(shop.now_ms)
-    shop.write("Product Viewed", userId="ann")
+    for _ in range(2):
+        shop.write("Product Viewed", userId="ann")
     logs = [ShardStory(some(shop.log.fetch(0, 0, 99), 9), ShardRecords(0, shop.rules, Amendments(), NO_KEYS))]
     async for stretch in whole_log(logs):
         await fold.take(stretch)
     assert set(fold.since_ms.values()) == {shop.now_ms}
-    found = conclude(await findings_of(fold, None, days=1, samples=0, is_cut=True), fold.plan, Wishes())
+    found = conclude(await findings_of(fold, None, days=1, samples=1, is_cut=True), fold.plan, Wishes())
+    clauses = {one.name: one.samples[0].explanation.because for one in found.segments if one.samples}
+    assert {(one.known_since, one.whole_from) for one in clauses["shy"]} == {(time_text(shop.now_ms), None)}, (
+        "never looks back to the beginning"
+    )
+    assert {(one.known_since, one.whole_from) for one in clauses["looker"]} == {(time_text(shop.now_ms), time_text(shop.now_ms + HOUR_MS))}
     assert {one.name: one.warming for one in found.segments} == {
         "buyer": ['did("Order Completed")'],
         "left": ['last("Product Viewed") > last("Order Completed")', 'since(last("*")) >= "10m"'],

@@ -9,8 +9,7 @@ from streamer.errors import TooMuchError
 from streamer.page.trial_run import SECONDS_MAX, TrialRuns, check
 from streamer.previews.result import Day, Difference, Horizon, Overlap, Preview, SampleMember, SegmentPreview
 from streamer.previews.share import Estimate
-from streamer.segments.change import Clause
-from streamer.segments.explain import Explanation
+from streamer.segments.explain import ExplainedClause, Explanation
 from streamer.server.tokens import read_tokens
 from streamer.settings import load_settings
 from streamer.web.secret_tables import hash_of
@@ -83,7 +82,7 @@ async def test_refused_records_are_driven_through_the_log_again_by_reason(monkey
 def preview_of(count: int) -> Preview:
     """An answer with something in each part of it."""
     some = Estimate(count, count - 1, count + 1)
-    clause = Clause('did("A")', True, "<b>&\u202e")
+    clause = ExplainedClause('did("A")', True, "<b>&\u202e")
     why = Explanation("x", "Adds", True, [clause])
     found = SegmentPreview(
         "x",
