@@ -74,6 +74,8 @@ def remember(seen: bytes, key: bytes, *, timestamp_ms: int, horizon_ms: int, flo
         newest = (int.from_bytes(seen[-ENTRY_BYTES:-ID_BYTES], "big") - floor) % NARROW_SPAN
         if not size or (oldest >= new_floor - floor and newest <= minute - floor):  # it stands last, and nothing goes: nearly always
             return seen + (minute % NARROW_SPAN).to_bytes(NARROW, "big") + key, floor_ms
+        if newest < new_floor - floor:  # all goes: of whoever comes rarely, nearly always
+            return (minute % NARROW_SPAN).to_bytes(NARROW, "big") + key, floor_ms
     return _inserted(_Ids(seen, floor), key, minute, floor_ms)
 
 

@@ -49,6 +49,16 @@ class Evaluator:
         state.timer_ms = turns.first_due(state, own_now, state.timer_ms)
         return []
 
+    def at_plain_event(self, state: State, event: Event, now: int) -> None:
+        """The same, and nobody is told, for a customer who is known, neither set aside nor lifted, and whose clock need not be set anew,
+        where no model is asked."""
+        own_now = now - state.origin_ms
+        turns = self._remember(state, event, min(now, event.timestamp_ms) - state.origin_ms, own_now)
+        if turns.dirty:
+            evaluate_after_event(self._plan, state, own_now, turns)
+        else:
+            state.timer_ms = turns.first_due(state, own_now, state.timer_ms)
+
     def at_timer(self, state: State, now: int, offset: int) -> list[SegmentRule]:
         """The moment of the customer's timer has come; nothing when it was early, since events may have moved what it was for."""
         also: Iterable[int] = ()

@@ -75,6 +75,11 @@ def forward_of(record: LogRecord) -> Forward | None:
     return None
 
 
+def is_forwarded(record: LogRecord) -> bool:
+    """Whether a record says that it was forwarded, be it rightly."""
+    return any(name == FORWARD_HEADER for name, _ in record.headers)
+
+
 def check_forward(forward: Forward, *, shard: int, shards: int, generation: int) -> None:
     """RefusedError unless a shard of this log can have sent it to ``shard``. Only what belongs elsewhere always comes from another one."""
     is_own = forward.shard == shard and forward.kind == "event" and forward.hops == 0

@@ -8,7 +8,7 @@ body up to where history was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 from streamer.errors import RefusedError, ReleasedError, StoreError
@@ -79,9 +79,15 @@ class LaneDriver(ShardDriver[LaneStep]):
         items: list[Item] = []
         while len(items) < len(records):
             begin = len(items)
-            items += [self._read(record) for record in records[begin : begin + self._breather.begin()]]
+            items += self._read_piece(records[begin : begin + self._breather.begin()])
             await self._breather.pause(len(items) - begin)
         return items
+
+    def _read_piece(self, records: Sequence[LogRecord]) -> Iterator[Item]:
+        read = self._reader.read
+        for record in records:
+            self._at = record.offset
+            yield read(record)
 
     async def _apply_span(self, items: Sequence[Item], span: RecordSpan) -> tuple[int, bool]:
         """See ``ShardDriver``."""
@@ -120,8 +126,8 @@ class LaneDriver(ShardDriver[LaneStep]):
     async def recall(self, history: Sequence[LogRecord], before: int) -> None:
         """Apply records of history before the record at the offset ``before``, the next one. Raises what ``process`` does."""
         while todo := [record for record in history if record.offset >= self.machine.body.recalled]:
-            self._reader.begin()
-            items = [self._of_history(record, before) for record in todo]
+            self._at = before  # should one fail as it is read
+            items = await self._read_history(todo, before)
             self._history, self.machine.is_recalling = [record.offset for record in todo], True
             try:
                 await self._process(items)
@@ -132,6 +138,15 @@ class LaneDriver(ShardDriver[LaneStep]):
                 await self._isolate(error)
             finally:
                 self._history, self.machine.is_recalling = (), False
+
+    async def _read_history(self, history: Sequence[LogRecord], before: int) -> list[Item]:
+        self._reader.begin()
+        items: list[Item] = []
+        while len(items) < len(history):
+            begin = len(items)
+            items += [self._of_history(record, before) for record in history[begin : begin + self._breather.begin()]]
+            await self._breather.pause(len(items) - begin)
+        return items
 
     def _of_history(self, record: LogRecord, before: int) -> Item:
         kept = tuple(header for header in record.headers if header[0] in KEPT)

@@ -81,7 +81,18 @@ class LaneStep(Step):
     def _use(self, plan: Plan) -> None:
         """See ``Step``. The records in hand are not of history: models serve where the shard's log says so."""
         super()._use(plan)
-        self.plain = PlainEvents(self._rules, self.body, plan, self._states, self._timers, self._admission, self._evaluator)
+        self.plain = PlainEvents(
+            self.shard,
+            self._rules,
+            self.body,
+            plan,
+            self._states,
+            self._timers,
+            self._admission,
+            self._evaluator,
+            fire=self.fire,
+            is_full=self.is_full,
+        )
 
     @property
     def is_recalling(self) -> bool:

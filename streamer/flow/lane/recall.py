@@ -3,6 +3,7 @@ when they happened."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,26 +21,32 @@ class Recall:
         self._shard = shard
         self._end = end
         self._held: Sequence[LogRecord] = ()
-        self._read = at  # the offset from which on nothing is held
+        self._first: int = 0  # the index of the first of them that was not passed
+        self._read: int = at  # the offset from which on nothing is held
 
     async def next(self, at: int) -> LogRecord | None:
         """The first record from the offset ``at`` on, which never goes back; None where there is none."""
-        found = await self._from(at)
-        return found[0] if found else None
+        await self._pass(at)
+        return self._held[self._first] if self._first < len(self._held) else None
 
     async def until(self, at: int, time_ms: int, most: int) -> Sequence[LogRecord]:
         """At most so many records from the offset ``at`` on, up to the first that happened after ``time_ms``."""
-        found = (await self._from(at))[:most]
-        count = next((number for number, record in enumerate(found) if record.arrival_ms > time_ms), len(found))
-        return found[:count]
+        await self._pass(at)
+        end = min(self._first + most, len(self._held))
+        later = (index for index in range(self._first, end) if self._held[index].arrival_ms > time_ms)
+        return self._held[self._first : next(later, end)]
 
-    async def _from(self, at: int) -> Sequence[LogRecord]:
-        passed = next((number for number, record in enumerate(self._held) if record.offset >= at), len(self._held))
-        self._held = self._held[passed:]
-        if not self._held and self._read < self._end:
+    async def _pass(self, at: int) -> None:
+        """Pass over what lies before the offset ``at``, and read ahead where nothing is held any more."""
+        self._first = bisect_left(self._held, at, self._first, key=_offset)
+        if self._first == len(self._held) and self._read < self._end:
             self._held = await self._histories.history(self._shard, max(at, self._read), self._end, READ_AHEAD)
+            self._first = 0
             self._read = self._held[-1].offset + 1 if self._held else self._end
-        return self._held
+
+
+def _offset(record: LogRecord) -> int:
+    return record.offset
 
 
 __all__ = ["Recall"]
