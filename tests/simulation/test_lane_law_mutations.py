@@ -24,7 +24,7 @@ from streamer.flow.identity import Identity
 from streamer.flow.identity_records import Adopt
 from streamer.flow.lane import lane_plan, past
 from streamer.flow.lane.lane import SideLane
-from streamer.flow.lane.lane_plan import _foldable, _meaning
+from streamer.flow.lane.lane_plan import _changed_by, _meaning
 from streamer.flow.lane.lane_step import LaneStep, _LaneIdentity, _SilentAdmission
 from streamer.flow.migration import Migration
 from streamer.flow.rules import Rules
@@ -164,12 +164,12 @@ def a_lane_takes_what_came_too_late(patch: pytest.MonkeyPatch) -> None:
 def who_refers_to_what_has_changed_is_not_folded(patch: pytest.MonkeyPatch) -> None:
     """Its text is the same, and means something else."""
 
-    def by_text_alone(before: Plan, after: Plan, *, is_all: bool) -> set[str]:
+    def by_text_alone(before: Plan, after: Plan, models: set[str], *, is_all: bool) -> set[str]:
         texts = {rule.name: _meaning(rule.segment) for rule in before.rules}
-        found = _foldable(before, after, is_all=is_all)
+        found = _changed_by(before, after, models, is_all=is_all)
         return {name for name in found if texts.get(name) != _meaning(after.rules[after.numbers[name]].segment)}
 
-    patch.setattr(lane_plan, "_foldable", by_text_alone)
+    patch.setattr(lane_plan, "_changed_by", by_text_alone)
 
 
 @noticed_by(what_happened_long_ago_stays_where_it_was)
