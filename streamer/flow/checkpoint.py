@@ -13,19 +13,22 @@ from streamer.stores.documents import CONTROLS_DOCUMENT, definitions_document, s
 
 from .same_log import NOTHING, Delivered
 
+NOTHING_BROUGHT: Final = -1  # instead of an offset of history
+
 
 class Switch(msgspec.Struct, array_like=True):
     """A change of definitions that not every customer has come under yet.
 
     ``offset`` is that of the ``definitions`` record, ``at_ms`` log time there. ``done`` customers came under them in the order of the
-    walk at the record at ``record``. ``brings_history``: the record brought history too, so all that is remembered is folded anew.
+    walk at the record at ``record``. ``brought``: the record brought history too, so all that is remembered is folded anew; what lies below
+    this offset of history was brought before.
     """
 
     offset: int
     at_ms: int
     record: int = -1
     done: int = 0
-    brings_history: bool = False
+    brought: int = NOTHING_BROUGHT
 
 
 class SidesTaken(msgspec.Struct, frozen=True, array_like=True):
@@ -54,9 +57,9 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``lane`` is the offset of the definitions in force where a side lane was folded for them and is not dropped yet, else -1. ``born`` has
     by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, what of their lanes
     is taken: what lies below it those of this shard have taken.
-    ``history`` is the offset in the shard's log of history below which everything is part of what is remembered; ``recalled``, in the body
-    of a lane, that of the next record of history which it folds. ``models_since`` has by model of the definitions in force the offset of
-    the ``definitions`` record with which its question came.
+    ``history`` is the offset in the shard's log of history below which everything is part of what is remembered, ``history_in_all`` the sum
+    of these offsets over all shards; ``recalled``, in the body of a lane, is that of the next record of history which it folds.
+    ``models_since`` has by model of the definitions in force the offset of the ``definitions`` record with which its question came.
     """
 
     log_time_ms: int = 0
@@ -89,6 +92,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     history: int = 0
     recalled: int = 0
     models_since: dict[str, int] = {}
+    history_in_all: int = 0
 
 
 _body_encoder = msgspec.msgpack.Encoder()

@@ -7,7 +7,7 @@ its tombstone and is sent on behind the past that was adopted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Final, assert_never
 
 import msgspec
@@ -31,6 +31,7 @@ from .checkpoint import CheckpointBody
 from .evaluation import Evaluator
 from .forwards import Forward, ForwardKind, forward_of
 from .identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Restore, Side, encode_identity, in_parts
+from .lane.known_by import aliases_of, sent_at, survivor_of
 from .message_writer import MessageWriter
 from .rules import Rules
 from .set_aside import SetAside
@@ -172,25 +173,29 @@ class Identity:
         """Whether a customer was erased at that log time or later."""
         return self._admission.was_erased(customer, time_ms)
 
-    def note_known(self, survivor: str, state: State, known: Mapping[str, int], now: int, offset: int) -> None:
-        """The customer went by these ids too, which the state may have noted."""
+    def note_known(self, survivor: str, state: State, known: Iterable[str], aliases: Container[str], now: int, offset: int) -> None:
+        """The customer went by these ids too, which the state may have noted; of ``aliases`` that was said outright."""
         fresh = [id_ for id_ in known if id_ not in state.links and id_ not in (state.parted or ()) and id_ != survivor]
         if not fresh:
             return
         state.links = links.united(state.links, dict.fromkeys(fresh, now), survivor)
         self._count("linked", len(fresh))
         for id_ in fresh:
-            self._send("link", Link(from_=id_, to=survivor, cause=OF_HISTORY, linked_ms=now), offset)
+            self._send("link", Link(from_=id_, to=survivor, cause=OF_HISTORY, linked_ms=now, alias=id_ in aliases), offset)
 
     def send_home(self, old: str, past: State, memories: Mapping[str, Data], now: int, offset: int) -> None:
-        """History has a past of an id that was linked before anybody was known by it here: it goes to whom the id leads."""
-        tombstone = self._states.tombstone(old)
-        if tombstone is None:
+        """History has a past of an id that was linked already, as a lane has it: it goes to whom the id leads, and so do the ids by which
+        it went too."""
+        if self._states.tombstone(old) is None:
             return  # erased since
-        link = Link(from_=old, to=tombstone.first, cause=OF_HISTORY, linked_ms=now)
+        link = Link(from_=old, to=survivor_of(past), cause=OF_HISTORY, linked_ms=now)
         self._count("drained")
         for part in self._adopts(link, past, in_parts(memories), now):
-            self._send("adopt", msgspec.structs.replace(part, links={}, places=[], sent_ms={}), offset)
+            self._send("adopt", msgspec.structs.replace(part, links={}, places=[], sent_ms={}, lane_offset=sent_at(past)), offset)
+        aliases = aliases_of(past)
+        for id_ in past.links:
+            if id_ != link.to:
+                self._send("link", msgspec.structs.replace(link, from_=id_, alias=id_ in aliases, passed=[old]), offset)
 
     # at the old id: the link
 
@@ -278,7 +283,8 @@ class Identity:
     def _pass_on(self, adopt: Adopt, to: str, walk: list[str], offset: int) -> None:
         """To whom the survivor has become since. No number of steps ends this: a past is never dropped."""
         under = max(adopt.passed_under, self._body.version)
-        passed_on = msgspec.structs.replace(adopt, to=to, passed=_with(adopt.passed, adopt.to), walk=walk, passed_under=under)
+        passed = _with(adopt.passed, adopt.to)
+        passed_on = msgspec.structs.replace(adopt, to=to, passed=passed, walk=walk, passed_under=under, lane_offset=-1)
         self._send("adopt", passed_on, offset)
 
     def _lift(self, customer: str, tombstone: Tombstone, circle: Sequence[str], origin_ms: int) -> State:
@@ -357,6 +363,7 @@ class Identity:
 
     def _join_side(self, side: Side, state: State, now: int, offset: int) -> None:
         born, customer = self._body.born, side.to
+        self.note_known(customer, state, side.links, side.aliases, now, offset)
         memories = {key: data for key, data in side.memories.items() if born.get(key, 0) == side.version}
         changed, is_approximate = self._evaluator.at_adopt(state, msgspec.structs.replace(side, memories=memories), now)
         if is_approximate:

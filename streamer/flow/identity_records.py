@@ -8,7 +8,7 @@ customer again. They travel as forwarded records do, see ``forwards``: the heade
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -56,7 +56,8 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     up to ``drained_ms``, log time in the shard of the old id. ``seen`` and ``floor_ms`` (UTC) are those of the state and come with the
     first part, ``links`` and ``parted`` with the last. ``places`` in caps and ``sent_ms``, when messages went out last, come with the
     first part: in UTC, by the names of messages. ``version`` is of the definitions under which it was drained, ``passed_under`` the
-    highest of those under which it was sent on.
+    highest of those under which it was sent on. ``lane_offset``: where in the log of its shard lanes send what they remember, if that is
+    not where this was sent; -1: it is.
     """
 
     to: str
@@ -78,6 +79,7 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parted: dict[str, str] = {}
     version: int = 1
     passed_under: int = 1
+    lane_offset: int = -1
 
     @property
     def customer(self) -> str:
@@ -105,7 +107,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``before`` is the digest of the definitions from which the lane leads there: what they have already it does not send.
 
-    It belongs to an ``Adopt``, which the shard itself had sent at the same place of its log, and whose other fields it has.
+    It belongs to an ``Adopt``, which the shard itself had sent at the same place of its log, and whose other fields it has. ``links`` are
+    those of the old id where there is imported history, ascending in time; ``aliases`` which of them that says outright.
     """
 
     version: int
@@ -120,6 +123,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parts: int = 1
     passed: list[str] = []
     memories: dict[str, Data] = {}
+    links: dict[str, int] = {}
+    aliases: Sequence[str] = ()
 
     @property
     def customer(self) -> str:
@@ -129,12 +134,17 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def ids(self) -> tuple[str, ...]:
         """Every id in it."""
-        return (self.from_, self.to, *self.passed)
+        return (self.from_, self.to, *self.passed, *self.links)
 
     @property
     def is_last(self) -> bool:
         """Whether all of it has come with this part."""
         return self.part == self.parts
+
+
+def place_of_side(adopt: Adopt, shard: int, offset: int) -> tuple[int, int]:
+    """The shard and the offset in its log where lanes send what belongs to an ``Adopt`` that this shard has sent there."""
+    return shard, offset if adopt.lane_offset < 0 else adopt.lane_offset
 
 
 class Redirect(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from streamer.segments.plan.plan_memories import is_grown
 
 from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
-from .checkpoint import CheckpointBody, SidesTaken, Switch
+from .checkpoint import NOTHING_BROUGHT, CheckpointBody, SidesTaken, Switch
 from .evaluation import Evaluator
 from .identity import Identity
 from .lane.past import NO_LANE, Folded, Past
@@ -50,7 +50,8 @@ def adopt(body: CheckpointBody, before: Plan, after: Plan, version: int, offset:
     body.sizes = [body.sizes[before.numbers[name]] if name in before.numbers else 0 for name in after.names]
     body.previous, body.digest = body.digest, after.digest
     body.version, body.generation = version, body.generation + 1
-    body.switch, body.cursor = Switch(offset, body.log_time_ms, brings_history=folded is not None and folded.past.brings_history), ""
+    brought = folded.past.brought if folded is not None else NOTHING_BROUGHT
+    body.switch, body.cursor = Switch(offset, body.log_time_ms, brought=brought), ""
 
 
 def _since_ms(body: CheckpointBody, before: Plan, after: Plan, folded: Folded | None) -> dict[str, int]:
@@ -187,7 +188,7 @@ class Migration:
         self._write(customer, state, changed, retired, now, offset)
         if past is not None:
             past.retire(state, left)
-            self._identity.note_known(customer, state, past.links(customer), now, offset)
+            self._identity.note_known(customer, state, *past.ids(customer), now, offset)
         if is_aside:
             state.truth_bits = {}
             self._set_aside.begin(state, now)

@@ -15,8 +15,9 @@ from streamer.stores.base import Checkpoint, Commit, Position, Store
 from streamer.wire import Control, LogRecord
 
 from .amendments import Amendments, Journal, MemoryJournal
+from .brought import bring_history, brings_history
 from .catalog import Plans
-from .checkpoint import CheckpointBody, decode_body
+from .checkpoint import NOTHING_BROUGHT, CheckpointBody, decode_body
 from .customer_walk import CustomerPages
 from .driver import ShardDriver, open_session
 from .lane.kept_lanes import drop_lanes_upto
@@ -69,13 +70,12 @@ class StepSource:
             await drop_lanes_upto(self._store, shard, body.version)
             body.lane = NO_LANE
             return None
-        brings_history = body.switch is not None and body.switch.brings_history
-        lane = self._plan_lane(previous, plan, body.history, brings_history=brings_history)
+        lane = self._plan_lane(previous, plan, body.history, NOTHING_BROUGHT if body.switch is None else body.switch.brought)
         if lane is None or self._lanes is None:
             raise HaltError(f"shard {shard}: the past that is to be joined cannot be folded here; this is a fault of this program")
         self._lane = await self._lanes.at(Wanted(shard, lane, body.version, body.lane, amendments, body.models_since))
         taken = (key for key in self._lane.plan.plan.slots if body.born.get(key) == body.version)
-        return Past(self._lane.plan, plan, frozenset(taken), brings_history=brings_history)
+        return Past(self._lane.plan, plan, frozenset(taken))
 
     async def reconfigure(self, machine: Step, record: LogRecord, control: Control, now: int) -> None:
         """See ``MachineSource``. What is damaged or may not be said is a dead letter; what is repeated, or overtaken, is nothing."""
@@ -98,36 +98,38 @@ class StepSource:
         body = machine.body
         if control.version <= body.version:  # numbers only rise: it is repeated, or was overtaken by a newer one
             return
-        brings_history = self._lanes is not None and history_end(control, machine.shard) > body.history
-        if plan.digest == body.digest and not brings_history:
+        brings = self._lanes is not None and brings_history(control, body)
+        if plan.digest == body.digest and not brings:
             body.version = control.version  # the same under a new number
             return
-        body.history = max(body.history, history_end(control, machine.shard)) if brings_history else body.history
-        folded = await self._fold(machine, plan, control.version, offset, brings_history=brings_history)
+        brought = body.history if brings else NOTHING_BROUGHT
+        if brings:
+            bring_history(control, machine.shard, body)
+        folded = await self._fold(machine, plan, control.version, offset, brought)
         machine.switch(plan, control.version, content, offset, folded)
 
-    async def _fold(self, machine: Step, after: Plan, version: int, offset: int, *, brings_history: bool) -> Folded | None:
+    async def _fold(self, machine: Step, after: Plan, version: int, offset: int, brought: int) -> Folded | None:
         """What is new in definitions, folded up to where they begin to hold; None where nothing is, and of the first definitions of a log.
-        All of it where history is.
+        All of it where history is. ``brought``: see ``Switch``.
 
         Where nobody has been seen there is nothing to fold. But somebody may come with a past of older definitions, of which a lane of
         another shard will send what is new.
         """
         body, nobody = machine.body, not (machine.body.counts.get("accepted") or machine.body.forwards)
-        if self._lanes is None or (nobody and not body.version and not brings_history):
+        if self._lanes is None or (nobody and not body.version and brought == NOTHING_BROUGHT):
             return None
-        plan = self._plan_lane(machine.plan, after, body.history, brings_history=brings_history)
+        plan = self._plan_lane(machine.plan, after, body.history, brought)
         if plan is None:
             return None
         longer = {memory.key for memory in plan.plan.memories if memory.key in body.since_ms and not memory.is_put}  # there than here
-        past = Past(plan, after, plan.keys | longer, brings_history=brings_history)
-        if nobody and not brings_history:
+        past = Past(plan, after, plan.keys | longer)
+        if nobody and not plan.brings_history:
             return Folded(past, NO_LANE, {})
         lane = self._lane = await self._lanes.at(Wanted(machine.shard, plan, version, offset, machine.amendments, body.models_since))
         return Folded(past, offset, lane.since_ms)
 
-    def _plan_lane(self, before: Plan, after: Plan, history: int, *, brings_history: bool) -> LanePlan | None:
-        return plan_lane(before, after, lateness_ms=self._rules.lateness_ms, history=history, brings_history=brings_history)
+    def _plan_lane(self, before: Plan, after: Plan, history: int, brought: int) -> LanePlan | None:
+        return plan_lane(before, after, lateness_ms=self._rules.lateness_ms, history=history, brought=brought)
 
     def also_known(self, machine: Step) -> CustomerPages | None:
         """See ``MachineSource``."""
@@ -146,11 +148,6 @@ class StepSource:
         if lane is not None:
             await lane.drop()
         machine.body.lane = NO_LANE
-
-
-def history_end(control: Control, shard: int) -> int:
-    """The offset in a shard's log of history below which everything is part of the past, as a record says it; 0 where it says nothing."""
-    return control.history[shard] if shard < len(control.history) else 0
 
 
 class Shard(ShardDriver[Step]):

@@ -82,7 +82,7 @@ async def _fold(made: Sequence[Made], definitions: Definitions, now_ms: int) -> 
         compile_plan(definitions, rules),
         lateness_ms=rules.lateness_ms,
         history=len(records),
-        brings_history=True,
+        brought=0,
     )
     assert plan is not None, "all of it is to be folded"
     settings = LaneSettings(0, MemoryStore(), rules, Amendments(), _never, histories=_History(records))

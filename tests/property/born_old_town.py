@@ -10,14 +10,16 @@ from typing import Any
 from hypothesis import strategies as st
 
 from streamer.flow.amendments import Amendments
+from streamer.flow.brought import brings_history, history_end
+from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.flow.lane.lane import LaneSettings, SideLane
-from streamer.flow.lane.lane_plan import plan_lane
+from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.flow.lane.lanes import Wanted
 from streamer.flow.relay import Relay
 from streamer.language.definitions import parse_definitions
 from streamer.segments.plan.plan import Plan
 from streamer.transports.memory import MemorySink
-from streamer.wire import LogRecord, decode_control
+from streamer.wire import Control, LogRecord, decode_control
 from tests.property.driving import never, with_purposes
 from tests.property.logs import successors
 from tests.property.persons import SHARDS, Act, History, histories
@@ -39,9 +41,11 @@ class TownLanes:
         self.town: Town | None = None
         self.folds = self.waits = 0
         self._running: dict[tuple[int, int], _Running] = {}
+        self._plans: dict[tuple[int, int], LanePlan] = {}
 
     async def at(self, wanted: Wanted) -> SideLane:
         self.folds += 1
+        self._plans[wanted.shard, wanted.version] = wanted.plan
         mine = await self._run(wanted.shard, wanted.version)
         while mine.lane.position <= wanted.offset:
             moved = [await self._move(number, wanted.version) for number in range(SHARDS)]
@@ -62,14 +66,23 @@ class TownLanes:
     async def _run(self, number: int, version: int) -> _Running:
         town = self._town
         if (number, version) not in self._running:
-            before, after = (town_plan(town, at) for at in (version - 1, version))
-            plan = plan_lane(before, after, lateness_ms=town.rules.lateness_ms)
-            assert plan is not None, "it was asked for"
-            lane = await SideLane.open(LaneSettings(number, town.store, town.rules, Amendments(), never), plan, version)
+            plan = self._plans.get((number, version)) or self._plan(number, version)
+            settings = LaneSettings(number, town.store, town.rules, Amendments(), never, histories=town.log)
+            lane = await SideLane.open(settings, plan, version)
             relay = Relay(number, lane.store, MemorySink(town.log), topics=())
             await relay.start()
             self._running[number, version] = _Running(lane, relay)
         return self._running[number, version]
+
+    def _plan(self, number: int, version: int) -> LanePlan:
+        town, control = self._town, town_control(self._town, version)
+        before, after = (town_plan(town, at) for at in (version - 1, version))
+        body, lateness_ms = town.shards[number].body, town.rules.lateness_ms
+        brought = body.history if brings_history(control, body) else NOTHING_BROUGHT
+        history = max(body.history, history_end(control, number))
+        plan = plan_lane(before, after, lateness_ms=lateness_ms, history=history, brought=brought)
+        assert plan is not None, "it was asked for"
+        return plan
 
     async def _move(self, number: int, version: int) -> bool:
         """Read ahead, fold a few records, publish; whether anything was done. A shard that has switched has sent all."""
@@ -97,9 +110,19 @@ def played(history: History, kind: type[Town] = Town) -> tuple[Town, TownLanes]:
 
 def town_plan(town: Town, version: int) -> Plan:
     """The plan of one version of a town's definitions."""
-    bodies = [act.body for act in town.history.acts if act.body is not None and is_switch(act)]
-    sources = [town.history.definitions, *(body["definitions"] for body in bodies)]
-    return Plan(parse_definitions(with_purposes(sources[version - 1])), lateness_ms=town.rules.lateness_ms)
+    acts = (act.body for act in town.history.acts if act.body is not None)
+    sources = {1: town.history.definitions}
+    for body in acts:
+        if "version" in body:
+            sources[body["version"]] = body.get("definitions", sources[body["version"] - 1])
+    return Plan(parse_definitions(with_purposes(sources[version])), lateness_ms=town.rules.lateness_ms)
+
+
+def town_control(town: Town, version: int) -> Control:
+    """The record by which some shard of a town comes to this version."""
+    records = [record for number in range(SHARDS) for record in town.log.fetch(number, 0, EVERYTHING)]
+    controls = (decode_control(record.value) for record in records if record.control)
+    return next(control for control in controls if control.control == "definitions" and control.version == version)
 
 
 def is_switch(act: Act) -> bool:

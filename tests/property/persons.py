@@ -90,9 +90,7 @@ def written(draw: st.DrawFn, *, shared: bool) -> dict[str, Any]:
 def settling(draw: st.DrawFn) -> History:
     """A history of which the end does not depend on when things arrived: no devices that two people share, definitions that ask about the
     present, and events of different times."""
-    source = draw(definitions(names=("m", "a")))
-    asks = {name: {"when": given["when"]} for name, given in source["segments"].items() if "exit" not in given}
-    asks = {name: given for name, given in asks.items() if not any(f'("{other}")' in given["when"] for other in source["segments"])}
+    source = draw(present_definitions())
     now, used, acts = draw(st.sampled_from(ANCHORS[:8])), set[int](), list[Act]()
     for number in range(draw(st.integers(4, 16))):
         now += abs(draw(steps_ms()))
@@ -105,9 +103,16 @@ def settling(draw: st.DrawFn) -> History:
         used.add(timestamp)
         acts.append(Act(now, {**draw(written(shared=False)), "messageId": f"m{number}", "timestamp": timestamp}))
     end_ms = now + draw(st.sampled_from([1, H, D, 3 * D]))
-    return History(
-        {"zone": source["zone"], "segments": asks or {"m": {"when": 'count("A") >= 2'}}}, tuple(acts), end_ms, lateness_ms=30 * D
-    )
+    return History(source, tuple(acts), end_ms, lateness_ms=30 * D)
+
+
+@st.composite
+def present_definitions(draw: st.DrawFn) -> dict[str, Any]:
+    """Definitions that ask about the present."""
+    source = draw(definitions(names=("m", "a")))
+    asks = {name: {"when": given["when"]} for name, given in source["segments"].items() if "exit" not in given}
+    asks = {name: given for name, given in asks.items() if not any(f'("{other}")' in given["when"] for other in source["segments"])}
+    return {"zone": source["zone"], "segments": asks or {"m": {"when": 'count("A") >= 2'}}}
 
 
 @st.composite

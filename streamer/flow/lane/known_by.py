@@ -1,17 +1,38 @@
-"""What a lane notes of how it knows a customer, where history is folded with the log: by which of the two.
+"""What a lane notes of how it knows a customer, where history is folded with the log: by which of the two, and by which other ids.
 
-It stands instead of the newest offset in the lane's states, below all that ``customers.offsets`` writes there: a lane notes no places.
+It stands where the states of a shard have the places of records, and below all that ``customers.offsets`` writes there: a lane notes none.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from streamer.customers.state import State
 
-ONLY_HISTORY: Final = -3  # the shard itself knows nobody by this id
+ONLY_HISTORY: Final = -3  # the log so far knows nobody by this id
 BOTH: Final = -4
-OLD_ID: Final = -5  # as ONLY_HISTORY, and the id was linked to another since, the one in ``links``: what history has is theirs
+OLD_ID: Final = -5  # as ONLY_HISTORY, and the id was linked to another since: what history has is theirs
+
+
+class _Note(msgspec.Struct, array_like=True):
+    """``since``: the offset in the log of history of the first record of which the state was made. ``aliases``: of the other ids those of
+    which history says outright that they are the customer's. Of OLD_ID ``to`` is who they are now, ``at`` the offset in the log at which
+    lanes send what they remember."""
+
+    since: int = 0
+    aliases: list[str] = []
+    to: str = ""
+    at: int = -1
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decoder: Final = msgspec.msgpack.Decoder(_Note)
+
+
+def _note_of(state: State) -> _Note:
+    return _decoder.decode(state.offset_gaps) if state.offset_gaps else _Note()
 
 
 def knows_history(state: State) -> bool:
@@ -19,22 +40,81 @@ def knows_history(state: State) -> bool:
     return state.newest_offset in (ONLY_HISTORY, BOTH, OLD_ID)
 
 
-def is_of_shard(state: State) -> bool:
-    """Whether the shard itself knows the customer of a lane's state."""
-    return state.newest_offset not in (ONLY_HISTORY, OLD_ID)
+def is_of_shard(state: State, brought: int) -> bool:
+    """Whether the shard itself knows the customer of a lane's state, where history below the offset ``brought`` is a part of its past."""
+    if state.newest_offset == ONLY_HISTORY:
+        return _note_of(state).since < brought
+    return state.newest_offset != OLD_ID
 
 
 def is_noted(state: State, *, is_recalling: bool) -> bool:
     """Whether one more event changes nothing of it. ``is_recalling``: it is of history."""
-    return knows_history(state) if is_recalling else is_of_shard(state)
+    return knows_history(state) if is_recalling else state.newest_offset not in (ONLY_HISTORY, OLD_ID)
 
 
-def note(state: State, *, is_new: bool, is_recalling: bool) -> None:
-    """The state has taken an event."""
-    if is_recalling:
-        state.newest_offset = ONLY_HISTORY if is_new else state.newest_offset if knows_history(state) else BOTH
-    elif state.newest_offset == ONLY_HISTORY:
+def note_event(state: State, *, is_new: bool) -> None:
+    """The state has taken an event of the log."""
+    if not is_new and state.newest_offset == ONLY_HISTORY:
         state.newest_offset = BOTH
 
 
-__all__ = ["BOTH", "OLD_ID", "ONLY_HISTORY", "is_noted", "is_of_shard", "knows_history", "note"]
+def note_history(state: State, offset: int, *, is_new: bool) -> None:
+    """The state has taken an event of history, which lies there at an offset."""
+    if is_new:
+        state.newest_offset, state.offset_gaps = ONLY_HISTORY, _encode(_Note(offset))
+    elif not knows_history(state):
+        state.newest_offset = BOTH
+
+
+def note_alias(state: State, old: str) -> None:
+    """History says outright that the other id is the customer's."""
+    note = _note_of(state)
+    if old not in note.aliases:
+        note.aliases = [*note.aliases, old]
+        state.offset_gaps = _encode(note)
+
+
+def aliases_of(state: State) -> list[str]:
+    """Of the other ids of a customer those of which history says outright that they are."""
+    return _note_of(state).aliases if knows_history(state) else []
+
+
+def bury(state: State, to: str, offset: int) -> None:
+    """The id, of which only history knows, is an old one of ``to``; lanes send what they remember at this offset of the log. Its own links
+    stay: they are theirs too."""
+    note = _note_of(state)
+    note.to, note.at = to, offset
+    state.newest_offset, state.offset_gaps = OLD_ID, _encode(note)
+
+
+def survivor_of(state: State) -> str:
+    """To whom an ``OLD_ID`` was linked."""
+    return _note_of(state).to
+
+
+def sent_at(state: State) -> int:
+    """Where in the log lanes send what they remember of an ``OLD_ID``."""
+    return _note_of(state).at
+
+
+def is_brought(state: State, brought: int) -> bool:
+    """Whether what was made of history was begun with records below the offset ``brought``."""
+    return _note_of(state).since < brought
+
+
+__all__ = [
+    "BOTH",
+    "OLD_ID",
+    "ONLY_HISTORY",
+    "aliases_of",
+    "bury",
+    "is_brought",
+    "is_noted",
+    "is_of_shard",
+    "knows_history",
+    "note_alias",
+    "note_event",
+    "note_history",
+    "sent_at",
+    "survivor_of",
+]

@@ -18,7 +18,7 @@ from streamer.errors import HaltError, KeysLostError, RefusedError
 from streamer.flow.amendments import Amendment, Amendments
 from streamer.flow.driver import Entry, open_session
 from streamer.flow.forwards import forward_of
-from streamer.flow.identity_records import Adopt, decode_identity
+from streamer.flow.identity_records import Adopt, decode_identity, place_of_side
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
 from streamer.flow.scorers import Scorers
@@ -179,7 +179,7 @@ class SideLane:
                 ready = before
             entries += await driver.process(todo[:ready]) if ready else []
             todo = todo[ready:] if self.awaits is None else []
-        self._mailbox.forget(driver.machine.body.forwards)
+        self._mailbox.forget()
         return entries
 
     async def _fold_history(self, recall: Recall, record: LogRecord, most: int) -> int:
@@ -228,7 +228,7 @@ class SideLane:
         if not isinstance(adopt, Adopt) or adopt.part > 1 or adopt.is_known_under(self._version):
             return None
         is_repeated = forward.place <= self._driver.machine.body.forwards.get(forward.shard, (0, -1, -1))
-        return None if is_repeated else (forward.shard, forward.offset)
+        return None if is_repeated else place_of_side(adopt, forward.shard, forward.offset)
 
     async def states(self, customers: Sequence[str]) -> dict[str, State]:
         """What it remembers of these customers, of those whom it knows."""

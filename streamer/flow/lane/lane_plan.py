@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from streamer.examples import ModelSpec
+from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.language import tree
 from streamer.language.definitions import Definitions
 from streamer.language.references import references
@@ -31,7 +32,8 @@ class LanePlan:
     await (``awaits``). ``tells``: it says what there would have been to learn.
 
     ``digest`` names those definitions, ``before`` those that hold until then. ``history`` is the offset in the shard's log of history up to
-    which that is folded with the log.
+    which that is folded with the log, ``brought`` that below which definitions before these brought it. ``brings_history``: these do, here
+    or in another shard.
     """
 
     plan: Plan
@@ -43,6 +45,8 @@ class LanePlan:
     scores: frozenset[str] = frozenset()
     awaits: frozenset[str] = frozenset()
     tells: bool = False
+    brought: int = 0
+    brings_history: bool = False
 
     def name(self, version: int) -> str:
         """What a lane towards definitions of this version is called in a store: after all that its plan is a function of, since what it
@@ -56,12 +60,13 @@ def version_of(name: str) -> int:
 
 
 @lru_cache(maxsize=PLANS_KEPT)
-def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, brings_history: bool = False) -> LanePlan | None:
+def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, brought: int = NOTHING_BROUGHT) -> LanePlan | None:
     """What a lane between two definitions folds, with ``history``; None where nothing is new that the log decides. All of it is where
-    the history itself is new.
+    the history itself is new, but for what lies below ``brought``; NOTHING_BROUGHT where none of it is.
 
     A segment that asks a model which is new cannot be folded, since that has said nothing yet. Its memories are.
     """
+    brings_history = brought != NOTHING_BROUGHT
     models, (changed, anew) = _new_models(before, after), _changed(before, after, is_all=brings_history)
     segments = changed - _unanswered(after, models)
     fresh = {memory.key for memory in after.memories if not is_of_models(memory) and (brings_history or _is_new(memory, before))}
@@ -78,7 +83,17 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, 
     of_anew = {key for model in anew for key in memories_of(model)}
     taken = (memory.key for memory in plan.memories if brings_history or _differs(memory, before) or memory.key in of_anew)
     return LanePlan(
-        plan, frozenset(segments), frozenset(taken), after.digest, before.digest, history, frozenset(asked - new), awaits, tells=bool(new)
+        plan,
+        frozenset(segments),
+        frozenset(taken),
+        after.digest,
+        before.digest,
+        history,
+        frozenset(asked - new),
+        awaits,
+        tells=bool(new),
+        brought=brought if brings_history else history,
+        brings_history=brings_history,
     )
 
 

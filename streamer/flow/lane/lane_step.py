@@ -7,7 +7,7 @@ there on, as it did in the shard: so what they said of a customer then is found 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,11 +18,12 @@ from streamer.errors import RefusedError
 from streamer.events.event import Event
 from streamer.flow.admission import Admission
 from streamer.flow.amendments import Amendments
+from streamer.flow.brought import bring_history, brings_history
 from streamer.flow.change_writer import ChangeWriter
 from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.forwards import ForwardKind, forward_of
-from streamer.flow.identity import Identity
-from streamer.flow.identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts
+from streamer.flow.identity import OF_HISTORY, Identity
+from streamer.flow.identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts, place_of_side
 from streamer.flow.models_in_force import ModelsInForce
 from streamer.flow.rules import Rules
 from streamer.flow.scorers import Scorers
@@ -35,7 +36,19 @@ from streamer.signing import Keyring
 from streamer.stores.base import Checkpoint
 from streamer.wire import COMPARED_HEADER, Control, LogRecord, lane_headers
 
-from .known_by import BOTH, OLD_ID, is_of_shard, note
+from .known_by import (
+    BOTH,
+    OLD_ID,
+    aliases_of,
+    bury,
+    is_brought,
+    is_of_shard,
+    note_alias,
+    note_event,
+    note_history,
+    sent_at,
+    survivor_of,
+)
 from .lane_plan import LanePlan
 from .mailbox import Mailbox
 from .plain_events import PlainEvents
@@ -71,8 +84,6 @@ class LaneStep(Step):
         self.mailbox = mailbox
         self._lane = lane
         self._models_since = models_since
-        self._recalls_history = lane.history > 0
-        self._before = lane.before
         self._is_log_cut = is_log_cut
         super().__init__(shard, rules, body, output_digest, lane.plan, scorers=scorers, amendments=amendments, keyring=keyring)
         self._outputs.example_headers = lane_headers(body.version)
@@ -125,9 +136,8 @@ class LaneStep(Step):
         return _NoChanges(self.plan, self.body, self._outputs, None)
 
     def _identity_of(self) -> Identity:
-        found = self._new_identity(_LaneIdentity, sends=False)
-        found.mailbox, found.recalls_history = self.mailbox, self._recalls_history
-        found.before = self._before
+        found = self._ties = self._new_identity(_LaneIdentity, sends=False)
+        found.mailbox, found.lane = self.mailbox, self._lane
         return found
 
     def _apply_event(self, event: Event, record: LogRecord, now: int) -> None:
@@ -140,6 +150,8 @@ class LaneStep(Step):
             return
         super()._apply_event(event, record, now)
         self.count_recalled(self.body.counts.get("accepted", 0) - accepted)
+        if (state := self._states.get(event.customer)) is not None and state.newest_offset == OLD_ID:
+            self._ties.send_again(event.customer, state, now, record.offset)
 
     def pass_time(self, now: int, offset: int) -> None:
         """See ``Step``."""
@@ -204,6 +216,8 @@ class LaneSource:
         if not machine.admits(control, record):
             return
         if control.control == "definitions":
+            if brings_history(control, machine.body):
+                bring_history(control, machine.shard, machine.body)
             if (control.version, control.digest) == (self._version, self._lane.digest):
                 machine.body.lane = record.offset
         elif control.model in self._lane.scores and record.offset > self._models_since.get(control.model, 0):
@@ -237,13 +251,33 @@ class _SilentAdmission(Admission):
 
     def admit(self, event: Event, record: LogRecord) -> tuple[State, bool] | None:
         """See ``Admission``."""
+        if self.is_recalling:
+            return self._admit_history(event, record)
         state = self._states.get(event.customer)
-        if state is not None and state.newest_offset == OLD_ID and not self.is_recalling:
+        if state is not None and state.newest_offset == OLD_ID:
             self.count("sent_on")
             return None
         admitted = super().admit(event, record)
         if admitted is not None:
-            note(admitted[0], is_new=admitted[1], is_recalling=self.is_recalling)
+            note_event(admitted[0], is_new=admitted[1])
+        return admitted
+
+    def _admit_history(self, event: Event, record: LogRecord) -> tuple[State, bool] | None:
+        """An event that happened under an id that was old by then is kept by itself: what was kept of it before has gone home."""
+        customer, brought = event.customer, self._body.history
+        state, tombstone = self._states.get(customer), self._states.tombstone(customer)
+        survivor = tombstone.first if tombstone is not None else ""
+        if state is not None and state.newest_offset == OLD_ID and is_brought(state, brought):
+            survivor = survivor_of(state)
+        if survivor:
+            self._states.remove(customer)
+        admitted = super().admit(event, record)
+        if admitted is not None:
+            note_history(admitted[0], self._body.recalled, is_new=admitted[1])
+            if survivor:
+                bury(admitted[0], survivor, record.offset)
+        elif tombstone is not None:
+            self._states.bury(customer, tombstone)
         return admitted
 
     def refuse(self, error: RefusedError, record: LogRecord) -> None:  # noqa: ARG002 - no dead letter is written
@@ -271,11 +305,15 @@ class _LaneIdentity(Identity):
     """Drains and adopts where the shard does. What it drains goes as ``side`` to the lane of the survivor's shard. Of an ``adopt`` that the
     shard got only what the lane of the sender sent beside it counts, unless it was drained under these definitions already."""
 
-    mailbox: Mailbox  # the step sets these three
-    before: str
-    recalls_history = False
+    mailbox: Mailbox  # the step sets these two
+    lane: LanePlan
     _place = (0, 0)  # shard and offset from where the record in hand was sent
+    _aliases: Sequence[str] = ()  # of whom is drained, see ``Side``
     _is_of_lane = False  # whether the memories of the ``adopt`` in hand came of the sender's lane
+
+    @property
+    def _has_history(self) -> bool:
+        return self.lane.history > 0 or self.lane.brings_history
 
     def apply(self, content: IdentityRecord, record: LogRecord, now: int) -> bool:
         """See ``Identity``."""
@@ -284,14 +322,20 @@ class _LaneIdentity(Identity):
         self._place = forward.shard, forward.offset
         return super().apply(content, record, now)
 
+    def _link(self, old: str, event: Event, state: State, now: int, offset: int, *, alias: bool) -> None:
+        super()._link(old, event, state, now, offset, alias=alias)
+        if alias and self._has_history and old in state.links:
+            note_alias(state, old)
+
     def _send(self, kind: ForwardKind, content: IdentityRecord, offset: int) -> None:  # noqa: ARG002 - all but one kind are the shard's
         if isinstance(content, Adopt):
             self._send_side(content, content.memories, content.part, content.parts, offset)
 
     def _send_side(self, adopt: Adopt, memories: dict[str, Data], part: int, parts: int, offset: int) -> None:
+        has_links = self._has_history and part == parts
         side = Side(
             version=self._body.version,
-            before=self.before,
+            before=self.lane.before,
             to=adopt.to,
             from_=adopt.from_,
             cause=adopt.cause,
@@ -302,21 +346,38 @@ class _LaneIdentity(Identity):
             parts=parts,
             passed=adopt.passed,
             memories=memories,
+            links=adopt.links if has_links else {},
+            aliases=self._aliases if has_links else [],
         )
         self._admission.send("side", side.to, encode_identity(side), offset)
 
     def _apply_link(self, link: Link, now: int, offset: int) -> None:
-        """Whom only history knows the shard had nothing to drain of. It is drained where the shard comes to know of it."""
+        """Whom only history knows the shard had nothing to drain of. It sends their past where it comes to know of it, and what lanes
+        remember of them they send here."""
         state = self._states.get(link.from_)
-        if state is None or is_of_shard(state):
+        if state is None or is_of_shard(state, self._body.history):
+            self._aliases = aliases_of(state) if state is not None else []
             super()._apply_link(link, now, offset)
             return
-        state.newest_offset, state.links = OLD_ID, {link.to: now}
+        if state.newest_offset != OLD_ID:
+            bury(state, link.to, offset)
+            self.send_again(link.from_, state, now, offset)
+        elif not link.alias:  # a device of several people: one who is sent on goes by the newest
+            bury(state, link.to, sent_at(state))
         self._states.touched.add(link.from_)
+
+    def send_again(self, old: str, state: State, now: int, offset: int) -> None:
+        """Send all that is remembered of an ``OLD_ID``, where definitions before these brought the history of it."""
+        to = survivor_of(state)
+        bury(state, to, offset)
+        if is_brought(state, self.lane.brought):
+            self._aliases = aliases_of(state)
+            for part in self._parts(Link(from_=old, to=to, cause=OF_HISTORY, linked_ms=now), state, now):
+                self._send("adopt", part, offset)
 
     def _apply_point(self, point: Redirect, now: int, offset: int) -> None:
         state = self._states.get(point.id)
-        if state is None or is_of_shard(state):
+        if state is None or is_of_shard(state, self._body.history):
             super()._apply_point(point, now, offset)
 
     def _apply_erasure(self, erasure: Erasure, now: int, offset: int) -> None:
@@ -328,18 +389,20 @@ class _LaneIdentity(Identity):
 
     def _apply_adopt(self, adopt: Adopt, now: int, offset: int) -> None:
         version = self._body.version
-        self._is_of_lane = not adopt.is_known_under(version)
+        self._is_of_lane, sent = not adopt.is_known_under(version), None
         own = msgspec.structs.replace(adopt, places=[], sent_ms={})  # messages are the shard's own affair
         if self._is_of_lane:
-            memories = self.mailbox.memories(self._place) if adopt.part == 1 else {}
-            own = msgspec.structs.replace(own, memories=memories, version=version)
+            sent = self.mailbox.take(place_of_side(adopt, *self._place)) if adopt.part == 1 else None
+            own = msgspec.structs.replace(own, memories={}, version=version) if sent is None else sent.instead_of(own, version)
         state = self._states.get(adopt.to)
         if state is not None and state.newest_offset == OLD_ID:
-            self._pass_on(own, next(iter(state.links)), [*adopt.walk, adopt.to], offset)
+            self._pass_on(own, survivor_of(state), [*adopt.walk, adopt.to], offset)
             return
         super()._apply_adopt(own, now, offset)
-        if self.recalls_history and (state := self._states.get(adopt.to)) is not None:
+        if self._has_history and (state := self._states.get(adopt.to)) is not None:
             state.newest_offset = BOTH  # the old id may have had some
+            for id_ in sent.aliases if sent is not None else ():
+                note_alias(state, id_)
 
     def _send_side_on(self, side: Side, to: str, hops: int, offset: int) -> None:
         """See ``Identity``: the shard itself sends it on, by numbers that a lane must not use up."""

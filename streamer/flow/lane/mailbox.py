@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from streamer.customers.memories import Data
 from streamer.errors import RefusedError
 from streamer.flow.forwards import Forward, check_forward, forward_of
-from streamer.flow.identity_records import Side, decode_identity
+from streamer.flow.identity_records import Adopt, Side, decode_identity
 from streamer.flow.rules import Rules
 from streamer.signing import CONTROL, FORWARD, Keyring, SignedPlace, Trust, check_control, check_signed
 from streamer.wire import EVENTS, LogRecord, decode_control
 
 SentFrom = tuple[int, int]  # a shard, and the offset in its log at which its lane sent something
+
+
+class Sent(NamedTuple):
+    """What the lane of another shard remembers of an old id. ``origin_ms`` is the begin of the clock by which the memories go: with history
+    it is before that of the shard. ``links`` and ``aliases``: see ``Side``."""
+
+    origin_ms: int
+    memories: dict[str, Data]
+    links: dict[str, int]
+    aliases: Sequence[str]
+
+    def instead_of(self, adopt: Adopt, version: int) -> Adopt:
+        """The same past, as the lane has it."""
+        links = {**self.links, **adopt.links}
+        return msgspec.structs.replace(adopt, origin_ms=self.origin_ms, memories=self.memories, version=version, links=links)
 
 
 class Mailbox:
@@ -29,6 +47,7 @@ class Mailbox:
         self._parts: dict[SentFrom, dict[int, Side]] = {}
         self._newest: dict[int, int] = {}  # the highest offset by shard from which something has come
         self._missing = set[SentFrom]()
+        self._taken = set[SentFrom]()
 
     def hear(self, records: Iterable[LogRecord]) -> None:
         """Keep what in these records is for this lane. What may not say so is dropped: the shard itself refuses it when it comes there."""
@@ -81,13 +100,17 @@ class Mailbox:
         """Nothing will come from there: its log does not reach back so far any more."""
         self._missing.add(place)
 
-    def memories(self, place: SentFrom) -> dict[str, Data]:
-        """What was sent from there, in one; empty where nothing was."""
-        parts = self._parts.get(place, {})
-        return {key: data for _, side in sorted(parts.items()) for key, data in side.memories.items()}
+    def take(self, place: SentFrom) -> Sent | None:
+        """What was sent from there, in one; None where nothing was. It is kept until ``forget``."""
+        self._taken.add(place)
+        parts = [side for _, side in sorted(self._parts.get(place, {}).items())]
+        if not parts:
+            return None
+        memories = {key: data for side in parts for key, data in side.memories.items()}
+        return Sent(parts[0].origin_ms, memories, parts[-1].links, parts[-1].aliases)
 
-    def forget(self, forwards: dict[int, tuple[int, int, int]]) -> None:
-        """What was taken is not asked for again: all from below these places, by shard."""
-        taken = [place for place in self._parts if place[1] < forwards.get(place[0], (0, -1, -1))[1]]
-        for place in taken:
-            del self._parts[place]
+    def forget(self) -> None:
+        """What was taken is committed, and not asked for again."""
+        for place in self._taken:
+            self._parts.pop(place, None)
+        self._taken.clear()

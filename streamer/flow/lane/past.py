@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from streamer.customers import offsets
 from streamer.customers.memories import Data
 from streamer.customers.rebase import shifted
 from streamer.customers.state import Membership, State
+from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.segments.plan.plan import Plan
 
-from .known_by import OLD_ID, knows_history
+from .known_by import OLD_ID, aliases_of, is_brought, knows_history
 from .lane_plan import LanePlan
 
 NO_LANE: Final = -1  # instead of the offset of definitions, where none was folded for them
@@ -33,12 +34,14 @@ class Past:
 
     ``states`` has the lane's states of those who are next, by customer. ``keys`` are the memories that are taken from it.
     ``brings_history``: the lane is the first that was folded with history, so it knows customers of whom the shard knows nothing.
+    ``brought``: see ``Switch``.
     """
 
-    def __init__(self, lane: LanePlan, after: Plan, keys: frozenset[str], *, brings_history: bool = False) -> None:
+    def __init__(self, lane: LanePlan, after: Plan, keys: frozenset[str]) -> None:
         self.states: Mapping[str, State] = {}
         self.keys = keys
-        self.brings_history = brings_history
+        self.brings_history = lane.brings_history
+        self.brought = lane.brought if lane.brings_history else NOTHING_BROUGHT
         self.segments = lane.segments
         plan = lane.plan
         self._plan = plan
@@ -70,14 +73,15 @@ class Past:
         return past if past is not None and past.newest_offset != OLD_ID else None
 
     def of_old_id(self, customer: str) -> State | None:
-        """What history has of an id that led to another before the shard knew anybody by it; None where it has nothing."""
+        """What history has of an id that led to another already; None where it has nothing that the other does not know."""
         past = self.states.get(customer) if self.brings_history else None
-        return past if past is not None and past.newest_offset == OLD_ID else None
+        is_fresh = past is not None and past.newest_offset == OLD_ID and not is_brought(past, self.brought)
+        return past if is_fresh else None
 
-    def links(self, customer: str) -> Mapping[str, int]:
-        """The other ids by which the lane knows a customer, with when they were linked."""
+    def ids(self, customer: str) -> tuple[Collection[str], Collection[str]]:
+        """The other ids by which the lane knows a customer, and which of them history says outright."""
         past = self.states.get(customer) if self.brings_history else None
-        return past.links if past is not None else {}
+        return (past.links, aliases_of(past)) if past is not None else ((), ())
 
     def memories(self, past: State) -> dict[str, Data]:
         """What a state of the lane remembers, by the keys of memories."""

@@ -12,14 +12,16 @@ from aiokafka import TopicPartition
 
 from streamer.deployment.history import has_past
 from streamer.errors import ReleasedError, UnreadableStateError
+from streamer.flow.brought import brings_history, history_end
 from streamer.flow.catalog import Plans
+from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.flow.lane.kept_lanes import drop_lanes
 from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane, version_of
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.relay import Relay
 from streamer.flow.same_log import View
-from streamer.flow.shard import Shard, history_end
+from streamer.flow.shard import Shard
 from streamer.flow.shard_log import Log
 from streamer.wire import Control, LogRecord
 from streamer.worker.status.shard_state import ShardState
@@ -103,13 +105,13 @@ class LaneService:
 
     async def _plan(self, shard: Shard, control: Control) -> LanePlan | None:
         before, history = shard.plan, max(shard.body.history, history_end(control, shard.shard))
-        brings_history = history > shard.body.history
-        if not brings_history and not has_past(shard.body):
+        brought = shard.body.history if brings_history(control, shard.body) else NOTHING_BROUGHT
+        if brought == NOTHING_BROUGHT and not has_past(shard.body):
             return None
         after, _ = await self._plans.read(control)
         lateness_ms = self._rules.lateness_ms
         async with self._planning:
-            return await beside(lambda: plan_lane(before, after, lateness_ms=lateness_ms, history=history, brings_history=brings_history))
+            return await beside(lambda: plan_lane(before, after, lateness_ms=lateness_ms, history=history, brought=brought))
 
     def _lag_ms(self) -> float:
         """How far the shard that is furthest behind has come: the age of what it has read last, where more is there."""

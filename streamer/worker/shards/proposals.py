@@ -24,10 +24,11 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.deployment.history import has_past
 from streamer.errors import HaltError, RefusedError, StoreError, place_of
+from streamer.flow.brought import brings_history
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.lane.lane_plan import version_of
 from streamer.flow.published import Publication, Published
-from streamer.flow.shard import Shard, history_end
+from streamer.flow.shard import Shard
 from streamer.stores.base import Store
 from streamer.transports.kafka.control import send_control, send_tick
 from streamer.transports.kafka.definitions_topic import DefinitionsTopic
@@ -217,7 +218,7 @@ class Proposals:
             return
         publication = work.publication
         raw = definitions_control(content, publication.digest, publication.version, history=publication.history)
-        if history_end(decode_control(raw), work.shard.shard) > work.shard.body.history:
+        if brings_history(decode_control(raw), work.shard.body):
             await (await send_tick(self._producer, self._settings, work.shard.shard))  # history is folded up to where time has come to
         work.enter("folds")
         run = await self._lanes.open(work.shard, decode_control(raw), work.tell)

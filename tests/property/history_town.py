@@ -1,0 +1,137 @@
+"""Towns with a past: people of several ids, of whom the logs tell from some day on, and history what was before.
+
+The same town may be told everything when it happened: history first, then what its logs have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from streamer.customers.rebase import shifted
+from streamer.customers.tombstone import is_tombstone
+from streamer.language.definitions import parse_definitions
+from streamer.values import time_text
+from streamer.wire import ARRIVED_HEADER, HISTORY, arrived_text, definitions_control
+from tests.property.born_old_town import TownLanes, is_switch
+from tests.property.driving import look, with_purposes
+from tests.property.logs import LENGTHS, D, H
+from tests.property.persons import SHARDS, Act, History, present_definitions, settling, written
+from tests.property.town import Town, home
+
+BRINGS = "history"  # an act in which what was imported becomes a part of the past
+BROUGHT_BY = "00ff00ff00ff00ff"
+
+
+@dataclass(frozen=True)
+class OldTown:
+    """What happened, and before it ``past``: events of other times, in their order. One of the acts brings them."""
+
+    history: History
+    past: tuple[Act, ...]
+
+
+@st.composite
+def old_towns(draw: st.DrawFn) -> OldTown:
+    """Histories whose end does not depend on when things arrived, and what was before; now and then the definitions change."""
+    history = draw(settling())
+    used = {event["timestamp"] for event in history.events}
+    at_ms = min((*used, *(act.at_ms for act in history.acts)))
+    past = list[Act]()
+    for number in range(draw(st.integers(1, 8))):
+        at_ms -= 1 + draw(st.sampled_from([0, 1000, *LENGTHS[:7]]))
+        past.append(Act(at_ms, {**draw(written(shared=False)), "messageId": f"h{number}", "timestamp": at_ms}))
+    changes = draw(st.lists(present_definitions(), max_size=2))
+    bodies: list[dict[str, Any]] = [{"control": "definitions", "definitions": source} for source in changes]
+    bodies.insert(draw(st.integers(0, len(bodies))), {"control": BRINGS})
+    acts = list(history.acts)
+    for number, place in enumerate(sorted(draw(st.lists(st.integers(1, len(acts)), min_size=len(bodies), max_size=len(bodies))))):
+        acts.insert(place + number, Act(acts[place + number - 1].at_ms, {**bodies[number], "version": number + 2}))
+    return OldTown(replace(history, acts=tuple(acts)), tuple(reversed(past)))
+
+
+class TownWithPast(Town):
+    """Everything that is on its way has arrived when history is brought in, or definitions change."""
+
+    def __init__(self, of: OldTown, lanes: TownLanes) -> None:
+        super().__init__(of.history, lanes=lanes)
+        self._past, self._latest = of.past, of.history.definitions
+
+    def _import(self, act: Act) -> None:
+        assert act.body is not None, "somebody did something"
+        customer = act.body.get("userId") or act.body["anonymousId"]
+        raw = json.dumps({**act.body, "timestamp": time_text(act.body["timestamp"])}).encode()
+        headers = ((ARRIVED_HEADER, arrived_text(act.at_ms, BROUGHT_BY)),)
+        self.log.append(HISTORY, home(customer), raw, key=customer.encode(), headers=headers)
+
+    async def _do(self, act: Act) -> None:
+        """See ``Town``."""
+        is_bringing = _is_bringing(act)
+        if not is_bringing and not is_switch(act):
+            await super()._do(act)
+            return
+        await self.settle()
+        assert act.body is not None, "it changes what holds"
+        if is_bringing:
+            self._bring(act.body["version"])
+        else:
+            self._latest = act.body["definitions"]
+            self.define(self._latest, act.body["version"])
+        await self.settle()
+
+    def _bring(self, version: int) -> None:
+        for happened in self._past:
+            self._import(happened)
+        for number in range(SHARDS):
+            self.log.send_tick(number)
+        parsed = parse_definitions(with_purposes(self._latest))
+        ends = [self.log.end(HISTORY, number) for number in range(SHARDS)]
+        self.log.send_control(definitions_control(parsed.content(), parsed.digest, version, history=ends))
+
+
+def _is_bringing(act: Act) -> bool:
+    return act.body is not None and act.body.get("control") == BRINGS
+
+
+def as_it_happened(of: OldTown) -> History:
+    """The same people, told everything when it happened."""
+    changes = [act.body["definitions"] for act in of.history.acts if act.body is not None and is_switch(act)]
+    acts = (act for act in of.history.acts if not _is_bringing(act) and not is_switch(act))
+    return replace(of.history, definitions=changes[-1] if changes else of.history.definitions, acts=(*of.past, *acts))
+
+
+class Known(NamedTuple):
+    """What is known of a customer, in UTC, but for what may be found out at any time, and for when they were joined."""
+
+    slots: Mapping[int, Any]
+    inside: list[str]
+
+
+def everybody(town: Town) -> dict[str, Known]:
+    """What is known of all customers of a town, found out anew as of log time."""
+    found: dict[str, Known] = {}
+    for number, shard in enumerate(town.shards):
+        for customer, blob in asyncio.run(look(town.store, number)).states.items():
+            if is_tombstone(blob):
+                continue
+            state, now = shard.state(blob), shard.body.log_time_ms
+            shard.plan.settle(state, now - state.origin_ms)
+            slots = {slot: shifted(shard.plan.specs[slot], data, state.origin_ms) for slot, data in state.slots.items()}
+            found[customer] = Known(slots, sorted(shard.plan.names[at] for at, entry in state.members.items() if entry.inside))
+    return found
+
+
+def lived(of: OldTown) -> tuple[Town, TownLanes]:
+    """A town into which its past is brought."""
+    lanes = TownLanes()
+    town = lanes.town = TownWithPast(of, lanes)
+    asyncio.run(town.play())
+    return town, lanes
+
+
+__all__ = ["D", "H", "OldTown", "TownWithPast", "as_it_happened", "everybody", "lived", "old_towns"]
