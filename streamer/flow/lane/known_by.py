@@ -16,7 +16,7 @@ BOTH: Final = -4
 OLD_ID: Final = -5  # as ONLY_HISTORY, and the id was linked to another since: what history has is theirs
 
 
-class _Note(msgspec.Struct, array_like=True):
+class _KnownBy(msgspec.Struct, array_like=True):
     """``since``: the offset in the log of history of the first record of which the state was made. ``aliases``: of the other ids those of
     which history says outright that they are the customer's. Of OLD_ID ``to`` is who they are now, ``at`` the offset in the log at which
     lanes send what they remember."""
@@ -28,11 +28,11 @@ class _Note(msgspec.Struct, array_like=True):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decoder: Final = msgspec.msgpack.Decoder(_Note)
+_decoder: Final = msgspec.msgpack.Decoder(_KnownBy)
 
 
-def _note_of(state: State) -> _Note:
-    return _decoder.decode(state.offset_gaps) if state.offset_gaps else _Note()
+def _note_of(state: State) -> _KnownBy:
+    return _decoder.decode(state.offset_gaps) if state.offset_gaps else _KnownBy()
 
 
 def knows_history(state: State) -> bool:
@@ -61,7 +61,7 @@ def note_event(state: State, *, is_new: bool) -> None:
 def note_history(state: State, offset: int, *, is_new: bool) -> None:
     """The state has taken an event of history, which lies there at an offset."""
     if is_new:
-        state.newest_offset, state.offset_gaps = ONLY_HISTORY, _encode(_Note(offset))
+        state.newest_offset, state.offset_gaps = ONLY_HISTORY, _encode(_KnownBy(offset))
     elif not knows_history(state):
         state.newest_offset = BOTH
 

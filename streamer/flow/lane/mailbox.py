@@ -18,7 +18,7 @@ from streamer.wire import EVENTS, LogRecord, decode_control
 SentFrom = tuple[int, int]  # a shard, and the offset in its log at which its lane sent something
 
 
-class Sent(NamedTuple):
+class SentPast(NamedTuple):
     """What the lane of another shard remembers of an old id. ``origin_ms`` is the begin of the clock by which the memories go: with history
     it is before that of the shard. ``links`` and ``aliases``: see ``Side``."""
 
@@ -100,14 +100,14 @@ class Mailbox:
         """Nothing will come from there: its log does not reach back so far any more."""
         self._missing.add(place)
 
-    def take(self, place: SentFrom) -> Sent | None:
+    def take(self, place: SentFrom) -> SentPast | None:
         """What was sent from there, in one; None where nothing was. It is kept until ``forget``."""
         self._taken.add(place)
         parts = [side for _, side in sorted(self._parts.get(place, {}).items())]
         if not parts:
             return None
         memories = {key: data for side in parts for key, data in side.memories.items()}
-        return Sent(parts[0].origin_ms, memories, parts[-1].links, parts[-1].aliases)
+        return SentPast(parts[0].origin_ms, memories, parts[-1].links, parts[-1].aliases)
 
     def forget(self) -> None:
         """What was taken is committed, and not asked for again."""
