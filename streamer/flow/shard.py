@@ -115,7 +115,8 @@ class StepSource:
         Where nobody has been seen there is nothing to fold. But somebody may come with a past of older definitions, of which a lane of
         another shard will send what is new.
         """
-        body, nobody = machine.body, not (machine.body.counts.get("accepted") or machine.body.forwards)
+        body = machine.body
+        nobody = not (body.counts.get("accepted") or body.forwards or body.history)
         if self._lanes is None or (nobody and not body.version and brought == NOTHING_BROUGHT):
             return None
         plan = self._plan_lane(machine.plan, after, body.history, brought)

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from streamer.customers.memories import Distinct, Labels, Ladder, Pairs, Runs, Steps
 from streamer.customers.rebase import shifted
+from streamer.customers.state import NO_TIMER
 from streamer.customers.tombstone import is_tombstone
 from streamer.language.definitions import parse_definitions
 from streamer.values import time_text
@@ -25,6 +27,7 @@ from tests.property.persons import SHARDS, Act, History, present_definitions, se
 from tests.property.town import Town, home
 
 BRINGS = "history"  # an act in which what was imported becomes a part of the past
+OF_WINDOWS = (Pairs, Ladder, Distinct, Labels, Runs, Steps)
 BROUGHT_BY = "00ff00ff00ff00ff"
 
 
@@ -106,10 +109,13 @@ def as_it_happened(of: OldTown) -> History:
 
 
 class Known(NamedTuple):
-    """What is known of a customer, in UTC, but for what may be found out at any time, and for when they were joined."""
+    """What is known of a customer, in UTC, but for when they were joined: of memories those of no window, since of others something may be
+    kept for a while that nobody asks for any more; of all of them the answers, and when time will turn one."""
 
     slots: Mapping[int, Any]
     inside: list[str]
+    truth_bits: Mapping[int, int]
+    due_ms: int
 
 
 def everybody(town: Town) -> dict[str, Known]:
@@ -121,8 +127,17 @@ def everybody(town: Town) -> dict[str, Known]:
                 continue
             state, now = shard.state(blob), shard.body.log_time_ms
             shard.plan.settle(state, now - state.origin_ms)
-            slots = {slot: shifted(shard.plan.specs[slot], data, state.origin_ms) for slot, data in state.slots.items()}
-            found[customer] = Known(slots, sorted(shard.plan.names[at] for at, entry in state.members.items() if entry.inside))
+            specs, due_ms = shard.plan.specs, shard.plan.next_due(state, now - state.origin_ms)
+            found[customer] = Known(
+                {
+                    slot: shifted(specs[slot], data, state.origin_ms)
+                    for slot, data in state.slots.items()
+                    if not isinstance(specs[slot], OF_WINDOWS)
+                },
+                sorted(shard.plan.names[at] for at, entry in state.members.items() if entry.inside),
+                state.truth_bits,
+                due_ms + state.origin_ms if due_ms < NO_TIMER else NO_TIMER,
+            )
     return found
 
 
