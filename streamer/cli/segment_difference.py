@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -21,7 +22,8 @@ from streamer.settings import Settings
 from streamer.stores.base import Store
 from streamer.transports.kafka.definitions_topic import definitions_of
 
-from .segment_status import published_now
+from .checks.finding import shard_numbers
+from .segment_status import PublicationStatus, ShardVersion, published_now, read_status
 from .terminal import echo
 
 CUSTOMERS_AT_ONCE: Final = 2_000
@@ -51,25 +53,53 @@ class SegmentDifference(msgspec.Struct):
             self.leaving = [*self.leaving, customer][:SAMPLE]
 
 
-async def read_difference(settings: Settings) -> tuple[Publication, list[SegmentDifference]]:
-    """The shadow, and of each segment in which it differs from what holds what would change. SettingsError where nothing is in shadow."""
+class ShadowDifference(NamedTuple):
+    """What would change by the version in ``shadow``, by segment, of the customers of the shards that were compared. ``left_out`` are
+    those whose lanes have not come to the end of the log: they are on their way to other definitions, still fold, or have no worker."""
+
+    shadow: Publication
+    segments: list[SegmentDifference]
+    compared: list[int]
+    left_out: list[int]
+
+
+async def read_difference(settings: Settings) -> ShadowDifference:
+    """The shadow, and of each segment in which it differs from what holds what would change. SettingsError where nothing is in shadow, or
+    nothing is any more when all are compared: a shard that has switched would count as one where nobody comes or goes."""
+    status = await read_status(settings)
     shadow = (await published_now(settings)).shadow
     if shadow is None:
-        raise SettingsError("no version is in shadow; `streamer segments publish --shadow FILE` begins one")
+        raise SettingsError(_why_no_shadow(status))
+    compared = [one.shard for one in status.shards if _stands_in_shadow(one, shadow.version)]
     content = await definitions_of(settings, shadow)
     store = settings.open_store()
     try:
-        return shadow, await difference(settings, store, shadow, content)
+        found = await difference(settings, store, shadow, content, compared)
     finally:
         await store.close()
+    if (await published_now(settings)).shadow != shadow:
+        raise SettingsError(f"version {shadow.version} was cut over, overtaken or given up while it was compared; look again")
+    return ShadowDifference(shadow, found, compared, [shard for shard in range(settings.shards) if shard not in compared])
 
 
-async def difference(settings: Settings, store: Store, shadow: Publication, content: bytes) -> list[SegmentDifference]:
-    """What would change by a shadow, whose definitions are ``content``, over all shards; by segment, in the order of their names."""
+def _stands_in_shadow(one: ShardVersion, version: int) -> bool:
+    return one.lane is not None and (one.lane.version, one.lane.state) == (version, "shadow")
+
+
+def _why_no_shadow(status: PublicationStatus) -> str:
+    if status.newest is not None and not status.is_obeyed:
+        return f"no version is in shadow: version {status.newest.version} is on its way; `streamer segments status` says how far it is"
+    return "no version is in shadow; `streamer segments publish --shadow FILE` begins one"
+
+
+async def difference(
+    settings: Settings, store: Store, shadow: Publication, content: bytes, shards: Iterable[int]
+) -> list[SegmentDifference]:
+    """What would change by a shadow, whose definitions are ``content``, in these shards; by segment, in the order of their names."""
     after = compile_plan(read_definitions(content), settings.rules)
     customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
     found: defaultdict[str, SegmentDifference] = defaultdict(lambda: SegmentDifference(""))
-    for shard in range(settings.shards):
+    for shard in shards:
         await _Compared(settings, store, customers, shadow.version, shard, after).add_to(found)
     return [found[name] for name in sorted(found)]
 
@@ -123,16 +153,19 @@ def _is_inside(state: State | None, lane: LanePlan, name: str) -> bool:
     return state is not None and state.is_inside(lane.plan.numbers[name])
 
 
-def say_difference(shadow: Publication, found: list[SegmentDifference]) -> None:
+def say_difference(found: ShadowDifference) -> None:
     """Print it: a line a segment, and some of the customers."""
-    echo(f"version {shadow.version} ({shadow.digest}), in shadow, against what holds:")
-    if not any(one.enter or one.leave for one in found):
+    where = f", in {shard_numbers(found.compared)}" if found.left_out and found.compared else ""
+    echo(f"version {found.shadow.version} ({found.shadow.digest}), in shadow, against what holds{where}:")
+    if not found.compared:
+        echo("  no shard has folded the past for it yet, so nothing can be said")
+    elif not any(one.enter or one.leave for one in found.segments):
         echo("  nobody would enter or leave")
-    for one in found:
+    for one in found.segments:
         echo(f"  {one.segment}: {one.now:,} now, {one.then:,} then; {one.enter:,} enter, {one.leave:,} leave")
         for word, customers in (("enter", one.entering), ("leave", one.leaving)):
             if customers:
                 echo(f"    {word}: {', '.join(customers)}")
 
 
-__all__ = ["SegmentDifference", "difference", "read_difference", "say_difference"]
+__all__ = ["SegmentDifference", "ShadowDifference", "difference", "read_difference", "say_difference"]

@@ -18,6 +18,7 @@ from streamer.language.lint.linter import lint
 from streamer.values import time_text
 
 from . import EXIT_CODES, EXIT_NO, segment_cost, segment_members
+from .checks.finding import shard_numbers
 from .event_source import numbered
 from .segment_preview import ALL, Paths, ShareOption, preview, print_difference
 from .terminal import echo, echo_json
@@ -246,24 +247,22 @@ def diff(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a
     """Who would enter and leave by the version that is in shadow: of each segment that is new, changed or gone how many are inside now and
     would be, and some of those who come and go.
 
-    It compares what the workers have folded so far with what holds; `streamer segments status` says how far they are. Exit code 1 while
-    they have not come to the end of the log. Segments that ask a model begin as they are: nothing is known of them before the cut-over.
+    It compares what the workers have folded with what holds. A shard whose lane has not come to the end of the log, or that is on its way
+    to other definitions, is left out, which is said: exit code 1 then; `streamer segments status` says how far it is. Segments that ask a
+    model begin as they are: nothing is known of them before the cut-over.
     """
     from streamer.settings import load_settings
 
     from .segment_difference import read_difference, say_difference
-    from .segment_status import read_status
 
-    settings = load_settings()
-    shadow, found = asyncio.run(read_difference(settings))
+    found = asyncio.run(read_difference(load_settings()))
     if as_json:
-        for one in found:
+        for one in found.segments:
             echo_json(one)
     else:
-        say_difference(shadow, found)
-    shards = asyncio.run(read_status(settings)).shards
-    if not all(one.lane is not None and one.lane.version == shadow.version and one.lane.state == "shadow" for one in shards):
-        echo("not all shards have folded the past yet: see `streamer segments status`", err=True)
+        say_difference(found)
+    if found.left_out:
+        echo(f"left out: {shard_numbers(found.left_out)}; see `streamer segments status`", err=True)
         raise typer.Exit(EXIT_NO)
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from streamer.cli.segment_difference import SegmentDifference, read_difference
-from streamer.cli.segment_status import read_status
 from streamer.deployment.connecting import starting
 from streamer.deployment.publishing import cut_over, publish_definitions, roll_back
 from streamer.flow.checkpoint import decode_body
@@ -44,9 +43,10 @@ async def purchases(shop: Deployment) -> Counter[str]:
 async def differences(shop: Deployment) -> dict[str, SegmentDifference]:
     """What ``segments diff`` says once every shard has folded what the log has, by segment."""
     async with asyncio.timeout(SHADOW_SECONDS):
-        while not all(one.lane and one.lane.state == "shadow" for one in (await read_status(shop.settings)).shards):  # noqa: ASYNC110
+        while (found := await read_difference(shop.settings)).left_out:
+            assert not set(found.compared) & set(found.left_out)
             await asyncio.sleep(0.2)
-    return {found.segment: found for found in (await read_difference(shop.settings))[1]}
+    return {one.segment: one for one in found.segments}
 
 
 async def said_once(shop: Deployment) -> list[Any]:
