@@ -22,7 +22,7 @@ class MessagesInForce(NamedTuple):
 
 async def messages_in_force(settings: Settings) -> MessagesInForce:
     """Those of the newest definitions that hold in any shard. SettingsError where none hold, StoreError where the store does not answer."""
-    from streamer.deployment.obedience import shard_bodies
+    from streamer.deployment.shards import shard_bodies
     from streamer.errors import SettingsError
     from streamer.flow.catalog import read_definitions
     from streamer.stores.documents import definitions_document

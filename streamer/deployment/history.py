@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final
 
-from streamer.flow.checkpoint import CheckpointBody, decode_body
+from streamer.flow.checkpoint import CheckpointBody
 from streamer.flow.refold import Log
-from streamer.settings import Settings
-from streamer.stores.base import Store
+
+from .shards import ShardNow
 
 BATCH_RECORDS: Final = 500
 
 
-async def shards_without_past(settings: Settings, store: Store, log: Log) -> list[int]:
+async def shards_without_past(shards: Sequence[ShardNow], log: Log) -> list[int]:
     """The shards of which nobody is known and in whose logs nothing lies but control records.
 
     An event that arrives at this moment may lie before or behind what is written next: its past is folded then as any other is.
-    Raises what the store and Kafka raise.
+    Raises what Kafka raises.
     """
-    return [shard for shard in range(settings.shards) if await _is_without_past(store, log, shard)]
+    return [number for number, shard in enumerate(shards) if await _is_without_past(shard, log, number)]
 
 
-async def _is_without_past(store: Store, log: Log, shard: int) -> bool:
-    checkpoint = await store.checkpoint(shard)
-    body = decode_body(checkpoint.body) if checkpoint.body else CheckpointBody()
-    if has_past(body):
+async def _is_without_past(now: ShardNow, log: Log, shard: int) -> bool:
+    if has_past(now.body):
         return False
     view = await log.look(shard, -1)
-    begin = max(view.begin, checkpoint.position.offset)
+    begin = max(view.begin, now.offset)
     if begin >= view.end:
         return True
     async with aclosing(log.read(shard, begin, BATCH_RECORDS)) as batches:

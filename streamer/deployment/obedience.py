@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from streamer.errors import SettingsError
-from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.settings import Settings
 from streamer.stores.base import Store
 
 from .history import has_past
+from .shards import ShardNow, shards_now
 
 
 async def check_signing(settings: Settings, store: Store, named: Mapping[str, str] = MappingProxyType({})) -> None:
+    """``check_keys`` of the shards as they are now."""
+    check_keys(settings, await shards_now(settings, store), named)
+
+
+def check_keys(settings: Settings, shards: Sequence[ShardNow], named: Mapping[str, str] = MappingProxyType({})) -> None:
     """SettingsError where a shard would refuse what this process signs: it would say that it is done, and nobody would obey.
 
     ``named``: the check values of the keys that are about to hold, which count where none holds anywhere.
     """
-    held = [body.trust.keys for body in await shard_bodies(settings, store) if body.trust.keys]
+    held = [shard.body.trust.keys for shard in shards if shard.body.trust.keys]
     for keys in held or [named]:
         if refusal := settings.keyring.refusal(keys):
             raise SettingsError(refusal)
 
 
-async def shard_bodies(settings: Settings, store: Store) -> list[CheckpointBody]:
-    """What the store has of every shard; of one that has not begun, the beginning."""
-    found = [(await store.checkpoint(shard)).body for shard in range(settings.shards)]
-    return [decode_body(raw) if raw else CheckpointBody() for raw in found]
-
-
-async def check_not_between(settings: Settings, store: Store, version: int) -> None:
+def check_not_between(shards: Sequence[ShardNow], version: int) -> None:
     """SettingsError while some shards that have a past obey the definitions of ``version``, and others not yet.
 
     Whoever obeys them waits for what the lanes of the others have to send towards them. Were they overtaken now, that would never come.
     Where a shard is about to obey them, its owner and those of the others see to it that nobody leaves them out.
     """
     done, left = list[int](), list[int]()
-    for shard, body in enumerate(await shard_bodies(settings, store)):
-        if has_past(body):
-            (done if body.version >= version else left).append(shard)
+    for number, shard in enumerate(shards):
+        if has_past(shard.body):
+            (done if shard.body.version >= version else left).append(number)
     if done and left:
         raise SettingsError(
             f"version {version} holds already in {_shards(done)}, and not yet in {_shards(left)}, which have to come as far: wait for them "

@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from streamer.errors import SettingsError
 from streamer.flow.catalog import compile_plan
 from streamer.flow.checkpoint import CheckpointBody
-from streamer.flow.published import Publication
+from streamer.flow.published import Publication, Published
 from streamer.language.definitions import Definitions, load_definitions, parse_definitions
 from streamer.settings import Settings
 from streamer.stores.base import Store
@@ -31,7 +31,8 @@ from streamer.wire import definitions_control
 
 from .connecting import starting
 from .history import shards_without_past
-from .obedience import check_not_between, check_signing, shard_bodies
+from .obedience import check_keys, check_not_between
+from .shards import ShardNow, shards_now
 
 log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
 
@@ -66,18 +67,17 @@ async def propose(
     What is to hold already is not published again. ``shadow``: they are folded beside what holds, and do not hold before they are
     published without it. ``over``: the version of which they were made (0: none); SettingsError where another was published meanwhile.
     """
-    await check_signing(settings, store)
-    topic = DefinitionsTopic(settings, client)
-    published = await topic.refresh()
+    topic, shards = await _topic(settings, client, store)
+    published = topic.published
     newest, last = published.newest, published.last
     if over is not None and over != (0 if newest is None else newest.version):
         raise SettingsError("something else was published meanwhile; look again at what would change")
     is_same = last is not None and last.digest == definitions.digest and last.is_shadow == shadow
-    if is_same and last is not None and (last.is_shadow or await _is_obeyed(settings, store, topic, last)):
+    if is_same and last is not None and (last.is_shadow or await _is_obeyed(shards, topic, last)):
         return Proposal(last, False, [])
     if shadow and newest is not None and newest.digest == definitions.digest:
         return Proposal(newest, False, [])
-    return await _publish(settings, client, store, topic, definitions, shadow=shadow)
+    return await _publish(settings, client, shards, topic, definitions, shadow=shadow)
 
 
 async def at_once(settings: Settings, work: Callable[[AIOKafkaProducer, Store], Awaitable[Proposal]]) -> Proposal:
@@ -94,46 +94,49 @@ async def at_once(settings: Settings, work: Callable[[AIOKafkaProducer, Store], 
 
 async def cut_over(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
     """Publish the shadow, which is no shadow from then on. SettingsError where there is none."""
-    topic = await _topic(settings, client, store)
+    topic, shards = await _topic(settings, client, store)
     if (shadow := topic.published.shadow) is None:
         raise SettingsError("no version is in shadow; `streamer segments publish --shadow FILE` begins one")
-    return await _publish_again(settings, client, store, topic, shadow)
+    return await _publish_again(settings, client, shards, topic, shadow)
 
 
 async def roll_back(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
     """Publish what was to hold before the newest publication, under a new number. SettingsError where nothing was."""
-    topic = await _topic(settings, client, store)
-    if (former := topic.published.former) is None:
-        raise SettingsError("nothing was published before the version that is to hold now, so there is nothing to go back to")
-    return await _publish_again(settings, client, store, topic, former)
+    topic, shards = await _topic(settings, client, store)
+    return await _publish_again(settings, client, shards, topic, _former(topic.published))
 
 
 async def give_up_shadow(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
     """Publish what is to hold once more, under a new number, so that the shadow is overtaken. SettingsError where there is none."""
-    topic = await _topic(settings, client, store)
+    topic, shards = await _topic(settings, client, store)
     if topic.published.shadow is None or (newest := topic.published.newest) is None:
         raise SettingsError("no version is in shadow, so there is nothing to give up")
-    return await _publish_again(settings, client, store, topic, newest)
+    return await _publish_again(settings, client, shards, topic, newest)
 
 
 async def cancel(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
     """Give up the shadow; where none is, the newest publication while a shard does not obey it yet. SettingsError where all do."""
-    topic = await _topic(settings, client, store)
-    newest = topic.published.newest
-    if topic.published.shadow is not None:
-        return await give_up_shadow(settings, client, store)
-    if newest is None or all(body.version >= newest.version for body in await shard_bodies(settings, store)):
+    topic, shards = await _topic(settings, client, store)
+    published = topic.published
+    newest, is_given_up = published.newest, published.shadow is not None
+    if newest is None or (not is_given_up and all(shard.body.version >= newest.version for shard in shards)):
         raise SettingsError(
             "every shard obeys what was published last, so there is nothing to cancel; `streamer segments rollback` goes back"
         )
-    return await roll_back(settings, client, store)
+    return await _publish_again(settings, client, shards, topic, newest if is_given_up else _former(published))
+
+
+def _former(published: Published) -> Publication:
+    if published.former is None:
+        raise SettingsError("nothing was published before the version that is to hold now, so there is nothing to go back to")
+    return published.former
 
 
 async def bring_history(settings: Settings, client: AIOKafkaProducer, store: Store, ends: Sequence[int]) -> Proposal:
     """Publish what is to hold once more, with a past that has the history of each shard below an offset. What is part of it already is not
     published again. SettingsError where nothing was published, or a version is in shadow: it would be overtaken; and where customers were
     parted: what was written of them then has no history."""
-    topic = await _topic(settings, client, store)
+    topic, shards = await _topic(settings, client, store)
     newest = topic.published.newest
     if topic.published.shadow is not None:
         raise SettingsError("a version is in shadow; `streamer segments cut-over` or `streamer segments cancel` comes first")
@@ -143,8 +146,8 @@ async def bring_history(settings: Settings, client: AIOKafkaProducer, store: Sto
         )
     if all(end <= there for end, there in zip_longest(ends, newest.history, fillvalue=0)):
         return Proposal(newest, False, [])
-    refuse_parted(await shard_bodies(settings, store))
-    return await _publish_again(settings, client, store, topic, newest, history=ends)
+    refuse_parted(shard.body for shard in shards)
+    return await _publish_again(settings, client, shards, topic, newest, history=ends)
 
 
 def refuse_parted(bodies: Iterable[CheckpointBody]) -> None:
@@ -155,17 +158,19 @@ def refuse_parted(bodies: Iterable[CheckpointBody]) -> None:
         )
 
 
-async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> DefinitionsTopic:
-    await check_signing(settings, store)
+async def _topic(settings: Settings, client: AIOKafkaProducer, store: Store) -> tuple[DefinitionsTopic, list[ShardNow]]:
+    """What was published, and the shards, which obey what this process signs: SettingsError where one does not."""
+    shards = await shards_now(settings, store)
+    check_keys(settings, shards)
     topic = DefinitionsTopic(settings, client)
     await topic.refresh()
-    return topic
+    return topic, shards
 
 
 async def _publish_again(
     settings: Settings,
     client: AIOKafkaProducer,
-    store: Store,
+    shards: Sequence[ShardNow],
     topic: DefinitionsTopic,
     found: Publication,
     *,
@@ -174,13 +179,13 @@ async def _publish_again(
     content = await topic.vouched(found.version)
     if content is None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: version {found.version} is not signed by a key of this process; publish its files")
-    return await _publish(settings, client, store, topic, parse_definitions(content), history=history)
+    return await _publish(settings, client, shards, topic, parse_definitions(content), history=history)
 
 
 async def _publish(
     settings: Settings,
     client: AIOKafkaProducer,
-    store: Store,
+    shards: Sequence[ShardNow],
     topic: DefinitionsTopic,
     definitions: Definitions,
     *,
@@ -189,38 +194,38 @@ async def _publish(
 ) -> Proposal:
     compile_plan(definitions, settings.rules)  # before anything is in the log
     if not shadow and topic.published.newest is not None:
-        await check_not_between(settings, store, topic.published.newest.version)
+        check_not_between(shards, topic.published.newest.version)
     content, digest, last = definitions.content(), definitions.digest, topic.published.last
-    number = 1 + max(last.version if last is not None else 0, await _highest_in_force(settings, store))
+    number = 1 + max(last.version if last is not None else 0, _highest_in_force(shards))
     offset = await topic.append(definitions_control(content, digest, number, shadow=shadow, history=history))
     if (error := (await topic.refresh()).refused.get(offset)) is not None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: what was published does not count: {error.detail}; see `streamer keys list`")
     mine = topic.published.upto(offset)
     if shadow:
         return Proposal(mine, True, [])
-    at_once = await _shards_without_past(settings, store) if not history else []
+    at_once = await _shards_without_past(settings, shards) if not history else []
     await send_control(client, settings, definitions_control(content, digest, mine.version, history=mine.history), at_once)
     return Proposal(mine, True, [shard for shard in range(settings.shards) if shard not in at_once])
 
 
-async def _shards_without_past(settings: Settings, store: Store) -> list[int]:
+async def _shards_without_past(settings: Settings, shards: Sequence[ShardNow]) -> list[int]:
     inspector = LogInspector(settings)
     try:
-        return await shards_without_past(settings, store, inspector)
+        return await shards_without_past(shards, inspector)
     finally:
         await inspector.stop()
 
 
-async def _is_obeyed(settings: Settings, store: Store, topic: DefinitionsTopic, newest: Publication) -> bool:
+async def _is_obeyed(shards: Sequence[ShardNow], topic: DefinitionsTopic, newest: Publication) -> bool:
     """Whether the shards obey the newest publication, or will; not so where it is not signed and they do not have it."""
     if await topic.vouched(newest.version) is not None:
         return True
-    return all(body.version >= newest.version for body in await shard_bodies(settings, store))
+    return all(shard.body.version >= newest.version for shard in shards)
 
 
-async def _highest_in_force(settings: Settings, store: Store) -> int:
+def _highest_in_force(shards: Sequence[ShardNow]) -> int:
     """The newest version that a shard has: above what the topic says only if that has lost records."""
-    return max(body.version for body in await shard_bodies(settings, store))
+    return max(shard.body.version for shard in shards)
 
 
 async def first_definitions(settings: Settings, client: AIOKafkaProducer, store: Store) -> None:
@@ -228,8 +233,9 @@ async def first_definitions(settings: Settings, client: AIOKafkaProducer, store:
     if settings.segments is None:
         return
     topic = DefinitionsTopic(settings, client)
-    if (await topic.refresh()).last is None and not await _highest_in_force(settings, store):
-        found = (await _publish(settings, client, store, topic, load_definitions(settings.segments))).publication
+    shards = await shards_now(settings, store)
+    if (await topic.refresh()).last is None and not _highest_in_force(shards):
+        found = (await _publish(settings, client, shards, topic, load_definitions(settings.segments))).publication
         log.info("definitions published", action="publish", digest=found.digest, version=found.version)
 
 

@@ -12,8 +12,8 @@ from time import monotonic, time
 from typing import Final, NamedTuple
 
 from streamer.deployment.connecting import starting
-from streamer.deployment.obedience import shard_bodies
 from streamer.deployment.publishing import publish_definitions
+from streamer.deployment.shards import shard_bodies
 from streamer.errors import SettingsError
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.change import decode_change

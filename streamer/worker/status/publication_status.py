@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from aiokafka.errors import KafkaError
 
-from streamer.deployment.obedience import shard_bodies
+from streamer.deployment.shards import shard_bodies
 from streamer.errors import HaltError, SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import CheckpointBody

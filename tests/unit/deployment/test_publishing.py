@@ -16,7 +16,7 @@ from streamer.flow.rules import STORY
 from streamer.language.definitions import parse_definitions
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring, Signer
-from streamer.stores.base import Commit, Holdings, Position
+from streamer.stores.base import Checkpoint, Commit, Holdings, Position
 from streamer.stores.buckets import BUCKETS
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.definitions_topic import is_vouched
@@ -269,3 +269,19 @@ async def test_what_not_every_shard_obeys_yet_can_be_given_up(shop: Shop) -> Non
         await shop.store.commit(shard, Commit(owned, Position(1, 0), b"", encode_body(CheckpointBody(version=3)), {}))
     with pytest.raises(SettingsError, match="there is nothing to cancel"):
         await shop.again(publishing.cancel)
+
+
+async def test_each_shard_is_asked_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read a second time costs a round trip a shard, and may say something else than the first."""
+    await shop.publish("a")
+    asked, checkpoint = list[int](), shop.store.checkpoint
+
+    async def counted(shard: int) -> Checkpoint:
+        asked.append(shard)
+        return await checkpoint(shard)
+
+    monkeypatch.setattr(shop.store, "checkpoint", counted)
+    for work in (shop.propose("b"), shop.propose("c", shadow=True), shop.again(publishing.cancel), shop.again(publishing.roll_back)):
+        assert (await work).is_new
+        assert asked == list(range(SHARDS))
+        asked.clear()
