@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from streamer.flow.amendments import Amendments
 from streamer.flow.driver import RecordSpan
 from streamer.flow.lane.lane import LaneSettings, SideLane
-from streamer.flow.lane.lane_plan import LanePlan, plan_lane
+from streamer.flow.lane.lane_plan import NOTHING_BROUGHT, LanePlan, plan_lane
 from streamer.flow.lane.plain_events import PlainEvents
 from streamer.flow.machine import Limits
 from streamer.flow.record_reader import Item
@@ -99,7 +99,7 @@ def lane_of(case: Case, history: int = 0) -> LanePlan | None:
     """What is to be folded where the definitions of a case are the first; None where that is nothing."""
     before = Plan(parse_definitions(EMPTY), lateness_ms=case.lateness_ms)
     after = Plan(parse_definitions(with_purposes(case.definitions)), lateness_ms=case.lateness_ms)
-    return plan_lane(before, after, lateness_ms=case.lateness_ms, history=history, brings_history=history > 0)
+    return plan_lane(before, after, lateness_ms=case.lateness_ms, history=history, brought=0 if history else NOTHING_BROUGHT)
 
 
 def moved(record: LogRecord, by_ms: int) -> LogRecord:

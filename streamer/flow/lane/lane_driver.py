@@ -128,7 +128,8 @@ class LaneDriver(ShardDriver[LaneStep]):
         while todo := [record for record in history if record.offset >= self.machine.body.recalled]:
             self._at = before  # should one fail as it is read
             items = await self._read_history(todo, before)
-            self._history, self.machine.is_recalling = [record.offset for record in todo], True
+            self._history = [record.offset for record in todo]
+            self.machine.take_up_history(self._history)
             try:
                 await self._process(items)
             except (StoreError, ReleasedError):
@@ -137,7 +138,8 @@ class LaneDriver(ShardDriver[LaneStep]):
                 await self.probe()
                 await self._isolate(error)
             finally:
-                self._history, self.machine.is_recalling = (), False
+                self._history = ()
+                self.machine.take_up_history(())
 
     async def _read_history(self, history: Sequence[LogRecord], before: int) -> list[Item]:
         self._reader.begin()

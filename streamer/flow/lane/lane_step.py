@@ -108,11 +108,11 @@ class LaneStep(Step):
     @property
     def is_recalling(self) -> bool:
         """See above."""
-        return self.plain.is_recalling
+        return self._silent.is_recalling
 
-    @is_recalling.setter
-    def is_recalling(self, value: bool) -> None:
-        self.plain.is_recalling = self._silent.is_recalling = value
+    def take_up_history(self, offsets: Sequence[int]) -> None:
+        """The records that come next are of history, and lie there at these offsets, by their indexes; empty: they are of the log."""
+        self.plain.history, self._silent.is_recalling = offsets, bool(offsets)
 
     @property
     def may_leave_out(self) -> bool:

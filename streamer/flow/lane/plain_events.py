@@ -27,14 +27,14 @@ from streamer.segments.plan.plan import Plan
 from streamer.wire import shard_of
 from streamer.zones import LAST_MS
 
-from .known_by import is_noted, note
+from .known_by import OLD_ID, is_noted, note_history
 
 Fire = Callable[[int, int, tuple[int, str] | None, Limits | None], bool]  # see ``StateMachine.fire``
 
 
 class PlainEvents:
     """Applies plain events for the step of one shard, by its parts. ``offset`` is that of the record in hand: what failed, should something
-    fail."""
+    fail. ``history``: the records in hand are of history, and lie there at these offsets, by their indexes."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class PlainEvents:
         is_full: Callable[[Limits], bool],
     ) -> None:
         self.offset = -1
-        self.is_recalling = False  # the records in hand are of history
+        self.history: Sequence[int] = ()
         self._shard = shard
         self._shards = rules.shards
         self._trusts_producers = rules.trust_producer_time
@@ -91,6 +91,8 @@ class PlainEvents:
                 break
             if last[customer] == index:
                 states.encode(customer)
+            if self.history:
+                self._body.recalled = self.history[index] + 1
             index += 1
             if len(touched) >= limits.states or states.weight_bytes > limits.bytes or (is_due and self._is_full(limits)):
                 break
@@ -112,9 +114,9 @@ class PlainEvents:
         if state is None:
             return self._take_first(customer, event, now, size)
         floor_ms, seen = state.forgotten_ms, state.seen
-        if timestamp_ms <= floor_ms or state.aside_ms or state.lifted is not None:
+        if timestamp_ms <= floor_ms or state.aside_ms or state.lifted is not None or state.newest_offset == OLD_ID:
             return False
-        if not is_noted(state, is_recalling=self.is_recalling):
+        if not is_noted(state, is_recalling=bool(self.history)):
             return False
         key = digest(event.message_id)
         if key in seen:
@@ -143,7 +145,8 @@ class PlainEvents:
         timestamp_ms, key, oldest_ms = event.timestamp_ms, digest(event.message_id), now - self._lateness_ms
         self._body.log_time_ms = now
         state = self._states.create(customer, min(timestamp_ms, now))
-        note(state, is_new=True, is_recalling=self.is_recalling)
+        if self.history:
+            note_history(state, self._body.recalled, is_new=True)
         state.seen, floor_ms = remember(b"", key, timestamp_ms=timestamp_ms, horizon_ms=oldest_ms, floor_ms=-1)
         state.floor_ms = floor_ms - state.origin_ms
         self._note_taken(customer, size)
