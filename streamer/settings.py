@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -249,6 +250,13 @@ class Settings(BaseSettings):
     probe: DurationMs = Field(2_000, description="how often a shard compares itself with its store")
     session_timeout: DurationMs = Field(30_000, description="after so long without a heartbeat a worker's shards go to others")
     batch_records: int = Field(1_000, ge=1, le=100_000, description="records per commit at most; changes no answer")
+    lane_processes: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="processes of a worker in which the past is folded for what is published, and which take only what is left over of the "
+        "processors; 0: it is folded in the worker's own process, between its batches",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
 
     @classmethod
@@ -278,6 +286,11 @@ class Settings(BaseSettings):
     def keyring(self) -> Keyring:
         """The secrets that sign and verify our own records. SettingsError when they cannot be read."""
         return Keyring(self.topic_prefix, _secrets(self.signing_keys, self.signing_keys_file, "STREAMER_SIGNING_KEYS"))
+
+    def with_keys(self, keyring: Keyring) -> Settings:
+        """The same with these keys, whatever their file says by now: for a process that is to hold what this one has read."""
+        keys = ",".join(f"{key}:{base64.b64encode(secret).decode()}" for key, secret in keyring.secrets.items())
+        return self.model_copy(update={"signing_keys": SecretStr(keys) if keys else None, "signing_keys_file": None})
 
     @property
     def message_links(self) -> LinkKeys:

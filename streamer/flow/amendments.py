@@ -116,12 +116,14 @@ class Amendments:
         self._resumed: dict[int, int] = {}
         self._arrived: list[Amendment] = []
         self._commanded: dict[str, Amendment] = {}
+        self._in_order: list[Amendment] = []
         self.aside: set[tuple[int, str, int]] = set()  # (offset, customer, due_ms), as ``aside_place`` says
         for amendment in found:
             self.add(amendment)
 
     def add(self, amendment: Amendment) -> None:
         """One more."""
+        self._in_order.append(amendment)
         if amendment.command:
             self._commanded[amendment.command] = amendment
         match amendment.what:
@@ -133,6 +135,10 @@ class Amendments:
                 self._arrived.insert(0, amendment)  # the newest first
             case "aside":
                 self.aside.add(aside_place(amendment))
+
+    def behind(self, number: int) -> list[Amendment]:
+        """Those that were added after the first so many, in their order."""
+        return self._in_order[number:]
 
     @property
     def are_of_no_record(self) -> bool:
@@ -160,6 +166,7 @@ class Amendments:
         """Those of single records and customers alone, without bounded arrivals and places to go on at."""
         found = Amendments()
         found._refused, found.aside = self._refused, self.aside
+        found._in_order = [one for one in self._in_order if one.what not in {"arrival", "resume"}]
         return found
 
     def arrival_ms(self, offset: int, found_ms: int) -> int:

@@ -64,6 +64,11 @@ def open(url: str, *, namespace: str = "streamer", access: Access = NOBODY) -> S
     return opener(url, namespace=namespace, access=access)
 
 
+def is_shared(url: str) -> bool:
+    """Whether other processes that open the same address have the same store."""
+    return url.partition("://")[0] != "memory"
+
+
 def check_scheme(url: str) -> None:
     """SettingsError unless a store is registered for the scheme of an address and something follows it."""
     scheme, separator, _ = url.partition("://")

@@ -133,7 +133,7 @@ class Segmenter(Service):
         await at_most(LAST_NOTES_SECONDS, self.give_up_shards())
         self.background.cancel()
         log.info("segmenter stopped", action="stop", shards=len(self.shards))
-        await at_most(STOP_SECONDS / 4, _all([self.consumer.stop(), self.inspector.stop(), self.picker.stop()]))
+        await at_most(STOP_SECONDS / 4, _all([self.lanes.stop(), self.consumer.stop(), self.inspector.stop(), self.picker.stop()]))
         self.finished.set()
 
     async def give_up_shards(self) -> None:

@@ -95,8 +95,24 @@ class Deployment:
 
     def start_worker(self) -> None:
         """``streamer worker`` in a process of its own."""
+        environment = {**self._environment(), "STREAMER_WEB_PORT": str(free_port())}
+        self._worker = Child([sys.executable, "-m", "streamer", "worker"], log=self._log, env=environment)
+
+    async def command(self, *words: str) -> None:
+        """Run a command of ours in a process of its own, as an operator would. SettingsError where it fails."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streamer", *words),
+            env=self._environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise SettingsError(f"{' '.join(words)}: {said.decode()}")
+
+    def _environment(self) -> dict[str, str]:
         settings = self.settings
-        environment = {
+        return {
             **{name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")},
             "STREAMER_KAFKA": settings.kafka,
             "STREAMER_STORE": settings.store.get_secret_value(),
@@ -105,9 +121,7 @@ class Deployment:
             "STREAMER_GROUP": settings.group,
             "STREAMER_SHARDS": str(settings.shards),
             "STREAMER_TRUST_PRODUCER_TIME": str(settings.trust_producer_time),
-            "STREAMER_WEB_PORT": str(free_port()),
         }
-        self._worker = Child([sys.executable, "-m", "streamer", "worker"], log=self._log, env=environment)
 
     def stop_worker(self) -> None:
         """SIGTERM, as an operator would."""

@@ -11,15 +11,13 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Final, NamedTuple
 
-from streamer.deployment.connecting import starting
-from streamer.deployment.publishing import publish_definitions
 from streamer.deployment.shards import shard_bodies
 from streamer.errors import SettingsError
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.change import decode_change
-from streamer.transports.kafka.clients import producer
+from streamer.transports.kafka.clients import log_record, producer
 from streamer.transports.kafka.partition import read_partition
-from streamer.wire import CHANGES, EVENTS
+from streamer.wire import CHANGES, EVENTS, decode_control
 from streamer.worker.status.shard_notes import read_note
 
 from .deployment import SHARDS, Deployment, Servers
@@ -34,7 +32,7 @@ LIVE_PER_SECOND: Final = 1_000.0
 QUIET_SECONDS: Final = 8.0
 SETTLE_SECONDS: Final = 2.0  # at the begin of a stretch, which are not counted
 DEADLINE_SECONDS: Final = 100.0
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.2
 
 Arrivals = dict[tuple[int, int], int]
 
@@ -44,6 +42,14 @@ segments:
   bench_spends_{0}: {{for: spends, when: 'sum("Order Completed", "total", within="{0}d") >= 200'}}
   bench_quiet_{0}: {{for: went quiet, when: 'did("Checkout Started") and not did("Checkout Started", within="{0}d")'}}
 """
+
+
+class _Published(NamedTuple):
+    """A version of definitions, and from when to when it was on its way: from the end of the command until every shard obeyed."""
+
+    version: int
+    begin_ms: float
+    end_ms: float
 
 
 class Window(NamedTuple):
@@ -74,7 +80,8 @@ def _made(number: int, customers: int, seed: int = 1) -> Iterator[Made]:
 
 
 async def _alone(report: Report, deployment: Deployment, past: int, folder: Path) -> None:
-    """While nothing else is to be done."""
+    """While nothing else is to be done, by processes that have begun for what was published before."""
+    await _publish(deployment, folder, 50)
     before = deployment.usage()
     await _publish(deployment, folder, 60)
     after = deployment.usage()
@@ -86,7 +93,7 @@ async def _alone(report: Report, deployment: Deployment, past: int, folder: Path
 
 async def _beside(report: Report, deployment: Deployment, customers: int, folder: Path) -> None:
     """Under a steady load: quiet stretches and stretches with a lane, in turns."""
-    windows: list[tuple[Window, Window, Window]] = []
+    quiet, published = list[Window](), list[_Published]()
     stop = asyncio.Event()
     load = asyncio.create_task(_load(deployment, customers, stop))
     try:
@@ -94,25 +101,33 @@ async def _beside(report: Report, deployment: Deployment, customers: int, folder
         for number in range(ROUNDS):
             begin_ms = time() * 1_000
             await asyncio.sleep(QUIET_SECONDS)
-            quiet = Window(begin_ms + SETTLE_SECONDS * 1_000, time() * 1_000)
-            begin_ms = time() * 1_000
-            switched_ms = await _publish(deployment, folder, 70 + number)
-            windows.append((quiet, Window(begin_ms, switched_ms), Window(switched_ms, time() * 1_000 + SETTLE_SECONDS * 1_000)))
+            quiet.append(Window(begin_ms + SETTLE_SECONDS * 1_000, time() * 1_000))
+            published.append(await _publish(deployment, folder, 70 + number))
             await asyncio.sleep(SETTLE_SECONDS)
     finally:
         stop.set()
         arrivals = await load
     await _until_done(deployment)
-    waits = await _waits(deployment, arrivals)
-    lanes_s = sum(folds.end_ms - folds.begin_ms for _, folds, _ in windows) / 1_000
-    report.add(
-        PART, "live load beside it", LIVE_PER_SECOND, "events/s", f"{ROUNDS} lanes, {lanes_s:.0f} s in all before the first shard obeys"
+    written_ms = await _written_ms(deployment)
+    folds = [Window(one.begin_ms, written_ms[one.version]) for one in published]
+    switches = [Window(written_ms[one.version], one.end_ms + SETTLE_SECONDS * 1_000) for one in published]
+    lanes_s = sum(window.end_ms - window.begin_ms for window in folds) / 1_000
+    report.add(PART, "live load beside it", LIVE_PER_SECOND, "events/s", f"{ROUNDS} lanes, {lanes_s:.0f} s in all before the first record")
+    _report_waits(
+        report,
+        await _waits(deployment, arrivals),
+        {"without a lane": quiet, "while a lane folds": folds, "while shards switch": switches},
     )
-    quiet = sorted(_within(waits, [one for one, _, _ in windows]))
-    for what, at in (("without a lane", 0), ("while a lane folds", 1), ("while shards switch", 2)):
-        found = sorted(_within(waits, [each[at] for each in windows]))
+
+
+def _report_waits(report: Report, waits: list[tuple[int, float]], windows: dict[str, list[Window]]) -> None:
+    """The first of the windows is that with which the others are compared."""
+    alone: list[float] = []
+    for what, when in windows.items():
+        found = sorted(_within(waits, when))
+        alone = alone or found
         for share in (0.5, 0.99):
-            wait_ms, alone_ms = percentile(found, share), percentile(quiet, share)
+            wait_ms, alone_ms = percentile(found, share), percentile(alone, share)
             note = f"of {len(found):,}; {wait_ms / alone_ms:.2f} times as long as without"
             report.add(PART, f"{share * 100:.0f} of 100 changes within, {what}", wait_ms, "ms", note)
 
@@ -136,41 +151,47 @@ def _until(made: Iterator[Made], is_over: Callable[[], bool]) -> Iterator[Made]:
         yield one
 
 
-async def _publish(deployment: Deployment, folder: Path, number: int) -> float:
-    """Publish three segments more, and wait until every shard obeys; when the first did, in milliseconds. SettingsError where one does
-    not."""
+async def _publish(deployment: Deployment, folder: Path, number: int) -> _Published:
+    """Publish three segments more, by a process of its own as whoever does so would, and wait until every shard obeys. SettingsError where
+    one does not."""
     found = parse_definitions(NEW.format(number))
     file = folder / "lane.yaml"
     base = twenty()
     file.write_bytes(Definitions((*base.segments, *found.segments), base.zone, zone_data=base.zone_data).content())
-    async with starting(deployment.settings) as (client, store):
-        version = (await publish_definitions(deployment.settings, client, store, file)).publication.version
-        until = monotonic() + DEADLINE_SECONDS
-        switched_ms = 0.0
-        while True:
-            bodies = await shard_bodies(deployment.settings, store)
-            if not switched_ms and any(body.version >= version for body in bodies):
-                switched_ms = time() * 1_000
-            if all(body.version >= version for body in bodies):
-                return switched_ms
-            if monotonic() > until:
-                notes = [await read_note(store, shard) for shard in range(SHARDS)]
-                said = "\n".join(
-                    f"shard {note.status.shard}: {note.status.lag_seconds} s behind, {note.status.lane}" for note in notes if note
-                )
-                raise SettingsError(
-                    f"version {version} does not hold after {DEADLINE_SECONDS:.0f} s:\n{said}\n{deployment.worker.log_tail(20)}"
-                )
-            await asyncio.sleep(POLL_SECONDS)
+    before = max(await _versions(deployment))
+    await deployment.command("segments", "publish", str(file))
+    begin_ms, until = time() * 1_000, monotonic() + DEADLINE_SECONDS
+    while min(found := await _versions(deployment)) == before:
+        if monotonic() > until:
+            notes = [await read_note(deployment.store, shard) for shard in range(SHARDS)]
+            said = "\n".join(f"shard {note.status.shard}: {note.status.lag_seconds} s behind, {note.status.lane}" for note in notes if note)
+            raise SettingsError(f"{number} does not hold after {DEADLINE_SECONDS:.0f} s:\n{said}\n{deployment.worker.log_tail(20)}")
+        await asyncio.sleep(POLL_SECONDS)
+    return _Published(min(found), begin_ms, time() * 1_000)
+
+
+async def _versions(deployment: Deployment) -> list[int]:
+    """Of the definitions that each shard obeys."""
+    return [body.version for body in await shard_bodies(deployment.settings, deployment.store)]
 
 
 async def _until_done(deployment: Deployment) -> None:
     """Wait until everybody has come under the newest definitions and all is published."""
     until = monotonic() + DEADLINE_SECONDS
-    async with starting(deployment.settings) as (_, store):
-        while any(body.previous for body in await shard_bodies(deployment.settings, store)) and monotonic() < until:  # noqa: ASYNC110
-            await asyncio.sleep(POLL_SECONDS)
+    while any(body.previous for body in await shard_bodies(deployment.settings, deployment.store)) and monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(POLL_SECONDS)
     await deployment.work_off()
+
+
+async def _written_ms(deployment: Deployment) -> dict[int, float]:
+    """By the version of definitions the broker's time of the first record of them that lies in the log."""
+    found: dict[int, float] = {}
+    for shard in range(SHARDS):
+        async for records in read_partition(deployment.settings, EVENTS, shard):
+            for record in records:
+                if log_record(record).control and (control := decode_control(record.value or b"")).control == "definitions":
+                    found[control.version] = min(found.get(control.version, record.timestamp), record.timestamp)
+    return found
 
 
 async def _waits(deployment: Deployment, arrivals: Arrivals) -> list[tuple[int, float]]:

@@ -19,9 +19,26 @@ class Usage(NamedTuple):
 
 
 def usage_of(pid: int) -> Usage:
-    """Of one process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return Usage(monotonic(), cpu_s_of(pid), pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    """Of a process and those that it has begun and that run; the processor time of those that have ended too."""
+    pids = [pid, *children_of(pid)]
+    pages = sum(_pages_of(one) for one in pids)
+    return Usage(monotonic(), sum(cpu_s_of(one) for one in pids) + _ended_cpu_s_of(pid), pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has begun and that run."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def _pages_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+
+
+def _ended_cpu_s_of(pid: int) -> float:
+    """Of children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / TICKS
 
 
 def cpu_s_of(pid: int) -> float:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.customers.state import State, decode_state
@@ -10,17 +13,18 @@ from streamer.deployment.connecting import starting
 from streamer.deployment.publishing import publish_definitions
 from streamer.flow.checkpoint import decode_body
 from streamer.language.definitions import load_definitions
+from streamer.local.children import process_exists
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.clients import log_record
 from streamer.wire import EVENTS, LogRecord, definitions_control, shard_of
 from streamer.worker.status.shard_notes import read_note
+from tests.bench.usage import children_of
 from tests.walk import customers_of
 
 from .deployment import DEFINITIONS, SHARDS, Deployment
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from streamer.local.children import Child
     from streamer.stores.base import Store
 
 EVENTS_BEFORE = 6_000
@@ -39,8 +43,9 @@ async def slow(self):
     await swift(self)
 lane_pace.LanePace._until_live_has_room = slow
 from streamer.cli import main
-sys.argv = ["streamer", "worker"]
-main()
+if __name__ == "__main__":  # the processes that fold lanes run all but this
+    sys.argv = ["streamer", "worker"]
+    main()
 """
 
 
@@ -67,6 +72,19 @@ async def folded(shop: Deployment) -> int:
     return sum(note.status.lane.folded for note in notes if note is not None and note.status.lane is not None)
 
 
+def folding(worker: Child) -> set[int]:
+    """The processes of a worker that fold lanes."""
+    return {pid for pid in children_of(worker.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+async def until_folding(shop: Deployment, worker: Child, besides: set[int]) -> set[int]:
+    """Wait until lanes are folded in the middle of their log, by processes other than these; return them."""
+    async with asyncio.timeout(60):
+        while not (found := folding(worker) - besides) or not 0 < await folded(shop) < EVENTS_BEFORE:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return found
+
+
 async def states(store: Store, shard: int) -> dict[str, State]:
     customers = await customers_of(store, shard)
     found = (await store.fetch(shard, customers, until_ms=0, limit=0)).states
@@ -81,7 +99,8 @@ async def replayed(shop: Deployment, file: Path, shard: int, records: list[LogRe
 
 
 async def test_a_worker_killed_while_it_folds_the_past_costs_nothing_of_it(shop: Deployment, tmp_path: Path) -> None:
-    """Published twice in a row, killed in the middle, with events all the while: members are those of a replay from the first record on."""
+    """Published twice in a row, with events all the while. The processes that fold are killed in the middle, then the worker, with which
+    they end: members are those of a replay from the first record on."""
     slow = tmp_path / "slow.py"
     slow.write_text(SLOW)
     worker = shop.start_worker(str(slow))
@@ -90,10 +109,14 @@ async def test_a_worker_killed_while_it_folds_the_past_costs_nothing_of_it(shop:
     load = asyncio.create_task(shop.load(8))
     file = tmp_path / "newer.yaml"
     assert await publish(shop, file, NEVER) == 2
-    async with asyncio.timeout(20):
-        while not 0 < await folded(shop) < EVENTS_BEFORE:  # noqa: ASYNC110 - notes of another process
-            await asyncio.sleep(0.1)
+    first = await until_folding(shop, worker, set())
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    second = await until_folding(shop, worker, first)
     worker.kill()
+    async with asyncio.timeout(60):
+        while any(map(process_exists, first | second)):  # noqa: ASYNC110 - of a process that is not ours
+            await asyncio.sleep(0.1)
     assert await publish(shop, file, NEVER + LOYAL) == 3
     shop.start_worker()
     await shop.until(lambda found: all(one.body and decode_body(one.body).version == 3 for one in found), deadline_s=30)

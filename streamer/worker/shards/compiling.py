@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
+
+SWITCH_SECONDS: Final = 0.0005
 
 Result = TypeVar("Result")
 
@@ -15,8 +18,9 @@ async def beside(work: Callable[[], Result]) -> Result:
 
     The collector would walk over millions of new objects again and again, and nothing else runs while it does: 20,000 segments took 37 s
     with stalls of 2.9 s, and take 17 s with stalls of 0.25 s. What was compiled lives as long as the
-    worker, so it need never be looked at again.
+    worker, so it need never be looked at again. Whoever is ready on the loop has the interpreter after half a millisecond instead of five.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     return await asyncio.to_thread(_uncollected, work)
 
 

@@ -1,4 +1,4 @@
-"""When lanes may fold: one slice at a time, with a pause every few milliseconds, and not while live traffic waits."""
+"""When the lanes of one process may fold: a slice at a time, with a pause every few milliseconds, and not while live traffic waits."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ RECORDS_FIRST: Final = 100
 
 
 class LanePace:
-    """The pace of all lanes of one worker: a ``flow.lane.lane_driver.Breather`` for whichever has the turn.
+    """The pace of all lanes of one process: a ``flow.lane.lane_driver.Breather`` for whichever has a turn.
 
-    ``lag_ms`` says how far live traffic is behind; ``is_yielding``: lanes wait for it. ``is_live_at_work`` says whether a live shard has a
-    batch in hand, which goes first: it has many steps, and a lane would come between any two of them.
+    ``lag_ms`` says how far live traffic is behind; ``is_yielding``: lanes wait for it. ``is_live_at_work`` says whether a live shard of the
+    same process has a batch in hand, which goes first: it has many steps, and a lane would come between any two of them. ``at_once`` lanes
+    may be in the midst of a slice.
     """
 
-    def __init__(self, lag_ms: Callable[[], float], is_live_at_work: Callable[[], bool]) -> None:
+    def __init__(self, lag_ms: Callable[[], float], is_live_at_work: Callable[[], bool], *, at_once: int = 1) -> None:
         self.is_yielding = False
         self._lag_ms = lag_ms
         self._is_live_at_work = is_live_at_work
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore(at_once)
         self._records = RECORDS_FIRST
         self._began = 0.0
 

@@ -1,13 +1,20 @@
-"""One lane of one shard of this worker, folded beside live traffic: from where its checkpoint stands to the end of the log, and on."""
+"""One lane of one shard of this worker, folded beside live traffic: from where its checkpoint stands to the end of the log, and on.
+
+It is folded here, in this process (``LaneHere``), or in another one (``lane_processes.LaneElsewhere``).
+"""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from time import monotonic, time
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
+from streamer.errors import StoreError
 from streamer.flow.lane.hearing import READ_RECORDS, Hearing
 from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.mailbox import SentFrom
@@ -21,17 +28,48 @@ from .lane_pace import LanePace
 NEAR_SECONDS: Final = 1.0  # a pass over the log that takes less ends so near to its end
 LOOK_SECONDS: Final = 0.2  # between two looks for what another lane sends
 
+UNANSWERED: Final = (KafkaError, StoreError, TimeoutError, OSError)  # what is raised where log, broker or store do not do their part
+
 Tell = Callable[[LaneStatus], None]
 
 
-class LaneRun:
-    """Drives one lane. ``tell`` is told how far it is. Raises what store, log and broker raise; it is to be opened anew then.
+class LaneFaultError(Exception):
+    """Our own code failed at a lane; the text says of what class the error was, and where."""
+
+
+class LaneRun(ABC):
+    """Drives one lane. Raises what store, log and broker raise; it is to be opened anew then."""
+
+    def __init__(self) -> None:
+        self.passed_at = 0.0  # when it came to the end last
+
+    async def reach_end(self, state: LaneState = "folds") -> None:
+        """Fold up to within a second of where the shard has come, and publish what that says."""
+        while True:
+            began = monotonic()
+            await self.advance(state)
+            self.passed_at = monotonic()
+            if self.passed_at - began < NEAR_SECONDS:
+                return
+
+    @abstractmethod
+    async def advance(self, state: LaneState) -> None:
+        """Fold up to where the shard has come by now, and publish what that says."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Fold no more. What is in hand may end in an error that nobody sees: whoever opens the lane next fences it."""
+
+
+class LaneHere(LaneRun):
+    """Drives a lane in this process. ``tell`` is told how far it is.
 
     ``upto`` says how far the shard itself has come, which its lane never overtakes: what is decided about a record that fails, or is to be
     passed over, is decided when the shard comes to it, and the lane obeys it too.
     """
 
     def __init__(self, lane: SideLane, version: int, log: Log, relay: Relay, pace: LanePace, tell: Tell, upto: Callable[[], int]) -> None:
+        super().__init__()
         self._lane = lane
         self._version = version
         self._log = log
@@ -42,19 +80,16 @@ class LaneRun:
         self._hearing = Hearing(lane, log)
         self._begin = self._end = 0
         self._began_at = (monotonic(), lane.position + lane.recalled)
-        self.passed_at = 0.0  # when it came to the end last
 
-    async def reach_end(self, state: LaneState = "folds") -> None:
-        """Fold up to within a second of where the shard has come, and publish what that says."""
-        while True:
-            began = monotonic()
-            view = await self._log.look(self._lane.shard, -1)
-            self._begin, self._end = view.begin, min(view.end, self._upto())
-            await self._pass(state)
-            self.say(state)
-            self.passed_at = monotonic()
-            if self.passed_at - began < NEAR_SECONDS:
-                return
+    async def advance(self, state: LaneState) -> None:
+        """See ``LaneRun``."""
+        view = await self._log.look(self._lane.shard, -1)
+        self._begin, self._end = view.begin, min(view.end, self._upto())
+        await self._pass(state)
+        self.say(state)
+
+    def close(self) -> None:
+        """See ``LaneRun``: it folds only while somebody awaits it."""
 
     async def _pass(self, state: LaneState) -> None:
         """Fold what the shard has applied by now."""
@@ -107,4 +142,4 @@ class LaneRun:
         return int((time() + left * (monotonic() - began_at) / done) * 1_000)
 
 
-__all__ = ["LaneRun", "Tell"]
+__all__ = ["UNANSWERED", "LaneFaultError", "LaneHere", "LaneRun", "Tell"]

@@ -10,25 +10,27 @@ from typing import Final
 
 from aiokafka import TopicPartition
 
+from streamer import stores
 from streamer.deployment.history import has_past
-from streamer.errors import ReleasedError, UnreadableStateError
+from streamer.errors import ReleasedError
 from streamer.flow.brought import brings_history, history_end
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.flow.lane.kept_lanes import drop_lanes
-from streamer.flow.lane.lane import LaneSettings, SideLane
+from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane, version_of
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
-from streamer.flow.relay import Relay
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.flow.shard_log import Log
-from streamer.wire import Control, LogRecord
+from streamer.wire import Control, LogRecord, encode_control
 from streamer.worker.status.shard_state import ShardState
 
 from .compiling import beside
 from .edges import Edges
+from .lane_opening import LaneOpener
 from .lane_pace import LanePace
+from .lane_processes import LaneProcesses
 from .lane_run import LaneRun, Tell
 from .owned_shard import OwnedShard
 
@@ -47,6 +49,10 @@ class LaneService:
         stop: Callable[[int, int], Awaitable[None]],
     ) -> None:
         self.pace = LanePace(self._lag_ms, self._is_live_at_work)
+        self._processes: LaneProcesses | None = None
+        if edges.settings.lane_processes and stores.is_shared(edges.settings.store.get_secret_value()):
+            self._processes = LaneProcesses(edges.settings, edges.keyring, edges.background, self._lag_ms)
+        self._opener = LaneOpener(edges.store, edges.inspector, edges.sink, edges.settings.rules, edges.keyring, self.pace)
         self._planning = asyncio.Lock()  # all shards want the same plan, which is made once
         self._joining = set[int]()  # shards that stand at definitions and bring their lane there
         self._plans = plans
@@ -71,41 +77,37 @@ class LaneService:
     async def open(self, shard: Shard, control: Control, tell: Tell) -> LaneRun | None:
         """The lane of a shard towards definitions, where its checkpoint stands, or at the log's beginning; None where nothing is to be
         folded. RefusedError where the definitions cannot be read."""
-        version = control.version
-        plan = await self._plan(shard, control)
+        version, before = control.version, shard.body.digest
+        history = max(shard.body.history, history_end(control, shard.shard))
+        brought = shard.body.history if brings_history(control, shard.body) else NOTHING_BROUGHT
+        plan = await self._plan(shard, control, history, brought)
         name = "" if plan is None else plan.name(version)
         await self.tidy(shard, lambda kept: kept == name)
         if plan is None:
             return None
-        view = await self._inspector.look(shard.shard, -1)
-        settings = LaneSettings(
-            shard.shard,
-            self._store,
-            self._rules,
-            shard.amendments,
-            asyncio.sleep,
-            self._keyring,
-            histories=self._inspector,
-            breather=self.pace,
-            models_since=shard.body.models_since,
-        )
+        since = shard.body.models_since
+        if self._processes is None:
+            return await self._opener.open(shard.shard, plan, version, shard.amendments, since, tell, lambda: shard.position.offset)
+        run = await self._processes.begin(shard, tell)
         try:
-            lane = await SideLane.open(settings, plan, version, begin=view.begin)
-        except UnreadableStateError:  # it has nothing that the log has not
-            await self._store.lane(plan.name(version)).drop(shard.shard)
-            lane = await SideLane.open(settings, plan, version, begin=view.begin)
-        relay = Relay(shard.shard, lane.store, self._sink, topics=())
-        await relay.start()
-        return LaneRun(lane, version, self._inspector, relay, self.pace, tell, lambda: shard.position.offset)
+            await run.open(encode_control(control), before, history, brought, since)
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    async def stop(self) -> None:
+        """End the processes in which lanes are folded."""
+        if self._processes is not None:
+            await self._processes.stop()
 
     async def tidy(self, shard: Shard, is_wanted: Callable[[str], bool]) -> None:
         """Forget the lanes of a shard that were overtaken, and those that owners have left who are gone: all but those that are wanted, by
         their names, and that of definitions which customers are coming under."""
         await drop_lanes(self._store, shard.shard, lambda name: is_wanted(name) or version_of(name) == shard.body.version)
 
-    async def _plan(self, shard: Shard, control: Control) -> LanePlan | None:
-        before, history = shard.plan, max(shard.body.history, history_end(control, shard.shard))
-        brought = shard.body.history if brings_history(control, shard.body) else NOTHING_BROUGHT
+    async def _plan(self, shard: Shard, control: Control, history: int, brought: int) -> LanePlan | None:
+        before = shard.plan
         if brought == NOTHING_BROUGHT and not has_past(shard.body):
             return None
         after, _ = await self._plans.read(control)

@@ -18,12 +18,11 @@ from typing import Final
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from streamer.deployment.history import has_past
-from streamer.errors import HaltError, RefusedError, StoreError, place_of
+from streamer.errors import HaltError, RefusedError, place_of
 from streamer.flow.brought import brings_history
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.lane.lane_plan import version_of
@@ -38,7 +37,7 @@ from streamer.worker.status.shard_notes import read_note
 from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
-from .lane_run import LaneRun
+from .lane_run import UNANSWERED, LaneFaultError, LaneRun
 from .lanes import LaneService
 from .owned_shard import OwnedShard
 
@@ -52,8 +51,6 @@ AGAIN_SECONDS: Final = (1.0, 3.0, 10.0, 30.0)  # after errors, one after the oth
 FAULT_SECONDS: Final = 300.0  # after a fault of our own code
 SHADOW_SECONDS: Final = 2.0  # between two passes of a lane in shadow
 
-UNANSWERED: Final = (KafkaError, StoreError, TimeoutError, OSError)
-
 
 class _Work:
     """One shard on its way to one publication. ``status`` is what is said of it; ``is_taken``: the shard itself does the rest."""
@@ -65,6 +62,7 @@ class _Work:
         self.publication = publication
         self.status = LaneStatus(publication.version, "reads")
         self.task: asyncio.Task[None] | None = None
+        self.run: LaneRun | None = None
         self.is_taken = False
         self.is_given_up = False  # it was overtaken while no shard had begun to obey it
         self.failures = 0
@@ -89,6 +87,12 @@ class _Work:
         """Say how far it is. What is written is no longer on its way, though its lane goes on."""
         state = "written" if self.status.state == "written" else status.state
         self.status = replace(status, state=state)
+
+    def let_go(self) -> None:
+        """Fold no more."""
+        run, self.run = self.run, None
+        if run is not None:
+            run.close()
 
     def enter(self, state: LaneState) -> None:
         """Be in a state, as far as before."""
@@ -200,10 +204,12 @@ class Proposals:
             log.error("publication stands", action="publish", shard=work.owned.number, why=work.status.why)
             self._alerts.say("publication_stands", f"version {work.publication.version}: {error}", shard=work.owned.number)
         except Exception as error:  # a fault of ours, whose text may quote a customer's data; the shard goes on without it
-            why = f"unexpected {type(error).__name__} in {place_of(error)}"
+            why = str(error) if isinstance(error, LaneFaultError) else f"unexpected {type(error).__name__} in {place_of(error)}"
             work.stand(why, FAULT_SECONDS)
             text = f"version {work.publication.version} of the definitions is held up by a fault of our own: {why}; report it"
             self._alerts.say("publication_fault", text, shard=work.owned.number)
+        finally:
+            work.let_go()
 
     async def _bring(self, work: _Work) -> None:
         """One way from the publication to the record, and on until the shard has come to it."""
@@ -221,7 +227,7 @@ class Proposals:
         if brings_history(decode_control(raw), work.shard.body):
             await (await send_tick(self._producer, self._settings, work.shard.shard))  # history is folded up to where time has come to
         work.enter("folds")
-        run = await self._lanes.open(work.shard, decode_control(raw), work.tell)
+        run = work.run = await self._lanes.open(work.shard, decode_control(raw), work.tell)
         if run is not None:
             await run.reach_end("folds")
         while work.publication.is_shadow:

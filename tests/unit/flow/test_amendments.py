@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamer.errors import HaltError, RefusedError
-from streamer.flow.amendments import Amendment, Reading, amendment_place, encode_amendment
+from streamer.flow.amendments import Amendment, Amendments, Reading, amendment_place, encode_amendment
 from streamer.signing import NO_KEYS, Keyring, Signer
 from streamer.transports.signed import control_headers
 from streamer.wire import AMENDMENTS, Control, LogRecord, encode_control
@@ -68,3 +68,12 @@ def test_who_lacks_a_key_does_not_read_the_amendments_of_a_shard() -> None:
     """It would obey others than the next worker."""
     with pytest.raises(HaltError, match="'k1', which is not in STREAMER_SIGNING_KEYS"):
         Topic(NO_KEYS).keys()
+
+
+def test_whoever_has_the_first_so_many_is_told_the_rest() -> None:
+    """A lane that is folded in another process obeys what its shard does, and is not told everything each time."""
+    found = Amendments([SKIP])
+    later = Amendment("resume", SHARD, 9, to=12)
+    found.add(later)
+    assert (found.behind(0), found.behind(1), found.behind(2)) == ([SKIP, later], [later], [])
+    assert found.about_records().behind(0) == [SKIP]

@@ -56,3 +56,9 @@ async def test_a_store_in_memory_says_that_it_ends_with_its_process() -> None:
     health = await stores.open("memory://").health()
     assert [finding.name for finding in health.findings] == ["not_durable"]
     assert health.problems == health.dangers == []
+
+
+def test_a_store_in_memory_is_of_one_process_alone() -> None:
+    """A worker folds its lanes itself over it; over any other, by processes of their own."""
+    assert not stores.is_shared("memory://")
+    assert all(map(stores.is_shared, ("redis://localhost", "rediss+sentinel://a:1/b/0", "sqlite:///tmp")))

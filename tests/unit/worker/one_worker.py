@@ -34,7 +34,7 @@ class Worker:
             raw = b'{"event": "Product Viewed", "messageId": "m%d", "userId": "c%d", "timestamp": 900}' % (number, number)
             self.log.append(EVENTS, 0, raw)
         self.begin, self.sought = 0, list[int]()
-        self.settings, self.published = load_settings(shards=1), list[bytes]()
+        self.settings, self.published = load_settings(shards=1, lane_processes=0), list[bytes]()
         metrics = Metrics()
         alerts = Alerts(self._publish, metrics, "/shop")
         self.segmenter = Segmenter(self.settings, self.store, cast("Any", None), MemorySink(self.log), metrics, alerts)

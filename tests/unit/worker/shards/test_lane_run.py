@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from streamer.transports.memory import MemoryLog
 from streamer.wire import EVENTS
 from streamer.worker.shards.lane_pace import LanePace
-from streamer.worker.shards.lane_run import LaneRun
+from streamer.worker.shards.lane_run import LaneHere
 from streamer.worker.status.lane_status import LaneStatus
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ def filled(records: int) -> MemoryLog:
     return log
 
 
-def run_over(log: MemoryLog, lane: WaitingLane, told: list[LaneStatus], upto: int = 1_000) -> LaneRun:
+def run_over(log: MemoryLog, lane: WaitingLane, told: list[LaneStatus], upto: int = 1_000) -> LaneHere:
     pace = LanePace(lambda: 0.0, lambda: False)
-    return LaneRun(cast("Any", lane), 2, log, cast("Any", NoRelay()), pace, told.append, lambda: upto)
+    return LaneHere(cast("Any", lane), 2, log, cast("Any", NoRelay()), pace, told.append, lambda: upto)
 
 
 async def test_a_lane_waits_for_what_another_has_to_send_and_says_for_whom() -> None:

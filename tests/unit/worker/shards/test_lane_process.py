@@ -1,0 +1,209 @@
+"""A process that folds lanes does what its worker asks for, and says what came of it."""
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from streamer.errors import StoreUnavailableError
+from streamer.flow.amendments import Amendment
+from streamer.flow.checkpoint import NOTHING_BROUGHT
+from streamer.language.definitions import parse_definitions
+from streamer.settings import load_settings
+from streamer.wire import EVENTS, definitions_control
+from streamer.worker.shards.lane_messages import (
+    AdvanceLane,
+    CloseLane,
+    LaneAnswer,
+    LaneChannel,
+    LaneDone,
+    LaneFailed,
+    LaneQuestion,
+    LaneTold,
+    LiveLag,
+    OpenLane,
+    encode_message,
+    read_answer,
+    read_question,
+)
+from streamer.worker.shards.lane_process import LanesOfProcess
+from streamer.worker.status.lane_status import LaneStatus
+from tests.unit.worker.one_worker import SEEN, Worker
+
+BUYER = parse_definitions({"segments": {"buyer": {"for": "x", "when": 'did("Order Completed")'}}})
+CONTROL = definitions_control(BUYER.content(), BUYER.digest, 2)
+SECONDS = 60
+
+
+class Asked:
+    """The lanes of a process over the log and the store of a worker, asked as the worker would."""
+
+    def __init__(self, worker: Worker, lanes: LanesOfProcess, channel: LaneChannel) -> None:
+        self.worker, self.lanes = worker, lanes
+        self._channel = channel
+
+    async def ask(self, question: LaneQuestion) -> tuple[list[LaneTold], LaneDone | LaneFailed]:
+        """All that is said until it is answered."""
+        self._channel.send(question)
+        told = list[LaneTold]()
+        while isinstance(answer := await self._next(), LaneTold):
+            told.append(answer)
+        return told, answer
+
+    def say(self, question: LaneQuestion) -> None:
+        self._channel.send(question)
+
+    async def _next(self) -> LaneAnswer:
+        raw = await self._channel.receive()
+        assert raw is not None
+        return read_answer(raw)
+
+
+@asynccontextmanager
+async def asked() -> AsyncGenerator[Asked]:
+    """A shard that has read 21 records under one segment."""
+    worker = Worker()
+    await worker.own()
+    ours, theirs = socket.socketpair()
+    channel = await LaneChannel.over(theirs)
+    lanes = LanesOfProcess(load_settings(shards=1), worker.store, channel)
+    lanes._inspector = cast("Any", worker.log)
+
+    async def connected() -> None:
+        """Nothing is sent in these tests."""
+
+    lanes._connected = cast("Any", connected)
+    serving = asyncio.create_task(lanes.serve())
+    worker_side = await LaneChannel.over(ours)
+    async with asyncio.timeout(SECONDS):
+        yield Asked(worker, lanes, worker_side)
+        worker_side.close()
+        await serving  # it returns once the worker is gone
+    channel.close()
+
+
+def opening(lane: int = 1, before: str = SEEN.digest, amendments: list[Amendment] | None = None) -> OpenLane:
+    return OpenLane(lane, 0, CONTROL, before, 0, NOTHING_BROUGHT, amendments or [], {})
+
+
+def buy(worker: Worker, customer: str) -> None:
+    raw = b'{"event": "Order Completed", "messageId": "o%s", "userId": "%s", "timestamp": 900}'
+    worker.log.append(EVENTS, 0, raw % (customer.encode(), customer.encode()))
+
+
+async def folded(found: Asked) -> tuple[int, int]:
+    """Where the lane of the store stands, and how many events it has accepted and refused there."""
+    store = found.worker.store
+    [name] = await store.lanes(0)
+    counts = found.lanes._lanes[1].run._lane.counts  # pyright: ignore[reportOptionalMemberAccess]
+    return (await store.lane(name).checkpoint(0)).position.offset, counts.get("accepted", 0)
+
+
+async def test_a_lane_is_folded_up_to_where_its_shard_has_come() -> None:
+    """What lies behind, the shard may yet pass over."""
+    async with asked() as found:
+        for number in range(10):
+            buy(found.worker, f"c{number}")
+        assert await found.ask(opening()) == ([], LaneDone(1))
+        told, answer = await found.ask(AdvanceLane(1, "folds", 25, []))
+        assert answer == LaneDone(1)
+        assert told[-1].status == LaneStatus(2, "folds", 25, 25)
+        assert await folded(found) == (25, 24)
+        assert (await found.ask(AdvanceLane(1, "ready", 31, [])))[1] == LaneDone(1)
+        assert await folded(found) == (31, 30)
+
+
+async def test_a_lane_passes_over_what_its_shard_has_passed_over_before_or_since() -> None:
+    """It would remember of somebody what the shard does not."""
+    async with asked() as found:
+        for number in range(10):
+            buy(found.worker, f"c{number}")
+        await found.ask(opening(amendments=[Amendment("skip", 0, 3)]))
+        await found.ask(AdvanceLane(1, "folds", 25, []))
+        await found.ask(AdvanceLane(1, "folds", 31, [Amendment("fault", 0, 28)]))
+        assert await folded(found) == (31, 28)
+
+
+async def test_a_lane_begins_where_no_definitions_held_yet() -> None:
+    """A shop that starts with its history: the first definitions are folded over what was imported."""
+    async with asked() as found:
+        assert await found.ask(opening(before="")) == ([], LaneDone(1))
+
+
+async def test_what_a_person_must_look_at_is_said_in_words() -> None:
+    """The shard has gone on to other definitions: the lane was asked for in vain."""
+    async with asked() as found:
+        _, answer = await found.ask(opening(before="0" * 32))
+        assert isinstance(answer, LaneFailed)
+        assert (answer.failure, "not in the store" in answer.text) == ("halt", True)
+
+
+async def test_a_store_that_does_not_answer_is_to_be_asked_again_and_costs_that_lane_alone() -> None:
+    """The lane is opened anew then, where its checkpoint stands."""
+    async with asked() as found:
+        await found.ask(opening(2))
+        await found.ask(opening(1))
+        run: Any = found.lanes._lanes[1].run
+
+        async def away(*_: object) -> None:
+            raise StoreUnavailableError("away")
+
+        run.advance = away
+        assert await found.ask(AdvanceLane(1, "folds", 5, [])) == ([], LaneFailed(1, "unanswered", "StoreUnavailableError: away"))
+        found.say(AdvanceLane(1, "folds", 5, []))  # asked before that was heard: nothing is said twice
+        assert (await found.ask(opening(3)))[1] == LaneDone(3)
+
+
+async def test_of_a_fault_of_our_own_only_the_class_and_the_place_are_said() -> None:
+    """Its text may quote a customer's data, and what is said is shown."""
+    async with asked() as found:
+        await found.ask(opening())
+        run: Any = found.lanes._lanes[1].run
+
+        async def fails(*_: object) -> None:
+            raise ValueError("jane@example.com")
+
+        run.advance = fails
+        _, answer = await found.ask(AdvanceLane(1, "folds", 5, []))
+        assert isinstance(answer, LaneFailed)
+        assert answer.failure == "fault"
+        assert "ValueError" in answer.text
+        assert "jane" not in answer.text
+
+
+async def test_a_lane_that_is_closed_folds_no_more_and_says_nothing() -> None:
+    """Its shard does the rest, or another worker has it."""
+    async with asked() as found:
+        await found.ask(opening(1))
+        await found.ask(opening(2))
+        run: Any = found.lanes._lanes[1].run
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def waits(*_: object) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        run.advance = waits
+        found.say(AdvanceLane(1, "folds", 5, []))
+        await begun.wait()
+        found.say(CloseLane(1))
+        await ended.wait()
+        found.say(CloseLane(1))
+        found.say(LiveLag(250.0))
+        assert (await found.ask(AdvanceLane(2, "folds", 5, [])))[1] == LaneDone(2)
+
+
+def test_every_message_comes_as_it_was_sent() -> None:
+    """Both sides are of one release, and have one notion of each."""
+    amendment = Amendment("arrival", 0, 3, to=9, arrival_ms=5, who="a person")
+    questions = [opening(amendments=[amendment]), AdvanceLane(1, "shadow", 7, [amendment]), CloseLane(1), LiveLag(12.5)]
+    assert [read_question(encode_message(one)) for one in questions] == questions
+    answers = [LaneTold(1, LaneStatus(2, "ready", 3, 4, 5, "why")), LaneDone(1), LaneFailed(1, "halt", "text")]
+    assert [read_answer(encode_message(one)) for one in answers] == answers

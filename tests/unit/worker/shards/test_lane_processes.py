@@ -1,0 +1,173 @@
+"""A worker has its lanes folded by processes that may end at any moment, and ends them itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from streamer.errors import HaltError
+from streamer.flow.amendments import Amendment, Amendments
+from streamer.flow.checkpoint import NOTHING_BROUGHT
+from streamer.local.children import process_exists
+from streamer.settings import Settings, load_settings
+from streamer.signing import Keyring
+from streamer.worker.shards import lane_processes
+from streamer.worker.shards.background import Background
+from streamer.worker.shards.lane_messages import (
+    AdvanceLane,
+    CloseLane,
+    LaneChannel,
+    LaneDone,
+    LaneFailed,
+    LaneQuestion,
+    LaneTold,
+    LiveLag,
+    OpenLane,
+    read_question,
+)
+from streamer.worker.shards.lane_process import STARVED
+from streamer.worker.shards.lane_processes import LaneProcesses
+from streamer.worker.shards.lane_run import LaneFaultError
+from streamer.worker.status.lane_status import LaneStatus
+
+SECONDS = 60
+
+
+def answers(theirs: socket.socket, settings: Settings, *, gives_way: bool) -> None:
+    """A process that says of each lane how far live traffic lags, whether it gives way, and what it was told; it fails at offset 7 and ends
+    at offset 9."""
+
+    async def serve() -> None:
+        channel, told, waiting = await LaneChannel.over(theirs), list[str](), list[AdvanceLane]()
+        while (raw := await channel.receive()) is not None:
+            question: LaneQuestion = read_question(raw)
+            match question:
+                case OpenLane():
+                    told += [one.who for one in question.amendments]
+                    channel.send(LaneDone(question.lane))
+                case AdvanceLane(upto=7):
+                    channel.send(LaneFailed(question.lane, "fault" if question.state == "folds" else "halt", "at 7"))
+                case AdvanceLane(upto=9):
+                    os._exit(STARVED if gives_way else 1)
+                case AdvanceLane():
+                    told += [one.who for one in question.amendments]
+                    waiting.append(question)
+                case LiveLag():
+                    for asked in waiting:
+                        why = f"{question.ms:g} {gives_way} {','.join(told)} {','.join(settings.keyring.secrets)}"
+                        channel.send(LaneTold(asked.lane, LaneStatus(2, asked.state, why=why)))
+                        channel.send(LaneDone(asked.lane))
+                    waiting.clear()
+                case CloseLane():
+                    told.append("closed")
+
+    asyncio.run(serve())
+    os._exit(0)
+
+
+class Shard:
+    """As much of a shard as a lane needs. ``at`` is how far it has come."""
+
+    def __init__(self, at: int = 3) -> None:
+        self.shard, self.amendments, self.position = 0, Amendments(), SimpleNamespace(offset=at)
+
+    def amend(self, who: str) -> None:
+        self.amendments.add(Amendment("skip", 0, 1, who=who))
+
+
+@asynccontextmanager
+async def processes(most: int = 1) -> AsyncGenerator[LaneProcesses]:
+    """Those of a worker whose live traffic lags 12 ms, and which has one key."""
+    background = Background()
+    keyring = Keyring("streamer", {"k1": b"x" * 32})
+    found = LaneProcesses(load_settings(lane_processes=most), keyring, background, lambda: 12.0, work=answers)
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield found
+    finally:
+        await found.stop()
+        background.cancel()
+
+
+async def opened(found: LaneProcesses, shard: Shard, tell: Callable[[LaneStatus], None] = lambda _: None) -> Any:
+    run = await found.begin(cast("Any", shard), tell)
+    await run.open(b"{}", "", 0, NOTHING_BROUGHT, {})
+    return run
+
+
+def pid_of(run: Any) -> int:
+    return run._process.pid
+
+
+async def until_gone(pid: int) -> None:
+    while process_exists(pid):  # noqa: ASYNC110 - of another process
+        await asyncio.sleep(0.01)
+
+
+async def test_a_lane_elsewhere_says_how_far_it_is_and_knows_what_its_shard_has_amended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It obeys what its shard does, under the same keys, and knows how far live traffic lags. Its process ends when it is not needed."""
+    monkeypatch.setattr(lane_processes, "KEPT_SECONDS", 0.01)
+    async with processes() as found:
+        shard, told = Shard(), list[LaneStatus]()
+        shard.amend("before")
+        run = await opened(found, shard, told.append)
+        shard.amend("meanwhile")
+        await run.reach_end("folds")
+        assert told == [LaneStatus(2, "folds", why="12 True before,meanwhile k1")]
+        assert run.passed_at > 0
+        run.close()
+        await until_gone(pid_of(run))
+
+
+async def test_errors_of_a_lane_elsewhere_say_who_must_act() -> None:
+    """A person looks at one that halts, we at our own fault; neither is tried again at once, and the other lanes go on."""
+    async with processes() as found:
+        lane, other = await opened(found, Shard(at=7)), await opened(found, Shard())
+        assert pid_of(lane) == pid_of(other), "there is one process for both"
+        with pytest.raises(LaneFaultError, match="at 7"):
+            await lane.advance("folds")
+        with pytest.raises(HaltError, match="at 7"):
+            await lane.advance("ready")
+        await other.advance("folds")
+
+
+async def test_a_process_that_ends_fails_its_lanes_and_the_next_one_asks_for_its_share() -> None:
+    """It had next to nothing of the processors: one that gives way once more would have no more."""
+    async with processes() as found:
+        told = list[LaneStatus]()
+        first, beside = await opened(found, Shard(at=9)), await opened(found, Shard())
+        asked = asyncio.create_task(beside.advance("folds"))
+        with pytest.raises(ConnectionError, match="has ended"):
+            await first.advance("folds")
+        with pytest.raises(ConnectionError, match="has ended"):
+            await asked
+        await until_gone(pid_of(first))
+        while not found._fair_until:  # pyright: ignore[reportPrivateUsage]  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        with pytest.raises(ConnectionError, match="has ended"):
+            await beside.advance("folds")
+        second = await opened(found, Shard(), told.append)
+        await second.advance("folds")
+        assert pid_of(second) != pid_of(first)
+        assert "False" in told[0].why
+
+
+async def test_lanes_are_dealt_to_as_many_processes_as_there_may_be_and_end_with_the_worker() -> None:
+    """Twelve shards use two cores, and nothing is left behind."""
+    async with processes(most=2) as found:
+        runs = [await opened(found, Shard()) for _ in range(4)]
+        pids = [pid_of(run) for run in runs]
+        assert len(set(pids)) == 2
+        assert pids.count(pids[0]) == 2
+        await found.stop()
+        for pid in pids:
+            await until_gone(pid)
+        with pytest.raises(ConnectionError, match="has ended"):
+            await runs[0].advance("folds")
