@@ -59,6 +59,10 @@ class DefinitionError(StreamerError):
         self.hint = hint
 
 
+class MappingError(DefinitionError):
+    """A mapping of columns cannot be used."""
+
+
 class SettingsError(StreamerError):
     """A setting is missing or wrong. Nothing was started."""
 

@@ -18,7 +18,16 @@ from typing import Annotated, Any, Final, NoReturn
 import typer
 import typer.core
 
-from streamer.errors import DefinitionError, HaltError, SettingsError, StoreError, StoreUnavailableError, StreamerError, UnansweredError
+from streamer.errors import (
+    DefinitionError,
+    HaltError,
+    MappingError,
+    SettingsError,
+    StoreError,
+    StoreUnavailableError,
+    StreamerError,
+    UnansweredError,
+)
 from streamer.printable import printable
 
 from .terminal import echo
@@ -74,6 +83,7 @@ class Commands(typer.core.TyperGroup):
 
 _KIND: Final[dict[type[StreamerError], str]] = {
     DefinitionError: "definitions: ",
+    MappingError: "mapping: ",
     HaltError: "halted: ",
     StoreUnavailableError: "STREAMER_STORE: no answer: ",
 }

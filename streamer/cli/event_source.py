@@ -33,7 +33,7 @@ from streamer.events.placeholders import PLACEHOLDER_IDS
 from streamer.flow.replay import Arrival, ReplayOutput
 from streamer.flow.wild_clocks import without_wild_clocks
 from streamer.language.durations import format_duration, parse_duration
-from streamer.transports.files.event_files import Meter, read
+from streamer.transports.files.event_files import Meter, format_of_suffix, read
 from streamer.units import DAY_MS
 from streamer.values import parse_time_ms
 from streamer.wire import DEAD_LETTERS
@@ -68,7 +68,8 @@ SegmentsOption = Annotated[
 MappingName = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME|FILE", help=f"what columns mean; CSV and Parquet need one: a YAML file, or one of ours ({shipped_mappings()})"
+        metavar="NAME|FILE",
+        help=f"what columns mean; CSV and Parquet need one: a YAML file (docs/mappings.md), or one of ours ({shipped_mappings()})",
     ),
 ]
 FormatName = Annotated[
@@ -76,7 +77,8 @@ FormatName = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help=f"what each line of NDJSON without a mapping is, a message or a batch of them: {', '.join(ADAPTERS)}",
+        help="what each line of NDJSON is, a message or a batch of them, without a mapping, or beside files that the mapping is for: "
+        f"{', '.join(ADAPTERS)}",
     ),
 ]
 LatenessOption = Annotated[str, typer.Option(metavar="LENGTH", help="how old an event may be when it arrives; older ones are refused")]
@@ -162,12 +164,10 @@ class EventSource:
     def __post_init__(self) -> None:
         if self.format_name not in ADAPTERS:
             raise typer.BadParameter(f"expected one of {', '.join(ADAPTERS)}, found {self.format_name!r}", param_hint="--format")
-        if self.mapping_name is not None and self.format_name != OWN:
-            raise typer.BadParameter("a mapping says what lines are; leave --format out", param_hint="--format")
 
     @cached_property
     def mapping(self) -> Mapping | None:
-        """The mapping, loaded; ``DefinitionError`` if it cannot be used."""
+        """The mapping, loaded; ``MappingError`` if it cannot be used."""
         return None if self.mapping_name is None else load_mapping(self.mapping_name)
 
     @property
@@ -183,7 +183,8 @@ class EventSource:
     def arrivals(self, reject: Callable[[Rejected], None], meter: Meter | None = None) -> Iterator[Arrival]:
         """The events of all files in their order, of a line with many one by one; what is none goes to ``reject``."""
         for file in self.files:
-            for found in self._of_table(file, self.mapping, meter) if self.mapping else self._of_lines(file, meter):
+            mapping = self._mapping_of(file)
+            for found in self._of_table(file, mapping, meter) if mapping else self._of_lines(file, meter):
                 if isinstance(found, Rejected):
                     reject(found)
                 else:
@@ -205,6 +206,11 @@ class EventSource:
             reject(Rejected(arrival.file, arrival.line, "ahead", "$.timestamp", detail, arrival.value))
 
         return without_wild_clocks(arrivals, self.ahead_ms, refuse)
+
+    def _mapping_of(self, file: str) -> Mapping | None:
+        """The mapping, unless a file's suffix says that its lines are of another format: those are what --format says."""
+        mapping = self.mapping
+        return None if mapping is None or format_of_suffix(file) not in (None, mapping.format) else mapping
 
     def _of_table(self, file: str, mapping: Mapping, meter: Meter | None) -> Iterator[Arrival | Rejected]:
         rows = read(

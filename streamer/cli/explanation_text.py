@@ -19,6 +19,8 @@ def explanation_lines(customer: str, found: list[Explanation], now: int, *, whol
     yield f"{customer} at {time_text(now)}"
     first = sorted((item for item in found if item.matters), key=lambda item: (not item.inside, item.flips_at or "~", item.segment))
     others = [item for item in found if not item.matters]
+    if not found:
+        yield "no segments held at that moment: definitions were published later, or not at all"
     is_shown = whole or len(others) <= OTHERS_SHOWN
     for item in (*first, *others) if is_shown else first:
         yield from _block(item)

@@ -98,11 +98,12 @@ def import_history(
     time; --finish makes it a part of the past.
 
     What cannot be an event goes to --rejects with its line and reason, and the import goes on. The same files again add nothing, so where
-    it broke off, do it again; other files go on where the last ones ended in time. Their columns or their format are told as for `streamer
-    replay`. Exit code 1: there were lines, and nothing was brought in.
+    it broke off, do it again; other files go on where the last ones ended in time. So files that tell of the same time come in one command,
+    also CSV with --mapping beside NDJSON with --format. Exit code 1: there were lines, and nothing was brought in.
 
     \b
       streamer import orders_2024.csv orders_2025.csv --mapping my_columns.yaml --rejects refused.ndjson
+      streamer import orders.csv clicks.ndjson --mapping my_columns.yaml --format segment
       streamer segments preview my_segments.yaml
       streamer segments publish my_segments.yaml
       streamer import --finish --wait

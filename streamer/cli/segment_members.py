@@ -56,6 +56,8 @@ def members(
         echo_json({"segment": segment, "at": as_of, "members": len(found.members), "page": page, "after": follows, "read": read})
         return
     echo(f"{len(found.members):,} in {segment} at {as_of}", err=True)
+    if not found.members and at is not None:
+        echo("nobody had been told to be in it by then: a segment that was published later has members from its publication on", err=True)
     for customer in page:
         echo(customer)
     if follows is not None:

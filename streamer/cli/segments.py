@@ -224,17 +224,21 @@ def sizes(as_json: Annotated[bool, typer.Option("--json", help="one JSON object 
             echo(size_text(line))
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False) -> None:
+def status(as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False, wait: WaitOption = False) -> None:
     """Which version of the definitions holds in which shards, how far the next one is, and which clauses are warming.
 
-    A clause is warming where the log does not reach as far back as it looks; it says since when events are known. Exit code 1 while a shard
-    does not obey what was published last.
+    A clause is warming where the log does not reach as far back as it looks; it says since when events are known. With --wait that is said
+    when every shard obeys what was published last. Exit code 1 while a shard does not.
     """
     from streamer.settings import load_settings
 
-    from .segment_status import read_status, say_status
+    from .segment_status import follow, read_status, say_status
 
-    found = asyncio.run(read_status(load_settings()))
+    settings = load_settings()
+    found = asyncio.run(read_status(settings))
+    if wait and found.newest is not None and not found.is_obeyed:
+        asyncio.run(follow(settings, found.newest.version))
+        found = asyncio.run(read_status(settings))
     if as_json:
         echo_json(found)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamer.cli.explanation_text import clause_line
+from streamer.cli.explanation_text import clause_line, explanation_lines
 from streamer.errors import StoreUnavailableError
 from streamer.flow.catalog import Plans
 from streamer.flow.rules import Rules
@@ -395,3 +395,11 @@ def test_a_clause_that_is_warming_says_since_when_and_until_when() -> None:
     for from_, words in ((whole, f"it has seen its whole window from {whole} on"), (None, "it looks back to the beginning")):
         clause = ExplainedClause('never("A")', holds=True, value=0, warming=True, known_since=since, whole_from=from_)
         assert clause_line(clause) == f'yes never("A"): 0 (warming: events are known since {since}; {words})'
+
+
+def test_a_moment_at_which_no_segments_held_is_said() -> None:
+    """History is older than what was published behind it: a name with nothing below it reads like a failure."""
+    assert list(explanation_lines("ada", [], 0, whole=False)) == [
+        "ada at 1970-01-01T00:00:00.000Z",
+        "no segments held at that moment: definitions were published later, or not at all",
+    ]

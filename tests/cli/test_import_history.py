@@ -58,3 +58,19 @@ def test_what_cannot_be_is_refused(run: Run, events: Path, arguments: list[str],
     told = run("import", *(argument.format(events=events) for argument in arguments), "--dry-run")
     assert told.code == code
     assert says in " ".join(told.err.split())
+
+
+def test_orders_of_a_table_and_clicks_of_lines_come_in_one_command(run: Run, tmp_path: Path) -> None:
+    """They tell of the same time, so neither can come behind the other: what lies before the end of the first would be left out."""
+    (tmp_path / "orders.csv").write_text("who,when,id\nada,2026-01-02T10:00:00Z,o-1\nbob,2026-01-04T10:00:00Z,o-2\n", encoding="utf-8")
+    click = {"type": "track", "event": "Product Viewed", "messageId": "k-1", "userId": "ada", "timestamp": "2026-01-03T10:00:00Z"}
+    (tmp_path / "clicks.ndjson").write_text(json.dumps(click) + "\n", encoding="utf-8")
+    mapping = "{format: csv, customer: who, timestamp: {column: when}, event: {otherwise: Order Completed}, message_id: id}"
+    (tmp_path / "columns.yaml").write_text(mapping, encoding="utf-8")
+    files = [tmp_path / "orders.csv", tmp_path / "clicks.ndjson"]
+    told = run("import", *files, "--mapping", tmp_path / "columns.yaml", "--format", "segment", "--dry-run")
+    assert (told.code, told.out) == (0, "3 events would be brought in, from 2026-01-02T10:00:00.000Z to 2026-01-04T10:00:00.000Z\n")
+    (tmp_path / "columns.yaml").write_text(mapping.replace("who,", "[who],"), encoding="utf-8")
+    told = run("import", *files, "--mapping", tmp_path / "columns.yaml", "--dry-run")
+    assert told.code == 1
+    assert told.err.startswith("mapping: ")

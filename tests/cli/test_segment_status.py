@@ -14,6 +14,7 @@ from streamer.worker.status.lane_status import LaneStatus
 
 if TYPE_CHECKING:
     from streamer.settings import Settings
+    from tests.cli.conftest import Run
 
 FOLDS = LaneStatus(3, "folds", 450_000, 1_000_000, 1_793_973_900_000)
 THREE, FOUR = Version(3, "bb"), Version(4, "cc")
@@ -96,3 +97,21 @@ def test_waiting_ends_where_another_publication_overtakes(monkeypatch: pytest.Mo
     with pytest.raises(typer.Exit) as ended:
         waiting(monkeypatch, PublicationStatus([ShardVersion(0, 2, True)], FOUR))
     assert ended.value.exit_code == 1
+
+
+def test_the_status_may_be_awaited(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has published, and did not wait, waits here: the answer is of when every shard obeys."""
+    looks = iter([[ShardVersion(0, 2, True)], [ShardVersion(0, 3, True)]])
+    followed = list[int]()
+
+    async def look(_settings: object) -> PublicationStatus:
+        return PublicationStatus(next(looks), THREE)
+
+    async def follow(_settings: object, version: int) -> None:
+        followed.append(version)
+
+    monkeypatch.setattr(segment_status, "read_status", look)
+    monkeypatch.setattr(segment_status, "follow", follow)
+    told = run("segments", "status", "--wait")
+    assert (told.code, followed) == (0, [3])
+    assert "  version 3 holds in shard 0" in told.out

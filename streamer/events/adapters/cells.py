@@ -88,6 +88,25 @@ def _number(cell: object) -> int | float | None:
     return None
 
 
+def unchanged(cell: object) -> object:
+    """The cell of a file whose numbers have a point before their fraction."""
+    return cell
+
+
+def with_point(cell: object) -> object:
+    """The cell of a file whose numbers have a comma there, as one with a point. One with a point and a comma (1.234,50) stays what it is:
+    no number.
+
+    >>> with_point("4,5"), with_point("1.234,5"), with_point(7)
+    ('4.5', '1.234,5', 7)
+    """
+    if isinstance(cell, bytes):
+        return cell if b"." in cell else cell.replace(b",", b".", 1)
+    if isinstance(cell, str):
+        return cell if "." in cell else cell.replace(",", ".", 1)
+    return cell
+
+
 def exact(cell: object, column: str) -> Decimal:
     """The cell as the decimal number that was written, for sums of money; an empty cell is 0."""
     if number(cell, column) is None:

@@ -45,7 +45,7 @@ class _NumberedRow(msgspec.Struct, frozen=True):
 
 
 def load_mapping(path_or_name: str | Path) -> Mapping:
-    """The mapping in a YAML file, or the shipped one of that name (``rees46``, ``otto``, ``online_retail``); else ``DefinitionError``."""
+    """The mapping in a YAML file, or the shipped one of that name (``rees46``, ``otto``, ``online_retail``); else ``MappingError``."""
     return Mapping(read_mapping(path_or_name))
 
 
@@ -66,8 +66,9 @@ class Mapping:
         self._file = file
         formats = [file.timestamp.format] if isinstance(file.timestamp.format, str) else file.timestamp.format
         self._moment = cells.moment(formats, find_zone(file.timestamp.zone) or PINNED.utc)
-        self._sections = {name: _reader(getattr(file, name)) for name in ("properties", "traits", "context")}
-        self._item = _reader(file.collect.item if file.collect else {})
+        self._as_written = cells.with_point if file.decimal == "," else cells.unchanged
+        self._sections = {name: self._reader(getattr(file, name)) for name in ("properties", "traits", "context")}
+        self._item = self._reader(file.collect.item if file.collect else {})
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -185,16 +186,32 @@ class Mapping:
         if total is None:
             return {}
         exact = sum(
-            (
-                cells.exact(line.row.get(total.price), total.price) * cells.exact(line.row.get(total.quantity), total.quantity)
-                for line in group
-            ),
+            (self._exact(line.row, total.price) * self._exact(line.row, total.quantity) for line in group),
             Decimal(0),
         )
         cents = int((exact * 100).to_integral_value(ROUND_HALF_EVEN))
         if not INTEGER_MIN <= cents <= INTEGER_MAX:
             raise RefusedError("not_finite", path=f"$.{total.price}", detail="the sum of price times quantity, in cents, is beyond 64 bits")
         return {total.property: cents / 100, f"{total.property}_cents": cents}
+
+    def _exact(self, row: Row, column: str) -> Decimal:
+        return cells.exact(self._as_written(row.get(column)), column)
+
+    def _reader(self, wanted: dict[str, str | Cell]) -> Callable[[Row], Row]:
+        """A function from a row to the named values in it; empty cells are left out."""
+        plan = [(name, cell_of(cell).column, self._cast(cell_of(cell))) for name, cell in wanted.items()]
+
+        def read(row: Row) -> Row:
+            found = ((name, cast_to(row.get(column), column)) for name, column, cast_to in plan)
+            return {name: value for name, value in found if value is not None}
+
+        return read
+
+    def _cast(self, cell: Cell) -> cells.Cast:
+        as_written = self._as_written
+        if cell.type != "number" or as_written is cells.unchanged:
+            return CASTS[cell.type]
+        return lambda found, column: cells.number(as_written(found), column)
 
 
 def _writable(row: Row) -> Row:
@@ -204,19 +221,8 @@ def _writable(row: Row) -> Row:
     return {column: cell.encode("utf-8", "surrogateescape") if isinstance(cell, str) else cell for column, cell in row.items()}
 
 
-def _reader(wanted: dict[str, str | Cell]) -> Callable[[Row], Row]:
-    """A function from a row to the named values in it; empty cells are left out."""
-    plan = [(name, cell_of(cell).column, CASTS[cell_of(cell).type]) for name, cell in wanted.items()]
-
-    def read(row: Row) -> Row:
-        found = ((name, cast_to(row.get(column), column)) for name, column, cast_to in plan)
-        return {name: value for name, value in found if value is not None}
-
-    return read
-
-
 def _event_name(wanted: NameColumns, row: Row) -> str | None:
-    said = cells.text(row.get(wanted.column), wanted.column)
+    said = None if wanted.column is None else cells.text(row.get(wanted.column), wanted.column)
     if said is None:
         return wanted.otherwise
     if said in wanted.names:

@@ -2,10 +2,12 @@
 
     format: csv                         # csv, ndjson or parquet; how lines become rows is the reader's business
     delimiter: ";"                      # optional: what separates the cells of CSV, a comma if left out
+    decimal: ","                        # optional: what stands before the cents in cells of text, a point if left out
     columns: [event_time, user_id]      # optional: the names, for files that may come without a header
     customer: user_id                   # becomes userId
     timestamp: {column: event_time, format: ["%Y-%m-%d %H:%M:%S UTC", iso], zone: UTC}
     event: {column: event_type, names: {view: Product Viewed}, prefixes: {C: Order Refunded}, otherwise: Order Completed}
+                                        # without a column all are what otherwise says
     message_id: content                 # a column; a list of columns; content: equal rows are duplicates; row: they are not
     properties: {product_id: product_id, price: {column: price, type: number}}
     traits: {country: Country}          # and context, likewise
@@ -29,7 +31,7 @@ from typing import Annotated, Final, Literal, cast
 import msgspec
 import yaml
 
-from streamer.errors import DefinitionError
+from streamer.errors import MappingError
 from streamer.events.admission import TEXT_MAX
 from streamer.zones import find_zone
 
@@ -55,10 +57,10 @@ class TimeColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class NameColumns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What happened: the cell looked up in ``names``, then by its first letters in ``prefixes``, then ``otherwise``.
 
-    With none of the three the cell itself is the name.
+    With none of the three the cell itself is the name; without a ``column`` it is always ``otherwise``.
     """
 
-    column: Named
+    column: Named | None = None
     names: dict[str, Named] = {}
     prefixes: dict[str, Named] = {}
     otherwise: Named | None = None
@@ -93,6 +95,7 @@ class MappingFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     format: Format
     columns: list[Named] = []
     delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1, pattern=r'[^"\r\n]')] = ","
+    decimal: Literal[".", ","] = "."
     customer: Named
     timestamp: TimeColumn
     event: NameColumns
@@ -124,22 +127,22 @@ class _EachKeyOnce(yaml.SafeLoader):
 
 
 def read_mapping(path_or_name: str | Path) -> MappingFile:
-    """The mapping in a file, or the shipped one of that name. ``DefinitionError`` with the file and the field if it cannot be used."""
+    """The mapping in a file, or the shipped one of that name. ``MappingError`` with the file and the field if it cannot be used."""
     path = _locate(path_or_name)
     try:
         content: object = yaml.load(path.read_text(encoding="utf-8"), Loader=_EachKeyOnce)  # noqa: S506 - it is a safe one
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise DefinitionError(f"not YAML: {error.problem}", file=str(path), line=line, column=column) from None
+        raise MappingError(f"not YAML: {error.problem}", file=str(path), line=line, column=column) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DefinitionError(f"cannot be read: {error}", file=str(path)) from None
+        raise MappingError(f"cannot be read: {error}", file=str(path)) from None
     try:
         mapping = msgspec.convert(content, MappingFile)
     except msgspec.ValidationError as error:
-        raise DefinitionError(str(error).replace("`", "'").replace("$.", "").replace(" - at ", ", at "), file=str(path)) from None
+        raise MappingError(str(error).replace("`", "'").replace("$.", "").replace(" - at ", ", at "), file=str(path)) from None
     for complaint in _complaints(mapping):
-        raise DefinitionError(complaint, file=str(path))
+        raise MappingError(complaint, file=str(path))
     return mapping
 
 
@@ -154,7 +157,7 @@ def _locate(path_or_name: str | Path) -> Path:
         return path
     shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
     if str(path_or_name) not in shipped:
-        raise DefinitionError(
+        raise MappingError(
             "no such mapping", file=str(path_or_name), hint=f"name a .yaml file, or one that ships with us: {', '.join(shipped)}"
         )
     return shipped[str(path_or_name)]
@@ -171,6 +174,8 @@ def _complaints(mapping: MappingFile) -> list[str]:
         complaints.append(f"'{mapping.timestamp.zone}' is no time zone (say Europe/London), at 'timestamp.zone'")
     if not mapping.timestamp.format:
         complaints.append("at least one format is needed, at 'timestamp.format'")
+    if mapping.event.column is None and (mapping.event.otherwise is None or mapping.event.names or mapping.event.prefixes):
+        complaints.append("without a column all events have the name of 'otherwise', and no other, at 'event'")
     if not mapping.group_by and (mapping.collect or mapping.total):
         complaints.append("'collect' and 'total' speak of groups, but there is no 'group_by'")
     return complaints
@@ -178,7 +183,9 @@ def _complaints(mapping: MappingFile) -> list[str]:
 
 def columns_used(mapping: MappingFile) -> list[tuple[str, str]]:
     """(field, column) for every column that the mapping reads; where rows explode some of them are in the list."""
-    used = [("customer", mapping.customer), ("timestamp", mapping.timestamp.column), ("event", mapping.event.column)]
+    used = [("customer", mapping.customer), ("timestamp", mapping.timestamp.column)]
+    if mapping.event.column is not None:
+        used.append(("event", mapping.event.column))
     if isinstance(mapping.message_id, list):
         used += [("message_id", column) for column in mapping.message_id]
     elif mapping.message_id not in {"content", "row"}:

@@ -72,11 +72,14 @@ def read(
             return _parquet(path, needed, meter)
 
 
-def _format_of(path: Path | str) -> FileFormat:
-    if path == STDIN:
-        return "ndjson"
+def format_of_suffix(path: Path | str) -> FileFormat | None:
+    """The format that a file's name tells of; None where it tells of none."""
     suffixes = [suffix for suffix in Path(path).suffixes if suffix != ".gz"]
-    found = SUFFIXES.get(suffixes[-1]) if suffixes else None
+    return SUFFIXES.get(suffixes[-1]) if suffixes else None
+
+
+def _format_of(path: Path | str) -> FileFormat:
+    found = "ndjson" if path == STDIN else format_of_suffix(path)
     if found is None:
         raise SettingsError(f"{path}: what format is it? Known by their suffix: {', '.join(SUFFIXES)} (and .gz)")
     return found

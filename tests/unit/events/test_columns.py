@@ -498,6 +498,9 @@ def test_any_row_is_an_event_or_refused_for_a_known_reason(row: dict[str, Any]) 
         ({"columns": ["who", "when", "what", "id"], "properties": {"a": "b"}}, "column 'b' is not among 'columns', at 'properties.a'"),
         ({"properties": {"a": {"column": "a", "type": "money"}}}, "at 'properties"),
         ({"collect": {"property": "p", "item": {}}}, "'group_by'"),
+        ({"event": {}}, "the name of 'otherwise'"),
+        ({"event": {"names": {"view": "Viewed"}, "otherwise": "Seen"}}, "at 'event'"),
+        ({"decimal": ";"}, "at 'decimal'"),
         ({"event": {"column": "what", "names": {"view": True}}}, "at 'event.names"),
         ({"event": {"column": "what", "names": {"view": ""}}}, "at 'event.names"),
         ({"collect": {"property": "p", "item": {}, "max": 100_000}, "group_by": ["a"]}, "at 'collect.max'"),
@@ -568,3 +571,36 @@ def test_a_sum_that_cannot_be_held_costs_its_own_group_alone(tmp_path: Path, num
         assert (odd.reason, odd.path) == ("not_finite", "$.price")
     assert isinstance(good, Event)
     assert good.properties == {"total": 5.0, "total_cents": 500}
+
+
+def test_the_example_of_the_documentation_is_one_order(tmp_path: Path) -> None:
+    """Whoever writes a first mapping copies it: with a comma before the cents, no column for the event, and a clock of Berlin."""
+    text = (Path(__file__).parents[3] / "docs" / "mappings.md").read_text(encoding="utf-8")
+    blocks = {kind: text.split(f"```{kind}\n", 1)[1].split("```", 1)[0] for kind in ("csv", "yaml")}
+    for kind, block in blocks.items():
+        (tmp_path / f"example.{kind}").write_text(block, encoding="utf-8")
+    mapping = load_mapping(tmp_path / "example.yaml")
+    rows = files.read(tmp_path / "example.csv", file_format="csv", columns=mapping.columns, delimiter=mapping.delimiter)
+    [(_, found)] = mapping.numbered(rows)
+    assert isinstance(found, Event), found
+    assert (found.customer, found.name, found.message_id) == ("ada@mail.example", "Order Completed", "SO-2972")
+    assert found.timestamp_ms == int(datetime(2024, 11, 29, 21, 24, tzinfo=UTC).timestamp()) * 1_000
+    cups = {"product_id": "cups", "price": 4.5, "quantity": 4}
+    tea = {"product_id": "tea", "price": 9.9, "quantity": 2}
+    assert found.properties == {"order_id": "SO-2972", "products": [cups, tea], "total": 37.8, "total_cents": 3_780}
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"), [("4,5", 4.5), (b"4,5", 4.5), ("-0,25", -0.25), ("7", 7), (7, 7), ("1.234,50", None), ("1,234,5", None)]
+)
+def test_a_comma_before_the_cents_is_read_where_the_mapping_says_so(written: Any, cell: object, number: float | None) -> None:
+    """Half of Europe writes prices so. A point and a comma together could mean either, so that is refused."""
+    wanted = {"x": {"column": "x", "type": "number"}}
+    found = one(written(properties=wanted, decimal=","), x=cell)
+    if number is None:
+        assert isinstance(found, Refusal)
+        assert (found.reason, found.path) == ("wrong_type", "$.x")
+    else:
+        assert isinstance(found, Event)
+        assert found.properties == {"x": number}
+    assert isinstance(one(written(properties=wanted), x="4,5"), Refusal), "and only there"
