@@ -158,7 +158,8 @@ class Control(msgspec.Struct, omit_defaults=True):
 
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
     base64 and ``digest`` its name; ``shadow``: not yet, it is only to be folded beside what holds (in the topic of definitions alone);
-    ``history``: by shard, the offset in the topic of history below which everything is part of the past (empty: as before).
+    ``history``: by shard, the offset in the topic of history below which everything is part of the past (empty: as before); ``seen``: up to
+    which offset of the topic of definitions whoever published had read it (-1: that is not asked), see ``flow.published``.
     ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
     ``unmerge``: ``customer`` and ``old`` are two again; ``packed`` is what was said of the former, ``past`` what was said of the latter,
@@ -181,6 +182,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     old: str = ""
     past: str = ""
     history: list[int] = []
+    seen: int = -1
 
 
 encode_control: Final = msgspec.json.Encoder().encode
@@ -248,10 +250,12 @@ def is_customer(name: str) -> bool:
     return 0 < len(name) <= CUSTOMER_CHARS_MAX and _UNSAFE.search(name) is None
 
 
-def definitions_control(content: bytes, digest: str, version: int, *, shadow: bool = False, history: Sequence[int] = ()) -> bytes:
+def definitions_control(
+    content: bytes, digest: str, version: int, *, shadow: bool = False, history: Sequence[int] = (), seen: int = -1
+) -> bytes:
     """The record that switches a shard to these definitions, and to a past with this ``history``; with ``shadow`` the one that only
-    proposes them."""
-    return _packed(Control("definitions", version=version, digest=digest, shadow=shadow, history=list(history)), content)
+    proposes them. ``seen``: see ``Control``."""
+    return _packed(Control("definitions", version=version, digest=digest, shadow=shadow, history=list(history), seen=seen), content)
 
 
 def model_control(model: str, content: bytes, digest: str, version: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -40,6 +41,10 @@ log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
 AT_ONCE_SECONDS: Final = 60.0
 
 
+class OvertakenError(SettingsError):
+    """Something else was published at the same moment, so what was to be published counts for nothing."""
+
+
 class Proposal(NamedTuple):
     """A publication, and whether it is new. ``waiting`` are the shards whose owners have yet to write it into their logs."""
 
@@ -68,7 +73,7 @@ async def propose(
     published without it. ``over``: the version of which they were made (0: none); SettingsError where another was published meanwhile.
     """
     topic, shards = await _topic(settings, client, store)
-    published = topic.published
+    published, seen = topic.published, topic.published.end
     newest, last = published.newest, published.last
     if over is not None and over != (0 if newest is None else newest.version):
         raise SettingsError("something else was published meanwhile; look again at what would change")
@@ -77,7 +82,7 @@ async def propose(
         return Proposal(last, False, [])
     if shadow and newest is not None and newest.digest == definitions.digest:
         return Proposal(newest, False, [])
-    return await _publish(settings, client, shards, topic, definitions, shadow=shadow)
+    return await _publish(settings, client, shards, topic, definitions, seen, shadow=shadow)
 
 
 async def at_once(settings: Settings, work: Callable[[AIOKafkaProducer, Store], Awaitable[Proposal]]) -> Proposal:
@@ -176,10 +181,11 @@ async def _publish_again(
     *,
     history: Sequence[int] = (),
 ) -> Proposal:
+    seen = topic.published.end  # what was decided was so by what lies before this
     content = await topic.vouched(found.version)
     if content is None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: version {found.version} is not signed by a key of this process; publish its files")
-    return await _publish(settings, client, shards, topic, parse_definitions(content), history=history)
+    return await _publish(settings, client, shards, topic, parse_definitions(content), seen, history=history)
 
 
 async def _publish(
@@ -188,6 +194,7 @@ async def _publish(
     shards: Sequence[ShardNow],
     topic: DefinitionsTopic,
     definitions: Definitions,
+    seen: int,
     *,
     shadow: bool = False,
     history: Sequence[int] = (),
@@ -197,9 +204,14 @@ async def _publish(
         check_not_between(shards, topic.published.newest.version)
     content, digest, last = definitions.content(), definitions.digest, topic.published.last
     number = 1 + max(last.version if last is not None else 0, _highest_in_force(shards))
-    offset = await topic.append(definitions_control(content, digest, number, shadow=shadow, history=history))
+    offset = await topic.append(definitions_control(content, digest, number, shadow=shadow, history=history, seen=seen))
     if (error := (await topic.refresh()).refused.get(offset)) is not None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: what was published does not count: {error.detail}; see `streamer keys list`")
+    if offset in topic.published.overtaken:
+        raise OvertakenError(
+            "somebody else published at the same moment, so this counts for nothing; `streamer segments status` says what is to hold now: "
+            "look again at what would change, and repeat the command"
+        )
     mine = topic.published.upto(offset)
     if shadow:
         return Proposal(mine, True, [])
@@ -235,11 +247,13 @@ async def first_definitions(settings: Settings, client: AIOKafkaProducer, store:
     topic = DefinitionsTopic(settings, client)
     shards = await shards_now(settings, store)
     if (await topic.refresh()).last is None and not _highest_in_force(shards):
-        found = (await _publish(settings, client, shards, topic, load_definitions(settings.segments))).publication
-        log.info("definitions published", action="publish", digest=found.digest, version=found.version)
+        with suppress(OvertakenError):  # whatever was published meanwhile is as good
+            found = (await _publish(settings, client, shards, topic, load_definitions(settings.segments), topic.published.end)).publication
+            log.info("definitions published", action="publish", digest=found.digest, version=found.version)
 
 
 __all__ = [
+    "OvertakenError",
     "Proposal",
     "at_once",
     "cancel",

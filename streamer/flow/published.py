@@ -9,8 +9,9 @@ has that past too.
 
 The topic has one partition and is kept for ever. Its first record is the manifest; each one after that publishes definitions, or is the
 manifest of the next generation of the log, whose topic of events was made anew. The order of
-the topic numbers them, so two who publish at the same moment get two numbers, and whoever reads it comes to the same: 1, 2, 3, also where
-the third has the content of the first. The store has nothing of this that cannot be read here again.
+the topic numbers them, and whoever reads it comes to the same: 1, 2, 3, also where the third has the content of the first. What is
+published was decided by what the topic said before, so a record says up to where that was read: of two who publish at the same moment the
+second counts for nothing, and is told so. The store has nothing of this that cannot be read here again.
 
 Keys hold there as they do in the log: from a ``keys`` record on, what is not signed has no number.
 """
@@ -89,8 +90,10 @@ class Published:
         self.end = 0  # the offset of the next record to take
         self.unreadable = 0
         self.refused: dict[int, RefusedError] = {}  # by offset, why a record does not count: the newest of them
+        self.overtaken = set[int]()  # the offsets of records that do not count, since something else was published at the same moment
         self._keyring = keyring
         self._trust = Trust()
+        self._changed = -1  # the offset of the newest record that changed what holds
         self._publications: list[Publication] = []
 
     def take(self, record: LogRecord) -> None:
@@ -141,11 +144,23 @@ class Published:
         before = last.history if last is not None else ()
         history = tuple(max(ends) for ends in zip_longest(before, control.history, fillvalue=0))
         if last is None or last.digest != control.digest or history != before:
+            if self._is_overtaken(control, record.offset):
+                return
             number = max(control.version, last.version + 1 if last is not None else 1)
             self._publications.append(Publication(number, control.digest, record.offset, control.shadow, history))
-        elif last.is_shadow and not control.shadow:
+            self._changed = record.offset
+        elif last.is_shadow and not control.shadow and not self._is_overtaken(control, record.offset):
             self._publications[-1] = last._replace(is_shadow=False)
+            self._changed = record.offset
         # else it was sent again, or two published the same at one moment
+
+    def _is_overtaken(self, control: Control, offset: int) -> bool:
+        if not 0 <= control.seen <= self._changed:
+            return False
+        self.overtaken.add(offset)
+        if len(self.overtaken) > REFUSED_KEPT:
+            self.overtaken.remove(min(self.overtaken))
+        return True
 
     @property
     def trust(self) -> Trust:
