@@ -143,7 +143,7 @@ class ModelSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     ``events`` within ``horizon_ms``. ``groups``: ``groups`` behaviour groups. ``lookalike``: how much somebody outside ``seed`` is like
     those inside.
     ``unusual``: how far from everybody else. ``window_ms`` is the short window after which a negative is learned. Customers inside the
-    segment ``exclude`` neither train nor count.
+    segment ``exclude`` neither train nor count. Another ``edition`` is another model, which learns anew of the whole past.
     """
 
     name: str
@@ -156,6 +156,7 @@ class ModelSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     seed: str = ""
     exclude: str = ""
     sensitive: tuple[str, ...] = ()
+    edition: int = 1
 
 
 class Example(msgspec.Struct, omit_defaults=True):

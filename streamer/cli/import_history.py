@@ -92,7 +92,8 @@ def import_history(
 
     Once a log has begun they go to a topic of their own, and the workers fold them with the log, beside live traffic; `streamer segments
     status` says how far they are. Each shard then has that past from one record on, and only says who is in another segment by it. It ends
-    where the shard's log begins: what happened later is left out, or compared by --dedupe.
+    where the shard's log begins: what happened later is left out, or compared by --dedupe. Models that exist go on as they were; one whose
+    `edition` is raised in the definitions learns of all of it.
 
     A collector takes history too (POST /v1/import, or "import": true in the body of a batch), once the log has begun and in the order of
     time; --finish makes it a part of the past.

@@ -24,13 +24,16 @@ class LearnerSource:
 
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
+        self._last: tuple[int, Definitions] | None = None  # one switch asks for them several times
 
     async def definitions(self, version: int) -> Definitions:
         """The definitions of a version."""
-        content = await self._versions.content(version)
-        if content is None:
-            raise HaltError(f"an example names version {version} of the definitions, and the topic of definitions does not have it")
-        return read_definitions(content)
+        if self._last is None or self._last[0] != version:
+            content = await self._versions.content(version)
+            if content is None:
+                raise HaltError(f"an example names version {version} of the definitions, and the topic of definitions does not have it")
+            self._last = version, read_definitions(content)
+        return self._last[1]
 
     async def of(self, version: int, dumped: bytes) -> Learner:
         """One for the models of a version, of which those that were dumped go on as they were; empty: none was."""

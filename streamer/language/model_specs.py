@@ -17,6 +17,7 @@ from .limits import LIST_MAX, WINDOW_MS_MAX, is_segment_name
 
 MODELS_MAX: Final = 16
 GROUPS_MAX: Final = 12
+EDITION_MAX: Final = 999
 HORIZON_MS_MIN: Final = MINUTE_MS
 KINDS: Final[tuple[str, ...]] = get_args(ModelKind)
 
@@ -28,7 +29,7 @@ _OF_KIND: Final[dict[str, tuple[str, ...]]] = {
     "lookalike": ("seed",),
     "unusual": (),
 }
-_OF_ALL: Final = ("kind", "exclude")
+_OF_ALL: Final = ("kind", "exclude", "edition")
 _DESCRIBED: Final = ("lookalike", "groups", "unusual")  # kinds that tell people apart by what they are like: not by what is sensitive
 _DEFAULTS: Final[dict[str, tuple[tuple[str, ...], int, int]]] = {  # events, horizon, short window after which a negative is learned
     "purchase": (("Order Completed",), DAY_MS, 4 * HOUR_MS),
@@ -73,10 +74,11 @@ def read_model(name: str, at: yaml.Node, body: Body, sensitive: tuple[str, ...],
         horizon_ms,
         window_ms,
         tuple(_text(body["amount"][1], fail).split(".")) if "amount" in body else ("total",) if kind == "value" else (),
-        _number(body["groups"][1], fail) if "groups" in body else 6 if kind == "groups" else 0,
+        _number(body["groups"][1], fail, 2, GROUPS_MAX) if "groups" in body else 6 if kind == "groups" else 0,
         _text(body["seed"][1], fail) if "seed" in body else name if kind == "lookalike" else "",
         _text(body["exclude"][1], fail) if "exclude" in body else "",
         sensitive if kind in _DESCRIBED else (),
+        _number(body["edition"][1], fail, 1, EDITION_MAX) if "edition" in body else 1,
     )
 
 
@@ -111,10 +113,10 @@ def _length(node: yaml.Node, fail: Fail, *, least_ms: int) -> int:
     return ms
 
 
-def _number(node: yaml.Node, fail: Fail) -> int:
+def _number(node: yaml.Node, fail: Fail, least: int, most: int) -> int:
     text = _text(node, fail)
-    if not text.isdecimal() or not 2 <= int(text[:4]) <= GROUPS_MAX:
-        fail(node, f"expected a whole number from 2 to {GROUPS_MAX}, found {text!r:.20}", "")
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text[:4]) <= most:
+        fail(node, f"expected a whole number from {least} to {most}, found {text!r:.20}", "")
     return int(text)
 
 

@@ -92,28 +92,31 @@ class LearnerService(Service):
     async def _run(self) -> None:
         while not self.should_stop:
             if self._is_mine():
-                try:
-                    self._idle.clear()
-                    await self._learn()
-                except FencedError as error:
-                    log.warning("learner let go", action="let_go", why=str(error))
-                except KeysLostError as error:
-                    log.warning("learner begins anew", action="relearn", why=str(error))
-                    await self._begin_anew()
-                except HaltError as error:
-                    await self._halt(str(error))
-                except (StoreError, KafkaError, TimeoutError) as error:
-                    self.problem = f"waits: {type(error).__name__}: {error}"
-                    log.warning("learner waits", action="wait", why=f"{type(error).__name__}: {error}")
-                except Exception as error:  # a fault of the learner must not end a worker, and after it the next one
-                    await self._halt(f"unexpected {type(error).__name__} in {place_of(error)}")
-                finally:
-                    self._idle.set()
+                self._idle.clear()
+                await self._learn_until_error()
+                self._idle.set()
                 self._training = None
                 await self.sleep(AGAIN_SECONDS)
             else:
                 self.problem = ""
             await self.sleep(IDLE_SECONDS)
+
+    async def _learn_until_error(self) -> None:
+        """Learn until this worker should no longer, or something fails: that is said, and waited out where it takes a person."""
+        try:
+            await self._learn()
+        except FencedError as error:
+            log.warning("learner let go", action="let_go", why=str(error))
+        except KeysLostError as error:
+            log.warning("learner begins anew", action="relearn", why=str(error))
+            await self._begin_anew()
+        except HaltError as error:
+            await self._halt(str(error))
+        except (StoreError, KafkaError, TimeoutError, OSError) as error:  # a server that is away for a moment
+            self.problem = f"waits: {type(error).__name__}: {error}"
+            log.warning("learner waits", action="wait", why=f"{type(error).__name__}: {error}")
+        except Exception as error:  # a fault of the learner must not end a worker, and after it the next one
+            await self._halt(f"unexpected {type(error).__name__} in {place_of(error)}")
 
     async def _halt(self, why: str) -> None:
         """Learn nothing for a while; what is wrong may be put right meanwhile."""

@@ -102,15 +102,28 @@ class Traffic:
 
 async def until_taught(shop: Deployment, what: str, holds: Any) -> LearnerCheckpoint:
     """Wait for something to hold of what the learner has committed."""
-    deadline = monotonic() + 60
+    deadline = monotonic() + 120
     async with shop.store() as store:
         while True:
             checkpoint = await store.checkpoint(LEARNER_SHARD)
             body = decode_learner(checkpoint.body) if checkpoint.body else LearnerCheckpoint()
             if holds(body):
                 return body
-            assert monotonic() < deadline, f"not within a minute: {what}; {body.offsets} {body.current} {body.cards}\n{shop.logs()}"
+            if monotonic() > deadline:
+                raise AssertionError(
+                    f"not within two minutes: {what}; {body.current} {body.cards}\n{await whereabouts(shop, body)}\n{shop.logs()}"
+                )
             await asyncio.sleep(0.3)
+
+
+async def whereabouts(shop: Deployment, body: LearnerCheckpoint) -> str:
+    """Who of the shards, their relays and the learner has come how far."""
+    events, examples, shards = await shop.ends(EVENTS), await shop.ends(EXAMPLES), await shop.checkpoints()
+    each = zip(events, shards, examples, body.offsets, strict=False)
+    return "\n".join(
+        f"shard {number}: read to {found.position.offset} of {log}, epoch {found.epoch}; of {said} examples {learned} are learned"
+        for number, (log, found, said, learned) in enumerate(each)
+    )
 
 
 async def until_in_the_log(shop: Deployment, models: set[str]) -> None:

@@ -16,6 +16,7 @@ from streamer.flow import scorers
 from streamer.learning.scorers.contract import Reason
 from tests.property.born_old import switched_cases
 from tests.property.driving import Case
+from tests.property.history import Brought, brought_cases
 from tests.property.logs import bodies_of, with_records
 
 MODELS: dict[str, Any] = {
@@ -81,22 +82,41 @@ def with_asking(source: dict[str, Any], names: Sequence[str], models: dict[str, 
 asked = st.lists(st.sampled_from(sorted(ASKING)), max_size=6, unique=True)
 
 
+Bodies = list[tuple[int, dict[str, Any]]]
+
+
+@st.composite
+def _with_scorers(draw: st.DrawFn, bodies: Bodies) -> tuple[Bodies, list[int]]:
+    """Scorers that begin and cease to serve, anywhere among records; and where each of these lies then."""
+    found, places, served = Bodies(), list[int](), dict.fromkeys(MODELS, 0)
+    for at_ms, body in bodies:
+        for model in draw(st.lists(st.sampled_from(sorted(MODELS)), max_size=2)):
+            served[model] += 1
+            is_withdrawn = served[model] > 1 and draw(st.integers(0, 4)) == 0
+            of = {"model": model, "kind": MODELS[model]["kind"], "version": served[model]}
+            found.append((at_ms, {"control": "withdraw" if is_withdrawn else "model", **of}))
+        places.append(len(found))
+        found.append((at_ms, body))
+    return found, places
+
+
+@st.composite
+def scored_brought(draw: st.DrawFn) -> Brought:
+    """A log with models into which history is brought."""
+    brought = draw(brought_cases())
+    bodies, places = draw(_with_scorers(bodies_of(brought.case)))
+    case = replace(with_records(brought.case, bodies), definitions=with_asking(brought.case.definitions, draw(asked), MODELS))
+    return replace(brought, case=case, brings=places[brought.brings - 1] + 1)
+
+
 @st.composite
 def scored_cases(draw: st.DrawFn) -> Case:
     """A case whose definitions change, with the same models under all of them, and scorers anywhere."""
     case = draw(switched_cases())
     first = with_asking(case.definitions, draw(asked), MODELS)
-    bodies = list[tuple[int, dict[str, Any]]]()
-    served = dict.fromkeys(MODELS, 0)
+    bodies = Bodies()
     for at_ms, body in bodies_of(case):
         is_switch = body.get("control") == "definitions"
         told = {**body, "definitions": with_asking(body["definitions"], [*draw(asked), "likely"], MODELS)} if is_switch else body
-        for model in draw(st.lists(st.sampled_from(sorted(MODELS)), max_size=2)):
-            served[model] += 1
-            is_withdrawn = served[model] > 1 and draw(st.integers(0, 4)) == 0
-            kind = MODELS[model]["kind"]
-            bodies.append(
-                (at_ms, {"control": "withdraw" if is_withdrawn else "model", "model": model, "kind": kind, "version": served[model]})
-            )
         bodies.append((at_ms, told))
-    return replace(with_records(case, bodies), definitions=first)
+    return replace(with_records(case, draw(_with_scorers(bodies))[0]), definitions=first)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.property.born_old import CrashingWithLanes, from_the_beginning, known, last_switch, told_case, told_with_crashes
 from tests.property.driving import Case, changes_of
 from tests.property.effort import effort
-from tests.property.scored import ASKING, scored_cases, scrambled
+from tests.property.history import Brought, as_it_happened, history_of, known_in_utc, log_with, told
+from tests.property.scored import ASKING, scored_brought, scored_cases, scrambled
 from tests.property.test_born_old_law import both, unnumbered
 from tests.property.test_laws import NARROW
 
@@ -55,6 +56,24 @@ def test_what_is_said_of_them_from_then_on_is_what_a_full_replay_would_say() -> 
 
     holds()
     assert met["said"] > 0
+
+
+def test_history_that_is_brought_in_later_is_scored_as_it_would_have_been() -> None:
+    """Profiles, scores and awaited outcomes are those of a log in which it had arrived when it happened."""
+    met: Counter[str] = Counter()
+
+    @given(brought=scored_brought())
+    @effort(0.3)
+    def holds(brought: Brought) -> None:
+        log, expected = log_with(brought), as_it_happened(brought)
+        found = told(log[: brought.brings + 2], history_of(brought), brought.case)
+        assert known_in_utc(found) == expected.known
+        assert found.shard.sizes == expected.sizes
+        met["accepted"] += expected.accepted
+        met["scored"] += sum(found.shard.sizes[name] for name in ASKING if name in found.shard.sizes)
+
+    holds()
+    assert {"accepted", "scored"} == set(+met), met
 
 
 def test_a_crash_of_a_lane_that_scores_changes_nothing() -> None:

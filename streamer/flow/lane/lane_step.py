@@ -85,6 +85,7 @@ class LaneStep(Step):
         self._lane = lane
         self._models_since = models_since
         self._is_log_cut = is_log_cut
+        self._begun_at = -1
         super().__init__(shard, rules, body, output_digest, lane.plan, scorers=scorers, amendments=amendments, keyring=keyring)
         self._outputs.example_headers = lane_headers(body.version)
         self._outputs.says_examples = is_heard and lane.tells
@@ -119,6 +120,13 @@ class LaneStep(Step):
         """Whether the records in hand are of history, and the shard's log has begun by now."""
         counts = self.body.counts
         return self.is_recalling and counts.get("accepted", 0) > counts.get(RECALLED, 0)
+
+    def begin(self, offset: int) -> None:
+        """See ``Step``. History before a record of the log is a part of that record: what it says is numbered on, or a reader would take
+        the second event's for the first one's, repeated."""
+        if not (self.is_recalling and self._begun_at == offset):
+            super().begin(offset)
+        self._begun_at = offset
 
     def count_recalled(self, events: int) -> None:
         """So many events were accepted; they are of history where that is in hand."""

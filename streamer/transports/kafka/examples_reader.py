@@ -31,6 +31,7 @@ class ExamplesReader:
         partition = TopicPartition(self._settings.topic(EXAMPLES), shard)
         async with asyncio.timeout(STALL_SECONDS):
             consumer = await self._connected()
+            self._fetch_only(consumer, partition)
             if self._positions.get(partition) != offset:
                 consumer.seek(partition, offset)
             while True:
@@ -41,6 +42,14 @@ class ExamplesReader:
                 if self._positions[partition] >= (await consumer.end_offsets([partition]))[partition]:
                     return ()
 
+    @staticmethod
+    def _fetch_only(consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+        """Nothing is read ahead of the others, which may not be asked for again before much has been learned."""
+        others = consumer.assignment() - consumer.paused() - {partition}
+        consumer.pause(*others)
+        if partition in consumer.paused():
+            consumer.resume(partition)
+
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
             consumer = reader(self._settings, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=20)
@@ -49,7 +58,10 @@ class ExamplesReader:
             except BaseException:
                 await consumer.stop()
                 raise
-            consumer.assign([TopicPartition(self._settings.topic(EXAMPLES), shard) for shard in range(self._settings.shards)])
+            partitions = [TopicPartition(self._settings.topic(EXAMPLES), shard) for shard in range(self._settings.shards)]
+            consumer.assign(partitions)
+            for partition in partitions:
+                consumer.seek(partition, 0)  # else the client asks first where each begins
             self._consumer = consumer
         return self._consumer
 

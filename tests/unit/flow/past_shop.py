@@ -24,7 +24,19 @@ from streamer.language.definitions import Definitions, parse_definitions
 from streamer.stores.base import Store
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemorySink
-from streamer.wire import CONTROL_HEADER, EVENTS, EXAMPLES, LANE_HEADER, LogRecord, definitions_control, shard_of
+from streamer.wire import (
+    ARRIVED_HEADER,
+    CONTROL_HEADER,
+    EVENTS,
+    EXAMPLES,
+    HISTORY,
+    LANE_HEADER,
+    Headers,
+    LogRecord,
+    arrived_text,
+    definitions_control,
+    shard_of,
+)
 
 SHARDS = 2
 T0 = 1_767_225_600_000
@@ -89,14 +101,24 @@ class Shop:
         self.shards: list[Shard | None] = [None] * SHARDS
         self.relays: list[Relay | None] = [None] * SHARDS
 
-    def publish(self, version: int, shards: Iterable[int] = range(SHARDS)) -> None:
-        """The record behind which they hold, in some shards."""
+    def publish(self, version: int, shards: Iterable[int] = range(SHARDS), *, with_history: bool = False) -> None:
+        """The record behind which they hold, in some shards; ``with_history``: and what was remembered is a part of the past."""
         found = self.definitions[version - 1]
-        self.log.send_control(definitions_control(found.content(), found.digest, version), list(shards))
+        history = [self.log.end(HISTORY, shard) for shard in range(SHARDS)] if with_history else ()
+        self.log.send_control(definitions_control(found.content(), found.digest, version, history=history), list(shards))
+
+    def remember(self, happened: Happens) -> None:
+        """An event as it was imported."""
+        self.now_ms = max(self.now_ms, happened.at_ms)
+        header = (ARRIVED_HEADER, arrived_text(happened.at_ms, "00000000000000aa"))
+        self._put(HISTORY, happened, (header,))
 
     def write(self, happened: Happens) -> None:
         """An event arrives as it happens."""
         self.now_ms = max(self.now_ms, happened.at_ms)
+        self._put(EVENTS, happened, ())
+
+    def _put(self, topic: str, happened: Happens, headers: Headers) -> None:
         self.sent += 1
         body: dict[str, Any] = {
             "event": happened.name,
@@ -106,7 +128,8 @@ class Shop:
         }
         if happened.name == "Order Completed":
             body["properties"] = {"total": 10 + self.sent % 40}
-        self.log.append(EVENTS, shard_of(happened.customer, SHARDS), json.dumps(body).encode(), key=happened.customer.encode())
+        shard, key = shard_of(happened.customer, SHARDS), happened.customer.encode()
+        self.log.append(topic, shard, json.dumps(body).encode(), key=key, headers=headers)
 
     async def take_over(self, number: int) -> None:
         """A new owner, who knows what the store knows."""

@@ -63,6 +63,42 @@ async def test_it_has_learned_what_a_full_replay_would_teach_it(before: str, apa
     assert late.current == always().current
 
 
+AGAIN = SEGMENTS + "models:\n  old: {kind: churn, horizon: 2h, edition: 2}\n  odd: {kind: unusual, edition: 2}\n"
+AT_FIRST = AGAIN.replace(", edition: 2", "")
+
+
+async def with_history() -> Shop:
+    """A shop that has begun without its past, has that brought in, and gives its models another edition then."""
+    shop = Shop([defined(text) for text in (AT_FIRST, AT_FIRST, AGAIN)])
+    events = visits(400)
+    begins, brings, again = (int(len(events) * share) for share in (0.5, 0.6, 0.8))
+    for event in events[:begins]:
+        shop.remember(event)
+    shop.now_ms = events[begins].at_ms
+    shop.publish(1)
+    for number, event in enumerate(events[begins:], begins):
+        shop.write(event)
+        if number in (brings, again):
+            shop.publish(2 if number == brings else 3, with_history=True)
+            await shop.process(number % SHARDS)
+    await shop.settle()
+    return shop
+
+
+async def test_a_model_of_another_edition_learns_what_history_brought_in_later() -> None:
+    """What it was before that goes on as it was: nobody's scores change because years were imported."""
+    found, whole = await with_history(), Shop([defined(AGAIN)])
+    whole.publish(1)
+    for event in visits(400):
+        whole.write(event)
+    await whole.settle()
+    late, expected = (await learned(found)).body, (await learned(whole)).body
+    assert trainers(late) == trainers(expected)
+    assert late.cards["old"].from_ms == T0
+    until = await learned(found, most=1)
+    assert not until.body.pasts, "at the first definitions there is no past"
+
+
 def test_lanes_say_as_much_as_shards() -> None:
     """The tests here would prove nothing if most were said by the shards themselves."""
     found = shop(OLD, FULL, apart=150)

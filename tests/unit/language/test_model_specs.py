@@ -37,6 +37,8 @@ def models(text: str, *, sensitive: str = "") -> Definitions:
         ("m: {kind: groups}", ModelSpec("m", "groups", groups=6)),
         ("loyal: {kind: lookalike}", ModelSpec("loyal", "lookalike", seed="loyal")),
         ("m: {kind: unusual, exclude: loyal}", ModelSpec("m", "unusual", exclude="loyal")),
+        ("m: {kind: unusual, edition: 1}", ModelSpec("m", "unusual")),
+        ("m: {kind: unusual, edition: 12}", ModelSpec("m", "unusual", edition=12)),
     ],
 )
 def test_what_is_left_out_is_what_the_language_says(text: str, expected: ModelSpec) -> None:
@@ -55,6 +57,9 @@ def test_what_is_left_out_is_what_the_language_says(text: str, expected: ModelSp
         ("m: {kind: purchase, horizon: 401d}", "60s to 400d"),
         ("m: {kind: purchase, horizon: 1h, window: 1h}", "shorter than the horizon"),
         ("m: {kind: groups, groups: 1}", "from 2 to 12"),
+        ("m: {kind: unusual, edition: 0}", "from 1 to 999"),
+        ("m: {kind: unusual, edition: next}", "from 1 to 999"),
+        ("m: {kind: unusual, edition: ２}", "from 1 to 999"),
         ("m: {kind: lookalike, seed: loial}", "did you mean loyal"),
         ("m: {kind: purchase, exclude: loial}", "did you mean loyal"),
         ("M: {kind: unusual}", "expected a model name"),

@@ -319,6 +319,29 @@ async def test_a_shard_far_ahead_of_the_others_is_read_no_further(world: World, 
     assert world.producer.told
 
 
+async def test_a_connection_that_breaks_costs_seconds_and_a_fault_of_ours_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner that stood still for a minute because a socket was closed would have let a whole shop wait."""
+    slept = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    await world.learn()
+    monkeypatch.setattr(world.service, "sleep", sleep)
+    for error, problem in (
+        (ConnectionResetError("gone"), "waits: ConnectionResetError: gone"),
+        (ValueError("x"), "halted: unexpected ValueError"),
+    ):
+
+        async def fail(error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(world.service, "_learn", fail)
+        await world.service._learn_until_error()
+        assert world.service.problem.startswith(problem)
+    assert slept == [learner_module.HALTED_SECONDS]
+
+
 async def test_a_shard_that_holds_the_learner_back_is_named_every_two_minutes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A halted shard would stop all learning in silence; one that is late for a moment is not worth a word."""
     await world.learn()
