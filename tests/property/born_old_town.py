@@ -113,7 +113,7 @@ def town_plan(town: Town, version: int) -> Plan:
     acts = (act.body for act in town.history.acts if act.body is not None)
     sources = {1: town.history.definitions}
     for body in acts:
-        if "version" in body:
+        if "version" in body and "model" not in body:
             sources[body["version"]] = body.get("definitions", sources[body["version"] - 1])
     return Plan(parse_definitions(with_purposes(sources[version])), lateness_ms=town.rules.lateness_ms)
 

@@ -30,7 +30,7 @@ from streamer.values import time_text
 from streamer.wire import EVENTS, FORWARD_HEADER, TICK, Control, LogRecord, definitions_control, encode_control, shard_of
 from tests.oracle.persons import Message, Post
 from tests.oracle.story import Cause, Change, Forward, Record
-from tests.property.driving import lanes_over, look, ms_of, never, with_purposes
+from tests.property.driving import lanes_over, look, ms_of, never, of_model, with_purposes
 from tests.property.persons import SHARDS, Act, History
 
 ROUNDS_MAX = 200
@@ -97,6 +97,8 @@ class Town:
         match body:
             case {"control": "definitions", "version": version, "definitions": source}:
                 self.define(source, version)
+            case {"control": "model" | "withdraw"}:
+                self.log.send_control(of_model(body))
             case {"control": "pause" | "resume" as kind, "message": name}:
                 self.log.send_control(encode_control(Control(kind, message=name)))
             case {"control": "definitions", "version": version, "definitions": source}:

@@ -1,4 +1,4 @@
-"""Drives the step of a lane: as any other, but for stretches of plain events, which it hands over whole where no model learns; and before
+"""Drives the step of a lane: as any other, but for stretches of plain events, which it hands over whole where it tells no model; and before
 each record what of its history had happened by then. It pauses in between.
 
 A record of history counts as a part of the record before which it comes: the position says up to where the log was folded, the checkpoint's
@@ -109,8 +109,7 @@ class LaneDriver(ShardDriver[LaneStep]):
 
     def _apply_plain(self, items: Sequence[Item], index: int, span: RecordSpan) -> int:
         plain = self.machine.plain
-        is_learning = self.machine.scoring is not None  # an event of a customer says something then, and so does the end of a minute
-        if is_learning or self.machine.may_leave_out:
+        if self.machine.tells or self.machine.may_leave_out:  # what is to be learned is said of events, and of the end of a minute
             return super()._apply_next(items, index, span)
         try:
             after = plain.apply(items, index, span, self._slicing.limits)

@@ -121,6 +121,11 @@ class LaneStep(Step):
         counts = self.body.counts
         return self.is_recalling and counts.get("accepted", 0) > counts.get(RECALLED, 0)
 
+    @property
+    def tells(self) -> bool:
+        """Whether it says what there would have been to learn."""
+        return self._outputs.says_examples
+
     def begin(self, offset: int) -> None:
         """See ``Step``. History before a record of the log is a part of that record: what it says is numbered on, or a reader would take
         the second event's for the first one's, repeated."""

@@ -58,6 +58,7 @@ class PlainEvents:
         self._lateness_ms = rules.lateness_ms
         self._body = body
         self._plan = plan
+        self._has_models = bool(plan.definitions.models)
         self._states = states
         self._timers = timers
         self._admission = admission
@@ -133,7 +134,7 @@ class PlainEvents:
 
     def _judge(self, state: State, event: Event, now: int) -> None:
         """Have the memories that listen remember the event, and the segments over them judged."""
-        if now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
+        if self._has_models or now - state.origin_ms > AFTER_ORIGIN_MAX_MS:
             self._evaluator.at_event(state, event, now, self.offset, is_new=False)
         elif self._plan.listens(event):
             self._evaluator.at_plain_event(state, event, now)
