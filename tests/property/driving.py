@@ -120,6 +120,8 @@ class ListLog:
         return View(self.begin, self.records[-1].offset + 1, None)
 
     async def read(self, shard: int, offset: int, limit: int) -> AsyncGenerator[Sequence[LogRecord]]:
+        if offset < self.begin:
+            raise ConnectionError("a broker has nothing that lies before the beginning")
         found = [record for record in self.records if record.offset >= offset]
         for start in range(0, len(found), limit):
             yield found[start : start + limit]

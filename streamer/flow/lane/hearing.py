@@ -20,7 +20,7 @@ class Hearing:
     def __init__(self, lane: SideLane, log: Log) -> None:
         self._lane = lane
         self._log = log
-        self._heard = 0  # what lies below was told
+        self._heard = lane.begin  # what lies below was told, or is gone
 
     async def has_come(self, awaited: SentFrom) -> bool:
         """Tell the lane what its log has by now, up to what is ``awaited``; whether that has come, or is known never to come. Raises what

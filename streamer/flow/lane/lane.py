@@ -24,14 +24,14 @@ from streamer.flow.rules import Rules
 from streamer.flow.scorers import Scorers
 from streamer.flow.shard_log import Histories
 from streamer.flow.states import read_state
-from streamer.flow.store_session import Pause
+from streamer.flow.store_session import Pause, StoreSession
 from streamer.signing import NO_KEYS, Keyring, Trust
 from streamer.stores.base import Page, Store
 from streamer.wire import LogRecord
 
 from .lane_driver import Breather, LaneDriver, LoopBreather
 from .lane_plan import LanePlan
-from .lane_step import LaneSource
+from .lane_step import LaneSource, LaneStep
 from .mailbox import Mailbox, SentFrom
 from .recall import Recall
 
@@ -64,12 +64,13 @@ class SideLane:
     """A lane towards definitions of one version. After any error it must be dropped from memory and opened anew.
 
     ``store`` has its shard; ``awaits`` is the place from which the lane of another shard is to send something before it can go on (None:
-    it waits for nothing).
+    it waits for nothing). ``begin`` is the offset at which the log began when it was opened.
     """
 
-    def __init__(self, settings: LaneSettings, plan: LanePlan, driver: LaneDriver, store: Store, mailbox: Mailbox) -> None:
+    def __init__(self, settings: LaneSettings, plan: LanePlan, driver: LaneDriver, store: Store, mailbox: Mailbox, begin: int) -> None:
         self.plan = plan
         self.store = store
+        self.begin = begin
         self.shard = settings.shard
         self.awaits: SentFrom | None = None
         self._driver = driver
@@ -84,7 +85,8 @@ class SideLane:
     async def open(cls, settings: LaneSettings, plan: LanePlan, version: int, *, begin: int = 0) -> SideLane:
         """The lane as its checkpoint says, or a new one, over a log that begins at offset ``begin``. Whoever drove it before is fenced.
 
-        A lane that has lost keys is begun anew: it has nothing that the log has not.
+        A lane that has lost keys is begun anew, since it has nothing that the log has not; so is one that stands before ``begin``, which
+        would go on behind a gap.
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
         mailbox = Mailbox(number, settings.rules, settings.keyring, version, plan.before, settings.trust)
@@ -99,20 +101,27 @@ class SideLane:
             is_log_cut=begin > 0,
             is_heard=settings.is_heard,
         )
+
+        async def owned() -> tuple[StoreSession, LaneStep]:
+            return await open_session(number, store, source, settings.amendments, settings.pause)
+
         try:
-            session, step = await open_session(number, store, source, settings.amendments, settings.pause)
+            session, step = await owned()
         except KeysLostError:
             await store.drop(number)
-            session, step = await open_session(number, store, source, settings.amendments, settings.pause)
+            session, step = await owned()
+        if 0 < session.checkpoint.position.offset < begin:
+            await store.drop(number)
+            session, step = await owned()
         driver = LaneDriver(
             session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments), settings.breather
         )
-        return cls(settings, plan, driver, store, mailbox)
+        return cls(settings, plan, driver, store, mailbox, begin)
 
     @property
     def position(self) -> int:
         """The offset of the next record to fold."""
-        return self._driver.position.offset
+        return max(self._driver.position.offset, self.begin)
 
     @property
     def recalled(self) -> int:

@@ -169,6 +169,33 @@ async def test_a_lane_that_has_gone_too_far_is_folded_anew() -> None:
     assert (lane.position, lane.counts["accepted"]) == (3, 1)
 
 
+def test_a_log_that_retention_has_cut_is_folded_from_where_it_begins() -> None:
+    """And it is said since when. Else nothing that is published to a shop of some age would ever hold."""
+    records = log(
+        defined(1, seen='did("Seen")'), event("Buy", 1), event("Buy", 2), defined(2, seen='did("Seen")', twice='count("Buy") >= 2')
+    )
+    assert told(records).shard.sizes == {"seen": 0, "twice": 1}
+    cut = told(records, begin=2)
+    assert (cut.folds, cut.shard.sizes) == (1, {"seen": 0, "twice": 0})
+    assert set(cut.shard.body.since_ms.values()) == {BEGIN_MS + 2 * DAY_MS}
+
+
+async def test_a_lane_behind_which_the_log_was_cut_is_folded_anew() -> None:
+    """It would go on behind a gap, and nobody would know. One that stands at the beginning has all."""
+    store, rules, records, plan = MemoryStore(), Rules(shards=1), *bought_twice()
+    settings = LaneSettings(0, store, rules, Amendments(), never)
+    lane = await SideLane.open(settings, plan, 2)
+    await lane.fold(records[:2])
+    for begin in (0, 2):
+        lane = await SideLane.open(settings, plan, 2, begin=begin)
+        assert (lane.position, lane.counts, lane.since_ms) == (2, {"accepted": 1}, {})
+    lane = await SideLane.open(settings, plan, 2, begin=3)
+    assert (lane.position, lane.counts) == (3, {})
+    await lane.fold(records[3:])
+    assert (lane.position, lane.counts) == (4, {"accepted": 1})
+    assert set(lane.since_ms.values()) == {BEGIN_MS + 3 * DAY_MS}
+
+
 class AwayLog(ListLog):
     """A broker that does not answer the first few times."""
 

@@ -27,7 +27,7 @@ class WaitingLane:
         self.shard, self.position, self.awaits = 0, 0, None
         self.heard: list[int] = []
         self.is_given_up = False
-        self.recalled = self.left_of_history = 0
+        self.begin = self.recalled = self.left_of_history = 0
 
     def has_come(self, _place: tuple[int, int]) -> bool:
         return self.is_given_up or 5 in self.heard
