@@ -61,7 +61,7 @@ class Window(NamedTuple):
 
 async def measure(report: Report, servers: Servers, *, quick: bool) -> None:
     """Events a second and core of a lane by itself; then the wait of changes with a lane, over that without."""
-    past, customers = (60_000, 6_000) if quick else (1_000_000, 100_000)
+    past, customers = (200_000, 6_000) if quick else (1_000_000, 100_000)
     report.begin(PART, f"three new segments over {past:,} events of {customers:,} customers, on real Kafka and Redis")
     deployment = Deployment(servers, "bench-lane", log_time=False)
     try:

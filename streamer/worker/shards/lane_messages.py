@@ -50,7 +50,7 @@ class CloseLane(msgspec.Struct, frozen=True, tag="close"):
 
 
 class LiveLag(msgspec.Struct, frozen=True, tag="lag"):
-    """How far live traffic of the worker is behind, in milliseconds."""
+    """How far live traffic of the worker is behind, in milliseconds. It is heard: ``LaneProcessWorks``."""
 
     ms: float
 
@@ -60,6 +60,10 @@ class LaneTold(msgspec.Struct, frozen=True, tag="told"):
 
     lane: int
     status: LaneStatus
+
+
+class LaneProcessWorks(msgspec.Struct, frozen=True, tag="works"):
+    """The process hears, whether its lanes come on or wait for something."""
 
 
 class LaneDone(msgspec.Struct, frozen=True, tag="done"):
@@ -77,7 +81,7 @@ class LaneFailed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 LaneQuestion = OpenLane | AdvanceLane | CloseLane | LiveLag
-LaneAnswer = LaneTold | LaneDone | LaneFailed
+LaneAnswer = LaneProcessWorks | LaneTold | LaneDone | LaneFailed
 
 encode_message: Final = msgspec.msgpack.Encoder().encode
 read_question: Final = msgspec.msgpack.Decoder[LaneQuestion](LaneQuestion).decode
@@ -122,6 +126,7 @@ __all__ = [
     "LaneDone",
     "LaneFailed",
     "LaneFailure",
+    "LaneProcessWorks",
     "LaneQuestion",
     "LaneTold",
     "LiveLag",

@@ -38,6 +38,7 @@ from .lane_messages import (
     LaneDone,
     LaneFailed,
     LaneFailure,
+    LaneProcessWorks,
     LaneQuestion,
     LaneTold,
     LiveLag,
@@ -127,6 +128,7 @@ class LanesOfProcess:
         match question:
             case LiveLag():
                 self._lag_ms = question.ms
+                self._channel.send(LaneProcessWorks())
             case CloseLane():
                 self._drop(question.lane)
             case OpenLane():

@@ -27,7 +27,19 @@ from streamer.stopping import at_most
 from streamer.worker.status.lane_status import LaneState
 
 from .background import Background
-from .lane_messages import AdvanceLane, CloseLane, LaneAnswer, LaneChannel, LaneDone, LaneFailed, LaneTold, LiveLag, OpenLane, read_answer
+from .lane_messages import (
+    AdvanceLane,
+    CloseLane,
+    LaneAnswer,
+    LaneChannel,
+    LaneDone,
+    LaneFailed,
+    LaneProcessWorks,
+    LaneTold,
+    LiveLag,
+    OpenLane,
+    read_answer,
+)
 from .lane_process import STARVED, fold_lanes
 from .lane_run import LaneFaultError, LaneRun, Tell
 
@@ -35,6 +47,7 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.lanes")
 
 LAG_SECONDS: Final = 0.1  # between two words about live lag
 KEPT_SECONDS: Final = 30.0  # for which a process without lanes is kept: to begin one costs a second of a processor
+SILENT_SECONDS: Final = 30.0  # for which a process that is asked for something may say nothing
 FAIR_SECONDS: Final = 60.0  # after one has starved the next ones ask for their share of the processors
 STOP_SECONDS: Final = 0.5  # for killed processes to be gone
 
@@ -53,6 +66,7 @@ class LaneProcess:
     def __init__(self, process: SpawnProcess, channel: LaneChannel) -> None:
         self.tells: dict[int, Tell] = {}
         self.is_over = False
+        self.heard_at = monotonic()
         self.pid = process.pid
         self._process = process
         self._channel = channel
@@ -88,6 +102,7 @@ class LaneProcess:
         """Return when it is done. ConnectionError where it cannot be done now, HaltError where a person must look, LaneFaultError."""
         if self.is_over:
             raise ConnectionError("the process that folded this lane has ended")
+        self.heard_at = self.heard_at if self._answers else monotonic()
         answer = self._answers[question.lane] = asyncio.get_running_loop().create_future()
         self._channel.send(question)
         try:
@@ -112,7 +127,10 @@ class LaneProcess:
         return is_starved
 
     def _take(self, answer: LaneAnswer) -> None:
+        self.heard_at = monotonic()
         match answer:
+            case LaneProcessWorks():
+                pass
             case LaneTold():
                 if (tell := self.tells.get(answer.lane)) is not None:
                     tell(answer.status)
@@ -229,10 +247,15 @@ class LaneProcesses:
             self._fair_until = monotonic() + FAIR_SECONDS
 
     async def _say_lag(self, process: LaneProcess) -> None:
+        """Say it while it is asked for something, and end it where it does not hear."""
         while not process.is_over:
             if process.is_asked:
                 process.send(LiveLag(self._lag_ms()))
             await asyncio.sleep(LAG_SECONDS)
+            if process.is_asked and monotonic() - process.heard_at > SILENT_SECONDS:
+                self._fair_until = monotonic() + FAIR_SECONDS  # it may have got nothing at all, not even to say so
+                log.warning("lane process ended", action="lanes", pid=process.pid, why="it does not hear any more")
+                await process.stop()
 
     def _rest(self, process: LaneProcess) -> None:
         if not process.tells:

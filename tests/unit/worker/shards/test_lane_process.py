@@ -22,6 +22,7 @@ from streamer.worker.shards.lane_messages import (
     LaneChannel,
     LaneDone,
     LaneFailed,
+    LaneProcessWorks,
     LaneQuestion,
     LaneTold,
     LiveLag,
@@ -50,8 +51,8 @@ class Asked:
         """All that is said until it is answered."""
         self._channel.send(question)
         told = list[LaneTold]()
-        while isinstance(answer := await self._next(), LaneTold):
-            told.append(answer)
+        while not isinstance(answer := await self._next(), LaneDone | LaneFailed):
+            told += [answer] if isinstance(answer, LaneTold) else []
         return told, answer
 
     def say(self, question: LaneQuestion) -> None:
@@ -200,10 +201,19 @@ async def test_a_lane_that_is_closed_folds_no_more_and_says_nothing() -> None:
         assert (await found.ask(AdvanceLane(2, "folds", 5, [])))[1] == LaneDone(2)
 
 
+async def test_a_process_says_that_it_hears_how_far_live_traffic_lags() -> None:
+    """Its lanes wait while that is much, and the worker ends a process that does not hear."""
+    async with asked() as found:
+        assert not found.lanes._pace._is_to_yield()
+        found.say(LiveLag(250.0))
+        assert await found._next() == LaneProcessWorks()
+        assert found.lanes._pace._is_to_yield()
+
+
 def test_every_message_comes_as_it_was_sent() -> None:
     """Both sides are of one release, and have one notion of each."""
     amendment = Amendment("arrival", 0, 3, to=9, arrival_ms=5, who="a person")
     questions = [opening(amendments=[amendment]), AdvanceLane(1, "shadow", 7, [amendment]), CloseLane(1), LiveLag(12.5)]
     assert [read_question(encode_message(one)) for one in questions] == questions
-    answers = [LaneTold(1, LaneStatus(2, "ready", 3, 4, 5, "why")), LaneDone(1), LaneFailed(1, "halt", "text")]
+    answers = [LaneProcessWorks(), LaneTold(1, LaneStatus(2, "ready", 3, 4, 5, "why")), LaneDone(1), LaneFailed(1, "halt", "text")]
     assert [read_answer(encode_message(one)) for one in answers] == answers

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from time import sleep
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -41,8 +42,10 @@ SECONDS = 60
 
 
 def answers(theirs: socket.socket, settings: Settings, *, gives_way: bool) -> None:
-    """A process that says of each lane how far live traffic lags, whether it gives way, and what it was told; it fails at offset 7 and ends
-    at offset 9."""
+    """A process that says of each lane how far live traffic lags, whether it gives way, and what it was told.
+
+    It fails at offset 7, hears nothing any more at 8, and ends at 9.
+    """
 
     async def serve() -> None:
         channel, told, waiting = await LaneChannel.over(theirs), list[str](), list[AdvanceLane]()
@@ -54,6 +57,8 @@ def answers(theirs: socket.socket, settings: Settings, *, gives_way: bool) -> No
                     channel.send(LaneDone(question.lane))
                 case AdvanceLane(upto=7):
                     channel.send(LaneFailed(question.lane, "fault" if question.state == "folds" else "halt", "at 7"))
+                case AdvanceLane(upto=8):
+                    sleep(10 * SECONDS)  # noqa: ASYNC251 - it is to hear nothing
                 case AdvanceLane(upto=9):
                     os._exit(STARVED if gives_way else 1)
                 case AdvanceLane():
@@ -157,6 +162,17 @@ async def test_a_process_that_ends_fails_its_lanes_and_the_next_one_asks_for_its
         await second.advance("folds")
         assert pid_of(second) != pid_of(first)
         assert "False" in told[0].why
+
+
+async def test_a_process_that_does_not_hear_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs, or gets nothing at all of the processors and cannot even end: its lanes begin anew elsewhere."""
+    async with processes() as found:
+        lane = await opened(found, Shard(at=8))
+        monkeypatch.setattr(lane_processes, "SILENT_SECONDS", 0.3)
+        with pytest.raises(ConnectionError, match="has ended"):
+            await lane.advance("folds")
+        await until_gone(pid_of(lane))
+        assert found._fair_until  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_lanes_are_dealt_to_as_many_processes_as_there_may_be_and_end_with_the_worker() -> None:
