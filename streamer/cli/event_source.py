@@ -182,6 +182,10 @@ class EventSource:
 
     def arrivals(self, reject: Callable[[Rejected], None], meter: Meter | None = None) -> Iterator[Arrival]:
         """The events of all files in their order, of a line with many one by one; what is none goes to ``reject``."""
+        return (arrival for arrival, _ in self.read(reject, meter))
+
+    def read(self, reject: Callable[[Rejected], None], meter: Meter | None = None) -> Iterator[tuple[Arrival, Event]]:
+        """The same, each with what it says."""
         for file in self.files:
             mapping = self._mapping_of(file)
             for found in self._of_table(file, mapping, meter) if mapping else self._of_lines(file, meter):
@@ -212,7 +216,7 @@ class EventSource:
         mapping = self.mapping
         return None if mapping is None or format_of_suffix(file) not in (None, mapping.format) else mapping
 
-    def _of_table(self, file: str, mapping: Mapping, meter: Meter | None) -> Iterator[Arrival | Rejected]:
+    def _of_table(self, file: str, mapping: Mapping, meter: Meter | None) -> Iterator[tuple[Arrival, Event] | Rejected]:
         rows = read(
             file,
             file_format=mapping.format,
@@ -224,7 +228,7 @@ class EventSource:
         for line, outcome in mapping.numbered(rows):
             yield self._placed(file, line, outcome)
 
-    def _of_lines(self, file: str, meter: Meter | None) -> Iterator[Arrival | Rejected]:
+    def _of_lines(self, file: str, meter: Meter | None) -> Iterator[tuple[Arrival, Event] | Rejected]:
         for line, raw in read(file, meter=meter):
             if not isinstance(raw, bytes):
                 raise SettingsError(
@@ -236,22 +240,22 @@ class EventSource:
             for outcome in adapt(raw, format_name=self.format_name, received_ms=None):
                 yield self._placed(file, line, outcome, raw)
 
-    def _own(self, file: str, line: int, raw: bytes) -> Arrival | Rejected:
+    def _own(self, file: str, line: int, raw: bytes) -> tuple[Arrival, Event] | Rejected:
         """A line in our own format, byte by byte as it would lie in the log."""
         try:
             event = decode(raw)
         except RefusedError as error:
             return Rejected(file, line, error.reason, error.path, error.detail, raw)
         self._note(event)
-        return Arrival(line, _moment_ms(event, raw), raw, file)
+        return Arrival(line, _moment_ms(event, raw), raw, file), event
 
-    def _placed(self, file: str, line: int, outcome: Outcome, raw: bytes = b"") -> Arrival | Rejected:
+    def _placed(self, file: str, line: int, outcome: Outcome, raw: bytes = b"") -> tuple[Arrival, Event] | Rejected:
         """What was made of a line, or of a part of it, with its place. ``raw`` is the line, where it may say when it was received."""
         if isinstance(outcome, Refusal):
             part = raw if outcome.part is None else _as_bytes(outcome.part)
             return Rejected(file, line, outcome.reason, outcome.path, outcome.detail, part)
         self._note(outcome)
-        return Arrival(line, _moment_ms(outcome, raw), encode(outcome), file)
+        return Arrival(line, _moment_ms(outcome, raw), encode(outcome), file), outcome
 
     def _note(self, event: Event) -> None:
         if len(self.names) < NAMES_MAX:

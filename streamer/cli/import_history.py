@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import typer
 
 from streamer.errors import RefusedError, SettingsError
+from streamer.events.event import Event
 from streamer.flow.replay import Arrival
 from streamer.imports.sifting import Sifter, name_of_import
 from streamer.transports.files.event_files import STDIN, Meter
@@ -186,13 +187,13 @@ class ImportTask:
         """The events that are history, in the order of time; memory is bounded."""
         meter = Meter(self.source.files)
 
-        def shown() -> Iterator[Arrival]:
-            for count, arrival in enumerate(self.source.arrivals(self.leave_out, meter)):
+        def shown() -> Iterator[tuple[Arrival, Event]]:
+            for count, found in enumerate(self.source.read(self.leave_out, meter)):
                 if count % SHOWN_EVERY == 0:
                     progress(meter.read, meter.total or 0)
-                yield arrival
+                yield found
 
-        sifted = Sifter(self.source.placeholder_ids, self.until_ms, self.refuse).sift(shown())
+        sifted = Sifter(self.source.placeholder_ids, self.until_ms, self.refuse).sift_read(shown())
         return self.source.steady(in_order(sifted), self.leave_out)
 
 

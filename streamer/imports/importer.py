@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final, Protocol
 
 from streamer.errors import RefusedError
@@ -14,7 +15,8 @@ from .head import HistoryHead
 from .overlap import NO_OVERLAP, LogOverlap
 from .sifting import Refuse
 
-WRITE_EVENTS: Final = 500  # at a time
+WRITE_EVENTS: Final = 5_000  # at a time: whole batches where there are a dozen shards, and 2 MB
+KEYS_REMEMBERED: Final = 20_000  # whose shard need not be computed again
 BEFORE: Final = "before_head"  # history goes on behind what is there, and this happened earlier
 
 
@@ -44,11 +46,16 @@ class Importer:
         self._refuse = refuse
         self._overlap = overlap
 
+        def in_shard(key: bytes) -> int:
+            return shard_of(key.decode(), len(heads))
+
+        self._shard_of = lru_cache(maxsize=KEYS_REMEMBERED)(in_shard)
+
     async def write(self, events: Iterable[Arrival]) -> None:
         """Write all events that are not there yet. What happened before the end of another import is refused."""
         waiting: list[tuple[int, Arrival, Headers]] = []
         for event in events:
-            shard = shard_of(event.key.decode(), len(self._heads))
+            shard = self._shard_of(event.key)
             if not self._is_next(self._heads[shard], event):
                 continue
             headers = self._headers(event, shard)
@@ -66,7 +73,7 @@ class Importer:
     def _headers(self, event: Arrival, shard: int) -> Headers | None:
         """With what an event is written; None where it is left out."""
         try:
-            is_compared = self._overlap.is_compared(event.value, shard)
+            is_compared = self._overlap.is_compared(event, shard)
         except RefusedError as error:
             self._refuse(event, error)
             return None

@@ -12,6 +12,7 @@ import msgspec
 from streamer.errors import RefusedError
 from streamer.events.codec import decode
 from streamer.events.event import Event
+from streamer.flow.replay import Arrival
 from streamer.flow.shard_log import Log
 from streamer.values import MISSING, time_text
 from streamer.wire import LogRecord
@@ -30,16 +31,16 @@ class LogOverlap:
         self._dedupe = dedupe
         self._known = known
 
-    def is_compared(self, raw: bytes, shard: int) -> bool:
-        """Whether an event counts as compared with the log, for it happened after that begins. RefusedError where it is left out."""
+    def is_compared(self, event: Arrival, shard: int) -> bool:
+        """Whether an event, which arrived when it happened, counts as compared with the log, for it happened after that begins.
+        RefusedError where it is left out."""
         if not self._begins_ms:
             return False
-        event = decode(raw)
         begin_ms = self._begins_ms.get(shard)
-        found = same_by(event, self._dedupe) if self._dedupe else None
+        found = same_by(decode(event.value), self._dedupe) if self._dedupe else None
         if found is not None and found in self._known:
             raise RefusedError(KNOWN, path=f"$.properties.{self._dedupe}", detail="the log has the same, and that one counts")
-        is_later = begin_ms is not None and event.timestamp_ms >= begin_ms
+        is_later = begin_ms is not None and event.arrival_ms >= begin_ms
         if begin_ms is not None and is_later and found is None:
             raise RefusedError(OVERLAP, path="$.timestamp", detail=f"at or after {time_text(begin_ms)}, when the log of its shard began")
         return is_later

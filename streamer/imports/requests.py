@@ -191,7 +191,7 @@ class RequestImporter:
             try:
                 if event.arrival_ms < standing.last_ms:
                     raise RefusedError(BEFORE, path="$.timestamp", detail="history of later is there already: send it in the order of time")
-                self._overlap.is_compared(event.value, shard)
+                self._overlap.is_compared(event, shard)
             except RefusedError as error:
                 taken.refuse(event, error)
                 continue

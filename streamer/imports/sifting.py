@@ -34,19 +34,29 @@ class Sifter:
         """Those that are history, each with its customer as its key."""
         for arrival in arrivals:
             try:
-                event = self._checked(arrival)
+                event = decode(arrival.value)
             except RefusedError as error:
                 self._refuse(arrival, error)
-                continue
-            yield arrival._replace(arrival_ms=event.timestamp_ms, key=event.customer.encode())
+            else:
+                yield from self.sift_read([(arrival, event)])
 
-    def _checked(self, arrival: Arrival) -> Event:
-        event = settle_customer(decode(arrival.value), self._placeholders)
+    def sift_read(self, read: Iterable[tuple[Arrival, Event]]) -> Iterator[Arrival]:
+        """The same of arrivals whose events were read already, which nobody else has any more: a placeholder is taken out of them."""
+        for arrival, event in read:
+            try:
+                self._check(event)
+            except RefusedError as error:
+                self._refuse(arrival, error)
+            else:
+                line, _, value, file, _, headers, control = arrival
+                yield Arrival(line, event.timestamp_ms, value, file, event.customer.encode(), headers, control)
+
+    def _check(self, event: Event) -> None:
+        settle_customer(event, self._placeholders)
         if event.type == "alias":
             check_alias(event, self._placeholders)
         if event.timestamp_ms >= self._until_ms:
             raise RefusedError(AFTER, path="$.timestamp", detail=f"at or after {time_text(self._until_ms)}")
-        return event
 
 
 def name_of_import(files: Iterable[str], *options: str) -> str:

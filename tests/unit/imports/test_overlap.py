@@ -87,4 +87,4 @@ async def test_a_log_without_events_bounds_nothing() -> None:
     log = MemoryLog(1, lambda: START_MS)
     log.send_tick(0)
     overlap = await read_overlap(log, 1)
-    assert not overlap.is_compared(order(1, START_MS + HOUR_MS), 0)
+    assert not overlap.is_compared(Arrival(1, START_MS + HOUR_MS, order(1, START_MS + HOUR_MS)), 0)
