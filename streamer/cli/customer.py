@@ -101,9 +101,9 @@ def explain_customer(
     The options below --events are those of `streamer replay` and mean something only with it.
 
     With --at it says what held at a moment of the past: the customer is told anew from their own records in the log, under the definitions
-    and models of then. Where an id leads is asked as of now, and nothing is said of before an id was joined to another, or of somebody who
-    was erased. The log must still have all their records, and workers must have noted where these lie (STREAMER_RECORD_OFFSETS); of
-    customers whose history was imported once the log had begun that is not kept, so of their past it says nothing.
+    and models of then. An id that leads to another by now is who it was then; of somebody who was erased nothing is said. Of a time at
+    which nothing was known of them, what was imported since says who they were, under the definitions in force now. The log must still
+    have all their records, and workers must have noted where these lie (STREAMER_RECORD_OFFSETS).
 
     \b
       streamer explain c-17
@@ -129,8 +129,8 @@ def explain_customer(
         settings = load_settings()
         asking = _from_store(customer, settings) if at is None else _from_past(customer, settings, begin_ms(at, option="--at"))
         answer = asyncio.run(asking)
-    if answer.customer != customer:
-        echo(f"{customer} goes by the id {answer.customer} by now", err=as_json)
+    for line in _about(customer, answer):
+        echo(line, err=as_json)
     if message is not None:
         _print_message(answer, message, as_json=as_json)
         return
@@ -147,6 +147,15 @@ def explain_customer(
     else:
         for line in explanation_lines(answer.customer, found, answer.now_ms, whole=whole):
             echo(line)
+
+
+def _about(customer: str, answer: _Explained) -> list[str]:
+    """Of whom it is, and from where it is known, as far as that is not as expected."""
+    verb = f"went by the id {answer.customer} then" if answer.is_past else f"goes by the id {answer.customer} by now"
+    lines = [f"{customer} {verb}"] if answer.customer != customer else []
+    if answer.is_of_history:
+        lines.append("nothing was known of them then: imported history says it, under the definitions in force now")
+    return lines
 
 
 def _print_message(answer: _Explained, name: str, *, as_json: bool) -> None:
@@ -170,7 +179,7 @@ def _check_id(customer: str) -> None:
 
 
 class _Explained(NamedTuple):
-    """By which id the customer goes, their segments, and the moment for which all of it holds."""
+    """By which id the customer goes, their segments, and the moment for which all of it holds; ``is_past``: by which id they went then."""
 
     customer: str
     segments: list[Explanation]
@@ -178,6 +187,8 @@ class _Explained(NamedTuple):
     plan: Plan
     state: State
     paused: Sequence[str]
+    is_past: bool = False
+    is_of_history: bool = False
 
 
 async def _from_store(asked: str, settings: Settings) -> _Explained:
@@ -209,8 +220,10 @@ async def _from_past(asked: str, settings: Settings, at_ms: int) -> _Explained:
         _known(found.state, found.customer, found.passed)
         then = await pasts.at(found, at_ms)
         if then is None:
-            raise SettingsError(f"nothing was known of the customer {found.customer!r} at {time_text(at_ms)}")
-        return _Explained(found.customer, then.explain(), at_ms, then.plan, then.state, then.body.paused)
+            raise SettingsError(f"nothing was known of a customer {asked!r} at {time_text(at_ms)}")
+        return _Explained(
+            then.customer, then.explain(), at_ms, then.plan, then.state, then.body.paused, is_past=True, is_of_history=then.is_of_history
+        )
     except FoldError as error:
         raise SettingsError(f"--at: {error}") from None
     except UnansweredError as error:

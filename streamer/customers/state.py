@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from .message_state import MessageState
-from .offsets import NOT_NOTED, RecordOffsets, RecordPlace, places
+from .offsets import NOT_NOTED, RecordOffsets, history_places, places
 from .truth_words import in_words, of_words
 
 NO_TIMER: Final = 1 << 52  # later than any moment in milliseconds, still exact as a 64-bit float, which a store may sort by
@@ -103,20 +103,23 @@ class State(msgspec.Struct, array_like=True, gc=False):
         return entry.changes if entry is not None else self.retired.get(name, 0)
 
 
-def salvaged(blob: bytes) -> list[RecordPlace]:
-    """Where the records lie of a state that cannot be read, where at least that can be: it is the last two of its parts. Empty where it
-    cannot, or was not kept. What was damaged may be these too, so whoever reads the records has to see that they are of the customer."""
+def salvaged(blob: bytes) -> RecordOffsets:
+    """Where the records lie of a state that cannot be read, where at least that can be: it is the last two of its parts. Not kept where it
+    cannot, or was not. What was damaged may be these too, so whoever reads the records has to see that they are of the customer."""
     try:
         parts = msgspec.msgpack.decode(blob, type=list[object])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return []
+        return RecordOffsets()
     newest, gaps = parts[-2:] if len(parts) == len(State.__struct_fields__) else (None, None)
-    if not isinstance(newest, int) or not isinstance(gaps, bytes):
-        return []
+    if not isinstance(newest, int) or not isinstance(gaps, bytes) or newest < 0:
+        return RecordOffsets()
+    found = RecordOffsets(newest, gaps)
     try:
-        return places(RecordOffsets(newest, gaps))
+        places(found)
+        history_places(found)
     except ValueError:
-        return []
+        return RecordOffsets()
+    return found
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -8,6 +8,7 @@ from typing import Final
 from streamer.customers import erased
 from streamer.customers.ids import IDS_MAX, digest, is_remembered, remember
 from streamer.customers.state import State
+from streamer.customers.tombstone import Tombstone
 from streamer.errors import RefusedError
 from streamer.events.codec import decode
 from streamer.events.event import Event
@@ -227,6 +228,12 @@ class Admission:
     def was_erased(self, customer: str, time_ms: int) -> bool:
         """Whether a customer was erased at that log time or later, as far as it is still known."""
         return erased.was_erased(self._body.erased, customer, time_ms)
+
+    def go_on_noting(self, customer: str, state: State, tombstone: Tombstone) -> None:
+        """Where the records of an old id lie belongs to the state of who is a customer again; of one who was erased before it says too
+        little, since what was erased is still a reason to refuse something, and lies before them."""
+        if not self.was_erased(customer, 0):
+            state.newest_offset, state.offset_gaps = tombstone.offsets
 
     def forget_erased(self, now: int) -> None:
         """Drop the marks of erasures whose stragglers are late by now, also by way of another shard."""

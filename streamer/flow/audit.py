@@ -28,7 +28,8 @@ class Unaudited(Enum):
 
 
 class Audited(NamedTuple):
-    """Two states of one customer as of ``position``: what the store had, and what the log says by the records in ``told``."""
+    """Two states of one customer as of ``position``: what the store had, and what the log says by the records in ``told``, and by those of
+    the customer in its ``history``."""
 
     shard: int
     customer: str
@@ -37,6 +38,7 @@ class Audited(NamedTuple):
     stored: bytes
     folded: bytes | None
     told: Sequence[LogRecord]
+    history: Sequence[LogRecord]
 
     @property
     def is_equal(self) -> bool:
@@ -59,4 +61,4 @@ async def audit(store: Store, folder: CustomerFolder, shard: int, customer: str)
         return Unaudited.TOO_MANY
     except FoldError:
         return Unaudited.NOT_NOTED
-    return Audited(shard, customer, checkpoint.position, body.log_time_ms, stored, folded.state, folded.told)
+    return Audited(shard, customer, checkpoint.position, body.log_time_ms, stored, folded.state, folded.told, folded.history)

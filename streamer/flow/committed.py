@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from streamer.customers.offsets import RecordOffsets
 from streamer.customers.state import State
 from streamer.customers.tombstone import decode_tombstone, is_tombstone
 from streamer.errors import HaltError, UnreadableStateError
@@ -44,12 +45,20 @@ class ShardView(NamedTuple):
         return 0 if self.body is None else self.body.log_time_ms
 
 
+class OldId(NamedTuple):
+    """An id that leads to another, as of one commit of its shard, and where the records lie of who it was."""
+
+    id: str
+    view: ShardView
+    offsets: RecordOffsets
+
+
 class CommittedCustomer(NamedTuple):
     """What is known of a customer.
 
-    ``customer`` is the id by which they go, ``passed`` the ids that led there, in order. ``state`` is None where nothing is known, also
-    while ids point at each other in a circle, until what is under way between shards has closed it: then ``customer`` is in ``passed``.
-    ``encoded`` is the state as the store has it.
+    ``customer`` is the id by which they go, ``passed`` the ids that led there, in order, of which ``look_up`` gives the ``old_ids`` too.
+    ``state`` is None where nothing is known, also while ids point at each other in a circle, until what is under way between shards has
+    closed it: then ``customer`` is in ``passed``. ``encoded`` is the state as the store has it.
     """
 
     customer: str
@@ -57,6 +66,7 @@ class CommittedCustomer(NamedTuple):
     view: ShardView
     state: State | None = None
     encoded: bytes = b""
+    old_ids: tuple[OldId, ...] = ()
 
     @property
     def is_being_joined(self) -> bool:
@@ -95,18 +105,20 @@ class CommittedCustomers:
 
     async def look_up(self, asked: str) -> CommittedCustomer:
         """Follow what is left under old ids to the customer who has events of them now."""
-        passed, customer = list[str](), asked
+        passed, customer = list[OldId](), asked
         while True:
             shard = shard_of(customer, self._rules.shards)
             checkpoint, [blob] = await self._store.committed(shard, [customer])
             view = self._view(shard, checkpoint)
-            if blob is None or customer in passed:
-                return CommittedCustomer(customer, tuple(passed), view)
+            ids = tuple(old.id for old in passed)
+            if blob is None or customer in ids:
+                return CommittedCustomer(customer, ids, view, old_ids=tuple(passed))
             if not is_tombstone(blob):
-                return CommittedCustomer(customer, tuple(passed), view, self._state(view, customer, blob), blob)
-            passed.append(customer)
+                return CommittedCustomer(customer, ids, view, self._state(view, customer, blob), blob, tuple(passed))
             try:
-                customer = decode_tombstone(blob).to
+                left = decode_tombstone(blob)
+                passed.append(OldId(customer, view, left.offsets))
+                customer = left.to
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise UnreadableStateError(shard, customer, type(error).__name__) from None
 

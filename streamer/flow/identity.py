@@ -221,7 +221,7 @@ class Identity:
         self._messages.end(link.from_, state, "merged", now, offset)
         for part in self._parts(link, state, now):
             self._send("adopt", part, offset)
-        self._bury(link.from_, Tombstone(link.to, changes=state.changes_max))
+        self._bury(link.from_, Tombstone(link.to, 0, (), state.changes_max, *state.offsets))
         self._timers.set(link.from_, NO_TIMER)
 
     def _parts(self, link: Link, state: State, now: int) -> Sequence[Adopt]:
@@ -294,6 +294,7 @@ class Identity:
         state = self._states.create(customer, origin_ms)
         self._states.touched.add(customer)
         state.links, state.lifted = dict.fromkeys((id_ for id_ in circle if id_ != customer), links.UNDATED), tombstone.changes
+        self._admission.go_on_noting(customer, state, tombstone)
         return state
 
     def _is_expected(self, adopt: Adopt | Side, state: State) -> bool:

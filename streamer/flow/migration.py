@@ -26,6 +26,7 @@ from .evaluation import Evaluator
 from .identity import Identity
 from .lane.past import NO_LANE, Folded, Past
 from .message_writer import MessageWriter
+from .offset_notes import OffsetNotes
 from .set_aside import SetAside
 from .states import States
 from .timers import Timers
@@ -98,6 +99,7 @@ class Migration:
         evaluator: Evaluator,
         set_aside: SetAside,
         identity: Identity,
+        noted: OffsetNotes,
     ) -> None:
         self.before = before
         self.past = past
@@ -114,6 +116,7 @@ class Migration:
         self._evaluator = evaluator
         self._set_aside = set_aside
         self._identity = identity
+        self._noted = noted
 
     @property
     def cursor(self) -> str:
@@ -162,7 +165,9 @@ class Migration:
         found = past.newcomer(customer)
         is_gone = self._states.tombstone(customer) is not None or self._identity.was_erased(customer, self._switch.at_ms)
         if found is not None and not is_gone:
-            self.bring(customer, self._states.create(customer, found.origin_ms))
+            state = self._states.create(customer, found.origin_ms)
+            self._noted.begin_with_history(state, self.offset)
+            self.bring(customer, state)
 
     def bring(self, customer: str, state: State) -> None:
         """Bring one customer under the new definitions and evaluate them, as of the record at which these came."""

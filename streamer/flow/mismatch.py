@@ -30,7 +30,8 @@ from .rules import Rules
 class Mismatch(msgspec.Struct, frozen=True):
     """Two states of one customer as of ``offset`` (that of the next record): what the store had, and what was ``folded`` by ``records``.
 
-    ``aside`` are the places at which the shard set them aside, as ``amendments.aside_place`` says.
+    ``aside`` are the places at which the shard set them aside, as ``amendments.aside_place`` says. ``history`` has their records in the
+    shard's history.
     """
 
     shard: int
@@ -42,6 +43,7 @@ class Mismatch(msgspec.Struct, frozen=True):
     folded: bytes | None
     aside: list[tuple[int, str, int]]
     records: list[LogRecord]
+    history: list[LogRecord] = []
 
 
 encode_mismatch: Final = msgspec.json.Encoder().encode
@@ -67,6 +69,7 @@ def mismatch_of(found: Audited, rules: Rules, decided: Amendments) -> Mismatch:
         found.folded,
         sorted(place for place in decided.aside if place[1] == found.customer),
         [record for record in found.told if not _names_keys(record)],
+        [*found.history],
     )
 
 
@@ -78,7 +81,7 @@ def retell(mismatch: Mismatch) -> Retold:
 async def _retell(mismatch: Mismatch) -> Retold:
     shard, rules, store, log = mismatch.shard, mismatch.rules, MemoryStore(), ToldLog()
     twin = await twin_of_one(shard, store, Plans(store, rules), rules, Amendments(_aside(mismatch)), log)
-    log.records = mismatch.records
+    log.records, log.past = mismatch.records, mismatch.history
     await tell(twin, store, mismatch.records)
     state = (await store.fetch(shard, [mismatch.customer], until_ms=0, limit=0)).states[0]
     return Retold(state, twin.plan)

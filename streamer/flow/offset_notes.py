@@ -1,17 +1,18 @@
 """Notes where in the log the records lie of which states are made: in each state those of its customer, beside them those for all.
 
 Nothing that is said depends on the notes. They begin with a customer, and with a shard; a state whose first record was not noted has none,
-since half of them would be of no use.
+since half of them would be of no use. What is left under an old id goes on with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamer.customers import offsets
-from streamer.customers.offsets import RecordOffsets
+from streamer.customers.offsets import Noted, Noting, RecordOffsets
 from streamer.customers.state import State
 from streamer.stores.documents import CONTROLS_DOCUMENT
 from streamer.wire import Control, LogRecord
@@ -32,22 +33,40 @@ class OffsetNotes:
 
     def __init__(self, body: CheckpointBody, controls: RecordOffsets, *, is_on: bool) -> None:
         self.controls = controls
-        self.follow: Callable[[State, int, int], None] = offsets.follow if is_on else offsets.forget
+        self.follow: Callable[[Noting, int, int], None] = offsets.follow if is_on else offsets.forget
         self._body = body
         self._is_on = is_on
         self._is_changed = False
 
-    def begin(self, state: State, record: LogRecord, now: int) -> None:
-        """A customer begins with this record, at log time ``now``."""
-        if self._is_on and (self.controls.is_kept or self.is_first_control):  # without those for all they were of no use
-            offsets.begin(state, record.offset, now - record.arrival_ms)
+    def begin(self, noting: Noting, record: LogRecord, now: int) -> None:
+        """A customer, or an old id, begins with this record, at log time ``now``."""
+        if self._may_begin:
+            offsets.begin(noting, record.offset, now - record.arrival_ms)
 
-    def note_joined(self, states: States, customer: str, record: LogRecord, now: int) -> None:
-        """A record that ties ids together concerned the customer, who may be gone by now."""
+    def begin_with_history(self, state: State, offset: int) -> None:
+        """A customer begins with the ``definitions`` at this offset, which brought the history by which they are known."""
+        if self._may_begin:
+            offsets.begin(state, offset, 0)
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether those for all are kept: without them the others were of no use."""
+        return self._is_on and (self.controls.is_kept or self.is_first_control)
+
+    def note_joined(self, states: States, customer: str, record: LogRecord, now: int, *, is_new: bool = False) -> None:
+        """A record that ties ids together concerned the customer, or an old id; they may be gone by now. ``is_new``: nothing was known
+        under the id before."""
         state = states.get(customer)
         if state is not None and state.newest_offset >= 0:
             self.follow(state, record.offset, now - record.arrival_ms)
             states.touched.add(customer)
+        elif state is None and (left := states.tombstone(customer)) is not None and (is_new or left.offsets.is_kept):
+            noted = Noted(*left.offsets)
+            if is_new:
+                self.begin(noted, record, now)
+            else:
+                self.follow(noted, record.offset, now - record.arrival_ms)
+            states.bury(customer, replace(left, newest_offset=noted.newest_offset, offset_gaps=noted.offset_gaps))
 
     @property
     def is_first_control(self) -> bool:
@@ -62,12 +81,12 @@ class OffsetNotes:
         if not self._is_on or not (self.controls.is_kept or is_first):
             self.controls, self._body.has_controls = NOTHING_KEPT, False
             return
-        noted = _NotedControls(*self.controls)
+        noted = Noted(*self.controls)
         if self.controls.is_kept:
             offsets.follow(noted, record.offset, self._body.log_time_ms - record.arrival_ms, CONTROLS_BYTES_MAX)
         else:
             offsets.begin(noted, record.offset, self._body.log_time_ms - record.arrival_ms)
-        self.controls = RecordOffsets(noted.newest_offset, noted.offset_gaps)
+        self.controls = noted.offsets
         self._body.has_controls = self._is_changed = self.controls.is_kept
 
     def take(self) -> dict[str, bytes]:
@@ -76,9 +95,3 @@ class OffsetNotes:
             return {}
         self._is_changed = False
         return {CONTROLS_DOCUMENT: offsets.packed(self.controls)}
-
-
-@dataclass(slots=True)
-class _NotedControls:
-    newest_offset: int
-    offset_gaps: bytes

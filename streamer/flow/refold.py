@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from streamer.customers.offsets import RecordPlace
 from streamer.customers.state import NO_TIMER, decode_state, salvaged
 from streamer.customers.tombstone import is_tombstone
 from streamer.errors import HaltError, UnreadableStateError
@@ -43,8 +42,7 @@ async def refold(shard: Shard, customer: str, log: Log, picker: Picker | None = 
     HaltError where the log does not have the whole story any more. Raises what the store and the log raise, and changes nothing then.
     """
     await shard.begin_anew()  # it may stand in the middle of what it failed at
-    places = salvaged(await shard.stored(customer) or b"") if picker is not None and not (shard.position.step or shard.body.switch) else []
-    found = await _by_places(shard, customer, places, picker) if places and picker is not None else None
+    found = await _by_places(shard, customer, picker) if picker is not None and not (shard.position.step or shard.body.switch) else None
     if found is not None:
         await _put_back(shard, customer, found, shard.position.offset)
         return True
@@ -61,17 +59,17 @@ async def refold(shard: Shard, customer: str, log: Log, picker: Picker | None = 
     return False
 
 
-async def _by_places(shard: Shard, customer: str, places: Sequence[RecordPlace], picker: Picker) -> bytes | None:
-    """The state by where the customer's records lie; None where these do not tell it."""
-    controls = shard.control_places()
-    if not controls:
+async def _by_places(shard: Shard, customer: str, picker: Picker) -> bytes | None:
+    """The state by where the customer's records lie; None where that is not known, or these do not tell it."""
+    kept, controls = salvaged(await shard.stored(customer) or b""), shard.control_places()
+    if not kept.is_kept or not controls:
         return None
     store = MemoryStore()
     log = ToldLog()
     twin = await shard.beside(store, Settled(shard.amendments), ONE_CUSTOMER, log, log.pause)
     until = FoldUntil(shard.position.offset, shard.body.log_time_ms)
     try:
-        await fold(twin, store, customer, FoldRecords(places, controls), until, picker, shard.amendments, log)
+        await fold(twin, store, customer, FoldRecords.of(kept, controls), until, picker, shard.amendments, log)
     except FoldError:
         return None
     return (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]

@@ -250,6 +250,13 @@ class Shard(ShardDriver[Step]):
             return None
         return content.customer
 
+    def customer_in_history(self, record: LogRecord) -> str | None:
+        """Whose event a record of the shard's history is; None when it is none."""
+        try:
+            return None if record.control else self._reader.event(record.value).customer
+        except RefusedError:
+            return None
+
     async def stored(self, customer: str) -> bytes | None:
         """What the store has under an id, as it is. Raises what every look into the store may."""
         return (await self._session.states([customer]))[customer]

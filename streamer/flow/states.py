@@ -65,6 +65,10 @@ class States:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UnreadableStateError(self._shard, customer, type(error).__name__) from None
 
+    def is_unknown(self, customer: str) -> bool:
+        """Whether there is neither a state nor a tombstone under an id."""
+        return self.get(customer) is None and self.tombstone(customer) is None
+
     def _blob(self, customer: str) -> bytes | None:
         blob = self._encoded.get(customer)
         return blob if blob is not None or customer in self._removed else self._blobs.get(customer)

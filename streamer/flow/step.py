@@ -30,6 +30,7 @@ from .change_writer import ChangeWriter
 from .checkpoint import CheckpointBody, documents_of, encode_body
 from .evaluation import Evaluator
 from .identity import Identity, names_two
+from .identity_records import Link
 from .lane.past import Folded, Past
 from .machine import CommitBatch, Content, InHand, Limits
 from .message_writer import MessageWriter
@@ -300,8 +301,9 @@ class Step:
         elif isinstance(content, RefusedError):
             self.refuse(content, record)
         elif not isinstance(content, Control):
+            is_new = isinstance(content, Link) and self._states.is_unknown(content.customer)
             if self._identity.apply(content, record, now):
-                self._noted.note_joined(self._states, content.customer, record, now)
+                self._noted.note_joined(self._states, content.customer, record, now, is_new=is_new)
         elif content.control != "tick" and self.admits(content, record):
             self._obey(content, now, record)
 
@@ -398,6 +400,7 @@ class Step:
             self._evaluator,
             self._set_aside,
             self._identity,
+            self._noted,
         )
         self._states.migrate = self.migration.bring
 

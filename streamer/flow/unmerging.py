@@ -117,6 +117,7 @@ class Unmerging:
         self._count("restored")
         state = self._states.create(customer, found.origin_ms)
         state.lifted = tombstone.changes
+        self._admission.go_on_noting(customer, state, tombstone)
         state.links = links.united({}, content.links, customer)
         self._become(customer, state, found, Cause("unmerge", from_=content.survivor), now, offset)
         for id_ in sorted(state.links):

@@ -58,7 +58,9 @@ class CustomerAnswer(msgspec.Struct, omit_defaults=True):
     ``memberships``: without a choice of segments those that the customer is or was in, or will enter by time alone; every chosen one else.
     ``looked_ahead_until``: so far the next flips were looked for, where that is not for ever. ``set_aside_since``: an error of our own at
     this customer; memberships stand as they were. ``explanation``: why they are in each segment or not, at ``explained_at``.
-    Of a moment of the past all of it is as of that moment, which ``as_of`` says then; ``position`` is that up to which the log was known.
+    Of a moment of the past all of it is as of that moment, which ``as_of`` says then, and so is ``merged_into``; ``position`` is that up to
+    which the log was known. ``of_history``: nothing was known of them then, and history that was imported since says it, under the
+    definitions in force now.
     """
 
     customer: Id
@@ -73,6 +75,7 @@ class CustomerAnswer(msgspec.Struct, omit_defaults=True):
     set_aside_since: Instant | None = None
     explained_at: Instant | None = None
     explanation: list[Explanation] = []
+    of_history: bool = False
 
 
 class MembershipsQuestion(msgspec.Struct, forbid_unknown_fields=True):

@@ -152,7 +152,8 @@ class CustomerAnswers:
             then.body.version,
             _memberships(then.plan, then.state, wish.segments, NOBODY),
             scores=_scores(then.plan, then.state),
-            merged_into=found.customer if found.customer != asked else None,
+            merged_into=then.customer if then.customer != asked else None,
+            of_history=then.is_of_history,
             set_aside_since=time_text(then.state.aside_ms) if then.state.aside_ms else None,
         )
         if wish.explain:

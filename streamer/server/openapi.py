@@ -62,8 +62,9 @@ MIN_POSITION: Final = (
 )
 AT: Final = (
     "As of this moment, such as 2026-01-31T12:00:00Z: the customer is told anew from their own records in the log, under the definitions "
-    "and models of then. Where an id leads is asked as of now, and nothing is said of before it was joined to another. No flips are looked "
-    "for. 404 past_unknown: where their records lie was not noted, or the log has lost some."
+    "and models of then; an id that leads to another by now is who it was then. Of a time at which nothing was known of them, what was "
+    "imported since says who they were (of_history). No flips are looked for. 404 past_unknown: where their records lie was not noted, or "
+    "the log has lost some."
 )
 PARAMETERS: Final[Mapping[str, tuple[str, OpenApiPart]]] = {
     "customer": ("The customer's id, percent-encoded; one of before a merge leads to the survivor.", {"type": "string", "maxLength": 256}),

@@ -63,12 +63,15 @@ def brought_cases(draw: st.DrawFn) -> Brought:
 
 def log_with(brought: Brought) -> list[LogRecord]:
     """The log with the record that brings the history."""
-    log = log_of(brought.case)
-    parsed = parse_definitions(with_purposes(brought.case.definitions))
-    raw = definitions_control(parsed.content(), parsed.digest, 2, history=[len(brought.history)])
-    now = log[brought.brings].arrival_ms
-    before, after = log[: brought.brings + 1], log[brought.brings + 1 :]
-    bringing = LogRecord(len(before), now, raw, control=True)
+    return bring(log_of(brought.case), brought.case, brought.brings, 2, len(brought.history))
+
+
+def bring(log: Sequence[LogRecord], case: Case, behind: int, version: int, end: int) -> list[LogRecord]:
+    """The log with a record ``behind`` one of its own that brings so much of the history."""
+    parsed = parse_definitions(with_purposes(case.definitions))
+    raw = definitions_control(parsed.content(), parsed.digest, version, history=[end])
+    before, after = log[: behind + 1], log[behind + 1 :]
+    bringing = LogRecord(len(before), log[behind].arrival_ms, raw, control=True)
     return [*before, bringing, *(record._replace(offset=record.offset + 1) for record in after)]
 
 

@@ -23,6 +23,7 @@ from tests.property.born_old import Counting, switched_cases
 from tests.property.born_old_town import TownLanes, switched_histories
 from tests.property.driving import Case, ListLog, log_of, look, never
 from tests.property.effort import effort
+from tests.property.history import Brought, bring, brought_cases, history_of
 from tests.property.logs import cases
 from tests.property.persons import SHARDS, History, histories
 from tests.property.test_born_old_persons import QuietTown
@@ -33,15 +34,21 @@ if TYPE_CHECKING:
 
 
 class Picked:
-    """A log in memory. ``asked`` are the offsets that were read."""
+    """A log in memory, with its history. ``asked`` are the offsets that were read of it, ``recalled`` those of its history."""
 
-    def __init__(self, records: Sequence[LogRecord]) -> None:
+    def __init__(self, records: Sequence[LogRecord], past: Sequence[LogRecord] = ()) -> None:
         self.records = {record.offset: record for record in records}
+        self.past = {record.offset: record for record in past}
         self.asked: list[int] = []
+        self.recalled: list[int] = []
 
     async def pick(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
         self.asked += offsets
         return {offset: self.records[offset] for offset in offsets if offset in self.records}
+
+    async def pick_history(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
+        self.recalled += offsets
+        return {offset: self.past[offset] for offset in offsets if offset in self.past}
 
 
 async def folded(shard: Shard, customer: str, blob: bytes, until: FoldUntil, log: Picked) -> bytes | None:
@@ -49,7 +56,7 @@ async def folded(shard: Shard, customer: str, blob: bytes, until: FoldUntil, log
     kept, store, told = decode_state(blob).offsets, MemoryStore(), ToldLog()
     assert kept.is_kept, "where the records lie is not kept"
     twin = await shard.beside(store, Settled(shard.amendments), ONE_CUSTOMER, told, told.pause)
-    records = FoldRecords(places(kept), shard.control_places())
+    records = FoldRecords.of(kept, shard.control_places())
     await fold(twin, store, customer, records, until, log, shard.amendments, told)
     return (await store.fetch(shard.shard, [customer], until_ms=0, limit=0)).states[0]
 
@@ -104,6 +111,41 @@ async def _switch_and_fold(case: Case, folds: list[int]) -> None:
         assert await folded(shard, customer, blob, until(shard), Picked(log)) == blob, customer
 
 
+def test_history_is_folded_again_for_one() -> None:
+    """Wherever the shard stands, before and behind the publications that brought it; also where it lies there out of the order of time."""
+    met: Counter[str] = Counter()
+
+    @given(brought=brought_cases(), cut=st.integers(1, 14), data=st.data())
+    @effort(0.5)
+    def holds(brought: Brought, cut: int, data: st.DataObject) -> None:
+        past = history_of(brought)
+        if data.draw(st.integers(0, 3)) == 0:
+            past = [record._replace(offset=offset) for offset, record in enumerate(data.draw(st.permutations(past)))]
+        first = data.draw(st.integers(0, len(past)))
+        log = bring(log_of(brought.case), brought.case, brought.brings, 2, first)
+        behind = data.draw(st.integers(brought.brings + 1, len(log) - 1))
+        asyncio.run(_bring_and_fold(bring(log, brought.case, behind, 3, len(past)), past, brought.case, cut, met))
+
+    holds()
+    assert {"folded", "of history", "only of history", "of later history"} <= set(+met), met
+
+
+async def _bring_and_fold(log: list[LogRecord], past: list[LogRecord], case: Case, cut: int, met: Counter[str]) -> None:
+    store = MemoryStore()
+    lanes = Counting(store, ListLog(log, past=past), case.rules, pause=never)
+    shard = await Shard.acquire(0, store, Plans(store, case.rules), case.rules, lanes=lanes, keeps_offsets=True, pause=never)
+    await shard.process(log[:cut])
+    if shard.is_switching:
+        return
+    for customer, blob in (await look(store)).states.items():
+        picked = Picked(log, past)
+        assert await folded(shard, customer, blob, until(shard), picked) == blob, customer
+        met["folded"] += 1
+        met["of history"] += bool(picked.recalled)
+        met["only of history"] += bool(picked.recalled) and all(log[offset].control for offset in picked.asked)
+        met["of later history"] += bool(picked.recalled) and shard.body.version == 3
+
+
 @given(case=cases(end_ms=2 * 86_400_000), at_ms=st.integers(0, 2 * 86_400_000))
 @effort(0.3)
 def test_as_of_a_moment_it_is_what_the_shard_had_then(case: Case, at_ms: int) -> None:
@@ -139,7 +181,7 @@ def test_ids_that_were_joined_and_erased_are_folded_as_the_shards_have_them() ->
         asyncio.run(_play_and_fold(history, met))
 
     holds()
-    missing = {"adopt", "another shard's", "folded"} - set(+met)
+    missing = {"adopt", "another shard's", "folded", "lifted"} - set(+met)
     assert not missing, met
 
 
@@ -151,11 +193,14 @@ async def _play_and_fold(history: History, met: Counter[str]) -> None:
         for customer, blob in (await look(town.store, number)).states.items():
             if is_tombstone(blob):
                 continue
-            if not decode_state(blob).offsets.is_kept:
-                continue  # the smallest id of a circle of links: it was an old id before
+            state = decode_state(blob)
+            if not state.offsets.is_kept:
+                assert state.lifted is not None, customer
+                continue  # the smallest id of a circle of links, who was erased before
             log = Picked(records)
             assert await folded(shard, customer, blob, until(shard), log) == blob, customer
             met["folded"] += 1
+            met["lifted"] += state.lifted is not None
             for offset in log.asked:
                 headers = [value for name, value in log.records[offset].headers if name == "streamer-forward"]
                 met["another shard's"] += bool(headers)

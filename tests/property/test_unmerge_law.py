@@ -171,7 +171,7 @@ def test_a_rebuild_and_a_fold_of_one_customer_come_to_the_same() -> None:
         asyncio.run(rebuilt_and_folded(history, met))
 
     holds()
-    assert {"folded", "parted"} <= set(+met), met
+    assert {"folded", "parted", "restored"} <= set(+met), met
 
 
 async def rebuilt_and_folded(history: History, met: Counter[str]) -> None:
@@ -181,9 +181,12 @@ async def rebuilt_and_folded(history: History, met: Counter[str]) -> None:
     for number, shard in enumerate(town.shards):
         log = Picked(town.log.fetch(number, 0, EVERYTHING))
         for customer, blob in states[number].items():
-            if not is_tombstone(blob) and decode_state(blob).offsets.is_kept:
+            if not is_tombstone(blob):
+                state = decode_state(blob)
+                assert state.offsets.is_kept, customer
                 assert await folded(shard, customer, blob, until(shard), log) == blob
-                met["folded"] += decode_state(blob).parted is not None
+                met["folded"] += state.parted is not None
+                met["restored"] += state.lifted is not None
     await town.rebuild()
     assert [(await look(town.store, number)).states for number in range(SHARDS)] == states
     met.update(town.met)

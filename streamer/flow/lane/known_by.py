@@ -1,6 +1,7 @@
 """What a lane notes of how it knows a customer, where history is folded with the log: by which of the two, and by which other ids.
 
-It stands where the states of a shard have the places of records, and below all that ``customers.offsets`` writes there: a lane notes none.
+It stands where the states of a shard have the places of records, and below all that ``customers.offsets`` writes there: of places in the
+log a lane notes none. Of those in history it does where the shard has none of them yet: a row, as ``customers.offsets`` has it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from streamer.customers.offsets import NO_ROW, with_one_more
 from streamer.customers.state import State
 
 ONLY_HISTORY: Final = -3  # the log so far knows nobody by this id
@@ -19,12 +21,13 @@ OLD_ID: Final = -5  # as ONLY_HISTORY, and the id was linked to another since: w
 class _KnownBy(msgspec.Struct, array_like=True):
     """``since``: the offset in the log of history of the first record of which the state was made. ``aliases``: of the other ids those of
     which history says outright that they are the customer's. Of OLD_ID ``to`` is who they are now, ``at`` the offset in the log at which
-    lanes send what they remember."""
+    lanes send what they remember. ``row`` says where the records of history lie of which the state was made."""
 
     since: int = 0
     aliases: list[str] = []
     to: str = ""
     at: int = -1
+    row: bytes = NO_ROW
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -64,6 +67,19 @@ def note_history(state: State, offset: int, *, is_new: bool) -> None:
         state.newest_offset, state.offset_gaps = ONLY_HISTORY, _encode(_KnownBy(offset))
     elif not knows_history(state):
         state.newest_offset = BOTH
+
+
+def note_place(state: State, offset: int, ahead_ms: int) -> None:
+    """The event of history that was noted last lies there at an offset; ``ahead_ms`` is how far the time that history had come to was ahead
+    of it."""
+    note = _note_of(state)
+    note.row = with_one_more(note.row, offset, ahead_ms)
+    state.offset_gaps = _encode(note)
+
+
+def row_of(state: State) -> bytes:
+    """Where the records of history lie of which a lane's state was made."""
+    return _note_of(state).row if knows_history(state) else NO_ROW
 
 
 def note_alias(state: State, old: str) -> None:
@@ -115,6 +131,8 @@ __all__ = [
     "note_alias",
     "note_event",
     "note_history",
+    "note_place",
+    "row_of",
     "sent_at",
     "survivor_of",
 ]

@@ -102,6 +102,8 @@ class LaneDriver(ShardDriver[LaneStep]):
 
     def _apply_next(self, items: Sequence[Item], index: int, span: RecordSpan) -> int:
         """See ``ShardDriver``."""
+        if self._history:
+            self.machine.note_place(self._history[index])
         after = self._apply_plain(items, index, span)
         if self._history and after > index:
             self.machine.body.recalled = self._history[after - 1] + 1

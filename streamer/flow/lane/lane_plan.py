@@ -33,7 +33,7 @@ class LanePlan:
 
     ``digest`` names those definitions, ``before`` those that hold until then. ``history`` is the offset in the shard's log of history up to
     which that is folded with the log, ``brought`` that below which definitions before these brought it. ``brings_history``: these do, here
-    or in another shard.
+    or in another shard, so the lane notes where the records of history lie.
     """
 
     plan: Plan

@@ -46,6 +46,7 @@ from .known_by import (
     note_alias,
     note_event,
     note_history,
+    note_place,
     sent_at,
     survivor_of,
 )
@@ -105,6 +106,7 @@ class LaneStep(Step):
             fire=self.fire,
             is_full=self.is_full,
         )
+        self.plain.notes_places = self._lane.brings_history
 
     @property
     def is_recalling(self) -> bool:
@@ -132,6 +134,10 @@ class LaneStep(Step):
         if not (self.is_recalling and self._begun_at == offset):
             super().begin(offset)
         self._begun_at = offset
+
+    def note_place(self, offset: int) -> None:
+        """The record in hand is of history, and lies there at this offset."""
+        self._silent.history_at = offset if self._lane.brings_history else None
 
     def count_recalled(self, events: int) -> None:
         """So many events were accepted; they are of history where that is in hand."""
@@ -261,6 +267,7 @@ class _SilentAdmission(Admission):
     also where only history knows the id here."""
 
     is_recalling = False
+    history_at: int | None = None  # where the record in hand lies in history, if that is to be noted
 
     def admit(self, event: Event, record: LogRecord) -> tuple[State, bool] | None:
         """See ``Admission``."""
@@ -287,6 +294,8 @@ class _SilentAdmission(Admission):
         admitted = super().admit(event, record)
         if admitted is not None:
             note_history(admitted[0], self._body.recalled, is_new=admitted[1])
+            if self.history_at is not None:
+                note_place(admitted[0], self.history_at, self._body.log_time_ms - record.arrival_ms)
             if survivor:
                 bury(admitted[0], survivor, record.offset)
         elif tombstone is not None:

@@ -12,7 +12,7 @@ from streamer.customers.state import Membership, State
 from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.segments.plan.plan import Plan
 
-from .known_by import OLD_ID, aliases_of, is_brought, knows_history
+from .known_by import OLD_ID, aliases_of, is_brought, row_of
 from .lane_plan import LanePlan
 
 NO_LANE: Final = -1  # instead of the offset of definitions, where none was folded for them
@@ -104,11 +104,10 @@ class Past:
 
 
 def _join_ids(state: State, past: State, by_ms: int) -> None:
-    """What was seen of history counts as seen. Where records of it lie is noted nowhere, so where others do is of no use any more."""
+    """What was seen of history counts as seen, and where its records lie is what the lane has noted."""
     state.seen = past.seen
     state.floor_ms = past.floor_ms if past.floor_ms is None else past.floor_ms + by_ms
-    if knows_history(past):
-        offsets.forget(state, 0, 0)
+    offsets.set_history(state, row_of(past))
 
 
 def _join_membership(state: State, number: int, name: str, theirs: Membership | None, by_ms: int) -> bool:

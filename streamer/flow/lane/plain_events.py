@@ -27,14 +27,14 @@ from streamer.segments.plan.plan import Plan
 from streamer.wire import shard_of
 from streamer.zones import LAST_MS
 
-from .known_by import OLD_ID, is_noted, note_history
+from .known_by import OLD_ID, is_noted, note_history, note_place
 
 Fire = Callable[[int, int, tuple[int, str] | None, Limits | None], bool]  # see ``StateMachine.fire``
 
 
 class PlainEvents:
     """Applies plain events for the step of one shard, by its parts. ``offset`` is that of the record in hand: what failed, should something
-    fail. ``history``: the records in hand are of history, and lie there at these offsets, by their indexes."""
+    fail. ``history``: the records in hand are of history, and lie there at these offsets, by their indexes. ``notes_places``: that is noted."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class PlainEvents:
     ) -> None:
         self.offset = -1
         self.history: Sequence[int] = ()
+        self.notes_places = False
         self._shard = shard
         self._shards = rules.shards
         self._trusts_producers = rules.trust_producer_time
@@ -90,6 +91,8 @@ class PlainEvents:
             customer = event.user_id or event.anonymous_id or ""
             if not self._take(customer, event, now, len(record.value)):
                 break
+            if self.history and self.notes_places and (state := states.get(customer)) is not None:
+                note_place(state, self.history[index], now - record.arrival_ms)
             if last[customer] == index:
                 states.encode(customer)
             if self.history:

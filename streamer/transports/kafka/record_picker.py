@@ -20,7 +20,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record import MemoryRecords
 
 from streamer.settings import Settings
-from streamer.wire import EVENTS, LogRecord
+from streamer.wire import EVENTS, HISTORY, LogRecord
 
 from .clients import METADATA_MS, Readable, log_record, reader
 
@@ -34,11 +34,32 @@ UNCOMMITTED: Final = 0  # as Kafka numbers it
 
 
 class RecordPicker:
-    """Keeps the promises of ``flow.folding.Picker`` over the topic of events, by a consumer without a group that is started when asked."""
+    """Keeps the promises of ``flow.folding.Picker`` over the topics of events and of history. Connects when it is first asked."""
 
     def __init__(self, settings: Settings) -> None:
+        self._log = _TopicPicker(settings, EVENTS)
+        self._history = _TopicPicker(settings, HISTORY)
+
+    async def stop(self) -> None:
+        """Close the connections."""
+        await self._log.stop()
+        await self._history.stop()
+
+    async def pick(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
+        """See ``Picker``."""
+        return await self._log.pick(shard, offsets)
+
+    async def pick_history(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
+        """See ``Picker``."""
+        return await self._history.pick(shard, offsets)
+
+
+class _TopicPicker:
+    """Picks records out of one topic, by a consumer without a group that is started when asked."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
-        self._topic = settings.topic(EVENTS)
+        self._topic = settings.topic(topic)
         self._consumer: AIOKafkaConsumer | None = None
         self._starting = asyncio.Lock()
 

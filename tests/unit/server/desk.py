@@ -14,6 +14,7 @@ from yarl import URL
 from streamer.deployment.past import PastCustomers
 from streamer.flow.amendments import Amendments
 from streamer.flow.catalog import Plans
+from streamer.flow.committed import CommittedCustomers
 from streamer.flow.customer_folder import CustomerFolder
 from streamer.language.definitions import Definitions
 from streamer.server.change_stream import ChangeStreams
@@ -83,6 +84,9 @@ class LogOfShop:
     def __init__(self, shop: Persons) -> None:
         self._shop = shop
 
+    async def pick_history(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
+        return {}
+
     async def pick(self, shard: int, offsets: Sequence[int]) -> Mapping[int, LogRecord]:
         records = {record.offset: record for record in self._shop.log.fetch(shard, 0, 1_000_000)}
         return {offset: records[offset] for offset in offsets if offset in records}
@@ -146,7 +150,8 @@ async def reading(definitions: Definitions, *, tokens: Tokens | None = None, lim
     ends, store = EndsOfShop(shop), StoreOfShops(shop.stores)
     settings = load_settings(shards=SHARDS, tick=30_000)
     plans, log = Plans(store, settings.rules), LogOfShop(shop)
-    pasts = PastCustomers(CustomerFolder(store, settings.rules, plans, NO_KEYS, log, log.amendments))
+    folder = CustomerFolder(store, settings.rules, plans, NO_KEYS, log, log.amendments)
+    pasts = PastCustomers(folder, CommittedCustomers(store, settings.rules, plans))
     answers = answers_over(settings, store, ends, lambda: shop.now_ms, pasts)
     metrics = ServerMetrics()
     feed = Feed(settings, metrics)

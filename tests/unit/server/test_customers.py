@@ -265,6 +265,31 @@ async def test_a_customer_is_answered_as_of_a_moment_of_the_past() -> None:
         assert {name: entry["in"] for name, entry in later["memberships"].items()} == {"quiet": True, "two": True}
 
 
+async def test_an_old_id_is_answered_as_who_it_was_then() -> None:
+    """Before it was joined to another, and before that one was joined to a third; from then on as who has its past."""
+    async with reading(RULES) as desk:
+        desk.shop.write("A", anonymousId="an-1")
+        desk.shop.wait(10 * MINUTE_MS)
+        for user, device in (("u-1", "an-1"), ("u-2", None)):
+            desk.shop.write("B", userId=user, anonymousId=device) if device else desk.shop.alias("u-1", user)
+            await desk.shop.settle()
+            desk.shop.wait(HOUR_MS)
+        await desk.shop.settle()
+
+        async def then(asked: str, minutes: int) -> tuple[str | None, int | None]:
+            body = (await desk.get(f"/v1/customers/{asked}?at={at(minutes * MINUTE_MS)}&segments=recent")).body
+            return body.get("merged_into"), body["memberships"]["recent"]["sequence"]
+
+        assert (await desk.get("/v1/customers/an-1")).body["merged_into"] == "u-2"
+        assert await then("an-1", 5) == (None, 1)
+        assert await then("an-1", 15) == ("u-1", 1)
+        assert await then("u-1", 15) == (None, 1)
+        assert (await then("an-1", 75))[0] == (await then("u-1", 75))[0] == "u-2"
+        for asked in ("u-1", "u-2"):
+            answer = await desk.get(f"/v1/customers/{asked}?at={at(5 * MINUTE_MS)}")
+            assert (answer.status, answer.body["code"]) == (404, "unknown_customer"), "nobody knew them then"
+
+
 async def test_a_moment_of_which_nothing_is_known_is_refused() -> None:
     """Before the first event, behind the log, and where the records are not to be found any more."""
     async with reading(RULES) as desk:
