@@ -7,7 +7,8 @@ What is public is in ``__all__``; each name is loaded when it is first asked for
 - ``preview``: whom definitions would catch, before they are published.
 - ``replay``: the changes that events bring about, in memory.
 - ``read_changes``: the changes of a deployment, each once, for services that subscribe.
-- ``Change``: one of them, a CloudEvent. ``Merge``: another, that the past of another id has come to a customer.
+- ``Change``: one of them, a CloudEvent. ``Merge``: another, that the past of another id has come to a customer; ``Unmerge``: that
+  such an id is a customer again.
 - ``Deduplicator``: the reader's rule, for readers of their own.
 - ``Settings``, ``load_settings``: where a deployment is.
 - ``StreamerError`` and below it all that can go wrong: see ``streamer.errors``.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .previews.result import Preview
     from .segments.change import Change
     from .segments.merge import Merge
+    from .segments.unmerge import Unmerge
     from .settings import Settings, load_settings
     from .transports.kafka.changes import read_changes
 
@@ -46,6 +48,7 @@ __all__ = [
     "SettingsError",
     "StreamerError",
     "TooMuchError",
+    "Unmerge",
     "decode_event",
     "load_definitions",
     "load_settings",
@@ -69,6 +72,7 @@ _HOMES: Final = {
     "SettingsError": "errors",
     "StreamerError": "errors",
     "TooMuchError": "errors",
+    "Unmerge": "segments.unmerge",
     "decode_event": "events.codec:decode",
     "load_definitions": "language.definitions",
     "load_settings": "settings",

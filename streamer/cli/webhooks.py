@@ -93,7 +93,7 @@ def add(
         list[str] | None, typer.Option("--segment", metavar="NAME", help="only changes of this segment; may be repeated")
     ] = None,
     on: Annotated[
-        list[str] | None, typer.Option("--on", metavar="entered|exited|merged", help="only these; by default entered and exited")
+        list[str] | None, typer.Option("--on", metavar="entered|exited|merged|unmerged", help="only these; by default entered, exited")
     ] = None,
     sample: Annotated[float, typer.Option(metavar="PERCENT", help="of the customers, always the same ones", min=0.01, max=100)] = 100,
     begin: FromOption = "now",

@@ -67,6 +67,10 @@ class ChangeWriter:
         """A customer has the past of another id. It comes before the changes that this brings about."""
         self._outputs.add_merge(to, from_, also, now, cause, offset)
 
+    def write_unmerge(self, to: str, from_: str, also: Iterable[str], now: int, offset: int) -> None:
+        """An id is a customer again. It comes before the changes that this brings about."""
+        self._outputs.add_unmerge(to, from_, also, now, offset)
+
     def write_retired(self, customer: str, segment: str, sequence: int, now: int, cause: Cause, offset: int) -> None:
         """A customer leaves a segment that is no longer defined."""
         moment = change_moment(customer, now, cause)

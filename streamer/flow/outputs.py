@@ -12,6 +12,7 @@ from streamer.examples import Example, encode_example
 from streamer.messages.decision import MessageDecision, encode_decision, without_personal_data
 from streamer.segments.change import ENTERED, EXITED, ChangeMoment, ChangePosition, ChangeTemplate
 from streamer.segments.merge import MergeData, encode_merge
+from streamer.segments.unmerge import UnmergeData, encode_unmerge
 from streamer.values import time_text
 from streamer.wire import CHANGES, EVENTS, EXAMPLES, LEDGER, MESSAGES, Headers, Output
 
@@ -79,6 +80,11 @@ class OutputLog:
         position = self.position(offset)
         data = MergeData(from_=from_, to=to, also=sorted(also), at=time_text(now), cause=cause, position=position)
         self.add(CHANGES, self._shard, offset, to.encode(), encode_merge(self.source, data))
+
+    def add_unmerge(self, to: str, from_: str, also: Iterable[str], now: int, offset: int) -> None:
+        """The id ``to`` is a customer again, who went by ``from_`` until now, and ``also`` further ids lead to it; at ``now``, log time."""
+        data = UnmergeData(from_=from_, to=to, also=sorted(also), at=time_text(now), position=self.position(offset))
+        self.add(CHANGES, self._shard, offset, to.encode(), encode_unmerge(self.source, data))
 
     def position(self, offset: int) -> ChangePosition:
         """Where in the story the next output for the record at ``offset`` stands."""

@@ -110,6 +110,7 @@ class Unmerging:
             self._count("restore_refused")  # they were erased meanwhile, or are somebody already
             return
         found = self._retell(customer, told_of(past, customer, self._placeholders), now)
+        self._changes.write_unmerge(customer, content.survivor, {*past.ids} - {customer}, now, offset)
         self._body.tombstones -= 1
         if found is None:
             self._states.remove(customer)

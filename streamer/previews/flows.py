@@ -12,7 +12,7 @@ import msgspec
 
 from streamer.messages.decision import decode_decision
 from streamer.segments.change import ENTERED, Cause
-from streamer.segments.merge import MERGED
+from streamer.segments.merge import OF_NO_SEGMENT
 from streamer.values import parse_time_ms
 
 DAYS_KEPT: Final = 400  # newest days
@@ -31,7 +31,7 @@ class Move(NamedTuple):
 
 
 class _MoveData(msgspec.Struct):
-    cause: Cause | str  # of a merge the id of an event
+    cause: Cause | str = ""  # of a merge the id of an event
     segment: str = ""  # a merge has none
 
 
@@ -54,7 +54,7 @@ class Moves:
     def read(self, raw: bytes) -> Move | None:
         """The move in a record of the changes; None where there is none."""
         said = _decode(raw)
-        if said.type == MERGED:
+        if said.type in OF_NO_SEGMENT:
             return None
         segment, cause = said.data.segment, said.data.cause
         if isinstance(cause, Cause) and cause.kind == "merge":

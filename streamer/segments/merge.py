@@ -12,8 +12,10 @@ import msgspec
 from streamer.wire import Instant
 
 from .change import Change, ChangePosition, decode_change, encode_json
+from .unmerge import UNMERGED, Unmerge, decode_unmerge
 
 MERGED: Final = "customer.merged"
+OF_NO_SEGMENT: Final = frozenset({MERGED, UNMERGED})
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -63,13 +65,14 @@ def decode_merge(raw: bytes) -> Merge:
 
 
 def is_merge(raw: bytes) -> bool:
-    """Whether something in ``segment-changes`` is a merge; ``msgspec.DecodeError`` for what has no type."""
-    return _type_decoder.decode(raw).type == MERGED
+    """Whether something in ``segment-changes`` is a merge, or one that is taken back; ``msgspec.DecodeError`` for what has no type."""
+    return _type_decoder.decode(raw).type in OF_NO_SEGMENT
 
 
-def decode_change_or_merge(raw: bytes) -> Change | Merge:
+def decode_change_or_merge(raw: bytes) -> Change | Merge | Unmerge:
     """What lies in ``segment-changes``; ``msgspec.DecodeError`` for anything else."""
-    return decode_merge(raw) if is_merge(raw) else decode_change(raw)
+    kind = _type_decoder.decode(raw).type
+    return decode_merge(raw) if kind == MERGED else decode_unmerge(raw) if kind == UNMERGED else decode_change(raw)
 
 
 def encode_merge(source: str, data: MergeData) -> bytes:

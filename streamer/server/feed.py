@@ -15,6 +15,8 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import UnansweredError
+from streamer.segments.change import ENTERED, EXITED
+from streamer.segments.merge import OF_NO_SEGMENT
 from streamer.settings import Settings
 from streamer.telemetry.server_metrics import ServerMetrics
 from streamer.transports.kafka.change_records import ChangeRecord, ChangeRecords
@@ -39,11 +41,12 @@ class _StreamHead(msgspec.Struct):
     data: _StreamHeadData
 
 
+KNOWN: Final = frozenset({ENTERED, EXITED}) | OF_NO_SEGMENT
 _decode_head: Final = msgspec.json.Decoder(_StreamHead).decode
 
 
 class ChangeFilter(NamedTuple):
-    """Which changes a reader wants: of these segments (None: of all). Merges are of no segment, and come to all."""
+    """Which changes a reader wants: of these segments (None: of all). Merges, and those taken back, are of no segment, and come to all."""
 
     segments: frozenset[str] | None = None
 
@@ -67,7 +70,7 @@ def entry_of(record: ChangeRecord, id_text: str) -> FeedEntry:
         head = _decode_head(record.value)
     except (msgspec.DecodeError, UnicodeDecodeError):
         head = _StreamHead("unreadable", _StreamHeadData())
-    kind = head.type if head.type in ("segment.entered", "segment.exited", "customer.merged") else "unreadable"
+    kind = head.type if head.type in KNOWN else "unreadable"
     data = record.value.replace(b"\r", b"").replace(b"\n", b"\ndata: ")
     return FeedEntry(record, head.data.segment, b"event: %b\ndata: %b\n\n" % (kind.encode(), data), b"id: %b\n" % id_text.encode())
 

@@ -32,8 +32,9 @@ class About(NamedTuple):
 
 CHANGES_WORDS: Final = (
     "Segment changes as server-sent events, each once, in order within each shard. The id of an event is a position in all shards: with it "
-    "as Last-Event-ID a stream goes on behind it, without a gap or a repetition. Data is a CloudEvent: segment-change.v1.json, or "
-    "customer-merged.v1.json. Where Accept names text/event-stream, as a browser's EventSource sends it, 503 comes as 200 with an event "
+    "as Last-Event-ID a stream goes on behind it, without a gap or a repetition. Data is a CloudEvent: segment-change.v1.json, "
+    "customer-merged.v1.json or customer-unmerged.v1.json. Where Accept names text/event-stream, as a browser's EventSource sends it, 503 "
+    "comes as 200 with an event "
     "`unavailable`, whose data is an ErrorBody, and an end: EventSource comes back after no other status."
 )
 ABOUT: Final[Mapping[Operation, About]] = {

@@ -12,6 +12,7 @@ from streamer.flow.reader import Deduplicator
 from streamer.flow.same_log import Unread, View
 from streamer.segments.change import Change
 from streamer.segments.merge import Merge, decode_change_or_merge
+from streamer.segments.unmerge import Unmerge
 from streamer.signing import Signer
 from streamer.stores.base import OutputPosition
 from streamer.wire import (
@@ -123,7 +124,11 @@ class MemoryLog:
         """What says that the past of another id has come to a customer, likewise."""
         return (said for said in self._said() if isinstance(said, Merge))
 
-    def _said(self) -> Iterator[Change | Merge]:
+    def read_unmerges(self) -> Iterator[Unmerge]:
+        """What says that an id is a customer again, likewise."""
+        return (said for said in self._said() if isinstance(said, Unmerge))
+
+    def _said(self) -> Iterator[Change | Merge | Unmerge]:
         highest = Deduplicator()
         for partition in range(self.shards):
             for record in self.records(CHANGES, partition):

@@ -9,15 +9,16 @@ import msgspec
 
 from streamer.errors import RefusedError
 from streamer.segments.change import ENTERED, EXITED
-from streamer.segments.merge import MERGED
+from streamer.segments.merge import MERGED, OF_NO_SEGMENT
+from streamer.segments.unmerge import UNMERGED
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"  # \Z, as $ lets a line break follow
 SECRETS_MAX: Final = 2  # the one that holds, and while it is changed the one before
 SHARES: Final = 10_000  # a sample is so many ten-thousandths
 DIGEST_BYTES: Final = 6
 
-ChangeType = Literal["segment.entered", "segment.exited", "customer.merged"]
-TYPES: Final[tuple[ChangeType, ...]] = (ENTERED, EXITED, MERGED)
+ChangeType = Literal["segment.entered", "segment.exited", "customer.merged", "customer.unmerged"]
+TYPES: Final[tuple[ChangeType, ...]] = (ENTERED, EXITED, MERGED, UNMERGED)
 Status = Literal["active", "paused", "disabled"]
 SecretReference = Annotated[str, msgspec.Meta(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023})\Z")]
 
@@ -81,7 +82,7 @@ class ChangePlace(msgspec.Struct):
 
 
 class ChangeHeadData(msgspec.Struct):
-    """Of the body of a change what a filter asks for; a merge is of no segment."""
+    """Of the body of a change what a filter asks for; a merge is of no segment, and neither is what takes one back."""
 
     position: ChangePlace
     segment: str = ""
@@ -133,7 +134,7 @@ def is_wanted(wants: Filter, head: ChangeHead) -> bool:
     """
     if head.type not in wants.types:
         return False
-    if wants.segments and head.type != MERGED and head.data.segment not in wants.segments:
+    if wants.segments and head.type not in OF_NO_SEGMENT and head.data.segment not in wants.segments:
         return False
     return wants.sample == SHARES or share_of(head.subject) < wants.sample
 

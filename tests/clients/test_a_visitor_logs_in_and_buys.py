@@ -16,6 +16,7 @@ from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
 from streamer.segments.change import ENTERED, Change
 from streamer.segments.merge import Merge, decode_change_or_merge
+from streamer.segments.unmerge import Unmerge
 from streamer.wire import CHANGES, EVENTS
 from tests.clients import pages
 from tests.clients.conftest import needs_browsers
@@ -100,6 +101,6 @@ async def last_deed_ms(shop: Deployment) -> int | None:
     return max(record.timestamp for record in records) if is_all else None
 
 
-def entered(said: list[Change | Merge], segment: str) -> list[str]:
+def entered(said: list[Change | Merge | Unmerge], segment: str) -> list[str]:
     """Who has come into a segment."""
     return [change.subject for change in said if isinstance(change, Change) and (change.data.segment, change.type) == (segment, ENTERED)]

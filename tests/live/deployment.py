@@ -35,6 +35,7 @@ from streamer.language.definitions import parse_definitions
 from streamer.local.children import Child, free_port
 from streamer.segments.change import Change
 from streamer.segments.merge import Merge, decode_change_or_merge
+from streamer.segments.unmerge import Unmerge
 from streamer.settings import Settings
 from streamer.stores.base import Checkpoint, Store
 from streamer.stores.memory import MemoryStore
@@ -337,7 +338,7 @@ class Deployment:
                 repeats += again
         return Reckoning(changes, repeats)
 
-    async def told(self, shard: int, records: list[LogRecord], upto: int) -> tuple[list[Change | Merge], Shard, MemoryStore]:
+    async def told(self, shard: int, records: list[LogRecord], upto: int) -> tuple[list[Change | Merge | Unmerge], Shard, MemoryStore]:
         """The story of a log up to an offset, told in memory: what it says, the shard that told it, and its store. What lies behind is what
         lanes of other shards may have sent."""
         memory, rules = MemoryStore(), self.settings.rules
@@ -393,7 +394,7 @@ def _entry(blob: bytes) -> State | Tombstone:
     return decode_tombstone(blob) if is_tombstone(blob) else decode_state(blob)
 
 
-def _difference(seen: list[Change | Merge], expected: list[Change | Merge]) -> str:
+def _difference(seen: list[Change | Merge | Unmerge], expected: list[Change | Merge | Unmerge]) -> str:
     """The first place at which two stories part."""
     for at, (mine, theirs) in enumerate(zip_longest(seen, expected)):
         if mine != theirs:
@@ -401,9 +402,9 @@ def _difference(seen: list[Change | Merge], expected: list[Change | Merge]) -> s
     return ""
 
 
-def _by_the_rule(changes: list[Change | Merge]) -> tuple[list[Change | Merge], int]:
+def _by_the_rule(changes: list[Change | Merge | Unmerge]) -> tuple[list[Change | Merge | Unmerge], int]:
     """What a reader keeps that skips every position not above the highest it has seen."""
-    kept: list[Change | Merge] = []
+    kept: list[Change | Merge | Unmerge] = []
     highest = (-1, -1)
     for change in changes:
         position = (change.data.position.offset, change.data.position.ordinal)

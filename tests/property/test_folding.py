@@ -181,7 +181,7 @@ def test_ids_that_were_joined_and_erased_are_folded_as_the_shards_have_them() ->
         asyncio.run(_play_and_fold(history, met))
 
     holds()
-    missing = {"adopt", "another shard's", "folded", "lifted"} - set(+met)
+    missing = {"adopt", "another shard's", "folded"} - set(+met)
     assert not missing, met
 
 
@@ -200,7 +200,6 @@ async def _play_and_fold(history: History, met: Counter[str]) -> None:
             log = Picked(records)
             assert await folded(shard, customer, blob, until(shard), log) == blob, customer
             met["folded"] += 1
-            met["lifted"] += state.lifted is not None
             for offset in log.asked:
                 headers = [value for name, value in log.records[offset].headers if name == "streamer-forward"]
                 met["another shard's"] += bool(headers)

@@ -322,6 +322,9 @@ class _NoChanges(ChangeWriter):
     def write_merge(self, to: str, from_: str, also: Iterable[str], now: int, cause: str, offset: int) -> None:
         """See ``ChangeWriter``."""
 
+    def write_unmerge(self, to: str, from_: str, also: Iterable[str], now: int, offset: int) -> None:
+        """See ``ChangeWriter``."""
+
 
 class _LaneIdentity(Identity):
     """Drains and adopts where the shard does. What it drains goes as ``side`` to the lane of the survivor's shard. Of an ``adopt`` that the

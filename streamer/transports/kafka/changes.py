@@ -8,6 +8,7 @@ from typing import Literal, overload
 from streamer.flow.reader import Deduplicator
 from streamer.segments.change import Change
 from streamer.segments.merge import Merge, decode_change_or_merge
+from streamer.segments.unmerge import Unmerge
 from streamer.settings import Settings
 from streamer.wire import CHANGES
 
@@ -23,12 +24,12 @@ def read_changes(
 @overload
 def read_changes(
     settings: Settings, *, group: str | None = None, from_start: bool = True, wait_ms: int = 500, merges: Literal[True]
-) -> AsyncIterator[Change | Merge]: ...
+) -> AsyncIterator[Change | Merge | Unmerge]: ...
 
 
 async def read_changes(
     settings: Settings, *, group: str | None = None, from_start: bool = True, wait_ms: int = 500, merges: bool = False
-) -> AsyncIterator[Change | Merge]:
+) -> AsyncIterator[Change | Merge | Unmerge]:
     """Segment changes as a downstream service should read them: each once, in order per shard.
 
     A repeated position (a relay that crashed between publishing and trimming, a former owner) is dropped: ``skip what is not above the
@@ -36,8 +37,9 @@ async def read_changes(
     last few: then keep ``(shard, generation, offset, ordinal)`` beside your own result and drop likewise. ``wait_ms`` is how long the
     broker may hold a request while there is nothing new; the embedded one holds it so long whatever comes.
 
-    With ``merges`` it also hands out that the past of another id has come to a customer, before the changes that this brings about: for
-    whoever keeps something of their own by customer. Without it they are passed over: the changes alone say who is in which segment.
+    With ``merges`` it also hands out that the past of another id has come to a customer, and that such an id is a customer again, before
+    the changes that this brings about: for whoever keeps something of their own by customer. Without it they are passed over: the changes
+    alone say who is in which segment.
     """
     consumer = reader(
         settings,

@@ -29,6 +29,7 @@ from streamer.learning.reports.outputs import Alert
 from streamer.messages.decision import decode_decision
 from streamer.segments.change import decode_change
 from streamer.segments.merge import decode_merge
+from streamer.segments.unmerge import decode_unmerge
 from streamer.wire import Control, decode_control
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ NAMES = (
     "event.v1",
     "segment-change.v1",
     "customer-merged.v1",
+    "customer-unmerged.v1",
     "message-decision.v1",
     "dead-letter.v1",
     "control.v1",
@@ -53,6 +55,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "event.v1": decode,
     "segment-change.v1": decode_change,
     "customer-merged.v1": decode_merge,
+    "customer-unmerged.v1": decode_unmerge,
     "message-decision.v1": decode_decision,
     "dead-letter.v1": read_dead_letter,
     "control.v1": decode_control,

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
-
 from streamer.customers.state import State
 from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.events.dead_letter import read_dead_letter
@@ -20,6 +18,7 @@ from streamer.flow.shard import Shard
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.change import Change
 from streamer.segments.merge import Merge
+from streamer.segments.unmerge import Unmerge
 from streamer.stores.memory import MemoryStore
 from streamer.transports.memory import MemoryLog, MemoryRecord, MemorySink
 from streamer.wire import DEAD_LETTERS, EVENTS, FORWARD_HEADER, Control, Headers, definitions_control, encode_control, shard_of
@@ -138,7 +137,10 @@ class Persons:
         blob = (await self.stores[number].fetch(number, [customer], until_ms=0, limit=0)).states[0]
         if blob is None:
             return None
-        return msgspec.structs.replace(decode_tombstone(blob), changes=0) if is_tombstone(blob) else shard.state(blob)
+        if not is_tombstone(blob):
+            return shard.state(blob)
+        left = decode_tombstone(blob)
+        return Tombstone(left.to, left.since_ms, left.earlier)
 
     async def inside(self, customer: str) -> set[str]:
         """The segments in which a customer is by the store."""
@@ -161,6 +163,10 @@ class Persons:
     def merges(self) -> list[Merge]:
         """Whose past came to whom, each once, by shard."""
         return list(self.log.read_merges())
+
+    def unmerges(self) -> list[Unmerge]:
+        """Which ids became customers again, each once, by shard."""
+        return list(self.log.read_unmerges())
 
     def said(self) -> list[tuple[str, str, str, str]]:
         """(customer, segment, entered or exited, kind of cause), by shard."""

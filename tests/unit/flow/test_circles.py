@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from streamer.customers.state import State
-from streamer.customers.tombstone import Tombstone
+from streamer.customers.state import State, decode_state
+from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.language.definitions import Definitions
+from streamer.wire import shard_of
+from tests.property.test_folding import Picked, folded, until
 from tests.unit.flow.persons import HOUR_MS, MINUTE_MS, Persons, named, segments
 
 COUNTS = segments(**{f"n{times}": f'count("A") >= {times}' for times in range(1, 6)})
@@ -107,10 +109,41 @@ async def _closed_by_an_erased_past(definitions: Definitions) -> tuple[Persons, 
     return shop, (r, w)
 
 
+async def test_whoever_survived_a_circle_is_folded_by_where_their_records_lie() -> None:
+    """Those of before they were an old id, of what they were led by meanwhile, and of what closed the circle."""
+    shop, (r, s, x, b) = await _crossing()
+    await shop.settle()
+    assert await folded_again(shop, r)
+    assert [await is_noted(shop, id_) for id_ in (s, x, b)] == [True] * 3
+
+
+async def test_whoever_survived_a_circle_after_an_erasure_is_not_folded_so() -> None:
+    """What was erased is a reason to refuse a past, and lies before all that is noted."""
+    shop, (r, s, x, _) = await _crossing(erased=True)
+    await shop.settle()
+    assert [await is_noted(shop, id_) for id_ in (r, s, x)] == [False, True, True]
+
+
+async def is_noted(shop: Persons, id_: str) -> bool:
+    """Whether it is kept where the records of an id lie."""
+    blob = await (await shop.catch_up(shard_of(id_, shop.rules.shards))).stored(id_)
+    assert blob is not None
+    return (decode_tombstone(blob) if is_tombstone(blob) else decode_state(blob)).offsets.is_kept
+
+
+async def folded_again(shop: Persons, customer: str) -> bool:
+    """Whether a customer's records come to their state."""
+    number = shard_of(customer, shop.rules.shards)
+    shard = await shop.catch_up(number)
+    blob = await shard.stored(customer)
+    assert blob is not None
+    return await folded(shard, customer, blob, until(shard), Picked(shop.log.fetch(number, 0, 1_000_000))) == blob
+
+
 async def _crossing(*, erased: bool = False) -> tuple[Persons, tuple[str, str, str, str]]:
     """``r`` and ``s`` are linked crosswise. In the shard of ``r`` lie the link that drains them, the past of ``x``, which came by way of
     ``s`` and so closes the circle, and the past of ``b``."""
-    shop = Persons(COUNTS, shards=4)
+    shop = Persons(COUNTS, shards=4, keeps_offsets=True)
     r, s, x, b = ids = named("r", 0, 4), named("s", 1, 4), named("x", 2, 4), named("b", 3, 4)
     for id_ in ids:
         shop.write("A", userId=id_)

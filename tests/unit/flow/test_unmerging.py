@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import jsonschema_rs
 import msgspec
 import pytest
 
 from streamer.customers.state import State
 from streamer.customers.tombstone import Tombstone
-from streamer.wire import shard_of
+from streamer.segments.change import encode_json
+from streamer.segments.merge import decode_change_or_merge
+from streamer.wire import CHANGES, shard_of
 from tests.unit.flow.parting import told_apart
 from tests.unit.flow.persons import MINUTE_MS, Persons, named, segments
 
+SCHEMAS = Path(__file__).parents[3] / "schemas"
 COUNTS = segments(one='count("A") >= 1', two='count("A") >= 2', three='count("A") >= 3', none='never("A")')
 SHARDS = 2
 USER = named("u", 1, SHARDS)
@@ -81,6 +88,23 @@ async def test_numbers_of_changes_are_never_used_twice() -> None:
     numbers = [(change.subject, change.data.segment, change.data.sequence) for change in shop.changes()]
     assert len(numbers) == len(set(numbers))
     assert len([one for one in numbers if one[0] == THERE and one[1] == "two"]) == 3
+
+
+async def test_readers_are_told_before_the_changes_which_id_is_a_customer_again() -> None:
+    """Whoever keeps something of their own by customer: under the id itself, so in order with what is said of it."""
+    shop = await joined(THERE)
+    assert shop.unmerges() == []
+    await part(shop, THERE)
+    [said] = shop.unmerges()
+    assert (said.subject, said.data.to, said.data.from_, said.data.also) == (THERE, THERE, USER, [])
+    entered = [change for change in shop.changes() if change.subject == THERE and change.data.cause.kind == "unmerge"]
+    places = [(one.data.position.shard, one.data.position.offset, one.data.position.ordinal) for one in (said, *entered)]
+    assert places == [(shard_of(THERE, SHARDS), places[0][1], number) for number in range(3)]
+    schema = jsonschema_rs.Draft202012Validator(json.loads((SCHEMAS / "customer-unmerged.v1.json").read_text(encoding="utf-8")))
+    [record] = [record for record in shop.log.records(CHANGES, shard_of(THERE, SHARDS)) if b"customer.unmerged" in record.value]
+    schema.validate(json.loads(record.value))
+    assert encode_json(decode_change_or_merge(record.value)) == record.value
+    assert record.key == THERE.encode()
 
 
 async def test_the_evidence_by_which_they_were_joined_does_not_join_them_again() -> None:

@@ -36,7 +36,7 @@ def test_the_fields_of_an_event_are_as_described() -> None:
     """By the code that makes them: each type, and ids before and behind the first change of a shard."""
     schema = DOCUMENT["components"]["messages"]["stream-event"]["headers"]
     kinds = set[str]()
-    for kind in ("segment.entered", "segment.exited", "customer.merged", "something else"):
+    for kind in ("segment.entered", "segment.exited", "customer.merged", "customer.unmerged", "something else"):
         position = StreamPosition([ShardPosition(0), ShardPosition(5, (1, 4, 0))])
         entry = entry_of(ChangeRecord(1, 5, (1, 4, 0), json.dumps({"type": kind, "data": {}}).encode()), position.text())
         lines = (entry.id + entry.event).decode().splitlines()
