@@ -45,7 +45,7 @@ class MergeIds(msgspec.Struct, frozen=True, tag="merge", tag_field="action"):
     new: str
 
 
-class Unmerge(msgspec.Struct, frozen=True, tag="unmerge", tag_field="action"):
+class UnmergeIds(msgspec.Struct, frozen=True, tag="unmerge", tag_field="action"):
     """Have ``old``, which was joined into ``survivor``, be a customer of its own again."""
 
     old: str
@@ -124,7 +124,7 @@ class ResumeMessages(msgspec.Struct, frozen=True, tag="resume_messages", tag_fie
     message: _MessageName
 
 
-Action = PauseMessages | ResumeMessages | Erase | MergeIds | Unmerge | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
+Action = PauseMessages | ResumeMessages | Erase | MergeIds | UnmergeIds | Pin | Unpin | Redrive | Resume | BoundArrival | Skip | Rebuild
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -182,7 +182,7 @@ def decode_command(raw: bytes) -> Command:
         raise RefusedError("bad_command", path="$.do.customer", detail="no customer has such an id")
     if isinstance(command.do, MergeIds) and not (is_customer(command.do.old) and is_customer(command.do.new)):
         raise RefusedError("bad_command", path="$.do", detail="one of the two ids can be no customer's")
-    if isinstance(command.do, Unmerge) and not (is_customer(command.do.old) and is_customer(command.do.survivor)):
+    if isinstance(command.do, UnmergeIds) and not (is_customer(command.do.old) and is_customer(command.do.survivor)):
         raise RefusedError("bad_command", path="$.do", detail="one of the two ids can be no customer's")
     return command
 
@@ -252,7 +252,7 @@ __all__ = [
     "Redrive",
     "Resume",
     "Skip",
-    "Unmerge",
+    "UnmergeIds",
     "Unpin",
     "check_command",
     "decode_answer",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamer.commands import Unmerge
+from streamer.commands import UnmergeIds
 from streamer.customers.state import State
 from streamer.errors import RefusedError, SettingsError, StreamerError
 from streamer.flow.catalog import Plans
@@ -65,7 +65,7 @@ def unmerge(
         echo(line, err=not dry_run)
     if dry_run:
         return
-    answer = ask_worker(settings, Unmerge(old, goes_by, why), wait)
+    answer = ask_worker(settings, UnmergeIds(old, goes_by, why), wait)
     echo(f"{answer.text}; `streamer customers show {old}` has the result within a second or two")
 
 

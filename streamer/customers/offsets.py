@@ -57,7 +57,7 @@ class Noting(Protocol):
 
 
 @dataclass(slots=True)
-class Noted:
+class NotedOffsets:
     """What offsets are noted in where that is no state."""
 
     newest_offset: int = NOT_NOTED
@@ -104,7 +104,7 @@ def with_one_more(row: bytes, offset: int, ahead_ms: int) -> bytes:
     """A row with one more record, which is not below the newest: ``packed`` offsets, ``NO_ROW`` or ``TOO_MANY_ROW``."""
     if row == TOO_MANY_ROW:
         return row
-    noted = Noted(*unpacked(row)) if row else Noted()
+    noted = NotedOffsets(*unpacked(row)) if row else NotedOffsets()
     if row:
         follow(noted, offset, ahead_ms)
     else:

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from streamer.customers import offsets
-from streamer.customers.offsets import Noted, Noting, RecordOffsets
+from streamer.customers.offsets import NotedOffsets, Noting, RecordOffsets
 from streamer.customers.state import State
 from streamer.stores.documents import CONTROLS_DOCUMENT
 from streamer.wire import Control, LogRecord
@@ -61,7 +61,7 @@ class OffsetNotes:
             self.follow(state, record.offset, now - record.arrival_ms)
             states.touched.add(customer)
         elif state is None and (left := states.tombstone(customer)) is not None and (is_new or left.offsets.is_kept):
-            noted = Noted(*left.offsets)
+            noted = NotedOffsets(*left.offsets)
             if is_new:
                 self.begin(noted, record, now)
             else:
@@ -81,7 +81,7 @@ class OffsetNotes:
         if not self._is_on or not (self.controls.is_kept or is_first):
             self.controls, self._body.has_controls = NOTHING_KEPT, False
             return
-        noted = Noted(*self.controls)
+        noted = NotedOffsets(*self.controls)
         if self.controls.is_kept:
             offsets.follow(noted, record.offset, self._body.log_time_ms - record.arrival_ms, CONTROLS_BYTES_MAX)
         else:

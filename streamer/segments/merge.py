@@ -12,12 +12,10 @@ import msgspec
 from streamer.wire import Instant
 
 from .change import Change, ChangePosition, decode_change, encode_json
-from .unmerge import UNMERGED, Unmerge, decode_unmerge
+from .unmerge import UNMERGED, Id, Unmerge, decode_unmerge
 
 MERGED: Final = "customer.merged"
 OF_NO_SEGMENT: Final = frozenset({MERGED, UNMERGED})
-
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class MergeData(msgspec.Struct, kw_only=True):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
-from streamer import commands
+from streamer.commands import UnmergeIds
 from streamer.customers.tombstone import Tombstone, decode_tombstone, is_tombstone
 from streamer.deployment.asking import ask
 from streamer.flow.checkpoint import decode_body
@@ -178,7 +178,7 @@ async def test_workers_killed_while_they_part_two_lose_neither(shop: Deployment)
         await until_settled(shop)
         met, stages = Counter[str](), iter(("asked", "parted", "parted"))
         for old, new in pairs:
-            asked = asyncio.create_task(ask(shop.settings, commands.Unmerge(old, new, "a mistake"), wait_seconds=DEADLINE_S))
+            asked = asyncio.create_task(ask(shop.settings, UnmergeIds(old, new, "a mistake"), wait_seconds=DEADLINE_S))
             if (stage := next(stages, None)) is not None:
                 await (until_begun(shop, 1) if stage == "asked" else until_counted(shop, stage, met["asked"] + met["parted"] + 1))
                 shop.workers[-1].kill()

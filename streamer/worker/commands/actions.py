@@ -23,7 +23,7 @@ from streamer.commands import (
     Resume,
     ResumeMessages,
     Skip,
-    Unmerge,
+    UnmergeIds,
     Unpin,
 )
 from streamer.deployment.obedience import check_signing
@@ -75,7 +75,7 @@ async def perform(tools: Tools, command: Command) -> Report:
             return await _erase(tools, action)
         case MergeIds():
             return await _merge(tools, command.id, action)
-        case Unmerge():
+        case UnmergeIds():
             return await _unmerge(tools, action)
         case Pin():
             return await _pin(tools, action)
@@ -122,7 +122,7 @@ async def _merge(tools: Tools, command_id: str, action: MergeIds) -> Report:
     return Report(f"the merge is in the log of shard {shard}")
 
 
-async def _unmerge(tools: Tools, action: Unmerge) -> Report:
+async def _unmerge(tools: Tools, action: UnmergeIds) -> Report:
     """Done twice, the second one finds that there is nothing to do."""
     await check_signing(tools.settings, tools.store)
     await part(tools.settings, tools.store, tools.producer, action.old, action.survivor)
