@@ -61,6 +61,10 @@ _kind: Final = msgspec.json.Decoder(_SaidKind).decode
 _change: Final = msgspec.json.Decoder(_SaidChange).decode
 
 
+class NoSuchSegmentError(SettingsError):
+    """No segment of that name is defined, nor was."""
+
+
 class PastMembers(NamedTuple):
     """``members``, ascending, at ``at_ms``; ``read``: by shard, below which record of its log all was read that was said."""
 
@@ -114,7 +118,7 @@ async def members_now(settings: Settings, store: Store, segment: str) -> PastMem
         raise SettingsError(f"no shard has a checkpoint at {settings.shown()['store']}; has a worker run?")
     now = await _inside(settings, store, customers, segment)
     if now is None:
-        raise SettingsError(f"there is no segment {segment!r}")
+        raise NoSuchSegmentError(f"there is no segment {segment!r}")
     return PastMembers(segment, min(view.log_time_ms for view in views), sorted(now), {view.shard: view.position.offset for view in views})
 
 
@@ -142,7 +146,7 @@ async def members_at(settings: Settings, store: Store, segment: str, at_ms: int)
         async for values in _changes_since(settings, shard, at_ms):
             since.take(values)
     if now is None and not since.is_known:
-        raise SettingsError(f"there is no segment {segment!r}, and nothing was said of one since then")
+        raise NoSuchSegmentError(f"there is no segment {segment!r}, and nothing was said of one since then")
     return PastMembers(segment, at_ms, since.members(now or set()), read)
 
 
@@ -176,4 +180,4 @@ async def _changes_since(settings: Settings, shard: int, at_ms: int) -> AsyncGen
                 yield [record.value or b"" for record in records]
 
 
-__all__ = ["PastMembers", "SaidSince", "members_at", "members_now"]
+__all__ = ["NoSuchSegmentError", "PastMembers", "SaidSince", "members_at", "members_now"]

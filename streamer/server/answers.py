@@ -126,6 +126,20 @@ class MembersAnswer(msgspec.Struct):
     next_cursor: str | None
 
 
+class PastMembersAnswer(msgspec.Struct):
+    """One page of who was in a segment at ``as_of``, in the order of their ids, and by the ids that they had then.
+
+    ``size`` is how many they were in all. ``read``: by shard, below which record of its log all was looked at that has been said since.
+    """
+
+    segment: SegmentName
+    as_of: Instant
+    size: NonNegative
+    read: list[LogPosition]
+    members: list[Id]
+    next_cursor: str | None
+
+
 class SegmentAnswer(msgspec.Struct):
     """A segment in force, for whom it is, and its exact size."""
 

@@ -14,7 +14,7 @@ import msgspec
 from streamer import __version__
 from streamer.values import Json
 
-from .answers import CustomerAnswer, MembersAnswer, MembershipsAnswer, MembershipsQuestion, SegmentsAnswer
+from .answers import CustomerAnswer, MembersAnswer, MembershipsAnswer, MembershipsQuestion, PastMembersAnswer, SegmentsAnswer
 from .errors import STATUS, AnswerCode, ErrorBody
 from .routes import ROUTES, ApiRoute, Operation
 
@@ -52,6 +52,11 @@ ABOUT: Final[Mapping[Operation, About]] = {
         MembersAnswer,
         errors=("unknown_segment", "bad_cursor", "cursor_expired", "not_ready", "unreadable"),
     ),
+    "past_members": About(
+        "Who was in a segment at a moment of the past, page by page: by who is in it now, and by what was said since.",
+        PastMembersAnswer,
+        errors=("unknown_segment", "past_unknown", "bad_cursor", "cursor_expired", "kafka_away", "unreadable"),
+    ),
     "changes": About(CHANGES_WORDS, None, errors=("bad_cursor", "cursor_expired", "kafka_away")),
     "openapi": About("This document.", None),
 }
@@ -62,10 +67,11 @@ MIN_POSITION: Final = (
     "be applied, and is 425 otherwise. Under an old id it means applied there; what was sent on from there may still be under way."
 )
 AT: Final = (
-    "As of this moment, such as 2026-01-31T12:00:00Z: the customer is told anew from their own records in the log, under the definitions "
-    "and models of then; an id that leads to another by now is who it was then. Of a time at which nothing was known of them, what was "
-    "imported since says who they were (of_history). No flips are looked for. 404 past_unknown: where their records lie was not noted, or "
-    "the log has lost some."
+    "As of this moment, such as 2026-01-31T12:00:00Z. Of a customer: they are told anew from their own records in the log, under the "
+    "definitions and models of then; an id that leads to another by now is who it was then. Of a time at which nothing was known of them, "
+    "what was imported since says who they were (of_history). No flips are looked for. 404 past_unknown: where their records lie was not "
+    "noted, or the log has lost some. Of a segment, where it must be given: who was in it, by what was said since; 404 past_unknown "
+    "where the topic of changes does not keep that any more."
 )
 PARAMETERS: Final[Mapping[str, tuple[str, OpenApiPart]]] = {
     "customer": ("The customer's id, percent-encoded; one of before a merge leads to the survivor.", {"type": "string", "maxLength": 256}),

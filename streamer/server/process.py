@@ -20,6 +20,7 @@ from streamer.deployment.past import PastCustomers
 from streamer.errors import SettingsError
 from streamer.flow.catalog import Plans
 from streamer.flow.committed import CommittedCustomers
+from streamer.previews.past_members_aside import PastMembersAside
 from streamer.settings import Settings
 from streamer.stopping import Stopping, at_most, run_until_asked
 from streamer.stores.base import Store
@@ -36,6 +37,7 @@ from .limits import LIMITS, ServerLimits
 from .member_answers import MemberAnswers
 from .page_door import MakePage, PageParts
 from .pages import ServerPages
+from .past_member_answers import FindPastMembers, PastMemberAnswers
 from .server import Answers, ReaderServer
 from .tokens import Tokens, load_tokens
 
@@ -105,14 +107,21 @@ def answers_over(
     now_ms: Callable[[], int] = now_ms,
     pasts: Pasts = NO_PASTS,
     plans: Plans | None = None,
+    find: FindPastMembers | None = None,
 ) -> Answers:
-    """What may be asked of the state in a store, and of the past, if ``pasts`` are given."""
+    """What may be asked of the state in a store, and of the past, if ``pasts`` are given. ``find`` says who was in a segment, in a process
+    of its own where nothing else is given."""
     rules = settings.rules
     committed = CommittedCustomers(store, rules, plans or Plans(store, rules, compile_by=asyncio.to_thread))
     ages = Ages(rules.log_generation, ends, now_ms)
     customers = CustomerAnswers(committed, ages, rules.shards, settings.tick, now_ms, pasts)
     members = MemberAnswers(store, committed, ages, rules.shards, rules.log_generation)
-    return Answers(committed, customers, members, ages, rules.shards)
+
+    async def reached_ms() -> int:
+        return min((view.log_time_ms for view in await committed.views() if view.body is not None), default=0)
+
+    past_members = PastMemberAnswers(find or PastMembersAside(settings), rules.log_generation, reached_ms)
+    return Answers(committed, customers, members, past_members, ages, rules.shards)
 
 
 def _watch_tokens(settings: Settings, server: ReaderServer, metrics: ServerMetrics) -> FileWatch:

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from .tokens import Role
 
-Operation = Literal["customer", "memberships", "segments", "members", "changes", "openapi"]
+Operation = Literal["customer", "memberships", "segments", "members", "past_members", "changes", "openapi"]
 ApiMethod = Literal["GET", "POST"]
 
 
@@ -30,6 +30,7 @@ ROUTES: Final = (
     ApiRoute("memberships", "POST", "/v1/memberships", "read"),
     ApiRoute("segments", "GET", "/v1/segments", "read"),
     ApiRoute("members", "GET", "/v1/segments/{segment}/members", "read", ("cursor", "limit")),
+    ApiRoute("past_members", "GET", "/v1/segments/{segment}/past-members", "read", ("at", "cursor", "limit")),
     ApiRoute("changes", "GET", "/v1/changes", "read", ("segments", "last_event_id")),
     ApiRoute("openapi", "GET", "/v1/openapi.json", None),
 )

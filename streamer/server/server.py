@@ -18,6 +18,7 @@ from streamer.web.bounded_server import SERVER
 from streamer.web.loopback import names_loopback
 from streamer.wire import shard_of
 
+from .answers import PastMembersAnswer
 from .change_stream import ChangeStreams, StreamWish, no_stream
 from .customer_answers import Ages, CustomerAnswers
 from .errors import AnswerError, error_response, json_response
@@ -28,10 +29,12 @@ from .openapi import OPENAPI
 from .page_door import PageDoor
 from .parameters import (
     LogPlace,
+    Query,
     check_names,
     customer_of,
     limit_of,
     min_position_of,
+    moment_of,
     question_of,
     segment_of,
     segments_of,
@@ -39,6 +42,7 @@ from .parameters import (
     text_of,
     wish_of,
 )
+from .past_member_answers import PastMemberAnswers
 from .routes import ApiRoute, Match, find_route, is_of_api
 from .tokens import Tokens
 
@@ -52,10 +56,19 @@ SAFE_HEADERS: Final = {"Server": SERVER, "Cache-Control": "no-store", "X-Content
 class Answers:
     """What may be asked of the committed state."""
 
-    def __init__(self, committed: CommittedCustomers, customers: CustomerAnswers, members: MemberAnswers, ages: Ages, shards: int) -> None:
+    def __init__(
+        self,
+        committed: CommittedCustomers,
+        customers: CustomerAnswers,
+        members: MemberAnswers,
+        past_members: PastMemberAnswers,
+        ages: Ages,
+        shards: int,
+    ) -> None:
         self.committed = committed
         self.customers = customers
         self.members = members
+        self.past_members = past_members
         self.ages = ages
         self.shards = shards
 
@@ -183,12 +196,20 @@ class ReaderServer:
             case "members":
                 segment, cursor = segment_of(match.variable), text_of(request.query, "cursor")
                 return json_response(await self._answers.members.members(segment, cursor, limit_of(request.query)))
+            case "past_members":
+                return json_response(await self._past_members(request.query, segment_of(match.variable)))
             case "changes":
                 return await self._changes(request, match.route)
             case "openapi":
                 return json_response(OPENAPI)
             case _:
                 assert_never(match.route.operation)
+
+    async def _past_members(self, query: Query, segment: str) -> PastMembersAnswer:
+        at_ms = moment_of(query)
+        if at_ms is None:
+            raise AnswerError("bad_request", "expected a moment such as 2026-01-31T12:00:00Z", "query.at")
+        return await self._answers.past_members.page(segment, at_ms, text_of(query, "cursor"), limit_of(query))
 
     async def _changes(self, request: web.BaseRequest, route: ApiRoute) -> web.StreamResponse:
         names, since = segments_of(request.query), stream_position_of(request, self._answers.shards)
