@@ -61,8 +61,8 @@ def old_towns(draw: st.DrawFn) -> OldTown:
 class TownWithPast(Town):
     """Everything that is on its way has arrived when history is brought in, or definitions change."""
 
-    def __init__(self, of: OldTown, lanes: TownLanes) -> None:
-        super().__init__(of.history, lanes=lanes)
+    def __init__(self, of: OldTown, lanes: TownLanes, *, keeps_offsets: bool = False) -> None:
+        super().__init__(of.history, lanes=lanes, keeps_offsets=keeps_offsets)
         self._past, self._latest = of.past, of.history.definitions
 
     def _import(self, act: Act) -> None:
@@ -141,10 +141,10 @@ def everybody(town: Town) -> dict[str, Known]:
     return found
 
 
-def lived(of: OldTown) -> tuple[Town, TownLanes]:
+def lived(of: OldTown, *, keeps_offsets: bool = False) -> tuple[Town, TownLanes]:
     """A town into which its past is brought."""
     lanes = TownLanes()
-    town = lanes.town = TownWithPast(of, lanes)
+    town = lanes.town = TownWithPast(of, lanes, keeps_offsets=keeps_offsets)
     asyncio.run(town.play())
     return town, lanes
 

@@ -18,12 +18,13 @@ from streamer.flow.folding import ONE_CUSTOMER, FoldRecords, FoldUntil, Settled,
 from streamer.flow.machine import WHOLE, Limits
 from streamer.flow.shard import Shard
 from streamer.stores.memory import MemoryStore
-from streamer.wire import TICK, LogRecord
+from streamer.wire import FORWARD_HEADER, TICK, LogRecord
 from tests.property.born_old import Counting, switched_cases
 from tests.property.born_old_town import TownLanes, switched_histories
 from tests.property.driving import Case, ListLog, log_of, look, never
 from tests.property.effort import effort
 from tests.property.history import Brought, bring, brought_cases, history_of
+from tests.property.history_town import OldTown, lived, old_towns
 from tests.property.logs import cases
 from tests.property.persons import SHARDS, History, histories
 from tests.property.test_born_old_persons import QuietTown
@@ -233,3 +234,36 @@ async def _switch_and_fold_persons(history: History, met: Counter[str]) -> None:
             log = Picked(records)
             assert await folded(shard, customer, blob, until(shard), log) == blob, customer
             met["a past that a lane sent"] += any(b"-side-" in value for at in log.asked for _, value in log.records[at].headers)
+
+
+def test_people_of_several_ids_whose_history_was_brought_are_folded_again_for_one() -> None:
+    """Links in history and in the logs, over shards, before and behind what brought it: of other ids what was sent for them is noted."""
+    met: Counter[str] = Counter()
+
+    @given(of=old_towns())
+    @effort(0.3)
+    def holds(of: OldTown) -> None:
+        town, _ = lived(of, keeps_offsets=True)
+        asyncio.run(_fold_town(town, met))
+
+    holds()
+    assert {"folded", "of history", "another shard's", "a past that a lane sent"} <= set(+met), met
+
+
+async def _fold_town(town: Town, met: Counter[str]) -> None:
+    for number in range(SHARDS):
+        shard, records = town.shards[number], town.log.fetch(number, 0, EVERYTHING)
+        past = await town.log.history(number, 0, EVERYTHING, EVERYTHING)
+        if shard.is_switching:
+            continue
+        for customer, blob in (await look(town.store, number)).states.items():
+            if is_tombstone(blob):
+                continue
+            assert decode_state(blob).offsets.is_kept, customer
+            log = Picked(records, past)
+            assert await folded(shard, customer, blob, until(shard), log) == blob, customer
+            sent = [value for at in log.asked for name, value in log.records[at].headers if name == FORWARD_HEADER]
+            met["folded"] += 1
+            met["of history"] += bool(log.recalled)
+            met["another shard's"] += bool(sent)
+            met["a past that a lane sent"] += any(b"-side-" in value for value in sent)

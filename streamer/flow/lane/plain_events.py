@@ -34,7 +34,8 @@ Fire = Callable[[int, int, tuple[int, str] | None, Limits | None], bool]  # see 
 
 class PlainEvents:
     """Applies plain events for the step of one shard, by its parts. ``offset`` is that of the record in hand: what failed, should something
-    fail. ``history``: the records in hand are of history, and lie there at these offsets, by their indexes. ``notes_places``: that is noted."""
+    fail. ``history``: the records in hand are of history, and lie there at these offsets, by their indexes; ``notes_places``: which is
+    noted."""
 
     def __init__(
         self,
