@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final
 
+import aiohttp
 import msgspec
 import pytest
 import yaml
@@ -34,6 +35,7 @@ from streamer.wire import ANSWERS, CHANGES, EVENTS, LogRecord, decode_outputs, s
 from tests.oracle.persons import PersonStory, Post, tell_all
 from tests.property.town import changes_of, record_of
 
+from .change_readers import ServeProcess
 from .deployment import SHARDS, Deployment
 
 DEFINITIONS: Final = """
@@ -126,7 +128,7 @@ async def test_two_customers_are_merged_by_a_command(shop: Deployment) -> None:
     await judge(shop)
 
 
-async def test_two_customers_are_parted_by_a_command(shop: Deployment) -> None:
+async def test_two_customers_are_parted_by_a_command(shop: Deployment, tmp_path: Path) -> None:
     """They were merged by mistake, and both go on meanwhile: each is what it would be, in the store and when it is told anew."""
     shop.start_worker()
     await shop.until_owned()
@@ -150,6 +152,7 @@ async def test_two_customers_are_parted_by_a_command(shop: Deployment) -> None:
         assert "in no segment" in await shop.command("customers", "show", new)
         assert (await shop.command("segments", "members", "viewer", "--at", time_text(joined_ms))).splitlines()[1:] == [new]
         assert (await shop.command("segments", "members", "viewer")).splitlines()[1:] == [old]
+        assert await past_viewers(shop, joined_ms, tmp_path) == [new], "and over HTTP"
         assert await shop.exit_code("customers", "unmerge", old) != 0, "they are two already"
         await people.write("Product Viewed", userId=new)
         await people.write("Product Viewed", userId=new)
@@ -241,6 +244,22 @@ async def test_workers_killed_between_link_drain_and_adopt_lose_no_past(shop: De
             assert isinstance(left, Tombstone), f"{visitor(number, at)} has no tombstone"
             assert (left.to, left.earlier) == (user(number, at), ())
             assert left.offsets.is_kept, "where the records lie of who it was"
+
+
+async def past_viewers(shop: Deployment, at_ms: int, folder: Path) -> list[str]:
+    """Who was in a segment at a moment, as a server for readers says it."""
+    serve = ServeProcess(shop.settings, folder)
+    try:
+        await serve.until_ready()
+        async with asyncio.timeout(DEADLINE_S), aiohttp.ClientSession() as session:
+            while True:
+                async with session.get(f"{serve.url}/v1/segments/viewer/past-members?at={time_text(at_ms)}") as response:
+                    if response.status == 200:
+                        return (await response.json())["members"]
+                    assert response.status == 503, await response.text()  # it is still being found out
+                await asyncio.sleep(1)
+    finally:
+        serve.kill()
 
 
 def log_times(checkpoints: Sequence[Checkpoint]) -> list[int]:

@@ -21,6 +21,7 @@ from streamer.server.change_stream import ChangeStreams
 from streamer.server.feed import Feed
 from streamer.server.limits import LIMITS, ServerLimits
 from streamer.server.openapi import OPENAPI
+from streamer.server.past_member_answers import FindPastMembers
 from streamer.server.process import answers_over
 from streamer.server.routes import find_route
 from streamer.server.server import ReaderServer
@@ -144,7 +145,9 @@ def _conforms(method: str, path: str, answer: Answer) -> None:
 
 
 @asynccontextmanager
-async def reading(definitions: Definitions, *, tokens: Tokens | None = None, limits: ServerLimits = LIMITS) -> AsyncGenerator[ReaderDesk]:
+async def reading(
+    definitions: Definitions, *, tokens: Tokens | None = None, limits: ServerLimits = LIMITS, find: FindPastMembers | None = None
+) -> AsyncGenerator[ReaderDesk]:
     """A server over a fresh shop."""
     shop = Persons(definitions, SHARDS, keeps_offsets=True)
     ends, store = EndsOfShop(shop), StoreOfShops(shop.stores)
@@ -152,7 +155,7 @@ async def reading(definitions: Definitions, *, tokens: Tokens | None = None, lim
     plans, log = Plans(store, settings.rules), LogOfShop(shop)
     folder = CustomerFolder(store, settings.rules, plans, NO_KEYS, log, log.amendments)
     pasts = PastCustomers(folder, CommittedCustomers(store, settings.rules, plans))
-    answers = answers_over(settings, store, ends, lambda: shop.now_ms, pasts)
+    answers = answers_over(settings, store, ends, lambda: shop.now_ms, pasts, find=find)
     metrics = ServerMetrics()
     feed = Feed(settings, metrics)
     server = ReaderServer(answers, ChangeStreams(settings, feed, metrics, limits.streams), tokens or Tokens(), metrics, limits)
