@@ -163,7 +163,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
     ``unmerge``: ``customer`` and ``old`` are two again; ``packed`` is what was said of the former, ``past`` what was said of the latter,
-    see ``flow.own_past``.
+    see ``flow.own_past``; ``history``: which history is in them.
     ``pause``: from here on nothing is sent of ``message`` (``*``: of any), until a ``resume`` of the same.
     ``keys``: from here on these keys hold, their check values by their ids; see ``signing``. ``pin`` and ``unpin`` are for the learner,
     among the examples: the model stays at ``version`` whatever is learned. Where no keys hold a repeated one is harmless; where some do
@@ -268,9 +268,10 @@ def withdraw_control(model: str, version: int) -> bytes:
     return encode_control(Control("withdraw", version=version, model=model))
 
 
-def unmerge_control(customer: str, own: bytes, old: str, past: bytes) -> bytes:
-    """The record after which ``old`` is a customer again, and no other id of ``customer``; RefusedError where it is too large."""
-    return _checked(Control("unmerge", customer=customer, packed=pack(own), old=old, past=pack(past)))
+def unmerge_control(customer: str, own: bytes, old: str, past: bytes, *, history: Sequence[int] = ()) -> bytes:
+    """The record after which ``old`` is a customer again, and no other id of ``customer``; ``history`` is among what it says of both.
+    RefusedError where it is too large."""
+    return _checked(Control("unmerge", customer=customer, packed=pack(own), old=old, past=pack(past), history=list(history)))
 
 
 def _packed(control: Control, content: bytes) -> bytes:

@@ -27,7 +27,7 @@ from streamer.stores.base import Store
 from streamer.transports.kafka.control import send_control
 from streamer.transports.kafka.definitions_topic import read_published
 from streamer.transports.kafka.log_ends import read_log_ends
-from streamer.transports.kafka.shard_logs import open_logs
+from streamer.transports.kafka.shard_logs import PastWanted, open_logs
 from streamer.wire import decode_outputs, shard_of, unmerge_control
 
 OpenLogs = Callable[[], Awaitable[Sequence[ShardStory]]]
@@ -41,13 +41,17 @@ APPLIED_SECONDS: Final = 60.0  # for the owner of the shard to have come so far
 
 
 class Parting(NamedTuple):
-    """Two customers who are one by now, told apart: what was said of ``survivor`` and what of ``old``, and who they are as of a commit."""
+    """Two customers who are one by now, told apart: what was said of ``survivor`` and what of ``old``, and who they are as of a commit.
+
+    ``history``: by shard, the offset below which imported history is among it.
+    """
 
     survivor: str
     old: str
     own: OwnPast
     past: OwnPast
     found: CommittedCustomer
+    history: Sequence[int] = ()
 
 
 class UnderWayError(SettingsError):
@@ -74,9 +78,9 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
     customers = CommittedCustomers(store, settings.rules, Plans(store, settings.rules))
     found = await customers.look_up(old)
     _check_joined(found, old, survivor)
-    refuse_history(await customers.views())
-    if (newest := (await read_published(settings)).newest) is not None and any(newest.history):
-        raise SettingsError("history that was imported is being brought in: it is not told apart yet, and would be lost to both")
+    views, newest = await customers.views(), (await read_published(settings)).newest
+    refuse_unsettled(views, () if newest is None else newest.history)
+    history = history_in_force(views)
     said = {shard: await _said(store, customers, shard) for shard in range(settings.shards)}
     async with asyncio.timeout(ANSWER_SECONDS):
         ends = await read_log_ends(settings, range(settings.shards))
@@ -90,15 +94,20 @@ async def _tell_apart(settings: Settings, store: Store, old: str, survivor: str 
     async def stored(id_: str) -> bytes | None:
         return (await store.fetch(shard_of(id_, settings.shards), [id_], until_ms=0, limit=0)).states[0]
 
-    return await Telling(settings.rules, partial(open_logs, settings, ends), stored).tell(found, old, said)
+    past = PastWanted(history, 0, max(view.log_time_ms for view in views))
+    ends_of_history = [history.get(shard, 0) for shard in range(settings.shards)] if history else ()
+    return await Telling(settings.rules, partial(open_logs, settings, ends, past), stored, ends_of_history).tell(found, old, said)
 
 
-def refuse_history(views: Sequence[ShardView]) -> None:
-    """SettingsError where history was imported once the log had begun: it lies in no log of events, so it would be lost to both."""
-    for shard in history_in_force(views):
-        raise SettingsError(
-            f"history was imported into shard {shard} once its log had begun: it is not told apart yet, and would be lost to both"
-        )
+def refuse_unsettled(views: Sequence[ShardView], published: Sequence[int]) -> None:
+    """SettingsError while imported history is being brought in: what is ``published`` of it, by shard, does not count everywhere yet, so
+    nobody could be told with all of it."""
+    history = history_in_force(views)
+    for view in views:
+        wanted = published[view.shard] if view.shard < len(published) else 0
+        is_under_way = view.body is not None and view.body.switch is not None and (bool(history) or any(published))
+        if history.get(view.shard, 0) < wanted or is_under_way:
+            raise SettingsError(f"imported history is being brought into shard {view.shard}: ask again once it is a part of the past")
 
 
 async def _said(store: Store, customers: CommittedCustomers, shard: int) -> int:
@@ -121,12 +130,14 @@ def _check_joined(found: CommittedCustomer, old: str, survivor: str | None) -> N
 
 class Telling:
     """Tells two customers apart by logs. ``open_logs`` gives those of all shards from their beginnings, each time anew; ``stored`` what the
-    store has under an id."""
+    store has under an id. ``history``: by shard, below which offset of its history the logs have that too; empty where there is none.
+    """
 
-    def __init__(self, rules: Rules, open_logs: OpenLogs, stored: Stored) -> None:
+    def __init__(self, rules: Rules, open_logs: OpenLogs, stored: Stored, history: Sequence[int] = ()) -> None:
         self._rules = rules
         self._open_logs = open_logs
         self._stored = stored
+        self._history = history
 
     async def tell(self, found: CommittedCustomer, old: str, said: Mapping[int, int]) -> Parting:
         """Part ``old`` from the customer by whose name they go. ``said``: by shard, below which of its records all is published that it had
@@ -145,7 +156,7 @@ class Telling:
         pasts = TwoPasts(ids, survivor, tombstones, frozenset(self._rules.placeholder_ids), self._rules.skew_ms)
         await self._gather(pasts)
         mine, theirs = pasts.pasts(erased)
-        return Parting(survivor, old, mine, theirs, found)
+        return Parting(survivor, old, mine, theirs, found, self._history)
 
     async def _ties(self) -> Ties:
         ties = Ties()
@@ -195,7 +206,8 @@ async def part(settings: Settings, store: Store, producer: AIOKafkaProducer, old
 def control_of(parting: Parting) -> bytes:
     """The record that parts them. SettingsError where it is too large."""
     try:
-        return unmerge_control(parting.survivor, encode_past(parting.own), parting.old, encode_past(parting.past))
+        own, past = encode_past(parting.own), encode_past(parting.past)
+        return unmerge_control(parting.survivor, own, parting.old, past, history=parting.history)
     except RefusedError as error:
         raise SettingsError(f"what was said of the two does not fit into one record ({error.detail}): they cannot be parted") from None
 

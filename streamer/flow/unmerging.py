@@ -85,8 +85,14 @@ class Unmerging:
         customer, old = control.customer, control.old
         own, past = read_past(control.packed), read_past(control.past)
         told, theirs = told_of(own, customer, self._placeholders), told_of(past, old, self._placeholders)
-        state = self._states.get(customer)
-        if state is None or not _has_all(state, (own, past), (told, theirs)) or (found := self._retell(customer, told, now)) is None:
+        state, brought = self._states.get(customer), self._body.history_in_all
+        is_stale = bool(brought) and sum(control.history) != brought  # more history was brought in since it was written
+        if (
+            is_stale
+            or state is None
+            or not _has_all(state, (own, past), (told, theirs))
+            or (found := self._retell(customer, told, now)) is None
+        ):
             self._count("part_refused")
             return False
         self._count("parted")

@@ -18,6 +18,7 @@ from streamer.customers.rebase import shifted
 from streamer.customers.state import NO_TIMER
 from streamer.customers.tombstone import is_tombstone
 from streamer.language.definitions import parse_definitions
+from streamer.transports.memory import MemoryLog
 from streamer.values import time_text
 from streamer.wire import ARRIVED_HEADER, HISTORY, arrived_text, definitions_control
 from tests.property.born_old_town import TownLanes, is_switch
@@ -65,13 +66,6 @@ class TownWithPast(Town):
         super().__init__(of.history, lanes=lanes, keeps_offsets=keeps_offsets)
         self._past, self._latest = of.past, of.history.definitions
 
-    def _import(self, act: Act) -> None:
-        assert act.body is not None, "somebody did something"
-        customer = act.body.get("userId") or act.body["anonymousId"]
-        raw = json.dumps({**act.body, "timestamp": time_text(act.body["timestamp"])}).encode()
-        headers = ((ARRIVED_HEADER, arrived_text(act.at_ms, BROUGHT_BY)),)
-        self.log.append(HISTORY, home(customer), raw, key=customer.encode(), headers=headers)
-
     async def _do(self, act: Act) -> None:
         """See ``Town``."""
         is_bringing = _is_bringing(act)
@@ -89,12 +83,20 @@ class TownWithPast(Town):
 
     def _bring(self, version: int) -> None:
         for happened in self._past:
-            self._import(happened)
+            import_event(self.log, happened)
         for number in range(SHARDS):
             self.log.send_tick(number)
         parsed = parse_definitions(with_purposes(self._latest))
         ends = [self.log.end(HISTORY, number) for number in range(SHARDS)]
         self.log.send_control(definitions_control(parsed.content(), parsed.digest, version, history=ends))
+
+
+def import_event(log: MemoryLog, act: Act) -> None:
+    """Write an event of history behind the others."""
+    assert act.body is not None, "somebody did something"
+    customer = act.body.get("userId") or act.body["anonymousId"]
+    raw = json.dumps({**act.body, "timestamp": time_text(act.body["timestamp"])}).encode()
+    log.append(HISTORY, home(customer), raw, key=customer.encode(), headers=((ARRIVED_HEADER, arrived_text(act.at_ms, BROUGHT_BY)),))
 
 
 def _is_bringing(act: Act) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,16 @@ from hypothesis import strategies as st
 from streamer.customers.state import decode_state
 from streamer.customers.tombstone import is_tombstone
 from streamer.flow.machine import ALONE
+from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import CONTROL
 from streamer.values import time_text
-from streamer.wire import EVENTS, NO_LINK_HEADER
+from streamer.wire import EVENTS, HISTORY, NO_LINK_HEADER, definitions_control
 from tests.property.born_old import Known, known
 from tests.property.born_old_town import TownLanes, is_switch
-from tests.property.driving import look
+from tests.property.driving import look, with_purposes
 from tests.property.effort import effort
+from tests.property.history import Told, known_in_utc
+from tests.property.history_town import BRINGS, import_event
 from tests.property.logs import ANCHORS, D, H, delays, steps_ms, successors
 from tests.property.persons import DEVICES, KNOWN, SHARDS, Act, History, contents
 from tests.property.sentences import definitions
@@ -59,12 +63,18 @@ class PartingTown(Town):
 
     async def _part(self, old: str) -> None:
         await self.settle()
-        found = await told_apart(self.log, self.rules, self.stored, old)
+        found = await told_apart(self.log, self.rules, self.stored, old, *self.history_in_force)
         if found is not None:
             survivor, raw = found
             self.log.append(EVENTS, home(survivor), raw, headers=CONTROL)
             await self.settle()
             self.met["parted"] += 1
+
+    @property
+    def history_in_force(self) -> tuple[list[int], int]:
+        """See ``told_apart``."""
+        ends = [shard.body.history for shard in self.shards]
+        return (ends if any(ends) else []), max(shard.body.log_time_ms for shard in self.shards)
 
     async def stored(self, customer: str) -> bytes | None:
         """What the store has under an id."""
@@ -231,3 +241,89 @@ def with_lanes(history: History, *, joins: bool) -> tuple[SettledTown, int]:
     town = lanes.town = SettledTown(history, joins=joins, lanes=lanes)
     asyncio.run(town.play())
     return town, lanes.folds
+
+
+class TownWithHistory(SettledTown):
+    """History is brought in before anybody is parted."""
+
+    def __init__(self, history: History, past: Sequence[Act], **options: Any) -> None:
+        super().__init__(history, **options)
+        self._past = past
+
+    async def _do(self, act: Act) -> None:
+        if act.body is None or act.body.get("control") != BRINGS:
+            await super()._do(act)
+            return
+        await self.settle()
+        for happened in self._past:
+            import_event(self.log, happened)
+        for number in range(SHARDS):
+            self.log.send_tick(number)
+        parsed = parse_definitions(with_purposes(act.body["definitions"]))
+        ends = [self.log.end(HISTORY, number) for number in range(SHARDS)]
+        self.log.send_control(definitions_control(parsed.content(), parsed.digest, act.body["version"], history=ends))
+        await self.settle()
+        self.met["of history"] += sum(shard.body.history for shard in self.shards)
+
+
+@st.composite
+def parted_with_history(draw: st.DrawFn) -> tuple[History, list[Act]]:
+    """The same with a past of each before their logs begin, brought in before they are parted first; then definitions may change."""
+    history = draw(parted_histories())
+    acts, source, now, past = list(history.acts), history.definitions, history.acts[0].at_ms, list[Act]()
+    old = next(act.body["old"] for act in acts if act.body is not None and act.body.get("control") == PARTS)
+    now = min([now, *(event["timestamp"] for event in history.events)])
+    for number in range(draw(st.integers(1, 6))):
+        now -= 1 + draw(st.sampled_from([0, 1_000, H, D, 9 * D]))
+        id_ = draw(st.sampled_from([{"userId": SURVIVOR}, {"userId": old} if old in KNOWN[0] else {"anonymousId": old}]))
+        past.append(Act(now, {**draw(contents()), **id_, "messageId": f"h{number}", "timestamp": now}))
+    first = next(at for at, act in enumerate(acts) if act.body is not None and act.body.get("control") == PARTS)
+    acts.insert(place := draw(st.integers(0, first)), Act(0, {"control": BRINGS, "version": 2, "definitions": source}))
+    acts[place] = replace(acts[place], at_ms=acts[place + 1].at_ms)
+    if draw(st.booleans()):
+        body = {"control": "definitions", "version": 3, "definitions": draw(st.one_of(successors(source), definitions(names=("m", "x"))))}
+        at = draw(st.integers(place + 1, len(acts)))
+        acts.insert(at, Act(acts[at - 1].at_ms, body))
+    return replace(history, acts=tuple(acts)), past[::-1]
+
+
+def test_who_has_imported_history_is_parted_as_well() -> None:
+    """Of each the history that came by their own ids, wherever the log begins; also where definitions come later."""
+    met: Counter[str] = Counter()
+
+    @given(drawn=parted_with_history())
+    @effort(0.5)
+    def holds(drawn: tuple[History, list[Act]]) -> None:
+        towns = [lived_with_history(*drawn, joins=joins) for joins in (True, False)]
+        assert in_utc(towns[0]) == in_utc(towns[1])
+        assert sizes(towns[0]) == sizes(towns[1])
+        asyncio.run(_fold_all(towns[0], met))
+        met.update(towns[0].met)
+
+    holds()
+    assert {"parted", "of history", "folded"} <= set(+met), met
+
+
+def lived_with_history(history: History, past: Sequence[Act], *, joins: bool) -> TownWithHistory:
+    lanes = TownLanes()
+    town = lanes.town = TownWithHistory(history, past, joins=joins, lanes=lanes, keeps_offsets=True)
+    asyncio.run(town.play())
+    return town
+
+
+def in_utc(town: Town) -> dict[str, Any]:
+    """What is known of everybody, whatever moment their clocks count from."""
+    found: dict[str, Any] = {}
+    for number, shard in enumerate(town.shards):
+        found |= known_in_utc(Told(shard, asyncio.run(look(town.store, number))))
+    return found
+
+
+async def _fold_all(town: TownWithHistory, met: Counter[str]) -> None:
+    for number, shard in enumerate(town.shards):
+        past = await town.log.history(number, 0, EVERYTHING, EVERYTHING)
+        for customer, blob in (await look(town.store, number)).states.items():
+            if not is_tombstone(blob) and not shard.is_switching:
+                log = Picked(town.log.fetch(number, 0, EVERYTHING), past)
+                assert await folded(shard, customer, blob, until(shard), log) == blob, customer
+                met["folded"] += town.met["parted"]

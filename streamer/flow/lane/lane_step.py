@@ -13,7 +13,8 @@ from typing import Final
 import msgspec
 
 from streamer.customers.memories import Data
-from streamer.customers.state import State
+from streamer.customers.state import NO_TIMER, State
+from streamer.customers.tombstone import Tombstone
 from streamer.errors import RefusedError
 from streamer.events.event import Event
 from streamer.flow.admission import Admission
@@ -23,7 +24,18 @@ from streamer.flow.change_writer import ChangeWriter
 from streamer.flow.checkpoint import CheckpointBody, decode_body
 from streamer.flow.forwards import ForwardKind, forward_of
 from streamer.flow.identity import OF_HISTORY, Identity
-from streamer.flow.identity_records import Adopt, Erasure, IdentityRecord, Link, Redirect, Side, encode_identity, in_parts, place_of_side
+from streamer.flow.identity_records import (
+    Adopt,
+    Erasure,
+    IdentityRecord,
+    Link,
+    Redirect,
+    Restore,
+    Side,
+    encode_identity,
+    in_parts,
+    place_of_side,
+)
 from streamer.flow.models_in_force import ModelsInForce
 from streamer.flow.rules import Rules
 from streamer.flow.scorers import Scorers
@@ -399,6 +411,14 @@ class _LaneIdentity(Identity):
             self._aliases = aliases_of(state)
             for part in self._parts(Link(from_=old, to=to, cause=OF_HISTORY, linked_ms=now), state, now):
                 self._send("adopt", part, offset)
+
+    def _restore(self, restore: Restore, record: LogRecord, now: int) -> None:
+        """Of an id that was linked before the log knew anybody by it there is a state here, and a tombstone in the shard."""
+        state = self._states.get(restore.customer)
+        if state is not None and state.newest_offset == OLD_ID:
+            self._timers.set(restore.customer, NO_TIMER)
+            self._bury(restore.customer, Tombstone(survivor_of(state)))
+        super()._restore(restore, record, now)
 
     def _apply_point(self, point: Redirect, now: int, offset: int) -> None:
         state = self._states.get(point.id)

@@ -10,6 +10,7 @@ from streamer.deployment.unmerging import Stored, Telling, UnderWayError, contro
 from streamer.flow.amendments import Amendments
 from streamer.flow.committed import CommittedCustomer, ShardView
 from streamer.flow.rules import Rules
+from streamer.flow.shard_history import ShardHistory
 from streamer.flow.whole_log import ShardRecords, ShardStory
 from streamer.signing import NO_KEYS
 from streamer.stores.base import Position
@@ -19,8 +20,11 @@ from streamer.wire import LogRecord, shard_of
 EVERYTHING = 1_000_000
 
 
-async def told_apart(log: MemoryLog, rules: Rules, stored: Stored, old: str) -> tuple[str, bytes] | None:
-    """Who survived ``old``, and the record that parts them; None where ``old`` is nobody's other id, or is about to be."""
+async def told_apart(
+    log: MemoryLog, rules: Rules, stored: Stored, old: str, history: Sequence[int] = (), until_ms: int = 0
+) -> tuple[str, bytes] | None:
+    """Who survived ``old``, and the record that parts them; None where ``old`` is nobody's other id, or is about to be. ``history``: below
+    which offsets of it, by shard, it is a part of the past, as far as it had happened at ``until_ms``."""
     survivor, passed = old, list[str]()
     while (blob := await stored(survivor)) is not None and is_tombstone(blob) and survivor not in passed:
         passed.append(survivor)
@@ -29,12 +33,14 @@ async def told_apart(log: MemoryLog, rules: Rules, stored: Stored, old: str) -> 
         return None
 
     async def open_logs() -> Sequence[ShardStory]:
-        return [ShardStory(_read(log, number), ShardRecords(number, rules, Amendments(()), NO_KEYS)) for number in range(rules.shards)]
+        pasts = [ShardHistory(log, number, end) for number, end in enumerate(history)] or [None] * rules.shards
+        records = [ShardRecords(number, rules, Amendments(()), NO_KEYS) for number in range(rules.shards)]
+        return [ShardStory(_read(log, number), records[number], pasts[number], until_ms) for number in range(rules.shards)]
 
     view = ShardView(shard_of(survivor, rules.shards), Position(EVERYTHING, 0), None)
     found = CommittedCustomer(survivor, tuple(passed), view, decode_state(blob), blob)
     try:
-        parting = await Telling(rules, open_logs, stored).tell(found, old, dict.fromkeys(range(rules.shards), EVERYTHING))
+        parting = await Telling(rules, open_logs, stored, history).tell(found, old, dict.fromkeys(range(rules.shards), EVERYTHING))
     except UnderWayError:
         return None
     return survivor, control_of(parting)
