@@ -16,6 +16,7 @@ NAMED = re.compile(r"`([A-Za-z_]\w*(?:[./]\w+)+)(?:\(\))?`")
 SUFFIXES = {"py", "md", "json", "yaml", "ndjson"}
 OTHERS = {  # names of other things that begin like a module of ours
     "customer.merged",  # a type of our records
+    "customer.unmerged",  # another
     "keys.toml",  # a file of an operator
     "tokens.toml",  # another
     "library.name",  # a field of an event's context
