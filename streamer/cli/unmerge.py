@@ -46,7 +46,8 @@ def unmerge(
 
     The logs of all shards are read twice to say what comes of it, twice more to do it, and must reach back to their beginnings. It is
     refused where the two have more than 20,000 events or more than fit into one record of 1 MB packed, for a device of several people, and
-    where history was imported once the log had begun.
+    while imported history is being brought in. History that is a part of the past is told with the rest; once somebody was parted no more
+    is brought in, since they would not have it.
 
     \b
       streamer customers unmerge an-17 --dry-run
