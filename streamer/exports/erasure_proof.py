@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from streamer.customers.offsets import places
-from streamer.customers.tombstone import is_tombstone
+from streamer.customers.tombstone import decode_tombstone, is_tombstone
 from streamer.errors import RefusedError, SettingsError
 from streamer.events.codec import decode
 from streamer.flow.forwards import forward_of
@@ -217,7 +217,8 @@ class _Proof:
         if blob is None:
             return PlaceFinding(place, "none", 0)
         if is_tombstone(blob):
-            is_new = self._linked > self._erased
+            kept = decode_tombstone(blob).offsets
+            is_new = places(kept)[0].offset > self._erased if kept.is_kept else self._linked > self._erased
             return PlaceFinding(
                 place, "new" if is_new else "left", 1, "it was joined to another id since" if is_new else "an old id leads on"
             )

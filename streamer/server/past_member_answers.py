@@ -52,7 +52,7 @@ _decode: Final = msgspec.msgpack.Decoder(PastCursor).decode
 
 
 @dataclass
-class _Asked:
+class _KeptMembers:
     task: asyncio.Task[PastMembers]
     used_s: float
 
@@ -69,7 +69,7 @@ class PastMemberAnswers:
         self._find = find
         self._generation = generation
         self._log_time_ms = log_time_ms
-        self._asked: dict[tuple[str, int], _Asked] = {}
+        self._asked: dict[tuple[str, int], _KeptMembers] = {}
 
     async def page(self, segment: str, at_ms: int, cursor: str | None, limit: int) -> PastMembersAnswer:
         """A page of at most ``limit`` members."""
@@ -106,7 +106,7 @@ class PastMemberAnswers:
         if asked is None:
             if sum(not one.task.done() for one in self._asked.values()) >= ASKED_AT_ONCE:
                 raise AnswerError("overloaded", "as many moments of the past are being found out as are at a time; come back")
-            asked = _Asked(asyncio.create_task(self._find.members_at(segment, at_ms)), monotonic())
+            asked = _KeptMembers(asyncio.create_task(self._find.members_at(segment, at_ms)), monotonic())
         asked.used_s = monotonic()
         self._asked[segment, at_ms] = asked  # the last one
         await asyncio.wait({asked.task}, timeout=PATIENCE_SECONDS)

@@ -164,7 +164,19 @@ async def test_history_is_brought_into_a_log_that_has_begun_while_a_worker_is_ki
     said = [decode_change_or_merge(one.value) for shard in range(SHARDS) for one in await shop.read(CHANGES, shard)]
     causes = Counter(one.data.cause.kind for one in said if isinstance(one, Change) and one.data.segment == "often")
     assert causes["backfill"] >= len({one for one in often if one.startswith("former")})
+    await known_one_by_one(shop, min(one for one in often if one.startswith("former")))
     assert (await shop.reckon()).changes > 50, "too little happened to prove anything"
+
+
+async def known_one_by_one(shop: Deployment, former: str) -> None:
+    """Each customer is what their own records and those of their history come to; and before the log had begun history says who they were."""
+    picker = RecordPicker(shop.settings)
+    async with shop.store() as store:
+        await records_folded(shop, store, picker)
+    await picker.stop()
+    explained = await shop.command("explain", former, "--segment", "often", "--at", "2d")
+    assert "imported history says it" in explained
+    assert "in     often" in explained
 
 
 async def test_history_that_a_collector_took_becomes_a_part_of_the_past_when_it_is_finished(shop: Deployment, tmp_path: Path) -> None:
