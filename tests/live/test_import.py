@@ -169,7 +169,7 @@ async def test_history_is_brought_into_a_log_that_has_begun_while_a_worker_is_ki
 
 
 async def known_one_by_one(shop: Deployment, former: str) -> None:
-    """Each customer is what their own records and those of their history come to; and before the log had begun history says who they were."""
+    """Each customer is what their records and those of their history come to; before the log had begun history says who they were."""
     picker = RecordPicker(shop.settings)
     async with shop.store() as store:
         await records_folded(shop, store, picker)
