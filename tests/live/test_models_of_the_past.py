@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from streamer.customers.state import decode_state
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.learner_checkpoint import LearnerCheckpoint, decode_learner
 from streamer.flow.published import GivenVersions
@@ -21,13 +22,14 @@ from streamer.flow.training_order import read_training_record
 from streamer.language.definitions import parse_definitions
 from streamer.local.apache_kafka import ApacheKafka, ExternalKafka
 from streamer.local.redis import RedisServer
+from streamer.segments.plan.plan import Plan
 from streamer.stores.base import Checkpoint
 from streamer.stores.documents import LEARNER_SHARD
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.clients import log_record
 from streamer.transports.kafka.control import CONTROL
 from streamer.units import DAY_MS
-from streamer.wire import EVENTS, EXAMPLES, TICK, LogRecord, lane_of
+from streamer.wire import EVENTS, EXAMPLES, TICK, LogRecord, lane_of, shard_of
 
 from .deployment import SHARDS, Deployment
 
@@ -38,7 +40,9 @@ segments:
   likely: {for: will buy within half an hour, when: 'score("purchase") >= 0.3'}
 """
 SECOND = FIRST.replace("segments:", "  behaviour: {kind: groups, groups: 3}\nsegments:")
+THIRD = SECOND + "  scored: {for: the model has said something of them, when: 'score(\"purchase\") >= 0'}\n"
 VISITS, STEP_MS = 1_450, 40_000
+SCORED = [f"s{number}" for number in range(12)]
 
 
 @pytest.fixture
@@ -107,7 +111,7 @@ class Topic:
 async def learned_anew(shop: Deployment, body: LearnerCheckpoint) -> LearnerCheckpoint:
     """What a learner comes to that takes the same examples in one go."""
     topic = Topic([[log_record(record) for record in await shop.read(EXAMPLES, shard)] for shard in range(SHARDS)])
-    versions = GivenVersions({number: parse_definitions(text).content() for number, text in enumerate((FIRST, SECOND), 1)})
+    versions = GivenVersions({number: parse_definitions(text).content() for number, text in enumerate((FIRST, SECOND, THIRD), 1)})
     training = await TrainingLog.acquire(MemoryStore(), versions, SHARDS, topic=topic)
     for shard, records in enumerate(topic.shards):
         training.order.add([read_training_record(shard, record) for record in records if not lane_of(record.headers)])
@@ -117,12 +121,46 @@ async def learned_anew(shop: Deployment, body: LearnerCheckpoint) -> LearnerChec
     return training.body
 
 
+async def visit(shop: Deployment, customers: Sequence[str], at_ms: int) -> None:
+    """One event of each of these customers."""
+    async with shop.producer() as client:
+        for number, customer in enumerate(customers):
+            body = {"event": "Product Viewed", "messageId": f"v{number}", "userId": customer, "timestamp": at_ms}
+            shard = shard_of(customer, SHARDS)
+            await client.send_and_wait(shop.settings.topic(EVENTS), json.dumps(body).encode(), partition=shard, timestamp_ms=at_ms)
+
+
+async def inside_since(shop: Deployment, segment: str, customers: Sequence[str]) -> set[int | None]:
+    """When these customers have entered a segment of the third definitions; None: who is outside."""
+    number, found = Plan(parse_definitions(THIRD), lateness_ms=shop.settings.rules.lateness_ms).numbers[segment], set[int | None]()
+    async with shop.store() as store:
+        for customer in customers:
+            [blob] = (await store.fetch(shard_of(customer, SHARDS), [customer], until_ms=0, limit=0)).states
+            assert blob is not None
+            state = decode_state(blob)
+            found.add(state.members[number].at_ms + state.origin_ms if state.is_inside(number) else None)
+    return found
+
+
+async def ask_later(shop: Deployment, third: Path) -> None:
+    """A segment that asks the first model has those inside who were scored before anybody asked, since then."""
+    at_ms = int(time() * 1_000) + 30 * 60_000
+    await visit(shop, SCORED, at_ms)
+    await pass_time(shop, 31)
+    await shop.until_caught_up()
+    await shop.command("segments", "publish", str(third), "--wait")
+    await pass_time(shop, 40)
+    await shop.until_caught_up()
+    assert await inside_since(shop, "scored", SCORED) == {at_ms}
+
+
 async def test_a_shop_that_starts_with_its_history_has_models_that_are_ready(shop: Deployment, tmp_path: Path) -> None:
     """The first worker's, and one that is published later; what was learned is a function of the examples."""
-    events, first, second = tmp_path / "history.ndjson", tmp_path / "first.yaml", tmp_path / "second.yaml"
+    events, (first, second, third) = tmp_path / "history.ndjson", (tmp_path / f"{name}.yaml" for name in ("first", "second", "third"))
     events.write_text("".join(json.dumps(event) + "\n" for event in history()), encoding="utf-8")
     first.write_text(FIRST, encoding="utf-8")
     second.write_text(SECOND, encoding="utf-8")
+    third.write_text(THIRD, encoding="utf-8")
     assert "events brought in" in await shop.command("import", str(events))
     await shop.command("segments", "publish", str(first))
     shop.start_worker()
@@ -136,6 +174,7 @@ async def test_a_shop_that_starts_with_its_history_has_models_that_are_ready(sho
     await shop.command("segments", "publish", str(second), "--wait")
     await pass_time(shop, 20)
     body = await until_taught(shop, "the second model", {"purchase", "behaviour"})
+    await ask_later(shop, third)
     assert set(await shop.stop_all()) == {0}, shop.logs()
     async with shop.store() as store:
         body = decode_learner((await store.checkpoint(LEARNER_SHARD)).body)
