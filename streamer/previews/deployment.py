@@ -7,6 +7,8 @@ from time import time
 from typing import Final, NamedTuple
 
 from streamer.flow.catalog import read_definitions
+from streamer.flow.committed import CommittedCustomers
+from streamer.flow.whole_log import TOLD_ONCE
 from streamer.language.definitions import Definitions
 from streamer.settings import Settings
 from streamer.transports.kafka.log_ends import read_log_ends
@@ -21,7 +23,7 @@ from .processes import WORTH_IT_EVENTS, Caller, others
 from .result import Preview
 from .servers import customers_of, history_ends, kafka_asked, store_of
 from .share import Persons, Portion, Share
-from .telling import LogStretch, LogTelling, Progress, no_progress
+from .telling import AskedModel, LogStretch, LogTelling, Progress, no_progress
 
 ANSWER_SECONDS: Final = 15.0
 
@@ -50,8 +52,9 @@ async def preview_deployment(
 
     ``since_ms`` (UTC): only what arrived then or later is read, so clauses that look further back are warming. Of a share of the customers
     the log is read twice: first to find out which ids belong together. So it is where the customers are divided among ``processes``, which
-    changes no answer; a short log is left to one. Models answer by the scorers that the log has. Raises SettingsError where Kafka or the
-    store does not answer, HaltError where the log cannot be read by these settings, TooMuchError.
+    changes no answer; a short log is left to one. Models that go on as they are answer by the scorers that the log has of them, new ones
+    not at all. Raises SettingsError where Kafka or the store does not answer, HaltError where the log cannot be read by these settings,
+    TooMuchError.
     """
     with kafka_asked(settings):
         stretch = await _stretch(settings, since_ms)
@@ -99,9 +102,19 @@ async def _stretch(settings: Settings, since_ms: int | None) -> LogStretch:
     """What there is to read at this moment."""
     async with store_of(settings) as store:
         past = PastWanted(await history_ends(settings, store), since_ms or 0, int(time() * 1_000))
+        models = await _models_in_force(customers_of(settings, store))
     async with asyncio.timeout(ANSWER_SECONDS):
         ends = await read_log_ends(settings, range(settings.shards), since_ms)
-    return LogStretch(ends, past, is_cut=since_ms is not None or any(between.begin for between in ends.values()))
+    return LogStretch(ends, past, is_cut=since_ms is not None or any(between.begin for between in ends.values()), models=models)
+
+
+async def _models_in_force(customers: CommittedCustomers) -> tuple[AskedModel, ...]:
+    """Those of the definitions that hold: the scorers that the log has are theirs, from where each of them came."""
+    view = await customers.view(TOLD_ONCE)
+    if view.body is None or not view.body.digest:
+        return ()
+    plan, since = await customers.newest_plan(view), view.body.models_since
+    return tuple(AskedModel(spec, since.get(spec.name, 0)) for spec in plan.definitions.models)
 
 
 async def _now_ms(settings: Settings) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
+from streamer.examples import ModelSpec
 from streamer.flow.replay import Arrival
 from streamer.flow.whole_log import ShardRecords, whole_log
 from streamer.language.definitions import Definitions
@@ -27,12 +28,20 @@ def no_progress(_read: int, _all: int) -> None:
     """Nobody looks."""
 
 
+class AskedModel(NamedTuple):
+    """A model of the definitions in force, and the offset in the log of shard ``TOLD_ONCE`` behind which its name means this model."""
+
+    spec: ModelSpec
+    since: int
+
+
 class LogStretch(NamedTuple):
-    """What is told: a part of each shard's log, with its history. ``is_cut``: there was more before it."""
+    """What is told: a part of each shard's log, with its history. ``is_cut``: there was more before it. ``models``: whose scorers count."""
 
     ends: Mapping[int, LogEnds]
     past: PastWanted
     is_cut: bool
+    models: tuple[AskedModel, ...] = ()
 
     @property
     def records(self) -> int:
@@ -62,12 +71,12 @@ class LogTelling:
     async def told(self, definitions: Definitions, share: Share) -> Fold:
         """A fold that was told what is in the share. Raises TooMuchError."""
         fold = await Fold.begin(definitions, self._settings.rules, self._bounds)
-        models, chosen, is_first = {spec.name for spec in definitions.models}, Chosen(share, fold.placeholder_ids), True
+        since, chosen, is_first = models_that_go_on(self._stretch.models, definitions), Chosen(share, fold.placeholder_ids), True
         async for arrivals, records in self._pieces():
             if is_first and self._stretch.is_cut:  # every shard has been looked into by now
                 fold.lack_before(max(one.first_ms for one in records if one.first_ms is not None))
             is_first = False
-            await fold.take(chosen.of([arrival for arrival in arrivals if not arrival.control or _is_wanted(arrival, models)]))
+            await fold.take(chosen.of([arrival for arrival in arrivals if not arrival.control or means_something(arrival, since)]))
             await asyncio.sleep(0)
         fold.begins_ms = chosen.begins_ms
         await fold.until(chosen.now_ms)
@@ -84,10 +93,16 @@ class LogTelling:
         self._read = done + sum(one.read for one in records)
 
 
-def _is_wanted(record: Arrival, models: set[str]) -> bool:
-    """Whether a control record means something under definitions with these models."""
+def models_that_go_on(models: Sequence[AskedModel], definitions: Definitions) -> dict[str, int]:
+    """By name since which record those models are asked that go on as they are under other definitions. A new one has said nothing."""
+    return {model.spec.name: model.since for model in models if model.spec in definitions.models}
+
+
+def means_something(record: Arrival, since: Mapping[str, int]) -> bool:
+    """Whether a control record means something where these models go on."""
     control = decode_control(record.value)
-    return control.control not in ("model", "withdraw") or control.model in models
+    is_of_model = control.control in ("model", "withdraw")
+    return not is_of_model or (control.model in since and record.line > since[control.model])
 
 
-__all__ = ["LogStretch", "LogTelling", "Progress", "no_progress"]
+__all__ = ["AskedModel", "LogStretch", "LogTelling", "Progress", "means_something", "models_that_go_on", "no_progress"]
