@@ -197,7 +197,7 @@ class Proposals:
         try:
             await self._bring(work)
         except UNANSWERED as error:
-            work.fail(f"{type(error).__name__}: {error}")
+            work.fail(f"{type(error).__name__}: {error}" if str(error) else "Kafka or the store did not answer in time")
             log.warning("publication waits", action="publish", shard=work.owned.number, why=work.status.why)
         except (RefusedError, HaltError) as error:
             work.stand(str(error), FAULT_SECONDS)
