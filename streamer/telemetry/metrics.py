@@ -164,6 +164,10 @@ class Metrics:
             ["shard", "state"],
             registry=registry,
         )
+        self.lane_processes = Gauge("segmenter_lane_processes", "Processes of this worker that fold the past", registry=registry)
+        self.lane_processes_ended = Counter(
+            "segmenter_lane_processes_ended_total", "Of these, those that ended by themselves, or did not hear any more", registry=registry
+        )
         self.model_figures = Gauge(
             "segmenter_model_figure",
             "How good a model is on outcomes that came after the score: log_loss, entropy (below 1 beats the base rate), auc, …",

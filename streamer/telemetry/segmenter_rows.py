@@ -211,6 +211,11 @@ SEGMENTER_ROWS: Final = (
                 {"{{state}}": "sum by (state) (segmenter_lane_state)"},
                 stacked=True,
             ),
+            Panel(
+                "Processes that fold",
+                "Those that end by themselves are begun anew: too little of the processors was left for them, or somebody killed them.",
+                {"running": "sum(segmenter_lane_processes)", "ended in an hour": "sum(increase(segmenter_lane_processes_ended_total[1h]))"},
+            ),
         ),
     ),
     PanelRow(

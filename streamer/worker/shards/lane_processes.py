@@ -24,6 +24,7 @@ from streamer.flow.shard import Shard
 from streamer.settings import Settings
 from streamer.signing import Keyring
 from streamer.stopping import at_most
+from streamer.telemetry.metrics import Metrics
 from streamer.worker.status.lane_status import LaneState
 
 from .background import Background
@@ -66,6 +67,7 @@ class LaneProcess:
     def __init__(self, process: SpawnProcess, channel: LaneChannel) -> None:
         self.tells: dict[int, Tell] = {}
         self.is_over = False
+        self.was_stopped = False  # by us
         self.heard_at = monotonic()
         self.pid = process.pid
         self._process = process
@@ -116,10 +118,9 @@ class LaneProcess:
             while (raw := await self._channel.receive()) is not None:
                 self._take(read_answer(raw))
         finally:
-            was_stopped = self.is_over
             self._end()
         await asyncio.to_thread(self._process.join)
-        if was_stopped:
+        if self.was_stopped:
             return False
         is_starved = self._process.exitcode == STARVED
         why = "too little of the processors was left for it" if is_starved else ""
@@ -154,6 +155,7 @@ class LaneProcess:
 
     async def stop(self) -> None:
         """End it now: what it has not committed is folded again."""
+        self.was_stopped = True
         self._end()
         self._process.kill()
         await asyncio.to_thread(self._process.join)
@@ -207,9 +209,17 @@ class LaneProcesses:
     """All of one worker, ``STREAMER_LANE_PROCESSES`` at a time. ``lag_ms`` says how far live traffic is behind: lanes wait for it."""
 
     def __init__(
-        self, settings: Settings, keyring: Keyring, background: Background, lag_ms: Callable[[], float], *, work: LaneWork = fold_lanes
+        self,
+        settings: Settings,
+        keyring: Keyring,
+        background: Background,
+        metrics: Metrics,
+        lag_ms: Callable[[], float],
+        *,
+        work: LaneWork = fold_lanes,
     ) -> None:
         self._work = work
+        self._metrics = metrics
         self._settings = settings.with_keys(keyring)
         self._most = settings.lane_processes
         self._background = background
@@ -238,13 +248,22 @@ class LaneProcesses:
             return fewest
         process = await LaneProcess.begin(self._settings, gives_way=monotonic() >= self._fair_until, work=self._work)
         self._processes.append(process)
+        self._count()
         self._background.spawn(self._listen(process))
         self._background.spawn(self._say_lag(process))
         return process
 
     async def _listen(self, process: LaneProcess) -> None:
-        if await process.listen():
+        """Until it has ended, whoever ended it."""
+        is_starved = await process.listen()
+        self._count()
+        if not process.was_stopped:
+            self._metrics.lane_processes_ended.inc()
+        if is_starved:
             self._fair_until = monotonic() + FAIR_SECONDS
+
+    def _count(self) -> None:
+        self._metrics.lane_processes.set(sum(not process.is_over for process in self._processes))
 
     async def _say_lag(self, process: LaneProcess) -> None:
         """Say it while it is asked for something, and end it where it does not hear."""
@@ -255,6 +274,7 @@ class LaneProcesses:
             if process.is_asked and monotonic() - process.heard_at > SILENT_SECONDS:
                 self._fair_until = monotonic() + FAIR_SECONDS  # it may have got nothing at all, not even to say so
                 log.warning("lane process ended", action="lanes", pid=process.pid, why="it does not hear any more")
+                self._metrics.lane_processes_ended.inc()
                 await process.stop()
 
     def _rest(self, process: LaneProcess) -> None:

@@ -51,7 +51,7 @@ class LaneService:
         self.pace = LanePace(self._lag_ms, self._is_live_at_work)
         self._processes: LaneProcesses | None = None
         if edges.settings.lane_processes and stores.is_shared(edges.settings.store.get_secret_value()):
-            self._processes = LaneProcesses(edges.settings, edges.keyring, edges.background, self._lag_ms)
+            self._processes = LaneProcesses(edges.settings, edges.keyring, edges.background, edges.metrics, self._lag_ms)
         self._opener = LaneOpener(edges.store, edges.inspector, edges.sink, edges.settings.rules, edges.keyring, self.pace)
         self._planning = asyncio.Lock()  # all shards want the same plan, which is made once
         self._joining = set[int]()  # shards that stand at definitions and bring their lane there

@@ -19,6 +19,7 @@ from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.local.children import process_exists
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring
+from streamer.telemetry.metrics import Metrics
 from streamer.worker.shards import lane_processes
 from streamer.worker.shards.background import Background
 from streamer.worker.shards.lane_messages import (
@@ -92,7 +93,7 @@ async def processes(most: int = 1) -> AsyncGenerator[LaneProcesses]:
     """Those of a worker whose live traffic lags 12 ms, and which has one key."""
     background = Background()
     keyring = Keyring("streamer", {"k1": b"x" * 32})
-    found = LaneProcesses(load_settings(lane_processes=most), keyring, background, lambda: 12.0, work=answers)
+    found = LaneProcesses(load_settings(lane_processes=most), keyring, background, Metrics(), lambda: 12.0, work=answers)
     try:
         async with asyncio.timeout(SECONDS):
             yield found
@@ -111,6 +112,14 @@ def pid_of(run: Any) -> int:
     return run._process.pid
 
 
+def counted(found: LaneProcesses) -> tuple[float | None, float | None]:
+    """How many processes a scrape would say there are, and have ended by themselves."""
+    registry = found._metrics.registry  # pyright: ignore[reportPrivateUsage]
+    names = ("segmenter_lane_processes", "segmenter_lane_processes_ended_total")
+    running, ended = map(registry.get_sample_value, names)
+    return running, ended
+
+
 async def until_gone(pid: int) -> None:
     while process_exists(pid):  # noqa: ASYNC110 - of another process
         await asyncio.sleep(0.01)
@@ -124,11 +133,14 @@ async def test_a_lane_elsewhere_says_how_far_it_is_and_knows_what_its_shard_has_
         shard.amend("before")
         run = await opened(found, shard, told.append)
         shard.amend("meanwhile")
+        assert counted(found) == (1, 0)
         await run.reach_end("folds")
         assert told == [LaneStatus(2, "folds", why="12 True before,meanwhile k1")]
         assert run.passed_at > 0
         run.close()
         await until_gone(pid_of(run))
+        while counted(found) != (0, 0):  # noqa: ASYNC110 - it was not needed any more, and is no loss
+            await asyncio.sleep(0.01)
 
 
 async def test_errors_of_a_lane_elsewhere_say_who_must_act() -> None:
@@ -156,6 +168,7 @@ async def test_a_process_that_ends_fails_its_lanes_and_the_next_one_asks_for_its
         await until_gone(pid_of(first))
         while not found._fair_until:  # pyright: ignore[reportPrivateUsage]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        assert counted(found) == (0, 1)
         with pytest.raises(ConnectionError, match="has ended"):
             await beside.advance("folds")
         second = await opened(found, Shard(), told.append)
@@ -172,6 +185,8 @@ async def test_a_process_that_does_not_hear_is_ended(monkeypatch: pytest.MonkeyP
         with pytest.raises(ConnectionError, match="has ended"):
             await lane.advance("folds")
         await until_gone(pid_of(lane))
+        while counted(found) != (0, 1):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         assert found._fair_until  # pyright: ignore[reportPrivateUsage]
 
 
