@@ -38,6 +38,13 @@ def version(number: int, *, keen: str = KEEN, message: dict[str, Any] = MESSAGE,
     return body
 
 
+def with_another_message(body: dict[str, Any]) -> dict[str, Any]:
+    """Which comes first by its name, so that the others have other numbers, and never begins."""
+    messages = body["definitions"]["messages"]
+    another = {**MESSAGE, "on": 'did("Nothing")'}
+    return {**body, "definitions": {**body["definitions"], "messages": {"another": another, **messages}}}
+
+
 def day_and_night(at: tuple[int, int], changed: dict[str, Any] | None) -> list[Record]:
     """What customers do, one step after another, with two records at these places: ``changed`` and what held before, or ticks."""
     bodies: list[dict[str, Any]] = []
@@ -76,7 +83,7 @@ def test_what_is_published_beside_a_message_and_taken_back_changes_nothing_of_it
     """A segment that is new is folded over the past while intents wait, are held by the night, and count against a cap."""
     met: Counter[str] = Counter()
     for places in PLACES:
-        found = told(day_and_night(places, version(2, new=NEW)))
+        found = told(day_and_night(places, with_another_message(version(2, new=NEW))))
         expected = decisions(told(day_and_night(places, None)))
         assert in_words(decisions(found)) == in_words(expected), places
         met["folded"] += found.folds
@@ -92,6 +99,7 @@ def test_what_is_published_beside_a_message_and_taken_back_changes_nothing_of_it
         pytest.param(version(2, keen='count("Look") >= 5'), id="its segment is of other people"),
         pytest.param(version(2, message={**MESSAGE, "delay": "1h", "template": "other"}), id="it waits for less and looks different"),
         pytest.param(version(2, message={**MESSAGE, "quiet": "none", "cap": "2 per 7d"}), id="it keeps no hours"),
+        pytest.param(version(2, message={**MESSAGE, "on": 'left("keen")'}), id="it begins otherwise"),
     ],
 )
 def test_each_intent_ends_once_whichever_version_it_meets(changed: dict[str, Any]) -> None:
