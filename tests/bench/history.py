@@ -1,19 +1,21 @@
-"""History on its way into a log that has begun, on one core and without servers: read from lines and sifted, and folded in a lane."""
+"""History on its way into a log that has begun, in processor time and without servers: read from a file as by `streamer import`, and folded
+in a lane."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from time import perf_counter, time
+from collections.abc import Sequence
+from tempfile import NamedTemporaryFile
+from time import process_time, time
 from typing import Final
 
+from streamer.cli.event_source import EventSource
+from streamer.cli.import_history import ImportTask
 from streamer.flow.amendments import Amendments
 from streamer.flow.catalog import compile_plan
 from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import plan_lane
-from streamer.flow.replay import Arrival
 from streamer.flow.rules import Rules
 from streamer.imports.process import HistoryFile, try_events
-from streamer.imports.sifting import Sifter
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.stores.memory import MemoryStore
 from streamer.units import DAY_MS
@@ -49,15 +51,16 @@ async def measure(report: Report, *, quick: bool) -> None:
 
 
 async def _read(made: Sequence[Made], now_ms: int) -> float:
-    def arrivals() -> Iterator[Arrival]:
-        for line, one in enumerate(made):
-            yield Arrival(line, one.at_ms, one.value, "orders.ndjson")
-
-    began = perf_counter()
-    sifted = Sifter((), now_ms, lambda *_: None).sift(arrivals())
-    done = await try_events(12, HistoryFile(BROUGHT_BY, sifted, lambda *_: None))
+    """By the way of ``streamer import``, from a file."""
+    with NamedTemporaryFile(suffix=".ndjson") as file:
+        file.writelines(one.value + b"\n" for one in made)
+        file.flush()
+        task = ImportTask(EventSource([file.name], sort=True), now_ms, quiet=True)
+        began = process_time()
+        done = await try_events(12, HistoryFile(BROUGHT_BY, task.history(lambda *_: None), task.refuse))
+        took = process_time() - began
     assert done.written == len(made), "all of it is history"
-    return perf_counter() - began
+    return took
 
 
 class _History:
@@ -88,10 +91,10 @@ async def _fold(made: Sequence[Made], definitions: Definitions, now_ms: int) -> 
     settings = LaneSettings(0, MemoryStore(), rules, Amendments(), _never, histories=_History(records))
     lane = await SideLane.open(settings, plan, 2)
     tick = LogRecord(0, now_ms, TICK, control=True)
-    began = perf_counter()
+    began = process_time()
     while lane.left_of_history:
         await lane.fold([tick])
-    took = perf_counter() - began
+    took = process_time() - began
     assert lane.counts["accepted"] >= 0.9 * len(records), "but for what is said twice"
     return took
 
