@@ -152,8 +152,9 @@ class LaneDriver(ShardDriver[LaneStep]):
         return items
 
     def _of_history(self, record: LogRecord, before: int) -> Item:
-        kept = tuple(header for header in record.headers if header[0] in KEPT)
-        placed = record._replace(offset=before, broker_time=True, headers=kept)
+        _, arrival_ms, value, control, key, headers, _ = record
+        kept = tuple([header for header in headers if header[0] in KEPT])
+        placed = LogRecord(before, arrival_ms, value, control, key, kept, broker_time=True)
         if record.control:
             return placed, RefusedError("bad_control", detail="history has no control records")
         if read_arrived(record.headers) is None:
