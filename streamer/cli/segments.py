@@ -148,7 +148,7 @@ def publish(
     """Make the workers use these definitions. They replace all that hold now.
 
     It is a proposal: the worker of each shard folds the past for what is new, beside the events that come, and the shard switches at one
-    position of its log then, a hundred customers at each record behind it. `streamer segments status` says how far that is, and `cancel`
+    position of its log then, from there on with 250 customers a second. `streamer segments status` says how far that is, and `cancel`
     ends it. Without a worker it waits for one. Who no longer qualifies leaves, with that cause; a clause that looks further back than the
     log reaches is marked as warming until its window has been seen. With --shadow nothing is said and nobody switches before
     `streamer segments cut-over`.

@@ -19,15 +19,17 @@ NOTHING_BROUGHT: Final = -1  # instead of an offset of history
 class Switch(msgspec.Struct, array_like=True):
     """A change of definitions that not every customer has come under yet.
 
-    ``offset`` is that of the ``definitions`` record, ``at_ms`` log time there. ``done`` customers came under them in the order of the
-    walk at the record at ``record``. ``brought``: the record brought history too, so all that is remembered is folded anew; what lies below
-    this offset of history was brought before.
+    ``offset`` is that of the ``definitions`` record, ``at_ms`` log time there. At the record at ``record`` ``done`` customers came under
+    them in the order of the walk, of ``allowed``; up to and including it ``given`` were due, see ``walk_pace``. ``brought``: the record
+    brought history too, so all that is remembered is folded anew; what lies below this offset of history was brought before.
     """
 
     offset: int
     at_ms: int
     record: int = -1
     done: int = 0
+    allowed: int = 0
+    given: int = 0
     brought: int = NOTHING_BROUGHT
 
 
@@ -54,7 +56,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     ``paused`` has the names of messages of which nothing is sent, ascending; ``*`` for all.
     ``has_controls``: the shard keeps where the records lie that concern all its customers, from its first one on.
     ``last`` is the record that was delivered last: by it the log is known again.
-    ``lane`` is the offset of the definitions in force where a side lane was folded for them and is not dropped yet, else -1. ``born`` has
+    ``lane`` is the offset of the definitions that customers are coming under where a side lane was folded for them, else -1. ``born`` has
     by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, what of their lanes
     is taken: what lies below it those of this shard have taken.
     ``history`` is the offset in the shard's log of history below which everything is part of what is remembered, ``history_in_all`` the sum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -18,6 +19,14 @@ class CustomerPages(Protocol):
     async def customers(self, bucket: int, *, limit: int) -> Page:
         """Those in ``bucket`` and in as many behind it as it takes to come to ``limit``."""
         ...
+
+
+class Turn:
+    """The next customers of a walk, whose states are loaded together. ``is_over``: there is nobody left."""
+
+    def __init__(self, customers: Sequence[str]) -> None:
+        self.is_over = not customers
+        self.todo = deque(customers)
 
 
 class CustomerWalk:

@@ -7,7 +7,7 @@ committed in several. Where the slices are cut changes nothing that is said.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Final, Generic, NamedTuple
 
@@ -17,7 +17,7 @@ from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, S
 from streamer.wire import TIME_PASSES, Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
-from .customer_walk import CustomerWalk
+from .customer_walk import CustomerWalk, Turn
 from .isolation import Fault, Isolation
 from .machine import CommitBatch, Content, Limits, Machine, MachineSource, MigrationInProgress
 from .record_reader import Item, RecordReader
@@ -26,7 +26,7 @@ from .same_log import NOTHING, delivered
 from .slicing import RECONFIGURE, Slicing, customer_of
 from .store_session import Pause, StoreSession, retry
 
-MIGRATED_A_RECORD: Final = 100  # customers: 5 to 10 ms of work
+SPARE: Final = 4  # customers of a walk that are loaded beyond those who are due, since some are done already
 
 Entry = tuple[OutputPosition, Sequence[Output]]  # what one commit has to say
 HandOver = Callable[[Entry], Awaitable[None]]
@@ -34,13 +34,15 @@ HandOver = Callable[[Entry], Awaitable[None]]
 
 class RecordSpan(NamedTuple):
     """Records that one commit may cover, by their indexes: the first, the one behind the last, the last one of each customer, log times as
-    known beforehand, and the first timer that was not loaded."""
+    known beforehand, and the first timer that was not loaded. ``turn`` has those who are loaded to be done in the order of a migration's
+    walk; None where there is no migration, or nobody's turn comes."""
 
     at: int
     end: int
     last: Mapping[str, int]
     times: Sequence[int]
     bound: tuple[int, str] | None
+    turn: Turn | None = None
 
 
 class ShardDriver(Generic[Machine]):
@@ -62,7 +64,7 @@ class ShardDriver(Generic[Machine]):
         self._collected: list[Entry] = []
         self._hand_over: HandOver = self._collect
         self._at: int | None = None  # the offset of the record in hand
-        self.walk_customers: Callable[[], int | None] = _a_hundred  # a record has done in a migration; None: all. Part of what a log says
+        self.walk_customers: Callable[[], float] | None = None  # a record has done in a migration, instead of what the machine allows
         self._is_migrated = False  # the end of a migration is not committed yet
         self._walking: tuple[MigrationInProgress, CustomerWalk] | None = None
         self._record: LogRecord | None = None  # the newest that was begun, as it lies in the log
@@ -179,23 +181,22 @@ class ShardDriver(Generic[Machine]):
             if isinstance(content, Control) and content.control in RECONFIGURE:
                 await self._reconfigure(record, content)
                 at += 1
-            elif self.machine.migration is not None:
-                self._at = record.offset
-                await self._pass_migration(record, is_next=False)
-                at = await self._span(items, at, end=at + 1)
             else:
                 at = await self._span(items, at)
 
     # a stretch of records
 
-    async def _span(self, items: Sequence[Item], at: int, end: int | None = None) -> int:
-        """Apply as many records from ``at`` as one commit may cover, none from ``end`` on; return the next. The same ``at`` when only
-        timers fitted."""
+    async def _span(self, items: Sequence[Item], at: int) -> int:
+        """Apply as many records from ``at`` as one commit may cover; return the next. The same ``at`` when only timers fitted, or customers
+        of a migration."""
         machine = self.machine
-        end, last = self._slicing.extent(items, at, len(items) if end is None else end)
+        migration, most = machine.migration, len(items)
+        self._at = items[at][0].offset
+        end, last = self._slicing.extent(items, at, most if migration is None else min(most, at + migration.at_once_max))
         times = [machine.time_at(record) for record, _ in items[at:end]]
-        _, bound = await self._load(last, max(times))
-        reached, is_cut = await self._apply_span(items, RecordSpan(at, end, last, times, bound))
+        turn = None if migration is None else await self._next_turn(migration, items[end - 1][0].offset, max(times))
+        _, bound = await self._load(last, max(times), turn.todo if turn is not None else ())
+        reached, is_cut = await self._apply_span(items, RecordSpan(at, end, last, times, bound, turn))
         self._slicing.learn(reached - at, end - at)
         await self._commit(self._within(items[reached][0].offset) if is_cut else self._behind(items[reached - 1][0]))
         return reached
@@ -217,9 +218,10 @@ class ShardDriver(Generic[Machine]):
     def _apply_next(self, items: Sequence[Item], index: int, span: RecordSpan) -> int:
         """Apply one record or more; the index of the next. The same where the slice ended among the record's timers."""
         record, content = items[index]
-        if content is TIME_PASSES and self._is_covered(span.times, index - span.at, span.bound):
+        is_migrating = self.machine.migration is not None  # some have their turn at each record, also at one that only lets time pass
+        if content is TIME_PASSES and not is_migrating and self._is_covered(span.times, index - span.at, span.bound):
             return index + 1
-        if not self._apply(record, content, span.bound, self._slicing.limits):
+        if not self._apply(record, content, span):
             return index
         if isinstance(content, Event) and span.last[content.customer] == index:
             self.machine.encode(content.customer)
@@ -233,12 +235,12 @@ class ShardDriver(Generic[Machine]):
         now = times[index]
         return index + 1 < len(times) and times[index + 1] >= now and (bound is None or bound[0] > now) and self.machine.is_quiet_until(now)
 
-    async def _load(self, awaited: Mapping[str, int], until_ms: int) -> tuple[bool, tuple[int, str] | None]:
-        """Give the machine the states of the customers ``awaited``, and the first timers up to ``until_ms`` with theirs.
+    async def _load(self, awaited: Mapping[str, int], until_ms: int, also: Iterable[str] = ()) -> tuple[bool, tuple[int, str] | None]:
+        """Give the machine the states of the customers ``awaited`` and of others, and the first timers up to ``until_ms`` with theirs.
 
         Returns whether there are timers, and the first that was left out.
         """
-        customers, wakes = sorted(awaited), self._slicing.limits.wakes
+        customers, wakes = sorted({*awaited, *also}), self._slicing.limits.wakes
         fetched = await self._session.fetch(customers, until_ms=until_ms, limit=wakes + 1)
         due, bound = fetched.due, None
         if len(due) > wakes:
@@ -257,12 +259,14 @@ class ShardDriver(Generic[Machine]):
             self.machine.begin(record.offset)
         return self.machine.time_at(record)
 
-    def _apply(self, record: LogRecord, content: Content, bound: tuple[int, str] | None, limits: Limits) -> bool:
-        """Apply a record; False if the slice ended among its timers, before the record itself."""
+    def _apply(self, record: LogRecord, content: Content, span: RecordSpan) -> bool:
+        """Apply a record; False if the slice ended among its timers, or those whose turn was there, before the record itself."""
         now = self._begin(record)
+        if self.machine.migration is not None and not self._take_turns(self.machine.migration, record.offset, now, span):
+            return False
         if self.machine.migration is not None and (customer := customer_of(content)) is not None:
             self.machine.migration.touch(customer, record.offset)
-        if not self.machine.fire(record.offset, now, bound, limits):
+        if not self.machine.fire(record.offset, now, span.bound, self._slicing.limits):
             return False
         self.machine.apply(record, content, now)
         return True
@@ -292,8 +296,7 @@ class ShardDriver(Generic[Machine]):
                 await self._commit(self._within(record.offset))
                 self.machine.load({}, ())
         if self._is_begun_at(record.offset):
-            self._begin(record)
-            await self._walk(record.offset, self.walk_customers())
+            await self._walk(record.offset, self._begin(record))
             self.machine.load({}, ())
         await self._commit(Position(record.offset + 1, 0))
 
@@ -314,25 +317,62 @@ class ShardDriver(Generic[Machine]):
         return self.machine.migration is not None and self.machine.migration.offset == offset
 
     async def _pass_migration(self, record: LogRecord, *, is_next: bool) -> None:
-        """Go on with the migration that began before a record, where there is one: a hundred customers, or the rest before the next."""
+        """Go on with the migration that began before a record: with those whose turn is there, or all the rest before the next."""
         if self.machine.migration is not None:
-            self._begin(record)
-            await self._walk(record.offset, None if is_next else self.walk_customers())
+            now = self._begin(record)
+            await self._walk(record.offset, None if is_next else now)
 
-    async def _walk(self, offset: int, customers: int | None) -> None:
-        """Go on with the migration at the record at ``offset``, in slices, until so many are done there (None: all that are left). That
-        it is over is committed with whatever comes next."""
+    def _left(self, migration: MigrationInProgress, offset: int, now: int) -> float:
+        """How many customers are still to be done at the record at ``offset``, which has log time ``now``."""
+        allowed = migration.allowed_at(offset, now) if self.walk_customers is None else self.walk_customers()
+        return allowed - migration.done_at(offset)
+
+    async def _next_turn(self, migration: MigrationInProgress, offset: int, now: int) -> Turn | None:
+        """Those whose turn is up to and including a record, and a few more, as far as one commit may have them."""
+        left = self._left(migration, offset, now)
+        if left <= 0:
+            return None
+        most = min(left * 1.5 + SPARE, self._slicing.limits.states, migration.at_once_max)
+        return Turn(await self._walk_of(migration).behind(migration.cursor, int(most)))
+
+    def _take_turns(self, migration: MigrationInProgress, offset: int, now: int, span: RecordSpan) -> bool:
+        """Do those whose turn is at a record; False where the commit is full, or more are to be loaded first. Where nobody is left the
+        migration is over."""
+        while self._left(migration, offset, now) > 0:
+            if span.turn is None:
+                return False
+            if span.turn.is_over:
+                self._end_migration()
+                return True
+            if not span.turn.todo or self.machine.is_full(self._slicing.limits):
+                return False
+            migration.begin_at(offset, now)
+            customer = span.turn.todo.popleft()
+            migration.migrate(customer, offset)
+            if customer not in span.last:
+                self.machine.encode(customer)
+        return True
+
+    def _end_migration(self) -> None:
+        """That it is over is committed with whatever comes next."""
+        self.machine.finish_migration()
+        self._is_migrated = True
+
+    async def _walk(self, offset: int, now: int | None) -> None:
+        """Go on with the migration at the record at ``offset``, in slices, until those are done whose turn is there (``now`` None: all that
+        are left)."""
         while (migration := self.machine.migration) is not None:
-            left = inf if customers is None else customers - migration.done_at(offset)
+            left = inf if now is None else self._left(migration, offset, now)
             if left <= 0:
                 return
+            if now is not None:
+                migration.begin_at(offset, now)
             limits = self._slicing.limits
             todo = await self._walk_of(migration).behind(migration.cursor, int(min(left, limits.states, migration.at_once_max)))
             await self._source.recall(self.machine, todo)
             self.machine.load(await self._session.states(todo), ())
             if not todo:
-                self.machine.finish_migration()
-                self._is_migrated = True
+                self._end_migration()
                 return
             for customer in todo:
                 migration.migrate(customer, offset)
@@ -418,10 +458,6 @@ class ShardDriver(Generic[Machine]):
         """At the checkpoint, without anything that is not committed."""
         self._is_migrated = False
         self.machine = await self._source.machine_at(self.shard, self.checkpoint, self.amendments)
-
-
-def _a_hundred() -> int | None:
-    return MIGRATED_A_RECORD
 
 
 async def open_session(

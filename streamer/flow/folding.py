@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from streamer.customers.offsets import RecordOffsets, RecordPlace, history_places, places
@@ -95,7 +96,7 @@ async def tell(twin: Shard, store: MemoryStore, records: Sequence[LogRecord]) ->
     async def forget(entry: Entry) -> None:
         await store.trim(twin.shard, upto=entry[0])
 
-    twin.walk_customers = lambda: None  # as of when a customer is done at other definitions is the same for all
+    twin.walk_customers = lambda: inf  # as of when a customer is done at other definitions is the same for all
     for piece in _pieces(records):
         await twin.process(piece, forget)
         await asyncio.sleep(0)  # the heartbeats share the loop

@@ -74,8 +74,8 @@ class InHand(NamedTuple):
 
 
 class MigrationInProgress(Protocol):
-    """A change after which every customer must be looked at: so many at each record, in the order of ``buckets.place_of``, and before that
-    whoever a record or a timer is of. Each as if it had been done at the record at which it began."""
+    """A change after which every customer must be looked at: at each record as many as log time has passed for, in the order of
+    ``buckets.place_of``, and before that whoever a record or a timer is of. Each as if it had been done at the record at which it began."""
 
     @property
     def offset(self) -> int:
@@ -92,8 +92,17 @@ class MigrationInProgress(Protocol):
         """How many customers may be done between two looks at the event loop."""
         ...
 
+    def allowed_at(self, offset: int, now: int) -> int:
+        """How many customers are to be done in the order of the walk at the record at ``offset``, which has log time ``now``. Of two
+        records of which none was begun the later one has no fewer."""
+        ...
+
     def done_at(self, offset: int) -> int:
         """How many customers were done in the order of the walk at the record at ``offset``."""
+        ...
+
+    def begin_at(self, offset: int, now: int) -> None:
+        """Customers are about to be done in the order of the walk at this record: from now on it counts how many."""
         ...
 
     def migrate(self, customer: str, offset: int) -> None:

@@ -1,5 +1,5 @@
-"""A change of definitions: customers come under the new plan a hundred at a record, and before that at whatever concerns them, with the
-past that a lane has folded for it, see ``lane``.
+"""A change of definitions: customers come under the new plan as time passes (``walk_pace``), and before that at whatever concerns them,
+with the past that a lane has folded for it, see ``lane``.
 
 A shard does not stand still for it. Until their turn comes nothing has happened to a customer since the ``definitions`` record, so each is
 brought as of that record: when it is done changes nothing that is said but the position. Timers that were due since then fire after it, at
@@ -19,6 +19,7 @@ from streamer.segments.plan.message_inputs import is_turning
 from streamer.segments.plan.plan import Plan, SegmentRule
 from streamer.segments.plan.plan_memories import is_grown
 
+from . import walk_pace
 from .amendments import FOR_DEFINITIONS
 from .change_writer import ChangeWriter
 from .checkpoint import NOTHING_BROUGHT, CheckpointBody, SidesTaken, Switch
@@ -138,17 +139,26 @@ class Migration:
         """See ``MigrationInProgress``."""
         return self._switch.offset
 
+    def allowed_at(self, offset: int, now: int) -> int:
+        """See ``MigrationInProgress``."""
+        return walk_pace.allowed_at(self._switch, offset, now)
+
     def done_at(self, offset: int) -> int:
         """See ``MigrationInProgress``. A tombstone is the same under all definitions, and none of them."""
         return self._switch.done if self._switch.record == offset else 0
 
+    def begin_at(self, offset: int, now: int) -> None:
+        """See ``MigrationInProgress``."""
+        walk_pace.begin(self._switch, offset, now)
+
     def migrate(self, customer: str, offset: int) -> None:
         """See ``MigrationInProgress``."""
-        done, brought = self.done_at(offset), self._brought
+        brought = self._brought
         self.touch(customer, offset)
         if self.past is not None and (past := self.past.of_old_id(customer)) is not None:
             self._identity.send_home(customer, past, self.past.memories(past), self._switch.at_ms, offset)
-        self._switch.record, self._switch.done = offset, done + self._brought - brought
+        if self._switch.record == offset:
+            self._switch.done += self._brought - brought
         self._body.cursor = customer
 
     def touch(self, customer: str, offset: int) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from math import inf
 from typing import Final
 
 from streamer.customers.state import NO_TIMER, decode_state, salvaged
@@ -48,7 +49,7 @@ async def refold(shard: Shard, customer: str, log: Log, picker: Picker | None = 
         return True
     store = MemoryStore()
     twin = await shard.beside(store, Obeyed(shard.shard, shard.amendments), ALL_AT_ONCE, _LogOfOne(shard, customer, log))
-    twin.walk_customers = lambda: 0 if _is_not_passed(shard, twin, customer) else None
+    twin.walk_customers = lambda: 0 if _is_not_passed(shard, twin, customer) else inf
     following = await _tell(twin, customer, shard.position, log, store)
     if shard.position.step:
         await twin.fire_below(following, await shard.first_timer())

@@ -63,12 +63,10 @@ class StepSource:
         return Step(shard, self._rules, body, checkpoint.output_digest, plan, previous, past, scorers, amendments, self._keyring, noted)
 
     async def _past_again(self, shard: int, body: CheckpointBody, previous: Plan | None, plan: Plan, amendments: Amendments) -> Past | None:
-        """What a lane has folded for a migration that is done in part. Of one that is done the lane is dropped."""
-        if body.lane == NO_LANE:
-            return None
-        if previous is None:
+        """What a lane has folded for a migration that is done in part. Of one that is done the lane is dropped, if its owner could not."""
+        if previous is None and self._lanes is not None and body.version:
             await drop_lanes_upto(self._store, shard, body.version)
-            body.lane = NO_LANE
+        if previous is None or body.lane == NO_LANE:
             return None
         lane = self._plan_lane(previous, plan, body.history, NOTHING_BROUGHT if body.switch is None else body.switch.brought)
         if lane is None or self._lanes is None:
@@ -143,12 +141,11 @@ class StepSource:
         if past is not None and self._lane is not None:
             past.states = await self._lane.states(customers)
 
-    async def finished(self, machine: Step) -> None:
-        """See ``MachineSource``. The lane is dropped; the checkpoint says so with the next commit."""
+    async def finished(self, machine: Step) -> None:  # noqa: ARG002 - a shard has one lane at a time
+        """See ``MachineSource``. The lane is dropped; whoever owns the shard next does so if this is not reached."""
         lane, self._lane = self._lane, None
         if lane is not None:
             await lane.drop()
-        machine.body.lane = NO_LANE
 
 
 class Shard(ShardDriver[Step]):

@@ -31,7 +31,7 @@ from .checkpoint import CheckpointBody, documents_of, encode_body
 from .evaluation import Evaluator
 from .identity import Identity, names_two
 from .identity_records import Link
-from .lane.past import Folded, Past
+from .lane.past import NO_LANE, Folded, Past
 from .machine import CommitBatch, Content, InHand, Limits
 from .message_writer import MessageWriter
 from .migration import Migration, adopt
@@ -408,6 +408,7 @@ class Step:
         """See ``StateMachine``."""
         self.migration, self._states.migrate = None, None
         self.body.previous, self.body.cursor, self.body.switch = "", "", None
+        self.body.lane = NO_LANE
 
     # models
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from unittest.mock import patch
 
 import pytest
 from redis.asyncio import Redis
 
-from streamer.flow import driver
 from streamer.language.definitions import Definitions
 from streamer.stores.redis import connect
 from tests.cli.conftest import Run
 from tests.unit.flow.persons import Persons, named, segments_beside_turns
+from tests.walk import at_each_record
 
 if TYPE_CHECKING:
     from streamer.local.redis import RedisServer
@@ -47,7 +46,7 @@ async def _live(url: str, namespace: str, *, then: Definitions | None = None) ->
     await shop.settle()
     if then is not None:
         shop.define(then, 2)
-        with patch.object(driver, "MIGRATED_A_RECORD", 0):
+        with at_each_record(0):
             await shop.settle()
     await store.close()
 

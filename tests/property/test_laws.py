@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from streamer.customers import rebase
 from streamer.customers.state import decode_state, encode_state
-from streamer.flow import driver, evaluation
+from streamer.flow import evaluation, walk_pace
 from streamer.flow.catalog import Plans
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
@@ -41,6 +41,7 @@ from tests.property.driving import (
 )
 from tests.property.effort import effort
 from tests.property.logs import CUSTOMERS, bodies_of, cases, same_time_cases, switching_cases, with_records
+from tests.walk import at_each_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,20 +98,23 @@ def test_when_a_customer_comes_under_new_definitions_changes_only_the_position(c
 @given(case=switching_cases(), crashes=st.dictionaries(st.integers(2, 14), st.sampled_from(["before", "after"]), min_size=1))
 @effort(0.3)
 def test_how_the_log_is_cut_changes_nothing_while_customers_come_under_new_definitions(case: Case, crashes: dict[int, str]) -> None:
-    """Who has their turn at which record is a function of the log, also where the owner dies in between."""
-    with patch.object(driver, "MIGRATED_A_RECORD", 1):
-        expected = shown(case)
-        for way in WAYS:
-            assert shown(case, **way) == expected, way
-        assert shown(case, batch=2, limits=NARROW, store=CrashingStore({1: "after", **crashes})) == expected
+    """Who has their turn at which record is a function of the log, also where the owner dies in between: one at each record, and as time
+    passes."""
+    slowly = patch.multiple(walk_pace, FIRST=1, A_SECOND=1, RECORDS_EACH=2)
+    for pace in (at_each_record(1), slowly):
+        with pace:
+            expected = shown(case)
+            for way in WAYS:
+                assert shown(case, **way) == expected, way
+            assert shown(case, batch=2, limits=NARROW, store=CrashingStore({1: "after", **crashes})) == expected
 
 
 def _each_at_last(case: Case) -> Shown:
     """What a case comes to when nobody has their turn but by what concerns them, and the others have it behind the last record."""
     store, arrival_ms = MemoryStore(), max(record.arrival_ms for record in case.records)
-    with patch.object(driver, "MIGRATED_A_RECORD", 0):
+    with at_each_record(0):
         drive(case, store=store)
-    with patch.object(driver, "MIGRATED_A_RECORD", 1):
+    with at_each_record(1):
         ticks = [(arrival_ms, {"control": "tick"})] * (1 + len(CUSTOMERS))
         return shown(with_records(case, [*bodies_of(case), *ticks]), store=store)
 

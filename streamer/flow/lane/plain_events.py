@@ -71,7 +71,7 @@ class PlainEvents:
     def apply(self, items: Sequence[Item], at: int, span: RecordSpan, limits: Limits) -> int:
         """Apply those that follow one another from the item ``at`` on, with the timers that are due before each; return the index of the
         first that is something else, or of the one behind that with which the slice is as large as ``limits`` allow."""
-        _, end, last, _, bound = span
+        end, last, bound = span.end, span.last, span.bound
         loaded_ms = NO_TIMER if bound is None else bound[0]
         states, touched, queue, trusts_producers = self._states, self._states.touched, self._timers.queue, self._trusts_producers
         index, now = at, self._body.log_time_ms

@@ -147,8 +147,14 @@ class Doubling:
     def done_at(self, offset: int) -> int:
         return self._done if self._record == offset else 0
 
+    def allowed_at(self, offset: int, now: int) -> int:
+        return 100
+
+    def begin_at(self, offset: int, now: int) -> None:
+        self._record, self._done = offset, self.done_at(offset)
+
     def migrate(self, customer: str, offset: int) -> None:
-        self._done, self._record = self.done_at(offset) + self._counter.is_before(customer), offset
+        self._done += self._counter.is_before(customer)
         self.touch(customer, offset)
         self.cursor = customer
 

@@ -22,7 +22,7 @@ from streamer.stores.base import Commit, Position
 from streamer.stores.buckets import bucket_sizes
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, TICK, LogRecord, Output, decode_outputs, definitions_control
-from tests.walk import customers_of
+from tests.walk import at_each_record, customers_of
 
 RULES = Rules(shards=1)
 HOUR_MS = 3_600_000
@@ -74,7 +74,8 @@ def test_new_definitions_are_judged_in_slices_of_bytes_too() -> None:
     one = parse_definitions({"segments": {"plan": {"for": "x", "when": 'trait("plan") == "y"'}}})
     other = parse_definitions({"segments": {"plan": {"for": "x", "when": 'trait("plan") != "y"'}}})
     records = [*_switch(one), *heavy, *_switch(other, version=2)]
-    small, whole = _run(records, Limits(bytes=10_000)), _run(records, Limits())
+    with at_each_record(100):
+        small, whole = _run(records, Limits(bytes=10_000)), _run(records, Limits())
     assert small.outputs == whole.outputs
     assert len({output.ordinal for output in small.outputs}) == 30
     assert max(_size(commit) for commit in small.commits) < 15_000

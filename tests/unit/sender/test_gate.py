@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any
 
 import msgspec
@@ -127,7 +128,7 @@ async def test_nobody_can_tell_of_whoever_is_still_to_come_under_new_definitions
     look.tail.end_at = shard.position.offset
     assert shard.is_switching
     assert await look() is None
-    shard.walk_customers = lambda: None
+    shard.walk_customers = lambda: inf
     await shard.process([LogRecord(shard.position.offset, at_ms, TICK, control=True)])
     look.tail.end_at = shard.position.offset
     assert await look() == "", "and a moment later it may leave"
