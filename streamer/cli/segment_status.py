@@ -62,7 +62,7 @@ def lane_words(lane: LaneStatus) -> str:
         case "shadow":
             return f"in shadow, {share}{_ends(lane.ends_at_ms)}"
         case "ready":
-            return "has folded the past, and waits for other shards to come as far"
+            return f"has folded the past, and waits {lane.why or 'for other shards to come as far'}"
         case "written":
             return "the record that makes it hold lies in the log"
         case "stands":

@@ -10,6 +10,7 @@ import typer
 
 from streamer.cli import segment_status
 from streamer.cli.segment_status import PublicationStatus, ShardVersion, Version, Warming, follow, lane_words, say_status
+from streamer.worker.shards.proposals import SWITCHING
 from streamer.worker.status.lane_status import LaneStatus
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ THREE, FOUR = Version(3, "bb"), Version(4, "cc")
         (LaneStatus(3, "folds", why="waits for shard 2"), "folds the past, nothing folded yet; waits for shard 2"),
         (LaneStatus(3, "shadow", 5, 5), "in shadow, 100% of 5 records"),
         (LaneStatus(3, "ready", 5, 5), "has folded the past, and waits for other shards to come as far"),
+        (
+            LaneStatus(3, "ready", 5, 5, why=SWITCHING),
+            "has folded the past, and waits until all its customers are under the definitions that hold",
+        ),
         (LaneStatus(3, "written"), "the record that makes it hold lies in the log"),
         (LaneStatus(3, "stands", 1, 4, why="TimeoutError: "), "stands, 25% of 4 records: TimeoutError: "),
     ],

@@ -2,8 +2,9 @@
 
 Publishing only proposes. A worker that finds a shard of its own under an older version first lets it read its log up to where that ended,
 since the record may lie there already. Then a lane folds the past for what is new, up to within a second of the log's end, and where the
-other shards have come as far the record is written. A shard that has it takes a repeated one for nothing, so two who write it do no harm.
-What is published meanwhile overtakes what was not written yet.
+other shards have come as far it goes on to the end itself and the record is written, in one shard of a worker after the other. A shard
+that has it takes a repeated one for nothing, so two who write it do no harm. What is published meanwhile overtakes what was not written
+yet.
 
 A lane goes on until its shard takes it, or another shard could wait for ever for what this one's has to send.
 """
@@ -40,6 +41,7 @@ from .edges import Edges
 from .lane_run import UNANSWERED, LaneFaultError, LaneRun
 from .lanes import LaneService
 from .owned_shard import OwnedShard
+from .record_turn import RecordTurn
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.proposals")
 
@@ -49,6 +51,7 @@ PUBLISHER_SECONDS: Final = 2.0  # within which whoever publishes writes into sha
 WRITTEN_SECONDS: Final = 30.0  # after which a record that the shard has not come to is written once more
 AGAIN_SECONDS: Final = (1.0, 3.0, 10.0, 30.0)  # after errors, one after the other
 FAULT_SECONDS: Final = 300.0  # after a fault of our own code
+SWITCHING: Final = "until all its customers are under the definitions that hold"
 SHADOW_SECONDS: Final = 2.0  # between two passes of a lane in shadow
 
 
@@ -94,9 +97,9 @@ class _Work:
         if run is not None:
             run.close()
 
-    def enter(self, state: LaneState) -> None:
+    def enter(self, state: LaneState, why: str = "") -> None:
         """Be in a state, as far as before."""
-        self.status = LaneStatus(self.publication.version, state, self.status.folded, self.status.of)
+        self.status = LaneStatus(self.publication.version, state, self.status.folded, self.status.of, why=why)
 
     def stand(self, why: str, seconds: float) -> None:
         """Nothing more is done for a while."""
@@ -124,6 +127,7 @@ class Proposals:
         self._lanes = lanes
         self._works: dict[int, _Work] = {}
         self._tidied: dict[int, Shard] = {}
+        self._turn = RecordTurn()
 
     def status(self, shard: int) -> LaneStatus | None:
         """How far a shard is on the way to what was published; None where it obeys that already."""
@@ -236,7 +240,7 @@ class Proposals:
             if run is not None:
                 await run.reach_end("shadow")
         work.enter("ready")
-        await self._until_others_are_near(work, run)
+        await self._until_it_may_be_written(work, run)
         if work.is_given_up:
             return  # it is ended at the next look
         await self._write(work, raw)
@@ -244,8 +248,9 @@ class Proposals:
         while work.shard.body.version < work.publication.version and monotonic() < until:
             await self._go_on(run)
 
-    async def _until_others_are_near(self, work: _Work, run: LaneRun | None) -> None:
-        """Wait for the lanes of other shards: what they have yet to send would hold this shard up where it comes to the record.
+    async def _until_it_may_be_written(self, work: _Work, run: LaneRun | None) -> None:
+        """Wait for the lanes of other shards: what they have yet to send would hold this shard up where it comes to the record. Then for
+        the customers of this one: those who are not under the definitions that hold would all come at once there. Then for its turn.
 
         Gives up where something newer is to hold by then, unless another shard has begun: that one would wait for this one's lane for ever.
         """
@@ -253,6 +258,14 @@ class Proposals:
             if await self._is_to_be_given_up(work, self._topic.published):
                 return
             await self._go_on(run)
+        while work.shard.is_switching or not self._turn.is_free_for(work.shard):
+            if await self._is_to_be_given_up(work, self._topic.published):
+                return
+            work.enter("ready", SWITCHING if work.shard.is_switching else "")
+            await self._go_on(run)
+        self._turn.take(work.shard, work.publication.version)
+        if run is not None:
+            await run.reach_end("ready")
         await self._is_to_be_given_up(work, await self._topic.refresh())
 
     async def _is_to_be_given_up(self, work: _Work, published: Published) -> bool:

@@ -14,7 +14,7 @@ class LaneStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``state``: ``reads`` (the shard first comes to where its log ended when the publication was seen), ``folds`` (the past is folded for
     what is new), ``shadow`` (so it is, beside what holds), ``ready`` (it is within a second of the end of the log, and waits for other
-    shards), ``written`` (the record lies in the log), ``stands`` (``why`` says for what).
+    shards, or as ``why`` says), ``written`` (the record lies in the log), ``stands`` (``why`` says for what).
 
     Of the ``of`` records of the log ``folded`` are done; ``ends_at_ms`` is when that is expected to be all, in UTC milliseconds, 0 where
     nothing can be said.

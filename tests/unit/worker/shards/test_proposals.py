@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from streamer.errors import StoreUnavailableError
-from streamer.flow import store_session
+from streamer.flow import store_session, walk_pace
 from streamer.flow.checkpoint import CheckpointBody, encode_body
 from streamer.flow.published import Published, definitions_in
 from streamer.language.definitions import Definitions, parse_definitions
@@ -26,6 +26,7 @@ from streamer.worker.status.readiness import ShardStatus
 from streamer.worker.status.shard_notes import ShardNote, leave_note
 from streamer.worker.status.shard_state import ShardState
 from tests.unit.worker.one_worker import SEEN, Worker
+from tests.walk import at_each_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -105,6 +106,7 @@ class Shop:
 @pytest.fixture
 async def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     """Version 1 holds."""
+    monkeypatch.setattr(walk_pace, "FIRST", 100)  # no time passes here, in which the rest would come
     found = Shop(monkeypatch)
     await found.worker.own()
     assert await found.look() is None
@@ -126,6 +128,24 @@ async def test_the_owner_of_a_shard_folds_the_past_and_writes_what_was_published
     await shop.worker.segmenter.publisher.publish_all()
     entered = {change.subject: change.data.cause.kind for change in shop.worker.log.read_changes() if change.data.segment == "buyer"}
     assert entered == {"c3": "definitions"}
+
+
+async def test_a_shard_brings_all_its_customers_before_it_comes_to_the_next_definitions(shop: Shop) -> None:
+    """There the rest would come at once, be they a million, and the events of all would wait."""
+    shop.publish(BUYER)
+    await shop.look_until_written()
+    with at_each_record(0):
+        await shop.read()
+        shop.publish(LOYAL)
+        async with asyncio.timeout(60):
+            while (status := await shop.look()) is None or status.why != proposals.SWITCHING:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert shop.written() == [1, 2]
+    shop.worker.buy("c1")
+    with at_each_record(100):
+        await shop.read()
+    await shop.look_until_written()
+    assert shop.written() == [1, 2, 3]
 
 
 async def test_what_has_nothing_new_is_written_without_a_lane(shop: Shop) -> None:
