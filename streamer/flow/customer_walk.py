@@ -21,7 +21,7 @@ class CustomerPages(Protocol):
         ...
 
 
-class Turn:
+class NextCustomers:
     """The next customers of a walk, whose states are loaded together. ``is_over``: there is nobody left."""
 
     def __init__(self, customers: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from streamer.stores.base import Checkpoint, Commit, OutputPosition, Position, S
 from streamer.wire import TIME_PASSES, Control, LogRecord, Output, encode_outputs
 
 from .amendments import Amendments, Journal
-from .customer_walk import CustomerWalk, Turn
+from .customer_walk import CustomerWalk, NextCustomers
 from .isolation import Fault, Isolation
 from .machine import CommitBatch, Content, Limits, Machine, MachineSource, MigrationInProgress
 from .record_reader import Item, RecordReader
@@ -42,7 +42,7 @@ class RecordSpan(NamedTuple):
     last: Mapping[str, int]
     times: Sequence[int]
     bound: tuple[int, str] | None
-    turn: Turn | None = None
+    turn: NextCustomers | None = None
 
 
 class ShardDriver(Generic[Machine]):
@@ -327,13 +327,13 @@ class ShardDriver(Generic[Machine]):
         allowed = migration.allowed_at(offset, now) if self.walk_customers is None else self.walk_customers()
         return allowed - migration.done_at(offset)
 
-    async def _next_turn(self, migration: MigrationInProgress, offset: int, now: int) -> Turn | None:
+    async def _next_turn(self, migration: MigrationInProgress, offset: int, now: int) -> NextCustomers | None:
         """Those whose turn is up to and including a record, and a few more, as far as one commit may have them."""
         left = self._left(migration, offset, now)
         if left <= 0:
             return None
         most = min(left * 1.5 + SPARE, self._slicing.limits.states, migration.at_once_max)
-        return Turn(await self._walk_of(migration).behind(migration.cursor, int(most)))
+        return NextCustomers(await self._walk_of(migration).behind(migration.cursor, int(most)))
 
     def _take_turns(self, migration: MigrationInProgress, offset: int, now: int, span: RecordSpan) -> bool:
         """Do those whose turn is at a record; False where the commit is full, or more are to be loaded first. Where nobody is left the

@@ -12,6 +12,7 @@ from streamer.events.event import Event
 from streamer.examples import Example
 from streamer.segments.evaluate import evaluate, evaluate_after_event, evaluate_at_timer
 from streamer.segments.plan.plan import PathListener, Plan, SegmentRule
+from streamer.segments.plan.plan_change import PlanChange
 from streamer.segments.plan.turns import Turns
 from streamer.values import MISSING, Json
 
@@ -66,14 +67,19 @@ class Evaluator:
             also = self._scoring.at_moment(state, ScoringMoment(now, self._shard, offset, self._say))
         return evaluate_at_timer(self._plan, state, now - state.origin_ms, also)
 
-    def anew(self, state: State, now: int) -> list[SegmentRule]:
-        """Everything, under a plan that is new to the customer. ``timer_ms`` is not set."""
+    def anew(self, state: State, change: PlanChange, now: int) -> tuple[list[SegmentRule], Turns | None]:
+        """What the plan that is new to the customer has changed for them. ``timer_ms`` is not set: the second says what time may turn of it
+        (None: that is to be found out)."""
+        own_now = now - state.origin_ms
         if state.aside_ms:
-            concerned = self._bring_back(state, now)
-        else:
-            self._plan.settle(state, now - state.origin_ms)
-            concerned = self._plan.concerned(state)
-        return evaluate(self._plan, state, now - state.origin_ms, concerned)
+            return evaluate(self._plan, state, own_now, self._bring_back(state, now)), None
+        if change.is_whole or state.lifted is not None:
+            self._plan.settle(state, own_now)
+            return evaluate(self._plan, state, own_now, self._plan.concerned(state)), None
+        turns = Turns()
+        change.settle(state, own_now)
+        self._plan.let_pass(state, own_now, turns, set())
+        return evaluate(self._plan, state, own_now, change.dirty), turns
 
     def at_adopt(self, state: State, adopt: Adopt | Side, now: int) -> tuple[list[SegmentRule], bool]:
         """What was remembered under another id of the customer comes in. Memories that no definition in force has are nothing any more.

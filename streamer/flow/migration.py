@@ -17,6 +17,7 @@ from streamer.segments.change import Cause
 from streamer.segments.plan import model_memories
 from streamer.segments.plan.message_inputs import is_turning
 from streamer.segments.plan.plan import Plan, SegmentRule
+from streamer.segments.plan.plan_change import PlanChange
 from streamer.segments.plan.plan_memories import is_grown
 
 from . import walk_pace
@@ -108,6 +109,8 @@ class Migration:
         self.at = 0
         self._brought = 0
         self._after = after
+        brings_history = past is not None and past.brings_history
+        self._change = PlanChange(before, after, past.keys if past is not None else (), is_whole=brings_history)
         self._body = body
         self._states = states
         self._timers = timers
@@ -188,7 +191,7 @@ class Migration:
 
     def _bring(self, customer: str, state: State, now: int, offset: int) -> None:
         is_aside = self._set_aside.is_amended(self.offset, customer, FOR_DEFINITIONS)
-        retired = self._after.carry(state, self.before)
+        retired = self._change.carry(state)
         past = self.past if not is_aside else None
         was_inside = {number for number, entry in state.members.items() if entry.inside}
         left = past.join(customer, state) if past is not None else []
@@ -196,7 +199,7 @@ class Migration:
         state.generation = self._body.generation
         self._states.touched.add(customer)
         self._messages.carry(customer, state, self._messages_before, now, offset)
-        changed = [] if is_aside else self._evaluator.anew(state, now)
+        changed, turns = ([], None) if is_aside else self._evaluator.anew(state, self._change, now)
         if past is not None:
             past.leave(state, left, now)
             changed = self._net(state, changed, was_inside)
@@ -209,7 +212,11 @@ class Migration:
             self._set_aside.begin(state, now)
             state.timer_ms = NO_TIMER
         else:
-            state.timer_ms = self._after.next_due(state, now - state.origin_ms)
+            own_now = now - state.origin_ms
+            if turns is None:
+                state.timer_ms = self._after.next_due(state, own_now)
+            else:
+                state.timer_ms = turns.first_due(state, own_now, self._after.due_besides(state, own_now))
             self._messages.after(customer, state, changed, now, "definitions", offset)
         self._timers.set(customer, state.due_ms)
 

@@ -133,12 +133,14 @@ def lanes_over(store: MemoryStore, records: Sequence[LogRecord], rules: Rules) -
 
 
 class Driver:
-    """One shard over one store, by one owner after another."""
+    """One shard over one store, by one owner after another. Without lanes what is new in definitions has no past."""
 
-    def __init__(self, case: Case, *, batch: int = 500, limits: Limits | None = None, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self, case: Case, *, batch: int = 500, limits: Limits | None = None, store: MemoryStore | None = None, has_lanes: bool = True
+    ) -> None:
         self.rules, self.batch, self.limits = case.rules, batch, limits or Limits(records=batch)
         self.store = store or MemoryStore()
-        self.lanes = lanes_over(self.store, log_of(case), self.rules)
+        self.lanes = lanes_over(self.store, log_of(case), self.rules) if has_lanes else None
 
     async def acquire(self) -> Shard:
         """A new owner, who knows what the store knows and no more."""

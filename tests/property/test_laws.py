@@ -24,6 +24,7 @@ from streamer.flow.catalog import Plans
 from streamer.flow.machine import Limits
 from streamer.flow.rules import Rules
 from streamer.flow.shard import Shard
+from streamer.segments.plan import plan_change
 from streamer.stores.memory import MemoryStore
 from streamer.wire import LogRecord, shard_of
 from tests.property.driving import (
@@ -107,6 +108,28 @@ def test_how_the_log_is_cut_changes_nothing_while_customers_come_under_new_defin
             for way in WAYS:
                 assert shown(case, **way) == expected, way
             assert shown(case, batch=2, limits=NARROW, store=CrashingStore({1: "after", **crashes})) == expected
+
+
+@given(case=switching_cases())
+@effort(0.6)
+def test_what_new_definitions_do_not_concern_need_not_be_found_out_anew(case: Case) -> None:
+    """A customer keeps what holds of segments and memories that are the same under both: the same as if all of it were judged once more.
+    Without lanes too, which find out who is in what is new."""
+    case = _under_one_clock(case)
+    for has_lanes in (True, False):
+        expected = shown(case, has_lanes=has_lanes)
+        with patch.object(plan_change, "changed_segments", lambda *_: None):
+            assert shown(case, has_lanes=has_lanes) == expected
+
+
+def _under_one_clock(case: Case) -> Case:
+    """The case, with definitions of one time zone: by another one everything is another question."""
+    zone = {"zone": case.definitions["zone"]}
+    bodies = [
+        (at_ms, {**body, "definitions": {**body["definitions"], **zone}} if body.get("control") == "definitions" else body)
+        for at_ms, body in bodies_of(case)
+    ]
+    return with_records(case, bodies)
 
 
 def _each_at_last(case: Case) -> Shown:

@@ -25,6 +25,7 @@ from streamer.flow.lane.lane_step import LaneStep
 from streamer.flow.migration import Migration
 from streamer.flow.step import Step
 from streamer.segments.plan.plan import SegmentRule
+from streamer.segments.plan.plan_change import PlanChange
 from streamer.segments.plan.turns import Turns
 
 from .shop import START_MS
@@ -101,9 +102,9 @@ class Poison:
             self._happened["brought behind its record"] += migration.at != migration.offset
             sound_bring(migration, customer, state)
 
-        def anew(evaluator: Evaluator, state: State, now: int) -> list[SegmentRule]:
+        def anew(evaluator: Evaluator, state: State, change: PlanChange, now: int) -> tuple[list[SegmentRule], Turns | None]:
             self._fail("switch", in_hand[0], state)
-            return sound(evaluator, state, now)
+            return sound(evaluator, state, change, now)
 
         patch.setattr(Migration, "bring", bring)
         patch.setattr(Evaluator, "anew", anew)

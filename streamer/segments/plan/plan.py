@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from streamer import values
 from streamer.customers.cart import items_in
 from streamer.customers.specs import Spec
-from streamer.customers.state import NO_TIMER, Membership, State
+from streamer.customers.state import NO_TIMER, State
 from streamer.events.event import Event
 from streamer.language import tree
 from streamer.language.definitions import Definitions
@@ -27,7 +27,7 @@ from streamer.zones import zones_of
 from . import model_memories, predicate_index
 from .calendar_turns import CalendarTurns
 from .event_index import Dispatch, EventIndex, MemoryListener, find_key, says_all
-from .memory_inputs import Memory, all_steps, cart_events, cart_steps, converted, each, reader, step_bits, unless_same_zone, zone_name
+from .memory_inputs import Memory, all_steps, cart_events, cart_steps, each, reader, step_bits, unless_same_zone, zone_name
 from .message_inputs import turning_segments
 from .node_memories import cart_memory
 from .plan_expressions import ShownValue
@@ -307,27 +307,6 @@ class Plan:
                 if predicate.truth_bit is not None:
                     predicate_index.keep(truth_bits, predicate.truth_bit.key, int(predicate.holds(state, now)), 0)
         state.truth_bits = truth_bits
-
-    def carry(self, state: State, old: Plan) -> list[str]:
-        """Renumber a state of the plan before this one; return the names of segments it was inside and that are gone, by name."""
-        slots: dict[int, Any] = {}
-        for slot, data in state.slots.items():
-            memory = old.memories[slot]
-            now_at = self.slots.get(memory.key)
-            if now_at is not None:
-                slots[now_at] = converted(data, memory.spec, self.memories[now_at].spec)
-        members: dict[int, Membership] = {}
-        gone: list[str] = []
-        for number, entry in state.members.items():
-            name = old.rules[number].name
-            if name in self.numbers:
-                members[self.numbers[name]] = entry
-            else:
-                state.retired[name] = entry.changes
-                if entry.inside:
-                    gone.append(name)
-        state.slots, state.members = slots, members
-        return sorted(gone)
 
 
 class WarmingSince(NamedTuple):

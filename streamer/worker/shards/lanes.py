@@ -23,6 +23,7 @@ from streamer.flow.lane.lanes import OnTheSpot, Wanted
 from streamer.flow.same_log import View
 from streamer.flow.shard import Shard
 from streamer.flow.shard_log import Log
+from streamer.segments.plan.plan_change import changed_segments
 from streamer.wire import Control, LogRecord, encode_control
 from streamer.worker.status.shard_state import ShardState
 
@@ -113,6 +114,7 @@ class LaneService:
         after, _ = await self._plans.read(control)
         lateness_ms = self._rules.lateness_ms
         async with self._planning:
+            await beside(lambda: changed_segments(before, after))  # the shard asks for it where it comes to the definitions
             return await beside(lambda: plan_lane(before, after, lateness_ms=lateness_ms, history=history, brought=brought))
 
     def _lag_ms(self) -> float:

@@ -24,7 +24,7 @@ from streamer.flow.step import Step
 from streamer.language.definitions import parse_definitions
 from streamer.segments.change import decode_change
 from streamer.segments.explain import explain
-from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.plan_change import PlanChange
 from streamer.segments.plan.turns import Turns
 from streamer.stores.memory import MemoryStore
 from streamer.wire import CHANGES, DEAD_LETTERS, TICK, LogRecord, Output, definitions_control
@@ -233,10 +233,10 @@ async def test_a_rebuild_sets_the_same_customer_aside_at_the_same_moment(monkeyp
 
 async def test_a_change_of_definitions_goes_on_past_a_customer_at_whom_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their memberships stand as far as the segments do; the switch is everybody's."""
-    sound = Plan.settle
+    sound = PlanChange.settle
 
-    def settle(self: Plan, state: Any, now: int) -> None:
-        if any(name == "often" for name in self.names) and state.seen == poisoned:
+    def settle(self: PlanChange, state: Any, now: int) -> None:
+        if state.seen == poisoned:
             raise IndexError
         sound(self, state, now)
 
@@ -244,7 +244,7 @@ async def test_a_change_of_definitions_goes_on_past_a_customer_at_whom_it_fails(
     blob = await _state(before, "odd")
     assert blob is not None
     poisoned = decode_state(blob).seen
-    monkeypatch.setattr(Plan, "settle", settle)
+    monkeypatch.setattr(PlanChange, "settle", settle)
     told = await tell([*LOG[:6], LogRecord(6, NOW_MS + 4, switch(OTHER, 2), control=True)])
     assert told.changes[2:] == [
         ("mila", "often", "entered"),
