@@ -44,7 +44,7 @@ def say_status(found: PublicationStatus) -> None:
 
 
 def _way(found: PublicationStatus, one: ShardVersion) -> str | None:
-    if one.lane is not None:
+    if one.lane is not None and one.lane.version > one.version:  # else its worker has yet to note that it has come there
         return f"version {one.lane.version}: {lane_words(one.lane)}"
     if found.newest is None or one.version >= found.newest.version:
         return None

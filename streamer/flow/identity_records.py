@@ -78,7 +78,7 @@ class Adopt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sent_ms: dict[str, int] = {}
     parted: dict[str, str] = {}
     version: int = 1
-    passed_under: int = 1
+    passed_under: int = 0
     lane_offset: int = -1
 
     @property

@@ -107,15 +107,15 @@ class StepSource:
         machine.switch(plan, control.version, content, offset, folded)
 
     async def _fold(self, machine: Step, after: Plan, version: int, offset: int, brought: int) -> Folded | None:
-        """What is new in definitions, folded up to where they begin to hold; None where nothing is, and of the first definitions of a log.
-        All of it where history is. ``brought``: see ``Switch``.
+        """What is new in definitions, folded up to where they begin to hold; None where nothing is. All of it where history is.
+        ``brought``: see ``Switch``.
 
-        Where nobody has been seen there is nothing to fold. But somebody may come with a past of older definitions, of which a lane of
-        another shard will send what is new.
+        Where nobody has been seen there is nothing to fold. But somebody may come with a past of before, also where these are the first
+        definitions: of that a lane of another shard will send what is new.
         """
         body = machine.body
         nobody = not (body.counts.get("accepted") or body.forwards or body.history)
-        if self._lanes is None or (nobody and not body.version and brought == NOTHING_BROUGHT):
+        if self._lanes is None:
             return None
         plan = self._plan_lane(machine.plan, after, body.history, brought)
         if plan is None:

@@ -16,7 +16,7 @@ from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.flow.lane.lanes import Wanted
 from streamer.flow.relay import Relay
-from streamer.language.definitions import parse_definitions
+from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.plan.plan import Plan
 from streamer.transports.memory import MemorySink
 from streamer.wire import Control, LogRecord, decode_control
@@ -109,7 +109,9 @@ def played(history: History, kind: type[Town] = Town) -> tuple[Town, TownLanes]:
 
 
 def town_plan(town: Town, version: int) -> Plan:
-    """The plan of one version of a town's definitions."""
+    """The plan of one version of a town's definitions; 0 has none."""
+    if version == 0:
+        return Plan(Definitions(()), lateness_ms=town.rules.lateness_ms)
     acts = (act.body for act in town.history.acts if act.body is not None)
     sources = {1: town.history.definitions}
     for body in acts:

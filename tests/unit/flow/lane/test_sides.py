@@ -32,17 +32,20 @@ SWITCH: dict[str, Any] = {"control": "definitions", "version": 2, "definitions":
 
 
 class Script(Town):
-    """A town in which each step is told."""
+    """A town in which each step is told. ``is_first``: nothing was published before what it switches to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_first: bool = False) -> None:
         self.found = TownLanes()
-        super().__init__(History(BEFORE, (Act(BEGIN_MS, SWITCH),), BEGIN_MS), lanes=self.found)
+        self.version = 1 if is_first else 2
+        history = History(AFTER, (), BEGIN_MS) if is_first else History(BEFORE, (Act(BEGIN_MS, SWITCH),), BEGIN_MS)
+        super().__init__(history, lanes=self.found)
         self.found.town = self
         self.number = 0
 
     async def begin(self) -> None:
         self.now_ms = BEGIN_MS
-        self.define(BEFORE, 1)
+        if self.version > 1:
+            self.define(BEFORE, 1)
         for number in range(2):
             await self.take_over(number)
             await self.read(number)
@@ -74,11 +77,11 @@ class Script(Town):
     def switch(self, number: int | None = None) -> None:
         """New definitions, in one shard or (None) in all."""
         if number is None:
-            self.write(SWITCH)
+            self.define(AFTER, self.version)
             return
         parsed = parse_definitions(with_purposes(AFTER))
         self._sources[parsed.digest] = AFTER
-        self.log.append(EVENTS, number, definitions_control(parsed.content(), parsed.digest, 2), headers=CONTROL)
+        self.log.append(EVENTS, number, definitions_control(parsed.content(), parsed.digest, self.version), headers=CONTROL)
 
     async def know(self, customer: str) -> tuple[list[str], dict[str, Any]]:
         """In which segments they are, and what is remembered of them by key."""
@@ -208,17 +211,19 @@ WAYS: list[Callable[[Script], Awaitable[None]]] = [
 ]
 
 
+@pytest.mark.parametrize("is_first", [False, True], ids=["others_held", "first"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_one_purchase_of_an_old_id_is_one_of_the_person(way: Callable[[Script], Awaitable[None]]) -> None:
-    """Not none, and not two: by the memory that was there before, by the one that has grown, and by those that are new."""
-    town = Script()
+async def test_one_purchase_of_an_old_id_is_one_of_the_person(way: Callable[[Script], Awaitable[None]], *, is_first: bool) -> None:
+    """Not none, and not two: by the memory that was there before, by the one that has grown, and by those that are new. What is published
+    first, over a log that has imported history, knows it as well."""
+    town = Script(is_first=is_first)
     await town.begin()
     await way(town)
     await town.settle()
     customer = OTHER if "sent_on" in way.__name__ else USER
     inside, memories = await town.know(customer)
     assert inside == ["once", "one", "red", "some"], memories
-    assert [shard.body.version for shard in town.shards] == [2, 2]
+    assert [shard.body.version for shard in town.shards] == [town.version, town.version]
     assert town.found.folds > 0
     assert town.shards[0].body.since_ms == town.shards[1].body.since_ms == {}
     before = {number: (await look(town.store, number)).states for number in range(2)}
