@@ -7,10 +7,12 @@ import multiprocessing
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
-from streamer.settings import Settings
+if TYPE_CHECKING:
+    from streamer.settings import Settings
 
-AsideWork = Callable[[Connection, Settings, bytes], None]
+AsideWork = Callable[[Connection, "Settings", bytes], None]
 
 
 class Aside:

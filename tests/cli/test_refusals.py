@@ -154,7 +154,6 @@ def test_a_full_disk_is_told_in_one_line(run: Run, events: Path, segments: Path)
     ("options", "says"),
     [
         (("--format", "ga5"), "expected one of streamer, segment,"),
-        (("--format", "segment", "--mapping", "otto"), "a mapping says what lines are"),
         (("--until", "soon"), "expected a date such as 2026-01-31"),
         (("--lateness", "a day"), "expected a duration such as '30m'"),
         (("--batch", "0"), "--batch"),
