@@ -60,7 +60,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     by memory the version of the definitions for which a lane has folded it. ``sides`` has, by version of definitions, what of their lanes
     is taken: what lies below it those of this shard have taken.
     ``history`` is the offset in the shard's log of history below which everything is part of what is remembered, ``history_in_all`` the sum
-    of these offsets over all shards; ``recalled``, in the body of a lane, is that of the next record of history which it folds.
+    of these offsets over all shards. In the body of a lane ``recalled`` is that of the next record of history that it folds, and
+    ``heard_from`` that in the log from which it is to hear what lanes of other shards sent; ``heard_trust`` says which keys held there.
     ``models_since`` has by model of the definitions in force the offset of the ``definitions`` record with which its question came.
     """
 
@@ -95,6 +96,8 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     recalled: int = 0
     models_since: dict[str, int] = {}
     history_in_all: int = 0
+    heard_from: int = 0
+    heard_trust: Trust = msgspec.field(default_factory=Trust)
 
 
 _body_encoder = msgspec.msgpack.Encoder()

@@ -109,6 +109,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     It belongs to an ``Adopt``, which the shard itself had sent at the same place of its log, and whose other fields it has. ``links`` are
     those of the old id where there is imported history, ascending in time; ``aliases`` which of them that says outright.
+    ``is_of_history``: only history knows the old id, and the ``Adopt`` names this place (``lane_offset``).
     """
 
     version: int
@@ -125,6 +126,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memories: dict[str, Data] = {}
     links: dict[str, int] = {}
     aliases: Sequence[str] = ()
+    is_of_history: bool = False
 
     @property
     def customer(self) -> str:

@@ -49,14 +49,15 @@ async def import_events(
 ) -> Imported:
     """Write history, and have it become a part of the past unless ``is_more_to_come``.
 
-    SettingsError where somebody else wrote into a log that had not begun, or nothing was published into one that has; raises KafkaError,
-    TimeoutError.
+    SettingsError where somebody else wrote into a log that had not begun, brings history in too, or nothing was published into a log that
+    has begun; raises KafkaError, TimeoutError.
     """
     try:
+        ends = await _ends(settings, EVENTS)
         heads = await _heads(settings, EVENTS)
     except LogHasBegunError:
         return await _import_beside(settings, client, store, what, is_more_to_come=is_more_to_come)
-    writer = KafkaHistory(settings, client)
+    writer = KafkaHistory(settings, client, EVENTS, dict(enumerate(ends)))
     importer = Importer(what.name, heads, writer, what.refuse)
     await importer.write(what.events)
     await writer.finish()
@@ -69,8 +70,8 @@ async def _import_beside(
 ) -> Imported:
     """The same where the log has begun."""
     await ensure_topic(settings, HISTORY)
-    writer = KafkaHistory(settings, client, HISTORY)
     overlap = await _read_overlap(settings, what.dedupe)
+    writer = KafkaHistory(settings, client, HISTORY, dict(enumerate(await _ends(settings))))
     importer = Importer(what.name, await _heads(settings, HISTORY), writer, what.refuse, overlap)
     await importer.write(what.events)
     await writer.finish()
@@ -89,9 +90,9 @@ async def finish_import(settings: Settings, client: AIOKafkaProducer, store: Sto
     return await bring_history(settings, client, store, ends)
 
 
-async def _ends(settings: Settings) -> list[int]:
-    """Where history ends in each shard."""
-    found = await read_log_ends(settings, range(settings.shards), topic=HISTORY)
+async def _ends(settings: Settings, topic: str = HISTORY) -> list[int]:
+    """Where history, or the log, ends in each shard."""
+    found = await read_log_ends(settings, range(settings.shards), topic=topic)
     return [found[shard].end for shard in range(settings.shards)]
 
 

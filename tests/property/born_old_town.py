@@ -15,6 +15,7 @@ from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.flow.lane.lanes import Wanted
+from streamer.flow.lane.mailbox import HELD_BYTES_MAX
 from streamer.flow.relay import Relay
 from streamer.language.definitions import Definitions, parse_definitions
 from streamer.segments.plan.plan import Plan
@@ -31,13 +32,13 @@ from tests.property.town import EVERYTHING, Town
 class _Running:
     lane: SideLane
     relay: Relay
-    heard: int = 0
 
 
 class TownLanes:
     """See ``lanes.Lanes``. ``folds`` counts how often a lane was asked for, ``waits`` how often one had to wait for another's."""
 
-    def __init__(self) -> None:
+    def __init__(self, held_bytes_max: int = HELD_BYTES_MAX) -> None:
+        self._held_bytes_max = held_bytes_max
         self.town: Town | None = None
         self.folds = self.waits = 0
         self._running: dict[tuple[int, int], _Running] = {}
@@ -67,7 +68,9 @@ class TownLanes:
         town = self._town
         if (number, version) not in self._running:
             plan = self._plans.get((number, version)) or self._plan(number, version)
-            settings = LaneSettings(number, town.store, town.rules, Amendments(), never, histories=town.log)
+            settings = LaneSettings(
+                number, town.store, town.rules, Amendments(), never, histories=town.log, held_bytes_max=self._held_bytes_max
+            )
             lane = await SideLane.open(settings, plan, version)
             relay = Relay(number, lane.store, MemorySink(town.log), topics=())
             await relay.start()
@@ -90,9 +93,10 @@ class TownLanes:
         if town.shards[number].body.version >= version:
             return False
         running = await self._run(number, version)
-        ahead = town.log.fetch(number, running.heard, EVERYTHING)
+        if running.lane.awaits is not None:
+            running.lane.listen_for(running.lane.awaits)
+        ahead = town.log.fetch(number, running.lane.heard_upto, EVERYTHING)
         running.lane.hear(ahead)
-        running.heard += len(ahead)
         records = upto_definitions(town.log.fetch(number, running.lane.position, EVERYTHING), version)
         before = running.lane.position
         running.relay.add(await running.lane.fold(records[:3]))
@@ -100,9 +104,9 @@ class TownLanes:
         return bool(await running.relay.turn()) | (running.lane.position > before) | bool(ahead)
 
 
-def played(history: History, kind: type[Town] = Town) -> tuple[Town, TownLanes]:
+def played(history: History, kind: type[Town] = Town, held_bytes_max: int = HELD_BYTES_MAX) -> tuple[Town, TownLanes]:
     """A town that has lived a history in which definitions may change, and its lanes."""
-    lanes = TownLanes()
+    lanes = TownLanes(held_bytes_max)
     town = lanes.town = kind(history, lanes=lanes)
     asyncio.run(town.play())
     return town, lanes

@@ -17,6 +17,7 @@ from streamer.customers.memories import Distinct, Labels, Ladder, Pairs, Runs, S
 from streamer.customers.rebase import shifted
 from streamer.customers.state import NO_TIMER
 from streamer.customers.tombstone import is_tombstone
+from streamer.flow.lane.mailbox import HELD_BYTES_MAX
 from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import MemoryLog
 from streamer.values import time_text
@@ -145,7 +146,7 @@ def everybody(town: Town) -> dict[str, Known]:
 
 def lived(of: OldTown, *, keeps_offsets: bool = False) -> tuple[Town, TownLanes]:
     """A town into which its past is brought."""
-    lanes = TownLanes()
+    lanes = TownLanes(held_bytes_max=of.history.end_ms % 2 * HELD_BYTES_MAX)  # every other one has no room for what others send
     town = lanes.town = TownWithPast(of, lanes, keeps_offsets=keeps_offsets)
     asyncio.run(town.play())
     return town, lanes

@@ -15,21 +15,20 @@ READ_RECORDS: Final = 1_000
 
 
 class Hearing:
-    """What one lane is told of its log. Each record is told once."""
+    """What one lane is told of its log. Each record is told once, but for what had no room in the lane."""
 
     def __init__(self, lane: SideLane, log: Log) -> None:
         self._lane = lane
         self._log = log
-        self._heard = lane.begin  # what lies below was told, or is gone
 
     async def has_come(self, awaited: SentFrom) -> bool:
         """Tell the lane what its log has by now, up to what is ``awaited``; whether that has come, or is known never to come. Raises what
         reading the log may."""
         lane = self._lane
-        async with aclosing(self._log.read(lane.shard, self._heard, READ_RECORDS)) as batches:
+        lane.listen_for(awaited)
+        async with aclosing(self._log.read(lane.shard, lane.heard_upto, READ_RECORDS)) as batches:
             async for records in batches:
                 lane.hear(records)
-                self._heard = records[-1].offset + 1
                 if lane.has_come(awaited):
                     return True
                 await asyncio.sleep(0)  # the heartbeats share the loop

@@ -25,14 +25,14 @@ from streamer.flow.scorers import Scorers
 from streamer.flow.shard_log import Histories
 from streamer.flow.states import read_state
 from streamer.flow.store_session import Pause, StoreSession
-from streamer.signing import NO_KEYS, Keyring, Trust
+from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Page, Store
 from streamer.wire import LogRecord
 
 from .lane_driver import Breather, LaneDriver, LoopBreather
 from .lane_plan import LanePlan
 from .lane_step import LaneSource, LaneStep
-from .mailbox import Mailbox, SentFrom
+from .mailbox import HELD_BYTES_MAX, Heard, Mailbox, SentFrom
 from .recall import Recall
 
 RECALLED_AT_ONCE: Final = 2_000  # records of history
@@ -42,7 +42,7 @@ SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000
 @dataclass(frozen=True, slots=True)
 class LaneSettings:
     """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
-    its shard did not. ``trust`` says which keys held where the records begin that it is to ``hear``. ``histories`` is needed where the plan
+    its shard did not. ``histories`` is needed where the plan
     has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from. ``models_since`` is of
     the shard's checkpoint, and says from which record on a model's name means the model that is asked."""
 
@@ -52,10 +52,10 @@ class LaneSettings:
     amendments: Amendments
     pause: Pause
     keyring: Keyring = NO_KEYS
-    trust: Trust = Trust()  # noqa: RUF009 - nobody changes one
     histories: Histories | None = None
     limits: Limits = SLICES
     is_heard: bool = True
+    held_bytes_max: int = HELD_BYTES_MAX
     breather: Breather = LoopBreather()  # noqa: RUF009 - it keeps nothing
     models_since: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -89,7 +89,7 @@ class SideLane:
         would go on behind a gap.
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
-        mailbox = Mailbox(number, settings.rules, settings.keyring, version, plan.before, settings.trust)
+        mailbox = Mailbox(number, settings.rules, settings.keyring, version, plan.before, settings.held_bytes_max)
         source = LaneSource(
             settings.rules,
             settings.keyring,
@@ -113,6 +113,8 @@ class SideLane:
         if 0 < session.checkpoint.position.offset < begin:
             await store.drop(number)
             session, step = await owned()
+        heard_from = max(step.body.heard_from, begin)
+        mailbox.begin(Heard(heard_from, step.body.heard_trust), step.body.forwards)
         driver = LaneDriver(
             session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments), settings.breather
         )
@@ -157,6 +159,15 @@ class SideLane:
         """Records of the shard's log that lie ahead, in their order: what lanes of other shards have sent is among them."""
         self._mailbox.hear(records)
 
+    def listen_for(self, place: SentFrom) -> None:
+        """Whoever hears for it is to do so from ``heard_upto`` on until this has come."""
+        self._mailbox.listen_for(place)
+
+    @property
+    def heard_upto(self) -> int:
+        """The offset of the next record to hear."""
+        return self._mailbox.heard_upto
+
     def give_up(self, place: SentFrom) -> None:
         """Nothing will come from a place for which it ``awaits``: the log of that shard does not reach back so far."""
         self._mailbox.give_up(place)
@@ -186,6 +197,7 @@ class SideLane:
                 before = await self._before_history(self._recall, todo[:ready])
                 self.awaits = self.awaits if before == ready else None
                 ready = before
+            driver.machine.body.heard_from, driver.machine.body.heard_trust = self._mailbox.needed_from
             entries += await driver.process(todo[:ready]) if ready else []
             todo = todo[ready:] if self.awaits is None else []
         self._mailbox.forget()

@@ -346,6 +346,7 @@ class _LaneIdentity(Identity):
     lane: LanePlan
     _place = (0, 0)  # shard and offset from where the record in hand was sent
     _aliases: Sequence[str] = ()  # of whom is drained, see ``Side``
+    _sends_home = False
     _is_of_lane = False  # whether the memories of the ``adopt`` in hand came of the sender's lane
 
     @property
@@ -385,6 +386,7 @@ class _LaneIdentity(Identity):
             memories=memories,
             links=adopt.links if has_links else {},
             aliases=self._aliases if has_links else [],
+            is_of_history=self._sends_home,
         )
         self._admission.send("side", side.to, encode_identity(side), offset)
 
@@ -408,9 +410,10 @@ class _LaneIdentity(Identity):
         to = survivor_of(state)
         bury(state, to, offset)
         if is_brought(state, self.lane.brought):
-            self._aliases = aliases_of(state)
+            self._aliases, self._sends_home = aliases_of(state), True
             for part in self._parts(Link(from_=old, to=to, cause=OF_HISTORY, linked_ms=now), state, now):
                 self._send("adopt", part, offset)
+            self._sends_home = False
 
     def _restore(self, restore: Restore, record: LogRecord, now: int) -> None:
         """Of an id that was linked before the log knew anybody by it there is a state here, and a tombstone in the shard."""

@@ -32,6 +32,13 @@ class WaitingLane:
     def has_come(self, _place: tuple[int, int]) -> bool:
         return self.is_given_up or 5 in self.heard
 
+    def listen_for(self, place: tuple[int, int]) -> None:
+        assert place == AWAITED
+
+    @property
+    def heard_upto(self) -> int:
+        return self.heard[-1] + 1 if self.heard else 0
+
     def hear(self, records: Sequence[LogRecord]) -> None:
         self.heard += [record.offset for record in records]
 
