@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streamer.errors import SettingsError
 from streamer.flow.replay import Arrival
@@ -18,6 +17,22 @@ from streamer.wire import HISTORY
 SHARD = 1
 
 
+class Batch:
+    """Records that are sent together, at most two."""
+
+    def __init__(self) -> None:
+        self.records = 0
+
+    def append(self, **_record: object) -> object | None:
+        if self.records == 2:
+            return None
+        self.records += 1
+        return self
+
+    def record_count(self) -> int:
+        return self.records
+
+
 class Broker:
     """Partitions in which records of several producers come to lie as they are sent. ``loses``: it does not say where the next one lies."""
 
@@ -25,10 +40,10 @@ class Broker:
         self.ends = {0: 0, SHARD: 7}
         self.loses = False
 
-    def create_batch(self) -> BatchBuilder:
-        return BatchBuilder(magic=2, batch_size=1_000, compression_type=0, is_transactional=False)
+    def create_batch(self) -> Batch:
+        return Batch()
 
-    async def send_batch(self, batch: BatchBuilder, _topic: str, *, partition: int) -> asyncio.Future[Any]:
+    async def send_batch(self, batch: Batch, _topic: str, *, partition: int) -> asyncio.Future[Any]:
         found = asyncio.get_running_loop().create_future()
         offset, self.loses = -1 if self.loses else self.ends[partition], False
         found.set_result(SimpleNamespace(partition=partition, offset=offset))
