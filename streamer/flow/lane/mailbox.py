@@ -45,7 +45,7 @@ class Heard(NamedTuple):
     trust: Trust
 
 
-class _Held(NamedTuple):
+class _HeldPart(NamedTuple):
     """A part of what was sent from one place: where it lies in the log, and how large it is."""
 
     side: Side
@@ -67,7 +67,7 @@ class Mailbox:
         self._before = before
         self._held_bytes_max = held_bytes_max
         self._trusts = [Heard(0, Trust())]  # the changes of keys, ascending
-        self._parts: dict[SentFrom, dict[int, _Held]] = {}
+        self._parts: dict[SentFrom, dict[int, _HeldPart]] = {}
         self._oldest: list[tuple[int, SentFrom]] = []  # a heap of where those lie that are held, or were
         self._newest: dict[int, int] = {}  # the highest offset by shard from which something has come
         self._missing = set[SentFrom]()
@@ -140,14 +140,14 @@ class Mailbox:
         if self.held_bytes + size_bytes > self._held_bytes_max and place != self._awaited:
             self._left_out = record.offset if self._left_out is None else min(self._left_out, record.offset)
             return
-        self._keep(place, _Held(side, record.offset, size_bytes))
+        self._keep(place, _HeldPart(side, record.offset, size_bytes))
 
     def _was_taken(self, place: SentFrom, side: Side) -> bool:
         if side.is_of_history:
             return place in self._done_of_history
         return place[1] <= self._done.get(place[0], -1)
 
-    def _keep(self, place: SentFrom, held: _Held) -> None:
+    def _keep(self, place: SentFrom, held: _HeldPart) -> None:
         parts = self._parts.setdefault(place, {})
         former = parts.get(held.side.part)
         self.held_bytes += held.size_bytes - (former.size_bytes if former is not None else 0)
