@@ -32,7 +32,8 @@ FILES: Final = {  # below a folder of data sets, each with its mapping
     "rees46_electronics/five_users_full_history.csv": "rees46",
     "rees46_multicategory/2019-Oct_first17434.csv": "rees46",
 }
-CUSTOMERS_A_RECORD: Final = 100  # who come under new definitions
+CUSTOMERS_A_TICK: Final = 100  # who come under new definitions at most, where ticks are
+TICKS_APART_MS: Final = 1_000
 BATCH: Final = 1_000
 
 
@@ -62,7 +63,10 @@ async def _compare(file: Path, mapping: str) -> Compared:
     old = Definitions(new.segments[::3], new.zone, zone_data=new.zone_data)
     events = [LogRecord(offset, one.arrival_ms, one.value) for offset, one in enumerate(arrivals, 1)]
     end_ms, behind = max(record.arrival_ms for record in events), len(events) + 1
-    ticks = [LogRecord(behind + 1 + one, end_ms, TICK, control=True) for one in range(len(events) // CUSTOMERS_A_RECORD + 2)]
+    ticks = [
+        LogRecord(behind + number, end_ms + number * TICKS_APART_MS, TICK, control=True)
+        for number in range(1, len(events) // CUSTOMERS_A_TICK + 3)
+    ]
     later, folds = await _told([_published(old, 0, 1, 0), *events, _published(new, behind, 2, end_ms), *ticks], rules)
     before, _ = await _told([_published(new, 0, 2, 0), *events, LogRecord(behind, end_ms, TICK, control=True), *ticks], rules)
     assert folds == 1, "the past was not folded"
