@@ -21,7 +21,7 @@ from streamer.flow.lane.mailbox import HELD_BYTES_MAX
 from streamer.language.definitions import parse_definitions
 from streamer.transports.memory import MemoryLog
 from streamer.values import time_text
-from streamer.wire import ARRIVED_HEADER, HISTORY, arrived_text, definitions_control
+from streamer.wire import ARRIVED_HEADER, COMPARED_HEADER, HISTORY, arrived_text, definitions_control
 from tests.property.born_old_town import TownLanes, is_switch
 from tests.property.driving import look, with_purposes
 from tests.property.logs import LENGTHS, D, H
@@ -84,7 +84,7 @@ class TownWithPast(Town):
 
     def _bring(self, version: int) -> None:
         for happened in self._past:
-            import_event(self.log, happened)
+            import_event(self.log, happened, is_compared=True)
         for number in range(SHARDS):
             self.log.send_tick(number)
         parsed = parse_definitions(with_purposes(self._latest))
@@ -92,12 +92,13 @@ class TownWithPast(Town):
         self.log.send_control(definitions_control(parsed.content(), parsed.digest, version, history=ends))
 
 
-def import_event(log: MemoryLog, act: Act) -> None:
-    """Write an event of history behind the others."""
+def import_event(log: MemoryLog, act: Act, *, is_compared: bool = False) -> None:
+    """Write an event of history behind the others. ``is_compared``: it counts also where it happened when the log had begun."""
     assert act.body is not None, "somebody did something"
     customer = act.body.get("userId") or act.body["anonymousId"]
     raw = json.dumps({**act.body, "timestamp": time_text(act.body["timestamp"])}).encode()
-    log.append(HISTORY, home(customer), raw, key=customer.encode(), headers=((ARRIVED_HEADER, arrived_text(act.at_ms, BROUGHT_BY)),))
+    headers = (ARRIVED_HEADER, arrived_text(act.at_ms, BROUGHT_BY)), *(((COMPARED_HEADER, b"1"),) if is_compared else ())
+    log.append(HISTORY, home(customer), raw, key=customer.encode(), headers=headers)
 
 
 def _is_bringing(act: Act) -> bool:
