@@ -9,6 +9,8 @@ from contextlib import aclosing
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from streamer import zones
+
 if TYPE_CHECKING:
     from streamer.settings import Settings
 
@@ -44,7 +46,7 @@ async def told_aside(work: AsideWork, settings: Settings, task: bytes) -> AsyncG
     """
     context = multiprocessing.get_context("spawn")  # a fork would have the sockets of the server
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(theirs, settings, task), daemon=True)
+    process = context.Process(target=_do, args=(work, theirs, settings, task), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -54,6 +56,12 @@ async def told_aside(work: AsideWork, settings: Settings, task: bytes) -> AsyncG
         ours.close()
         process.kill()
         process.join()
+
+
+def _do(work: AsideWork, theirs: Connection, settings: Settings, task: bytes) -> None:
+    """What the process does."""
+    zones.know(settings.zones_dir)
+    work(theirs, settings, task)
 
 
 async def received(connection: Connection) -> bytes:

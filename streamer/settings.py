@@ -369,11 +369,7 @@ def load_settings(**given: Any) -> Settings:
         raise SettingsError("; ".join(_problem(item) for item in error.errors(include_input=False, include_url=False))) from None
     except (ValueError, OSError) as error:  # the TOML file itself
         raise SettingsError(f"{FILE_VARIABLE}: {error}") from None
-    if settings.zones_dir is not None:
-        try:
-            zones.add(settings.zones_dir)
-        except OSError as error:
-            raise SettingsError(f"STREAMER_ZONES_DIR: expected a folder, {error.strerror or 'found none'}") from None
+    zones.know(settings.zones_dir)
     return settings
 
 

@@ -2,7 +2,8 @@
 
 The operating system's zone data are never looked at: they differ from machine to machine, and two machines must tell the same log the same
 way. Which version holds is said by the definitions in the log (``zone_data``), so a log that is told anew is told by what held then. The
-installed package has one version; ``add`` makes known a folder with others.
+installed package has one version; ``know`` makes known those of a folder. What is known is known to one process: each that is begun anew
+must be told.
 
 Moments are UTC milliseconds from 1970 to 9999. Where a zone's wall shows a moment that the calendar does not have (before the year 1, after
 9999) it shows the first or the last that it has.
@@ -36,9 +37,10 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 class Zones:
     """The zones of one version. ``version`` is that of the package on PyPI, such as ``2026.6``."""
 
-    def __init__(self, version: str, folder: Traversable) -> None:
-        """``folder`` is laid out as the package `tzdata` is."""
+    def __init__(self, version: str, folder: Traversable, home: Path | None = None) -> None:
+        """``folder`` is laid out as the package `tzdata` is. ``home`` is the folder of versions that it is of; None: of none."""
         self.version = version
+        self.home = home
         self._folder = folder
         self._names = frozenset(folder.joinpath("zones").read_text(encoding="ascii").split()) - _NO_PLACES
         self.utc: Final = self._read("UTC")
@@ -86,14 +88,32 @@ def zones_of(version: str) -> Zones:
 def add(folder: Path) -> list[str]:
     """Make known every version of a folder, and return them: ``FOLDER/2025.2/tzdata`` as pip's ``--target`` makes it.
 
-    Called once, at the start. Raises NotADirectoryError where there is no such folder.
+    Raises NotADirectoryError where there is no such folder.
     """
     if not folder.is_dir():
         raise NotADirectoryError(folder)
     found = sorted(path.name for path in folder.iterdir() if is_version(path.name) and (path / "tzdata" / "zones").is_file())
     for name in found:
-        _known.setdefault(name, Zones(name, folder / name / "tzdata"))
+        _known.setdefault(name, Zones(name, folder / name / "tzdata", folder))
     return found
+
+
+def know(folder: Path | None) -> None:
+    """Make known every version of the folder that ``STREAMER_ZONES_DIR`` names, if one is set. Called at the start of each process.
+
+    Raises SettingsError where there is no such folder.
+    """
+    if folder is None:
+        return
+    try:
+        add(folder)
+    except OSError as error:
+        raise SettingsError(f"STREAMER_ZONES_DIR: expected a folder, {error.strerror or 'found none'}") from None
+
+
+def known_folder() -> Path | None:
+    """The folder whose versions are known here, as ``know`` takes it in a process that this one begins; None where there is none."""
+    return next((one.home for one in _known.values() if one.home is not None), None)
 
 
 def version() -> str:

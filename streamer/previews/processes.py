@@ -13,11 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from threading import Thread
 from typing import Final
 
 import msgspec
 
+from streamer import zones
 from streamer.aside import received
 from streamer.errors import HaltError, SettingsError, StoreError, StreamerError, TooMuchError
 
@@ -98,7 +100,7 @@ async def others(work: PortionWork, task: object, count: int) -> AsyncGenerator[
         for number in range(1, count):
             ours, theirs = context.Pipe()
             lines.append(ours)
-            process = context.Process(target=_run, args=(theirs, work, task, Portion(number, count)), daemon=True)
+            process = context.Process(target=_run, args=(theirs, work, task, Portion(number, count), zones.known_folder()), daemon=True)
             process.start()
             started.append(process)
             theirs.close()
@@ -124,16 +126,17 @@ def _answer(raw: bytes) -> Findings:
     return outcome.findings
 
 
-def _run(line: Connection, work: PortionWork, task: object, part: Portion) -> None:
+def _run(line: Connection, work: PortionWork, task: object, part: Portion, zones_dir: Path | None) -> None:
     """What a process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is for whoever started it
     Thread(target=_end_with_parent, daemon=True).start()
-    line.send_bytes(_encode(asyncio.run(_outcome(work, Caller(line), task, part))))
+    line.send_bytes(_encode(asyncio.run(_outcome(work, Caller(line), task, part, zones_dir))))
     line.close()
 
 
-async def _outcome(work: PortionWork, caller: Caller, task: object, part: Portion) -> _PortionOutcome:
+async def _outcome(work: PortionWork, caller: Caller, task: object, part: Portion, zones_dir: Path | None) -> _PortionOutcome:
     try:
+        zones.know(zones_dir)
         return _PortionOutcome(await work(caller, task, part))
     except StreamerError as error:
         return _PortionOutcome(error=type(error).__name__, text=str(error))

@@ -65,9 +65,8 @@ def fold_lanes(theirs: socket.socket, settings: Settings, *, gives_way: bool) ->
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's to hear
     configure_logging(settings.log_level)
-    if settings.zones_dir is not None:
-        zones.add(settings.zones_dir)
     try:
+        zones.know(settings.zones_dir)
         asyncio.run(_serve(theirs, settings, gives_way=gives_way and give_way()))
     except Exception as error:  # its text may quote a customer's data
         log.critical("broken", action="lanes", error=type(error).__name__, where=place_of(error))
