@@ -59,11 +59,19 @@ class Plans:
     async def get(self, digest: str, shard: int) -> Plan:
         """The plan of definitions that a shard is under; HaltError when the store does not have them."""
         if digest not in self._plans:
-            content = await self._store.get_document(definitions_document(digest), shard=shard)
-            if content is None:
-                raise HaltError(f"definitions {digest} are not in the store of shard {shard}; run `streamer shards rebuild {shard}`")
-            return await self._compiled(digest, content)
+            return await self._compiled(digest, await self._content(digest, shard))
         return self._plans[digest]
+
+    async def definitions(self, digest: str, shard: int) -> Definitions:
+        """The definitions that a shard is under, for which nothing is compiled; HaltError when the store does not have them."""
+        plan = self._plans.get(digest)
+        return plan.definitions if plan is not None else read_definitions(await self._content(digest, shard))
+
+    async def _content(self, digest: str, shard: int) -> bytes:
+        content = await self._store.get_document(definitions_document(digest), shard=shard)
+        if content is None:
+            raise HaltError(f"definitions {digest} are not in the store of shard {shard}; run `streamer shards rebuild {shard}`")
+        return content
 
     async def read(self, control: Control) -> tuple[Plan, bytes]:
         """What a ``definitions`` record carries, compiled and as it is. Raises RefusedError when it is damaged or wrong."""

@@ -11,7 +11,7 @@ from streamer.flow.committed import CommittedCustomers
 from streamer.flow.whole_log import TOLD_ONCE
 from streamer.language.definitions import Definitions
 from streamer.settings import Settings
-from streamer.transports.kafka.log_ends import read_log_ends
+from streamer.transports.kafka.log_ends import LogEnds, read_log_ends
 from streamer.transports.kafka.shard_logs import PastWanted
 
 from .bounds import Bounds
@@ -23,7 +23,7 @@ from .processes import WORTH_IT_EVENTS, Caller, others
 from .result import Preview
 from .servers import customers_of, history_ends, kafka_asked, store_of
 from .share import Persons, Portion, Share
-from .telling import AskedModel, LogStretch, LogTelling, Progress, no_progress
+from .telling import AskedModel, LogStretch, LogTelling, Progress, no_progress, records_between
 
 ANSWER_SECONDS: Final = 15.0
 
@@ -34,7 +34,9 @@ async def fitting_share(settings: Settings, events_max: int) -> float:
     Records that concern nobody count as well, and so does history. Raises SettingsError, and what reading the store may.
     """
     with kafka_asked(settings):
-        records = (await _stretch(settings, None)).records
+        async with store_of(settings) as store:
+            history = await history_ends(settings, store)
+        records = records_between(await _log_ends(settings, None), history)
     return 1.0 if records <= events_max else events_max / records
 
 
@@ -103,9 +105,13 @@ async def _stretch(settings: Settings, since_ms: int | None) -> LogStretch:
     async with store_of(settings) as store:
         past = PastWanted(await history_ends(settings, store), since_ms or 0, int(time() * 1_000))
         models = await _models_in_force(customers_of(settings, store))
-    async with asyncio.timeout(ANSWER_SECONDS):
-        ends = await read_log_ends(settings, range(settings.shards), since_ms)
+    ends = await _log_ends(settings, since_ms)
     return LogStretch(ends, past, is_cut=since_ms is not None or any(between.begin for between in ends.values()), models=models)
+
+
+async def _log_ends(settings: Settings, since_ms: int | None) -> dict[int, LogEnds]:
+    async with asyncio.timeout(ANSWER_SECONDS):
+        return await read_log_ends(settings, range(settings.shards), since_ms)
 
 
 async def _models_in_force(customers: CommittedCustomers) -> tuple[AskedModel, ...]:
@@ -113,8 +119,8 @@ async def _models_in_force(customers: CommittedCustomers) -> tuple[AskedModel, .
     view = await customers.view(TOLD_ONCE)
     if view.body is None or not view.body.digest:
         return ()
-    plan, since = await customers.newest_plan(view), view.body.models_since
-    return tuple(AskedModel(spec, since.get(spec.name, 0)) for spec in plan.definitions.models)
+    definitions, since = await customers.plans.definitions(view.body.digest, view.shard), view.body.models_since
+    return tuple(AskedModel(spec, since.get(spec.name, 0)) for spec in definitions.models)
 
 
 async def _now_ms(settings: Settings) -> int:

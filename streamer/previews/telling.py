@@ -46,7 +46,12 @@ class LogStretch(NamedTuple):
     @property
     def records(self) -> int:
         """How many there are, about."""
-        return sum(between.end - between.begin for between in self.ends.values()) + sum(self.past.ends.values())
+        return records_between(self.ends, self.past.ends)
+
+
+def records_between(ends: Mapping[int, LogEnds], history: Mapping[int, int]) -> int:
+    """How many records shards have between two offsets of their logs, and of history up to an offset, about."""
+    return sum(between.end - between.begin for between in ends.values()) + sum(history.values())
 
 
 class LogTelling:
@@ -105,4 +110,4 @@ def means_something(record: Arrival, since: Mapping[str, int]) -> bool:
     return not is_of_model or (control.model in since and record.line > since[control.model])
 
 
-__all__ = ["AskedModel", "LogStretch", "LogTelling", "Progress", "means_something", "models_that_go_on", "no_progress"]
+__all__ = ["AskedModel", "LogStretch", "LogTelling", "Progress", "means_something", "models_that_go_on", "no_progress", "records_between"]
