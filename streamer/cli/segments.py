@@ -253,7 +253,7 @@ def diff(as_json: Annotated[bool, typer.Option("--json", help="one JSON object a
 
     It compares what the workers have folded with what holds. A shard whose lane has not come to the end of the log, or that is on its way
     to other definitions, is left out, which is said: exit code 1 then; `streamer segments status` says how far it is. Segments that ask a
-    model begin as they are: nothing is known of them before the cut-over.
+    new model, or refer to one that does, begin as they are: what that model would have said is not known before the cut-over.
     """
     from streamer.settings import load_settings
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -47,10 +47,6 @@ class Findings(msgspec.Struct, frozen=True):
     sizes_now: dict[str, int] | None
     since_ms: dict[str, int]
     served: list[str]
-
-
-encode_findings: Final = msgspec.msgpack.Encoder().encode
-decode_findings: Final = msgspec.msgpack.Decoder(Findings).decode
 
 
 async def findings_of(fold: Fold, in_force: MembersInForce | None, *, days: int, samples: int, is_cut: bool = False) -> Findings:
@@ -131,4 +127,4 @@ def _smallest(members: list[SampleMember], count: int) -> list[SampleMember]:
     return sorted(members, key=lambda member: (rank(member.customer), member.customer))[:count]
 
 
-__all__ = ["Findings", "decode_findings", "encode_findings", "findings_of", "united"]
+__all__ = ["Findings", "findings_of", "united"]
