@@ -158,7 +158,7 @@ class LaneDriver(ShardDriver[LaneStep]):
         if record.control:
             return placed, RefusedError("bad_control", detail="history has no control records")
         if read_arrived(record.headers) is None:
-            return placed._replace(arrival_ms=0), RefusedError("bad_control", detail="nothing says when it happened")
+            return placed, RefusedError("bad_control", detail="nothing says when it happened")
         try:
             return placed, self._reader.event(record.value)
         except RefusedError as error:

@@ -77,6 +77,22 @@ async def test_whom_only_history_knows_is_born_and_who_is_known_already_has_both
     assert len(shop.said()) == 4, "the same past once more is nothing"
 
 
+async def test_what_does_not_say_when_it_happened_delays_nobodys_history() -> None:
+    """Anybody with the right to write could put it there. Had all behind it waited for the time at which the broker took it, the shard's
+    log would have begun by then, and what others did before would be left out."""
+    shop = OldShop(RULES, SHARDS)
+    shop.write("Order Completed", userId=ANN)
+    await shop.settle()
+    shop.now_ms += MINUTE_MS
+    shop.log.append(HISTORY, 0, json.dumps({"event": "Order Completed", "messageId": "x", "userId": ANN}).encode(), key=ANN.encode())
+    shop.remember(40, userId=ANN)
+    shop.now_ms += MINUTE_MS
+    shop.bring()
+    await shop.settle()
+    assert await shop.inside(ANN) == {"buyer", "regular"}
+    assert [change.data.segment for change in shop.changes()] == ["buyer", "regular"], "the order that says no time is none"
+
+
 async def test_whoever_was_erased_before_does_not_come_back() -> None:
     """History knows them still; it is to be forgotten all the same."""
     shop = OldShop(RULES, SHARDS)
