@@ -159,7 +159,8 @@ class Control(msgspec.Struct, omit_defaults=True):
     ``tick``: time passes. ``definitions``: from here on version ``version`` holds, ``packed`` is its zlib-compressed canonical JSON in
     base64 and ``digest`` its name; ``shadow``: not yet, it is only to be folded beside what holds (in the topic of definitions alone);
     ``history``: by shard, the offset in the topic of history below which everything is part of the past (empty: as before); ``seen``: up to
-    which offset of the topic of definitions whoever published had read it (-1: that is not asked), see ``flow.published``.
+    which offset of the topic of definitions whoever published had read it (-1: that is not asked); ``gives_up``: the version that this
+    overtakes before a shard with a past obeyed it (0: none). See ``flow.published``.
     ``model``: from here on version ``version`` of the model ``model`` scores, ``packed`` and ``digest``
     are those of its scorer. ``withdraw``: from here on no version of ``model`` up to ``version`` scores. ``erase``: forget ``customer``.
     ``unmerge``: ``customer`` and ``old`` are two again; ``packed`` is what was said of the former, ``past`` what was said of the latter,
@@ -183,6 +184,7 @@ class Control(msgspec.Struct, omit_defaults=True):
     past: str = ""
     history: list[int] = []
     seen: int = -1
+    gives_up: int = 0
 
 
 encode_control: Final = msgspec.json.Encoder().encode
@@ -251,11 +253,12 @@ def is_customer(name: str) -> bool:
 
 
 def definitions_control(
-    content: bytes, digest: str, version: int, *, shadow: bool = False, history: Sequence[int] = (), seen: int = -1
+    content: bytes, digest: str, version: int, *, shadow: bool = False, history: Sequence[int] = (), seen: int = -1, gives_up: int = 0
 ) -> bytes:
     """The record that switches a shard to these definitions, and to a past with this ``history``; with ``shadow`` the one that only
-    proposes them. ``seen``: see ``Control``."""
-    return _packed(Control("definitions", version=version, digest=digest, shadow=shadow, history=list(history), seen=seen), content)
+    proposes them. ``seen`` and ``gives_up``: see ``Control``."""
+    control = Control("definitions", version=version, digest=digest, shadow=shadow, history=list(history), seen=seen, gives_up=gives_up)
+    return _packed(control, content)
 
 
 def model_control(model: str, content: bytes, digest: str, version: int) -> bytes:

@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
     group.command("status", epilog=EXIT_CODES, short_help="Say which version holds where, and how far the next one is.")(status)
     group.command("diff", epilog=EXIT_CODES, short_help="Say who would enter and leave by the version in shadow.")(diff)
     group.command("cut-over", epilog=EXIT_CODES, short_help="Make the workers use the version that is in shadow.")(cut_over)
-    group.command("rollback", epilog=EXIT_CODES, short_help="Go back to the version that was published before.")(rollback)
+    group.command("rollback", epilog=EXIT_CODES, short_help="Go back to the version that held before.")(rollback)
     group.command("cancel", epilog=EXIT_CODES, short_help="Give up a version that is in shadow, or on its way.")(cancel)
     segment_members.register(group)
     app.add_typer(group, name="segments")
@@ -278,7 +278,10 @@ def cut_over(wait: WaitOption = False) -> None:
 
 
 def rollback(wait: WaitOption = False) -> None:
-    """Go back to the version that was published before the newest one. It gets a number of its own, as numbers only rise."""
+    """Go back to the version that held before the newest one. It gets a number of its own, as numbers only rise.
+
+    A version that was given up, or overtaken, before any shard obeyed it is passed over.
+    """
     from streamer.deployment import publishing
 
     _publish_again(publishing.roll_back, wait=wait)

@@ -35,15 +35,28 @@ def check_not_between(shards: Sequence[ShardNow], version: int) -> None:
     Whoever obeys them waits for what the lanes of the others have to send towards them. Were they overtaken now, that would never come.
     Where a shard is about to obey them, its owner and those of the others see to it that nobody leaves them out.
     """
-    done, left = list[int](), list[int]()
-    for number, shard in enumerate(shards):
-        if has_past(shard.body):
-            (done if shard.body.version >= version else left).append(number)
+    done, left = _by_obedience(shards, version)
     if done and left:
         raise SettingsError(
             f"version {version} holds already in {_shards(done)}, and not yet in {_shards(left)}, which have to come as far: wait for them "
             "(`streamer segments status` says what they wait for; they need their workers), then publish, or roll back"
         )
+
+
+def is_obeyed_nowhere(shards: Sequence[ShardNow], version: int) -> bool:
+    """Whether some shards have a past, and none of these obeys the definitions of ``version`` yet. Where no shard has one the definitions
+    hold from the record on that publishing itself writes."""
+    done, left = _by_obedience(shards, version)
+    return bool(left) and not done
+
+
+def _by_obedience(shards: Sequence[ShardNow], version: int) -> tuple[list[int], list[int]]:
+    """Of the shards that have a past those that obey a version, or a newer one, and those that do not yet."""
+    done, left = list[int](), list[int]()
+    for number, shard in enumerate(shards):
+        if has_past(shard.body):
+            (done if shard.body.version >= version else left).append(number)
+    return done, left
 
 
 def _shards(numbers: list[int]) -> str:

@@ -32,7 +32,7 @@ from streamer.wire import definitions_control
 
 from .connecting import starting
 from .history import shards_without_past
-from .obedience import check_keys, check_not_between
+from .obedience import check_keys, check_not_between, is_obeyed_nowhere
 from .shards import ShardNow, shards_now
 
 log: FilteringBoundLogger = structlog.get_logger("streamer.publishing")
@@ -106,7 +106,8 @@ async def cut_over(settings: Settings, client: AIOKafkaProducer, store: Store) -
 
 
 async def roll_back(settings: Settings, client: AIOKafkaProducer, store: Store) -> Proposal:
-    """Publish what was to hold before the newest publication, under a new number. SettingsError where nothing was."""
+    """Publish what held before the newest publication, under a new number: of what was overtaken before any shard obeyed it nothing comes
+    back. SettingsError where nothing held before."""
     topic, shards = await _topic(settings, client, store)
     return await _publish_again(settings, client, shards, topic, _former(topic.published))
 
@@ -133,7 +134,10 @@ async def cancel(settings: Settings, client: AIOKafkaProducer, store: Store) -> 
 
 def _former(published: Published) -> Publication:
     if published.former is None:
-        raise SettingsError("nothing was published before the version that is to hold now, so there is nothing to go back to")
+        raise SettingsError(
+            "no other version held before the one that is to hold now, so there is nothing to go back to; "
+            "`streamer segments publish FILES` publishes what never held"
+        )
     return published.former
 
 
@@ -200,11 +204,14 @@ async def _publish(
     history: Sequence[int] = (),
 ) -> Proposal:
     compile_plan(definitions, settings.rules)  # before anything is in the log
-    if not shadow and topic.published.newest is not None:
-        check_not_between(shards, topic.published.newest.version)
+    newest, gives_up = topic.published.newest, 0
+    if not shadow and newest is not None:
+        check_not_between(shards, newest.version)
+        gives_up = newest.version if is_obeyed_nowhere(shards, newest.version) else 0
     content, digest, last = definitions.content(), definitions.digest, topic.published.last
     number = 1 + max(last.version if last is not None else 0, _highest_in_force(shards))
-    offset = await topic.append(definitions_control(content, digest, number, shadow=shadow, history=history, seen=seen))
+    raw = definitions_control(content, digest, number, shadow=shadow, history=history, seen=seen, gives_up=gives_up)
+    offset = await topic.append(raw)
     if (error := (await topic.refresh()).refused.get(offset)) is not None:
         raise SettingsError(f"STREAMER_SIGNING_KEYS: what was published does not count: {error.detail}; see `streamer keys list`")
     if offset in topic.published.overtaken:

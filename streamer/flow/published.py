@@ -11,7 +11,8 @@ The topic has one partition and is kept for ever. Its first record is the manife
 manifest of the next generation of the log, whose topic of events was made anew. The order of
 the topic numbers them, and whoever reads it comes to the same: 1, 2, 3, also where the third has the content of the first. What is
 published was decided by what the topic said before, so a record says up to where that was read: of two who publish at the same moment the
-second counts for nothing, and is told so. The store has nothing of this that cannot be read here again.
+second counts for nothing, and is told so. A record also says whether it overtakes a version before any shard obeyed it: nobody goes back
+to that one. The store has nothing of this that cannot be read here again.
 
 Keys hold there as they do in the log: from a ``keys`` record on, what is not signed has no number.
 """
@@ -95,6 +96,7 @@ class Published:
         self._trust = Trust()
         self._changed = -1  # the offset of the newest record that changed what holds
         self._publications: list[Publication] = []
+        self._given_up = set[int]()  # versions that were overtaken before any shard obeyed them
 
     def take(self, record: LogRecord) -> None:
         """The next record of the topic. One that nobody can read is counted and has no number. HaltError when this process lacks a key."""
@@ -152,7 +154,8 @@ class Published:
         elif last.is_shadow and not control.shadow and not self._is_overtaken(control, record.offset):
             self._publications[-1] = last._replace(is_shadow=False)
             self._changed = record.offset
-        # else it was sent again, or two published the same at one moment
+        if self._changed == record.offset:  # else it was sent again, or two published the same at one moment
+            self._given_up.add(control.gives_up)
 
     def _is_overtaken(self, control: Control, offset: int) -> bool:
         if not 0 <= control.seen <= self._changed:
@@ -184,10 +187,10 @@ class Published:
 
     @property
     def former(self) -> Publication | None:
-        """What was to hold before ``newest``, and is not the same definitions; None where there was nothing."""
+        """What held before ``newest``, and is not the same definitions; None where nothing did. What was given up held nowhere."""
         newest = self.newest
         others = (one for one in reversed(self._publications) if newest is not None and one.digest != newest.digest)
-        return next((one for one in others if not one.is_shadow), None)
+        return next((one for one in others if not one.is_shadow and one.version not in self._given_up), None)
 
     @property
     def shadow(self) -> Publication | None:

@@ -205,6 +205,39 @@ async def test_to_roll_back_publishes_what_was_before_under_a_new_number(shop: S
     assert digests == [digests[0], digests[1]] * 2
 
 
+async def test_to_roll_back_passes_over_what_no_shard_ever_obeyed(shop: Shop) -> None:
+    """Whoever has cancelled a version does not expect it back; nor one that was published over before it held."""
+    await shop.publish("a")
+    for shard in range(SHARDS):
+        await shop.come_to(shard, 1)
+    b = (await shop.propose("b")).publication
+    for shard in range(SHARDS):
+        await shop.come_to(shard, b.version)
+    await shop.publish("c")
+    back = (await shop.again(publishing.cancel)).publication
+    assert (back.version, back.digest) == (4, b.digest)
+    for shard in range(SHARDS):
+        await shop.come_to(shard, 4)
+    await shop.publish("d")
+    await shop.publish("e")
+    back = (await shop.again(publishing.cancel)).publication
+    assert (back.version, back.digest) == (7, b.digest), "d held nowhere"
+    back = (await shop.again(publishing.roll_back)).publication
+    assert (back.version, back.digest) == (8, shop.topic.published.upto(0).digest)
+
+
+async def test_there_is_nothing_to_roll_back_to_where_only_a_cancelled_version_was_before(shop: Shop) -> None:
+    """It is refused rather than folded anew and brought into force."""
+    await shop.publish("a")
+    for shard in range(SHARDS):
+        await shop.come_to(shard, 1)
+    await shop.publish("b")
+    await shop.again(publishing.cancel)
+    with pytest.raises(SettingsError, match=r"no other version held before .*nothing to go back to; `streamer segments publish FILES`"):
+        await shop.again(publishing.roll_back)
+    assert len(shop.topic.records) == 3
+
+
 def test_where_keys_are_only_what_is_signed_by_one_is_written_in_a_workers_name() -> None:
     """Whoever may write into the topic of definitions must not get a worker to sign for them."""
     ring = Keyring("shop", {"k1": b"x" * 32})
