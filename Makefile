@@ -14,13 +14,16 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadgroup
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test newest soak bench bench-models screenshots lint format install lock clean
+.PHONY: help demo servers check test newest soak bench bench-models screenshots lint format install lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.run ## a shop, live, on this machine alone (SECONDS=60 ends it after a minute)
 	@$(BIN)/streamer demo $(if $(SECONDS),--seconds $(SECONDS))
+
+servers: .venv/.run ## a Kafka and a Redis on this machine, without Docker, until Ctrl-C; prints the settings to export
+	@exec $(BIN)/python -m streamer.local.servers
 
 check: lint ## lint, types and the fast tests: after each change, a minute on two quiet cores
 	@$(BIN)/python -m pytest -m fast $(PARALLEL) $(ARGS)

@@ -1,12 +1,8 @@
-"""What a user may choose, and what ends the demo."""
+"""What a user may choose."""
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
-from typing import Final
-
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)

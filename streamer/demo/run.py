@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from streamer.demo.options import SIGNALS, Options
 from streamer.demo.servers import Servers
+from streamer.local.interrupts import ignore_signals, signals_as_interrupts
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from rich.console import Console
+
+    from streamer.demo.options import Options
 
 
 def run(options: Options, console: Console) -> int:
@@ -22,7 +20,7 @@ def run(options: Options, console: Console) -> int:
     SettingsError where something is not installed. Call it from the main thread: it takes the signals.
     """
     servers = Servers()
-    with _signals_as_interrupts():
+    with signals_as_interrupts():
         try:
             console.print("Starting a Kafka (in memory), a Redis, a worker, a sender and a server with the page …", highlight=False)
             servers.start()
@@ -37,26 +35,5 @@ def run(options: Options, console: Console) -> int:
             console.print("Stopped before the shop was open.", highlight=False)
             return 0
         finally:
-            _ignore_signals()  # whoever presses Ctrl-C twice wants it to end, not to be left with half of it
+            ignore_signals()
             servers.stop()
-
-
-@contextmanager
-def _signals_as_interrupts() -> Generator[None]:
-    """One of the signals raises KeyboardInterrupt; what handled them before does so again afterwards."""
-    before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    _ignore_signals()
-    raise KeyboardInterrupt
-
-
-def _ignore_signals() -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)

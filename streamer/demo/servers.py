@@ -20,15 +20,13 @@ from pydantic import SecretStr
 
 from streamer.demo.seen import Numbers
 from streamer.local.children import LOOPBACK, Child, TemporaryFolder, free_port
-from streamer.local.mock_kafka import MockKafkaProcess, library_path
+from streamer.local.mock_kafka import MOCK_SHARDS, MockKafkaProcess, library_path, topics_of_a_log
 from streamer.local.redis import RedisServer
 from streamer.settings import Settings
-from streamer.wire import SENDS, SINGLE_TOPICS, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SHARDS: Final = 6  # the embedded broker keeps 5 MiB of each
 STOP_S: Final = 10.0  # what worker and sender promise
 ANSWER_S: Final = 2.0
 NAMES: Final = {"worker": "worker", "send": "sender", "serve": "server"}  # by their commands
@@ -58,15 +56,14 @@ class Servers:
         self._stack.callback(redis.stop)  # before it starts: Ctrl-C may come in the middle of that
         redis.start()
         plain = Settings.model_construct()  # the defaults alone: a shell's settings are for another deployment
-        topics = {plain.topic(suffix): SHARDS for suffix in (*TOPICS, SENDS)} | {plain.topic(suffix): 1 for suffix in SINGLE_TOPICS}
-        kafka = MockKafkaProcess(topics)
+        kafka = MockKafkaProcess(topics_of_a_log(plain.topic_prefix, MOCK_SHARDS))
         self._stack.callback(kafka.stop)
         kafka.start()
         self._settings = plain.model_copy(
             update={
                 "kafka": kafka.bootstrap,
                 "store": SecretStr(redis.socket_url),
-                "shards": SHARDS,
+                "shards": MOCK_SHARDS,
                 "web_port": free_port(),
                 "sender_web_port": free_port(),
                 "serve_port": free_port(),

@@ -13,12 +13,13 @@ from rich.live import Live
 
 from streamer.demo import plain, traffic
 from streamer.demo.decision_reader import DecisionReader
-from streamer.demo.options import SIGNALS, Options
+from streamer.demo.options import Options
 from streamer.demo.screen import Facts, draw
 from streamer.demo.seen import Seen
 from streamer.demo.shop import Shop
 from streamer.demo.summary import problems, summary, wrapped
 from streamer.demo.traffic import now_ms
+from streamer.local.interrupts import SIGNALS
 from streamer.local.mailbox import open_mailbox
 from streamer.printable import printable
 

@@ -188,6 +188,11 @@ def find_kafka() -> ExternalKafka | ApacheKafka | None:
     """
     if address := os.environ.get(ADDRESS_VARIABLE):
         return ExternalKafka(address)
+    return find_own_kafka()
+
+
+def find_own_kafka() -> ApacheKafka | None:
+    """A real broker to start here, not yet started; None where it cannot be had."""
     try:
         find_java()
     except SettingsError:

@@ -25,11 +25,12 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamer.errors import SettingsError
 from streamer.local.children import Child
 from streamer.local.server import LocalServer, ServerProcess
+from streamer.wire import HISTORY, SENDS, SINGLE_TOPICS, TOPICS, WEBHOOK_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +40,18 @@ GROUP_DELAY_MS = 100  # librdkafka waits 3,000 ms for further members of a group
 ERROR_TEXT_BYTES = 512
 PRODUCER = 0  # rd_kafka_type_t; the mock cluster hangs on a client, whichever it is
 READY_S = 20.0
+MOCK_SHARDS: Final = 6  # of a log on it, which keeps 5 MiB of each
 LIBRARIES = ("confluent_kafka.libs/librdkafka-*.so*", "confluent_kafka/.dylibs/librdkafka*.dylib", "confluent_kafka.libs/librdkafka*.dll")
+
+
+def topics_of_a_log(prefix: str, shards: int) -> dict[str, int]:
+    """The topics, with their partitions, that a log needs beforehand on a cluster whose clients cannot make any.
+
+    >>> topics_of_a_log("shop", 6)["shop.events"], topics_of_a_log("shop", 6)["shop.definitions"]
+    (6, 1)
+    """
+    a_shard, single = (*TOPICS, SENDS, HISTORY), (*SINGLE_TOPICS, *WEBHOOK_TOPICS)
+    return {f"{prefix}.{suffix}": shards for suffix in a_shard} | {f"{prefix}.{suffix}": 1 for suffix in single}
 
 
 class MockKafka(LocalServer):
@@ -152,7 +164,7 @@ class MockKafkaProcess(ServerProcess):
         except queue.Empty:
             line = ""
         if not line:
-            last_words = self._child.log_tail() if self._child else ""
+            last_words = self.last_words()
             self.stop()
             raise SettingsError(f"the mock cluster's process did not answer; its last words:\n{last_words}")
         return json.loads(line)

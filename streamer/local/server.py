@@ -108,6 +108,10 @@ class ServerProcess(LocalServer):
         """Whether its process is there."""
         return self._child is not None and self._child.alive
 
+    def last_words(self) -> str:
+        """The end of what it wrote, for an error message; empty before its start."""
+        return self._child.log_tail() if self._child is not None else ""
+
     @property
     def directory(self) -> Path:
         """Where its data lies."""
