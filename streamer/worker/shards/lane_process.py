@@ -18,11 +18,12 @@ from aiokafka import AIOKafkaProducer
 from structlog.typing import FilteringBoundLogger
 
 from streamer import zones
-from streamer.errors import HaltError, RefusedError, place_of
+from streamer.errors import SettingsError, place_of
 from streamer.flow.amendments import Amendments
 from streamer.flow.catalog import Plans
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.settings import Settings
+from streamer.stopping import at_most
 from streamer.stores.base import Store
 from streamer.telemetry.log_lines import configure_logging
 from streamer.transports.kafka.clients import is_dead, producer
@@ -47,7 +48,7 @@ from .lane_messages import (
 )
 from .lane_opening import LaneOpener
 from .lane_pace import LanePace
-from .lane_run import UNANSWERED, LaneHere
+from .lane_run import STANDING, UNANSWERED, LaneHere, why_unanswered
 from .processor_share import ProcessorShare, give_way
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.lanes")
@@ -55,6 +56,8 @@ log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.lanes")
 STARVED: Final = 75  # the exit code; EX_TEMPFAIL
 SHARE_SECONDS: Final = 0.5  # between two looks at what is left over
 AT_ONCE: Final = 2  # one lane computes while another waits for the store
+CONNECT_SECONDS: Final = 30.0  # for a producer to be numbered by a broker, which it would wait for without end
+STOP_SECONDS: Final = 1.0  # for one to let go of its connections
 
 
 def fold_lanes(theirs: socket.socket, settings: Settings, *, gives_way: bool) -> None:
@@ -68,6 +71,9 @@ def fold_lanes(theirs: socket.socket, settings: Settings, *, gives_way: bool) ->
     try:
         zones.know(settings.zones_dir)
         asyncio.run(_serve(theirs, settings, gives_way=gives_way and give_way()))
+    except SettingsError as error:
+        log.critical("broken", action="lanes", why=str(error))
+        os._exit(1)
     except Exception as error:  # its text may quote a customer's data
         log.critical("broken", action="lanes", error=type(error).__name__, where=place_of(error))
         os._exit(1)
@@ -151,8 +157,8 @@ class LanesOfProcess:
         try:
             await work
         except UNANSWERED as error:
-            self._fail(number, "unanswered", f"{type(error).__name__}: {error}")
-        except (RefusedError, HaltError) as error:
+            self._fail(number, "unanswered", why_unanswered(error))
+        except STANDING as error:
             self._fail(number, "halt", str(error))
         except Exception as error:  # its text may quote a customer's data
             self._fail(number, "fault", f"unexpected {type(error).__name__} in {place_of(error)}")
@@ -203,13 +209,25 @@ class LanesOfProcess:
         return plan
 
     async def _connected(self) -> AIOKafkaProducer:
-        """A producer that is alive: after an error that breaks its numbering one takes nothing any more."""
-        async with self._connecting:
-            if self._producer is None or is_dead(self._producer):
-                client = producer(self._settings)
-                await client.start()
-                self._producer = client
+        """A producer that is alive: after an error that breaks its numbering one takes nothing any more. TimeoutError where there is none
+        within ``CONNECT_SECONDS``, for all lanes that wait for it."""
+        async with asyncio.timeout(CONNECT_SECONDS), self._connecting:
+            if self._producer is not None and is_dead(self._producer):
+                dead, self._producer = self._producer, None
+                await at_most(STOP_SECONDS, dead.stop())
+            if self._producer is None:
+                self._producer = await _started(producer(self._settings))
             return self._producer
+
+
+async def _started(client: AIOKafkaProducer) -> AIOKafkaProducer:
+    """The same, started; where that fails or is cancelled nothing is open."""
+    try:
+        await client.start()
+    except BaseException:
+        await at_most(STOP_SECONDS, client.stop())
+        raise
+    return client
 
 
 __all__ = ["STARVED", "LanesOfProcess", "fold_lanes"]

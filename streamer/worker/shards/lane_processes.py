@@ -42,12 +42,12 @@ from .lane_messages import (
     read_answer,
 )
 from .lane_process import STARVED, fold_lanes
-from .lane_run import LaneFaultError, LaneRun, Tell
+from .lane_run import LaneFaultError, LaneRun, LaneUnansweredError, Tell
 
 log: Final[FilteringBoundLogger] = structlog.get_logger("streamer.lanes")
 
 LAG_SECONDS: Final = 0.1  # between two words about live lag
-KEPT_SECONDS: Final = 30.0  # for which a process without lanes is kept: to begin one costs a second of a processor
+KEPT_SECONDS: Final = 30.0  # for which a process is kept after its last lane: to begin one costs a second of a processor
 SILENT_SECONDS: Final = 30.0  # for which a process that is asked for something may say nothing
 FAIR_SECONDS: Final = 60.0  # after one has starved the next ones ask for their share of the processors
 STOP_SECONDS: Final = 0.5  # for killed processes to be gone
@@ -69,6 +69,7 @@ class LaneProcess:
         self.is_over = False
         self.was_stopped = False  # by us
         self.heard_at = monotonic()
+        self.idle_since = 0.0  # when its last lane was closed; of no meaning while it has any
         self.pid = process.pid
         self._process = process
         self._channel = channel
@@ -101,9 +102,9 @@ class LaneProcess:
             self._channel.send(message)
 
     async def ask(self, question: OpenLane | AdvanceLane) -> None:
-        """Return when it is done. ConnectionError where it cannot be done now, HaltError where a person must look, LaneFaultError."""
+        """Return when it is done. LaneUnansweredError where it cannot be done now, HaltError where a person must look, LaneFaultError."""
         if self.is_over:
-            raise ConnectionError("the process that folded this lane has ended")
+            raise LaneUnansweredError("the process that folded this lane has ended")
         self.heard_at = self.heard_at if self._answers else monotonic()
         answer = self._answers[question.lane] = asyncio.get_running_loop().create_future()
         self._channel.send(question)
@@ -151,20 +152,24 @@ class LaneProcess:
         self._channel.close()
         for waiting in self._answers.values():
             if not waiting.done():
-                waiting.set_exception(ConnectionError("the process that folded this lane has ended; it begins anew where that was"))
+                waiting.set_exception(LaneUnansweredError("the process that folded this lane has ended; it begins anew where that was"))
 
-    async def stop(self) -> None:
-        """End it now: what it has not committed is folded again."""
+    def kill(self) -> None:
+        """End it now: what it has not committed is folded again. Nobody is given it any more."""
         self.was_stopped = True
         self._end()
         self._process.kill()
+
+    async def stop(self) -> None:
+        """End it now, and return when it is gone."""
+        self.kill()
         await asyncio.to_thread(self._process.join)
 
 
 def _error(failed: LaneFailed) -> Exception:
     match failed.failure:
         case "unanswered":
-            return ConnectionError(failed.text)
+            return LaneUnansweredError(failed.text)
         case "halt":
             return HaltError(failed.text)
         case "fault":
@@ -279,11 +284,13 @@ class LaneProcesses:
 
     def _rest(self, process: LaneProcess) -> None:
         if not process.tells:
-            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._end_idle, process)
+            process.idle_since = monotonic()
+            asyncio.get_running_loop().call_later(KEPT_SECONDS, self._end_idle, process, process.idle_since)
 
-    def _end_idle(self, process: LaneProcess) -> None:
-        if not process.tells and not process.is_over:
-            self._background.spawn(process.stop())
+    def _end_idle(self, process: LaneProcess, since: float) -> None:
+        """End it where it has had no lane since that moment; ``_listen`` waits for it to be gone."""
+        if not process.tells and process.idle_since == since and not process.is_over:
+            process.kill()
 
 
 async def _stop_all(processes: list[LaneProcess]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from streamer.errors import StoreError
+from streamer.errors import HaltError, RefusedError, SettingsError, StoreError
 from streamer.flow.lane.hearing import READ_RECORDS, Hearing
 from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.mailbox import SentFrom
@@ -29,12 +29,25 @@ NEAR_SECONDS: Final = 1.0  # a pass over the log that takes less ends so near to
 LOOK_SECONDS: Final = 0.2  # between two looks for what another lane sends
 
 UNANSWERED: Final = (KafkaError, StoreError, TimeoutError, OSError)  # what is raised where log, broker or store do not do their part
+STANDING: Final = (RefusedError, HaltError, SettingsError)  # what is raised where a person must act first
 
 Tell = Callable[[LaneStatus], None]
 
 
 class LaneFaultError(Exception):
     """Our own code failed at a lane; the text says of what class the error was, and where."""
+
+
+class LaneUnansweredError(ConnectionError):
+    """A process that folds lanes could not go on with one; the text is whole as it is."""
+
+
+def why_unanswered(error: Exception) -> str:
+    """What is said of one of ``UNANSWERED``: its class and its text, which a timeout does not have."""
+    name, text = type(error).__name__, str(error)
+    if isinstance(error, LaneUnansweredError) or name in text:  # errors of Kafka have their class in their text
+        return text
+    return f"{name}: {text or 'Kafka or the store did not answer in time'}"
 
 
 class LaneRun(ABC):
@@ -142,4 +155,4 @@ class LaneHere(LaneRun):
         return int((time() + left * (monotonic() - began_at) / done) * 1_000)
 
 
-__all__ = ["UNANSWERED", "LaneFaultError", "LaneHere", "LaneRun", "Tell"]
+__all__ = ["STANDING", "UNANSWERED", "LaneFaultError", "LaneHere", "LaneRun", "LaneUnansweredError", "Tell", "why_unanswered"]

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from streamer.deployment.history import has_past
-from streamer.errors import HaltError, RefusedError, place_of
+from streamer.errors import place_of
 from streamer.flow.brought import brings_history
 from streamer.flow.checkpoint import decode_body
 from streamer.flow.lane.lane_plan import version_of
@@ -38,7 +38,7 @@ from streamer.worker.status.shard_notes import read_note
 from streamer.worker.status.shard_state import ShardState
 
 from .edges import Edges
-from .lane_run import UNANSWERED, LaneFaultError, LaneRun
+from .lane_run import STANDING, UNANSWERED, LaneFaultError, LaneRun, why_unanswered
 from .lanes import LaneService
 from .owned_shard import OwnedShard
 from .record_turn import RecordTurn
@@ -201,9 +201,9 @@ class Proposals:
         try:
             await self._bring(work)
         except UNANSWERED as error:
-            work.fail(f"{type(error).__name__}: {error}" if str(error) else "Kafka or the store did not answer in time")
+            work.fail(why_unanswered(error))
             log.warning("publication waits", action="publish", shard=work.owned.number, why=work.status.why)
-        except (RefusedError, HaltError) as error:
+        except STANDING as error:
             work.stand(str(error), FAULT_SECONDS)
             log.error("publication stands", action="publish", shard=work.owned.number, why=work.status.why)
             self._alerts.say("publication_stands", f"version {work.publication.version}: {error}", shard=work.owned.number)
@@ -234,6 +234,7 @@ class Proposals:
         run = work.run = await self._lanes.open(work.shard, decode_control(raw), work.tell)
         if run is not None:
             await run.reach_end("folds")
+            work.failures = 0  # what fails from here on is another matter
         while work.publication.is_shadow:
             work.enter("shadow")
             await asyncio.sleep(SHADOW_SECONDS)
@@ -249,24 +250,34 @@ class Proposals:
             await self._go_on(run)
 
     async def _until_it_may_be_written(self, work: _Work, run: LaneRun | None) -> None:
-        """Wait for the lanes of other shards: what they have yet to send would hold this shard up where it comes to the record. Then for
-        the customers of this one: those who are not under the definitions that hold would all come at once there. Then for its turn.
+        """Wait for the customers of this shard: those who are not under the definitions that hold would all come at once where it comes to
+        the record. Then for the lanes of other shards: what they have yet to send would hold it up there; that is asked last of what may
+        take minutes, since a lane may fail meanwhile. Then for its turn.
 
         Gives up where something newer is to hold by then, unless another shard has begun: that one would wait for this one's lane for ever.
         """
+        while work.shard.is_switching:
+            work.enter("ready", SWITCHING)
+            if not await self._may_go_on(work, run):
+                return
+        work.enter("ready")
         while run is not None and await self._is_any_other(work, is_far):
-            if await self._is_to_be_given_up(work, self._topic.published):
+            if not await self._may_go_on(work, run):
                 return
-            await self._go_on(run)
-        while work.shard.is_switching or not self._turn.is_free_for(work.shard):
-            if await self._is_to_be_given_up(work, self._topic.published):
+        while not self._turn.is_free_for(work.shard):
+            if not await self._may_go_on(work, run):
                 return
-            work.enter("ready", SWITCHING if work.shard.is_switching else "")
-            await self._go_on(run)
         self._turn.take(work.shard, work.publication.version)
         if run is not None:
             await run.reach_end("ready")
         await self._is_to_be_given_up(work, await self._topic.refresh())
+
+    async def _may_go_on(self, work: _Work, run: LaneRun | None) -> bool:
+        """Wait a moment for something; False where the work is given up."""
+        if await self._is_to_be_given_up(work, self._topic.published):
+            return False
+        await self._go_on(run)
+        return True
 
     async def _is_to_be_given_up(self, work: _Work, published: Published) -> bool:
         newest, version = published.newest, work.publication.version
@@ -290,6 +301,7 @@ class Proposals:
 
     async def _write(self, work: _Work, raw: bytes) -> None:
         await send_control(self._producer, self._settings, raw, [work.owned.number])
+        self._turn.take(work.shard, work.publication.version)  # to fold up to here may have taken as long as a turn
         work.enter("written")
         log.info("definitions written", action="publish", shard=work.owned.number, version=work.publication.version)
 

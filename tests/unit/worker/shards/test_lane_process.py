@@ -4,17 +4,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from streamer.errors import StoreUnavailableError
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.errors import SettingsError, StoreUnavailableError
 from streamer.flow.amendments import Amendment
 from streamer.flow.checkpoint import NOTHING_BROUGHT
 from streamer.language.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.wire import EVENTS, definitions_control
+from streamer.worker.shards import lane_process
 from streamer.worker.shards.lane_messages import (
     AdvanceLane,
     CloseLane,
@@ -31,7 +37,7 @@ from streamer.worker.shards.lane_messages import (
     read_answer,
     read_question,
 )
-from streamer.worker.shards.lane_process import LanesOfProcess
+from streamer.worker.shards.lane_process import LanesOfProcess, fold_lanes
 from streamer.worker.status.lane_status import LaneStatus
 from tests.unit.worker.one_worker import SEEN, Worker
 
@@ -157,6 +163,102 @@ async def test_a_store_that_does_not_answer_is_to_be_asked_again_and_costs_that_
         assert await found.ask(AdvanceLane(1, "folds", 5, [])) == ([], LaneFailed(1, "unanswered", "StoreUnavailableError: away"))
         found.say(AdvanceLane(1, "folds", 5, []))  # asked before that was heard: nothing is said twice
         assert (await found.ask(opening(3)))[1] == LaneDone(3)
+
+
+class Client:
+    """A producer which its broker numbers if it ``is_answered``."""
+
+    def __init__(self) -> None:
+        self.is_answered, self.is_broken, self.is_stopped = True, False, False
+
+    async def start(self) -> None:
+        if not self.is_answered:
+            await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> list[Client]:
+    """The producers that a process is given, in this order; those of them that it has had are gone."""
+    found = [Client(), Client(), Client()]
+    monkeypatch.setattr(lane_process, "producer", lambda _settings: found.pop(0))
+    monkeypatch.setattr(lane_process, "is_dead", lambda client: client.is_broken)
+    return found
+
+
+async def test_a_broker_that_numbers_no_producer_is_said_and_nothing_stays_open(
+    clients: list[Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer waits for that without end: its lane would say that it folds, and every other lane would wait behind it."""
+    monkeypatch.setattr(lane_process, "CONNECT_SECONDS", 0.05)
+    first, second, _ = clients
+    first.is_answered = False
+    async with asked() as found:
+        del vars(found.lanes)["_connected"]
+        _, answer = await found.ask(opening())
+        assert answer == LaneFailed(1, "unanswered", "TimeoutError: Kafka or the store did not answer in time")
+        assert first.is_stopped
+        monkeypatch.setattr(lane_process, "CONNECT_SECONDS", SECONDS)
+        assert (await found.ask(opening(2)))[1] == LaneDone(2)
+        assert (await found.ask(opening(3)))[1] == LaneDone(3)
+        assert not second.is_stopped
+        assert len(clients) == 1, "one is enough for all lanes"
+
+
+async def test_a_lane_that_is_closed_while_its_process_connects_leaves_nothing_open(clients: list[Client]) -> None:
+    """Its publication was overtaken, and the next lane connects."""
+    first = clients[0]
+    first.is_answered = False
+    async with asked() as found:
+        del vars(found.lanes)["_connected"]
+        found.say(opening(1))
+        while len(clients) == 3:  # noqa: ASYNC110 - until it connects
+            await asyncio.sleep(0)
+        found.say(CloseLane(1))
+        assert (await found.ask(opening(2)))[1] == LaneDone(2)
+        assert first.is_stopped
+
+
+async def test_a_producer_that_is_dead_is_stopped_before_another_takes_its_place(clients: list[Client]) -> None:
+    """Its connections would stay open for as long as the process lives."""
+    first, second, _ = clients
+    async with asked() as found:
+        del vars(found.lanes)["_connected"]
+        assert (await found.ask(opening(1)))[1] == LaneDone(1)
+        first.is_broken = True
+        assert (await found.ask(opening(2)))[1] == LaneDone(2)
+        assert (first.is_stopped, second.is_stopped, len(clients)) == (True, False, 1)
+
+
+async def test_a_setting_that_cannot_be_used_is_a_persons_to_mend_and_no_fault_of_ours() -> None:
+    """A file for TLS that went away: its name is what the operator must know."""
+    async with asked() as found:
+        await found.ask(opening())
+        run: Any = found.lanes._lanes[1].run
+
+        async def wrong(*_: object) -> None:
+            raise SettingsError("STREAMER_KAFKA_CA_FILE: cannot use /ca.pem")
+
+        run.advance = wrong
+        _, answer = await found.ask(AdvanceLane(1, "folds", 5, []))
+        assert answer == LaneFailed(1, "halt", "STREAMER_KAFKA_CA_FILE: cannot use /ca.pem")
+
+
+def test_a_process_that_cannot_begin_says_which_setting_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its worker only sees that it ended."""
+    codes = list[int]()
+    monkeypatch.setattr(os, "_exit", codes.append)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(lane_process, "configure_logging", lambda _level: None)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, capture_logs() as said:
+        fold_lanes(theirs, load_settings(shards=1, store="rediss://127.0.0.1:1", store_ca_file="/nowhere/ca.pem"), gives_way=False)
+    assert codes == [1]
+    [line] = said
+    assert (line["action"], line["log_level"]) == ("lanes", "critical")
+    assert "STREAMER_STORE_CA_FILE: cannot use /nowhere/ca.pem" in line["why"]
 
 
 async def test_of_a_fault_of_our_own_only_the_class_and_the_place_are_said() -> None:

@@ -28,6 +28,7 @@ from streamer.worker.shards.lane_messages import (
     LaneChannel,
     LaneDone,
     LaneFailed,
+    LaneFailure,
     LaneQuestion,
     LaneTold,
     LiveLag,
@@ -36,10 +37,11 @@ from streamer.worker.shards.lane_messages import (
 )
 from streamer.worker.shards.lane_process import STARVED
 from streamer.worker.shards.lane_processes import LaneProcesses
-from streamer.worker.shards.lane_run import LaneFaultError
-from streamer.worker.status.lane_status import LaneStatus
+from streamer.worker.shards.lane_run import LaneFaultError, LaneUnansweredError
+from streamer.worker.status.lane_status import LaneState, LaneStatus
 
 SECONDS = 60
+FAILURES: dict[LaneState, LaneFailure] = {"folds": "fault", "ready": "halt", "shadow": "unanswered"}
 
 
 def answers(theirs: socket.socket, settings: Settings, *, gives_way: bool) -> None:
@@ -57,7 +59,7 @@ def answers(theirs: socket.socket, settings: Settings, *, gives_way: bool) -> No
                     told += [one.who for one in question.amendments]
                     channel.send(LaneDone(question.lane))
                 case AdvanceLane(upto=7):
-                    channel.send(LaneFailed(question.lane, "fault" if question.state == "folds" else "halt", "at 7"))
+                    channel.send(LaneFailed(question.lane, FAILURES[question.state], "at 7"))
                 case AdvanceLane(upto=8):
                     sleep(10 * SECONDS)  # noqa: ASYNC251 - it is to hear nothing
                 case AdvanceLane(upto=9):
@@ -143,6 +145,30 @@ async def test_a_lane_elsewhere_says_how_far_it_is_and_knows_what_its_shard_has_
             await asyncio.sleep(0.01)
 
 
+async def test_a_process_is_kept_for_a_while_after_its_last_lane_and_then_given_to_nobody() -> None:
+    """Two publications that follow each other cost one process; a lane that begins as one ends is not begun in that one."""
+    async with processes() as found:
+        run = await opened(found, Shard())
+        process = run._process
+        run.close()
+        first = process.idle_since
+        assert first
+        again = await opened(found, Shard())
+        again.close()
+        found._end_idle(process, first)  # pyright: ignore[reportPrivateUsage]
+        assert not process.is_over, "it has had a lane since"
+        last = await opened(found, Shard())
+        found._end_idle(process, process.idle_since)  # pyright: ignore[reportPrivateUsage]
+        assert not process.is_over, "it has one"
+        last.close()
+        assert pid_of(again) == pid_of(last) == pid_of(run)
+        found._end_idle(process, process.idle_since)  # pyright: ignore[reportPrivateUsage]
+        other = await opened(found, Shard())
+        await other.advance("folds")
+        assert pid_of(other) != pid_of(run)
+        await until_gone(pid_of(run))
+
+
 async def test_errors_of_a_lane_elsewhere_say_who_must_act() -> None:
     """A person looks at one that halts, we at our own fault; neither is tried again at once, and the other lanes go on."""
     async with processes() as found:
@@ -152,6 +178,8 @@ async def test_errors_of_a_lane_elsewhere_say_who_must_act() -> None:
             await lane.advance("folds")
         with pytest.raises(HaltError, match="at 7"):
             await lane.advance("ready")
+        with pytest.raises(LaneUnansweredError, match=r"^at 7$"):
+            await lane.advance("shadow")
         await other.advance("folds")
 
 

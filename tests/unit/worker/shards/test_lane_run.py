@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from streamer.errors import StoreUnavailableError
 from streamer.transports.memory import MemoryLog
 from streamer.wire import EVENTS
 from streamer.worker.shards.lane_pace import LanePace
-from streamer.worker.shards.lane_run import LaneHere
+from streamer.worker.shards.lane_run import LaneHere, LaneUnansweredError, why_unanswered
 from streamer.worker.status.lane_status import LaneStatus
 
 if TYPE_CHECKING:
@@ -108,3 +112,18 @@ async def test_a_lane_does_not_overtake_its_shard() -> None:
     lane.is_given_up = True
     await run_over(log, lane, told, upto=3).reach_end()
     assert (lane.position, told[-1].folded, told[-1].of) == (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError(), "TimeoutError: Kafka or the store did not answer in time"),
+        (StoreUnavailableError("away"), "StoreUnavailableError: away"),
+        (KafkaConnectionError("away"), "KafkaConnectionError: away"),
+        (KafkaConnectionError(), "KafkaConnectionError"),
+        (LaneUnansweredError("StoreUnavailableError: away"), "StoreUnavailableError: away"),
+    ],
+)
+def test_what_does_not_answer_is_said_with_its_class_and_its_text_once(error: Exception, said: str) -> None:
+    """A timeout has no text of its own, and what another process has said is whole: nothing is put in front of it."""
+    assert why_unanswered(error) == said

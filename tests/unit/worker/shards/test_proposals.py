@@ -21,6 +21,7 @@ from streamer.transports.memory import CONTROL
 from streamer.wire import EVENTS, LogRecord, decode_control, definitions_control
 from streamer.worker.shards import proposals
 from streamer.worker.shards.proposals import Proposals, is_far
+from streamer.worker.shards.record_turn import TURN_SECONDS, RecordTurn
 from streamer.worker.status.lane_status import LaneState, LaneStatus
 from streamer.worker.status.readiness import ShardStatus
 from streamer.worker.status.shard_notes import ShardNote, leave_note
@@ -41,7 +42,7 @@ class Shop:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.worker = Worker()
         self.published, self.records = Published(), list[bytes]()
-        self.away, self.sent, self.is_vouched = False, 0, True
+        self.away, self.sent, self.refused, self.is_vouched = False, 0, 0, True
         self.meanwhile: Callable[[], None] = lambda: None  # what happens just before the topic is read once more
         monkeypatch.setattr(proposals, "send_control", self._send)
         for name in ("POLL_SECONDS", "PUBLISHER_SECONDS"):
@@ -72,6 +73,7 @@ class Shop:
 
     async def _send(self, _client: object, _settings: object, raw: bytes, shards: Iterable[int]) -> None:
         if self.away:
+            self.refused += 1
             raise KafkaConnectionError
         self.sent += 1
         for shard in shards:
@@ -146,6 +148,72 @@ async def test_a_shard_brings_all_its_customers_before_it_comes_to_the_next_defi
         await shop.read()
     await shop.look_until_written()
     assert shop.written() == [1, 2, 3]
+
+
+async def test_other_lanes_are_waited_for_behind_what_may_take_minutes(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane that was near when this shard's customers began to come may stand by now, and would hold this shard up at its record."""
+
+    async def other_is(version: int, state: LaneState) -> None:
+        lane = LaneStatus(version, state)
+        note = ShardNote(int(time() * 1_000), "w", ShardStatus(1, ShardState.OWNED, 0.0, lane=lane), "", 0.0)
+        await leave_note(shop.worker.store, note)
+
+    looks = 0
+
+    async def counted(*about: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return await is_far(*about)
+
+    monkeypatch.setattr(proposals, "is_far", counted)
+    monkeypatch.setattr(shop.proposals, "_settings", load_settings(shards=2))
+    await other_is(2, "ready")
+    shop.publish(BUYER)
+    await shop.look_until_written()
+    with at_each_record(0):
+        await shop.read()
+        await other_is(3, "ready")
+        shop.publish(LOYAL)
+        async with asyncio.timeout(60):
+            while (status := await shop.look()) is None or status.why != proposals.SWITCHING:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+    await other_is(3, "stands")
+    shop.worker.buy("c1")
+    looks = 0
+    with at_each_record(100):
+        await shop.read()
+    async with asyncio.timeout(60):
+        while looks < 3 and len(shop.written()) == 2:
+            await shop.look()
+            await asyncio.sleep(0.001)
+    assert shop.written() == [1, 2]
+    assert looks >= 3
+    status = await shop.look()
+    assert status is not None
+    assert (status.state, status.why) == ("ready", ""), "it says that it waits for other shards"
+    await other_is(3, "ready")
+    await shop.look_until_written()
+    assert shop.written() == [1, 2, 3]
+
+
+async def test_a_shard_has_its_turn_from_its_record_on_however_long_it_took_to_get_there(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lane comes to the end after the turn is taken, and the next shard would come to its record in the same moment."""
+    at, other = [0.0], cast("Any", object())
+    turn = RecordTurn(lambda: at[0])
+    monkeypatch.setattr(shop.proposals, "_turn", turn)
+
+    def time_passes() -> None:
+        assert not turn.is_free_for(other)
+        at[0] += TURN_SECONDS
+        assert turn.is_free_for(other)
+
+    shop.meanwhile = time_passes
+    shop.publish(BUYER)
+    await shop.look_until_written()
+    assert at[0] == TURN_SECONDS
+    assert not turn.is_free_for(other)
 
 
 async def test_what_has_nothing_new_is_written_without_a_lane(shop: Shop) -> None:
@@ -315,6 +383,22 @@ async def test_a_kafka_that_is_away_is_said_and_asked_again(shop: Shop, monkeypa
     assert shop.worker.segmenter.problems() == []
     shop.away = False
     await shop.look("written")
+    assert shop.written() == [1, 2]
+
+
+async def test_errors_that_lie_apart_are_not_waited_for_ever_longer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lane that has come to the end in between is well: a shadow lives for weeks, and has an error now and then."""
+    monkeypatch.setattr(proposals, "AGAIN_SECONDS", (0.0, 3_600.0))
+    shop.worker.buy("c3")
+    await shop.read()
+    shop.away = True
+    shop.publish(BUYER)
+    async with asyncio.timeout(60):
+        while shop.refused < 3:
+            await shop.look()
+            await asyncio.sleep(0.001)
+    shop.away = False
+    await shop.look_until_written()
     assert shop.written() == [1, 2]
 
 
