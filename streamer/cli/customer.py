@@ -269,7 +269,7 @@ def erase(customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="the 
     From then on the store holds nothing of them but a hash of the id, for twice STREAMER_LATENESS: by it, events from before the erasure
     that arrive after it are dropped (counted as of_erased) and bring nobody back. An event with a later timestamp is that of a new
     customer. A shard keeps 10,000 such hashes; of more erasures within that time the oldest are forgotten. A rebuild of the log comes to
-    the same erasure.
+    the same erasure. Their ids are those that the log ties together by then: erase each that only imported history ties to them, too.
 
     What remains, and what ends it:
 

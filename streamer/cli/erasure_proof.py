@@ -37,8 +37,9 @@ def erased(
       left  what must not be there; with --prove the exit code is 1 then
 
     The logs of all shards are read whole, so it takes as long as that does; nothing is written. Ask for each id of the person: what was
-    joined is forgotten under every one, and old ids are erased behind the others, some moments later. Backups and dumps of the store, and
-    what readers of the topics keep, are not looked at; `streamer erase --help` lists them.
+    joined is forgotten under every one, and old ids are erased behind the others, some moments later. An id that only imported history
+    ties to this one is named as `other ids`, where history that came in since is remembered under it: erase it too. Backups and dumps of
+    the store, and what readers of the topics keep, are not looked at; `streamer erase --help` lists them.
 
     \b
       streamer customers erased c-17 --prove

@@ -13,9 +13,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from streamer.customers.offsets import places
+from streamer.customers.offsets import history_places, places
 from streamer.customers.tombstone import decode_tombstone, is_tombstone
 from streamer.errors import RefusedError, SettingsError
+from streamer.events.alias import previous_id
 from streamer.events.codec import decode
 from streamer.flow.forwards import forward_of
 from streamer.flow.identity_records import Link, decode_identity
@@ -42,7 +43,7 @@ OUTBOX_AT_ONCE: Final = 1_000
 KEPT: Final = {  # why something is kept that is of before the erasure
     "events": "until retention of the log ends it: a log must be whole for as long as an empty store is to be filled from it",
     "imported events": "as events",
-    "history": "as events, in a topic of its own; it comes before the erasure, so it brings nobody back",
+    "history": "as events, in a topic of its own; it comes before the erasure, so it brings nobody back by this id",
     "records of shards": "as events: what ids were joined, with what was remembered of them then",
     "changes": "until retention ends it; your readers' copies are yours",
     "decisions": "that something was sent, without address; for ever",
@@ -95,6 +96,8 @@ class _Proof:
         self._own: list[tuple[int, str]] = []  # offset and kind of what the log of their shard has of them
         self._linked: int = -1  # offset of the newest link from the id
         self._came: int = -1  # of the newest record that brings somebody by it
+        self._named: frozenset[str] = frozenset()  # by the event in hand
+        self._tied = set[str]()  # other ids that history of before the erasure ties to it
 
     async def run(self) -> ErasureProof:
         for shard in range(self._settings.shards):
@@ -104,7 +107,7 @@ class _Proof:
         for shard in range(self._settings.shards):
             await self._each(HISTORY, shard, self._note_history)
         findings = [self._counted(place) for place in ("events", "imported events", "history", "records of shards")]
-        findings += [*await self._stored(), await self._outbox()]
+        findings += [*await self._stored(), await self._other_ids(), await self._outbox()]
         for name, topic in KEYED:
             await self._each(topic, self._home, self._noting(name))
             findings.append(self._counted(name))
@@ -143,7 +146,7 @@ class _Proof:
     def _note_history(self, record: StoredRecord) -> None:
         """What was imported once the log had begun: only what happened behind the erasure brings somebody new."""
         came = self._came, self._linked
-        self._came = -1
+        self._came, self._named = -1, frozenset()
         is_theirs = bool(self._kind(record))
         is_under_the_id = self._came >= 0
         self._came, self._linked = came  # offsets of another log
@@ -152,6 +155,7 @@ class _Proof:
         arrived = read_arrived(tuple(record.headers))
         if arrived is None or arrived[0] <= self._erased_ms:
             self._before["history"] += 1
+            self._tied |= self._named - {self._customer}
             return
         self._after["history"] += 1
         if is_under_the_id:
@@ -196,6 +200,7 @@ class _Proof:
         event = decode(record.value)
         if self._customer not in (event.customer, event.anonymous_id, event.user_id):
             return ""
+        self._named = frozenset(id_ for id_ in (event.anonymous_id, event.user_id, previous_id(event)) if id_)
         if self._customer == event.customer:
             self._came = max(self._came, record.offset)
         return "events" if read_arrived(record.headers) is None else "imported events"
@@ -228,6 +233,21 @@ class _Proof:
             return PlaceFinding(place, "new" if is_new else "left", 1, "made of records behind the erasure" if is_new else "of before it")
         is_new = self._came_back
         return PlaceFinding(place, "new" if is_new else "left", 1, "events came behind the erasure" if is_new else "nothing came behind it")
+
+    async def _other_ids(self) -> PlaceFinding:
+        """An erasure is of all ids that the log ties together by then. What is remembered of history under one that only history ties to
+        theirs came in behind it."""
+        left = [one for one in sorted(self._tied) if await self._remembers_history(one)]
+        why = f"history that was brought in since is remembered under {', '.join(left)}: erase each" if left else ""
+        return PlaceFinding("other ids", "left" if left else "none", len(left), why)
+
+    async def _remembers_history(self, customer: str) -> bool:
+        home = shard_of(customer, self._settings.shards)
+        _, [blob] = await self._store.committed(home, [customer])
+        if blob is None or is_tombstone(blob):
+            return False
+        kept = read_state(home, customer, blob).offsets
+        return not kept.is_kept or bool(history_places(kept))
 
     async def _outbox(self) -> PlaceFinding:
         found, after = 0, None

@@ -1,6 +1,7 @@
 """Towns with a past: people of several ids, of whom the logs tell from some day on, and history what was before.
 
-The same town may be told everything when it happened: history first, then what its logs have.
+The same town may be told everything when it happened: history first, then what its logs have. Now and then somebody is erased: under every
+id before history is brought, since an erasure is of those ids that the log ties together by then, and under any of them behind it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from streamer.wire import ARRIVED_HEADER, COMPARED_HEADER, HISTORY, arrived_text
 from tests.property.born_old_town import TownLanes, is_switch
 from tests.property.driving import look, with_purposes
 from tests.property.logs import LENGTHS, D, H
-from tests.property.persons import SHARDS, Act, History, present_definitions, settling, written
+from tests.property.persons import DEVICES, KNOWN, SHARDS, Act, History, present_definitions, settling, written
 from tests.property.town import Town, home
 
 BRINGS = "history"  # an act in which what was imported becomes a part of the past
@@ -42,7 +43,7 @@ class OldTown:
 
 
 @st.composite
-def old_towns(draw: st.DrawFn) -> OldTown:
+def old_towns(draw: st.DrawFn, *, erases: bool = False) -> OldTown:
     """Histories whose end does not depend on when things arrived, and what was before; now and then the definitions change."""
     history = draw(settling())
     used = {event["timestamp"] for event in history.events}
@@ -57,10 +58,27 @@ def old_towns(draw: st.DrawFn) -> OldTown:
     acts = list(history.acts)
     for number, place in enumerate(sorted(draw(st.lists(st.integers(1, len(acts)), min_size=len(bodies), max_size=len(bodies))))):
         acts.insert(place + number, Act(acts[place + number - 1].at_ms, {**bodies[number], "version": number + 2}))
+    if erases and draw(st.booleans()):
+        place, ids = draw(st.integers(1, len(acts))), draw(st.sampled_from([(*KNOWN[one], *DEVICES[one]) for one in (0, 0, 1)]))
+        asked = (draw(st.sampled_from(ids)),) if any(map(_is_bringing, acts[:place])) else ids
+        acts[place:place] = [Act(acts[place - 1].at_ms, {"control": "erase", "customer": id_}) for id_ in asked]
     return OldTown(replace(history, acts=tuple(acts)), tuple(reversed(past)))
 
 
-class TownWithPast(Town):
+class TownThatErases(Town):
+    """Everything that is on its way has arrived when somebody is erased, and then their erasure has."""
+
+    async def _do(self, act: Act) -> None:
+        """See ``Town``."""
+        is_erasure = act.body is not None and act.body.get("control") == "erase"
+        if is_erasure:
+            await self.settle()
+        await super()._do(act)
+        if is_erasure:
+            await self.settle()
+
+
+class TownWithPast(TownThatErases):
     """Everything that is on its way has arrived when history is brought in, or definitions change."""
 
     def __init__(self, of: OldTown, lanes: TownLanes, *, keeps_offsets: bool = False) -> None:
