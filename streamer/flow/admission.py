@@ -34,6 +34,7 @@ from .checkpoint import CheckpointBody, SidesTaken
 from .forwards import HOPS_MAX, Forward, ForwardKind, forward_of
 from .identity_records import Side
 from .outputs import OutputLog
+from .past_trusts import with_trust
 from .rules import Rules
 from .states import States
 
@@ -215,10 +216,13 @@ class Admission:
         """Whether a control record may say what it says; if not it is a dead letter. Which keys hold is kept. HaltError when this worker
         lacks one."""
         try:
-            self._body.trust = check_control(self._body.trust, self._keyring, control, record, SignedPlace(CONTROL, EVENTS, self._shard))
+            trust = check_control(self._body.trust, self._keyring, control, record, SignedPlace(CONTROL, EVENTS, self._shard))
         except RefusedError as error:
             self.refuse(error, record)
             return False
+        if control.control == "keys" and trust is not self._body.trust:
+            self._body.trusts = with_trust(self._body.trusts, record.offset + 1, trust)
+        self._body.trust = trust
         return True
 
     def mark_erased(self, customer: str) -> None:

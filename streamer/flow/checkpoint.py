@@ -11,6 +11,7 @@ from streamer.signing import Trust
 from streamer.stores.buckets import BUCKETS
 from streamer.stores.documents import CONTROLS_DOCUMENT, definitions_document, scorer_document
 
+from .past_trusts import TrustFrom
 from .same_log import NOTHING, Delivered
 
 NOTHING_BROUGHT: Final = -1  # instead of an offset of history
@@ -63,6 +64,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     of these offsets over all shards. In the body of a lane ``recalled`` is that of the next record of history that it folds, and
     ``heard_from`` that in the log from which it is to hear what lanes of other shards sent; ``heard_trust`` says which keys held there.
     ``models_since`` has by model of the definitions in force the offset of the ``definitions`` record with which its question came.
+    ``trusts`` says what held from which offset on, behind each of the newest ``keys`` records; see ``past_trusts``.
     """
 
     log_time_ms: int = 0
@@ -98,6 +100,7 @@ class CheckpointBody(msgspec.Struct, array_like=True):
     history_in_all: int = 0
     heard_from: int = 0
     heard_trust: Trust = msgspec.field(default_factory=Trust)
+    trusts: list[TrustFrom] = []
 
 
 _body_encoder = msgspec.msgpack.Encoder()

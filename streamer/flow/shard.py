@@ -20,6 +20,7 @@ from .catalog import Plans
 from .checkpoint import NOTHING_BROUGHT, CheckpointBody, decode_body
 from .customer_walk import CustomerPages
 from .driver import ShardDriver, open_session
+from .lane.inherited import inherited_from
 from .lane.kept_lanes import drop_lanes_upto
 from .lane.lane import SideLane
 from .lane.lane_plan import LanePlan, plan_lane
@@ -71,7 +72,7 @@ class StepSource:
         lane = self._plan_lane(previous, plan, body.history, NOTHING_BROUGHT if body.switch is None else body.switch.brought)
         if lane is None or self._lanes is None:
             raise HaltError(f"shard {shard}: the past that is to be joined cannot be folded here; this is a fault of this program")
-        self._lane = await self._lanes.at(Wanted(shard, lane, body.version, body.lane, amendments, body.models_since))
+        self._lane = await self._lanes.at(Wanted(shard, lane, body.version, body.lane, amendments, inherited_from(body)))
         taken = (key for key in self._lane.plan.plan.slots if body.born.get(key) == body.version)
         return Past(self._lane.plan, plan, frozenset(taken))
 
@@ -124,7 +125,7 @@ class StepSource:
         past = Past(plan, after, plan.keys | longer)
         if nobody and not plan.brings_history:
             return Folded(past, NO_LANE, {})
-        lane = self._lane = await self._lanes.at(Wanted(machine.shard, plan, version, offset, machine.amendments, body.models_since))
+        lane = self._lane = await self._lanes.at(Wanted(machine.shard, plan, version, offset, machine.amendments, inherited_from(body)))
         return Folded(past, offset, lane.since_ms)
 
     def _plan_lane(self, before: Plan, after: Plan, history: int, brought: int) -> LanePlan | None:

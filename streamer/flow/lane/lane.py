@@ -8,8 +8,8 @@ Where the shard has history, that is folded with the log: before each record wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from streamer.customers.state import State
@@ -20,6 +20,7 @@ from streamer.flow.driver import Entry, open_session
 from streamer.flow.forwards import forward_of
 from streamer.flow.identity_records import Adopt, decode_identity, place_of_side
 from streamer.flow.machine import Limits
+from streamer.flow.past_trusts import trust_at
 from streamer.flow.rules import Rules
 from streamer.flow.scorers import Scorers
 from streamer.flow.shard_log import Histories
@@ -29,6 +30,7 @@ from streamer.signing import NO_KEYS, Keyring
 from streamer.stores.base import Page, Store
 from streamer.wire import LogRecord
 
+from .inherited import NOTHING, Inherited
 from .lane_driver import Breather, LaneDriver, LoopBreather
 from .lane_plan import LanePlan
 from .lane_step import LaneSource, LaneStep
@@ -43,8 +45,8 @@ SLICES: Final = Limits(records=2_000, states=2_000, wakes=2_000, bytes=8_000_000
 class LaneSettings:
     """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
     its shard did not. ``histories`` is needed where the plan
-    has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from. ``models_since`` is of
-    the shard's checkpoint, and says from which record on a model's name means the model that is asked."""
+    has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from. ``inherited`` is of
+    the shard's checkpoint."""
 
     shard: int
     store: Store
@@ -57,7 +59,7 @@ class LaneSettings:
     is_heard: bool = True
     held_bytes_max: int = HELD_BYTES_MAX
     breather: Breather = LoopBreather()  # noqa: RUF009 - it keeps nothing
-    models_since: Mapping[str, int] = field(default_factory=dict[str, int])
+    inherited: Inherited = NOTHING
 
 
 class SideLane:
@@ -89,6 +91,7 @@ class SideLane:
         would go on behind a gap.
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
+        trust = trust_at(settings.inherited.trusts, begin)
         mailbox = Mailbox(number, settings.rules, settings.keyring, version, plan.before, settings.held_bytes_max)
         source = LaneSource(
             settings.rules,
@@ -97,7 +100,8 @@ class SideLane:
             version,
             mailbox,
             Scorers(store),
-            settings.models_since,
+            settings.inherited.models_since,
+            trust,
             is_log_cut=begin > 0,
             is_heard=settings.is_heard,
         )
@@ -113,8 +117,8 @@ class SideLane:
         if 0 < session.checkpoint.position.offset < begin:
             await store.drop(number)
             session, step = await owned()
-        heard_from = max(step.body.heard_from, begin)
-        mailbox.begin(Heard(heard_from, step.body.heard_trust), step.body.forwards)
+        heard = Heard(step.body.heard_from, step.body.heard_trust)
+        mailbox.begin(heard if heard.offset >= begin else Heard(begin, trust), step.body.forwards)
         driver = LaneDriver(
             session, source, step, settings.rules, settings.limits, _NoJournal(number, settings.amendments), settings.breather
         )

@@ -44,7 +44,7 @@ from streamer.learning.scorers.decode import Groups, Scorer
 from streamer.segments.change import Cause
 from streamer.segments.plan.model_memories import score_key
 from streamer.segments.plan.plan import Plan, SegmentRule
-from streamer.signing import Keyring
+from streamer.signing import Keyring, Trust
 from streamer.stores.base import Checkpoint
 from streamer.wire import COMPARED_HEADER, Control, LogRecord, lane_headers
 
@@ -193,7 +193,7 @@ class LaneStep(Step):
 
 
 class LaneSource:
-    """Makes the step of one lane. See ``MachineSource``. ``models_since`` is that of the shard."""
+    """Makes the step of one lane. See ``MachineSource``. ``models_since`` is of the shard, ``trust`` is what held where the log begins."""
 
     def __init__(
         self,
@@ -204,10 +204,12 @@ class LaneSource:
         mailbox: Mailbox,
         scorers: Scorers,
         models_since: Mapping[str, int],
+        trust: Trust,
         *,
         is_log_cut: bool,
         is_heard: bool,
     ) -> None:
+        self._trust = trust
         self._scorers = scorers
         self._models_since = models_since
         self._rules = rules
@@ -239,7 +241,7 @@ class LaneSource:
 
     def _first_body(self) -> CheckpointBody:
         born = {memory.key: self._version for memory in self._lane.plan.memories}
-        return CheckpointBody(version=self._version, born=born)
+        return CheckpointBody(version=self._version, born=born, trust=self._trust)
 
     async def reconfigure(self, machine: LaneStep, record: LogRecord, control: Control, now: int) -> None:
         """See ``MachineSource``: a lane has its one plan. What served before its model came, by that name, was another one."""

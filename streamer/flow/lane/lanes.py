@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from streamer.errors import HaltError
@@ -19,6 +18,7 @@ from streamer.stores.base import Store
 from streamer.wire import LogRecord
 
 from .hearing import Hearing
+from .inherited import NOTHING, Inherited
 from .lane import LaneSettings, SideLane
 from .lane_plan import LanePlan
 from .outside import OutsideLog, OutsideSink
@@ -30,7 +30,7 @@ LOOK_SECONDS: Final = 0.1
 class Wanted(NamedTuple):
     """A shard stands at definitions of ``version``, which lie at ``offset`` of its log, and wants a lane that has folded them too.
 
-    ``models_since`` is of the shard's checkpoint.
+    ``inherited`` is of the shard's checkpoint.
     """
 
     shard: int
@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
     version: int
     offset: int
     amendments: Amendments
-    models_since: Mapping[str, int] = MappingProxyType({})
+    inherited: Inherited = NOTHING
 
 
 class Lanes(Protocol):
@@ -77,7 +77,7 @@ class OnTheSpot:
             self._keyring,
             histories=self._log,
             is_heard=self._sink is not None,
-            models_since=wanted.models_since,
+            inherited=wanted.inherited,
         )
         lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         if lane.position > wanted.offset + 1:  # of a store that was rolled back, or of definitions that lay elsewhere in the log

@@ -13,6 +13,7 @@ from typing import Final, Literal, Self
 import msgspec
 
 from streamer.flow.amendments import Amendment
+from streamer.flow.lane.inherited import Inherited
 from streamer.worker.status.lane_status import LaneState, LaneStatus
 
 LENGTH_BYTES: Final = 4
@@ -22,7 +23,7 @@ LaneFailure = Literal["unanswered", "halt", "fault"]
 
 class OpenLane(msgspec.Struct, frozen=True, tag="open"):
     """Open a lane of ``shard`` towards the definitions of ``control``, from those that its store has under the digest ``before`` (empty:
-    none hold yet); see ``plan_lane`` for ``history`` and ``brought``, and ``LaneSettings`` for ``models_since``."""
+    none hold yet); see ``plan_lane`` for ``history`` and ``brought``, and ``LaneSettings`` for ``inherited``."""
 
     lane: int
     shard: int
@@ -31,7 +32,7 @@ class OpenLane(msgspec.Struct, frozen=True, tag="open"):
     history: int
     brought: int
     amendments: list[Amendment]
-    models_since: dict[str, int]
+    inherited: Inherited
 
 
 class AdvanceLane(msgspec.Struct, frozen=True, tag="advance"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamer.errors import UnreadableStateError
 from streamer.flow.amendments import Amendments
+from streamer.flow.lane.inherited import Inherited
 from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan
 from streamer.flow.relay import Relay, Sink
@@ -37,7 +38,7 @@ class LaneOpener:
         plan: LanePlan,
         version: int,
         amendments: Amendments,
-        models_since: Mapping[str, int],
+        inherited: Inherited,
         tell: Tell,
         upto: Callable[[], int],
     ) -> LaneHere:
@@ -53,7 +54,7 @@ class LaneOpener:
             self.keyring,
             histories=self.log,
             breather=self.pace,
-            models_since=models_since,
+            inherited=inherited,
         )
         try:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)

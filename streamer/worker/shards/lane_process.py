@@ -179,7 +179,7 @@ class LanesOfProcess:
             plan,
             decode_control(question.control).version,
             lane.amendments,
-            question.models_since,
+            question.inherited,
             lambda status: self._channel.send(LaneTold(question.lane, status)),
             lambda: lane.upto,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 from multiprocessing.context import SpawnProcess
 from time import monotonic
@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 
 from streamer.errors import HaltError
 from streamer.flow.amendments import Amendment
+from streamer.flow.lane.inherited import Inherited
 from streamer.flow.shard import Shard
 from streamer.settings import Settings
 from streamer.signing import Keyring
@@ -189,10 +190,10 @@ class LaneElsewhere(LaneRun):
         self._rest = rest
         self._amended = 0  # of the shard's amendments so many were told
 
-    async def open(self, control: bytes, before: str, history: int, brought: int, models_since: Mapping[str, int]) -> None:
+    async def open(self, control: bytes, before: str, history: int, brought: int, inherited: Inherited) -> None:
         """See ``lane_messages.OpenLane``."""
         shard, amendments = self._shard.shard, self._amendments()
-        await self._process.ask(OpenLane(self._number, shard, control, before, history, brought, amendments, dict(models_since)))
+        await self._process.ask(OpenLane(self._number, shard, control, before, history, brought, amendments, inherited))
 
     async def advance(self, state: LaneState) -> None:
         """See ``LaneRun``."""

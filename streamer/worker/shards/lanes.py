@@ -16,6 +16,7 @@ from streamer.errors import ReleasedError
 from streamer.flow.brought import brings_history, history_end
 from streamer.flow.catalog import Plans
 from streamer.flow.checkpoint import NOTHING_BROUGHT
+from streamer.flow.lane.inherited import inherited_from
 from streamer.flow.lane.kept_lanes import drop_lanes
 from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane, version_of
@@ -86,12 +87,12 @@ class LaneService:
         await self.tidy(shard, lambda kept: kept == name)
         if plan is None:
             return None
-        since = shard.body.models_since
+        inherited = inherited_from(shard.body)
         if self._processes is None:
-            return await self._opener.open(shard.shard, plan, version, shard.amendments, since, tell, lambda: shard.position.offset)
+            return await self._opener.open(shard.shard, plan, version, shard.amendments, inherited, tell, lambda: shard.position.offset)
         run = await self._processes.begin(shard, tell)
         try:
-            await run.open(encode_control(control), before, history, brought, since)
+            await run.open(encode_control(control), before, history, brought, inherited)
         except BaseException:
             run.close()
             raise

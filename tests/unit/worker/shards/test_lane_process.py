@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from streamer.errors import SettingsError, StoreUnavailableError
 from streamer.flow.amendments import Amendment
 from streamer.flow.checkpoint import NOTHING_BROUGHT
+from streamer.flow.lane.inherited import NOTHING
 from streamer.language.definitions import parse_definitions
 from streamer.settings import load_settings
 from streamer.wire import EVENTS, definitions_control
@@ -94,7 +95,7 @@ async def asked() -> AsyncGenerator[Asked]:
 
 
 def opening(lane: int = 1, before: str = SEEN.digest, amendments: list[Amendment] | None = None) -> OpenLane:
-    return OpenLane(lane, 0, CONTROL, before, 0, NOTHING_BROUGHT, amendments or [], {})
+    return OpenLane(lane, 0, CONTROL, before, 0, NOTHING_BROUGHT, amendments or [], NOTHING)
 
 
 def buy(worker: Worker, customer: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from streamer.errors import HaltError
 from streamer.flow.amendments import Amendment, Amendments
 from streamer.flow.checkpoint import NOTHING_BROUGHT
+from streamer.flow.lane.inherited import NOTHING
 from streamer.local.children import process_exists
 from streamer.settings import Settings, load_settings
 from streamer.signing import Keyring
@@ -106,7 +107,7 @@ async def processes(most: int = 1) -> AsyncGenerator[LaneProcesses]:
 
 async def opened(found: LaneProcesses, shard: Shard, tell: Callable[[LaneStatus], None] = lambda _: None) -> Any:
     run = await found.begin(cast("Any", shard), tell)
-    await run.open(b"{}", "", 0, NOTHING_BROUGHT, {})
+    await run.open(b"{}", "", 0, NOTHING_BROUGHT, NOTHING)
     return run
 
 
