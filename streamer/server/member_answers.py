@@ -7,8 +7,6 @@ it costs is what is read, so a page ends after ``SCANNED_MAX`` states, full or n
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Final
@@ -22,6 +20,7 @@ from streamer.stores.buckets import BUCKETS, bucket_of
 from streamer.values import time_text
 
 from .answers import Member, MembersAnswer, SegmentAnswer, SegmentsAnswer, ShardSize
+from .cursors import CURSOR, SegmentCursor, cursor_text, no_cursor, read_cursor_of
 from .customer_answers import Ages, unknown_segment
 from .errors import AnswerError
 from .limits import SCANNED_MAX
@@ -29,39 +28,21 @@ from .limits import SCANNED_MAX
 SLICE: Final = 250  # states read at a time: others get their turn between
 
 
-class Cursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Where a walk goes on: behind ``after`` in a bucket of a shard. ``generation`` is that of the log."""
+class Cursor(SegmentCursor, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Where a walk goes on: behind ``after`` in a bucket of a shard."""
 
-    generation: int
-    segment: str
     shard: int = 0
     bucket: int = 0
     after: str = ""
 
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Cursor).decode
-
-
-def cursor_text(cursor: Cursor) -> str:
-    """A cursor as clients carry it."""
-    return base64.urlsafe_b64encode(_encode(cursor)).decode().rstrip("=")
-
-
 def read_cursor(text: str, generation: int, segment: str, shards: int) -> Cursor:
     """The cursor of a text; AnswerError for one that is none, or is of another log or another segment."""
-    path = "query.cursor"
-    try:
-        found = _decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        raise AnswerError("bad_cursor", "expected the next_cursor of an answer, or none to begin", path) from None
-    if found.generation != generation:
-        said = f"it is of generation {found.generation} of the log, which is at {generation}: begin without a cursor"
-        raise AnswerError("cursor_expired", said, path)
+    found = read_cursor_of(Cursor, text, generation)
     if found.segment != segment:
-        raise AnswerError("bad_cursor", "it is of another segment: expected one of the same, or none to begin", path)
+        raise AnswerError("bad_cursor", "it is of another segment: expected one of the same, or none to begin", CURSOR)
     if not (0 <= found.shard < shards and 0 <= found.bucket < BUCKETS):
-        raise AnswerError("bad_cursor", "expected the next_cursor of an answer, or none to begin", path)
+        raise no_cursor()
     return found
 
 

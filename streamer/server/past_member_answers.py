@@ -7,27 +7,26 @@ the rest of it. Where it was forgotten meanwhile it is found out anew, and is th
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from time import monotonic
 from typing import Final, Protocol
-
-import msgspec
 
 from streamer.errors import HaltError, SettingsError, TooMuchError, UnansweredError
 from streamer.previews.past_members import NoSuchSegmentError, PastMembers
 from streamer.values import time_text
 
 from .answers import LogPosition, PastMembersAnswer
+from .cursors import CURSOR, SegmentCursor, cursor_text, read_cursor_of
 from .errors import AnswerError
 
-KEPT_SECONDS: Final = 300.0
+KEPT_SECONDS: Final = 300.0  # after the last question
+FAILURE_SECONDS: Final = 15.0  # for whoever comes back to read it; what went wrong longer ago may be well by now
 KEPT_IDS: Final = 1_000_000  # of all that is kept
 ASKED_AT_ONCE: Final = 4
 PATIENCE_SECONDS: Final = 10.0  # then whoever asked is to come back: it goes on meanwhile
+
+_PastQuestion = tuple[str, int]  # a segment and a moment
 
 
 class FindPastMembers(Protocol):
@@ -38,28 +37,29 @@ class FindPastMembers(Protocol):
         ...
 
 
-class PastCursor(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """Where a walk goes on: behind the id ``after``. ``generation`` is that of the log."""
+class PastCursor(SegmentCursor, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Where a walk goes on: behind the id ``after``."""
 
-    generation: int
-    segment: str
     at_ms: int
     after: str
 
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(PastCursor).decode
-
-
 @dataclass
 class _KeptMembers:
+    """``timer`` drops it: it runs once the answer is there."""
+
     task: asyncio.Task[PastMembers]
-    used_s: float
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_found(self) -> bool:
+        """Whether there is an answer, and no failure."""
+        return self.task.done() and not self.task.cancelled() and self.task.exception() is None
 
     @property
     def ids(self) -> int:
         """How many it keeps."""
-        return len(self.task.result().members) if self.task.done() and not self.task.cancelled() and self.task.exception() is None else 0
+        return len(self.task.result().members) if self.is_found else 0
 
 
 class PastMemberAnswers:
@@ -69,7 +69,7 @@ class PastMemberAnswers:
         self._find = find
         self._generation = generation
         self._log_time_ms = log_time_ms
-        self._asked: dict[tuple[str, int], _KeptMembers] = {}
+        self._asked: dict[_PastQuestion, _KeptMembers] = {}
 
     async def page(self, segment: str, at_ms: int, cursor: str | None, limit: int) -> PastMembersAnswer:
         """A page of at most ``limit`` members."""
@@ -77,57 +77,60 @@ class PastMemberAnswers:
         reached_ms = await self._log_time_ms()
         if at_ms > reached_ms:
             raise AnswerError("bad_request", f"expected no moment after {time_text(reached_ms)}, to which all shards have come", "query.at")
-        found = await self._found(segment, at_ms)
+        found = await self._found((segment, at_ms))
         begin = bisect_right(found.members, after) if after else 0
         members = found.members[begin : begin + limit]
-        follows = None
-        if begin + limit < len(found.members):
-            text = base64.urlsafe_b64encode(_encode(PastCursor(self._generation, segment, at_ms, members[-1])))
-            follows = text.decode().rstrip("=")
+        is_last = begin + limit >= len(found.members)
+        follows = None if is_last else cursor_text(PastCursor(self._generation, segment, at_ms, members[-1]))
         read = [LogPosition(self._generation, shard, offset) for shard, offset in sorted(found.read.items())]
         return PastMembersAnswer(segment, time_text(at_ms), len(found.members), read, members, follows)
 
     def _read_cursor(self, text: str, segment: str, at_ms: int) -> PastCursor:
-        path = "query.cursor"
-        try:
-            found = _decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-        except (binascii.Error, ValueError, msgspec.DecodeError):
-            raise AnswerError("bad_cursor", "expected the next_cursor of an answer, or none to begin", path) from None
-        if found.generation != self._generation:
-            said = f"it is of generation {found.generation} of the log, which is at {self._generation}: begin without a cursor"
-            raise AnswerError("cursor_expired", said, path)
+        found = read_cursor_of(PastCursor, text, self._generation)
         if (found.segment, found.at_ms) != (segment, at_ms):
-            raise AnswerError("bad_cursor", "it is of another segment or moment: expected one of the same, or none to begin", path)
+            raise AnswerError("bad_cursor", "it is of another segment or moment: expected one of the same, or none to begin", CURSOR)
         return found
 
-    async def _found(self, segment: str, at_ms: int) -> PastMembers:
-        self._forget()
-        asked = self._asked.pop((segment, at_ms), None)
-        if asked is None:
-            if sum(not one.task.done() for one in self._asked.values()) >= ASKED_AT_ONCE:
-                raise AnswerError("overloaded", "as many moments of the past are being found out as are at a time; come back")
-            asked = _KeptMembers(asyncio.create_task(self._find.members_at(segment, at_ms)), monotonic())
-        asked.used_s = monotonic()
-        self._asked[segment, at_ms] = asked  # the last one
+    async def _found(self, question: _PastQuestion) -> PastMembers:
+        asked = self._asked.pop(question, None) or self._begin(question)
+        self._asked[question] = asked  # the last one
         await asyncio.wait({asked.task}, timeout=PATIENCE_SECONDS)
         if not asked.task.done():
             raise AnswerError("overloaded", "who was in it is still being found out; come back")
-        try:
-            return _result(asked.task)
-        except Exception:
-            self._asked.pop((segment, at_ms), None)  # the next one who asks tries again
-            raise
+        if asked.is_found:
+            self._keep(question, asked)
+        else:
+            self._drop(question, asked)  # the next one who asks tries again
+        return _result(asked.task)
 
-    def _forget(self) -> None:
-        """What nobody has asked for lately, and what is more than is kept."""
-        now = monotonic()
-        self._asked = {key: one for key, one in self._asked.items() if not one.task.done() or now - one.used_s < KEPT_SECONDS}
+    def _begin(self, question: _PastQuestion) -> _KeptMembers:
+        if sum(not one.task.done() for one in self._asked.values()) >= ASKED_AT_ONCE:
+            raise AnswerError("overloaded", "as many moments of the past are being found out as are at a time; come back")
+        asked = _KeptMembers(asyncio.create_task(self._find.members_at(*question)))
+        asked.task.add_done_callback(lambda _: self._keep(question, asked))
+        return asked
+
+    def _keep(self, question: _PastQuestion, asked: _KeptMembers) -> None:
+        """Begin the time anew after which it is dropped, and drop what is more than is kept, the longest unused first."""
+        if self._asked.get(question) is not asked:
+            return
+        if asked.timer is not None:
+            asked.timer.cancel()
+        seconds = KEPT_SECONDS if asked.is_found else FAILURE_SECONDS
+        asked.timer = asyncio.get_running_loop().call_later(seconds, self._drop, question, asked)
         kept = sum(one.ids for one in self._asked.values())
-        for key in list(self._asked):
+        for other, one in list(self._asked.items()):
             if kept <= KEPT_IDS:
                 return
-            if self._asked[key].task.done():
-                kept -= self._asked.pop(key).ids
+            if one.task.done():
+                kept -= one.ids
+                self._drop(other, one)
+
+    def _drop(self, question: _PastQuestion, asked: _KeptMembers) -> None:
+        if asked.timer is not None:
+            asked.timer.cancel()
+        if self._asked.get(question) is asked:
+            del self._asked[question]
 
 
 def _result(task: asyncio.Task[PastMembers]) -> PastMembers:

@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
+from streamer.server.cursors import cursor_text
 from streamer.server.errors import AnswerError
-from streamer.server.member_answers import Cursor, cursor_text, read_cursor
+from streamer.server.member_answers import Cursor, read_cursor
 from streamer.server.parameters import min_position_of
 from streamer.server.stream_position import read_stream_position
 from streamer.stores.buckets import BUCKETS

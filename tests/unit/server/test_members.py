@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamer.server import limits, member_answers
+from streamer.server.cursors import cursor_text
 from tests.unit.flow.persons import Persons, segments
 
 from .desk import ReaderDesk, reading
@@ -67,8 +68,8 @@ async def test_a_cursor_is_of_one_log_and_one_segment() -> None:
         fill(desk.shop, 30)
         await desk.shop.settle()
         cursor = (await desk.get("/v1/segments/seen/members?limit=1")).body["next_cursor"]
-        expired = member_answers.cursor_text(member_answers.Cursor(2, "seen", 0, 0, "c-1"))
-        strange = member_answers.cursor_text(member_answers.Cursor(1, "seen", 17, 0, ""))
+        expired = cursor_text(member_answers.Cursor(2, "seen", 0, 0, "c-1"))
+        strange = cursor_text(member_answers.Cursor(1, "seen", 17, 0, ""))
         junk = base64.urlsafe_b64encode(b"\x93").decode()
         for segment, text, status, code in (
             ("seen", expired, 410, "cursor_expired"),

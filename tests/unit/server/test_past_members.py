@@ -1,4 +1,5 @@
 """Who was in a segment at a moment of the past, page by page over HTTP."""
+# pyright: reportPrivateUsage=false
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import pytest
 from streamer.errors import SettingsError, StreamerError, TooMuchError, UnansweredError
 from streamer.previews.past_members import NoSuchSegmentError, PastMembers
 from streamer.server import past_member_answers
-from streamer.server.past_member_answers import FindPastMembers
+from streamer.server.errors import AnswerError
+from streamer.server.past_member_answers import FindPastMembers, PastMemberAnswers
 from streamer.server.tokens import read_tokens
 from streamer.values import time_text
 from streamer.web.secret_tables import hash_of
@@ -48,6 +50,18 @@ async def hour_later(desk: ReaderDesk) -> None:
     desk.shop.write("A", userId="c-1")
     desk.shop.wait(HOUR_MS)
     await desk.shop.settle()
+
+
+async def reached() -> int:
+    """All shards have come beyond what is asked."""
+    return START_MS + HOUR_MS
+
+
+async def until_none_is_kept(answers: PastMemberAnswers) -> None:
+    """No question is asked meanwhile."""
+    async with asyncio.timeout(60):
+        while answers._asked:  # noqa: ASYNC110 - a timer drops them, and tells nobody
+            await asyncio.sleep(0)
 
 
 async def test_pages_have_each_member_once_and_are_found_out_once() -> None:
@@ -112,6 +126,49 @@ async def test_what_cannot_be_told_is_an_error_and_is_tried_again(error: Streame
         assert found.asked == 2
         found.error = None
         assert (await desk.get(PATH)).status == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_went_wrong_while_nobody_waited_is_said_once_to_whoever_comes_back() -> None:
+    """What takes too long each time would else be begun anew each time, and nobody would read why."""
+    found = Found(TooMuchError("not found out after 120 s"))
+    async with reading(RULES, find=found) as desk:
+        await hour_later(desk)
+        found.may_answer.clear()
+        assert (await desk.get(PATH)).body["code"] == "overloaded"
+        found.may_answer.set()
+        assert (await desk.get(PATH)).body["code"] == "past_unknown"
+        assert found.asked == 1
+        found.error = None
+        assert (await desk.get(PATH)).status == 200
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_went_wrong_a_while_ago_is_said_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka was away then, and whoever asks now asks of now."""
+    monkeypatch.setattr(past_member_answers, "FAILURE_SECONDS", 0.0)
+    found = Found(UnansweredError("away"))
+    answers = PastMemberAnswers(found, 1, reached)
+    found.may_answer.clear()
+    with pytest.raises(AnswerError) as caught:
+        await answers.page("seen", START_MS, None, 10)
+    assert caught.value.body.code == "overloaded"
+    found.may_answer.set()
+    await until_none_is_kept(answers)
+    found.error = None
+    assert (await answers.page("seen", START_MS, None, 10)).size == len(IDS)
+    assert found.asked == 2
+
+
+async def test_an_answer_is_dropped_in_time_where_nobody_asks_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be of half a million ids."""
+    monkeypatch.setattr(past_member_answers, "KEPT_SECONDS", 0.0)
+    found = Found()
+    answers = PastMemberAnswers(found, 1, reached)
+    assert (await answers.page("seen", START_MS, None, 10)).size == len(IDS)
+    await until_none_is_kept(answers)
+    assert (await answers.page("seen", START_MS, None, 10)).size == len(IDS)
+    assert found.asked == 2
 
 
 async def test_a_question_that_is_none_is_refused_before_anything_is_read() -> None:
