@@ -74,7 +74,7 @@ async def received(connection: Connection) -> bytes:
         loop.remove_reader(connection.fileno())
     try:
         return await asyncio.to_thread(connection.recv_bytes)
-    except EOFError:
+    except (EOFError, ConnectionResetError):  # it was killed, with what it had not read yet
         return b""
 
 

@@ -76,7 +76,7 @@ class Others:
     async def say(self, what: object) -> None:
         """Say the same to each: something that can be pickled."""
         for line in self._lines:
-            with suppress(BrokenPipeError):  # what it has to say about its end is read later
+            with suppress(ConnectionError):  # what it has to say about its end is read later
                 await asyncio.to_thread(line.send, what)
 
     async def until_told(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import signal
 from multiprocessing.connection import Connection
 
 import pytest
 
-from streamer.aside import done_aside, told_aside
+from streamer.aside import done_aside, received, told_aside
 from streamer.settings import Settings, load_settings
 
 
@@ -55,3 +56,18 @@ async def test_a_process_may_say_many_things_and_ends_where_nobody_listens_any_m
     assert await anext(pieces) == b"0"
     async with asyncio.timeout(60):
         await pieces.aclose()
+
+
+def killed_before_it_read() -> Connection:
+    """What leads to a process that was killed before it had read what it was told."""
+    ours, theirs = multiprocessing.Pipe()
+    ours.send_bytes(b"a task")
+    theirs.close()
+    return ours
+
+
+async def test_a_process_that_is_killed_before_it_reads_its_task_has_no_answer() -> None:
+    """The system says another thing of that than of an end: the connection was reset."""
+    with pytest.raises(ConnectionResetError):
+        killed_before_it_read().recv_bytes()
+    assert await received(killed_before_it_read()) == b""
