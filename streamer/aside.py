@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import msgspec
 
 from streamer import zones
+from streamer.errors import HaltError, StreamerError
 
 if TYPE_CHECKING:
     from streamer.settings import Settings
 
+Found = TypeVar("Found")
 AsideWork = Callable[[Connection, "Settings", bytes], None]
 
 
@@ -28,6 +32,43 @@ class Aside:
     def is_busy(self) -> bool:
         """Whether another one would have to wait."""
         return self.turn.locked()
+
+
+class _AsideOutcome(msgspec.Struct, frozen=True):
+    """What a process found, as msgpack, or the class and the text of the error."""
+
+    found: bytes = b""
+    error: str = ""
+    text: str = ""
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_outcomes: Final = msgspec.msgpack.Decoder(_AsideOutcome)
+
+
+class Outcomes(Generic[Found]):
+    """How a process says what it found, a ``kind`` that msgspec knows, or which error it met."""
+
+    def __init__(self, kind: type[Found], *errors: type[StreamerError]) -> None:
+        """``errors`` are raised again as they were; any other is a HaltError with its text."""
+        self._kind = kind
+        self._errors = {error.__name__: error for error in errors}
+
+    async def of(self, work: Awaitable[Found]) -> bytes:
+        """What the process is to say of its work."""
+        try:
+            return _encode(_AsideOutcome(_encode(await work)))
+        except StreamerError as error:
+            return _encode(_AsideOutcome(error=type(error).__name__, text=str(error)))
+
+    def read(self, raw: bytes, *, without: str) -> Found:
+        """What it found. Raises what it met; HaltError with the text ``without`` where it has said nothing."""
+        if not raw:
+            raise HaltError(without)
+        outcome = _outcomes.decode(raw)
+        if outcome.error:
+            raise self._errors.get(outcome.error, HaltError)(outcome.text)
+        return msgspec.msgpack.decode(outcome.found, type=self._kind)
 
 
 async def done_aside(work: AsideWork, settings: Settings, task: bytes, *, seconds_max: float) -> bytes:
@@ -78,4 +119,4 @@ async def received(connection: Connection) -> bytes:
         return b""
 
 
-__all__ = ["Aside", "done_aside", "received", "told_aside"]
+__all__ = ["Aside", "Outcomes", "done_aside", "received", "told_aside"]

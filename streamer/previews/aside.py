@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from streamer.aside import Aside, done_aside
-from streamer.errors import HaltError, SettingsError, StreamerError, TooMuchError
+from streamer.aside import Aside, Outcomes, done_aside
+from streamer.errors import SettingsError, TooMuchError
 from streamer.flow.catalog import read_definitions
 from streamer.language.definitions import Definitions
 from streamer.settings import Settings
@@ -23,7 +23,7 @@ from .deployment import preview_deployment
 from .result import Preview
 
 START_SECONDS: Final = 15.0  # beside the bound: to start and to answer
-_ERRORS: Final[dict[str, type[StreamerError]]] = {kind.__name__: kind for kind in (HaltError, SettingsError, TooMuchError)}
+SILENT: Final = "the process of the preview ended without an answer; is there memory for what is remembered of all customers?"
 
 
 class PreviewTask(msgspec.Struct, frozen=True):
@@ -36,17 +36,9 @@ class PreviewTask(msgspec.Struct, frozen=True):
     since_ms: int | None = None
 
 
-class PreviewOutcome(msgspec.Struct, frozen=True):
-    """What it found, or the class and text of the error."""
-
-    preview: Preview | None = None
-    error: str = ""
-    text: str = ""
-
-
 _encode: Final = msgspec.msgpack.Encoder().encode
 _tasks: Final = msgspec.msgpack.Decoder(PreviewTask)
-_outcomes: Final = msgspec.msgpack.Decoder(PreviewOutcome)
+_outcomes: Final = Outcomes(Preview, SettingsError, TooMuchError)
 
 
 class PreviewsAside(Aside):
@@ -62,33 +54,21 @@ class PreviewsAside(Aside):
 
     async def _in_process(self, task: PreviewTask) -> Preview:
         try:
-            return _answer(await done_aside(work, self.settings, _encode(task), seconds_max=task.seconds_max + START_SECONDS))
+            raw = await done_aside(work, self.settings, _encode(task), seconds_max=task.seconds_max + START_SECONDS)
         except TimeoutError:
             raise TooMuchError(f"not done after {task.seconds_max:g} s") from None
-
-
-def _answer(raw: bytes) -> Preview:
-    if not raw:
-        raise HaltError("the process of the preview ended without an answer; is there memory for what is remembered of all customers?")
-    outcome = _outcomes.decode(raw)
-    if outcome.preview is None:
-        raise _ERRORS.get(outcome.error, HaltError)(outcome.text)
-    return outcome.preview
+        return _outcomes.read(raw, without=SILENT)
 
 
 def work(connection: Connection, settings: Settings, raw: bytes) -> None:
     """What the process does."""
-    connection.send_bytes(_encode(asyncio.run(_outcome(settings, _tasks.decode(raw)))))
+    connection.send_bytes(asyncio.run(_outcomes.of(_preview(settings, _tasks.decode(raw)))))
     connection.close()
 
 
-async def _outcome(settings: Settings, task: PreviewTask) -> PreviewOutcome:
-    bounds = Bounds(task.events_max, task.seconds_max)
-    try:
-        definitions = read_definitions(task.definitions)
-        return PreviewOutcome(await preview_deployment(settings, definitions, task.wishes, bounds, since_ms=task.since_ms))
-    except StreamerError as error:
-        return PreviewOutcome(error=type(error).__name__, text=str(error))
+async def _preview(settings: Settings, task: PreviewTask) -> Preview:
+    definitions, bounds = read_definitions(task.definitions), Bounds(task.events_max, task.seconds_max)
+    return await preview_deployment(settings, definitions, task.wishes, bounds, since_ms=task.since_ms)
 
 
 __all__ = ["PreviewsAside"]

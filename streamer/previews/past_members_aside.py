@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from streamer.aside import Aside, done_aside
-from streamer.errors import HaltError, SettingsError, StoreUnavailableError, StreamerError, TooMuchError, UnansweredError
+from streamer.aside import Aside, Outcomes, done_aside
+from streamer.errors import SettingsError, StoreUnavailableError, TooMuchError, UnansweredError
 from streamer.settings import Settings
 
 from .past_members import NoSuchSegmentError, PastMembers, members_at
@@ -25,18 +25,9 @@ class PastMembersTask(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-class PastMembersOutcome(msgspec.Struct, frozen=True):
-    """What it found, or the class and the text of the error."""
-
-    found: PastMembers | None = None
-    error: str = ""
-    text: str = ""
-
-
 _encode: Final = msgspec.msgpack.Encoder().encode
 _tasks: Final = msgspec.msgpack.Decoder(PastMembersTask)
-_outcomes: Final = msgspec.msgpack.Decoder(PastMembersOutcome)
-_ERRORS: Final = {one.__name__: one for one in (NoSuchSegmentError, SettingsError, StoreUnavailableError, UnansweredError, TooMuchError)}
+_outcomes: Final = Outcomes(PastMembers, NoSuchSegmentError, SettingsError, StoreUnavailableError, UnansweredError, TooMuchError)
 
 
 class PastMembersAside(Aside):
@@ -50,29 +41,22 @@ class PastMembersAside(Aside):
                 raw = await done_aside(work, self.settings, _encode(PastMembersTask(segment, at_ms)), seconds_max=SECONDS_MAX)
             except TimeoutError:
                 raise TooMuchError(f"not found out after {SECONDS_MAX:g} s") from None
-        if not raw:
-            raise HaltError("the process that finds out who was in a segment ended without an answer")
-        outcome = _outcomes.decode(raw)
-        if outcome.found is None:
-            raise _ERRORS.get(outcome.error, HaltError)(outcome.text)
-        return outcome.found
+        return _outcomes.read(raw, without="the process that finds out who was in a segment ended without an answer")
 
 
 def work(connection: Connection, settings: Settings, raw: bytes) -> None:
     """What the process does."""
-    connection.send_bytes(_encode(asyncio.run(_outcome(settings, _tasks.decode(raw)))))
+    connection.send_bytes(asyncio.run(_outcomes.of(_found(settings, _tasks.decode(raw)))))
     connection.close()
 
 
-async def _outcome(settings: Settings, task: PastMembersTask) -> PastMembersOutcome:
+async def _found(settings: Settings, task: PastMembersTask) -> PastMembers:
     store = settings.open_store()
     try:
         found = await members_at(settings, store, task.segment, task.at_ms)
         if len(found.members) > MEMBERS_MAX:
             raise TooMuchError(f"{len(found.members):,} were in it, and {MEMBERS_MAX:,} is as many as are told: use the command line")
-        return PastMembersOutcome(found)
-    except StreamerError as error:
-        return PastMembersOutcome(error=type(error).__name__, text=str(error))
+        return found
     finally:
         await store.close()
 

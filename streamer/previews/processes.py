@@ -17,11 +17,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-import msgspec
-
 from streamer import zones
-from streamer.aside import received
-from streamer.errors import HaltError, SettingsError, StoreError, StreamerError, TooMuchError
+from streamer.aside import Outcomes, received
+from streamer.errors import SettingsError, StoreError, TooMuchError
 
 from .findings import Findings
 from .share import Portion
@@ -29,19 +27,8 @@ from .share import Portion
 PROCESSES_MAX: Final = 8  # unless more are asked for: each holds its own copy of who belongs with whom
 WORTH_IT_EVENTS: Final = 50_000  # with fewer, one process has done before another has begun
 TOLD: Final = b"told"
-_ERRORS: Final[dict[str, type[StreamerError]]] = {kind.__name__: kind for kind in (HaltError, SettingsError, StoreError, TooMuchError)}
-
-
-class _PortionOutcome(msgspec.Struct, frozen=True):
-    """What a process found, or the class and text of the error."""
-
-    findings: Findings | None = None
-    error: str = ""
-    text: str = ""
-
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_PortionOutcome).decode
+SILENT: Final = "a process of the preview ended without an answer; is there memory for what is remembered of all customers?"
+_outcomes: Final = Outcomes(Findings, SettingsError, StoreError, TooMuchError)
 
 
 def usable_cores() -> int:
@@ -82,13 +69,13 @@ class Others:
     async def until_told(self) -> None:
         """Return when each has said that the log is told. Raises as ``findings`` does."""
         for line in self._lines:
-            if (raw := await _said(line)) != TOLD:
-                _answer(raw)
+            if (raw := await received(line)) != TOLD:
+                _outcomes.read(raw, without=SILENT)
                 raise AssertionError("findings come behind the word that the log is told")
 
     async def findings(self) -> list[Findings]:
         """What each has found. Raises what it has raised, and HaltError where it has ended without an answer."""
-        return [_answer(await _said(line)) for line in self._lines]
+        return [_outcomes.read(await received(line), without=SILENT) for line in self._lines]
 
 
 @asynccontextmanager
@@ -113,33 +100,17 @@ async def others(work: PortionWork, task: object, count: int) -> AsyncGenerator[
             line.close()
 
 
-async def _said(line: Connection) -> bytes:
-    if raw := await received(line):
-        return raw
-    raise HaltError("a process of the preview ended without an answer; is there memory for what is remembered of all customers?")
-
-
-def _answer(raw: bytes) -> Findings:
-    outcome = _decode(raw)
-    if outcome.findings is None:
-        raise _ERRORS.get(outcome.error, HaltError)(outcome.text)
-    return outcome.findings
-
-
 def _run(line: Connection, work: PortionWork, task: object, part: Portion, zones_dir: Path | None) -> None:
     """What a process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is for whoever started it
     Thread(target=_end_with_parent, daemon=True).start()
-    line.send_bytes(_encode(asyncio.run(_outcome(work, Caller(line), task, part, zones_dir))))
+    line.send_bytes(asyncio.run(_outcomes.of(_found(work, Caller(line), task, part, zones_dir))))
     line.close()
 
 
-async def _outcome(work: PortionWork, caller: Caller, task: object, part: Portion, zones_dir: Path | None) -> _PortionOutcome:
-    try:
-        zones.know(zones_dir)
-        return _PortionOutcome(await work(caller, task, part))
-    except StreamerError as error:
-        return _PortionOutcome(error=type(error).__name__, text=str(error))
+async def _found(work: PortionWork, caller: Caller, task: object, part: Portion, zones_dir: Path | None) -> Findings:
+    zones.know(zones_dir)
+    return await work(caller, task, part)
 
 
 def _end_with_parent() -> None:

@@ -7,9 +7,11 @@ import multiprocessing
 import signal
 from multiprocessing.connection import Connection
 
+import msgspec
 import pytest
 
-from streamer.aside import done_aside, received, told_aside
+from streamer.aside import Outcomes, done_aside, received, told_aside
+from streamer.errors import HaltError, SettingsError, StreamerError, TooMuchError
 from streamer.settings import Settings, load_settings
 
 
@@ -71,3 +73,28 @@ async def test_a_process_that_is_killed_before_it_reads_its_task_has_no_answer()
     with pytest.raises(ConnectionResetError):
         killed_before_it_read().recv_bytes()
     assert await received(killed_before_it_read()) == b""
+
+
+class Answer(msgspec.Struct):
+    """Something that is found out."""
+
+    number: int
+
+
+async def found_out(error: StreamerError | None = None) -> Answer:
+    """An answer, or no answer."""
+    if error is not None:
+        raise error
+    return Answer(7)
+
+
+async def test_an_outcome_is_the_answer_or_the_error_as_it_was() -> None:
+    """Whoever asks catches what they would have caught without a process between."""
+    outcomes = Outcomes(Answer, TooMuchError)
+    assert outcomes.read(await outcomes.of(found_out()), without="nothing") == Answer(7)
+    with pytest.raises(TooMuchError, match=r"^ask for less$"):
+        outcomes.read(await outcomes.of(found_out(TooMuchError("ask for less"))), without="nothing")
+    with pytest.raises(HaltError, match=r"^a setting is wrong$"):
+        outcomes.read(await outcomes.of(found_out(SettingsError("a setting is wrong"))), without="nothing")
+    with pytest.raises(HaltError, match=r"^it ended$"):
+        outcomes.read(b"", without="it ended")
