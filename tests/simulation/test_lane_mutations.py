@@ -14,12 +14,12 @@ import pytest
 
 from streamer.customers.state import Membership, State
 from streamer.flow.lane import past
-from streamer.flow.lane.lane import SideLane
 from streamer.flow.lane.lane_step import _LaneIdentity
-from streamer.flow.lane.lanes import OnTheSpot, Wanted
+from streamer.flow.lane.lanes import _OneFold
 from streamer.flow.migration import Migration
 from streamer.messages import intents
 from streamer.segments.plan.plan import SegmentRule
+from streamer.wire import LogRecord
 
 from .catching import Mutant, first_caught
 from .people import manner_of
@@ -39,14 +39,19 @@ def mutant(first: int) -> Callable[[Mutant], Mutant]:
 
 
 @mutant(5)
-def a_lane_stands_one_record_before_the_definitions(patch: pytest.MonkeyPatch) -> None:
+def a_lane_misses_the_record_before_the_definitions(patch: pytest.MonkeyPatch) -> None:
     """What the record before them says is nowhere: the shard has it in its old memories alone."""
-    at = OnTheSpot.at
+    upto, fold, without = _OneFold.upto, _OneFold._fold, dict[int, int]()
 
-    async def at_less(self: OnTheSpot, wanted: Wanted) -> SideLane:
-        return await at(self, wanted._replace(offset=max(0, wanted.offset - 2)))
+    async def upto_less(self: _OneFold, offset: int) -> None:
+        without[id(self)] = offset - 1
+        await upto(self, offset)
 
-    patch.setattr(OnTheSpot, "at", at_less)
+    async def fold_less(self: _OneFold, records: Sequence[LogRecord]) -> None:
+        await fold(self, [record for record in records if record.offset != without[id(self)]])
+
+    patch.setattr(_OneFold, "upto", upto_less)
+    patch.setattr(_OneFold, "_fold", fold_less)
 
 
 @mutant(17)

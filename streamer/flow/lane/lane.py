@@ -88,7 +88,7 @@ class SideLane:
         """The lane as its checkpoint says, or a new one, over a log that begins at offset ``begin``. Whoever drove it before is fenced.
 
         A lane that has lost keys is begun anew, since it has nothing that the log has not; so is one that stands before ``begin``, which
-        would go on behind a gap.
+        would go on behind a gap. One that is done has nothing to go on with, and may have what the log has no more: it is kept.
         """
         number, store = settings.shard, settings.store.lane(plan.name(version))
         trust = trust_at(settings.inherited.trusts, begin)
@@ -114,7 +114,7 @@ class SideLane:
         except KeysLostError:
             await store.drop(number)
             session, step = await owned()
-        if 0 < session.checkpoint.position.offset < begin:
+        if 0 < session.checkpoint.position.offset < begin and step.body.lane < 0:
             await store.drop(number)
             session, step = await owned()
         heard = Heard(step.body.heard_from, step.body.heard_trust)
@@ -126,8 +126,9 @@ class SideLane:
 
     @property
     def position(self) -> int:
-        """The offset of the next record to fold."""
-        return max(self._driver.position.offset, self.begin)
+        """The offset of the next record to fold; of a lane that is done, that behind the definitions for which it folded."""
+        offset = self._driver.position.offset
+        return offset if self.is_done else max(offset, self.begin)
 
     @property
     def recalled(self) -> int:

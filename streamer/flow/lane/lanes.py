@@ -101,7 +101,8 @@ class _OneFold:
         self._hearing = Hearing(lane, log)
 
     async def upto(self, offset: int) -> None:
-        """Fold all records up to and including one, and publish what they say. HaltError where the log ends before it."""
+        """Fold all records up to and including the definitions at an offset, and publish what they say. HaltError where the log ends before
+        them, or no longer has them: what was not folded of it would be joined as if it had never happened."""
         lane = self._lane
         if lane.position <= offset:
             async with aclosing(self._log.read(lane.shard, lane.position, BATCH_RECORDS)) as batches:
@@ -112,6 +113,8 @@ class _OneFold:
                     await asyncio.sleep(0)  # the heartbeats share the loop
         if lane.position <= offset:
             raise HaltError(f"the log of shard {lane.shard} ends before the offset {offset}; its tail was lost, or this is another cluster")
+        if not lane.is_done:
+            raise HaltError(_why_not_done(lane, offset))
         while self._relay is not None and await self._relay.turn():
             pass
 
@@ -126,3 +129,13 @@ class _OneFold:
             while lane.awaits is not None and not await self._hearing.has_come(lane.awaits):
                 await self._pause(LOOK_SECONDS)
             await asyncio.sleep(0)  # the heartbeats share the loop
+
+
+def _why_not_done(lane: SideLane, offset: int) -> str:
+    if lane.begin <= offset:
+        return f"shard {lane.shard}: its lane does not take what lies at offset {offset:,} for its definitions; this is a fault of this program"
+    return (
+        f"shard {lane.shard}: what is new in the definitions at offset {offset:,} can no longer be folded: the log begins at offset "
+        f"{lane.begin:,} by now, and the store does not have what was folded of it before; run `streamer shards rebuild {lane.shard}` to "
+        "begin with what the log still has"
+    )

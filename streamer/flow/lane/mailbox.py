@@ -137,7 +137,8 @@ class Mailbox:
         if self._was_taken(place, side):
             return
         size_bytes = len(record.value)
-        if self.held_bytes + size_bytes > self._held_bytes_max and place != self._awaited:
+        is_held = side.part in self._parts.get(place, {})  # it is heard again, and has its room
+        if not is_held and self.held_bytes + size_bytes > self._held_bytes_max and place != self._awaited:
             self._left_out = record.offset if self._left_out is None else min(self._left_out, record.offset)
             return
         self._keep(place, _HeldPart(side, record.offset, size_bytes))

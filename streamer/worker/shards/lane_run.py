@@ -107,7 +107,7 @@ class LaneHere(LaneRun):
     async def _pass(self, state: LaneState) -> None:
         """Fold what the shard has applied by now."""
         lane = self._lane
-        if lane.position >= self._end:
+        if lane.is_done or lane.position >= self._end:
             return
         async with aclosing(self._log.read(lane.shard, lane.position, READ_RECORDS)) as batches:
             async for records in batches:

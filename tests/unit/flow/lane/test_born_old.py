@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from streamer.customers.state import decode_state
+from streamer.errors import HaltError
 from streamer.flow.amendments import Amendments, MemoryJournal
 from streamer.flow.catalog import Plans
+from streamer.flow.lane.kept_lanes import drop_lanes
 from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan, plan_lane
 from streamer.flow.lane.lanes import OnTheSpot, Wanted
@@ -194,6 +196,37 @@ async def test_a_lane_behind_which_the_log_was_cut_is_folded_anew() -> None:
     await lane.fold(records[3:])
     assert (lane.position, lane.counts) == (4, {"accepted": 1})
     assert set(lane.since_ms.values()) == {BEGIN_MS + 3 * DAY_MS}
+
+
+async def come_half_way() -> tuple[MemoryStore, list[LogRecord]]:
+    """A log with definitions at offset 4, and a shard that stands at 6 before any of three customers has come under them."""
+    buys = [event("Buy", number, customer) for number, customer in enumerate(("ada", "bea", "cleo"), 1)]
+    bodies = defined(1, seen='did("Seen")'), *buys, defined(2, seen='did("Seen")', bought='did("Buy")'), *[{"control": "tick"}] * 2
+    store, rules, records = MemoryStore(), Rules(shards=1), [log_record(record) for record in log(*bodies)]
+    lanes = OnTheSpot(store, ListLog(records), rules, pause=never)
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, lanes=lanes, pause=never)
+    shard.walk_customers = lambda: 0
+    await shard.process(records[:6])
+    assert (shard.position.offset, shard.is_switching, shard.sizes["bought"]) == (6, True, 0)
+    return store, records
+
+
+async def test_a_lane_that_is_done_is_joined_also_where_the_log_no_longer_has_its_definitions() -> None:
+    """Customers may come under definitions for longer than the log keeps them; whoever takes the shard over then has all of their past."""
+    (store, records), rules = await come_half_way(), Rules(shards=1)
+    lanes = OnTheSpot(store, ListLog(records[6:], begin=6), rules, pause=never)
+    shard = await Shard.acquire(0, store, Plans(store, rules), rules, lanes=lanes, pause=never)
+    await shard.process(records[6:])
+    assert (shard.is_switching, shard.sizes, shard.body.since_ms) == (False, {"seen": 0, "bought": 3}, {})
+
+
+async def test_a_past_that_neither_log_nor_store_has_is_not_joined_as_if_it_were_empty() -> None:
+    """Nobody would ever know: it has no beginning that could be said, since its customers were told that it has all."""
+    (store, records), rules = await come_half_way(), Rules(shards=1)
+    await drop_lanes(store, 0, lambda _: False)
+    lanes = OnTheSpot(store, ListLog(records[6:], begin=6), rules, pause=never)
+    with pytest.raises(HaltError, match="at offset 4 can no longer be folded: the log begins at offset 6"):
+        await Shard.acquire(0, store, Plans(store, rules), rules, lanes=lanes, pause=never)
 
 
 class AwayLog(ListLog):

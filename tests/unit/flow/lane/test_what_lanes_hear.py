@@ -136,6 +136,17 @@ async def test_nothing_is_given_up_that_only_had_no_room() -> None:
     assert not await hearing.has_come((1, 40)), "it may be sent yet"
 
 
+def test_what_is_held_has_its_room_when_it_is_heard_again() -> None:
+    """A relay that crashed sends again. A mailbox that is full would call that left out, and have all of the log behind it read again."""
+    box = mailbox(1)
+    box.hear([sent(0, (1, 5)), sent(1, (1, 5))])
+    assert box.held_bytes == len(sent(0, (1, 5)).value), "it is full, and holds it once"
+    assert box.has((1, 3)), "nothing was left out: what is missing was never sent"
+    box.take((1, 5))
+    box.forget()
+    assert (box.held_bytes, box.needed_from.offset) == (0, 2)
+
+
 async def test_what_only_history_knows_is_sent_before_its_turn_and_kept_for_it() -> None:
     """It is sent where the id was linked, and asked for where the history of it was brought in."""
     records = [sent(0, (1, 5), is_of_history=True), sent(1, (1, 8)), sent(2, (1, 9)), sent(3, (1, 5), is_of_history=True)]
