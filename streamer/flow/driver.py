@@ -424,7 +424,7 @@ class ShardDriver(Generic[Machine]):
         await self._session.commit(self._as_commit(position, batch, entry))
         if self._is_migrated:
             self._is_migrated = False
-            await self._source.finished(self.machine)
+            await self._source.finished()
         self._change_counts += batch.change_counts
         self._decision_counts += batch.decision_counts
         self._isolation.pass_position(position.offset)

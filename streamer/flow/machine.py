@@ -203,6 +203,6 @@ class MachineSource(Protocol[Machine]):
         """Customers whom a migration is to bring, and of whom nothing is known yet; None where there are none."""
         ...
 
-    async def finished(self, machine: Machine) -> None:
+    async def finished(self) -> None:
         """Every customer has been migrated, and that is committed."""
         ...

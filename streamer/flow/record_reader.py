@@ -10,7 +10,7 @@ from streamer.events.placeholders import settle_customer
 from streamer.wire import TICK, TIME_PASSES, LogRecord, decode_control
 
 from .amendments import Journal
-from .forwards import addressed, check_forward, forward_of
+from .forwards import addressed, check_forward, forward_of, is_forwarded
 from .identity_records import decode_identity
 from .machine import Content
 from .rules import Rules
@@ -42,7 +42,8 @@ class RecordReader:
 
     def read(self, record: LogRecord) -> Item:
         """The record, with its arrival as amended, and what it says."""
-        if not record.headers and not record.control and self._journal.amendments.are_of_no_record:  # nearly always
+        is_plain = not record.control and not (record.headers and is_forwarded(record))
+        if is_plain and self._journal.amendments.are_of_no_record:  # nearly always
             try:
                 return record, self.event(record.value)
             except RefusedError as error:

@@ -142,7 +142,7 @@ class StepSource:
         if past is not None and self._lane is not None:
             past.states = await self._lane.states(customers)
 
-    async def finished(self, machine: Step) -> None:  # noqa: ARG002 - a shard has one lane at a time
+    async def finished(self) -> None:
         """See ``MachineSource``. The lane is dropped; whoever owns the shard next does so if this is not reached."""
         lane, self._lane = self._lane, None
         if lane is not None:

@@ -20,8 +20,7 @@ from streamer.errors import SettingsError
 from streamer.flow.replay import Arrival, Replay
 from streamer.flow.rules import Rules
 from streamer.language.definitions import Definitions, parse_definitions
-from streamer.language.references import nodes, references
-from streamer.segments.plan.model_memories import model_of
+from streamer.segments.plan.model_memories import with_all_asked
 from streamer.settings import Settings
 from streamer.stores.memory import MemoryStore
 from streamer.transports.kafka.clients import log_record
@@ -87,19 +86,10 @@ async def cost_of(definitions: Definitions, segment: str, arrivals: Sequence[Arr
 
 def alone_with_references(definitions: Definitions, segment: str) -> Definitions:
     """The segment with the segments and models that it refers to. SettingsError where there is no such segment."""
-    segments, models = {one.name: one for one in definitions.segments}, {one.name: one for one in definitions.models}
-    if segment not in segments:
+    by_name = {one.name: one for one in definitions.segments}
+    if segment not in by_name:
         raise SettingsError(f"there is no segment {segment!r}")
-    wanted, todo, asked = set[str](), [segment], set[str]()
-    while todo:
-        name = todo.pop()
-        if name in wanted:
-            continue
-        wanted.add(name)
-        todo += references(segments[name].conditions)
-        for model in {found for one in segments[name].conditions for node in nodes(one) if (found := model_of(node)) is not None} - asked:
-            asked.add(model)
-            todo += [other for other in (models[model].seed, models[model].exclude) if other]
+    wanted, asked = with_all_asked([segment], (), by_name, definitions.models)
     content: dict[str, Json] = msgspec.json.decode(definitions.content())
     kept: dict[str, Json] = {"zone": definitions.zone, "zone_data": definitions.zone_data}
     for section, names in (("segments", wanted), ("models", asked)):

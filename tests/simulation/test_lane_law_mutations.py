@@ -24,11 +24,11 @@ from streamer.flow.identity import Identity
 from streamer.flow.identity_records import Adopt
 from streamer.flow.lane import lane_plan, past
 from streamer.flow.lane.lane import SideLane
-from streamer.flow.lane.lane_plan import _changed_by, _meaning
 from streamer.flow.lane.lane_step import LaneStep, _LaneIdentity, _SilentAdmission
 from streamer.flow.migration import Migration
 from streamer.flow.rules import Rules
 from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.plan_change import changed_names, meaning
 from streamer.wire import LogRecord
 from tests.oracle.story import Record
 from tests.property.born_old import from_the_beginning, known, told_case, told_each_at_last
@@ -164,12 +164,12 @@ def a_lane_takes_what_came_too_late(patch: pytest.MonkeyPatch) -> None:
 def who_refers_to_what_has_changed_is_not_folded(patch: pytest.MonkeyPatch) -> None:
     """Its text is the same, and means something else."""
 
-    def by_text_alone(before: Plan, after: Plan, models: set[str], *, is_all: bool) -> set[str]:
-        texts = {rule.name: _meaning(rule.segment) for rule in before.rules}
-        found = _changed_by(before, after, models, is_all=is_all)
-        return {name for name in found if texts.get(name) != _meaning(after.rules[after.numbers[name]].segment)}
+    def by_text_alone(before: Plan, after: Plan, models: set[str]) -> set[str]:
+        texts = {rule.name: meaning(rule.segment) for rule in before.rules}
+        found = changed_names(before, after, models)
+        return {name for name in found if texts.get(name) != meaning(after.rules[after.numbers[name]].segment)}
 
-    patch.setattr(lane_plan, "_changed_by", by_text_alone)
+    patch.setattr(lane_plan, "changed_names", by_text_alone)
 
 
 @noticed_by(what_happened_long_ago_stays_where_it_was)
@@ -264,10 +264,10 @@ def test_the_law_holds(law: Law) -> None:
 def test_the_law_notices(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge who lets a broken rule pass proves nothing about the sound one."""
     broken, law = MUTANTS[name]
-    lane_plan.plan_lane.cache_clear()
+    lane_plan._planned.cache_clear()
     broken(monkeypatch)
     try:
         with pytest.raises(AssertionError):
             law()
     finally:
-        lane_plan.plan_lane.cache_clear()
+        lane_plan._planned.cache_clear()

@@ -38,7 +38,7 @@ def mutant(first: int) -> Callable[[Mutant], Mutant]:
     return enlist
 
 
-@mutant(5)
+@mutant(17)
 def a_lane_misses_the_record_before_the_definitions(patch: pytest.MonkeyPatch) -> None:
     """What the record before them says is nowhere: the shard has it in its old memories alone."""
     upto, fold, without = _OneFold.upto, _OneFold._fold, dict[int, int]()

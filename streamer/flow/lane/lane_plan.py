@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 from streamer.examples import ModelSpec
 from streamer.flow.checkpoint import NOTHING_BROUGHT
-from streamer.language import tree
 from streamer.language.definitions import Definitions
 from streamer.language.references import references
-from streamer.language.segment_specs import Segment
 from streamer.segments.plan.memory_inputs import Memory
-from streamer.segments.plan.model_memories import memories_of, models_asked
+from streamer.segments.plan.model_memories import memories_of, models_asked, with_all_asked
 from streamer.segments.plan.plan import Plan
+from streamer.segments.plan.plan_change import changed_names, has_other_clock
 from streamer.segments.plan.plan_memories import ZONE_KEY, is_grown, is_of_models, plan_memories
 
 PLANS_KEPT: Final = 8  # all shards of a worker ask for the same one, some of them while nothing else may go on
@@ -59,7 +58,6 @@ def version_of(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-@lru_cache(maxsize=PLANS_KEPT)
 def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, brought: int = NOTHING_BROUGHT) -> LanePlan | None:
     """What a lane between two definitions folds, with ``history``; None where nothing is new that the log decides. All of it is where
     the history itself is new, but for what lies below ``brought``; NOTHING_BROUGHT where none of it is.
@@ -67,6 +65,13 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, 
     A segment that asks a model which is new cannot be folded, since that has said nothing yet. Its memories are.
     """
     brings_history = brought != NOTHING_BROUGHT
+    found = _planned(before, after, lateness_ms, brings_history=brings_history)
+    return None if found is None else replace(found, history=history, brought=brought if brings_history else history)
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _planned(before: Plan, after: Plan, lateness_ms: int, *, brings_history: bool) -> LanePlan | None:
+    """The same, of any shard: where its history lies is left out."""
     models, (changed, anew) = _new_models(before, after), _changed(before, after, is_all=brings_history)
     segments = changed - _unanswered(after, models)
     fresh = {memory.key for memory in after.memories if not is_of_models(memory) and (brings_history or _is_new(memory, before))}
@@ -75,7 +80,7 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, 
     by_name = {rule.name: rule.segment for rule in after.rules}
     of, new = after.definitions, {model.name for model in models}
     awaits = frozenset(new | {model.name for model in anew})
-    wanted, asked = _with_models(segments, awaits, by_name, {model.name: model for model in of.models})
+    wanted, asked = with_all_asked(segments, awaits, by_name, of.models)
     at_work = tuple(model for model in of.models if model.name in asked)
     reduced = Definitions(tuple(one for name, one in by_name.items() if name in wanted), of.zone, at_work, zone_data=of.zone_data)
     keys = fresh | plan_memories(reduced, lateness_ms).slots.keys() | ({ZONE_KEY} if at_work else set[str]())  # features are measured by it
@@ -88,11 +93,9 @@ def plan_lane(before: Plan, after: Plan, *, lateness_ms: int, history: int = 0, 
         frozenset(taken),
         after.digest,
         before.digest,
-        history,
-        frozenset(asked - new),
-        awaits,
+        scores=frozenset(asked - new),
+        awaits=awaits,
         tells=bool(new),
-        brought=brought if brings_history else history,
         brings_history=brings_history,
     )
 
@@ -113,27 +116,15 @@ def _changed(before: Plan, after: Plan, *, is_all: bool) -> tuple[set[str], list
     left out of it. Whoever asks such a model means something else too.
     """
     segments, models = set[str](), list[ModelSpec]()
-    is_all_segments = is_all or _shop_clock(before) != _shop_clock(after)
+    is_all_segments = is_all or has_other_clock(before, after)
     is_all_models = is_all_segments or (ZONE_KEY in before.slots) != (ZONE_KEY in after.slots)
     kept = [model for model in after.definitions.models if model in before.definitions.models]
     while True:
         found = [model for model in kept if is_all_models or model.seed in segments or model.exclude in segments]
-        segments = _changed_by(before, after, {model.name for model in found}, is_all=is_all_segments)
+        segments = set(after.numbers) if is_all_segments else changed_names(before, after, {model.name for model in found})
         if found == models:
             return segments, models
         models = found
-
-
-def _changed_by(before: Plan, after: Plan, models: set[str], *, is_all: bool) -> set[str]:
-    """The segments of ``after`` that are new, or mean something else where these models do."""
-    known = {rule.name: _meaning(rule.segment) for rule in before.rules}
-    changed = set[str]()
-    for rule in after.rules:  # those that are referred to come first
-        conditions = tuple(rule.segment.conditions)
-        is_other = is_all or known.get(rule.name) != _meaning(rule.segment)
-        if is_other or not changed.isdisjoint(references(conditions)) or not models.isdisjoint(models_asked(conditions)):
-            changed.add(rule.name)
-    return changed
 
 
 def _unanswered(after: Plan, models: Iterable[ModelSpec]) -> set[str]:
@@ -146,32 +137,6 @@ def _unanswered(after: Plan, models: Iterable[ModelSpec]) -> set[str]:
     return found
 
 
-def _shop_clock(plan: Plan) -> tuple[str, str]:
-    return plan.definitions.zone, plan.definitions.zone_data
-
-
 def _new_models(before: Plan, after: Plan) -> tuple[ModelSpec, ...]:
     """The models of ``after`` that did not exist, or were another question. Whoever learns holds the same for new."""
     return tuple(model for model in after.definitions.models if model not in before.definitions.models)
-
-
-def _meaning(segment: Segment) -> tuple[str, str, int, int]:
-    """All of a segment that decides who is in it. Equal texts are equal conditions."""
-    leaves = "" if segment.exit is None else tree.text(segment.exit)
-    return tree.text(segment.when), leaves, segment.stay_ms, segment.cooldown_ms
-
-
-def _with_models(
-    segments: Iterable[str], models: Iterable[str], by_name: Mapping[str, Segment], specs: Mapping[str, ModelSpec]
-) -> tuple[set[str], set[str]]:
-    """These segments and models, and all segments and models that they refer to by any way."""
-    found, asked, todo, to_ask = set[str](), set[str](), list(segments), list(models)
-    while todo or to_ask:
-        if to_ask and (model := to_ask.pop()) not in asked:
-            asked.add(model)
-            todo += [name for name in (specs[model].seed, specs[model].exclude) if name]
-        if todo and (name := todo.pop()) not in found:
-            found.add(name)
-            todo += references(by_name[name].conditions)
-            to_ask += models_asked(by_name[name].conditions)
-    return found, asked

@@ -7,17 +7,11 @@ from __future__ import annotations
 
 from msgspec.structs import force_setattr
 
-from streamer.errors import RefusedError
-from streamer.events.alias import check_alias
-from streamer.events.codec import decode
 from streamer.events.event import Event
-from streamer.events.placeholders import settle_customer
 from streamer.flow.amendments import Journal
-from streamer.flow.forwards import is_forwarded
-from streamer.flow.record_reader import Item, RecordReader
+from streamer.flow.record_reader import RecordReader
 from streamer.flow.rules import Rules
 from streamer.segments.plan.plan import Plan
-from streamer.wire import LogRecord
 
 
 class LaneReader(RecordReader):
@@ -27,21 +21,10 @@ class LaneReader(RecordReader):
         super().__init__(shard, rules, journal)
         self._plan = plan
 
-    def read(self, record: LogRecord) -> Item:
-        """See ``RecordReader``."""
-        if record.control or not self._journal.amendments.are_of_no_record or (record.headers and is_forwarded(record)):
-            return super().read(record)
-        try:
-            return record, self.event(record.value)
-        except RefusedError as error:
-            return record, error
-
     def event(self, raw: bytes) -> Event:
         """See ``RecordReader``."""
-        event = settle_customer(decode(raw), self._placeholders)
-        if event.type == "alias":
-            check_alias(event, self._placeholders)
-        elif not self._plan.listens(event):  # nobody else has seen it yet
+        event = super().event(raw)
+        if event.type != "alias" and not self._plan.listens(event):  # nobody else has seen it yet
             force_setattr(event, "properties", None)
             force_setattr(event, "traits", None)
             force_setattr(event, "context", None)

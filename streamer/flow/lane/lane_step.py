@@ -272,7 +272,7 @@ class LaneSource:
     def also_known(self, machine: LaneStep) -> None:
         """See ``MachineSource``."""
 
-    async def finished(self, machine: LaneStep) -> None:
+    async def finished(self) -> None:
         """See ``MachineSource``."""
 
 

@@ -133,7 +133,7 @@ class _OneFold:
 
 def _why_not_done(lane: SideLane, offset: int) -> str:
     if lane.begin <= offset:
-        return f"shard {lane.shard}: its lane does not take what lies at offset {offset:,} for its definitions; this is a fault of this program"
+        return f"shard {lane.shard}: its lane did not find its definitions at offset {offset:,}; this is a fault of this program"
     return (
         f"shard {lane.shard}: what is new in the definitions at offset {offset:,} can no longer be folded: the log begins at offset "
         f"{lane.begin:,} by now, and the store does not have what was folded of it before; run `streamer shards rebuild {lane.shard}` to "

@@ -7,7 +7,7 @@ asks it is not evaluated at all: nobody enters it and nobody leaves it for want 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final, assert_never
 
 import msgspec
@@ -18,7 +18,8 @@ from streamer.customers.profile import next_rung
 from streamer.customers.state import NO_TIMER, State
 from streamer.examples import ModelSpec
 from streamer.language import tree
-from streamer.language.references import nodes
+from streamer.language.references import nodes, references
+from streamer.language.segment_specs import Segment
 from streamer.language.tree import AnyNode, Atom
 from streamer.values import Json
 
@@ -109,6 +110,23 @@ def _name(data: Data, _now: int, _state: State) -> Json:
 def models_asked(conditions: Iterable[AnyNode]) -> set[str]:
     """The models that conditions ask."""
     return {model for condition in conditions for node in nodes(condition) if (model := model_of(node)) is not None}
+
+
+def with_all_asked(
+    segments: Iterable[str], models: Iterable[str], by_name: Mapping[str, Segment], specs: Iterable[ModelSpec]
+) -> tuple[set[str], set[str]]:
+    """The names of these segments and models, and of all segments and models that they refer to by any way."""
+    by_model = {spec.name: spec for spec in specs}
+    found, asked, todo, to_ask = set[str](), set[str](), list(segments), list(models)
+    while todo or to_ask:
+        if to_ask and (model := to_ask.pop()) not in asked:
+            asked.add(model)
+            todo += [name for name in (by_model[model].seed, by_model[model].exclude) if name]
+        if todo and (name := todo.pop()) not in found:
+            found.add(name)
+            todo += references(by_name[name].conditions)
+            to_ask += models_asked(by_name[name].conditions)
+    return found, asked
 
 
 def model_asked(atom: Atom) -> str | None:

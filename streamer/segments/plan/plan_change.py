@@ -6,7 +6,7 @@ nothing is to be found out anew. What holds of them is right already, but for wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from functools import lru_cache
 from typing import Final
 
@@ -19,6 +19,7 @@ from streamer.language.segment_specs import Segment
 
 from . import predicate_index
 from .memory_inputs import converted
+from .model_memories import models_asked
 from .plan import Plan
 
 PLANS_KEPT: Final = 4  # pairs of plans
@@ -111,20 +112,33 @@ def _asked(plan: Plan, slot: int) -> list[str]:
 def changed_segments(before: Plan, after: Plan) -> frozenset[int] | None:
     """The numbers of those that are new or mean something else; None where all do, or models have a part in it. Found once for all shards
     of a worker: 10,000 segments take 0.4 s."""
-    one, other = before.definitions, after.definitions
-    if (one.zone, one.zone_data) != (other.zone, other.zone_data) or one.models or other.models:
+    if has_other_clock(before, after) or before.definitions.models or after.definitions.models:
         return None
-    known = {rule.name: _meaning(rule.segment) for rule in before.rules}
+    return frozenset(after.numbers[name] for name in changed_names(before, after))
+
+
+def has_other_clock(before: Plan, after: Plan) -> bool:
+    """Whether customers are measured by another clock, so that nothing means what it meant."""
+    one, other = before.definitions, after.definitions
+    return (one.zone, one.zone_data) != (other.zone, other.zone_data)
+
+
+def changed_names(before: Plan, after: Plan, models: Set[str] = frozenset()) -> set[str]:
+    """The segments of ``after`` that are new, or mean something else by the same clock; where these models do, also those that ask them."""
+    known = {rule.name: meaning(rule.segment) for rule in before.rules}
     names = set[str]()
     for rule in after.rules:  # those that are referred to come first
-        if known.get(rule.name) != _meaning(rule.segment) or not names.isdisjoint(references(rule.segment.conditions)):
+        conditions = rule.segment.conditions
+        is_other = known.get(rule.name) != meaning(rule.segment) or not names.isdisjoint(references(conditions))
+        if is_other or (models and not models.isdisjoint(models_asked(conditions))):
             names.add(rule.name)
-    return frozenset(after.numbers[name] for name in names)
+    return names
 
 
-def _meaning(segment: Segment) -> tuple[str, str, int, int]:
+def meaning(segment: Segment) -> tuple[str, str, int, int]:
+    """All of a segment that decides who is in it. Equal texts are equal conditions."""
     leaves = "" if segment.exit is None else tree.text(segment.exit)
     return tree.text(segment.when), leaves, segment.stay_ms, segment.cooldown_ms
 
 
-__all__ = ["PlanChange", "changed_segments"]
+__all__ = ["PlanChange", "changed_names", "changed_segments", "has_other_clock", "meaning"]

@@ -180,7 +180,7 @@ class Counters:
     def also_known(self, machine: Counter) -> None:
         """Nobody is known from elsewhere."""
 
-    async def finished(self, machine: Counter) -> None:
+    async def finished(self) -> None:
         """Nothing is left to do."""
 
 
