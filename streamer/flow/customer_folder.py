@@ -129,7 +129,7 @@ async def twin_of_one(
         limits=ONE_CUSTOMER,
         journal=Settled(decided),
         keyring=keyring,
-        lanes=OnTheSpot(memory, log, rules, pause=log.pause, keyring=keyring),
+        lanes=OnTheSpot(memory, log, rules, pause=log.pause, keyring=keyring, scorers=plans.scorers),
         keeps_offsets=True,
         pause=log.pause,
     )

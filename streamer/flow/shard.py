@@ -48,8 +48,9 @@ class StepSource:
 
     def over(self, store: Store, log: Log, pause: Pause) -> StepSource:
         """The same, of shards of another store; their lanes fold on the spot, over ``log``, and send nothing."""
-        lanes = OnTheSpot(store, log, self._rules, pause=pause, keyring=self._keyring) if self._lanes is not None else None
-        plans = self._plans.over(store)
+        plans, lanes = self._plans.over(store), None
+        if self._lanes is not None:
+            lanes = OnTheSpot(store, log, self._rules, pause=pause, keyring=self._keyring, scorers=plans.scorers)
         return StepSource(store, plans, self._rules, self._keyring, lanes, keeps_offsets=self._keeps_offsets)
 
     async def machine_at(self, shard: int, checkpoint: Checkpoint, amendments: Amendments) -> Step:

@@ -46,7 +46,8 @@ class LaneSettings:
     """What a lane has from its shard. ``store`` is that of the shard. ``amendments`` are obeyed, and none is written: what a lane fails at
     its shard did not. ``histories`` is needed where the plan
     has history. ``is_heard``: what it says is published; where it is not, it says nothing to learn from. ``inherited`` is of
-    the shard's checkpoint."""
+    the shard's checkpoint. ``scorers`` are those that are decoded already, for all who ask for the same; None: the lane decodes for
+    itself."""
 
     shard: int
     store: Store
@@ -60,6 +61,7 @@ class LaneSettings:
     held_bytes_max: int = HELD_BYTES_MAX
     breather: Breather = LoopBreather()  # noqa: RUF009 - it keeps nothing
     inherited: Inherited = NOTHING
+    scorers: Scorers | None = None
 
 
 class SideLane:
@@ -99,7 +101,7 @@ class SideLane:
             plan,
             version,
             mailbox,
-            Scorers(store),
+            Scorers(store) if settings.scorers is None else settings.scorers.over(store),
             settings.inherited.models_since,
             trust,
             is_log_cut=begin > 0,

@@ -11,6 +11,7 @@ from streamer.errors import HaltError
 from streamer.flow.amendments import Amendments
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.rules import Rules
+from streamer.flow.scorers import Scorers
 from streamer.flow.shard_log import Log
 from streamer.flow.store_session import Pause
 from streamer.signing import NO_KEYS, Keyring
@@ -54,15 +55,27 @@ class OnTheSpot:
     """Folds where it is wanted, over a log that is read beside the shard: for rebuilds, and where nobody has folded before.
 
     ``store`` keeps the lanes, beside the shards that it has; ``sink`` gets what they send to other shards (None: they have it already).
+    ``scorers``: see ``LaneSettings``.
     While something is awaited from another shard it is looked for behind the position, every ``LOOK_SECONDS``.
     """
 
-    def __init__(self, store: Store, log: Log, rules: Rules, *, pause: Pause, keyring: Keyring = NO_KEYS, sink: Sink | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        log: Log,
+        rules: Rules,
+        *,
+        pause: Pause,
+        keyring: Keyring = NO_KEYS,
+        sink: Sink | None = None,
+        scorers: Scorers | None = None,
+    ) -> None:
         self._store = store
         self._log = OutsideLog(log)
         self._rules = rules
         self._pause = pause
         self._keyring = keyring
+        self._scorers = scorers
         self._sink = OutsideSink(sink) if sink is not None else None
 
     async def at(self, wanted: Wanted) -> SideLane:
@@ -78,6 +91,7 @@ class OnTheSpot:
             histories=self._log,
             is_heard=self._sink is not None,
             inherited=wanted.inherited,
+            scorers=self._scorers,
         )
         lane = await SideLane.open(settings, wanted.plan, wanted.version, begin=view.begin)
         if lane.position > wanted.offset + 1:  # of a store that was rolled back, or of definitions that lay elsewhere in the log

@@ -13,6 +13,7 @@ from streamer.flow.lane.lane import LaneSettings, SideLane
 from streamer.flow.lane.lane_plan import LanePlan
 from streamer.flow.relay import Relay, Sink
 from streamer.flow.rules import Rules
+from streamer.flow.scorers import Scorers
 from streamer.flow.shard_log import Log
 from streamer.signing import Keyring
 from streamer.stores.base import Store
@@ -31,6 +32,7 @@ class LaneOpener:
     rules: Rules
     keyring: Keyring
     pace: LanePace
+    scorers: Scorers
 
     async def open(
         self,
@@ -55,6 +57,7 @@ class LaneOpener:
             histories=self.log,
             breather=self.pace,
             inherited=inherited,
+            scorers=self.scorers,
         )
         try:
             lane = await SideLane.open(settings, plan, version, begin=view.begin)

@@ -173,7 +173,7 @@ class LanesOfProcess:
         for amendment in question.amendments:
             lane.amendments.add(amendment)
         plan, sink = await self._plan(question), KafkaSink(self._settings, await self._connected())
-        opener = LaneOpener(self._store, self._inspector, sink, self._rules, self._keyring, self._pace)
+        opener = LaneOpener(self._store, self._inspector, sink, self._rules, self._keyring, self._pace, self._plans.scorers)
         lane.run = await opener.open(
             question.shard,
             plan,

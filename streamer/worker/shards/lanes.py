@@ -54,7 +54,8 @@ class LaneService:
         self._processes: LaneProcesses | None = None
         if edges.settings.lane_processes and stores.is_shared(edges.settings.store.get_secret_value()):
             self._processes = LaneProcesses(edges.settings, edges.keyring, edges.background, edges.metrics, self._lag_ms)
-        self._opener = LaneOpener(edges.store, edges.inspector, edges.sink, edges.settings.rules, edges.keyring, self.pace)
+        rules, scorers = edges.settings.rules, plans.scorers
+        self._opener = LaneOpener(edges.store, edges.inspector, edges.sink, rules, edges.keyring, self.pace, scorers)
         self._planning = asyncio.Lock()  # all shards want the same plan, which is made once
         self._joining = set[int]()  # shards that stand at definitions and bring their lane there
         self._plans = plans
@@ -74,7 +75,8 @@ class LaneService:
 
     def _on_the_spot(self, owned: OwnedShard) -> OnTheSpot:
         log = _WhileHeld(self._inspector, lambda: owned.is_ours and owned.state in HELD and not self._is_stopping())
-        return OnTheSpot(self._store, log, self._rules, pause=asyncio.sleep, keyring=self._keyring, sink=self._sink)
+        scorers = self._plans.scorers
+        return OnTheSpot(self._store, log, self._rules, pause=asyncio.sleep, keyring=self._keyring, sink=self._sink, scorers=scorers)
 
     async def open(self, shard: Shard, control: Control, tell: Tell) -> LaneRun | None:
         """The lane of a shard towards definitions, where its checkpoint stands, or at the log's beginning; None where nothing is to be

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.fast
 
 
 def test_shards_whose_history_ends_elsewhere_have_one_plan() -> None:
-    """A shard asks for it while it stands at the definitions and its worker does nothing else: with 10,000 segments for most of a second."""
+    """A shard asks for it while it stands at the definitions, and its worker does nothing else: for long where it has 10,000 segments."""
     before = Plan(segments(seen='did("Seen")'), lateness_ms=DAY_MS)
     after = Plan(segments(seen='did("Seen")', bought='did("Buy")'), lateness_ms=DAY_MS)
     one = plan_lane(before, after, lateness_ms=DAY_MS, history=7, brought=3)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from streamer.flow import scorers
 from streamer.flow.catalog import Plans
 from streamer.flow.lane.lanes import OnTheSpot
 from streamer.flow.rules import Rules
@@ -99,3 +101,17 @@ def test_where_the_log_lost_what_served_the_segment_says_since_when_scores_are_k
         'score("buys") < 0': BEGIN_MS + 3 * DAY_MS,
     }
     assert (whole.sizes["likely"], cut.sizes["likely"]) == (1, 1), "the shard has the score itself"
+
+
+async def test_a_scorer_is_decoded_once_for_all_lanes_and_their_shards() -> None:
+    """One of some megabytes, for each of twelve shards and each of their lanes, would stop a worker."""
+    first, last = defined(1, {}, buys=BUYS), defined(2, LIKELY, buys=BUYS)
+    records = [log_record(one) for one in log(first, serves(1), event("Buy", 1), last)]
+    store, rules = MemoryStore(), Rules(shards=1)
+    plans = Plans(store, rules)
+    with patch.object(scorers, "decode_scorer", wraps=scorers.decode_scorer) as decode:
+        lanes = OnTheSpot(store, ListLog(records), rules, pause=never, scorers=plans.scorers)
+        shard = await Shard.acquire(0, store, plans, rules, lanes=lanes, pause=never)
+        await shard.process(records)
+    assert shard.sizes["likely"] == 1, "the lane has scored"
+    assert decode.call_count == 1
