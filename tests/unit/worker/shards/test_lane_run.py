@@ -30,7 +30,7 @@ class WaitingLane:
     def __init__(self) -> None:
         self.shard, self.position, self.awaits = 0, 0, None
         self.heard: list[int] = []
-        self.is_given_up = False
+        self.is_given_up = self.is_done = False
         self.begin = self.recalled = self.left_of_history = 0
 
     def has_come(self, _place: tuple[int, int]) -> bool:
