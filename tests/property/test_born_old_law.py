@@ -29,7 +29,7 @@ def test_what_is_known_is_what_a_full_replay_would_know() -> None:
     met: Counter[str] = Counter()
 
     @given(case=switched_cases())
-    @effort()
+    @effort(0.7)
     def holds(case: Case) -> None:
         at = last_switch(case)
         found, expected = told_case(case, upto=at), told_case(from_the_beginning(case), upto=at)

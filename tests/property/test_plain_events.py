@@ -40,7 +40,7 @@ def test_a_lane_that_takes_plain_events_by_themselves_comes_to_the_same() -> Non
     met: Counter[str] = Counter()
 
     @given(case=cases(records_max=40, switches=False), headers=st.sampled_from([(), WRITTEN]), limits=st.sampled_from([NARROW, Limits()]))
-    @effort(1.5)
+    @effort(1)
     def holds(case: Case, headers: Headers, limits: Limits) -> None:
         lane = lane_of(case)
         if lane is None:
