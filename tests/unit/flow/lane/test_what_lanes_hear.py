@@ -23,12 +23,12 @@ OF_EACH: Final = 60
 ROOM: Final = 8  # parts that fit
 
 
-def sent(offset: int, place: SentFrom, *, is_of_history: bool = False) -> LogRecord:
+def sent(offset: int, place: SentFrom, *, version: int = 2, before: str = "b", is_of_history: bool = False) -> LogRecord:
     """A record at this offset of the log of shard 0, by which a lane has sent something from a place."""
     number = place[1]
     side = Side(
-        version=2,
-        before="b",
+        version=version,
+        before=before,
         to="to",
         from_="from",
         cause="m",
@@ -158,3 +158,13 @@ async def test_what_only_history_knows_is_sent_before_its_turn_and_kept_for_it()
     assert (lane.takes((1, 9)), lane.takes((1, 5))) == (9, 5)
     box.hear([sent(4, (1, 5), is_of_history=True), sent(5, (1, 9))])
     assert box.held_bytes == 0, "a relay that crashed has sent them again"
+
+
+def test_what_leads_to_other_definitions_or_from_others_is_not_heard() -> None:
+    """What is new between those is something else: its memories would be taken for this lane's."""
+    box = mailbox()
+    box.hear([sent(0, (1, 5), version=3), sent(1, (1, 6), before="c"), sent(2, (2, 5), before="")])
+    assert box.held_bytes == 0
+    assert [box.has(place) for place in ((1, 5), (1, 6), (2, 5))] == [False] * 3
+    box.hear([sent(3, (1, 6))])
+    assert box.has((1, 6))
