@@ -179,7 +179,7 @@ class World:
         self._ahead = (begin_ms, begin_ms + random.randrange(1, 600_000), random.choice((0, 0, 7_200_000, 3 * 86_400_000)))
         if self.manner in CALM:  # nothing arrives too late, or too early for its time
             self._wild, self._ahead = 0.0, (0, 0, 0)
-        self._replaced = random.random() * 0.6 if random.random() < 0.5 else 0.0
+        self._replaced = random.random() if random.random() < 0.5 else 0.0
         self._fatal = {place: random.random() * 0.1 * OFTEN.get(place, 1) for place in FATAL_PLACES if random.random() < 0.5}
 
     def _broker_ms(self) -> int:
