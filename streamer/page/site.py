@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -28,6 +29,7 @@ from .wording import Wording, wording
 LANGUAGE_COOKIE: Final = "streamer_language"
 YEAR_SECONDS: Final = 365 * 86_400
 VALUE_CHARS_MAX: Final = 2_000  # of a text in the query
+RENDER_SECONDS: Final = 20.0  # at most, for what is live: whoever looks is told, and it is tried again
 SAFE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -134,14 +136,12 @@ class PageSite:
 
         async def render() -> str:
             try:
-                found = await view.show(asked)
+                async with asyncio.timeout(RENDER_SECONDS):
+                    found = await view.show(asked)
                 assert not isinstance(found, (ViewOutcome, ViewFile, ViewDocument)), "what is live leads nowhere else"
                 return live_part(view.name, visit.words, self._frame(visit, view) | dict(found))
             except Exception as error:
-                problem = _problem(error)
-                if problem is None:
-                    raise
-                return live_part("error", visit.words, {"problem": problem.body})
+                return live_part("error", visit.words, {"problem": _problem_of_rendering(error).body})
 
         key = ChannelKey(view.name, found.variable, tuple(sorted(visit.query.items())), visit.words.language)
         return await self.live.serve(
@@ -255,6 +255,19 @@ def _problem(error: Exception) -> AnswerError | None:
         case _:
             log.error("page failed", action="page", error=type(error).__name__, where=place_of(error))
             return AnswerError("internal", "an error of the server's own; it is in its log")
+
+
+def _problem_of_rendering(error: Exception) -> AnswerError:
+    """What whoever looks on is told. They are there: a connection that ended is one of the server's own."""
+    match error:
+        case TimeoutError():
+            return AnswerError("overloaded", f"no answer within {RENDER_SECONDS:.0f} s; it is asked again")
+        case ConnectionError():
+            return AnswerError("store_away", "a connection of the server's own ended; it is asked again")
+        case _:
+            found = _problem(error)
+            assert found is not None, "only an error of a connection has none"
+            return found
 
 
 def _framed(document: ViewDocument) -> web.Response:

@@ -9,7 +9,7 @@ with them gone no reader is told anything else, and a law of the contract suites
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Final
@@ -193,8 +193,8 @@ def cached_states_survive_the_loss_of_a_shard(patch: pytest.MonkeyPatch) -> None
     def cache_of(shard: Shard) -> dict[tuple[int, str], bytes]:
         return shard._steps._plans.__dict__.setdefault("cache", {})
 
-    async def load_cached(self: Shard, awaited: Mapping[str, int], until_ms: int) -> Any:
-        found = await load(self, awaited, until_ms)
+    async def load_cached(self: Shard, *what: Any) -> Any:
+        found = await load(self, *what)
         states, cache = self.machine._states, cache_of(self)
         states._blobs = {customer: cache.get((self.shard, customer), blob) for customer, blob in states._blobs.items()}
         return found

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientResponse
 
 from streamer.errors import StoreUnavailableError
-from streamer.page import live
+from streamer.page import live, site
 from streamer.page.live import LiveChannel, event_of
 from streamer.server.tokens import Tokens, read_tokens
 from streamer.web.secret_tables import hash_of
@@ -137,6 +137,29 @@ async def test_a_store_that_is_away_is_said_in_the_block_and_it_goes_on_afterwar
             desk.store.error = StoreUnavailableError("it is away")
             assert "The store does not answer" in await event(response)
             desk.store.error = None
+            assert "<table>" in await event(response)
+
+
+async def test_a_connection_that_ended_is_said_in_the_block_and_it_goes_on_afterwards() -> None:
+    """It is not that of whoever looks on: their page must not stand still for ever."""
+    async with looking(RULES) as desk:
+        await desk.settle()
+        async with watching(desk, "/workers") as response:
+            assert "<table>" in await event(response)
+            desk.store.error = ConnectionResetError("by peer")
+            assert "The store does not answer" in await event(response)
+            desk.store.error = None
+            assert "<table>" in await event(response)
+
+
+async def test_a_rendering_that_never_ends_is_given_up_and_it_goes_on_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that nobody answers would hold up the page of all who look on for ever."""
+    monkeypatch.setattr(site, "RENDER_SECONDS", 0.0)
+    async with looking(RULES) as desk:
+        await desk.settle()
+        async with watching(desk, "/workers") as response:
+            assert "Too much is asked" in await event(response)
+            monkeypatch.undo()
             assert "<table>" in await event(response)
 
 
