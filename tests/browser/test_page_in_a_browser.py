@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from streamer.page.views.now import READ_MS
 from streamer.server.tokens import read_tokens
@@ -74,6 +75,24 @@ async def test_what_changes_is_seen_without_a_reload_and_where_one_is_reading(br
         await expect(seen.page.locator("#live").get_by_role("link", name="just-now").first).to_be_visible()
         assert await seen.page.evaluate("window.stays") == 1, "the page was loaded again"
         assert await seen.page.evaluate("document.activeElement.closest('table') !== null"), "the focus is lost"
+        assert seen.wrong == []
+
+
+async def test_what_is_live_goes_on_however_late_its_script_comes(browser: Browser, desk: PageDesk) -> None:
+    """Else a slow line or a busy machine leaves somebody with a page that stands still and does not say so."""
+    late = asyncio.Event()
+
+    async def held_back(route: Route) -> None:
+        await late.wait()
+        await route.continue_()
+
+    async with window(browser, desk.address) as seen:
+        await seen.page.route(re.compile(r"/hx-sse\.min\."), held_back)
+        async with seen.page.expect_request(re.compile("/hx-sse")):
+            await seen.page.goto(f"{desk.address}/workers", wait_until="commit")
+        await seen.page.wait_for_function("document.readyState === 'interactive'")
+        async with seen.page.expect_request(lambda request: "/live/" in request.url):
+            late.set()
         assert seen.wrong == []
 
 
